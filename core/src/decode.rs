@@ -1,0 +1,616 @@
+//! A page's JSON, read once: documented fields as places in the body, everything else walked and
+//! checked, nothing copied but strings with escapes.
+//!
+//! Every documented field may be absent or null. A documented field of another type, or given
+//! twice, is an error; so is nesting beyond the limit, in unknown fields too. (serde's own skipping of
+//! unknown values checks neither depth, nor numbers, nor surrogates; hence [`Walk`].)
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use zeroize::Zeroizing;
+
+use crate::error::{AnswerError, AnswerErrorKind};
+use crate::{Endpoint, Error};
+
+/// A field's value: a place in the body, or in the arena of unescaped strings.
+#[derive(Clone, Copy)]
+pub(crate) struct Span {
+    /// The top bit tells the arena from the body; `u32::MAX` is absent or null.
+    start: u32,
+    len: u32,
+}
+
+const IN_ARENA: u32 = 1 << 31;
+
+impl Span {
+    pub(crate) const ABSENT: Self = Self {
+        start: u32::MAX,
+        len: 0,
+    };
+
+    pub(crate) fn get<'a>(self, text: &'a str, arena: &'a str) -> Option<&'a str> {
+        if self.start == u32::MAX {
+            return None;
+        }
+        let source = if self.start & IN_ARENA == 0 {
+            text
+        } else {
+            arena
+        };
+        let start = (self.start & !IN_ARENA) as usize;
+        source.get(start..start.checked_add(self.len as usize)?)
+    }
+}
+
+/// The documented fields of a key, in the order of their places in [`KeySpans`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum KeyField {
+    ApiKeyId,
+    Cloud,
+    CreatedAt,
+    CreatedBy,
+    Endpoint,
+    Geography,
+    GroupId,
+    LastUsedAt,
+    MaskedSecret,
+    Name,
+    Secret,
+    Status,
+}
+
+pub(crate) const KEY_FIELDS: usize = 12;
+
+impl KeyField {
+    fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "apiKeyId" => Self::ApiKeyId,
+            "cloud" => Self::Cloud,
+            "createdAt" => Self::CreatedAt,
+            "createdBy" => Self::CreatedBy,
+            "endpoint" => Self::Endpoint,
+            "geography" => Self::Geography,
+            "groupId" => Self::GroupId,
+            "lastUsedAt" => Self::LastUsedAt,
+            "maskedSecret" => Self::MaskedSecret,
+            "name" => Self::Name,
+            "secret" => Self::Secret,
+            "status" => Self::Status,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::ApiKeyId => "apiKeyId",
+            Self::Cloud => "cloud",
+            Self::CreatedAt => "createdAt",
+            Self::CreatedBy => "createdBy",
+            Self::Endpoint => "endpoint",
+            Self::Geography => "geography",
+            Self::GroupId => "groupId",
+            Self::LastUsedAt => "lastUsedAt",
+            Self::MaskedSecret => "maskedSecret",
+            Self::Name => "name",
+            Self::Secret => "secret",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// One key: where each documented field is.
+pub(crate) struct KeySpans([Span; KEY_FIELDS]);
+
+impl KeySpans {
+    pub(crate) fn get(&self, field: KeyField) -> Span {
+        self.0.get(field as usize).copied().unwrap_or(Span::ABSENT)
+    }
+}
+
+/// One link: `rel` and `href`.
+pub(crate) struct LinkSpans {
+    pub(crate) rel: Span,
+    pub(crate) href: Span,
+}
+
+/// What a page's JSON says, as places in it.
+#[derive(Default)]
+pub(crate) struct Decoded {
+    /// `None` where `results` is absent or null.
+    pub(crate) keys: Option<Vec<KeySpans>>,
+    pub(crate) links: Vec<LinkSpans>,
+    pub(crate) total_count: Option<i64>,
+    /// The envelope's `status`.
+    pub(crate) status: Option<i64>,
+    /// `error`, where it is a number, as in Atlas's error object.
+    pub(crate) error: Option<i64>,
+    /// Whether there is an `errorCode` that is not null.
+    pub(crate) has_error_code: bool,
+    /// Unescaped strings, end to end. One of them may be a secret.
+    pub(crate) arena: Zeroizing<String>,
+}
+
+impl Decoded {
+    /// Reads a page, and checks all of `body`.
+    pub(crate) fn read(body: &[u8], nesting: u8) -> Result<Self, Error> {
+        let text = core::str::from_utf8(body).map_err(|error| {
+            let before = body.get(..error.valid_up_to()).unwrap_or_default();
+            let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+            let line_start = before
+                .iter()
+                .rposition(|b| *b == b'\n')
+                .map_or(0, |n| n + 1);
+            Error::Answer(AnswerError {
+                endpoint: Endpoint::ModelKeys,
+                kind: AnswerErrorKind::Utf8,
+                place: Some((line, before.len() - line_start + 1)),
+                path: String::new(),
+                problem: "it is not UTF-8",
+            })
+        })?;
+        let reader = Reader {
+            text,
+            arena: RefCell::default(),
+            at: Cell::new(Place::Top),
+            problem: Cell::new(None),
+            nesting: nesting.min(MOST_NESTING),
+        };
+        let mut json = serde_json::Deserializer::from_str(text);
+        let decoded = PageSeed(&reader)
+            .deserialize(&mut json)
+            .and_then(|decoded| json.end().map(|()| decoded));
+        match decoded {
+            Ok(mut decoded) => {
+                decoded.arena = reader.arena.into_inner();
+                Ok(decoded)
+            }
+            Err(error) => Err(reader.explain(&error)),
+        }
+    }
+}
+
+/// The parser itself refuses 128 levels.
+const MOST_NESTING: u8 = 100;
+
+/// What all parts of the reading share.
+struct Reader<'t> {
+    text: &'t str,
+    arena: RefCell<Zeroizing<String>>,
+    /// What is being read, for errors.
+    at: Cell<Place>,
+    /// Why a value was refused, where it was refused here. serde's own messages are never shown:
+    /// they repeat the value.
+    problem: Cell<Option<&'static str>>,
+    nesting: u8,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Top,
+    Field(&'static str),
+    Key(usize),
+    KeyField(usize, KeyField),
+    Link(usize),
+}
+
+impl Reader<'_> {
+    fn refuse<E: serde::de::Error>(&self, problem: &'static str) -> E {
+        self.problem.set(Some(problem));
+        E::custom("refused")
+    }
+
+    /// A place in the body, if that is where `part` is.
+    fn span_of(&self, part: &str) -> Option<Span> {
+        let start = (part.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)?;
+        let end = start.checked_add(part.len())?;
+        (end <= self.text.len()).then_some(())?;
+        Some(Span {
+            start: u32::try_from(start).ok().filter(|n| n & IN_ARENA == 0)?,
+            len: u32::try_from(part.len()).ok()?,
+        })
+    }
+
+    fn copy<E: serde::de::Error>(&self, unescaped: &str) -> Result<Span, E> {
+        let mut arena = self.arena.borrow_mut();
+        let start = u32::try_from(arena.len())
+            .ok()
+            .filter(|start| *start < IN_ARENA - 1);
+        let (Some(start), Ok(len)) = (start, u32::try_from(unescaped.len())) else {
+            return Err(self.refuse("it is too large"));
+        };
+        push_zeroizing(&mut arena, unescaped);
+        Ok(Span {
+            start: start | IN_ARENA,
+            len,
+        })
+    }
+
+    fn explain(&self, error: &serde_json::Error) -> Error {
+        use serde_json::error::Category;
+        let (kind, problem) = match error.classify() {
+            Category::Eof => (AnswerErrorKind::Json, "it ends too early"),
+            Category::Syntax | Category::Io => (AnswerErrorKind::Json, "it is not valid JSON"),
+            Category::Data => (
+                AnswerErrorKind::Shape,
+                self.problem
+                    .get()
+                    .unwrap_or("a value is not of the documented type"),
+            ),
+        };
+        let path = match self.at.get() {
+            Place::Top => String::new(),
+            Place::Field(name) => name.into(),
+            Place::Key(n) => format!("results[{n}]"),
+            Place::KeyField(n, field) => format!("results[{n}].{}", field.name()),
+            Place::Link(n) => format!("links[{n}]"),
+        };
+        Error::Answer(AnswerError {
+            endpoint: Endpoint::ModelKeys,
+            kind,
+            place: Some((error.line(), error.column())),
+            path,
+            problem,
+        })
+    }
+}
+
+/// Growing would leave the old buffer behind as it is.
+fn push_zeroizing(arena: &mut Zeroizing<String>, more: &str) {
+    let needed = arena.len().saturating_add(more.len());
+    if needed > arena.capacity() {
+        let mut grown = Zeroizing::new(String::with_capacity(needed.saturating_mul(2)));
+        grown.push_str(arena);
+        *arena = grown;
+    }
+    arena.push_str(more);
+}
+
+/// A field's name, looked up by `F`.
+struct Named<F>(F);
+
+impl<'de, T, F: Fn(&str) -> T> DeserializeSeed<'de> for Named<F> {
+    type Value = T;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<T, D::Error> {
+        input.deserialize_str(self)
+    }
+}
+
+impl<T, F: Fn(&str) -> T> Visitor<'_> for Named<F> {
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
+    }
+    fn visit_str<E>(self, name: &str) -> Result<T, E> {
+        Ok((self.0)(name))
+    }
+}
+
+/// A string or null.
+struct Text<'r>(&'r Reader<'r>);
+
+impl<'de> DeserializeSeed<'de> for Text<'_> {
+    type Value = Span;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Span, D::Error> {
+        input.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Text<'_> {
+    type Value = Span;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or null")
+    }
+    fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<Span, E> {
+        match self.0.span_of(text) {
+            Some(span) => Ok(span),
+            None => self.0.copy(text),
+        }
+    }
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Span, E> {
+        self.0.copy(text)
+    }
+    fn visit_unit<E>(self) -> Result<Span, E> {
+        Ok(Span::ABSENT)
+    }
+}
+
+/// An integer or null.
+struct Integer;
+
+impl<'de> DeserializeSeed<'de> for Integer {
+    type Value = Option<i64>;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Option<i64>, D::Error> {
+        serde::Deserialize::deserialize(input)
+    }
+}
+
+/// Any value at all: walked to its end, with its depth bounded. An integer is given back.
+struct Walk<'r> {
+    reader: &'r Reader<'r>,
+    /// How many arrays and objects it stands in.
+    depth: u8,
+}
+
+impl Walk<'_> {
+    fn inside<E: serde::de::Error>(&self) -> Result<u8, E> {
+        if self.depth >= self.reader.nesting {
+            return Err(self.reader.refuse("it is nested deeper than the limit"));
+        }
+        Ok(self.depth + 1)
+    }
+}
+
+/// What a walked value was, as far as anybody asks.
+#[derive(Clone, Copy)]
+enum Walked {
+    Null,
+    Integer(i64),
+    Other,
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = Walked;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Walked, D::Error> {
+        input.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = Walked;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+    fn visit_unit<E>(self) -> Result<Walked, E> {
+        Ok(Walked::Null)
+    }
+    fn visit_i64<E>(self, n: i64) -> Result<Walked, E> {
+        Ok(Walked::Integer(n))
+    }
+    fn visit_u64<E>(self, n: u64) -> Result<Walked, E> {
+        Ok(i64::try_from(n).map_or(Walked::Other, Walked::Integer))
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Walked, E> {
+        Ok(Walked::Other)
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Walked, E> {
+        Ok(Walked::Other)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Walked, E> {
+        Ok(Walked::Other)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Walked, A::Error> {
+        let depth = self.inside()?;
+        let reader = self.reader;
+        while seq.next_element_seed(Walk { reader, depth })?.is_some() {}
+        Ok(Walked::Other)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Walked, A::Error> {
+        let depth = self.inside()?;
+        let reader = self.reader;
+        while map.next_key_seed(Named(|_: &str| ()))?.is_some() {
+            map.next_value_seed(Walk { reader, depth })?;
+        }
+        Ok(Walked::Other)
+    }
+}
+
+const TWICE: &str = "a documented field is given twice";
+
+struct KeySeed<'r> {
+    reader: &'r Reader<'r>,
+    n: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
+    type Value = KeySpans;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<KeySpans, D::Error> {
+        input.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for KeySeed<'_> {
+    type Value = KeySpans;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<KeySpans, A::Error> {
+        let Self { reader, n } = self;
+        let mut spans = [Span::ABSENT; KEY_FIELDS];
+        let mut seen = 0u16;
+        reader.at.set(Place::Key(n));
+        while let Some(field) = map.next_key_seed(Named(KeyField::from_name))? {
+            let Some(field) = field else {
+                // An unknown field of a key stands in three: page, results, key.
+                map.next_value_seed(Walk { reader, depth: 3 })?;
+                continue;
+            };
+            reader.at.set(Place::KeyField(n, field));
+            if seen & (1 << field as u8) != 0 {
+                return Err(reader.refuse(TWICE));
+            }
+            seen |= 1 << field as u8;
+            let span = map.next_value_seed(Text(reader))?;
+            if let Some(place) = spans.get_mut(field as usize) {
+                *place = span;
+            }
+            reader.at.set(Place::Key(n));
+        }
+        Ok(KeySpans(spans))
+    }
+}
+
+struct LinkSeed<'r> {
+    reader: &'r Reader<'r>,
+    n: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for LinkSeed<'_> {
+    type Value = LinkSpans;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<LinkSpans, D::Error> {
+        input.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for LinkSeed<'_> {
+    type Value = LinkSpans;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a link")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LinkSpans, A::Error> {
+        let Self { reader, n } = self;
+        let (mut rel, mut href) = (None, None);
+        reader.at.set(Place::Link(n));
+        let field = |name: &str| match name {
+            "rel" => Some(true),
+            "href" => Some(false),
+            _ => None,
+        };
+        while let Some(field) = map.next_key_seed(Named(field))? {
+            let place = match field {
+                Some(true) => &mut rel,
+                Some(false) => &mut href,
+                None => {
+                    map.next_value_seed(Walk { reader, depth: 3 })?;
+                    continue;
+                }
+            };
+            if place.replace(map.next_value_seed(Text(reader))?).is_some() {
+                return Err(reader.refuse(TWICE));
+            }
+        }
+        Ok(LinkSpans {
+            rel: rel.unwrap_or(Span::ABSENT),
+            href: href.unwrap_or(Span::ABSENT),
+        })
+    }
+}
+
+/// An array or null; `None` for null.
+struct ListSeed<F> {
+    /// How the `n`th element is read.
+    element: F,
+}
+
+impl<'de, S: DeserializeSeed<'de>, F: Fn(usize) -> S> DeserializeSeed<'de> for ListSeed<F> {
+    type Value = Option<Vec<S::Value>>;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Self::Value, D::Error> {
+        input.deserialize_any(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>, F: Fn(usize) -> S> Visitor<'de> for ListSeed<F> {
+    type Value = Option<Vec<S::Value>>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array or null")
+    }
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(element) = seq.next_element_seed((self.element)(list.len()))? {
+            list.push(element);
+        }
+        Ok(Some(list))
+    }
+}
+
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum PageField {
+    Error,
+    ErrorCode,
+    Links,
+    Results,
+    Status,
+    TotalCount,
+}
+
+impl PageField {
+    fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "error" => Self::Error,
+            "errorCode" => Self::ErrorCode,
+            "links" => Self::Links,
+            "results" => Self::Results,
+            "status" => Self::Status,
+            "totalCount" => Self::TotalCount,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::ErrorCode => "errorCode",
+            Self::Links => "links",
+            Self::Results => "results",
+            Self::Status => "status",
+            Self::TotalCount => "totalCount",
+        }
+    }
+}
+
+struct PageSeed<'r>(&'r Reader<'r>);
+
+impl<'de> DeserializeSeed<'de> for PageSeed<'_> {
+    type Value = Decoded;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Decoded, D::Error> {
+        input.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PageSeed<'_> {
+    type Value = Decoded;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a page")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Decoded, A::Error> {
+        let reader = self.0;
+        let mut page = Decoded::default();
+        let mut seen = 0u8;
+        while let Some(field) = map.next_key_seed(Named(PageField::from_name))? {
+            let Some(field) = field else {
+                map.next_value_seed(Walk { reader, depth: 1 })?;
+                continue;
+            };
+            reader.at.set(Place::Field(field.name()));
+            if seen & (1 << field as u8) != 0 {
+                return Err(reader.refuse(TWICE));
+            }
+            seen |= 1 << field as u8;
+            match field {
+                PageField::Results => {
+                    let element = |n| KeySeed { reader, n };
+                    page.keys = map.next_value_seed(ListSeed { element })?;
+                }
+                PageField::Links => {
+                    let element = |n| LinkSeed { reader, n };
+                    page.links = map
+                        .next_value_seed(ListSeed { element })?
+                        .unwrap_or_default();
+                }
+                PageField::TotalCount => page.total_count = map.next_value_seed(Integer)?,
+                PageField::Status => page.status = map.next_value_seed(Integer)?,
+                // Not fields of a page: they tell an error object, and may be anything elsewhere.
+                PageField::Error => {
+                    if let Walked::Integer(n) = map.next_value_seed(Walk { reader, depth: 1 })? {
+                        page.error = Some(n);
+                    }
+                }
+                PageField::ErrorCode => {
+                    let code = map.next_value_seed(Walk { reader, depth: 1 })?;
+                    page.has_error_code = !matches!(code, Walked::Null);
+                }
+            }
+            reader.at.set(Place::Top);
+        }
+        Ok(page)
+    }
+}

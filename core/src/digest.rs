@@ -1,0 +1,707 @@
+//! HTTP Digest authentication (RFC 7616), the client's side, without I/O or randomness.
+//!
+//! ```
+//! use atlas_model_keys_core::digest::{Answerer, Challenge};
+//! use atlas_model_keys_core::Limits;
+//! use http::HeaderValue;
+//!
+//! let header = HeaderValue::from_static(
+//!     r#"Digest realm="MMS Public API", domain="", nonce="Nfx+VMFO0sY4tpgy1sHRakvvv0NN4S91", algorithm=MD5, qop="auth", stale=false"#);
+//! let challenge = Challenge::strongest([&header], &Limits::default()).unwrap();
+//! let mut answerer = Answerer::new(challenge, "public-key", "private-key", [7; 16]);
+//! let authorization = answerer.authorization("GET", "/api/atlas/v2/groups?pageNum=2", [8; 16]);
+//! assert!(authorization.unwrap().to_str().unwrap().starts_with(r#"Digest username="public-key", realm="#));
+//! ```
+//!
+//! What is understood: MD5, SHA-256 and SHA-512-256, each `-sess` too; `qop=auth` (required: without it an
+//! answer would not be bound to the client's nonce); `userhash`; several challenges in one or
+//! several headers, of which the strongest known one is taken. Unknown algorithms and schemes are
+//! skipped; Basic is never answered.
+//!
+//! Where the grammar (RFC 9110 §11.6.1) leaves room, or servers deviate:
+//!
+//! - spaces and tabs around `=` and commas, and empty list elements, are accepted;
+//! - `algorithm`, `stale`, `qop` and `userhash` are read quoted or not, in any letter case;
+//! - a quoted string is unescaped before it is hashed and escaped again when it is sent back;
+//! - a parameter given twice makes its challenge unusable: which one counts is a guess;
+//! - after the first thing that is not of the grammar, the rest of that header is not looked at.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write as _};
+
+use http::HeaderValue;
+use md5::Md5;
+use sha2::{Sha256, Sha512_256};
+use zeroize::Zeroizing;
+
+use crate::Limits;
+
+/// A Digest challenge that can be answered.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Challenge {
+    realm: Vec<u8>,
+    nonce: Vec<u8>,
+    opaque: Option<Vec<u8>>,
+    algorithm: Algorithm,
+    /// Whether the challenge named its algorithm: only then the answer does.
+    names_algorithm: bool,
+    stale: bool,
+    userhash: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Algorithm {
+    hash: Hash,
+    session: bool,
+}
+
+/// In order of strength.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Hash {
+    Md5,
+    Sha256,
+    Sha512_256,
+}
+
+impl Challenge {
+    /// The strongest of the challenges in these `WWW-Authenticate` headers that can be answered
+    /// safely, the first of equals; `None` where there is none.
+    ///
+    /// Looks at [`Limits::challenges`] challenges and [`Limits::challenge_bytes`] bytes at most.
+    pub fn strongest<'a>(
+        headers: impl IntoIterator<Item = &'a HeaderValue>,
+        limits: &Limits,
+    ) -> Option<Self> {
+        let mut bytes_left = limits.challenge_bytes;
+        let mut best: Option<Self> = None;
+        let mut looked_at = 0;
+        for header in headers {
+            let Some(left) = bytes_left.checked_sub(header.len()) else {
+                return best;
+            };
+            bytes_left = left;
+            let mut parser = Parser(header.as_bytes());
+            while let Some((scheme, parameters)) = parser.challenge() {
+                looked_at += 1;
+                if looked_at > limits.challenges {
+                    return best;
+                }
+                if !scheme.eq_ignore_ascii_case(b"Digest") {
+                    continue;
+                }
+                if let Some(challenge) = parameters.and_then(Self::from_parameters)
+                    && best
+                        .as_ref()
+                        .is_none_or(|best| best.algorithm.hash < challenge.algorithm.hash)
+                {
+                    best = Some(challenge);
+                }
+            }
+        }
+        best
+    }
+
+    /// Whether the server says that only the nonce was too old (RFC 7616 §3.3).
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    fn from_parameters(parameters: Vec<Parameter<'_>>) -> Option<Self> {
+        let (mut realm, mut nonce, mut opaque) = (None, None, None);
+        let (mut algorithm, mut qop, mut stale, mut userhash) = (None, None, None, None);
+        for (name, value) in parameters {
+            let place = match name.to_ascii_lowercase().as_slice() {
+                b"realm" => &mut realm,
+                b"nonce" => &mut nonce,
+                b"opaque" => &mut opaque,
+                b"algorithm" => &mut algorithm,
+                b"qop" => &mut qop,
+                b"stale" => &mut stale,
+                b"userhash" => &mut userhash,
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return None;
+            }
+        }
+        let is_true =
+            |value: Option<Vec<u8>>| value.is_some_and(|v| v.eq_ignore_ascii_case(b"true"));
+        let has_auth = qop?
+            .split(|b| matches!(b, b',' | b' ' | b'\t'))
+            .any(|option| option.eq_ignore_ascii_case(b"auth"));
+        has_auth.then_some(())?;
+        Some(Self {
+            realm: realm?,
+            nonce: nonce?,
+            opaque,
+            names_algorithm: algorithm.is_some(),
+            algorithm: match algorithm {
+                Some(name) => Algorithm::from_name(&name)?,
+                None => Algorithm {
+                    hash: Hash::Md5,
+                    session: false,
+                },
+            },
+            stale: is_true(stale),
+            userhash: is_true(userhash),
+        })
+    }
+}
+
+impl fmt::Debug for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Challenge")
+            .field("realm", &alloc::format!("{}", self.realm.escape_ascii()))
+            .field("algorithm", &self.algorithm.name())
+            .field("stale", &self.stale)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Algorithm {
+    fn from_name(name: &[u8]) -> Option<Self> {
+        let known = [Hash::Md5, Hash::Sha256, Hash::Sha512_256];
+        known
+            .into_iter()
+            .flat_map(|hash| [false, true].map(|session| Self { hash, session }))
+            .find(|algorithm| algorithm.name().as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// As RFC 7616 §6.1 registers it.
+    fn name(self) -> &'static str {
+        match (self.hash, self.session) {
+            (Hash::Md5, false) => "MD5",
+            (Hash::Md5, true) => "MD5-sess",
+            (Hash::Sha256, false) => "SHA-256",
+            (Hash::Sha256, true) => "SHA-256-sess",
+            (Hash::Sha512_256, false) => "SHA-512-256",
+            (Hash::Sha512_256, true) => "SHA-512-256-sess",
+        }
+    }
+}
+
+/// Answers one challenge, as often as its nonce is accepted: counts `nc`, and keeps the hash of the
+/// credential (never the credential) so that later answers are cheap.
+pub struct Answerer {
+    challenge: Challenge,
+    /// What stands in `username=` or `username*=`, with the name of the parameter.
+    username: String,
+    /// `H(A1)` in hexadecimal: as good as the password for this realm.
+    ha1: Hex,
+    /// For `-sess`: the client's nonce that went into `ha1` must be sent each time.
+    session_cnonce: Option<[u8; 16]>,
+    /// The `nc` of the last answer.
+    count: u32,
+}
+
+impl Answerer {
+    /// Prepares answers to `challenge`. The `cnonce` (RFC 7616 §3.4) is used where the algorithm
+    /// binds the credential to one (`-sess`).
+    #[must_use]
+    pub fn new(challenge: Challenge, username: &str, password: &str, cnonce: [u8; 16]) -> Self {
+        let Algorithm { hash, session } = challenge.algorithm;
+        let (name, realm) = (username.as_bytes(), challenge.realm.as_slice());
+        let mut ha1 = hash.hex(&[name, realm, password.as_bytes()]);
+        if session {
+            let cnonce = Hex::of(&cnonce);
+            ha1 = hash.hex(&[ha1.as_bytes(), &challenge.nonce, cnonce.as_bytes()]);
+        }
+        let username = if challenge.userhash {
+            quoted("username", hash.hex(&[name, realm]).as_str())
+        } else if username.is_ascii() {
+            quoted("username", username)
+        } else {
+            extended("username", username)
+        };
+        Self {
+            username,
+            ha1,
+            session_cnonce: session.then_some(cnonce),
+            challenge,
+            count: 0,
+        }
+    }
+
+    /// The next value of `Authorization`, marked sensitive, for a request with this method and
+    /// target (path and query exactly as they are sent). `None` after 4,294,967,295 answers, or
+    /// where the challenge holds bytes that no header can.
+    pub fn authorization(
+        &mut self,
+        method: &str,
+        target: &str,
+        cnonce: [u8; 16],
+    ) -> Option<HeaderValue> {
+        self.count = self.count.checked_add(1)?;
+        let hash = self.challenge.algorithm.hash;
+        let cnonce = Hex::of(&self.session_cnonce.unwrap_or(cnonce));
+        let count = Hex::of(&self.count.to_be_bytes());
+        let ha2 = hash.hex(&[method.as_bytes(), target.as_bytes()]);
+        let response = hash.hex(&[
+            self.ha1.as_bytes(),
+            &self.challenge.nonce,
+            count.as_bytes(),
+            cnonce.as_bytes(),
+            b"auth",
+            ha2.as_bytes(),
+        ]);
+
+        let mut header = Vec::with_capacity(320 + target.len());
+        header.extend_from_slice(b"Digest ");
+        header.extend_from_slice(self.username.as_bytes());
+        push_quoted(&mut header, b", realm=", &self.challenge.realm);
+        push_quoted(&mut header, b", nonce=", &self.challenge.nonce);
+        push_quoted(&mut header, b", uri=", target.as_bytes());
+        push_quoted(&mut header, b", response=", response.as_bytes());
+        if self.challenge.names_algorithm {
+            header.extend_from_slice(b", algorithm=");
+            header.extend_from_slice(self.challenge.algorithm.name().as_bytes());
+        }
+        push_quoted(&mut header, b", cnonce=", cnonce.as_bytes());
+        header.extend_from_slice(b", qop=auth, nc=");
+        header.extend_from_slice(count.as_bytes());
+        if let Some(opaque) = &self.challenge.opaque {
+            push_quoted(&mut header, b", opaque=", opaque);
+        }
+        if self.challenge.userhash {
+            header.extend_from_slice(b", userhash=true");
+        }
+        let mut value = HeaderValue::try_from(header).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+impl fmt::Debug for Answerer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answerer")
+            .field("challenge", &self.challenge)
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
+}
+
+fn quoted(name: &str, value: &str) -> String {
+    let mut out = String::from(name);
+    out.push_str("=\"");
+    for c in value.chars() {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+    out
+}
+
+/// RFC 8187 §3.2, for names outside ASCII (RFC 7616 §3.4).
+fn extended(name: &str, value: &str) -> String {
+    let mut out = String::from(name);
+    out.push_str("*=UTF-8''");
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a `String` cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+fn push_quoted(header: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    header.extend_from_slice(name);
+    header.push(b'"');
+    for &byte in value {
+        if matches!(byte, b'"' | b'\\') {
+            header.push(b'\\');
+        }
+        header.push(byte);
+    }
+    header.push(b'"');
+}
+
+impl Hash {
+    /// `H` of the parts with `:` between them.
+    fn hex(self, parts: &[&[u8]]) -> Hex {
+        fn run<D: sha2::Digest>(parts: &[&[u8]]) -> Hex {
+            let mut hash = D::new();
+            for (n, part) in parts.iter().enumerate() {
+                if n > 0 {
+                    hash.update(b":");
+                }
+                hash.update(part);
+            }
+            Hex::of(&hash.finalize())
+        }
+        match self {
+            Self::Md5 => run::<Md5>(parts),
+            Self::Sha256 => run::<Sha256>(parts),
+            Self::Sha512_256 => run::<Sha512_256>(parts),
+        }
+    }
+}
+
+/// Up to 32 bytes in lower-case hexadecimal, without heap; overwritten when dropped.
+struct Hex(Zeroizing<[u8; 64]>, usize);
+
+impl Hex {
+    fn of(bytes: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = Zeroizing::new([0; 64]);
+        let mut len = 0;
+        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+            for (place, digit) in pair.iter_mut().zip([byte >> 4, byte & 0xf]) {
+                *place = DIGITS.get(usize::from(digit)).copied().unwrap_or(b'0');
+                len += 1;
+            }
+        }
+        Self(text, len)
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.0.get(..self.1).unwrap_or_default()
+    }
+
+    fn as_str(&self) -> &str {
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+type Parameter<'a> = (&'a [u8], Vec<u8>);
+
+/// What is left of a header's value.
+struct Parser<'a>(&'a [u8]);
+
+impl<'a> Parser<'a> {
+    /// The next challenge: its scheme, and its parameters (`None` for a `token68`). `None` at the
+    /// end, and from the first thing on that is not of the grammar.
+    fn challenge(&mut self) -> Option<(&'a [u8], Option<Vec<Parameter<'a>>>)> {
+        self.skip(b", \t");
+        let scheme = self.token()?;
+        if !self
+            .0
+            .first()
+            .is_none_or(|b| matches!(b, b' ' | b'\t' | b','))
+        {
+            self.0 = &[];
+            return None;
+        }
+        if self.skip_spaces() && self.token68() {
+            return Some((scheme, None));
+        }
+        let mut parameters = Vec::new();
+        loop {
+            let before = self.0;
+            self.skip(b", \t");
+            let Some(name) = self.token() else { break };
+            self.skip_spaces();
+            if !self.eat(b'=') {
+                // Not a parameter: the next challenge's scheme.
+                self.0 = before;
+                break;
+            }
+            self.skip_spaces();
+            let Some(value) = self.value() else {
+                self.0 = &[];
+                return None;
+            };
+            parameters.push((name, value));
+            self.skip_spaces();
+            if self.0.first().is_some_and(|b| *b != b',') {
+                self.0 = &[];
+                return None;
+            }
+        }
+        Some((scheme, Some(parameters)))
+    }
+
+    fn skip(&mut self, set: &[u8]) {
+        while let Some((first, rest)) = self.0.split_first() {
+            if !set.contains(first) {
+                break;
+            }
+            self.0 = rest;
+        }
+    }
+
+    /// Whether there was any.
+    fn skip_spaces(&mut self) -> bool {
+        let before = self.0.len();
+        self.skip(b" \t");
+        self.0.len() < before
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let rest = self.0.strip_prefix(&[byte]);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    /// RFC 9110 §5.6.2.
+    fn token(&mut self) -> Option<&'a [u8]> {
+        let is_tchar = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+        let end = self
+            .0
+            .iter()
+            .position(|b| !is_tchar(b))
+            .unwrap_or(self.0.len());
+        let (token, rest) = self.0.split_at_checked(end)?;
+        self.0 = rest;
+        (!token.is_empty()).then_some(token)
+    }
+
+    /// Skips a `token68` that stands alone up to a comma or the end (RFC 9110 §11.2).
+    fn token68(&mut self) -> bool {
+        let end = self
+            .0
+            .iter()
+            .position(|b| *b == b',')
+            .unwrap_or(self.0.len());
+        let Some((item, rest)) = self.0.split_at_checked(end) else {
+            return false;
+        };
+        let item = item.trim_ascii_end();
+        let unpadded = item.iter().rposition(|b| *b != b'=').map_or(0, |n| n + 1);
+        let is_char = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(b);
+        let is_token68 = unpadded > 0
+            && item
+                .get(..unpadded)
+                .is_some_and(|text| text.iter().all(is_char));
+        if is_token68 {
+            self.0 = rest;
+        }
+        is_token68
+    }
+
+    /// A token, or a quoted string without its quotes and backslashes.
+    fn value(&mut self) -> Option<Vec<u8>> {
+        if !self.eat(b'"') {
+            return self.token().map(Vec::from);
+        }
+        let mut value = Vec::new();
+        loop {
+            let (first, rest) = self.0.split_first()?;
+            self.0 = rest;
+            match first {
+                b'"' => return Some(value),
+                b'\\' => {
+                    let (escaped, rest) = self.0.split_first()?;
+                    self.0 = rest;
+                    value.push(*escaped);
+                }
+                byte => value.push(*byte),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    fn strongest(headers: &[&'static str]) -> Option<Challenge> {
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|h| HeaderValue::from_static(h))
+            .collect();
+        Challenge::strongest(&headers, &Limits::default())
+    }
+
+    /// The fields of an answer with a fixed `cnonce`, as the RFCs' examples print them.
+    fn response(
+        challenge: &'static str,
+        user: (&str, &str),
+        method: &str,
+        uri: &str,
+        nc: u32,
+        cnonce: &str,
+    ) -> (String, String) {
+        let challenge = strongest(&[challenge]).unwrap();
+        let hash = challenge.algorithm.hash;
+        let mut ha1 = hash.hex(&[user.0.as_bytes(), &challenge.realm, user.1.as_bytes()]);
+        if challenge.algorithm.session {
+            ha1 = hash.hex(&[ha1.as_bytes(), &challenge.nonce, cnonce.as_bytes()]);
+        }
+        let ha2 = hash.hex(&[method.as_bytes(), uri.as_bytes()]);
+        let nc = format!("{nc:08x}");
+        let parts: [&[u8]; 6] = [
+            ha1.as_bytes(),
+            &challenge.nonce,
+            nc.as_bytes(),
+            cnonce.as_bytes(),
+            b"auth",
+            ha2.as_bytes(),
+        ];
+        let name = hash.hex(&[user.0.as_bytes(), &challenge.realm]);
+        (hash.hex(&parts).as_str().into(), name.as_str().into())
+    }
+
+    #[test]
+    fn rfc_2617_section_3_5() {
+        let challenge = r#"Digest realm="testrealm@host.com", qop="auth,auth-int", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41""#;
+        let (response, _) = response(
+            challenge,
+            ("Mufasa", "Circle Of Life"),
+            "GET",
+            "/dir/index.html",
+            1,
+            "0a4f113b",
+        );
+        assert_eq!(response, "6629fae49393a05397450978507c4ef1");
+    }
+
+    #[test]
+    fn rfc_7616_section_3_9_1() {
+        for (algorithm, expected) in [
+            ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
+            (
+                "SHA-256",
+                "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1",
+            ),
+        ] {
+            let challenge: &'static str = format!(
+                r#"Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm={algorithm}, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#
+            ).leak();
+            let cnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
+            let (response, _) = response(
+                challenge,
+                ("Mufasa", "Circle of Life"),
+                "GET",
+                "/dir/index.html",
+                1,
+                cnonce,
+            );
+            assert_eq!(response, expected, "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn rfc_7616_section_3_9_2_with_erratum_4897() {
+        let challenge = r#"Digest realm="api@example.org", qop="auth", algorithm=SHA-512-256, nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS", charset=UTF-8, userhash=true"#;
+        let cnonce = "NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v";
+        let (response, name) = response(
+            challenge,
+            ("J\u{e4}s\u{f8}n Doe", "Secret, or not?"),
+            "GET",
+            "/doe.json",
+            1,
+            cnonce,
+        );
+        assert_eq!(
+            name,
+            "793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b"
+        );
+        assert_eq!(
+            response,
+            "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5"
+        );
+    }
+
+    #[test]
+    fn an_answer_has_every_field_and_counts() {
+        let challenge = strongest(&[r#"Digest realm="a \"quoted\" \\ realm", nonce="n", algorithm=md5, qop="auth-int, auth", opaque="o\"o""#]).unwrap();
+        let mut answerer = Answerer::new(challenge, "us\"er", "pass", [0; 16]);
+        let first = answerer.authorization("GET", "/a?b=c", [0xab; 16]).unwrap();
+        let second = answerer.authorization("GET", "/a?b=c", [0xab; 16]).unwrap();
+        assert!(first.is_sensitive());
+        let first = first.to_str().unwrap();
+        assert!(first.starts_with(r#"Digest username="us\"er", realm="a \"quoted\" \\ realm", nonce="n", uri="/a?b=c", response=""#), "{first}");
+        assert!(first.ends_with(r#"", algorithm=MD5, cnonce="abababababababababababababababab", qop=auth, nc=00000001, opaque="o\"o""#), "{first}");
+        assert!(second.to_str().unwrap().contains("nc=00000002"));
+        assert!(!format!("{answerer:?}").contains("pass"));
+    }
+
+    #[test]
+    fn session_algorithms_keep_their_cnonce_and_userhash_hides_the_name() {
+        let challenge = strongest(&[
+            r#"Digest realm="r", nonce="n", algorithm=SHA-256-sess, qop=auth, userhash=true"#,
+        ])
+        .unwrap();
+        let mut answerer = Answerer::new(challenge, "user", "pass", [1; 16]);
+        let header = answerer.authorization("GET", "/", [2; 16]).unwrap();
+        let header = header.to_str().unwrap();
+        assert!(
+            header.contains(&format!("cnonce=\"{}\"", "01".repeat(16))),
+            "{header}"
+        );
+        assert!(
+            header.contains("userhash=true") && !header.contains("\"user\""),
+            "{header}"
+        );
+        assert!(header.contains("algorithm=SHA-256-sess"));
+    }
+
+    #[test]
+    fn names_outside_ascii_are_sent_in_the_extended_form() {
+        let challenge = strongest(&[r#"Digest realm="r", nonce="n", qop="auth""#]).unwrap();
+        let mut answerer = Answerer::new(challenge, "J\u{e4}n", "pass", [1; 16]);
+        let header = answerer.authorization("GET", "/", [2; 16]).unwrap();
+        let header = header.to_str().unwrap();
+        assert!(
+            header.starts_with("Digest username*=UTF-8''J%C3%A4n, "),
+            "{header}"
+        );
+        // The challenge named no algorithm, so neither does the answer.
+        assert!(!header.contains("algorithm"), "{header}");
+    }
+
+    #[test]
+    fn the_strongest_known_challenge_is_taken_wherever_it_stands() {
+        let name = |headers: &[&'static str]| strongest(headers).map(|c| c.algorithm.name());
+        let md5 = r#"Digest realm="r", nonce="n", algorithm=MD5, qop="auth""#;
+        let sha = r#"dIgEsT ReAlM="r" , NONCE = "n",, algorithm="sha-256",qop=AUTH ,"#;
+        let both = r#"Basic realm="a, Digest b", Digest realm="r", nonce="n", algorithm=MD5, qop="auth", Digest realm="r", nonce="m", algorithm=SHA-512-256, qop="auth""#;
+        let unknown = r#"Digest realm="r", nonce="n", algorithm=SHA-3, qop="auth""#;
+        assert_eq!(name(&[md5, sha]), Some("SHA-256"));
+        assert_eq!(name(&[sha, md5]), Some("SHA-256"));
+        assert_eq!(name(&[both]), Some("SHA-512-256"));
+        assert_eq!(name(&[unknown, md5]), Some("MD5"));
+        assert_eq!(name(&["Negotiate abc123==, NTLM", md5]), Some("MD5"));
+        assert_eq!(name(&["Negotiate", md5]), Some("MD5"));
+    }
+
+    #[test]
+    fn what_cannot_be_answered_safely_is_not() {
+        for header in [
+            "",
+            "Basic realm=\"x\"",
+            "Digest",
+            "Digest realm=\"r\"",
+            "Digest abc==",
+            r#"Digest realm="r", nonce="n", algorithm=MD5"#,
+            r#"Digest realm="r", nonce="n", qop="auth-int""#,
+            r#"Digest realm="r", nonce="n", qop="authx""#,
+            r#"Digest realm="r", qop="auth""#,
+            r#"Digest nonce="n", qop="auth""#,
+            r#"Digest realm="r", nonce="n", nonce="m", qop="auth""#,
+            r#"Digest realm="r, nonce="n", qop="auth""#,
+            r#"Digest realm="r", nonce="n", qop="auth"#,
+            r#"Digest realm="r" nonce="n", qop="auth""#,
+            r#"Digest realm=, nonce="n", qop="auth""#,
+            r#"Digest/1 realm="r", nonce="n", qop="auth""#,
+        ] {
+            assert_eq!(strongest(&[header]), None, "{header}");
+        }
+    }
+
+    #[test]
+    fn challenges_are_bounded_in_number_and_size() {
+        let good = HeaderValue::from_static(r#"Digest realm="r", nonce="n", qop="auth""#);
+        let other = HeaderValue::from_static("Basic realm=\"x\"");
+        let few = Limits {
+            challenges: 2,
+            ..Limits::default()
+        };
+        assert!(Challenge::strongest([&other, &good], &few).is_some());
+        assert!(Challenge::strongest([&other, &other, &good], &few).is_none());
+        let small = Limits {
+            challenge_bytes: good.len(),
+            ..Limits::default()
+        };
+        assert!(Challenge::strongest([&good], &small).is_some());
+        assert!(Challenge::strongest([&other, &good], &small).is_none());
+    }
+}

@@ -1,0 +1,304 @@
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+
+use http::StatusCode;
+
+use crate::{ApiError, Endpoint, InvalidValue};
+
+/// Why a listing did not come about, split by who is to blame.
+///
+/// `Display` is one line and does not repeat the [`source`](core::error::Error::source). No
+/// variant holds a secret or a body.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller's: a value that the protocol does not have.
+    Invalid(InvalidValue),
+    /// The credential was not accepted, or what it stands for is not allowed to list.
+    Authentication {
+        /// What exactly was refused.
+        refused: Refused,
+        /// Atlas's answer.
+        answer: Box<ApiError>,
+    },
+    /// Atlas said no, and would say so again.
+    Api(Box<ApiError>),
+    /// Atlas said 429, and either no attempt is left or the wait it asks for is longer than the
+    /// caller's limits.
+    RateLimited {
+        /// Atlas's answer.
+        answer: Box<ApiError>,
+        /// Attempts of this exchange, this one included; 0 where another exchange of the same
+        /// group was answered so, and this one was held back.
+        attempts: u32,
+        /// How long it would have to wait before the next attempt.
+        wait: Duration,
+    },
+    /// Atlas said 5xx, and either no attempt is left or the wait is longer than the caller's limits.
+    GaveUp {
+        /// Atlas's last answer.
+        answer: Box<ApiError>,
+        /// Attempts of this exchange, this one included.
+        attempts: u32,
+        /// How long it would have to wait before the next attempt.
+        wait: Duration,
+    },
+    /// The transport could not deliver.
+    Transport {
+        /// What became of the request.
+        kind: FailureKind,
+        /// Attempts of this exchange, this one included.
+        attempts: u32,
+        /// The transport's own error.
+        source: Arc<dyn core::error::Error + Send + Sync>,
+    },
+    /// What arrived is not an answer of Atlas.
+    Answer(AnswerError),
+    /// What arrived is larger than [`Limits`](crate::Limits) allow.
+    Limit {
+        /// Which bound.
+        what: &'static str,
+        /// Its value.
+        limit: u64,
+    },
+}
+
+/// What was refused, in an [`Error::Authentication`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The service account: the token endpoint did not accept its id and secret.
+    ServiceAccount,
+    /// The access token: handed in by the caller, or fresh from the token endpoint.
+    Token,
+    /// The API key: the digest answer was refused.
+    ApiKey,
+    /// Nothing: Atlas asked for authentication in a way that cannot be answered safely (no
+    /// Digest challenge with `qop=auth` and a known algorithm).
+    Challenge,
+    /// The credential is valid, but lacks a role, an access-list entry, or belongs to another
+    /// organization.
+    NotAllowed,
+}
+
+/// What became of a request that was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_enums)] // A transport must say one of exactly these.
+pub enum FailureKind {
+    /// Nothing of it was sent: name resolution, connection or TLS handshake failed in a way
+    /// that may pass.
+    NotSent,
+    /// It was sent, at least in part, and no whole answer came back.
+    Lost,
+    /// It would fail again: an untrusted certificate, a proxy's refusal, the caller's deadline.
+    Permanent,
+}
+
+/// An answer that is not one of Atlas's. Tells where, never what stood there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AnswerError {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) kind: AnswerErrorKind,
+    /// Line, column (from 1) and path of the field.
+    pub(crate) place: Option<(usize, usize)>,
+    pub(crate) path: String,
+    pub(crate) problem: &'static str,
+}
+
+/// In which way an answer is not one of Atlas's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AnswerErrorKind {
+    /// The body is not UTF-8.
+    Utf8,
+    /// The body is not JSON, or ends too early.
+    Json,
+    /// The body is JSON, but not the documented object.
+    Shape,
+}
+
+impl AnswerError {
+    /// In which way.
+    #[must_use]
+    pub fn kind(&self) -> AnswerErrorKind {
+        self.kind
+    }
+
+    /// Line and column in the body, counted from 1 (columns in bytes), where they are known.
+    #[must_use]
+    pub fn line_and_column(&self) -> Option<(usize, usize)> {
+        self.place
+    }
+
+    /// The path to the field, such as `results[3].name`; empty at the top.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl fmt::Display for AnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let expected = match self.endpoint {
+            Endpoint::ModelKeys => "a page of keys",
+            Endpoint::Token => "an access token",
+        };
+        write!(f, "the answer is not {expected}: {}", self.problem)?;
+        if !self.path.is_empty() {
+            write!(f, ", at {}", self.path)?;
+        }
+        if let Some((line, column)) = self.place {
+            write!(f, " (line {line}, column {column})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for AnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AnswerError({:?}: {self})", self.kind)
+    }
+}
+
+impl core::error::Error for AnswerError {}
+impl core::error::Error for ApiError {}
+
+impl Error {
+    /// Atlas's error object, where Atlas (or something before it) answered with an error.
+    #[must_use]
+    pub fn answer(&self) -> Option<&ApiError> {
+        match self {
+            Self::Authentication { answer, .. }
+            | Self::Api(answer)
+            | Self::RateLimited { answer, .. }
+            | Self::GaveUp { answer, .. } => Some(answer),
+            _ => None,
+        }
+    }
+
+    /// The status of the answer, where the answer was an error.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        self.answer().map(|answer| answer.status)
+    }
+
+    /// Atlas's code, such as `GROUP_NOT_FOUND`.
+    #[must_use]
+    pub fn error_code(&self) -> Option<&str> {
+        self.answer()?.error_code.as_deref()
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::RateLimited { .. } | Self::GaveUp { .. } => true,
+            Self::Transport { kind, .. } => *kind != FailureKind::Permanent,
+            _ => false,
+        }
+    }
+
+    /// How long to wait before the same call may succeed: at least what Atlas asked for.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { wait, .. } | Self::GaveUp { wait, .. } => Some(*wait),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(invalid) => invalid.fmt(f),
+            Self::Authentication { refused, answer } => {
+                f.write_str(match refused {
+                    Refused::ServiceAccount => "Atlas refused the service account",
+                    Refused::Token => "Atlas refused the access token",
+                    Refused::ApiKey => "Atlas refused the API key",
+                    Refused::Challenge => {
+                        "the server asks for an authentication that cannot be answered safely \
+                         (Digest with qop=auth is needed)"
+                    }
+                    Refused::NotAllowed => "the credential is not allowed to list these keys",
+                })?;
+                write!(f, ": {answer}")
+            }
+            Self::Api(answer) if answer.status.is_redirection() => {
+                write!(
+                    f,
+                    "the server answered with a redirect, which is never followed: {answer}"
+                )
+            }
+            Self::Api(answer) => write!(f, "Atlas answered {answer}"),
+            Self::RateLimited {
+                answer,
+                attempts,
+                wait,
+            } => {
+                write!(f, "rate limited {}: {answer}", Tries(*attempts))?;
+                write!(
+                    f,
+                    "; the next attempt would have to wait {}",
+                    Seconds(*wait)
+                )
+            }
+            Self::GaveUp {
+                answer, attempts, ..
+            } => write!(f, "gave up {}: {answer}", Tries(*attempts)),
+            Self::Transport { kind, attempts, .. } => {
+                f.write_str(match kind {
+                    FailureKind::NotSent => "the request could not be sent",
+                    FailureKind::Lost => "the request was sent, but no whole answer came back",
+                    FailureKind::Permanent => "the request failed for good",
+                })?;
+                write!(f, " ({})", Tries(*attempts))
+            }
+            Self::Answer(error) => error.fmt(f),
+            Self::Limit { what, limit } => {
+                write!(f, "the answer is beyond the limit of {limit} {what}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Transport { source, .. } => Some(&**source),
+            _ => None,
+        }
+    }
+}
+
+impl From<InvalidValue> for Error {
+    fn from(invalid: InvalidValue) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+struct Tries(u32);
+
+impl fmt::Display for Tries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("with other requests"),
+            1 => f.write_str("after 1 attempt"),
+            n => write!(f, "after {n} attempts"),
+        }
+    }
+}
+
+/// Rounded up: "0 s" would be no advice.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let up = u64::from(self.0.subsec_nanos() > 0);
+        write!(f, "{} s", self.0.as_secs().saturating_add(up))
+    }
+}

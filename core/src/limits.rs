@@ -1,0 +1,86 @@
+use core::time::Duration;
+
+use crate::RetryPolicy;
+
+/// Everything that a server could make large, with its bound.
+///
+/// The core enforces each of them, whatever the transport did. The defaults leave a page of 500
+/// keys with the longest names more than ten times the room it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of a response's head, names and values added up. 64 KiB: four times what common
+    /// servers send at most.
+    pub head_bytes: usize,
+    /// Header fields of a response. 128: Atlas sends about 20.
+    pub headers: usize,
+    /// Bytes of a page's body, after decompression. 16 MiB: a usual page of 500 keys is 137 KB,
+    /// and one of the longest names with every character escaped stays under 2 MiB.
+    ///
+    /// Transports read one byte more than this, and the core refuses.
+    pub body_bytes: usize,
+    /// Bytes of an error's or a token's body that are decoded. 64 KiB: more is no error object,
+    /// and its status still counts.
+    pub error_body_bytes: usize,
+    /// Arrays and objects within each other. 32: the documented page needs 3. Values above 100
+    /// count as 100, below the bound of the JSON parser.
+    pub nesting: u8,
+    /// Bytes of all `WWW-Authenticate` headers of a response. 8 KiB: one challenge is about 150.
+    pub challenge_bytes: usize,
+    /// Challenges of a response that are looked at. 16: RFC 7616 knows six algorithms.
+    pub challenges: usize,
+    /// Bytes of an access token. 8 KiB: most servers take no longer header line.
+    pub token_bytes: usize,
+    /// Bytes of each text that an error takes over from an answer. 1 KiB: fits a log line.
+    pub detail_bytes: usize,
+    /// Pages of one listing. 10,000: five million keys. Reaching it is an error.
+    pub pages: u32,
+    /// Attempts and waits.
+    pub retry: RetryPolicy,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 64 << 10,
+            headers: 128,
+            body_bytes: 16 << 20,
+            error_body_bytes: 64 << 10,
+            nesting: 32,
+            challenge_bytes: 8 << 10,
+            challenges: 16,
+            token_bytes: 8 << 10,
+            detail_bytes: 1 << 10,
+            pages: 10_000,
+            retry: RetryPolicy::default(),
+        }
+    }
+}
+
+/// Nonces that rest between exchanges; more exchanges than that in parallel get their own.
+pub(crate) const IDLE_NONCES: usize = 64;
+
+/// Groups that are held back at the same time. Beyond it the one that ends first is forgotten:
+/// its next request will be told again.
+pub(crate) const HELD_GROUPS: usize = 4096;
+
+/// A token is renewed this long before it ends (a quarter of its life, if that is less), so that
+/// it does not run out between our clock and Atlas's.
+pub(crate) const TOKEN_MARGIN: Duration = Duration::from_secs(30);
+
+/// What a token is taken to live where its answer does not say so sensibly. Short: a wrong guess
+/// costs one more request, a long one could outlive the token.
+pub(crate) const TOKEN_LIFE_UNKNOWN: Duration = Duration::from_secs(60);
+
+/// No token is believed to live longer than a day.
+pub(crate) const TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A 401 renews the token at most this often: a service account may hold only 100 live tokens.
+pub(crate) const TOKEN_RENEWAL_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long an exchange waits for another one's token before it looks again by itself.
+pub(crate) const FOLLOW: Duration = Duration::from_secs(30);
+
+/// Challenges that one attempt answers: the first, and again where the server calls the nonce
+/// stale, as one with a short nonce lifetime may.
+pub(crate) const CHALLENGES_ANSWERED: u32 = 3;

@@ -1,0 +1,254 @@
+//! The operation's parameters, as types that cannot hold a wrong value.
+
+use alloc::string::ToString;
+use core::fmt;
+use core::num::{NonZeroU16, NonZeroU32};
+use core::str::FromStr;
+
+use crate::InvalidValue;
+
+/// The id of a group, which is what Atlas's API calls a project: 24 lower-case hexadecimal digits.
+///
+/// `Copy`, without heap.
+///
+/// ```
+/// use atlas_model_keys_core::GroupId;
+/// let group: GroupId = "69681d39c9e8cfd375386316".parse()?;
+/// assert_eq!(group.as_str(), "69681d39c9e8cfd375386316");
+///
+/// let error = "69681D39".parse::<GroupId>().unwrap_err();
+/// assert!(error.to_string().starts_with("groupId \"69681D39\" is not valid: "));
+/// # Ok::<(), atlas_model_keys_core::InvalidValue>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId([u8; 24]);
+
+impl GroupId {
+    /// Parses the 24 digits.
+    ///
+    /// # Errors
+    /// Anything else than exactly 24 characters of `0-9a-f`.
+    pub fn new(text: &str) -> Result<Self, InvalidValue> {
+        match <[u8; 24]>::try_from(text.as_bytes()) {
+            Ok(digits)
+                if digits
+                    .iter()
+                    .all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f')) =>
+            {
+                Ok(Self(digits))
+            }
+            _ => Err(InvalidValue::new(
+                "groupId",
+                text,
+                "a group (project) id is exactly 24 lower-case hexadecimal digits, \
+                 as in 69681d39c9e8cfd375386316; Atlas shows it in the project's settings",
+            )),
+        }
+    }
+
+    /// The 24 digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Always valid: `new` let nothing but ASCII digits in.
+        core::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl FromStr for GroupId {
+    type Err = InvalidValue;
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GroupId({})", self.as_str())
+    }
+}
+
+/// How many keys a page holds at most: 1 to 500. Atlas's default is 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ItemsPerPage(NonZeroU16);
+
+impl ItemsPerPage {
+    /// The smallest page, 1.
+    pub const MIN: Self = Self(NonZeroU16::MIN);
+    /// The largest page, 500.
+    pub const MAX: Self = Self(NonZeroU16::new(500).unwrap());
+    /// What Atlas uses where nothing is sent, 100.
+    pub const DEFAULT: Self = Self(NonZeroU16::new(100).unwrap());
+
+    /// # Errors
+    /// A number outside 1 to 500.
+    pub fn new(items: u32) -> Result<Self, InvalidValue> {
+        u16::try_from(items)
+            .ok()
+            .and_then(NonZeroU16::new)
+            .map(Self)
+            .filter(|items| *items <= Self::MAX)
+            .ok_or_else(|| Self::invalid(&items.to_string()))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u16 {
+        self.0.get()
+    }
+
+    fn invalid(text: &str) -> InvalidValue {
+        InvalidValue::new("itemsPerPage", text, "it is a whole number from 1 to 500")
+    }
+}
+
+impl Default for ItemsPerPage {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+impl FromStr for ItemsPerPage {
+    type Err = InvalidValue;
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        plain_number(text)
+            .and_then(|items| Self::new(items).ok())
+            .ok_or_else(|| Self::invalid(text))
+    }
+}
+
+impl fmt::Display for ItemsPerPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of a page, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PageNum(NonZeroU32);
+
+impl PageNum {
+    /// Where a listing begins, and Atlas's default.
+    pub const FIRST: Self = Self(NonZeroU32::MIN);
+
+    /// # Errors
+    /// The number 0.
+    pub fn new(page: u32) -> Result<Self, InvalidValue> {
+        NonZeroU32::new(page)
+            .map(Self)
+            .ok_or_else(|| Self::invalid(&page.to_string()))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The page after this one; `None` after the last number there is.
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
+    }
+
+    fn invalid(text: &str) -> InvalidValue {
+        InvalidValue::new(
+            "pageNum",
+            text,
+            "pages are counted from 1, up to 4294967295",
+        )
+    }
+}
+
+impl Default for PageNum {
+    fn default() -> Self {
+        Self::FIRST
+    }
+}
+
+impl FromStr for PageNum {
+    type Err = InvalidValue;
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        plain_number(text)
+            .and_then(|page| Self::new(page).ok())
+            .ok_or_else(|| Self::invalid(text))
+    }
+}
+
+impl fmt::Display for PageNum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Digits and nothing else: `u32::from_str` alone would let a `+` pass.
+fn plain_number(text: &str) -> Option<u32> {
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        text.parse().ok()
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn group_ids_are_24_lower_case_hex_digits() {
+        assert!(GroupId::new("0123456789abcdef01234567").is_ok());
+        for wrong in [
+            "",
+            "0123456789abcdef0123456",
+            "0123456789abcdef012345678",
+            "0123456789ABCDEF01234567",
+            "0123456789abcdeg01234567",
+            "0123456789abcdef0123456\n",
+            "€€€€€€€€",
+        ] {
+            let error = GroupId::new(wrong).unwrap_err();
+            assert_eq!(error.parameter(), "groupId");
+            assert!(error.to_string().contains("24 lower-case"), "{error}");
+            assert!(!error.to_string().contains('\n'));
+        }
+    }
+
+    #[test]
+    fn items_per_page_is_1_to_500() {
+        assert_eq!(ItemsPerPage::default().get(), 100);
+        for right in ["1", "100", "500"] {
+            assert_eq!(right.parse::<ItemsPerPage>().unwrap().to_string(), right);
+        }
+        for wrong in [
+            "",
+            "0",
+            "501",
+            "65537",
+            "-1",
+            "+1",
+            "1.5",
+            " 1",
+            "99999999999999",
+        ] {
+            let error = wrong.parse::<ItemsPerPage>().unwrap_err();
+            assert!(error.to_string().contains("1 to 500"), "{error}");
+            assert!(error.to_string().contains(wrong), "{error}");
+        }
+        assert!(ItemsPerPage::new(65_636).is_err());
+    }
+
+    #[test]
+    fn pages_are_counted_from_1() {
+        assert_eq!(PageNum::default().get(), 1);
+        assert_eq!(PageNum::FIRST.next().unwrap().get(), 2);
+        assert_eq!(PageNum::new(u32::MAX).unwrap().next(), None);
+        for wrong in ["0", "-1", "+2", "4294967296", "one", ""] {
+            assert!(wrong.parse::<PageNum>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+use core::fmt;
+use core::time::Duration;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Response, StatusCode};
+
+use crate::api_error::Redaction;
+use crate::decode::Decoded;
+use crate::error::{AnswerError, AnswerErrorKind};
+use crate::{ApiError, ApiVersion, Endpoint, Error, Limits, Page};
+
+/// An answer with a success status, its body not yet looked at.
+///
+/// [`into_page`](Reply::into_page) parses it; [`into_body`](Reply::into_body) hands it out as it
+/// came. `Debug` shows the length of the body, not the body.
+pub struct Reply<B> {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: B,
+    version: Option<ApiVersion>,
+    limits: Limits,
+}
+
+/// What an answer says about Atlas's rate limit (a token bucket per group).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RateLimit {
+    /// `RateLimit-Limit`: what the bucket holds when it is full.
+    pub limit: Option<u64>,
+    /// `RateLimit-Remaining`: what is left in it. Often missing.
+    pub remaining: Option<u64>,
+}
+
+impl<B: AsRef<[u8]>> Reply<B> {
+    /// Sorts a response into a reply or an error, with the default [`Limits`]: pure, for callers
+    /// with their own authentication.
+    ///
+    /// # Errors
+    /// [`Error::Api`] for every status but 2xx (a 401 and a 429 too: here they have no flow), and
+    /// [`Error::Limit`] for an answer that is too large.
+    ///
+    /// ```
+    /// use atlas_model_keys_core::Reply;
+    ///
+    /// let response = http::Response::builder().status(404).body(
+    ///     br#"{"error":404,"errorCode":"GROUP_NOT_FOUND","reason":"Not Found"}"#.as_slice());
+    /// let error = Reply::from_response(response?).unwrap_err();
+    /// assert_eq!(error.error_code(), Some("GROUP_NOT_FOUND"));
+    /// # Ok::<(), http::Error>(())
+    /// ```
+    pub fn from_response(response: Response<B>) -> Result<Self, Error> {
+        let limits = Limits::default();
+        check_size(&response, &limits)?;
+        if !response.status().is_success() {
+            return Err(Error::Api(Box::new(ApiError::read(
+                response.status(),
+                Endpoint::ModelKeys,
+                response.headers(),
+                response.body().as_ref(),
+                None,
+                &Redaction {
+                    secrets: Vec::new(),
+                    limits: &limits,
+                },
+            ))));
+        }
+        Ok(Self::new(response, None, limits))
+    }
+
+    /// Parses the body: one time, for good.
+    ///
+    /// The `Content-Type` is not trusted: a body that parses is a page.
+    ///
+    /// # Errors
+    /// [`Error::Answer`] where the body is not a page, with the place but never the value;
+    /// [`Error::Api`] where it is Atlas's error object in spite of the status.
+    pub fn into_page(self) -> Result<Page<B>, Error> {
+        let decoded = Decoded::read(self.body.as_ref(), self.limits.nesting)?;
+        if let Some(status) = error_status(&decoded) {
+            return Err(Error::Api(Box::new(self.api_error(status))));
+        }
+        if decoded.keys.is_none() {
+            return Err(Error::Answer(AnswerError {
+                endpoint: Endpoint::ModelKeys,
+                kind: AnswerErrorKind::Shape,
+                place: None,
+                path: String::from("results"),
+                problem: "a page has an array of results",
+            }));
+        }
+        Ok(Page::new(self.body, decoded, self.version))
+    }
+
+    fn api_error(&self, status: StatusCode) -> ApiError {
+        ApiError::read(
+            status,
+            Endpoint::ModelKeys,
+            &self.headers,
+            self.body.as_ref(),
+            None,
+            &Redaction {
+                secrets: Vec::new(),
+                limits: &self.limits,
+            },
+        )
+    }
+}
+
+/// The status of an error object that came with a success status: what the envelope says, else
+/// the object's own `error`, else 500 for an `errorCode` without either. The last two only
+/// where there are no `results`: a page may grow fields of these names.
+fn error_status(decoded: &Decoded) -> Option<StatusCode> {
+    let failed = |n: Option<i64>| {
+        let status = StatusCode::from_u16(u16::try_from(n?).ok()?).ok()?;
+        (status.is_client_error() || status.is_server_error()).then_some(status)
+    };
+    let unsaid = decoded
+        .has_error_code
+        .then_some(StatusCode::INTERNAL_SERVER_ERROR);
+    failed(decoded.status).or_else(|| match decoded.keys {
+        Some(_) => failed(decoded.error),
+        None => failed(decoded.error).or(unsaid),
+    })
+}
+
+/// The status that an enveloped body says, where it is an error's.
+pub(crate) fn enveloped_status(body: &[u8], limits: &Limits) -> Option<StatusCode> {
+    error_status(&Decoded::read(body, limits.nesting).ok()?)
+}
+
+/// Bounds on a response that hold whatever the transport did.
+pub(crate) fn check_size<B: AsRef<[u8]>>(
+    response: &Response<B>,
+    limits: &Limits,
+) -> Result<(), Error> {
+    let bound = |what, size: usize, limit: usize| {
+        if size > limit {
+            let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+            return Err(Error::Limit { what, limit });
+        }
+        Ok(())
+    };
+    let headers = response.headers();
+    let head_bytes = headers.iter().fold(0usize, |sum, (name, value)| {
+        sum.saturating_add(name.as_str().len())
+            .saturating_add(value.len())
+    });
+    bound("header fields", headers.len(), limits.headers)?;
+    bound("bytes of head", head_bytes, limits.head_bytes)?;
+    bound(
+        "bytes of body",
+        response.body().as_ref().len(),
+        limits.body_bytes,
+    )
+}
+
+impl<B> Reply<B> {
+    pub(crate) fn new(response: Response<B>, asked: Option<ApiVersion>, limits: Limits) -> Self {
+        let (head, body) = response.into_parts();
+        let version = head
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(ApiVersion::from_content_type)
+            .or(asked);
+        Self {
+            status: head.status,
+            headers: head.headers,
+            body,
+            version,
+            limits,
+        }
+    }
+
+    /// The status, 2xx.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// All headers, as received.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The version of the resource that answered: what the `Content-Type` says, else what was
+    /// asked for, where that is known.
+    #[must_use]
+    pub fn version(&self) -> Option<ApiVersion> {
+        self.version
+    }
+
+    /// What the headers say about the rate limit.
+    #[must_use]
+    pub fn rate_limit(&self) -> RateLimit {
+        let number = |name| {
+            let text = self.headers.get(name)?.to_str().ok()?;
+            text.trim().parse().ok()
+        };
+        RateLimit {
+            limit: number("ratelimit-limit"),
+            remaining: number("ratelimit-remaining"),
+        }
+    }
+
+    /// How long Atlas asks to wait before the next request, where it says so in seconds.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        crate::retry::retry_after(&self.headers, None)
+    }
+
+    /// The body, as received.
+    #[must_use]
+    pub fn body(&self) -> &B {
+        &self.body
+    }
+
+    /// The body, as received.
+    #[must_use]
+    pub fn into_body(self) -> B {
+        self.body
+    }
+}
+
+impl<B: AsRef<[u8]>> fmt::Debug for Reply<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("status", &self.status)
+            .field("version", &self.version)
+            .field("body_bytes", &self.body.as_ref().len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,241 @@
+use alloc::string::String;
+use core::fmt::Write as _;
+
+use http::header::{ACCEPT, USER_AGENT};
+use http::{HeaderValue, Method, Request, Uri};
+
+use crate::{ApiVersion, BaseUrl, GroupId, InvalidValue, ItemsPerPage, PageNum};
+
+/// The `User-Agent` where nobody sets another.
+pub(crate) const DEFAULT_USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("atlas-model-keys-core/", env!("CARGO_PKG_VERSION")));
+
+/// One call of Atlas's operation *listGroupModelKeys*: a page of the AI model API keys of a group
+/// (a project).
+///
+/// What is not set is not sent, and Atlas's default holds.
+///
+/// ```
+/// use atlas_model_keys_core::{ApiVersion, BaseUrl, GroupId, ItemsPerPage, ListRequest};
+///
+/// let group: GroupId = "69681d39c9e8cfd375386316".parse()?;
+/// let request = ListRequest::new(group)
+///     .items_per_page(ItemsPerPage::MAX)
+///     .to_http(&BaseUrl::default(), &ApiVersion::PREVIEW);
+///
+/// assert_eq!(
+///     request.uri(),
+///     "https://cloud.mongodb.com/api/atlas/v2/groups/69681d39c9e8cfd375386316/aiModelApiKeys?itemsPerPage=500"
+/// );
+/// assert_eq!(request.headers()["accept"], "application/vnd.atlas.preview+json");
+/// # Ok::<(), atlas_model_keys_core::InvalidValue>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use]
+pub struct ListRequest {
+    group: GroupId,
+    items_per_page: Option<ItemsPerPage>,
+    page_num: Option<PageNum>,
+    envelope: Option<bool>,
+    pretty: Option<bool>,
+}
+
+impl ListRequest {
+    /// The first page of the group's keys, with Atlas's defaults.
+    pub fn new(group: GroupId) -> Self {
+        Self {
+            group,
+            items_per_page: None,
+            page_num: None,
+            envelope: None,
+            pretty: None,
+        }
+    }
+
+    /// `itemsPerPage`: how many keys a page holds at most.
+    pub fn items_per_page(mut self, items: ItemsPerPage) -> Self {
+        self.items_per_page = Some(items);
+        self
+    }
+
+    /// `pageNum`: which page.
+    pub fn page_num(mut self, page: PageNum) -> Self {
+        self.page_num = Some(page);
+        self
+    }
+
+    /// `envelope`: whether Atlas writes the status into the body too, for those who cannot see
+    /// the response's status.
+    pub fn envelope(mut self, envelope: bool) -> Self {
+        self.envelope = Some(envelope);
+        self
+    }
+
+    /// `pretty`: whether Atlas indents the JSON.
+    pub fn pretty(mut self, pretty: bool) -> Self {
+        self.pretty = Some(pretty);
+        self
+    }
+
+    /// The group that is asked about.
+    #[must_use]
+    pub fn group(&self) -> GroupId {
+        self.group
+    }
+
+    /// The number of the page that is asked for.
+    #[must_use]
+    pub fn page(&self) -> PageNum {
+        self.page_num.unwrap_or_default()
+    }
+
+    /// Whether an envelope is asked for.
+    #[must_use]
+    pub fn is_enveloped(&self) -> bool {
+        self.envelope == Some(true)
+    }
+
+    /// The same request for the page after; `None` after the last number there is.
+    #[must_use]
+    pub fn next(&self) -> Option<Self> {
+        Some(self.page_num(self.page().next()?))
+    }
+
+    /// The request as HTTP, without credentials: pure, and never refused.
+    #[must_use]
+    pub fn to_http(&self, base: &BaseUrl, version: &ApiVersion) -> Request<()> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = to_uri(self.url(base));
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, version.accept());
+        headers.insert(USER_AGENT, DEFAULT_USER_AGENT);
+        request
+    }
+
+    /// Nothing in it needs percent-encoding: the path is fixed text and hexadecimal digits, the
+    /// query fixed names with numbers and booleans.
+    fn url(&self, base: &BaseUrl) -> String {
+        let mut url = String::with_capacity(base.as_str().len() + 128);
+        // Writing to a `String` cannot fail.
+        let _ = write!(
+            url,
+            "{base}/api/atlas/v2/groups/{}/aiModelApiKeys",
+            self.group
+        );
+        let mut separator = '?';
+        let mut push = |name: &str, value: &dyn core::fmt::Display| {
+            let _ = write!(url, "{separator}{name}={value}");
+            separator = '&';
+        };
+        if let Some(items) = &self.items_per_page {
+            push("itemsPerPage", items);
+        }
+        if let Some(page) = &self.page_num {
+            push("pageNum", page);
+        }
+        if let Some(envelope) = &self.envelope {
+            push("envelope", envelope);
+        }
+        if let Some(pretty) = &self.pretty {
+            push("pretty", pretty);
+        }
+        url
+    }
+}
+
+/// A URL that a [`BaseUrl`] begins and fixed text ends is always a `Uri`.
+pub(crate) fn to_uri(url: String) -> Uri {
+    Uri::try_from(url).unwrap_or_default()
+}
+
+/// A `User-Agent` as RFC 9110 §10.1.5 has it, checked for being a header value.
+pub(crate) fn user_agent(text: &str) -> Result<HeaderValue, InvalidValue> {
+    let visible = !text.is_empty() && text.bytes().all(|b| matches!(b, b' '..=b'~'));
+    visible
+        .then(|| HeaderValue::from_str(text).ok())
+        .flatten()
+        .ok_or_else(|| {
+            InvalidValue::new(
+                "User-Agent",
+                text,
+                "it is visible ASCII text such as my-service/1.0",
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    fn request() -> ListRequest {
+        ListRequest::new(GroupId::new("0123456789abcdef01234567").unwrap())
+    }
+
+    fn path_of(request: &ListRequest) -> String {
+        let base = BaseUrl::default();
+        let http = request.to_http(&base, &ApiVersion::PREVIEW);
+        assert_eq!(http.method(), Method::GET);
+        http.uri().path_and_query().unwrap().to_string()
+    }
+
+    const PATH: &str = "/api/atlas/v2/groups/0123456789abcdef01234567/aiModelApiKeys";
+
+    #[test]
+    fn defaults_are_not_sent_unless_set() {
+        assert_eq!(path_of(&request()), PATH);
+        let all = request()
+            .items_per_page(ItemsPerPage::DEFAULT)
+            .page_num(PageNum::FIRST)
+            .envelope(false)
+            .pretty(true);
+        assert_eq!(
+            path_of(&all).strip_prefix(PATH),
+            Some("?itemsPerPage=100&pageNum=1&envelope=false&pretty=true")
+        );
+        assert_eq!(
+            path_of(&request().pretty(false)).strip_prefix(PATH),
+            Some("?pretty=false")
+        );
+    }
+
+    #[test]
+    fn the_base_url_gives_origin_and_prefix() {
+        let base = BaseUrl::new("https://gw.example:8443/atlas/").unwrap();
+        let http = request().to_http(&base, &ApiVersion::V2025_03_12);
+        assert_eq!(
+            http.uri().to_string(),
+            alloc::format!("https://gw.example:8443/atlas{PATH}")
+        );
+        assert_eq!(
+            http.headers()[ACCEPT],
+            "application/vnd.atlas.2025-03-12+json"
+        );
+        assert!(
+            http.headers()[USER_AGENT]
+                .to_str()
+                .unwrap()
+                .starts_with("atlas-model-keys-core/")
+        );
+    }
+
+    #[test]
+    fn next_changes_the_page_and_nothing_else() {
+        let second = request().pretty(true).next().unwrap();
+        assert_eq!(
+            second,
+            request().pretty(true).page_num(PageNum::new(2).unwrap())
+        );
+        let last = request().page_num(PageNum::new(u32::MAX).unwrap());
+        assert_eq!(last.next(), None);
+    }
+
+    #[test]
+    fn a_user_agent_is_visible_text() {
+        assert!(user_agent("my-service/1.0 (ops@example.com)").is_ok());
+        for wrong in ["", "a\r\nX: y", "é", "a\tb"] {
+            assert!(user_agent(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! When to try again, and after how long.
+
+use core::time::Duration;
+
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
+
+use crate::session::Moment;
+use crate::timestamp::parse_http_date;
+
+/// How an exchange is repeated that Atlas or the network did not let through.
+///
+/// The wait before attempt *n* + 1 is what the answer's `Retry-After` asks for, and on top of
+/// it a random part of `base · 2ⁿ⁻¹` (at most `cap`): exponential backoff with full jitter, so
+/// that many clients that were refused together do not come back together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RetryPolicy {
+    /// Attempts in all, the first one included. 5. With 1 nothing is repeated.
+    pub attempts: u32,
+    /// The most that the first backoff takes. 1 s.
+    pub base: Duration,
+    /// The most that any backoff takes. 40 s: where MongoDB's advice (10, 20, 40 s) ends.
+    pub cap: Duration,
+    /// The longest single wait. 90 s: Atlas's usual buckets refill every 60 s. Asked to wait
+    /// longer, the exchange ends at once with an error that tells the wanted time.
+    pub wait: Duration,
+    /// All planned waits of one exchange together. 180 s.
+    pub total_wait: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: 5,
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(40),
+            wait: Duration::from_secs(90),
+            total_wait: Duration::from_secs(180),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// No repetition: the first failure is the answer.
+    #[must_use]
+    pub fn never() -> Self {
+        Self {
+            attempts: 1,
+            ..Self::default()
+        }
+    }
+
+    /// The wait after the `failures`th failure.
+    pub(crate) fn delay(
+        &self,
+        failures: u32,
+        retry_after: Option<Duration>,
+        at: &Moment,
+    ) -> Duration {
+        let doublings = failures.saturating_sub(1).min(31);
+        let ceiling = self.base.saturating_mul(1 << doublings).min(self.cap);
+        retry_after
+            .unwrap_or_default()
+            .saturating_add(at.fraction_of(ceiling))
+    }
+}
+
+/// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date to be compared with `now`. A date in the past
+/// is no wait; a number too large for a `u64` is the largest; anything else is as good as absent.
+pub(crate) fn retry_after(headers: &HeaderMap, now: Option<Duration>) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let date = Duration::from_secs(u64::try_from(parse_http_date(text)?).unwrap_or(0));
+    Some(date.saturating_sub(now?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let of = |text| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(text));
+            retry_after(&headers, Some(Duration::from_secs(1_722_816_000)))
+        };
+        let seconds = |s| Some(Duration::from_secs(s));
+        assert_eq!(of("0"), seconds(0));
+        assert_eq!(of(" 17 "), seconds(17));
+        assert_eq!(of("99999999999999999999999"), seconds(u64::MAX));
+        assert_eq!(of("Mon, 5 Aug 2024 00:00:09 GMT"), seconds(9));
+        assert_eq!(of("Mon, 05 Aug 2024 00:01:00 GMT"), seconds(60));
+        assert_eq!(of("Mon, 5 Aug 2019 00:00:00 GMT"), seconds(0));
+        for nonsense in ["", "-1", "+1", "1.5", "soon", "0x10", "Mon, 5 Aug 2024"] {
+            assert_eq!(of(nonsense), None, "{nonsense}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), None), None);
+    }
+
+    #[test]
+    fn backoff_doubles_up_to_the_cap_and_jitters_in_full() {
+        let policy = RetryPolicy::default();
+        let delay = |failures, fill| {
+            let at = Moment::new(Duration::ZERO, [fill; 16]);
+            policy.delay(failures, Some(Duration::from_secs(7)), &at)
+        };
+        let near = |d: Duration, seconds: f64| (d.as_secs_f64() - seconds).abs() < 1e-3;
+        for (failures, most) in [(1, 1.0), (2, 2.0), (4, 8.0), (7, 40.0), (u32::MAX, 40.0)] {
+            assert_eq!(delay(failures, 0), Duration::from_secs(7));
+            assert!(near(delay(failures, 0xff), 7.0 + most), "{failures}");
+            assert!(
+                near(delay(failures, 0x80), 7.0 + most * 0.501_961),
+                "{failures}"
+            );
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Calendar arithmetic, the timestamps of Atlas's JSON and the dates of HTTP, without a clock.
+
+use core::fmt;
+
+use crate::InvalidValue;
+
+/// A timestamp of Atlas's JSON: its text as received, parsed on demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Timestamp<'a>(&'a str);
+
+impl<'a> Timestamp<'a> {
+    /// Wraps a text, whatever it holds.
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    /// The text as received.
+    #[must_use]
+    pub fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    /// The instant that the text names. Atlas writes `2026-01-15T16:47:49Z` in most places and
+    /// `2026-01-15T16:47:49.855000+00:00` in this resource's documentation; any RFC 3339
+    /// date-time (§5.6) is understood.
+    ///
+    /// # Errors
+    /// The text is not an RFC 3339 date-time.
+    pub fn parse(self) -> Result<UnixTime, InvalidValue> {
+        parse_rfc3339(self.0.as_bytes()).ok_or_else(|| {
+            InvalidValue::new(
+                "timestamp",
+                self.0,
+                "an RFC 3339 date-time such as 2026-01-15T16:47:49Z was expected",
+            )
+        })
+    }
+}
+
+impl fmt::Display for Timestamp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.0)
+    }
+}
+
+/// An instant, counted from 1970-01-01T00:00:00Z without leap seconds (POSIX time).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime {
+    /// Whole seconds; negative before 1970.
+    pub seconds: i64,
+    /// Nanoseconds after `seconds`, less than 1,000,000,000.
+    pub nanoseconds: u32,
+}
+
+fn parse_rfc3339(text: &[u8]) -> Option<UnixTime> {
+    let mut input = Digits(text);
+    let year = input.number(4)?;
+    input.expect(b'-')?;
+    let month = input.number(2)?;
+    input.expect(b'-')?;
+    let day = input.number(2)?;
+    input.one_of(b"Tt ")?;
+    let hour = input.number(2)?;
+    input.expect(b':')?;
+    let minute = input.number(2)?;
+    input.expect(b':')?;
+    let second = input.number(2)?;
+    let mut nanoseconds = 0;
+    if input.expect(b'.').is_some() {
+        let mut unit = 100_000_000;
+        let mut any = false;
+        while let Some(digit) = input.digit() {
+            // Digits beyond nanoseconds are read and dropped.
+            nanoseconds += digit * unit;
+            unit /= 10;
+            any = true;
+        }
+        any.then_some(())?;
+    }
+    let offset = match input.one_of(b"Zz+-")? {
+        b'Z' | b'z' => 0,
+        sign => {
+            let hours = input.number(2)?;
+            input.expect(b':')?;
+            let minutes = input.number(2)?;
+            (hours < 24 && minutes < 60).then_some(())?;
+            let seconds = i64::from(hours * 3600 + minutes * 60);
+            if sign == b'-' { -seconds } else { seconds }
+        }
+    };
+    input.0.is_empty().then_some(())?;
+    let seconds = unix_seconds(year, month, day, hour, minute, second)?;
+    Some(UnixTime {
+        seconds: seconds - offset,
+        nanoseconds,
+    })
+}
+
+/// Parses the HTTP dates that Atlas sends in `Retry-After`, `Deprecation` and `Sunset`, as seconds since the
+/// epoch: IMF-fixdate (RFC 9110 §5.6.7), whose day Atlas does not pad: `Mon, 5 Aug 2024 00:00:00 GMT`.
+/// The name of the day is not checked against the date. The two obsolete forms are not known.
+pub(crate) fn parse_http_date(text: &str) -> Option<i64> {
+    let (_, rest) = text.trim().split_once(", ")?;
+    let mut parts = rest.split(' ');
+    let day = parts.next()?;
+    (1..=2).contains(&day.len()).then_some(())?;
+    let day = number(day)?;
+    let month = match parts.next()? {
+        "Jan" => 1,
+        "Feb" => 2,
+        "Mar" => 3,
+        "Apr" => 4,
+        "May" => 5,
+        "Jun" => 6,
+        "Jul" => 7,
+        "Aug" => 8,
+        "Sep" => 9,
+        "Oct" => 10,
+        "Nov" => 11,
+        "Dec" => 12,
+        _ => return None,
+    };
+    let year = parts.next()?;
+    (year.len() == 4).then_some(())?;
+    let year = number(year)?;
+    let mut clock = Digits(parts.next()?.as_bytes());
+    let hour = clock.number(2)?;
+    clock.expect(b':')?;
+    let minute = clock.number(2)?;
+    clock.expect(b':')?;
+    let second = clock.number(2)?;
+    let ends = clock.0.is_empty() && parts.next() == Some("GMT") && parts.next().is_none();
+    ends.then_some(())?;
+    unix_seconds(year, month, day, hour, minute, second)
+}
+
+/// Digits only: no sign, no space.
+fn number(text: &str) -> Option<u32> {
+    Digits(text.as_bytes()).number(text.len())
+}
+
+/// What is left of a text of fixed fields.
+struct Digits<'a>(&'a [u8]);
+
+impl Digits<'_> {
+    fn digit(&mut self) -> Option<u32> {
+        let (first, rest) = self.0.split_first()?;
+        first.is_ascii_digit().then(|| {
+            self.0 = rest;
+            u32::from(first - b'0')
+        })
+    }
+
+    fn number(&mut self, width: usize) -> Option<u32> {
+        (0..width).try_fold(0u32, |n, _| n.checked_mul(10)?.checked_add(self.digit()?))
+    }
+
+    fn one_of(&mut self, set: &[u8]) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        set.contains(first).then(|| {
+            self.0 = rest;
+            *first
+        })
+    }
+
+    fn expect(&mut self, byte: u8) -> Option<u8> {
+        self.one_of(&[byte])
+    }
+}
+
+fn unix_seconds(
+    year: u32,
+    month: u32,
+    day: u32,
+    hour: u32,
+    minute: u32,
+    second: u32,
+) -> Option<i64> {
+    let year = i64::from(year);
+    let month = u8::try_from(month).ok().filter(|m| (1..=12).contains(m))?;
+    let day = u8::try_from(day)
+        .ok()
+        .filter(|d| *d >= 1 && *d <= days_in_month(year, month))?;
+    // 60 is a leap second; POSIX time has it fall on the next second.
+    (hour < 24 && minute < 60 && second <= 60).then_some(())?;
+    let days = days_from_civil(year, month, day);
+    Some(days * 86_400 + i64::from(hour * 3600 + minute * 60 + second))
+}
+
+/// Days from 1970-01-01 in the proleptic Gregorian calendar, for years from 0. Years are counted
+/// from March, so that the leap day comes last.
+fn days_from_civil(year: i64, month: u8, day: u8) -> i64 {
+    let march_based = (i64::from(month) + 9) % 12;
+    let year = if month <= 2 { year - 1 } else { year };
+    let day_of_year = (153 * march_based + 2) / 5 + i64::from(day) - 1;
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    year * 365 + leap_days + day_of_year - 719_468
+}
+
+pub(crate) fn days_in_month(year: i64, month: u8) -> u8 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_of_atlas_forms_parse() {
+        let parse = |text| {
+            Timestamp::new(text)
+                .parse()
+                .map(|t| (t.seconds, t.nanoseconds))
+        };
+        // Values from `date -u -d … +%s`.
+        assert_eq!(parse("2026-01-15T16:47:49Z"), Ok((1_768_495_669, 0)));
+        assert_eq!(
+            parse("2026-01-15T16:47:49.855000+00:00"),
+            Ok((1_768_495_669, 855_000_000))
+        );
+        assert_eq!(
+            parse("2026-01-15T17:47:49.855+01:00"),
+            Ok((1_768_495_669, 855_000_000))
+        );
+        assert_eq!(parse("1969-12-31T23:59:59Z"), Ok((-1, 0)));
+        assert_eq!(parse("2000-02-29T00:00:00Z"), Ok((951_782_400, 0)));
+        assert_eq!(parse("0000-01-01T00:00:00Z"), Ok((-62_167_219_200, 0)));
+        assert_eq!(
+            parse("9999-12-31T23:59:60.1234567899-00:01"),
+            Ok((253_402_300_860, 123_456_789))
+        );
+    }
+
+    #[test]
+    fn other_text_is_refused() {
+        for wrong in [
+            "",
+            "now",
+            "2026-01-15",
+            "2026-01-15T16:47:49",
+            "2026-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-01-15T24:00:00Z",
+            "2026-01-15T16:60:00Z",
+            "2026-01-15T16:47:49.Z",
+            "2026-01-15T16:47:49Zx",
+            "2026-01-15T16:47:49+24:00",
+            "+026-01-15T16:47:49Z",
+            "2026-01-15T16:47:49+0000",
+        ] {
+            assert!(Timestamp::new(wrong).parse().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn http_dates_parse_with_and_without_a_padded_day() {
+        assert_eq!(
+            parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(784_111_777)
+        );
+        assert_eq!(
+            parse_http_date("Mon, 5 Aug 2024 00:00:00 GMT"),
+            Some(1_722_816_000)
+        );
+        for wrong in [
+            "",
+            "5 Aug 2024 00:00:00 GMT",
+            "Mon, 5 Aug 2024 00:00:00",
+            "Mon, 5 Aug 2024 00:00:00 CET",
+            "Mon, 32 Aug 2024 00:00:00 GMT",
+            "Mon, 5 aug 2024 00:00:00 GMT",
+            "Mon, 5 Aug 24 00:00:00 GMT",
+            "Mon, +5 Aug 2024 00:00:00 GMT",
+            "Mon, 5 Aug 2024 0:00:00 GMT",
+            "Mon, 005 Aug 2024 00:00:00 GMT",
+        ] {
+            assert_eq!(parse_http_date(wrong), None, "{wrong}");
+        }
+    }
+}
