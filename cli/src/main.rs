@@ -1,0 +1,2 @@
+//! List the AI model API keys of MongoDB Atlas projects.
+fn main() {}

@@ -1,0 +1,86 @@
+//! List the AI model API keys of MongoDB Atlas projects: the blocking client, over [ureq](https://docs.rs/ureq).
+//!
+//! [`Client`] is the front door. What to send and what came back is the business of
+//! [`atlas_model_keys_core`]; this crate moves the bytes, keeps the time and lets threads wait for each
+//! other.
+//!
+//! ```text
+//!            your threads
+//!          ┌──────┴───────┐
+//!          ▼              ▼
+//!       Client ──────► Session (core)      start · respond · failed · resume
+//!          │   ◄────── Step                 Send · Wait · Done
+//!          ▼
+//!     ureq::Agent ───► Atlas               one request at a time; no redirect is followed
+//! ```
+//!
+//! ```
+//! use atlas_model_keys_ureq::{BaseUrl, Client, Credentials, GroupId, ListRequest};
+//! # use atlas_model_keys_emulator::{Config, Emulator, server::{Options, Server}};
+//! # let emulator = Emulator::new(Config::default());
+//! # let group = emulator.first_group();
+//! # let account = emulator.service_account();
+//! # let (id, secret) = (account.client_id.clone(), account.client_secret.clone());
+//! # let server = Server::start(emulator, Options::default())?;
+//! # let base = server.base_url();
+//!
+//! // For Atlas itself: BaseUrl::default().
+//! let client = Client::new(BaseUrl::new(&base)?, Credentials::service_account(id, secret)?)?;
+//! for key in client.keys(&ListRequest::new(group)) {
+//!     let key = key?;
+//!     if key.last_used_at.is_none() {
+//!         println!("never used: {:?}, made by {:?}", key.name, key.created_by);
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The loop
+//!
+//! A session says one [`Step`](atlas_model_keys_core::Step) at a time, and each has exactly one next
+//! call. That is all there is to driving it; this is what [`Client`] does, without its waiting
+//! for other threads:
+//!
+//! ```
+//! use atlas_model_keys_ureq::core::{Error, Exchange, Failure, ListRequest, Moment, Reply, Session, Step};
+//! use atlas_model_keys_ureq::core::{Body, FailureKind};
+//!
+//! fn list(
+//!     session: &mut Session,
+//!     request: &ListRequest,
+//!     send: impl Fn(http::Request<Body>) -> Result<http::Response<Vec<u8>>, std::io::Error>,
+//!     moment: impl Fn() -> Moment,
+//! ) -> Result<Reply<Vec<u8>>, Error> {
+//!     let mut step = session.start(request, moment())?;
+//!     loop {
+//!         step = match step {
+//!             Step::Done(reply) => return Ok(reply),
+//!             Step::Send(Exchange { request, pending }) => match send(request) {
+//!                 Ok(response) => session.respond(pending, response, moment())?,
+//!                 Err(error) => {
+//!                     let failure = Failure::new(FailureKind::Lost, error);
+//!                     session.failed(pending, failure, moment())?
+//!                 }
+//!             },
+//!             Step::Wait(wait) => {
+//!                 std::thread::sleep(wait.delay());
+//!                 session.resume(wait, moment())?
+//!             }
+//!         };
+//!     }
+//! }
+//! # fn main() {}
+//! ```
+
+mod client;
+mod http;
+mod listing;
+
+pub use atlas_model_keys_core as core;
+pub use atlas_model_keys_core::{
+    ApiVersion, BaseUrl, Credentials, Error, GroupId, ItemsPerPage, Limits, ListRequest, ModelKey,
+    OwnedModelKey, Page, PageNum, Reply, RetryPolicy, Secret,
+};
+
+pub use client::{Client, ClientBuilder};
+pub use listing::{Keys, Pages};
