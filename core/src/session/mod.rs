@@ -626,13 +626,20 @@ impl Session {
     ) -> Next<B> {
         let status = StatusCode::UNAUTHORIZED;
         let answer = self.read_error(status, Endpoint::ModelKeys, response, at);
+        if answer.is_not_allowed() && !matches!(ticket.sent, Sent::Unsigned) {
+            // Who asks is known: neither a newer token nor another nonce would change it.
+            self.give_back(&mut ticket);
+            return Err(Error::Authentication {
+                refused: Refused::NotAllowed,
+                answer,
+            });
+        }
         let refused = match (
             &mut self.auth,
             core::mem::replace(&mut ticket.sent, Sent::Nothing),
         ) {
             (Auth::Tokens(tokens), Sent::Token(generation)) => {
-                if !answer.is_not_allowed()
-                    && !core::mem::replace(&mut ticket.renewed, true)
+                if !core::mem::replace(&mut ticket.renewed, true)
                     && tokens.refused(generation, at.now)
                 {
                     ticket.following = None;
@@ -660,20 +667,13 @@ impl Session {
                         };
                         return Ok(self.send_list(ticket, None, at));
                     }
-                    None if answered == 0 && !answer.is_not_allowed() => Refused::Challenge,
+                    None if answered == 0 => Refused::Challenge,
                     _ => Refused::ApiKey,
                 }
             }
             _ => Refused::Token,
         };
-        Err(Error::Authentication {
-            refused: if answer.is_not_allowed() {
-                Refused::NotAllowed
-            } else {
-                refused
-            },
-            answer,
-        })
+        Err(Error::Authentication { refused, answer })
     }
 
     /// A nonce that was accepted serves the next exchange.

@@ -1,0 +1,193 @@
+//! A session and the emulator, face to face under a virtual clock that jumps to the end of each
+//! wait: no socket, no sleep. What happens is written down, so that tests read as transcripts.
+
+#![allow(dead_code, unreachable_pub)] // Each test file is a crate, and uses its own part.
+
+use std::time::Duration;
+
+use atlas_model_keys_core::{
+    BaseUrl, Body, Credentials, Error, Exchange, Failure, FailureKind, ListRequest, Listing,
+    Moment, OwnedModelKey, Pending, Reply, Session, Step, Wait,
+};
+use atlas_model_keys_emulator::{Config, Emulator};
+use http::{Request, Response};
+
+pub const BASE: &str = "https://atlas.example:8443";
+
+/// Which credential a test uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Bearer,
+    ServiceAccount,
+    ApiKey,
+}
+
+pub const KINDS: [Kind; 3] = [Kind::Bearer, Kind::ServiceAccount, Kind::ApiKey];
+
+impl Kind {
+    pub fn of(self, emulator: &Emulator) -> Credentials {
+        let account = emulator.service_account();
+        let key = emulator.api_key();
+        match self {
+            Self::Bearer => Credentials::bearer(emulator.access_token()),
+            Self::ServiceAccount => Credentials::service_account(
+                account.client_id.as_str(),
+                account.client_secret.as_str(),
+            ),
+            Self::ApiKey => Credentials::api_key(key.public_key.as_str(), key.private_key.as_str()),
+        }
+        .unwrap()
+    }
+}
+
+/// The world around a session.
+pub struct World {
+    pub emulator: Emulator,
+    pub session: Session,
+    pub now: Duration,
+    /// What was sent, received and waited.
+    pub log: Vec<String>,
+    /// The state of a small generator: the entropy of the moments.
+    entropy: u64,
+}
+
+impl World {
+    pub fn new(config: Config, kind: Kind) -> Self {
+        let emulator = Emulator::new(config);
+        let session = Session::new(BaseUrl::new(BASE).unwrap(), kind.of(&emulator));
+        Self::with_session(emulator, session)
+    }
+
+    pub fn with_session(emulator: Emulator, session: Session) -> Self {
+        Self {
+            emulator,
+            session,
+            now: Duration::from_secs(1_790_000_000),
+            log: Vec::new(),
+            entropy: 1,
+        }
+    }
+
+    pub fn moment(&mut self) -> Moment {
+        let mut entropy = [0; 16];
+        for half in entropy.chunks_exact_mut(8) {
+            // xorshift64*.
+            self.entropy ^= self.entropy >> 12;
+            self.entropy ^= self.entropy << 25;
+            self.entropy ^= self.entropy >> 27;
+            let next = self.entropy.wrapping_mul(0x2545_f491_4f6c_dd1d);
+            half.copy_from_slice(&next.to_le_bytes());
+        }
+        Moment::new(self.now, entropy)
+    }
+
+    pub fn request(&self) -> ListRequest {
+        ListRequest::new(self.emulator.first_group())
+    }
+
+    pub fn start(&mut self, request: &ListRequest) -> Result<Step<Vec<u8>>, Error> {
+        let at = self.moment();
+        self.session.start(request, at)
+    }
+
+    /// What the emulator answers.
+    pub fn deliver(&mut self, request: &Request<Body>) -> Response<Vec<u8>> {
+        let uri = request.uri();
+        assert_eq!(uri.scheme_str(), Some("https"));
+        assert_eq!(uri.authority().unwrap().as_str(), "atlas.example:8443");
+        let credential = request
+            .headers()
+            .get("authorization")
+            .map_or("nothing", |value| {
+                assert!(value.is_sensitive());
+                value.to_str().unwrap().split(' ').next().unwrap()
+            });
+        let response = self.emulator.handle(request, self.now);
+        let target = uri.path_and_query().unwrap().as_str();
+        let path = target.rsplit('/').next().unwrap();
+        self.log.push(format!(
+            "{} {path} with {credential} -> {}",
+            request.method(),
+            response.status().as_u16()
+        ));
+        response
+    }
+
+    /// Sends the request of a step, and gives the answer to the session.
+    pub fn exchange(&mut self, exchange: Exchange) -> Result<Step<Vec<u8>>, Error> {
+        let response = self.deliver(&exchange.request);
+        self.respond(exchange.pending, response)
+    }
+
+    pub fn respond(
+        &mut self,
+        pending: Pending,
+        response: Response<Vec<u8>>,
+    ) -> Result<Step<Vec<u8>>, Error> {
+        let at = self.moment();
+        self.session.respond(pending, response, at)
+    }
+
+    pub fn fail(&mut self, pending: Pending, kind: FailureKind) -> Result<Step<Vec<u8>>, Error> {
+        self.log.push(format!("{kind:?}"));
+        let at = self.moment();
+        self.session
+            .failed(pending, Failure::new(kind, "cable pulled"), at)
+    }
+
+    /// Waits in no time.
+    pub fn resume(&mut self, wait: Wait) -> Result<Step<Vec<u8>>, Error> {
+        self.log
+            .push(format!("wait {:.1} s", wait.delay().as_secs_f64()));
+        self.now += wait.delay();
+        let at = self.moment();
+        self.session.resume(wait, at)
+    }
+
+    /// Does whatever the steps say until the exchange has ended.
+    pub fn finish(&mut self, mut step: Step<Vec<u8>>) -> Result<Reply<Vec<u8>>, Error> {
+        loop {
+            step = match step {
+                Step::Done(reply) => return Ok(reply),
+                Step::Send(exchange) => self.exchange(exchange)?,
+                Step::Wait(wait) => self.resume(wait)?,
+            };
+        }
+    }
+
+    pub fn list(&mut self, request: &ListRequest) -> Result<Reply<Vec<u8>>, Error> {
+        let step = self.start(request)?;
+        self.finish(step)
+    }
+
+    pub fn list_all(&mut self, request: &ListRequest) -> Result<Vec<OwnedModelKey>, Error> {
+        let mut listing = Listing::new(*request, self.session.limits());
+        let mut keys = Vec::new();
+        while let Some(request) = listing.request()? {
+            let page = self.list(&request)?.into_page()?;
+            keys.extend(listing.accept(&page).map(|key| key.to_owned()));
+        }
+        Ok(keys)
+    }
+
+    /// What happened since the last time this was asked.
+    pub fn take_log(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.log)
+    }
+}
+
+/// The exchange of a step that sends.
+pub fn sent(step: Result<Step<Vec<u8>>, Error>) -> Exchange {
+    match step {
+        Ok(Step::Send(exchange)) => exchange,
+        other => panic!("expected something to send, got {other:?}"),
+    }
+}
+
+/// The wait of a step that waits.
+pub fn waits(step: Result<Step<Vec<u8>>, Error>) -> Wait {
+    match step {
+        Ok(Step::Wait(wait)) => wait,
+        other => panic!("expected a wait, got {other:?}"),
+    }
+}

@@ -1,0 +1,248 @@
+//! Whole listings: a session and the emulator in memory, under a virtual clock.
+
+mod dialogue;
+
+use std::time::Duration;
+
+use atlas_model_keys_core::{ApiVersion, Error, ItemsPerPage, OwnedModelKey, PageNum};
+use atlas_model_keys_emulator::{Config, DigestAlgorithm, Key, TotalCount};
+use dialogue::{KINDS, Kind, World};
+
+fn ids(keys: &[OwnedModelKey]) -> Vec<&str> {
+    keys.iter()
+        .map(|key| key.api_key_id.as_deref().unwrap())
+        .collect()
+}
+
+fn config() -> Config {
+    Config {
+        keys_per_group: 1234,
+        ..Config::default()
+    }
+}
+
+fn expected(world: &World) -> Vec<String> {
+    let keys = world.emulator.keys(world.emulator.first_group());
+    keys.iter()
+        .map(|key| key.api_key_id.clone().unwrap())
+        .collect()
+}
+
+#[test]
+fn every_key_arrives_once_and_in_order_with_each_kind_of_credential() {
+    for kind in KINDS {
+        let mut world = World::new(config(), kind);
+        let expected = expected(&world);
+        let keys = world.list_all(&world.request()).unwrap();
+        assert_eq!(ids(&keys), expected, "{kind:?}");
+
+        // 13 pages; and a token, or a challenge, once.
+        let authentication = u64::from(kind != Kind::Bearer);
+        assert_eq!(world.emulator.requests(), 13 + authentication, "{kind:?}");
+        assert!(!world.take_log().iter().any(|line| line.starts_with("wait")));
+    }
+}
+
+#[test]
+fn every_field_of_every_key_arrives_as_it_was() {
+    let config = Config {
+        include_secrets: true,
+        ..config()
+    };
+    let mut world = World::new(config, Kind::Bearer);
+    world.session = world.session.with_version(ApiVersion::V2025_03_12);
+    let request = world.request().items_per_page(ItemsPerPage::MAX);
+    let listed = world.list_all(&request).unwrap();
+    let kept = world.emulator.keys(world.emulator.first_group());
+    assert_eq!(listed.len(), kept.len());
+    for (listed, kept) in listed.iter().zip(kept) {
+        let listed = Key {
+            api_key_id: listed.api_key_id.clone(),
+            cloud: listed.cloud.clone(),
+            created_at: listed.created_at.clone(),
+            created_by: listed.created_by.clone(),
+            endpoint: listed.endpoint.clone(),
+            geography: listed.geography.clone(),
+            group_id: listed.group_id.clone(),
+            last_used_at: listed.last_used_at.clone(),
+            masked_secret: listed.masked_secret.clone(),
+            name: listed.name.clone(),
+            secret: listed.secret.as_ref().map(|s| s.expose().to_owned()),
+            status: listed.status.clone(),
+        };
+        assert_eq!(format!("{listed:?}"), format!("{kept:?}"));
+    }
+}
+
+#[test]
+fn counts_of_keys_around_the_edges_of_a_page() {
+    for count in [0, 1, 99, 100, 101, 200] {
+        let config = Config {
+            keys_per_group: count,
+            ..Config::default()
+        };
+        let mut world = World::new(config, Kind::Bearer);
+        assert_eq!(world.list_all(&world.request()).unwrap().len(), count);
+        let pages = count.div_ceil(100).max(1);
+        assert_eq!(world.emulator.requests(), pages as u64, "{count}");
+    }
+}
+
+#[test]
+fn a_listing_may_begin_at_a_later_page() {
+    let mut world = World::new(config(), Kind::Bearer);
+    let request = world
+        .request()
+        .items_per_page(ItemsPerPage::new(500).unwrap())
+        .page_num(PageNum::new(3).unwrap());
+    let keys = world.list_all(&request).unwrap();
+    assert_eq!(ids(&keys), expected(&world).split_off(1000));
+}
+
+#[test]
+fn the_total_count_ends_nothing() {
+    for total_count in [TotalCount::Zero, TotalCount::Absent] {
+        let config = Config {
+            total_count,
+            ..config()
+        };
+        let mut world = World::new(config, Kind::Bearer);
+        assert_eq!(world.list_all(&world.request()).unwrap().len(), 1234);
+    }
+}
+
+#[test]
+fn envelope_and_pretty_change_the_body_and_not_the_keys() {
+    let mut world = World::new(config(), Kind::ServiceAccount);
+    let request = world.request().envelope(true).pretty(true);
+    let page = world.list(&request).unwrap().into_page().unwrap();
+    assert_eq!(page.envelope_status(), Some(200));
+    assert_eq!(world.list_all(&request).unwrap().len(), 1234);
+}
+
+#[test]
+fn each_digest_algorithm_is_answered_and_the_strongest_is_taken() {
+    use DigestAlgorithm as D;
+    for digest in [
+        vec![D::Md5],
+        vec![D::Md5Sess],
+        vec![D::Sha256],
+        vec![D::Sha256Sess],
+        vec![D::Sha512_256],
+        vec![D::Sha512_256Sess],
+        vec![D::Md5, D::Sha512_256, D::Sha256],
+    ] {
+        let config = Config {
+            digest: digest.clone(),
+            ..config()
+        };
+        let mut world = World::new(config, Kind::ApiKey);
+        let keys = world.list_all(&world.request()).unwrap();
+        assert_eq!(keys.len(), 1234, "{digest:?}");
+        assert_eq!(world.emulator.requests(), 14, "{digest:?}");
+    }
+}
+
+#[test]
+fn tokens_and_nonces_that_expire_during_a_listing_are_renewed() {
+    let config = Config {
+        token_ttl: Duration::from_secs(100),
+        nonce_ttl: Duration::from_secs(100),
+        ..config()
+    };
+    for kind in [Kind::ServiceAccount, Kind::ApiKey] {
+        let mut world = World::new(config.clone(), kind);
+        let mut listing =
+            atlas_model_keys_core::Listing::new(world.request(), world.session.limits());
+        let mut keys = 0;
+        while let Some(request) = listing.request().unwrap() {
+            let page = world.list(&request).unwrap().into_page().unwrap();
+            keys += listing.accept(&page).count();
+            world.now += Duration::from_secs(30);
+        }
+        assert_eq!(keys, 1234);
+        let log = world.take_log();
+        assert!(!log.iter().any(|line| line.starts_with("wait")));
+        if kind == Kind::ServiceAccount {
+            // Renewed in time, a quarter of its life before its end: no request was refused.
+            assert!(world.emulator.token_requests() >= 4);
+            assert!(log.iter().all(|line| line.ends_with("200")), "{log:#?}");
+        } else {
+            assert!(log.iter().filter(|line| line.ends_with("401")).count() >= 3);
+        }
+    }
+}
+
+#[test]
+fn a_rate_limit_is_waited_out() {
+    let config = Config {
+        rate_limit: Some(atlas_model_keys_emulator::RateLimit {
+            capacity: 5,
+            refill: 5,
+            per: Duration::from_secs(60),
+        }),
+        ..config()
+    };
+    let mut world = World::new(config, Kind::Bearer);
+    let keys = world.list_all(&world.request()).unwrap();
+    assert_eq!(ids(&keys), expected(&world));
+    let log = world.take_log();
+    assert!(log.iter().any(|line| line.ends_with("429")));
+}
+
+#[test]
+fn a_list_that_moves_while_it_is_read_shows_no_key_twice() {
+    let mut world = World::new(config(), Kind::Bearer);
+    let expected = expected(&world);
+    let group = world.emulator.first_group();
+    let mut listing = atlas_model_keys_core::Listing::new(world.request(), world.session.limits());
+    let mut seen = Vec::new();
+    while let Some(request) = listing.request().unwrap() {
+        let page = world.list(&request).unwrap().into_page().unwrap();
+        let fresh = listing.accept(&page);
+        seen.extend(fresh.map(|key| key.api_key_id().unwrap().to_owned()));
+        // Somebody makes a key, which comes first, and shifts the others over the page's edge.
+        let new = Key {
+            api_key_id: Some(format!("new{}", seen.len())),
+            ..Key::default()
+        };
+        world.emulator.keys_mut(group).unwrap().insert(0, new);
+    }
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn preview_is_left_once_when_it_is_withdrawn_and_a_pinned_version_never() {
+    let config = Config {
+        withdrawn: vec![ApiVersion::PREVIEW],
+        ..config()
+    };
+    for kind in KINDS {
+        let mut world = World::new(config.clone(), kind);
+        let reply = world.list(&world.request()).unwrap();
+        assert_eq!(reply.version(), Some(ApiVersion::V2025_03_12));
+        assert_eq!(world.session.version(), ApiVersion::V2025_03_12);
+        assert_eq!(world.list_all(&world.request()).unwrap().len(), 1234);
+        let gone = world
+            .take_log()
+            .iter()
+            .filter(|l| l.ends_with("410"))
+            .count();
+        assert_eq!(gone, 1, "{kind:?}");
+    }
+
+    let mut world = World::new(config.clone(), Kind::Bearer);
+    world.session = world.session.with_version(ApiVersion::PREVIEW);
+    let error = world.list(&world.request()).unwrap_err();
+    assert_eq!(error.error_code(), Some("VERSION_GONE"));
+    assert_eq!(world.emulator.requests(), 1);
+
+    let none = Config {
+        versions: vec![],
+        ..config
+    };
+    let mut world = World::new(none, Kind::Bearer);
+    let error = world.list(&world.request()).unwrap_err();
+    assert!(matches!(error, Error::Api(_)), "{error}");
+    assert_eq!(world.emulator.requests(), 2);
+}

@@ -1,0 +1,245 @@
+//! What is a page and what is not.
+
+use atlas_model_keys_core::{AnswerErrorKind, Error, Page, Reply};
+
+fn parse(body: impl AsRef<[u8]>) -> Result<Page<Vec<u8>>, Error> {
+    Reply::from_response(http::Response::new(body.as_ref().to_vec()))?.into_page()
+}
+
+/// Where and how a body is refused.
+fn refused(body: impl AsRef<[u8]>) -> (AnswerErrorKind, String, Option<(usize, usize)>, String) {
+    match parse(body) {
+        Err(Error::Answer(error)) => (
+            error.kind(),
+            error.path().to_owned(),
+            error.line_and_column(),
+            error.to_string(),
+        ),
+        other => panic!("not refused as an answer: {other:?}"),
+    }
+}
+
+#[test]
+fn strings_with_escapes_are_unescaped_and_the_rest_is_borrowed() {
+    let page = parse(
+        r#"{"results":[{"name":"a\"\\\/\b\f\n\r\t\u0041\ud83d\ude00z","status":"plain"},
+            {"name":"","createdBy":"\u00e4","secret":"\u0061l-x"},{"apiKeyId":"ä鍵😀"}]}"#,
+    )
+    .unwrap();
+    let names: Vec<_> = page.keys().map(|key| key.name()).collect();
+    assert_eq!(
+        names,
+        [Some("a\"\\/\u{8}\u{c}\n\r\tA\u{1f600}z"), Some(""), None]
+    );
+    let second = page.keys().nth(1).unwrap();
+    assert_eq!(second.created_by(), Some("ä"));
+    assert_eq!(second.secret().unwrap().expose(), "al-x");
+    assert_eq!(page.keys().nth(2).unwrap().api_key_id(), Some("ä鍵😀"));
+
+    // Borrowed: the text lies in the body itself.
+    let status = page.keys().next().unwrap().status().unwrap().as_ptr();
+    let body = page.into_body();
+    assert!(body.as_ptr_range().contains(&status));
+}
+
+#[test]
+fn absent_null_and_unknown_are_fine_everywhere() {
+    for body in [
+        r#"{"results":[]}"#,
+        r#" { "results" : [ ] , "totalCount" : null , "links" : null , "status" : null } "#,
+        r#"{"results":[{}],"links":[{},{"rel":null,"href":null,"title":"x"}],"new":[[[]]],"":0}"#,
+    ] {
+        assert!(parse(body).is_ok(), "{body}");
+    }
+    let page = parse(r#"{"results":[{"status":"BRAND_NEW","apiKeyId":null}]}"#).unwrap();
+    assert_eq!(page.keys().next().unwrap().status(), Some("BRAND_NEW"));
+}
+
+#[test]
+fn total_count_is_any_integer_and_only_a_sensible_one_is_told() {
+    let count = |text: &str| {
+        parse(format!(r#"{{"results":[],"totalCount":{text}}}"#)).map(|page| page.total_count())
+    };
+    assert_eq!(count("0").unwrap(), Some(0));
+    assert_eq!(count("9223372036854775807").unwrap(), Some(i64::MAX as u64));
+    assert_eq!(count("-5").unwrap(), None);
+    for wrong in ["1.5", "\"42\"", "[]", "true", "99999999999999999999"] {
+        assert!(count(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn what_is_refused_is_refused_with_its_place_and_without_its_value() {
+    let cases = [
+        (
+            r#"{"results":[{"name":"a"},{"name":{"x":"hunter2"}}]}"#,
+            AnswerErrorKind::Shape,
+            "results[1].name",
+        ),
+        (
+            r#"{"results":[{"name":"hunter2","name":"b"}]}"#,
+            AnswerErrorKind::Shape,
+            "results[0].name",
+        ),
+        (
+            r#"{"results":[{"secret":42}]}"#,
+            AnswerErrorKind::Shape,
+            "results[0].secret",
+        ),
+        (
+            r#"{"results":["hunter2"]}"#,
+            AnswerErrorKind::Shape,
+            "results",
+        ),
+        (
+            r#"{"results":{"hunter2":1}}"#,
+            AnswerErrorKind::Shape,
+            "results",
+        ),
+        (
+            r#"{"results":[],"results":[]}"#,
+            AnswerErrorKind::Shape,
+            "results",
+        ),
+        (
+            r#"{"links":[{"rel":"a","rel":"b"}],"results":[]}"#,
+            AnswerErrorKind::Shape,
+            "links[0]",
+        ),
+        (
+            r#"{"results":[],"status":"hunter2"}"#,
+            AnswerErrorKind::Shape,
+            "status",
+        ),
+        (r#"["hunter2"]"#, AnswerErrorKind::Shape, ""),
+        (r#""hunter2""#, AnswerErrorKind::Shape, ""),
+        (r#"{}"#, AnswerErrorKind::Shape, "results"),
+        (r#"{"results":null}"#, AnswerErrorKind::Shape, "results"),
+        (
+            r#"{"totalCount":5,"links":[]}"#,
+            AnswerErrorKind::Shape,
+            "results",
+        ),
+        ("", AnswerErrorKind::Json, ""),
+        ("<html>hunter2</html>", AnswerErrorKind::Json, ""),
+        ("\u{feff}{\"results\":[]}", AnswerErrorKind::Json, ""),
+        (r#"{"results":[]} hunter2"#, AnswerErrorKind::Json, ""),
+        (
+            r#"{"results":[{"name":"hunter2"#,
+            AnswerErrorKind::Json,
+            "results[0].name",
+        ),
+        (
+            r#"{"results":[{"name":"\ud800 hunter2"}]}"#,
+            AnswerErrorKind::Json,
+            "results[0].name",
+        ),
+        (
+            "{\"results\":[{\"name\":\"a\nhunter2\"}]}",
+            AnswerErrorKind::Json,
+            "results[0].name",
+        ),
+        (
+            r#"{"results":[{"new":"\ud800"}]}"#,
+            AnswerErrorKind::Json,
+            "results[0]",
+        ),
+        (r#"{"results":[],"new":1e999}"#, AnswerErrorKind::Json, ""),
+        (r#"{"results":[],"new":01}"#, AnswerErrorKind::Json, ""),
+    ];
+    for (body, kind, path) in cases {
+        let (got_kind, got_path, _, shown) = refused(body);
+        assert_eq!((got_kind, &*got_path), (kind, path), "{body}: {shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(!shown.contains('\n'), "{shown}");
+    }
+}
+
+#[test]
+fn the_place_is_line_and_column() {
+    let (_, _, place, shown) = refused("{\n \"results\": [\n  {\"name\": 5}\n ]\n}");
+    assert_eq!(place, Some((3, 12)), "{shown}");
+    assert_eq!(
+        shown,
+        "the answer is not a page of keys: a value is not of the documented type, \
+         at results[0].name (line 3, column 12)"
+    );
+    let (kind, _, place, _) = refused(b"{\n\"results\": \xff}");
+    assert_eq!((kind, place), (AnswerErrorKind::Utf8, Some((2, 12))));
+}
+
+#[test]
+fn nesting_is_bounded_in_unknown_fields_too() {
+    let nested = |levels: usize, prefix: &str, suffix: &str| {
+        format!(
+            "{prefix}{}{}{suffix}",
+            "[".repeat(levels),
+            "]".repeat(levels)
+        )
+    };
+    let top = |levels| nested(levels, r#"{"results":[],"new":"#, "}");
+    let in_key = |levels| nested(levels, r#"{"results":[{"new":"#, "}]}");
+    // 32 in all: the page itself is one, results and key are two more.
+    assert!(parse(top(31)).is_ok());
+    assert!(parse(in_key(29)).is_ok());
+    for body in [top(32), in_key(30), top(100_000)] {
+        let (kind, _, _, shown) = refused(&body);
+        assert_eq!(kind, AnswerErrorKind::Shape);
+        assert!(shown.contains("nested deeper"), "{shown}");
+    }
+    let objects = format!("{}1{}", r#"{"a":"#.repeat(50), "}".repeat(50));
+    assert!(parse(format!(r#"{{"results":[],"new":{objects}}}"#)).is_err());
+}
+
+#[test]
+fn an_error_object_inside_a_200_is_an_error_and_never_an_empty_page() {
+    for (body, status) in [
+        (
+            r#"{"status":404,"error":404,"errorCode":"GROUP_NOT_FOUND"}"#,
+            404,
+        ),
+        (
+            r#"{"status":404,"content":{"error":404,"errorCode":"GROUP_NOT_FOUND"}}"#,
+            404,
+        ),
+        (r#"{"status":503,"results":[]}"#, 503),
+        (r#"{"error":403,"errorCode":"X","results":[]}"#, 403),
+        (r#"{"error":401,"reason":"Unauthorized"}"#, 401),
+        (r#"{"errorCode":"UNEXPECTED_ERROR"}"#, 500),
+    ] {
+        let error = parse(body).unwrap_err();
+        assert!(matches!(error, Error::Api(_)), "{body}: {error:?}");
+        assert_eq!(error.status().unwrap(), status, "{body}");
+    }
+    // Fields of these names beside results are not errors by themselves.
+    for body in [
+        r#"{"status":200,"results":[]}"#,
+        r#"{"error":null,"errorCode":null,"results":[]}"#,
+        r#"{"error":"no","errorCode":"X","results":[]}"#,
+        r#"{"error":0,"results":[]}"#,
+    ] {
+        assert!(parse(body).is_ok(), "{body}");
+    }
+}
+
+#[test]
+fn a_body_that_changes_between_looks_gives_no_panic() {
+    /// Good for the size check and the parser, then another text, then no text.
+    struct Fickle(std::cell::Cell<usize>);
+    impl AsRef<[u8]> for Fickle {
+        fn as_ref(&self) -> &[u8] {
+            let looks = self.0.replace(self.0.get() + 1);
+            match looks {
+                0..=1 => r#"{"results":[{"name":"a","status":"ACTIVE"}]}"#.as_bytes(),
+                2 => "ääääääääääää".as_bytes(),
+                _ => b"\xff",
+            }
+        }
+    }
+    let reply = Reply::from_response(http::Response::new(Fickle(0.into()))).unwrap();
+    let page = reply.into_page().unwrap();
+    for _ in 0..2 {
+        let key = page.keys().next().unwrap();
+        assert!(key.name().is_none() && key.status().is_none());
+    }
+}

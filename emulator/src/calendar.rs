@@ -1,0 +1,83 @@
+//! Instants as texts: the resource's timestamps and HTTP's dates.
+
+const DAY: u64 = 86_400;
+
+/// As this resource writes it: `2026-01-15T16:47:49.855000+00:00`.
+pub(crate) fn timestamp(unix_seconds: u64, microseconds: u32) -> String {
+    let (year, month, day) = civil(unix_seconds / DAY);
+    let (hour, minute, second) = clock(unix_seconds);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{microseconds:06}+00:00"
+    )
+}
+
+/// As RFC 9110 §5.6.7 wants `Date` written: `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub(crate) fn http_date(unix_seconds: u64) -> String {
+    // 1970-01-01 was a Thursday.
+    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let days = unix_seconds / DAY;
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = clock(unix_seconds);
+    let name = |names: &[&'static str], index: u64| {
+        let index = usize::try_from(index).unwrap_or_default();
+        names.get(index).copied().unwrap_or_default()
+    };
+    let weekday = name(&WEEKDAYS, days % 7);
+    let month = name(&MONTHS, month - 1);
+    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
+fn clock(unix_seconds: u64) -> (u64, u64, u64) {
+    let second = unix_seconds % DAY;
+    (second / 3600, second / 60 % 60, second % 60)
+}
+
+/// Year, month and day of the `days`-th day after 1970-01-01. Years are counted from March, so
+/// that the leap day comes last.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_based = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_based + 2) / 5 + 1;
+    let month = if march_based < 10 {
+        march_based + 3
+    } else {
+        march_based - 9
+    };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_written_as_documented() {
+        // Seconds from `date -u -d … +%s`.
+        assert_eq!(
+            timestamp(1_768_495_669, 855_000),
+            "2026-01-15T16:47:49.855000+00:00"
+        );
+        assert_eq!(
+            timestamp(951_782_400, 1),
+            "2000-02-29T00:00:00.000001+00:00"
+        );
+        assert_eq!(timestamp(0, 0), "1970-01-01T00:00:00.000000+00:00");
+        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http_date(1_722_816_000), "Mon, 05 Aug 2024 00:00:00 GMT");
+    }
+
+    #[test]
+    fn no_instant_overflows() {
+        assert!(http_date(u64::MAX).ends_with(" GMT"));
+        assert!(timestamp(u64::MAX, 0).ends_with("+00:00"));
+    }
+}

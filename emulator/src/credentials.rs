@@ -1,0 +1,61 @@
+//! Who may ask.
+
+use crate::prng::{self, Prng};
+
+/// The three ways to be let in, each known to the emulator beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Credential {
+    /// [`ApiKey`], by digest.
+    ApiKey,
+    /// [`ServiceAccount`], by the access tokens it gets for its secret.
+    ServiceAccount,
+    /// The access token that was handed out beforehand.
+    AccessToken,
+}
+
+impl Credential {
+    pub(crate) const ALL: [Self; 3] = [Self::ApiKey, Self::ServiceAccount, Self::AccessToken];
+}
+
+/// An API key, for digest authentication.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ApiKey {
+    /// The user name.
+    pub public_key: String,
+    /// The password.
+    pub private_key: String,
+}
+
+/// A service account, for OAuth 2.0.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServiceAccount {
+    /// `mdb_sa_id_…`
+    pub client_id: String,
+    /// `mdb_sa_sk_…`
+    pub client_secret: String,
+}
+
+impl ApiKey {
+    pub(crate) fn generate(seed: u64) -> Self {
+        let mut prng = Prng::stream(seed, "api key");
+        let mut hex = |length| prng.text(prng::HEX, length);
+        let private_key = format!("{}-{}-{}-{}-{}", hex(8), hex(4), hex(4), hex(4), hex(12));
+        Self {
+            public_key: prng.text(prng::LOWER, 8),
+            private_key,
+        }
+    }
+}
+
+impl ServiceAccount {
+    pub(crate) fn generate(seed: u64) -> Self {
+        let mut prng = Prng::stream(seed, "service account");
+        Self {
+            client_id: format!("mdb_sa_id_{}", prng.text(prng::HEX, 24)),
+            client_secret: format!("mdb_sa_sk_{}", prng.text(prng::BASE64_URL, 40)),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Errors in Atlas's shape, and which of them says what.
+
+use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::render::{self, View};
+
+const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
+
+/// What a status looks like when Atlas answers with it, for
+/// [`Emulator::answer_next`](crate::Emulator::answer_next); headers such as `Retry-After` are the
+/// caller's to add.
+///
+/// ```
+/// use atlas_model_keys_emulator::error_answer;
+/// let answer = error_answer(http::StatusCode::TOO_MANY_REQUESTS);
+/// assert_eq!(answer.headers()["x-error-code"], "RATE_LIMITED");
+/// ```
+#[must_use]
+pub fn error_answer(status: StatusCode) -> Response<Vec<u8>> {
+    let code = match status.as_u16() {
+        401 => return Failure::unauthenticated().into_response(View::default()),
+        403 => "IP_ADDRESS_NOT_ON_ACCESS_LIST",
+        404 => "RESOURCE_NOT_FOUND",
+        406 => "INVALID_VERSION_DATE",
+        410 => "VERSION_GONE",
+        429 => "RATE_LIMITED",
+        _ => "UNEXPECTED_ERROR",
+    };
+    Failure::new(status, code, "(This is a scripted answer.)").into_response(View::default())
+}
+
+/// An error on its way out.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: StatusCode,
+    code: Option<&'static str>,
+    detail: String,
+    parameters: Vec<Value>,
+    fields: Vec<BadField>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    enveloped: bool,
+}
+
+/// Alphabetical, as all of Atlas's objects.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bad_request_detail: Option<BadRequestDetail<'a>>,
+    detail: &'a str,
+    error: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<&'a [Value]>,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+}
+
+#[derive(Serialize)]
+struct BadRequestDetail<'a> {
+    fields: &'a [BadField],
+}
+
+#[derive(Debug, Serialize)]
+struct BadField {
+    description: String,
+    field: &'static str,
+}
+
+impl Failure {
+    fn new(
+        status: StatusCode,
+        code: impl Into<Option<&'static str>>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            code: code.into(),
+            detail: detail.into(),
+            parameters: Vec::new(),
+            fields: Vec::new(),
+            headers: Vec::new(),
+            enveloped: true,
+        }
+    }
+
+    fn about(mut self, parameter: impl Into<Value>) -> Self {
+        self.parameters.push(parameter.into());
+        self
+    }
+
+    pub(crate) fn with_header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    /// No credential, or a wrong one. Production's has neither code nor parameters. It comes from
+    /// the gate in front of the API, so no envelope: a client could not see the challenge in one.
+    pub(crate) fn unauthenticated() -> Self {
+        Self {
+            enveloped: false,
+            ..Self::new(
+                StatusCode::UNAUTHORIZED,
+                None,
+                "You are not authorized for this resource.",
+            )
+        }
+    }
+
+    /// A right credential without the role.
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "USER_UNAUTHORIZED",
+            "Current user is not authorized to perform this action.",
+        )
+    }
+
+    pub(crate) fn group_not_found(id: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "GROUP_NOT_FOUND",
+            format!("No group with ID {id} exists."),
+        )
+        .about(id)
+    }
+
+    pub(crate) fn resource_not_found(what: &str) -> Self {
+        // Whatever was asked for, an answer stays short.
+        let what: String = what.chars().take(200).collect();
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "RESOURCE_NOT_FOUND",
+            format!("Cannot find resource {what}."),
+        )
+        .about(what)
+    }
+
+    pub(crate) fn method_not_allowed(allowed: &str) -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "METHOD_NOT_ALLOWED",
+            "The method is not allowed for this resource.",
+        )
+        .with_header(http::header::ALLOW, allowed)
+    }
+
+    pub(crate) fn invalid_version() -> Self {
+        Self::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "INVALID_VERSION_DATE",
+            "Invalid accept header or version date.",
+        )
+    }
+
+    pub(crate) fn version_gone(version: &str) -> Self {
+        Self::new(
+            StatusCode::GONE,
+            "VERSION_GONE",
+            format!("The version {version} of this resource is no longer available."),
+        )
+        .about(version)
+    }
+
+    /// A query parameter that breaks its rule.
+    pub(crate) fn invalid_parameter(field: &'static str, rule: &str) -> Self {
+        Self {
+            fields: vec![BadField {
+                description: rule.to_owned(),
+                field,
+            }],
+            ..Self::new(
+                StatusCode::BAD_REQUEST,
+                "VALIDATION_ERROR",
+                format!("Invalid query parameter {field}: {rule}."),
+            )
+            .about(field)
+        }
+    }
+
+    pub(crate) fn rate_limited(retry_after_seconds: Option<u64>) -> Self {
+        let failure = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "RATE_LIMITED",
+            "Too many requests: the rate limit of this resource is exceeded.",
+        );
+        match retry_after_seconds {
+            Some(seconds) => failure
+                .with_header(RETRY_AFTER, &seconds.to_string())
+                // Atlas mixes numbers into the texts here.
+                .about(seconds),
+            None => failure,
+        }
+    }
+
+    pub(crate) fn into_response(self, view: View) -> Response<Vec<u8>> {
+        let envelope = view.envelope && self.enveloped;
+        let body = Body {
+            bad_request_detail: (!self.fields.is_empty()).then_some(BadRequestDetail {
+                fields: &self.fields,
+            }),
+            detail: &self.detail,
+            error: self.status.as_u16(),
+            error_code: self.code,
+            parameters: self.code.is_some().then_some(&self.parameters),
+            reason: self.status.canonical_reason().unwrap_or("Unknown"),
+            // How an error looks in an envelope, Atlas does not say. Here: the status moves from
+            // the head into the body, beside the error's own fields.
+            status: envelope.then_some(self.status.as_u16()),
+        };
+        let mut response = Response::new(render::json(&body, view.pretty));
+        *response.status_mut() = if envelope {
+            StatusCode::OK
+        } else {
+            self.status
+        };
+        let headers = response.headers_mut();
+        // One after the other: there may be several challenges.
+        for (name, value) in self.headers {
+            headers.append(name, value);
+        }
+        headers.insert(
+            http::header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        if let Some(code) = self.code {
+            headers.insert(ERROR_CODE, HeaderValue::from_static(code));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(failure: Failure, view: View) -> String {
+        String::from_utf8(failure.into_response(view).into_body()).unwrap()
+    }
+
+    #[test]
+    fn fields_are_alphabetical_and_absent_where_production_has_none() {
+        assert_eq!(
+            body(Failure::unauthenticated(), View::default()),
+            r#"{"detail":"You are not authorized for this resource.","error":401,"reason":"Unauthorized"}"#
+        );
+        assert_eq!(
+            body(Failure::group_not_found("x"), View::default()),
+            r#"{"detail":"No group with ID x exists.","error":404,"errorCode":"GROUP_NOT_FOUND","parameters":["x"],"reason":"Not Found"}"#
+        );
+        assert_eq!(
+            body(
+                Failure::invalid_parameter("pageNum", "must be at least 1"),
+                View::default()
+            ),
+            concat!(
+                r#"{"badRequestDetail":{"fields":[{"description":"must be at least 1","field":"pageNum"}]},"#,
+                r#""detail":"Invalid query parameter pageNum: must be at least 1.","error":400,"#,
+                r#""errorCode":"VALIDATION_ERROR","parameters":["pageNum"],"reason":"Bad Request"}"#
+            )
+        );
+    }
+
+    #[test]
+    fn an_envelope_takes_the_status_but_not_that_of_a_challenge() {
+        let view = View {
+            envelope: true,
+            pretty: false,
+        };
+        let response = Failure::unauthorized().into_response(view);
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["x-error-code"], "USER_UNAUTHORIZED");
+        assert!(body(Failure::unauthorized(), view).ends_with(r#","status":401}"#));
+        let challenge = Failure::unauthenticated().into_response(view);
+        assert_eq!(challenge.status(), StatusCode::UNAUTHORIZED);
+    }
+}

@@ -1,0 +1,250 @@
+//! Groups and keys out of a seed: what a listing may hold, with all that a client must bear.
+
+use atlas_model_keys_core::GroupId;
+
+use crate::calendar::timestamp;
+use crate::prng::{self, Prng};
+
+/// 2026-08-01T00:00:00Z: every key was made, and used, before. No clock is asked, so that a seed
+/// gives the same keys next year.
+const PRESENT: u64 = 1_785_542_400;
+
+const DAY: u64 = 86_400;
+
+/// A key, field by field as documented. `None` is what the preview version leaves out and
+/// `2025-03-12` writes as `null`.
+///
+/// ```
+/// use atlas_model_keys_emulator::Key;
+/// let key = Key { name: Some("Staging".into()), ..Key::default() };
+/// assert_eq!(key.api_key_id, None);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Key {
+    /// `apiKeyId`: 24 lower-case letters and digits, not a hexadecimal number.
+    pub api_key_id: Option<String>,
+    /// `cloud`, only in `2025-03-12`.
+    pub cloud: Option<String>,
+    /// `createdAt`
+    pub created_at: Option<String>,
+    /// `createdBy`
+    pub created_by: Option<String>,
+    /// `endpoint`, only in `2025-03-12`.
+    pub endpoint: Option<String>,
+    /// `geography`, only in `2025-03-12`.
+    pub geography: Option<String>,
+    /// `groupId`
+    pub group_id: Option<String>,
+    /// `lastUsedAt`; `None` for a key that was never used.
+    pub last_used_at: Option<String>,
+    /// `maskedSecret`
+    pub masked_secret: Option<String>,
+    /// `name`
+    pub name: Option<String>,
+    /// `secret`; listed only where the configuration says so.
+    pub secret: Option<String>,
+    /// `status`
+    pub status: Option<String>,
+}
+
+/// What a group is made from.
+pub(crate) struct GroupSeed {
+    pub(crate) id: GroupId,
+    pub(crate) name: String,
+    pub(crate) created: String,
+    pub(crate) keys: Vec<Key>,
+}
+
+/// Groups with distinct ids; the first has `first_keys` keys, each other a number of its own.
+pub(crate) fn groups(seed: u64, count: usize, first_keys: usize) -> Vec<GroupSeed> {
+    let mut ids = Prng::stream(seed, "groups");
+    let mut groups: Vec<GroupSeed> = Vec::new();
+    while groups.len() < count.max(1) {
+        // 24 digits always are an id; that it was not there before is next to certain.
+        let Some(id) = GroupId::new(&ids.text(prng::HEX, 24))
+            .ok()
+            .filter(|id| groups.iter().all(|group| group.id != *id))
+        else {
+            continue;
+        };
+        let index = groups.len();
+        let mut prng = Prng::stream(seed, id.as_str());
+        let keys = match index {
+            0 => first_keys,
+            2 if count > 3 => 0,
+            _ => match 1 + usize::try_from(prng.below(150)).unwrap_or_default() {
+                same if same == first_keys => same + 1,
+                other => other,
+            },
+        };
+        let age = DAY * (600 + prng.below(400)) + prng.below(DAY);
+        let name = match index {
+            0 => "Production".to_owned(),
+            1 => "Staging «Ünïcödé» 試験".to_owned(),
+            _ => format!("Project {}", index + 1),
+        };
+        groups.push(GroupSeed {
+            id,
+            name,
+            // Groups use Atlas's usual short form.
+            created: timestamp(PRESENT - age, 0).replace(".000000+00:00", "Z"),
+            keys: (0..keys).map(|index| key(&mut prng, id, index)).collect(),
+        });
+    }
+    groups
+}
+
+fn key(prng: &mut Prng, group: GroupId, index: usize) -> Key {
+    let some = |text: &str| Some(text.to_owned());
+    // Begins with a letter that no hexadecimal number has, so that nobody takes it for one.
+    let mut api_key_id = prng.text(b"ghijklmnopqrstuvwxyz", 1);
+    api_key_id.push_str(&prng.text(prng::LOWER_ALPHANUMERIC, 23));
+    let secret = prng.text(prng::ALPHANUMERIC, 44);
+    let last_four = secret.get(40..).unwrap_or_default();
+    let created = PRESENT - DAY - prng.below(500 * DAY);
+    let used = last_used(prng, created, index);
+    let mut instant = |seconds| {
+        // Microseconds 0 stand in some, as a timestamp on a whole second does happen.
+        let microseconds = u32::try_from(prng.below(8) * 124_999).unwrap_or_default();
+        timestamp(seconds, microseconds)
+    };
+    Key {
+        api_key_id: Some(api_key_id),
+        cloud: some("ANY"),
+        created_at: Some(instant(created)),
+        last_used_at: used.map(&mut instant),
+        created_by: prng
+            .pick(&[
+                "John Doe",
+                "Zoë O'Connor",
+                "佐藤 花子",
+                "Олена Шевченко",
+                "mdb_sa_id_66f2b1d0c3a4e5f607182930",
+            ])
+            .map(|name| (*name).to_owned()),
+        endpoint: some("ai.mongodb.com"),
+        geography: some("ANY"),
+        group_id: some(group.as_str()),
+        masked_secret: Some(format!("al-****{last_four}")),
+        name: name(prng, index),
+        secret: Some(format!("al-{secret}")),
+        // The only other value: Atlas has shown none, and its documentation promises none.
+        status: some(if index % 19 == 13 {
+            "SUSPENDED"
+        } else {
+            "ACTIVE"
+        }),
+    }
+}
+
+/// Every fifth key never used, every fifth not since a few days after it was made.
+fn last_used(prng: &mut Prng, created: u64, index: usize) -> Option<u64> {
+    let age = PRESENT - created;
+    match index % 5 {
+        3 => None,
+        4 => Some(created + prng.below(age.min(5 * DAY))),
+        _ => Some(PRESENT - 1 - prng.below(age.min(14 * DAY))),
+    }
+}
+
+/// Every kind of name in each run of twenty keys; one of the first twenty, and no other, has none.
+fn name(prng: &mut Prng, index: usize) -> Option<String> {
+    let number = index + 1;
+    Some(match index % 20 {
+        0 if index == 0 => "Production key".to_owned(),
+        0 => format!("Production key {number}"),
+        1 => format!("Ключ для поиска {number}"),
+        2 => format!("検索用キー {number}"),
+        3 => format!("مفتاح البحث {number}"),
+        4 => format!("🔑 rocket 🚀 👩‍💻 {number}"),
+        5 => format!("the \"quoted\" one, {number}"),
+        6 => format!("C:\\keys\\{number}"),
+        7 => format!("red \u{1b}[31mescape\u{1b}[0m {number}"),
+        8 => format!("two\nlines\tand a tab {number}"),
+        9 => {
+            // 250 characters, the most that Atlas takes.
+            let number = number.to_string();
+            let filling = 250usize.saturating_sub(number.chars().count() + 1);
+            let filler: String = "long name ".chars().cycle().take(filling).collect();
+            format!("{filler} {number}")
+        }
+        10 => {
+            let number = number.to_string();
+            let filling = 250usize.saturating_sub(number.chars().count() + 1);
+            let filler: String = "長い名前".chars().cycle().take(filling).collect();
+            format!("{filler} {number}")
+        }
+        11 if index == 11 => return None,
+        // Turns the order of what follows it on a terminal.
+        12 => format!("\u{202e}desrever {number}"),
+        13 => format!("  spaces around {number}  "),
+        14 => format!("=SUM(A1:A{number})"),
+        15 => format!("a,b;c|d {number}"),
+        16 => format!("e\u{301}le\u{300}ve {number}"),
+        17 => format!("</script>&amp;{number}"),
+        18 => number.to_string(),
+        _ => format!("{}-{number}", prng.text(prng::LOWER, 8)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_first_group_has_the_number_asked_for_and_the_others_another() {
+        let counts = |groups_wanted, keys| {
+            groups(1, groups_wanted, keys)
+                .iter()
+                .map(|group| group.keys.len())
+                .collect::<Vec<_>>()
+        };
+        for keys in 0..200 {
+            let counts = counts(5, keys);
+            assert_eq!(counts.len(), 5);
+            assert_eq!(counts[0], keys);
+            assert_eq!(counts[2], 0);
+            assert!(counts[1] != keys && counts[3] != keys && counts[4] != keys);
+        }
+        assert_eq!(counts(0, 1), [1], "there is always one group");
+    }
+
+    #[test]
+    fn keys_are_as_documented() {
+        let group = groups(3, 1, 500).remove(0);
+        let ids: HashSet<_> = group.keys.iter().map(|key| &key.api_key_id).collect();
+        assert_eq!(ids.len(), 500);
+        for key in &group.keys {
+            let id = key.api_key_id.as_deref().unwrap();
+            assert_eq!(id.len(), 24);
+            assert!(id.bytes().all(|b| prng::LOWER_ALPHANUMERIC.contains(&b)));
+            assert!(GroupId::new(id).is_err());
+            let name = key.name.as_deref().unwrap_or("-");
+            assert!((1..=250).contains(&name.chars().count()));
+            let created = key.created_at.as_deref().unwrap();
+            assert_eq!(created.len(), "2026-01-15T16:47:49.855000+00:00".len());
+            assert!(created < "2026-08-01");
+            if let Some(used) = key.last_used_at.as_deref() {
+                // To the day: within one second the microseconds are at random.
+                assert!(used[..10] >= created[..10] && used < "2026-08-01", "{used}");
+            }
+            let secret = key.secret.as_deref().unwrap();
+            let masked = key.masked_secret.as_deref().unwrap();
+            assert_eq!(masked, format!("al-****{}", &secret[secret.len() - 4..]));
+        }
+        let count = |test: fn(&Key) -> bool| group.keys.iter().filter(|key| test(key)).count();
+        assert_eq!(count(|key| key.name.is_none()), 1);
+        assert_eq!(count(|key| key.last_used_at.is_none()), 100);
+        assert!(count(|key| key.status.as_deref() != Some("ACTIVE")) > 0);
+        assert!(count(|key| key.name.as_deref().is_some_and(|n| n.contains('\u{1b}'))) > 0);
+        assert!(
+            count(|key| key
+                .name
+                .as_deref()
+                .is_some_and(|n| n.chars().count() == 250))
+                > 0
+        );
+    }
+}

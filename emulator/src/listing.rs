@@ -1,0 +1,311 @@
+//! Pages: which items, which links, and how they look in JSON.
+
+use http::Uri;
+use http::header::{HOST, HeaderMap};
+use http::uri::{Authority, Scheme};
+use serde::Serialize;
+
+use crate::config::TotalCount;
+use crate::errors::Failure;
+use crate::generate::Key;
+use crate::query;
+use crate::render::{self, View};
+
+const DEFAULT_ITEMS: u32 = 100;
+const MAX_ITEMS: u32 = 500;
+
+/// Which page was asked for, and how.
+#[derive(Debug)]
+pub(crate) struct Paging {
+    items_per_page: u32,
+    page_num: u32,
+    view: View,
+    /// What else was in the query, as it was, for the links.
+    others: String,
+}
+
+impl Paging {
+    pub(crate) fn asked_for(uri: &Uri, view: View) -> Result<Self, Failure> {
+        let query = uri.query().unwrap_or_default();
+        let number = |name| query::value(query, name).map(|value| plain_number(&value));
+        for name in ["envelope", "pretty"] {
+            let is_bool = query::value(query, name).is_none_or(|value| {
+                ["true", "false"]
+                    .iter()
+                    .any(|b| value.eq_ignore_ascii_case(b))
+            });
+            if !is_bool {
+                return Err(Failure::invalid_parameter(name, "must be true or false"));
+            }
+        }
+        let items_per_page = number("itemsPerPage")
+            .unwrap_or(Some(DEFAULT_ITEMS))
+            .filter(|items| (1..=MAX_ITEMS).contains(items))
+            .ok_or_else(|| {
+                Failure::invalid_parameter("itemsPerPage", "must be a number from 1 to 500")
+            })?;
+        let page_num = number("pageNum")
+            .unwrap_or(Some(1))
+            .filter(|page| *page >= 1)
+            .ok_or_else(|| Failure::invalid_parameter("pageNum", "must be a number, at least 1"))?;
+        let is_other = |pair: &&str| {
+            query::pairs(pair).any(|(name, _)| name != "itemsPerPage" && name != "pageNum")
+        };
+        let others = query.split('&').filter(is_other);
+        Ok(Self {
+            items_per_page,
+            page_num,
+            view,
+            others: others.map(|pair| format!("&{pair}")).collect(),
+        })
+    }
+
+    /// The page's body. Past the end it is empty, and no error. Only what is on the page is ever
+    /// looked at, so that the last of ten thousand pages costs what the first does.
+    pub(crate) fn page<I: ExactSizeIterator, T: Serialize>(
+        &self,
+        items: I,
+        show: impl Fn(I::Item) -> T,
+        total_count: TotalCount,
+        resource: &str,
+    ) -> Vec<u8> {
+        let total = items.len() as u64;
+        let per_page = u64::from(self.items_per_page);
+        let before = u64::from(self.page_num - 1) * per_page;
+        let page = Page {
+            links: self.links(before + per_page < total, resource),
+            results: items
+                .skip(usize::try_from(before).unwrap_or(usize::MAX))
+                .take(usize::try_from(per_page).unwrap_or(usize::MAX))
+                .map(show)
+                .collect(),
+            status: self.view.envelope.then_some(200),
+            total_count: match total_count {
+                TotalCount::Exact => Some(total),
+                TotalCount::Zero => Some(0),
+                TotalCount::Absent => None,
+            },
+        };
+        render::json(&page, self.view.pretty)
+    }
+
+    /// `self` puts the page's number first, and fills in what was never sent; its neighbours put
+    /// the page's size first. So Atlas does.
+    fn links(&self, has_next: bool, resource: &str) -> Vec<Link> {
+        let Self {
+            items_per_page,
+            page_num,
+            others,
+            ..
+        } = self;
+        let neighbour = |rel, page: u32| Link {
+            href: format!("{resource}?itemsPerPage={items_per_page}&pageNum={page}{others}"),
+            rel,
+        };
+        let previous = (*page_num > 1).then(|| neighbour("previous", page_num - 1));
+        let this = Link {
+            href: format!("{resource}?pageNum={page_num}&itemsPerPage={items_per_page}{others}"),
+            rel: "self",
+        };
+        let next = page_num
+            .checked_add(1)
+            .filter(|_| has_next)
+            .map(|page| neighbour("next", page));
+        previous.into_iter().chain([this]).chain(next).collect()
+    }
+}
+
+/// Digits and nothing else.
+fn plain_number(text: &str) -> Option<u32> {
+    text.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
+}
+
+/// What the links of an answer begin with: where the request went.
+pub(crate) fn base_of(uri: &Uri, headers: &HeaderMap) -> String {
+    let authority = uri.authority().cloned().or_else(|| {
+        let host = headers.get(HOST)?.to_str().ok()?;
+        host.parse::<Authority>().ok()
+    });
+    match authority {
+        Some(authority) => {
+            let scheme = uri.scheme().unwrap_or(&Scheme::HTTP);
+            format!("{scheme}://{authority}")
+        }
+        None => "https://cloud.mongodb.com".to_owned(),
+    }
+}
+
+/// Alphabetical, as all of Atlas's objects.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Page<T> {
+    links: Vec<Link>,
+    results: Vec<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_count: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Link {
+    href: String,
+    rel: &'static str,
+}
+
+/// How a listing shows a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyView {
+    /// As `2025-03-12` has it: three fields more, and what is missing is `null`.
+    pub(crate) dated: bool,
+    pub(crate) secret: bool,
+}
+
+/// The outer `None` leaves a field out, the inner one is `null`.
+type Field<'a> = Option<Option<&'a str>>;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct KeyEntry<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key_id: Field<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cloud: Field<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Field<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Field<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Field<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    geography: Field<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_id: Field<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_used_at: Field<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    masked_secret: Field<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Field<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Field<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Field<'a>,
+}
+
+impl<'a> KeyEntry<'a> {
+    pub(crate) fn new(key: &'a Key, view: KeyView) -> Self {
+        let field = |value: &'a Option<String>| {
+            let value = value.as_deref();
+            (view.dated || value.is_some()).then_some(value)
+        };
+        let dated_only = |value: &'a Option<String>| view.dated.then_some(value.as_deref());
+        Self {
+            api_key_id: field(&key.api_key_id),
+            cloud: dated_only(&key.cloud),
+            created_at: field(&key.created_at),
+            created_by: field(&key.created_by),
+            endpoint: dated_only(&key.endpoint),
+            geography: dated_only(&key.geography),
+            group_id: field(&key.group_id),
+            last_used_at: field(&key.last_used_at),
+            masked_secret: field(&key.masked_secret),
+            name: field(&key.name),
+            secret: if view.secret {
+                field(&key.secret)
+            } else {
+                field(&None)
+            },
+            status: field(&key.status),
+        }
+    }
+}
+
+/// An entry of listGroups: what a client of the key listing needs of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct GroupEntry<'a> {
+    pub(crate) cluster_count: u32,
+    pub(crate) created: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) org_id: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(query: &str, total: u32) -> serde_json::Value {
+        let uri: Uri = format!("/p?{query}").parse().unwrap();
+        let paging = Paging::asked_for(&uri, View::wanted(&uri)).unwrap();
+        let body = paging.page(0..total, |n| n, TotalCount::Exact, "http://h/p");
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    #[test]
+    fn links_have_atlas_odd_order() {
+        let links = |query| page(query, 5)["links"].to_string();
+        assert_eq!(
+            links(""),
+            r#"[{"href":"http://h/p?pageNum=1&itemsPerPage=100","rel":"self"}]"#
+        );
+        assert_eq!(
+            links("itemsPerPage=2"),
+            concat!(
+                r#"[{"href":"http://h/p?pageNum=1&itemsPerPage=2","rel":"self"},"#,
+                r#"{"href":"http://h/p?itemsPerPage=2&pageNum=2","rel":"next"}]"#
+            )
+        );
+        assert_eq!(
+            links("pretty=false&pageNum=2&itemsPerPage=2"),
+            concat!(
+                r#"[{"href":"http://h/p?itemsPerPage=2&pageNum=1&pretty=false","rel":"previous"},"#,
+                r#"{"href":"http://h/p?pageNum=2&itemsPerPage=2&pretty=false","rel":"self"},"#,
+                r#"{"href":"http://h/p?itemsPerPage=2&pageNum=3&pretty=false","rel":"next"}]"#
+            )
+        );
+        // The last page, full or not, and one past the end.
+        for (query, total, last) in [
+            ("itemsPerPage=2&pageNum=2", 4, "self"),
+            ("itemsPerPage=2&pageNum=3", 5, "self"),
+            ("itemsPerPage=2&pageNum=4294967295", 5, "self"),
+        ] {
+            let page = page(query, total);
+            let links = page["links"].as_array().unwrap();
+            assert_eq!(links.last().unwrap()["rel"], last, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_page_past_the_end_is_empty() {
+        assert_eq!(page("pageNum=2", 100)["results"].to_string(), "[]");
+        assert_eq!(page("", 0)["totalCount"], 0);
+    }
+
+    #[test]
+    fn slips_are_refused() {
+        for wrong in [
+            "itemsPerPage=0",
+            "itemsPerPage=501",
+            "itemsPerPage=",
+            "itemsPerPage=%2B5",
+            "itemsPerPage=+5",
+            "itemsPerPage=99999999999999999999",
+            "pageNum=0",
+            "pageNum=-1",
+            "pageNum=1.0",
+            "pageNum=x",
+            "envelope=1",
+            "pretty=yes",
+        ] {
+            let uri: Uri = format!("/p?{wrong}").parse().unwrap();
+            let failure = Paging::asked_for(&uri, View::default()).unwrap_err();
+            let status = failure.into_response(View::default()).status();
+            assert_eq!(status, 400, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! `name=value&…`, as in queries and in forms.
+
+/// The pairs of a query or a form, decoded. What is no percent-encoding stays as it is; what is
+/// no UTF-8 is replaced.
+pub(crate) fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
+    text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name), decode(value))
+    })
+}
+
+/// The first value of that name.
+pub(crate) fn value(text: &str, name: &str) -> Option<String> {
+    pairs(text).find(|(n, _)| n == name).map(|(_, value)| value)
+}
+
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        bytes.push(match (first, after) {
+            (b'+', _) => b' ',
+            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => {
+                    rest = after;
+                    high << 4 | low
+                }
+                _ => b'%',
+            },
+            _ => first,
+        });
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_decoded() {
+        let of = |text| pairs(text).collect::<Vec<_>>();
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(of(""), []);
+        assert_eq!(of("a=1&&b"), [pair("a", "1"), pair("b", "")]);
+        assert_eq!(of("a%3D=%41+%e2%82%ac"), [pair("a=", "A €")]);
+        assert_eq!(
+            of("a=%&b=%4&c=%zz"),
+            [pair("a", "%"), pair("b", "%4"), pair("c", "%zz")]
+        );
+        assert_eq!(of("a=%ff"), [pair("a", "\u{fffd}")]);
+        assert_eq!(value("a=1&a=2", "a").as_deref(), Some("1"));
+    }
+}

@@ -1,0 +1,127 @@
+//! From a value to bytes: JSON, and gzip for whoever takes it.
+
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, VARY};
+use http::{Response, Uri};
+use serde::Serialize;
+
+use crate::query;
+
+/// Up to this size Atlas sends a body as it is, as observed.
+const GZIP_ABOVE: usize = 220;
+
+/// How the caller wants a body: the two parameters that every operation has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct View {
+    pub(crate) envelope: bool,
+    pub(crate) pretty: bool,
+}
+
+impl View {
+    /// Anything but `true` is taken for `false` here; that it is a slip is told in its own answer,
+    /// for which a view is needed already.
+    pub(crate) fn wanted(uri: &Uri) -> Self {
+        let is_true = |name| {
+            query::value(uri.query().unwrap_or_default(), name)
+                .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        };
+        Self {
+            envelope: is_true("envelope"),
+            pretty: is_true("pretty"),
+        }
+    }
+}
+
+pub(crate) fn json(value: &impl Serialize, pretty: bool) -> Vec<u8> {
+    let rendered = if pretty {
+        serde_json::to_vec_pretty(value)
+    } else {
+        serde_json::to_vec(value)
+    };
+    // Structs of texts and numbers always serialise.
+    rendered.unwrap_or_default()
+}
+
+pub(crate) fn compress(request: &HeaderMap, response: &mut Response<Vec<u8>>) {
+    if response.body().len() <= GZIP_ABOVE {
+        return;
+    }
+    let headers = response.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    if !accepts_gzip(request) {
+        return;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing to memory does not fail; if it did, the body as it is would be as right.
+    let packed = encoder
+        .write_all(response.body())
+        .and_then(|()| encoder.finish());
+    if let Ok(packed) = packed {
+        *response.body_mut() = packed;
+        response
+            .headers_mut()
+            .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+}
+
+/// RFC 9110 §12.5.3, as far as gzip is concerned.
+fn accepts_gzip(request: &HeaderMap) -> bool {
+    request
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| {
+            let mut parts = coding.split(';').map(str::trim);
+            let is_gzip = parts
+                .next()
+                .is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+            is_gzip && !parts.any(is_weight_zero)
+        })
+}
+
+/// `q=0`, `q=0.0` …: not wanted at all.
+pub(crate) fn is_weight_zero(parameter: &str) -> bool {
+    parameter
+        .strip_prefix(['q', 'Q'])
+        .and_then(|rest| rest.trim_start().strip_prefix('='))
+        .and_then(|weight| weight.trim().parse::<f32>().ok())
+        .is_some_and(|weight| weight == 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn gzip_only_for_large_bodies_and_who_takes_it() {
+        let packed = |accept: &'static str, length| {
+            let mut request = HeaderMap::new();
+            request.insert(ACCEPT_ENCODING, HeaderValue::from_static(accept));
+            let mut response = Response::new(vec![b'a'; length]);
+            compress(&request, &mut response);
+            let packed = response.headers().contains_key(CONTENT_ENCODING);
+            let mut body = Vec::new();
+            if packed {
+                flate2::read::GzDecoder::new(response.body().as_slice())
+                    .read_to_end(&mut body)
+                    .unwrap();
+            } else {
+                body = response.into_body();
+            }
+            assert_eq!(body, vec![b'a'; length]);
+            packed
+        };
+        assert!(packed("gzip", 221));
+        assert!(!packed("gzip", 220));
+        assert!(packed("br, GZIP ; q=0.5", 1000));
+        for other in ["", "br", "gzip;q=0", "gzip; q=0.000", "identity"] {
+            assert!(!packed(other, 1000), "{other}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Which path is which operation.
+
+use http::Method;
+
+/// What the emulator knows how to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// `POST /api/oauth/token`
+    Token,
+    /// `POST /api/oauth/revoke`
+    Revoke,
+    /// `GET /api/atlas/v2/groups/{groupId}/aiModelApiKeys`
+    ListGroupKeys,
+    /// `GET /api/atlas/v2/orgs/{orgId}/aiModelApiKeys`
+    ListOrgKeys,
+    /// `GET /api/atlas/v2/groups`
+    ListGroups,
+}
+
+impl Operation {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Token,
+        Self::Revoke,
+        Self::ListGroupKeys,
+        Self::ListOrgKeys,
+        Self::ListGroups,
+    ];
+
+    /// Its place in [`Operation::ALL`].
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// An operation with what its path says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route<'a> {
+    Token,
+    Revoke,
+    GroupKeys { group_id: &'a str },
+    OrgKeys { org_id: &'a str },
+    Groups,
+}
+
+impl<'a> Route<'a> {
+    pub(crate) fn of(path: &'a str) -> Option<Self> {
+        let id_of = |rest: &'a str| {
+            rest.strip_suffix("/aiModelApiKeys")
+                .filter(|id| !id.is_empty() && !id.contains('/'))
+        };
+        match path {
+            "/api/oauth/token" => Some(Self::Token),
+            "/api/oauth/revoke" => Some(Self::Revoke),
+            "/api/atlas/v2/groups" => Some(Self::Groups),
+            _ => {
+                if let Some(rest) = path.strip_prefix("/api/atlas/v2/groups/") {
+                    id_of(rest).map(|group_id| Self::GroupKeys { group_id })
+                } else {
+                    let rest = path.strip_prefix("/api/atlas/v2/orgs/")?;
+                    id_of(rest).map(|org_id| Self::OrgKeys { org_id })
+                }
+            }
+        }
+    }
+
+    pub(crate) fn operation(self) -> Operation {
+        match self {
+            Self::Token => Operation::Token,
+            Self::Revoke => Operation::Revoke,
+            Self::GroupKeys { .. } => Operation::ListGroupKeys,
+            Self::OrgKeys { .. } => Operation::ListOrgKeys,
+            Self::Groups => Operation::ListGroups,
+        }
+    }
+
+    pub(crate) fn allows(self, method: &Method) -> bool {
+        self.allowed()
+            .split(", ")
+            .any(|allowed| allowed == method.as_str())
+    }
+
+    /// As in the header `Allow`.
+    pub(crate) fn allowed(self) -> &'static str {
+        match self {
+            Self::Token | Self::Revoke => "POST",
+            Self::GroupKeys { .. } | Self::OrgKeys { .. } | Self::Groups => "GET, HEAD",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_operations() {
+        let keys = Route::of("/api/atlas/v2/groups/x/aiModelApiKeys");
+        assert_eq!(keys, Some(Route::GroupKeys { group_id: "x" }));
+        let keys = Route::of("/api/atlas/v2/orgs/x/aiModelApiKeys");
+        assert_eq!(keys, Some(Route::OrgKeys { org_id: "x" }));
+        assert_eq!(Route::of("/api/atlas/v2/groups"), Some(Route::Groups));
+        for wrong in [
+            "",
+            "/",
+            "/api/atlas/v2/groups/",
+            "/api/atlas/v2/groups//aiModelApiKeys",
+            "/api/atlas/v2/groups/x/y/aiModelApiKeys",
+            "/api/atlas/v2/groups/x/aiModelApiKeys/",
+            "//api/atlas/v2/groups",
+            "/api/oauth/tokens",
+        ] {
+            assert_eq!(Route::of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_index_is_the_place_in_the_list() {
+        for (index, operation) in Operation::ALL.into_iter().enumerate() {
+            assert_eq!(operation.index(), index);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! One connection: reads requests, has them answered, writes the answers.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use http::{Method, Request, Response};
+
+use super::Shared;
+use super::http1::{self, Delivery, Head, Malformed};
+
+/// How long a client may leave an answer unread.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long, and how much, is read of a request that was refused, so that its answer arrives: a
+/// socket closed with bytes unread resets the connection, and the answer with it.
+const LINGER: Duration = Duration::from_millis(250);
+const LINGER_READS: usize = 128;
+
+/// Until the client leaves, a request is malformed, or the server stops. Errors of the socket end
+/// it too, and there is nobody to tell.
+pub(super) fn serve(stream: TcpStream, shared: &Shared) {
+    let _ = stream.set_nodelay(true);
+    let _ = stream.set_read_timeout(Some(shared.options.idle_timeout.max(LINGER)));
+    let _ = stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let mut connection = Connection {
+        stream,
+        received: Vec::new(),
+    };
+    let ended = loop {
+        match connection.exchange(shared) {
+            Ok(true) => {}
+            Ok(false) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    if ended.is_ok() {
+        connection.linger();
+    }
+    // The server holds a clone of the stream, so dropping this one does not close it.
+    let _ = connection.stream.shutdown(Shutdown::Both);
+}
+
+/// Too many connections: says so, without waiting for the request.
+pub(super) fn turn_away(mut stream: TcpStream) {
+    let _ = stream.set_write_timeout(Some(LINGER));
+    let _ = stream.write_all(
+        b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\
+          connection: close\r\n\r\n",
+    );
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// What came and was not used yet: a part of a request, or several (pipelining).
+    received: Vec<u8>,
+}
+
+impl Connection {
+    /// One request and its answer. Whether another may follow.
+    fn exchange(&mut self, shared: &Shared) -> io::Result<bool> {
+        let (request, mut keep_alive) = match self.request()? {
+            Received::Request(request, keep_alive) => (request, keep_alive),
+            Received::Malformed(status) => {
+                let mut response = Response::new(Vec::new());
+                *response.status_mut() = status;
+                let delivery = Delivery {
+                    now: (shared.options.clock)(),
+                    to_head: false,
+                    keep_alive: false,
+                };
+                self.stream
+                    .write_all(&http1::write_response(&response, delivery))?;
+                return Ok(false);
+            }
+            Received::Nothing => return Ok(false),
+        };
+        shared.pause(shared.options.latency);
+        let now = (shared.options.clock)();
+        let response = shared.emulator().handle(&request, now);
+        keep_alive &= http1::can_follow(&response) && !shared.is_stopping();
+        let delivery = Delivery {
+            now,
+            to_head: request.method() == Method::HEAD,
+            keep_alive,
+        };
+        self.stream
+            .write_all(&http1::write_response(&response, delivery))?;
+        Ok(keep_alive)
+    }
+
+    fn request(&mut self) -> io::Result<Received> {
+        let (head, length) = loop {
+            match http1::parse_head(&self.received) {
+                Ok(Some(parsed)) => break parsed,
+                Ok(None) if self.receive()? => {}
+                Ok(None) => return Ok(Received::Nothing),
+                Err(status) => return Ok(Received::Malformed(status)),
+            }
+        };
+        self.received.drain(..length);
+        let Head {
+            request,
+            body: framing,
+            keep_alive,
+            mut expects_continue,
+        } = head;
+        loop {
+            match http1::parse_body(&self.received, framing) {
+                Ok(Some((body, length))) => {
+                    self.received.drain(..length);
+                    let request = Box::new(request.map(|()| body));
+                    return Ok(Received::Request(request, keep_alive));
+                }
+                Ok(None) => {}
+                Err(status) => return Ok(Received::Malformed(status)),
+            }
+            if std::mem::take(&mut expects_continue) {
+                self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+            }
+            if !self.receive()? {
+                return Ok(Received::Nothing);
+            }
+        }
+    }
+
+    /// Whether anything more came.
+    fn receive(&mut self) -> io::Result<bool> {
+        let mut chunk = [0; 8192];
+        let length = loop {
+            match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        self.received
+            .extend_from_slice(chunk.get(..length).unwrap_or_default());
+        Ok(length > 0)
+    }
+
+    fn linger(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.stream.set_read_timeout(Some(LINGER));
+        for _ in 0..LINGER_READS {
+            self.received.clear();
+            if !self.receive().unwrap_or(false) {
+                break;
+            }
+        }
+    }
+}
+
+enum Received {
+    /// And whether another may follow.
+    Request(Box<Request<Vec<u8>>>, bool),
+    Malformed(Malformed),
+    /// The client left.
+    Nothing,
+}

@@ -1,0 +1,407 @@
+//! HTTP/1.x: bytes to requests, responses to bytes. No I/O.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+
+use crate::calendar::http_date;
+
+/// A head of this size is no honest request: eight times what common servers take.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Forms of a few hundred bytes are all that the emulator reads.
+const MAX_BODY: usize = 1024 * 1024;
+
+const MAX_HEADERS: usize = 100;
+
+/// A chunk's size with its extensions.
+const MAX_CHUNK_LINE: usize = 4096;
+
+/// Why bytes are no request. The connection is closed after the answer.
+pub(super) type Malformed = StatusCode;
+
+/// A request's head, and how to read its body.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) request: Request<()>,
+    pub(super) body: Framing,
+    pub(super) keep_alive: bool,
+    pub(super) expects_continue: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Length(usize),
+    Chunked,
+}
+
+/// The head that `bytes` begin with, and its length; `None` where more bytes are needed.
+pub(super) fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Malformed> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let length = match parsed.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
+        Ok(httparse::Status::Partial) if bytes.len() <= MAX_HEAD => return Ok(None),
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => {
+            return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        }
+        Err(httparse::Error::Version) => return Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
+        Err(_) => return Err(StatusCode::BAD_REQUEST),
+    };
+    head(&parsed)
+        .unwrap_or(Err(StatusCode::BAD_REQUEST))
+        .map(|head| Some((head, length)))
+}
+
+/// `None` is a bad request like many.
+fn head(parsed: &httparse::Request<'_, '_>) -> Option<Result<Head, Malformed>> {
+    let mut request = Request::new(());
+    *request.method_mut() = Method::from_bytes(parsed.method?.as_bytes()).ok()?;
+    *request.uri_mut() = Uri::try_from(parsed.path?).ok()?;
+    let is_1_1 = parsed.version? == 1;
+    *request.version_mut() = if is_1_1 {
+        Version::HTTP_11
+    } else {
+        Version::HTTP_10
+    };
+    for parsed in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(parsed.name.as_bytes()).ok()?;
+        let value = HeaderValue::from_bytes(parsed.value).ok()?;
+        request.headers_mut().append(name, value);
+    }
+    let headers = request.headers();
+    // RFC 9112 §3.2.
+    let hosts = headers.get_all(header::HOST).iter().count();
+    (hosts == 1 || hosts == 0 && !is_1_1).then_some(())?;
+
+    let body = match framing(headers, is_1_1)? {
+        Ok(body) => body,
+        Err(malformed) => return Some(Err(malformed)),
+    };
+    let expects_continue = match headers.get(header::EXPECT) {
+        // RFC 9110 §10.1.1: not from HTTP/1.0.
+        Some(expected) if is_1_1 => {
+            if !expected.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+                return Some(Err(StatusCode::EXPECTATION_FAILED));
+            }
+            true
+        }
+        _ => false,
+    };
+    let keep_alive = if is_1_1 {
+        !says(headers, "close")
+    } else {
+        says(headers, "keep-alive")
+    };
+    Some(Ok(Head {
+        request,
+        body,
+        keep_alive,
+        expects_continue,
+    }))
+}
+
+/// RFC 9112 §6. Whatever two readers could understand in two ways is refused.
+fn framing(headers: &HeaderMap, is_1_1: bool) -> Option<Result<Framing, Malformed>> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    lengths.next().is_none().then_some(())?;
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match codings.next() {
+        Some(coding) => {
+            (is_1_1 && length.is_none() && codings.next().is_none()).then_some(())?;
+            Some(if coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+                Ok(Framing::Chunked)
+            } else {
+                Err(StatusCode::NOT_IMPLEMENTED)
+            })
+        }
+        None => {
+            let Some(length) = length else {
+                return Some(Ok(Framing::Length(0)));
+            };
+            let digits = length.to_str().ok()?;
+            let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            is_number.then_some(())?;
+            Some(match digits.parse() {
+                Ok(length) if length <= MAX_BODY => Ok(Framing::Length(length)),
+                _ => Err(StatusCode::PAYLOAD_TOO_LARGE),
+            })
+        }
+    }
+}
+
+/// Whether `Connection` has that option.
+fn says(headers: &HeaderMap, option: &str) -> bool {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|said| said.trim().eq_ignore_ascii_case(option))
+}
+
+/// The body that `bytes` begin with, and how many of them it took; `None` where more are needed.
+pub(super) fn parse_body(
+    bytes: &[u8],
+    framing: Framing,
+) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
+    match framing {
+        Framing::Length(length) => Ok(bytes.get(..length).map(|body| (body.to_vec(), length))),
+        Framing::Chunked => chunks(bytes),
+    }
+}
+
+/// Begins anew whenever more bytes came: of so few that is fast enough.
+fn chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
+    // Tiny chunks with long extensions could hide any amount of bytes in a small body.
+    match whole_chunks(bytes)? {
+        None if bytes.len() > 2 * MAX_BODY => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        parsed => Ok(parsed),
+    }
+}
+
+fn whole_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
+    let mut body = Vec::new();
+    let mut rest = bytes;
+    loop {
+        let (line, size) = match httparse::parse_chunk_size(rest) {
+            Ok(httparse::Status::Complete(line)) => line,
+            Ok(httparse::Status::Partial) if rest.len() <= MAX_CHUNK_LINE => return Ok(None),
+            _ => return Err(StatusCode::BAD_REQUEST),
+        };
+        rest = rest.get(line..).unwrap_or_default();
+        if size == 0 {
+            break;
+        }
+        let size = usize::try_from(size)
+            .ok()
+            .filter(|size| size.saturating_add(body.len()) <= MAX_BODY)
+            .ok_or(StatusCode::PAYLOAD_TOO_LARGE)?;
+        let Some((chunk, after)) = rest.split_at_checked(size) else {
+            return Ok(None);
+        };
+        body.extend_from_slice(chunk);
+        rest = match after {
+            [b'\r', b'\n', after @ ..] => after,
+            [] | [b'\r'] => return Ok(None),
+            _ => return Err(StatusCode::BAD_REQUEST),
+        };
+    }
+    // Trailers are read and dropped.
+    let mut trailers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    match httparse::parse_headers(rest, &mut trailers) {
+        Ok(httparse::Status::Complete((length, _))) => {
+            let left = rest.len().saturating_sub(length);
+            Ok(Some((body, bytes.len().saturating_sub(left))))
+        }
+        Ok(httparse::Status::Partial) if rest.len() <= MAX_HEAD => Ok(None),
+        _ => Err(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// How a response ends up on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delivery {
+    pub(super) now: Duration,
+    pub(super) to_head: bool,
+    pub(super) keep_alive: bool,
+}
+
+/// Whether the connection can go on after this response: one that brings its own framing is a
+/// fault on purpose, and what follows it could not be read.
+pub(super) fn can_follow(response: &Response<Vec<u8>>) -> bool {
+    !has_framing(response.headers()) && !says(response.headers(), "close")
+}
+
+/// Head and body in one buffer, so that they leave in one write.
+pub(super) fn write_response(response: &Response<Vec<u8>>, delivery: Delivery) -> Vec<u8> {
+    let status = response.status();
+    let headers = response.headers();
+    let mut head = format!(
+        "HTTP/1.1 {} {}\r\n",
+        status.as_str(),
+        status.canonical_reason().unwrap_or_default()
+    );
+    // Writing to a String cannot fail.
+    if !headers.contains_key(header::DATE) {
+        let _ = write!(head, "date: {}\r\n", http_date(delivery.now.as_secs()));
+    }
+    // RFC 9110 §8.6.
+    let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT;
+    if !bodiless && !has_framing(headers) {
+        let _ = write!(head, "content-length: {}\r\n", response.body().len());
+    }
+    if !headers.contains_key(header::CONNECTION) {
+        let connection = if delivery.keep_alive {
+            "keep-alive"
+        } else {
+            "close"
+        };
+        let _ = write!(head, "connection: {connection}\r\n");
+    }
+    let mut bytes = head.into_bytes();
+    for (name, value) in headers {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    if !bodiless && !delivery.to_head && status != StatusCode::NOT_MODIFIED {
+        bytes.extend_from_slice(response.body());
+    }
+    bytes
+}
+
+fn has_framing(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(bytes: &str) -> Result<Option<(Head, usize)>, Malformed> {
+        parse_head(bytes.as_bytes())
+    }
+
+    #[test]
+    fn heads_are_read_as_rfc_9112_says() {
+        let (head, length) = parsed("GET /a?b HTTP/1.1\r\nHost: h\r\n\r\nGET")
+            .unwrap()
+            .unwrap();
+        assert_eq!(length, 30);
+        assert_eq!(head.request.uri(), "/a?b");
+        assert_eq!(head.body, Framing::Length(0));
+        assert!(head.keep_alive && !head.expects_continue);
+
+        let post = "POST / HTTP/1.1\r\nHost: h\r\n";
+        let (head, _) = parsed(&format!(
+            "{post}Content-Length: 5\r\nExpect: 100-Continue\r\nConnection: x, Close\r\n\r\n"
+        ))
+        .unwrap()
+        .unwrap();
+        assert_eq!(head.body, Framing::Length(5));
+        assert!(!head.keep_alive && head.expects_continue);
+
+        let keeps = |text: &str| parsed(text).unwrap().unwrap().0.keep_alive;
+        assert!(!keeps("GET / HTTP/1.0\r\n\r\n"));
+        assert!(keeps("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
+    }
+
+    #[test]
+    fn heads_that_are_none_are_refused() {
+        let post = "POST / HTTP/1.1\r\nHost: h\r\n";
+        for (bytes, status) in [
+            ("\0\r\n\r\n".to_owned(), 400),
+            ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(),
+                400,
+            ),
+            ("GET / HTTP/3.0\r\n\r\n".to_owned(), 505),
+            (format!("{post}Content-Length: +5\r\n\r\n"), 400),
+            (format!("{post}Content-Length: \r\n\r\n"), 400),
+            (
+                format!("{post}Content-Length: 1\r\nContent-Length: 1\r\n\r\n"),
+                400,
+            ),
+            (format!("{post}Content-Length: 1048577\r\n\r\n"), 413),
+            (
+                format!("{post}Content-Length: 99999999999999999999\r\n\r\n"),
+                413,
+            ),
+            (
+                format!("{post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+                400,
+            ),
+            (
+                format!("{post}Transfer-Encoding: gzip, chunked\r\n\r\n"),
+                501,
+            ),
+            (
+                "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
+                400,
+            ),
+            (format!("{post}Expect: tea\r\n\r\n"), 417),
+            (format!("{post}A: {}\r\n\r\n", "a".repeat(MAX_HEAD)), 431),
+            (format!("{post}A: {}", "a".repeat(MAX_HEAD)), 431),
+            (format!("{post}{}\r\n", "A: a\r\n".repeat(MAX_HEADERS)), 431),
+        ] {
+            let shown = bytes.get(..60).unwrap_or(&bytes);
+            assert_eq!(parsed(&bytes).unwrap_err(), status, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn every_prefix_of_a_request_asks_for_more() {
+        let head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for end in 0..head.len() {
+            assert!(parsed(&head[..end]).unwrap().is_none(), "{end}");
+        }
+        let body = b"3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nTrailer: t\r\n\r\n";
+        for end in 0..body.len() {
+            assert_eq!(
+                parse_body(&body[..end], Framing::Chunked),
+                Ok(None),
+                "{end}"
+            );
+        }
+        let more = [body.as_slice(), b"GET".as_slice()].concat();
+        let parsed = parse_body(&more, Framing::Chunked);
+        assert_eq!(parsed, Ok(Some((b"abcd".to_vec(), body.len()))));
+    }
+
+    #[test]
+    fn chunks_that_are_none_are_refused() {
+        let megabyte = format!("100000\r\n{}\r\n1\r\n", "a".repeat(MAX_BODY));
+        for (bytes, status) in [
+            ("x\r\n", 400),
+            ("1\r\nabc", 400),
+            ("100001\r\n", 413),
+            ("ffffffffffffffff\r\n", 413),
+            ("fffffffffffffffff\r\n", 400),
+            (megabyte.as_str(), 413),
+        ] {
+            let parsed = parse_body(bytes.as_bytes(), Framing::Chunked).unwrap_err();
+            assert_eq!(parsed, status, "{:?}", &bytes[..3]);
+        }
+        let padded = format!("1;{}\r\na\r\n", "x".repeat(4000)).repeat(600);
+        let parsed = parse_body(padded.as_bytes(), Framing::Chunked);
+        assert_eq!(parsed.unwrap_err(), 413);
+        let endless = format!("1;{}", "a".repeat(MAX_CHUNK_LINE));
+        assert!(parse_body(endless.as_bytes(), Framing::Chunked).is_err());
+    }
+
+    #[test]
+    fn responses_are_framed_once() {
+        let written = |response: &Response<Vec<u8>>, to_head| {
+            let delivery = Delivery {
+                now: Duration::from_secs(784_111_777),
+                to_head,
+                keep_alive: true,
+            };
+            String::from_utf8(write_response(response, delivery)).unwrap()
+        };
+        let mut response = Response::new(b"body".to_vec());
+        let head = "HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                    content-length: 4\r\nconnection: keep-alive\r\n\r\n";
+        assert_eq!(written(&response, false), format!("{head}body"));
+        assert_eq!(written(&response, true), head);
+        assert!(can_follow(&response));
+
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        assert!(!written(&response, false).contains("content-length"));
+        assert!(!written(&response, false).ends_with("body"));
+
+        let mut lying = Response::new(b"body".to_vec());
+        lying
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(9));
+        assert_eq!(written(&lying, false).matches("content-length").count(), 1);
+        assert!(!can_follow(&lying));
+    }
+}

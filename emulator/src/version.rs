@@ -1,0 +1,93 @@
+//! Which version of a resource is asked for.
+
+use atlas_model_keys_core::ApiVersion;
+use http::header::{ACCEPT, HeaderMap, HeaderValue};
+
+use crate::errors::Failure;
+use crate::render::is_weight_zero;
+
+/// Chooses among the versions that `Accept` names, in the order it names them: the first that
+/// `is_served`. None at all (`*/*`, `application/json`, no such header) is refused like one that
+/// does not exist, as by Atlas.
+pub(crate) fn negotiate(
+    headers: &HeaderMap,
+    is_served: impl Fn(ApiVersion) -> bool,
+    withdrawn: &[ApiVersion],
+) -> Result<ApiVersion, Failure> {
+    let asked: Vec<ApiVersion> = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(version_of)
+        .collect();
+    let found = asked
+        .iter()
+        .find(|version| is_served(**version) && !withdrawn.contains(version));
+    match found {
+        Some(version) => Ok(*version),
+        None => Err(asked
+            .iter()
+            .find(|version| withdrawn.contains(version))
+            .map_or_else(Failure::invalid_version, |version| {
+                Failure::version_gone(&version.to_string())
+            })),
+    }
+}
+
+/// `application/vnd.atlas.<version>+json`
+fn version_of(media_range: &str) -> Option<ApiVersion> {
+    let mut parts = media_range.split(';').map(str::trim);
+    let media_type = parts.next()?.to_ascii_lowercase();
+    let name = media_type
+        .strip_prefix("application/vnd.atlas.")?
+        .strip_suffix("+json")?;
+    let version = ApiVersion::new(name).ok()?;
+    (!parts.any(is_weight_zero)).then_some(version)
+}
+
+pub(crate) fn content_type(version: ApiVersion) -> HeaderValue {
+    let text = format!("application/vnd.atlas.{version}+json;charset=utf-8");
+    // A version is a word or a date.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("application/json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_chosen_in_the_order_asked() {
+        let preview = ApiVersion::PREVIEW;
+        let dated = ApiVersion::V2025_03_12;
+        let negotiated = |accept: &'static str, withdrawn: &[ApiVersion]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            negotiate(&headers, |v| [preview, dated].contains(&v), withdrawn)
+                .map_err(|failure| failure.into_response(Default::default()).status().as_u16())
+        };
+        let preview_text = "application/vnd.atlas.preview+json";
+        let dated_text = "application/vnd.atlas.2025-03-12+json";
+        assert_eq!(negotiated(preview_text, &[]), Ok(preview));
+        assert_eq!(negotiated(dated_text, &[preview]), Ok(dated));
+        assert_eq!(negotiated(preview_text, &[preview]), Err(410));
+        let both = "application/vnd.atlas.preview+json, application/vnd.atlas.2025-03-12+json";
+        assert_eq!(negotiated(both, &[]), Ok(preview));
+        assert_eq!(negotiated(both, &[preview]), Ok(dated));
+        assert_eq!(
+            negotiated("*/*;q=0.1, Application/Vnd.Atlas.Preview+JSON; q=0.5", &[]),
+            Ok(preview)
+        );
+        for wrong in [
+            "*/*",
+            "application/json",
+            "",
+            "application/vnd.atlas.2025-03-13+json",
+            "application/vnd.atlas.2025-03-12+csv",
+            "application/vnd.atlas.2025-3-12+json",
+            "application/vnd.atlas.preview+json;q=0",
+        ] {
+            assert_eq!(negotiated(wrong, &[]), Err(406), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,505 @@
+//! Pages, versions, errors and limits, as a client sees them.
+
+mod support;
+
+use std::collections::HashSet;
+use std::io::Read as _;
+
+use atlas_model_keys_core::ApiVersion;
+use atlas_model_keys_emulator::{
+    Config, Credential, Emulator, Key, Operation, RateLimit, TotalCount, error_answer,
+};
+use http::{Request, Response, StatusCode};
+use serde_json::{Map, Value};
+use std::time::Duration;
+use support::{
+    DATED, NOW, PREVIEW, after, bearer, digest, fetch, get, header, json, keys_path, nonce_of,
+};
+
+fn emulator(keys_per_group: usize) -> Emulator {
+    Emulator::new(Config {
+        keys_per_group,
+        ..Config::default()
+    })
+}
+
+fn link(page: &Value, rel: &str) -> Option<String> {
+    page["links"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|link| link["rel"] == rel)
+        .map(|link| link["href"].as_str().unwrap().to_owned())
+}
+
+/// Follows the links; the ids in the order they came.
+fn all_ids(emulator: &mut Emulator, first: &str) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut target = first.to_owned();
+    for _ in 0..1000 {
+        let response = fetch(emulator, &target, PREVIEW);
+        assert_eq!(response.status(), 200);
+        let page = json(&response);
+        for key in page["results"].as_array().unwrap() {
+            ids.push(key["apiKeyId"].as_str().unwrap().to_owned());
+        }
+        match link(&page, "next") {
+            Some(next) => target = next,
+            None => return ids,
+        }
+    }
+    panic!("endless");
+}
+
+#[test]
+fn links_lead_to_every_key_exactly_once() {
+    for (keys, items) in [
+        (1234, 100),
+        (1234, 500),
+        (1234, 7),
+        (100, 100),
+        (101, 100),
+        (0, 1),
+    ] {
+        let mut emulator = emulator(keys);
+        let first = format!("{}?itemsPerPage={items}", keys_path(&emulator));
+        let ids = all_ids(&mut emulator, &first);
+        let expected: Vec<_> = emulator
+            .keys(emulator.first_group())
+            .iter()
+            .map(|key| key.api_key_id.clone().unwrap())
+            .collect();
+        assert_eq!(ids, expected);
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), keys);
+        let pages = keys.div_ceil(items).max(1) as u64;
+        assert_eq!(emulator.requests_for(Operation::ListGroupKeys), pages);
+    }
+}
+
+#[test]
+fn links_name_the_place_the_request_went_to_in_an_odd_order() {
+    let mut emulator = emulator(5);
+    let path = keys_path(&emulator);
+    let target = format!("https://cloud.mongodb.com{path}?pageNum=2&itemsPerPage=2");
+    let page = json(&fetch(&mut emulator, &target, PREVIEW));
+    let base = format!("https://cloud.mongodb.com{path}");
+    assert_eq!(
+        link(&page, "self"),
+        Some(format!("{base}?pageNum=2&itemsPerPage=2"))
+    );
+    assert_eq!(
+        link(&page, "next"),
+        Some(format!("{base}?itemsPerPage=2&pageNum=3"))
+    );
+    assert_eq!(
+        link(&page, "previous"),
+        Some(format!("{base}?itemsPerPage=2&pageNum=1"))
+    );
+
+    let request = Request::get(&path)
+        .header("Host", "localhost:8080")
+        .header("Accept", PREVIEW)
+        .header("Authorization", bearer(&emulator))
+        .body("")
+        .unwrap();
+    let page = json(&emulator.handle(&request, NOW));
+    let expected = format!("http://localhost:8080{path}?pageNum=1&itemsPerPage=100");
+    assert_eq!(
+        link(&page, "self"),
+        Some(expected),
+        "defaults are filled in"
+    );
+}
+
+/// The type of each field, nothing more.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (name.clone(), shape(value)))
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(items) => items.iter().take(1).map(shape).collect(),
+        Value::String(_) => "text".into(),
+        Value::Number(_) => "number".into(),
+        other => other.clone(),
+    }
+}
+
+fn fixture(name: &str) -> Value {
+    let path = format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_page_has_the_shape_of_the_published_example() {
+    let mut emulator = Emulator::new(Config {
+        include_secrets: true,
+        ..Config::default()
+    });
+    let target = keys_path(&emulator);
+    let page = json(&fetch(&mut emulator, &target, PREVIEW));
+    assert_eq!(shape(&page), shape(&fixture("200-list.json")));
+}
+
+#[test]
+fn fields_are_alphabetical() {
+    // serde_json's own map would sort them, so the text is looked at.
+    let mut emulator = emulator(1);
+    let target = keys_path(&emulator);
+    for (accept, expected) in [
+        (
+            PREVIEW,
+            "links href rel results apiKeyId createdAt createdBy groupId lastUsedAt \
+             maskedSecret name status totalCount",
+        ),
+        (
+            DATED,
+            "links href rel results apiKeyId cloud createdAt createdBy endpoint geography \
+             groupId lastUsedAt maskedSecret name secret status totalCount",
+        ),
+    ] {
+        let response = fetch(&mut emulator, &target, accept);
+        let body = String::from_utf8(response.into_body()).unwrap();
+        let names: Vec<_> = body
+            .split('"')
+            .zip(body.split('"').skip(1))
+            .filter(|(_, after)| after.starts_with(':'))
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(names.join(" "), expected);
+    }
+}
+
+#[test]
+fn what_is_missing_is_absent_in_preview_and_null_in_the_dated_version() {
+    let mut emulator = emulator(1);
+    let group = emulator.first_group();
+    *emulator.keys_mut(group).unwrap() = vec![Key {
+        cloud: Some("ANY".into()),
+        endpoint: Some("ai.mongodb.com".into()),
+        geography: Some("ANY".into()),
+        secret: Some("al-secret".into()),
+        ..Key::default()
+    }];
+    let target = keys_path(&emulator);
+    let preview = fetch(&mut emulator, &target, PREVIEW);
+    assert_eq!(json(&preview)["results"][0], serde_json::json!({}));
+    assert_eq!(
+        header(&preview, "content-type"),
+        Some("application/vnd.atlas.preview+json;charset=utf-8")
+    );
+    let dated = fetch(&mut emulator, &target, DATED);
+    assert_eq!(
+        json(&dated)["results"][0],
+        serde_json::json!({
+            "apiKeyId": null, "cloud": "ANY", "createdAt": null, "createdBy": null,
+            "endpoint": "ai.mongodb.com", "geography": "ANY", "groupId": null,
+            "lastUsedAt": null, "maskedSecret": null, "name": null, "secret": null,
+            "status": null
+        })
+    );
+    assert_eq!(
+        header(&dated, "content-type"),
+        Some("application/vnd.atlas.2025-03-12+json;charset=utf-8")
+    );
+}
+
+#[test]
+fn total_counts_may_be_off() {
+    for (total_count, expected) in [
+        (TotalCount::Exact, Some(Value::from(42))),
+        (TotalCount::Zero, Some(Value::from(0))),
+        (TotalCount::Absent, None),
+    ] {
+        let mut emulator = Emulator::new(Config {
+            total_count,
+            ..Config::default()
+        });
+        let target = keys_path(&emulator);
+        let page = json(&fetch(&mut emulator, &target, PREVIEW));
+        assert_eq!(page.get("totalCount").cloned(), expected);
+    }
+}
+
+#[test]
+fn envelope_and_pretty() {
+    let mut emulator = emulator(1);
+    let path = keys_path(&emulator);
+    let page = fetch(&mut emulator, &format!("{path}?envelope=true"), PREVIEW);
+    assert_eq!(json(&page)["status"], 200);
+    let text = String::from_utf8(page.into_body()).unwrap();
+    assert!(text.ends_with(r#""status":200,"totalCount":1}"#), "{text}");
+    let page = fetch(&mut emulator, &format!("{path}?pretty=true"), PREVIEW);
+    assert!(page.body().starts_with(b"{\n  \"links\": [\n"));
+
+    let unknown = "/api/atlas/v2/groups/000000000000000000000000/aiModelApiKeys?envelope=true";
+    let error = fetch(&mut emulator, unknown, PREVIEW);
+    assert_eq!(error.status(), 200);
+    assert_eq!(json(&error)["status"], 404);
+    assert_eq!(json(&error)["errorCode"], "GROUP_NOT_FOUND");
+}
+
+/// Field names and types of the published examples, plus what the wire adds.
+fn assert_is_atlas_error(response: &Response<Vec<u8>>, status: u16, code: Option<&str>) {
+    let body = json(response);
+    assert_eq!(response.status(), status);
+    assert_eq!(header(response, "content-type"), Some("application/json"));
+    assert_eq!(header(response, "x-error-code"), code);
+    // The published examples are of these four.
+    let example = [401, 403, 500]
+        .into_iter()
+        .find(|example| *example == status);
+    let mut expected = shape(&fixture(&format!("{}.json", example.unwrap_or(404))));
+    let fields = expected.as_object_mut().unwrap();
+    if code.is_none() {
+        fields.remove("errorCode");
+    }
+    let mut actual = shape(&body);
+    let extras = ["parameters", "badRequestDetail"].map(|name| {
+        let fields = actual.as_object_mut().unwrap();
+        fields.remove(name)
+    });
+    assert_eq!(actual, expected);
+    assert_eq!(extras[0].is_some(), code.is_some());
+    assert_eq!(extras[1].is_some(), status == 400);
+    assert_eq!(body["error"], status);
+    assert_eq!(body.get("errorCode").and_then(Value::as_str), code);
+}
+
+#[test]
+fn every_slip_has_its_error() {
+    let mut emulator = emulator(42);
+    let path = keys_path(&emulator);
+    let keys_of = |id: &str| format!("/api/atlas/v2/groups/{id}/aiModelApiKeys");
+    let forbidden = keys_of(emulator.forbidden_group().unwrap().as_str());
+    for (target, accept, status, code) in [
+        (
+            path.clone() + "?itemsPerPage=501",
+            PREVIEW,
+            400,
+            "VALIDATION_ERROR",
+        ),
+        (
+            path.clone() + "?pageNum=0",
+            PREVIEW,
+            400,
+            "VALIDATION_ERROR",
+        ),
+        (path.clone() + "?pretty=1", PREVIEW, 400, "VALIDATION_ERROR"),
+        (forbidden, PREVIEW, 401, "USER_UNAUTHORIZED"),
+        (
+            keys_of("000000000000000000000000"),
+            PREVIEW,
+            404,
+            "GROUP_NOT_FOUND",
+        ),
+        (keys_of("X"), PREVIEW, 404, "RESOURCE_NOT_FOUND"),
+        (
+            "/api/atlas/v2/orgs/0/aiModelApiKeys".into(),
+            PREVIEW,
+            404,
+            "RESOURCE_NOT_FOUND",
+        ),
+        (
+            "/api/atlas/v2/clusters".into(),
+            PREVIEW,
+            404,
+            "RESOURCE_NOT_FOUND",
+        ),
+        (path.clone(), "*/*", 406, "INVALID_VERSION_DATE"),
+        (
+            path.clone(),
+            "application/json",
+            406,
+            "INVALID_VERSION_DATE",
+        ),
+        (
+            "/api/atlas/v2/groups".into(),
+            PREVIEW,
+            406,
+            "INVALID_VERSION_DATE",
+        ),
+    ] {
+        let response = fetch(&mut emulator, &target, accept);
+        assert_is_atlas_error(&response, status, Some(code));
+    }
+    let unauthenticated = emulator.handle(&get(&path, PREVIEW, ""), NOW);
+    assert_is_atlas_error(&unauthenticated, 401, None);
+    let unknown_token = emulator.handle(&get(&path, PREVIEW, "Bearer x"), NOW);
+    assert_is_atlas_error(&unknown_token, 401, None);
+    let wrong_method = Request::delete(&path).body("").unwrap();
+    let wrong_method = emulator.handle(&wrong_method, NOW);
+    assert_is_atlas_error(&wrong_method, 405, Some("METHOD_NOT_ALLOWED"));
+    emulator.withdraw(ApiVersion::PREVIEW);
+    let gone = fetch(&mut emulator, &path, PREVIEW);
+    assert_is_atlas_error(&gone, 410, Some("VERSION_GONE"));
+    assert_eq!(fetch(&mut emulator, &path, DATED).status(), 200);
+    for (status, code) in [
+        (403, "IP_ADDRESS_NOT_ON_ACCESS_LIST"),
+        (500, "UNEXPECTED_ERROR"),
+    ] {
+        let answer = error_answer(StatusCode::from_u16(status).unwrap());
+        assert_is_atlas_error(&answer, status, Some(code));
+    }
+    // Validated in Atlas's way: the field and what is wrong with it.
+    let bad = json(&fetch(&mut emulator, &(path + "?itemsPerPage=x"), DATED));
+    assert_eq!(
+        bad["badRequestDetail"]["fields"][0]["field"],
+        "itemsPerPage"
+    );
+}
+
+#[test]
+fn roles_are_per_group_and_credential() {
+    let mut emulator = emulator(1);
+    let group = emulator.first_group();
+    let path = keys_path(&emulator);
+    emulator.set_role(Credential::AccessToken, group, false);
+    assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 401);
+    let challenged = emulator.handle(&get(&path, PREVIEW, ""), NOW);
+    let nonce = nonce_of(header(&challenged, "www-authenticate").unwrap());
+    let key = emulator.api_key();
+    let signed = digest(&key.public_key, &key.private_key, nonce, 1, &path);
+    assert_eq!(
+        emulator.handle(&get(&path, PREVIEW, &signed), NOW).status(),
+        200
+    );
+    emulator.set_role(Credential::AccessToken, group, true);
+    assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 200);
+}
+
+#[test]
+fn groups_and_organization_are_paged_the_same_way() {
+    let mut emulator = Emulator::new(Config {
+        groups: 5,
+        ..Config::default()
+    });
+    let accept = "application/vnd.atlas.2023-01-01+json";
+    let page = fetch(&mut emulator, "/api/atlas/v2/groups?itemsPerPage=3", accept);
+    assert_eq!(
+        header(&page, "content-type"),
+        Some("application/vnd.atlas.2023-01-01+json;charset=utf-8")
+    );
+    let page = json(&page);
+    let next = link(&page, "next").unwrap();
+    let next = json(&fetch(&mut emulator, &next, DATED));
+    let ids: Vec<_> = [&page, &next]
+        .iter()
+        .flat_map(|page| page["results"].as_array().unwrap())
+        .map(|group| group["id"].as_str().unwrap().to_owned())
+        .collect();
+    let expected: Vec<_> = emulator.groups().map(|id| id.to_string()).collect();
+    assert_eq!(ids, expected);
+    assert_eq!(page["results"][0]["orgId"], emulator.org_id());
+
+    let target = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.org_id());
+    let ids = all_ids(&mut emulator, &target);
+    let groups: Vec<_> = emulator.groups().collect();
+    let total: usize = groups.iter().map(|group| emulator.keys(*group).len()).sum();
+    assert_eq!(ids.len(), total);
+}
+
+#[test]
+fn a_bucket_for_each_group_with_a_virtual_clock() {
+    let mut emulator = Emulator::new(Config {
+        rate_limit: Some(RateLimit {
+            capacity: 2,
+            refill: 1,
+            per: Duration::from_secs(30),
+        }),
+        ..Config::default()
+    });
+    let first = keys_path(&emulator);
+    let second = emulator.groups().nth(1).unwrap();
+    let second = format!("/api/atlas/v2/groups/{second}/aiModelApiKeys");
+    let authorization = bearer(&emulator);
+    let mut ask = |target: &str, at| {
+        let response = emulator.handle(&get(target, PREVIEW, &authorization), at);
+        let number = |name| header(&response, name).map(|v| v.parse::<u64>().unwrap());
+        (
+            response.status().as_u16(),
+            number("ratelimit-limit"),
+            number("ratelimit-remaining"),
+            number("retry-after"),
+        )
+    };
+    assert_eq!(ask(&first, NOW), (200, Some(2), Some(1), None));
+    assert_eq!(ask(&first, NOW), (200, Some(2), Some(0), None));
+    assert_eq!(ask(&first, NOW), (429, Some(2), Some(0), Some(30)));
+    assert_eq!(ask(&second, NOW), (200, Some(2), Some(1), None));
+    assert_eq!(ask(&first, after(29)), (429, Some(2), Some(0), Some(1)));
+    assert_eq!(ask(&first, after(30)), (200, Some(2), Some(0), None));
+    let limited = emulator.handle(&get(&first, PREVIEW, &authorization), after(30));
+    assert_is_atlas_error(&limited, 429, Some("RATE_LIMITED"));
+    emulator.set_rate_limit(None);
+    let unlimited = emulator.handle(&get(&first, PREVIEW, &authorization), after(30));
+    assert_eq!(header(&unlimited, "ratelimit-limit"), None);
+}
+
+#[test]
+fn scripted_answers_come_in_order_and_as_they_are() {
+    let mut emulator = emulator(1);
+    let path = keys_path(&emulator);
+    let html = Response::builder()
+        .status(502)
+        .body(b"<html>".to_vec())
+        .unwrap();
+    emulator.answer_next(Operation::ListGroupKeys, html);
+    let late = error_answer(StatusCode::INTERNAL_SERVER_ERROR);
+    emulator.answer_next_authenticated(Operation::ListGroupKeys, late);
+    // Another operation is none of it.
+    assert_eq!(
+        fetch(&mut emulator, "/api/atlas/v2/groups", DATED).status(),
+        200
+    );
+    let response = emulator.handle(&get(&path, PREVIEW, ""), NOW);
+    assert_eq!(
+        (response.status().as_u16(), response.body().as_slice()),
+        (502, &b"<html>"[..])
+    );
+    assert!(response.headers().is_empty());
+    assert_eq!(emulator.handle(&get(&path, PREVIEW, ""), NOW).status(), 401);
+    assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 500);
+    assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 200);
+}
+
+#[test]
+fn gzip_holds_the_same_page() {
+    let mut emulator = emulator(42);
+    let mut request = get(&keys_path(&emulator), PREVIEW, &bearer(&emulator));
+    let plain = emulator.handle(&request, NOW);
+    assert_eq!(header(&plain, "content-encoding"), None);
+    request
+        .headers_mut()
+        .insert("accept-encoding", "gzip".parse().unwrap());
+    let packed = emulator.handle(&request, NOW);
+    assert_eq!(header(&packed, "content-encoding"), Some("gzip"));
+    assert_eq!(header(&packed, "vary"), Some("Accept-Encoding"));
+    let mut body = Vec::new();
+    flate2::read::GzDecoder::new(packed.body().as_slice())
+        .read_to_end(&mut body)
+        .unwrap();
+    assert_eq!(&body, plain.body());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_answers() {
+    let transcript = |seed| {
+        let mut emulator = Emulator::new(Config {
+            seed,
+            ..Config::default()
+        });
+        let path = keys_path(&emulator);
+        let token = support::token_request(&emulator, "grant_type=client_credentials");
+        let responses = [
+            emulator.handle(&get(&path, PREVIEW, ""), NOW),
+            emulator.handle(&token, NOW),
+            fetch(&mut emulator, &path, DATED),
+            fetch(&mut emulator, "/api/atlas/v2/groups", DATED),
+        ];
+        format!("{responses:?} {:?}", emulator.api_key())
+    };
+    assert_eq!(transcript(5), transcript(5));
+    assert_ne!(transcript(5), transcript(6));
+}

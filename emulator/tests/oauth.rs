@@ -1,0 +1,132 @@
+//! Access tokens: how they come, end, and run out.
+
+mod support;
+
+use atlas_model_keys_emulator::{Config, Emulator, Operation};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use std::time::Duration;
+use support::{NOW, PREVIEW, after, get, json, keys_path, token_request};
+
+const FORM: &str = "grant_type=client_credentials";
+
+fn ask(emulator: &mut Emulator, form: &str, now: Duration) -> Response<Vec<u8>> {
+    let request = token_request(emulator, form);
+    emulator.handle(&request, now)
+}
+
+fn token(emulator: &mut Emulator, now: Duration) -> String {
+    let response = ask(emulator, FORM, now);
+    assert_eq!(response.status(), 200);
+    json(&response)["access_token"].as_str().unwrap().to_owned()
+}
+
+fn list(emulator: &mut Emulator, token: &str, now: Duration) -> u16 {
+    let request = get(&keys_path(emulator), PREVIEW, &format!("Bearer {token}"));
+    emulator.handle(&request, now).status().as_u16()
+}
+
+#[test]
+fn a_token_is_granted_in_the_documented_shape_and_expires() {
+    let mut emulator = Emulator::new(Config::default());
+    let response = ask(&mut emulator, FORM, NOW);
+    let body = json(&response);
+    let token = body["access_token"].as_str().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(response.body()),
+        format!(r#"{{"access_token":"{token}","expires_in":3600,"token_type":"Bearer"}}"#)
+    );
+    assert_eq!(list(&mut emulator, token, NOW), 200);
+    assert_eq!(list(&mut emulator, token, after(3599)), 200);
+    assert_eq!(list(&mut emulator, token, after(3600)), 401);
+    assert_eq!(list(&mut emulator, "another", NOW), 401);
+    assert_eq!(emulator.token_requests(), 1);
+    // The one handed out beforehand stays.
+    let long_lived = emulator.access_token().to_owned();
+    assert_eq!(list(&mut emulator, &long_lived, Duration::MAX), 200);
+}
+
+#[test]
+fn a_hundred_live_tokens_are_the_limit() {
+    let mut emulator = Emulator::new(Config::default());
+    let tokens: Vec<_> = (0..100).map(|n| token(&mut emulator, after(n))).collect();
+    let refused = ask(&mut emulator, FORM, after(100));
+    assert_eq!(refused.status(), 403);
+    assert_eq!(json(&refused)["error"], "access_denied");
+    // When the first has expired, there is room for one.
+    token(&mut emulator, after(3600));
+    assert_eq!(ask(&mut emulator, FORM, after(3600)).status(), 403);
+    // A revocation makes room too.
+    let mut revoke = token_request(&emulator, "");
+    *revoke.uri_mut() = "/api/oauth/revoke".parse().unwrap();
+    *revoke.body_mut() = format!("token={}&token_type_hint=access_token", tokens[50]).into_bytes();
+    assert_eq!(emulator.handle(&revoke, after(3600)).status(), 200);
+    assert_eq!(list(&mut emulator, &tokens[50], after(3600)), 401);
+    assert_eq!(list(&mut emulator, &tokens[51], after(3600)), 200);
+    token(&mut emulator, after(3600));
+    // Unknown: no error, nothing happens.
+    assert_eq!(emulator.handle(&revoke, after(3600)).status(), 200);
+}
+
+#[test]
+fn errors_have_the_shape_of_oauth() {
+    let mut emulator = Emulator::new(Config::default());
+    let right = token_request(&emulator, FORM);
+    let with = |name: header::HeaderName, value: &'static str| {
+        let mut request = right.clone();
+        request
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+        request
+    };
+    let invalid_client =
+        r#"{"error":"invalid_client","error_description":"Invalid credentials provided."}"#;
+    for authorization in [
+        "Basic bWRiX3NhX2lkXzE6bWRiX3NhX3NrXzE=",
+        "Basic !",
+        "Basic",
+        "Bearer x",
+    ] {
+        let request = with(header::AUTHORIZATION, authorization);
+        let response = emulator.handle(&request, NOW);
+        assert_eq!(response.status(), 401);
+        assert_eq!(String::from_utf8_lossy(response.body()), invalid_client);
+    }
+    for (form, error) in [
+        ("", "invalid_request"),
+        ("grant_type=", "unsupported_grant_type"),
+        ("grant_type=refresh_token", "unsupported_grant_type"),
+    ] {
+        let response = ask(&mut emulator, form, NOW);
+        assert_eq!(response.status(), 400, "{form}");
+        assert_eq!(json(&response)["error"], error);
+    }
+    let request = with(header::CONTENT_TYPE, "application/json");
+    let response = emulator.handle(&request, NOW);
+    assert_eq!(response.status(), 400);
+    assert_eq!(json(&response)["error"], "invalid_request");
+    let request = Request::get("/api/oauth/token").body("").unwrap();
+    let response = emulator.handle(&request, NOW);
+    assert_eq!(response.status(), 405);
+    assert_eq!(response.headers()["allow"], "POST");
+}
+
+#[test]
+fn faults_on_demand() {
+    let mut emulator = Emulator::new(Config::default());
+    let first = token(&mut emulator, NOW);
+    emulator.revoke_tokens();
+    assert_eq!(list(&mut emulator, &first, NOW), 401);
+
+    let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("0"))]);
+    let busy = StatusCode::TOO_MANY_REQUESTS;
+    emulator.fail_next(2, Operation::Token, busy, &headers);
+    for _ in 0..2 {
+        let response = ask(&mut emulator, FORM, NOW);
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers()["retry-after"], "0");
+        // Atlas's own shape here, not that of OAuth.
+        assert_eq!(json(&response)["error"], 429);
+    }
+    token(&mut emulator, NOW);
+    assert_eq!(emulator.token_requests(), 4);
+}

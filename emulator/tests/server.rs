@@ -1,0 +1,289 @@
+//! The server, byte by byte.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use atlas_model_keys_emulator::server::{Options, Server};
+use atlas_model_keys_emulator::{Config, Emulator, Operation};
+use http::Response;
+use support::{PREVIEW, bearer, keys_path, token_request};
+
+fn start(options: Options) -> Server {
+    Server::start(Emulator::new(Config::default()), options).unwrap()
+}
+
+fn connect(server: &Server) -> TcpStream {
+    let stream = TcpStream::connect(server.address()).unwrap();
+    // No test waits for ever.
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    stream
+}
+
+/// The head and the body of the next response, by its `content-length`.
+fn read_response(stream: &mut TcpStream, to_head: bool) -> (String, Vec<u8>) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; if to_head { 0 } else { length }];
+    stream.read_exact(&mut body).unwrap();
+    (head, body)
+}
+
+fn status(head: &str) -> &str {
+    head.split(' ').nth(1).unwrap()
+}
+
+fn is_closed(stream: &mut TcpStream) -> bool {
+    matches!(stream.read(&mut [0]), Ok(0))
+}
+
+fn list_request(server: &Server, method: &str, more: &str) -> String {
+    let (path, authorization) = server.with(|emulator| (keys_path(emulator), bearer(emulator)));
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {PREVIEW}\r\n\
+         Authorization: {authorization}\r\n{more}\r\n"
+    )
+}
+
+fn token_head(server: &Server, more: &str) -> String {
+    let request = server.with(|emulator| token_request(emulator, ""));
+    let authorization = request.headers()["authorization"].to_str().unwrap();
+    format!(
+        "POST /api/oauth/token HTTP/1.1\r\nHost: localhost\r\nAuthorization: {authorization}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n{more}\r\n"
+    )
+}
+
+const FORM: &str = "grant_type=client_credentials";
+
+#[test]
+fn a_connection_is_kept_and_requests_may_come_in_a_row_or_in_pieces() {
+    let server = start(Options::default());
+    let mut client = connect(&server);
+    let get = list_request(&server, "GET", "");
+    let head = list_request(&server, "HEAD", "");
+    client
+        .write_all(format!("{get}{head}{get}").as_bytes())
+        .unwrap();
+    let (first, page) = read_response(&mut client, false);
+    assert_eq!(status(&first), "200");
+    assert!(first.contains("\r\nconnection: keep-alive\r\n") && first.contains("\r\ndate: "));
+    let (second, _) = read_response(&mut client, true);
+    assert!(second.contains(&format!("content-length: {}\r\n", page.len())));
+    assert_eq!(read_response(&mut client, false).1, page);
+
+    client.set_nodelay(true).unwrap();
+    for piece in get.as_bytes().chunks(40) {
+        client.write_all(piece).unwrap();
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(read_response(&mut client, false).1, page);
+    assert_eq!(server.with(|emulator| emulator.requests()), 4);
+
+    let last = list_request(&server, "GET", "Connection: close\r\n");
+    client.write_all(last.as_bytes()).unwrap();
+    let (head, _) = read_response(&mut client, false);
+    assert!(head.contains("\r\nconnection: close\r\n"));
+    assert!(is_closed(&mut client));
+}
+
+#[test]
+fn http_1_0_closes_unless_asked_not_to() {
+    let server = start(Options::default());
+    let mut client = connect(&server);
+    let keep = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    client.write_all(keep.as_bytes()).unwrap();
+    assert_eq!(status(&read_response(&mut client, false).0), "404");
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    assert_eq!(status(&read_response(&mut client, false).0), "404");
+    assert!(is_closed(&mut client));
+}
+
+#[test]
+fn bodies_come_with_a_length_in_chunks_or_on_demand() {
+    let server = start(Options::default());
+    let mut client = connect(&server);
+    let length = format!("Content-Length: {}\r\n", FORM.len());
+    let request = token_head(&server, &length) + FORM;
+    client.write_all(request.as_bytes()).unwrap();
+    assert_eq!(status(&read_response(&mut client, false).0), "200");
+
+    let (start, end) = FORM.split_at(5);
+    let chunks = format!(
+        "5\r\n{start}\r\n{:x};x=y\r\n{end}\r\n0\r\nT: t\r\n\r\n",
+        end.len()
+    );
+    let request = token_head(&server, "Transfer-Encoding: chunked\r\n") + &chunks;
+    client.write_all(request.as_bytes()).unwrap();
+    assert_eq!(status(&read_response(&mut client, false).0), "200");
+
+    let request = token_head(&server, &format!("{length}Expect: 100-continue\r\n"));
+    client.write_all(request.as_bytes()).unwrap();
+    assert_eq!(status(&read_response(&mut client, false).0), "100");
+    client.write_all(FORM.as_bytes()).unwrap();
+    assert_eq!(status(&read_response(&mut client, false).0), "200");
+    assert_eq!(server.with(|emulator| emulator.token_requests()), 3);
+}
+
+#[test]
+fn what_is_no_request_is_refused_and_the_connection_closed() {
+    let server = start(Options::default());
+    let long = "a".repeat(70_000);
+    for (bytes, expected) in [
+        ("\u{16}\u{3}\u{1}".to_owned(), "400"),
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), "400"),
+        (format!("GET /{long} HTTP/1.1\r\n"), "431"),
+        (
+            token_head(&server, "Content-Length: 2000000\r\n") + &long,
+            "413",
+        ),
+    ] {
+        let mut client = connect(&server);
+        client.write_all(bytes.as_bytes()).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(status(&read_response(&mut client, false).0), expected);
+        assert!(is_closed(&mut client));
+    }
+    assert_eq!(server.with(|emulator| emulator.requests()), 0);
+}
+
+#[test]
+fn the_clock_is_the_callers() {
+    let seconds = Arc::new(AtomicU64::new(784_111_777));
+    let clock = Arc::clone(&seconds);
+    let server = start(Options {
+        clock: Arc::new(move || Duration::from_secs(clock.load(Ordering::Relaxed))),
+        ..Options::default()
+    });
+    let mut client = connect(&server);
+    let length = format!("Content-Length: {}\r\n", FORM.len());
+    let request = token_head(&server, &length) + FORM;
+    client.write_all(request.as_bytes()).unwrap();
+    let (head, body) = read_response(&mut client, false);
+    assert!(head.contains("\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"));
+    let granted: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let token = granted["access_token"].as_str().unwrap();
+    let long_lived = server.with(|emulator| emulator.access_token().to_owned());
+    let request = list_request(&server, "GET", "").replace(&long_lived, token);
+    for (elapsed, expected) in [(3599, "200"), (1, "401")] {
+        seconds.fetch_add(elapsed, Ordering::Relaxed);
+        client.write_all(request.as_bytes()).unwrap();
+        assert_eq!(status(&read_response(&mut client, false).0), expected);
+    }
+}
+
+#[test]
+fn a_scripted_answer_may_lie_about_its_length() {
+    let server = start(Options::default());
+    let cut_off = Response::builder()
+        .header("content-length", "100")
+        .body(b"{\"results\":[".to_vec())
+        .unwrap();
+    server.with(|emulator| emulator.answer_next(Operation::ListGroupKeys, cut_off));
+    let mut client = connect(&server);
+    let request = list_request(&server, "GET", "");
+    client.write_all(request.as_bytes()).unwrap();
+    let mut all = String::new();
+    client.read_to_string(&mut all).unwrap();
+    assert!(all.ends_with("\r\n\r\n{\"results\":["), "{all}");
+}
+
+#[test]
+fn one_connection_too_many_is_turned_away() {
+    let server = start(Options {
+        max_connections: 2,
+        ..Options::default()
+    });
+    let request = list_request(&server, "GET", "");
+    let mut kept: Vec<_> = (0..2).map(|_| connect(&server)).collect();
+    for client in &mut kept {
+        client.write_all(request.as_bytes()).unwrap();
+        assert_eq!(status(&read_response(client, false).0), "200");
+    }
+    let mut third = connect(&server);
+    assert_eq!(status(&read_response(&mut third, false).0), "503");
+    assert!(is_closed(&mut third));
+    // With one gone there is room again; its thread needs a moment to see it.
+    drop(kept.pop());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut client = connect(&server);
+        // A refusal may come before the request is written.
+        let _ = client.write_all(request.as_bytes());
+        if status(&read_response(&mut client, false).0) == "200" {
+            break;
+        }
+        assert!(Instant::now() < deadline);
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn shutdown_does_not_wait_for_idle_or_slow_clients() {
+    let server = start(Options {
+        latency: Duration::from_secs(3600),
+        ..Options::default()
+    });
+    let _idle = connect(&server);
+    let mut half = connect(&server);
+    half.write_all(b"GET / HT").unwrap();
+    let mut waiting = connect(&server);
+    let request = list_request(&server, "GET", "");
+    waiting.write_all(request.as_bytes()).unwrap();
+    thread::sleep(Duration::from_millis(50));
+    let began = Instant::now();
+    server.shutdown();
+    assert!(began.elapsed() < Duration::from_secs(5));
+    // What was asked before is still answered.
+    let (head, _) = read_response(&mut waiting, false);
+    assert!(head.contains("\r\nconnection: close\r\n"), "{head}");
+    assert!(is_closed(&mut half));
+}
+
+#[test]
+fn latency_is_waited_for() {
+    let server = start(Options {
+        latency: Duration::from_millis(60),
+        ..Options::default()
+    });
+    let mut client = connect(&server);
+    let request = list_request(&server, "GET", "");
+    let began = Instant::now();
+    client.write_all(request.as_bytes()).unwrap();
+    read_response(&mut client, false);
+    assert!(began.elapsed() >= Duration::from_millis(60));
+}
+
+#[test]
+fn many_clients_at_once() {
+    let server = start(Options::default());
+    let request = list_request(&server, "GET", "");
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let mut client = connect(&server);
+                for _ in 0..20 {
+                    client.write_all(request.as_bytes()).unwrap();
+                    assert_eq!(status(&read_response(&mut client, false).0), "200");
+                }
+            });
+        }
+    });
+    assert_eq!(server.with(|emulator| emulator.requests()), 320);
+}
