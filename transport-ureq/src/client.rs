@@ -47,7 +47,6 @@ impl Client {
     }
 
     /// A client that is set up.
-    #[must_use]
     pub fn builder(base: BaseUrl, credentials: Credentials) -> ClientBuilder {
         ClientBuilder {
             session: Ok(Session::new(base, credentials)),

@@ -1,0 +1,788 @@
+//! The flows of a session, as transcripts: sent, received, waited.
+
+mod dialogue;
+
+use std::time::Duration;
+
+use atlas_model_keys_core::{
+    BaseUrl, Credentials, Endpoint, Error, FailureKind, Limits, Refused, Reply, Session, Step,
+};
+use atlas_model_keys_emulator::{Config, Credential, Emulator, Operation, error_answer};
+use dialogue::{BASE, KINDS, Kind, World, sent, waits};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+fn world(kind: Kind) -> World {
+    World::new(Config::default(), kind)
+}
+
+fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Response<Vec<u8>> {
+    let mut response = Response::new(body.as_bytes().to_vec());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    for (name, value) in headers {
+        response
+            .headers_mut()
+            .append(*name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn refused(result: Result<Reply<Vec<u8>>, Error>) -> (Refused, Option<u16>) {
+    match result {
+        Err(Error::Authentication { refused, answer }) => (refused, Some(answer.status.as_u16())),
+        other => panic!("expected an authentication error, got {other:?}"),
+    }
+}
+
+// Service account
+
+#[test]
+fn a_token_is_fetched_first_and_then_reused() {
+    let mut world = world(Kind::ServiceAccount);
+    for _ in 0..3 {
+        world.list(&world.request()).unwrap();
+    }
+    assert_eq!(
+        world.take_log(),
+        [
+            "POST token with Basic -> 200",
+            "GET aiModelApiKeys with Bearer -> 200",
+            "GET aiModelApiKeys with Bearer -> 200",
+            "GET aiModelApiKeys with Bearer -> 200",
+        ]
+    );
+}
+
+#[test]
+fn the_token_request_is_as_documented() {
+    let mut world = world(Kind::ServiceAccount);
+    let exchange = sent(world.start(&world.request()));
+    let request = &exchange.request;
+    assert_eq!(request.method(), "POST");
+    assert_eq!(request.uri(), &*format!("{BASE}/api/oauth/token"));
+    assert_eq!(request.headers()["accept"], "application/json");
+    assert_eq!(
+        request.headers()["content-type"],
+        "application/x-www-form-urlencoded"
+    );
+    assert_eq!(request.body().as_bytes(), b"grant_type=client_credentials");
+    // The pair as it is: no percent-encoding of its underscores.
+    let base = BaseUrl::new(BASE).unwrap();
+    let credentials = Credentials::service_account("mdb_sa_id_1", "mdb_sa_sk_2").unwrap();
+    let session = Session::new(base, credentials);
+    let mut world = World::with_session(Emulator::new(Config::default()), session);
+    let exchange = sent(world.start(&world.request()));
+    assert_eq!(
+        exchange.request.headers()["authorization"],
+        "Basic bWRiX3NhX2lkXzE6bWRiX3NhX3NrXzI="
+    );
+}
+
+#[test]
+fn a_hundred_callers_fetch_one_token() {
+    let mut world = world(Kind::ServiceAccount);
+    let leader = sent(world.start(&world.request()));
+    let mut followers: Vec<_> = (0..99)
+        .map(|_| waits(world.start(&world.request())))
+        .collect();
+    assert!(followers.iter().all(atlas_model_keys_core::Wait::on_change));
+    // Woken for nothing, they wait on.
+    let first = waits(world.resume(followers.remove(0)));
+    followers.push(first);
+
+    let next = world.exchange(leader);
+    world.finish(next.unwrap()).unwrap();
+    for wait in followers {
+        let step = world.resume(wait).unwrap();
+        world.finish(step).unwrap();
+    }
+    assert_eq!(world.emulator.token_requests(), 1);
+    assert_eq!(world.emulator.requests(), 101);
+}
+
+#[test]
+fn a_leader_that_is_dropped_frees_the_flight() {
+    let mut world = world(Kind::ServiceAccount);
+    let leader = sent(world.start(&world.request()));
+    let follower = waits(world.start(&world.request()));
+    drop(leader);
+    let step = world.resume(follower).unwrap();
+    world.finish(step).unwrap();
+    assert_eq!(world.emulator.token_requests(), 1);
+
+    // While it waits for its own retry, the flight is not free.
+    let mut world = World::new(Config::default(), Kind::ServiceAccount);
+    let leader = sent(world.start(&world.request()));
+    let leader = waits(world.fail(leader.pending, FailureKind::NotSent));
+    let follower = waits(world.start(&world.request()));
+    let follower = waits(world.resume(follower));
+    drop(leader);
+    assert_eq!(sent(world.resume(follower)).request.method(), "POST");
+}
+
+#[test]
+fn those_who_wait_for_a_token_get_the_error_of_the_one_who_fetched_it() {
+    let base = BaseUrl::new(BASE).unwrap();
+    let credentials = Credentials::service_account("mdb_sa_id_x", "mdb_sa_sk_wrong").unwrap();
+    let session = Session::new(base, credentials);
+    let mut world = World::with_session(Emulator::new(Config::default()), session);
+    let leader = sent(world.start(&world.request()));
+    let followers: Vec<_> = (0..9)
+        .map(|_| waits(world.start(&world.request())))
+        .collect();
+    let mut errors = vec![world.exchange(leader).unwrap_err()];
+    errors.extend(followers.into_iter().map(|f| world.resume(f).unwrap_err()));
+    assert_eq!(world.emulator.requests(), 1);
+    for error in errors {
+        assert_eq!(error.error_code(), Some("invalid_client"));
+        assert_eq!(error.answer().unwrap().endpoint, Endpoint::Token);
+        assert_eq!(
+            error.to_string(),
+            "Atlas refused the service account: 401 Unauthorized (invalid_client): \
+             Invalid credentials provided."
+        );
+    }
+    // Somebody who comes later tries for himself.
+    assert_eq!(sent(world.start(&world.request())).request.method(), "POST");
+}
+
+#[test]
+fn a_401_renews_the_token_once_an_exchange_and_once_a_minute() {
+    let mut world = world(Kind::ServiceAccount);
+    world.list(&world.request()).unwrap();
+    world.emulator.revoke_tokens();
+    world.take_log();
+    world.list(&world.request()).unwrap();
+    assert_eq!(
+        world.take_log(),
+        [
+            "GET aiModelApiKeys with Bearer -> 401",
+            "POST token with Basic -> 200",
+            "GET aiModelApiKeys with Bearer -> 200",
+        ]
+    );
+
+    // Again, within the minute.
+    world.emulator.revoke_tokens();
+    world.now += Duration::from_secs(59);
+    let result = world.list(&world.request());
+    assert_eq!(refused(result), (Refused::Token, Some(401)));
+    assert_eq!(world.emulator.token_requests(), 2);
+
+    world.now += Duration::from_secs(1);
+    world.list(&world.request()).unwrap();
+    assert_eq!(world.emulator.token_requests(), 3);
+
+    // A fresh token that is refused too is final.
+    world.now += Duration::from_secs(60);
+    let unauthorized = error_answer(StatusCode::UNAUTHORIZED);
+    world
+        .emulator
+        .answer_next(Operation::ListGroupKeys, unauthorized.clone());
+    world
+        .emulator
+        .answer_next(Operation::ListGroupKeys, unauthorized);
+    let result = world.list(&world.request());
+    assert_eq!(refused(result), (Refused::Token, Some(401)));
+    assert_eq!(world.emulator.token_requests(), 4);
+}
+
+#[test]
+fn a_late_401_does_not_evict_a_newer_token() {
+    let mut world = world(Kind::ServiceAccount);
+    world.list(&world.request()).unwrap();
+    // Two requests are on their way with the old token.
+    let early = sent(world.start(&world.request()));
+    let late = sent(world.start(&world.request()));
+    world.emulator.revoke_tokens();
+    let refused_early = world.deliver(&early.request);
+    let refused_late = world.deliver(&late.request);
+    let step = world.respond(early.pending, refused_early).unwrap();
+    world.finish(step).unwrap();
+    assert_eq!(world.emulator.token_requests(), 2);
+    let step = world.respond(late.pending, refused_late).unwrap();
+    world.finish(step).unwrap();
+    assert_eq!(world.emulator.token_requests(), 2);
+}
+
+#[test]
+fn no_token_is_renewed_for_those_who_are_not_allowed() {
+    for kind in KINDS {
+        let mut world = world(kind);
+        let group = world.emulator.first_group();
+        for credential in [
+            Credential::ApiKey,
+            Credential::ServiceAccount,
+            Credential::AccessToken,
+        ] {
+            world.emulator.set_role(credential, group, false);
+        }
+        let result = world.list(&world.request());
+        assert_eq!(
+            refused(result),
+            (Refused::NotAllowed, Some(401)),
+            "{kind:?}"
+        );
+        assert!(world.emulator.token_requests() <= 1, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_lost_token_request_is_repeated_once_and_an_unsent_one_as_often_as_any() {
+    let mut world = world(Kind::ServiceAccount);
+    let exchange = sent(world.start(&world.request()));
+    let wait = waits(world.fail(exchange.pending, FailureKind::Lost));
+    let exchange = sent(world.resume(wait));
+    let error = world.fail(exchange.pending, FailureKind::Lost).unwrap_err();
+    let Error::Transport { kind, attempts, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!((*kind, *attempts), (FailureKind::Lost, 2));
+
+    let mut step = world.start(&world.request());
+    for attempt in 1..5 {
+        let exchange = sent(step);
+        let wait = waits(world.fail(exchange.pending, FailureKind::NotSent));
+        assert!(wait.delay() <= Duration::from_secs(1 << (attempt - 1)));
+        step = world.resume(wait);
+    }
+    let exchange = sent(step);
+    assert_eq!(exchange.request.method(), "POST");
+    assert!(world.fail(exchange.pending, FailureKind::NotSent).is_err());
+}
+
+#[test]
+fn token_answers_of_other_kinds() {
+    let mut world = world(Kind::ServiceAccount);
+    let token = Operation::Token;
+    let busy = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("7"))]);
+    for status in [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ] {
+        world.emulator.fail_next(1, token, status, &busy);
+    }
+    world.list(&world.request()).unwrap();
+    assert_eq!(world.emulator.token_requests(), 3);
+
+    // No other status is repeated, and each is an error of its own.
+    for (answer, shown) in [
+        (
+            answer(500, &[], ""),
+            "Atlas answered 500 Internal Server Error",
+        ),
+        (
+            answer(
+                403,
+                &[],
+                r#"{"error":"access_denied","error_description":"100 tokens"}"#,
+            ),
+            "Atlas answered 403 Forbidden (access_denied): 100 tokens",
+        ),
+        (
+            answer(302, &[("location", "https://evil.example/")], ""),
+            "the server answered with a redirect, which is never followed: 302 Found",
+        ),
+        (
+            answer(200, &[], "<html>"),
+            "the answer is not an access token: it is not valid JSON",
+        ),
+    ] {
+        let mut world = World::new(Config::default(), Kind::ServiceAccount);
+        world.emulator.answer_next(token, answer);
+        let error = world.list(&world.request()).unwrap_err();
+        assert_eq!(error.to_string(), shown);
+        assert_eq!(world.emulator.requests(), 1);
+    }
+}
+
+// Bearer token
+
+#[test]
+fn a_bearer_token_is_used_as_it_is_and_its_401_is_final() {
+    let mut world = world(Kind::Bearer);
+    world.emulator.revoke_tokens();
+    let result = world.list(&world.request());
+    assert_eq!(refused(result), (Refused::Token, Some(401)));
+    assert_eq!(world.take_log(), ["GET aiModelApiKeys with Bearer -> 401"]);
+}
+
+// Digest
+
+#[test]
+fn a_nonce_is_fetched_once_and_serves_the_pages_after() {
+    let mut world = world(Kind::ApiKey);
+    for _ in 0..3 {
+        world.list(&world.request()).unwrap();
+    }
+    assert_eq!(
+        world.take_log(),
+        [
+            "GET aiModelApiKeys with nothing -> 401",
+            "GET aiModelApiKeys with Digest -> 200",
+            "GET aiModelApiKeys with Digest -> 200",
+            "GET aiModelApiKeys with Digest -> 200",
+        ]
+    );
+}
+
+#[test]
+fn exchanges_in_parallel_never_share_a_nonce() {
+    let mut world = world(Kind::ApiKey);
+    let mut exchanges: Vec<_> = (0..5)
+        .map(|_| sent(world.start(&world.request())))
+        .collect();
+    for _ in 0..2 {
+        // The answers come in another order than the requests were sent in.
+        exchanges.reverse();
+        let mut next = Vec::new();
+        for exchange in exchanges {
+            match world.exchange(exchange).unwrap() {
+                Step::Send(exchange) => next.push(exchange),
+                Step::Done(_) => next.push(sent(world.start(&world.request()))),
+                Step::Wait(wait) => panic!("{wait:?}"),
+            }
+        }
+        exchanges = next;
+    }
+    // Five challenges in all; from then on every request is signed and accepted.
+    for exchange in exchanges {
+        assert!(matches!(world.exchange(exchange), Ok(Step::Done(_))));
+    }
+    let log = world.take_log();
+    assert_eq!(
+        log.iter().filter(|l| l.ends_with("401")).count(),
+        5,
+        "{log:#?}"
+    );
+    assert_eq!(log.len(), 15);
+}
+
+#[test]
+fn an_expired_nonce_costs_a_round_trip_and_is_no_error() {
+    let mut world = world(Kind::ApiKey);
+    world.list(&world.request()).unwrap();
+    world.emulator.expire_nonces();
+    world.take_log();
+    world.list(&world.request()).unwrap();
+    assert_eq!(
+        world.take_log(),
+        [
+            "GET aiModelApiKeys with Digest -> 401",
+            "GET aiModelApiKeys with Digest -> 200",
+        ]
+    );
+}
+
+#[test]
+fn a_refused_key_is_final_after_one_answer() {
+    let base = BaseUrl::new(BASE).unwrap();
+    let credentials = Credentials::api_key("abcdefgh", "wrong").unwrap();
+    let session = Session::new(base, credentials);
+    let mut world = World::with_session(Emulator::new(Config::default()), session);
+    let result = world.list(&world.request());
+    assert_eq!(refused(result), (Refused::ApiKey, Some(401)));
+    assert_eq!(world.emulator.requests(), 2);
+}
+
+#[test]
+fn a_server_that_calls_every_nonce_stale_is_given_up() {
+    let mut world = world(Kind::ApiKey);
+    let stale = [(
+        "www-authenticate",
+        r#"Digest realm="r", nonce="n", qop="auth", stale=true"#,
+    )];
+    for _ in 0..20 {
+        let answer = answer(401, &stale, "");
+        world.emulator.answer_next(Operation::ListGroupKeys, answer);
+    }
+    let result = world.list(&world.request());
+    assert_eq!(refused(result), (Refused::ApiKey, Some(401)));
+    assert_eq!(world.emulator.requests(), 4);
+}
+
+#[test]
+fn a_401_without_a_challenge_that_can_be_answered_says_so() {
+    for challenge in [
+        "Basic realm=\"x\"",
+        "Digest realm=\"r\", nonce=\"n\"",
+        "Bearer",
+    ] {
+        let mut world = world(Kind::ApiKey);
+        let mut answer = answer(401, &[], "");
+        answer
+            .headers_mut()
+            .insert("www-authenticate", challenge.parse().unwrap());
+        world.emulator.answer_next(Operation::ListGroupKeys, answer);
+        let result = world.list(&world.request());
+        assert_eq!(refused(result), (Refused::Challenge, Some(401)));
+        assert_eq!(world.emulator.requests(), 1);
+    }
+}
+
+#[test]
+fn a_nonce_survives_a_retry_and_an_answer_that_is_an_error() {
+    let mut world = world(Kind::ApiKey);
+    world.list(&world.request()).unwrap();
+    let busy = error_answer(StatusCode::SERVICE_UNAVAILABLE);
+    let missing = error_answer(StatusCode::NOT_FOUND);
+    let operation = Operation::ListGroupKeys;
+    world.emulator.answer_next_authenticated(operation, busy);
+    world.emulator.answer_next_authenticated(operation, missing);
+    assert!(world.list(&world.request()).is_err());
+    world.list(&world.request()).unwrap();
+    let log = world.take_log();
+    assert_eq!(
+        log.iter().filter(|l| l.ends_with("401")).count(),
+        1,
+        "{log:#?}"
+    );
+}
+
+// Retries
+
+#[test]
+fn what_may_pass_is_repeated_and_what_will_not_is_not() {
+    for status in [429, 500, 502, 503, 504, 599] {
+        let mut world = world(Kind::Bearer);
+        let code = StatusCode::from_u16(status).unwrap();
+        let operation = Operation::ListGroupKeys;
+        world
+            .emulator
+            .fail_next(2, operation, code, &HeaderMap::new());
+        world.list(&world.request()).unwrap();
+        assert_eq!(world.emulator.requests(), 3, "{status}");
+    }
+    for status in [301, 302, 304, 307, 400, 403, 404, 405, 407, 408, 451] {
+        let mut world = world(Kind::Bearer);
+        let code = StatusCode::from_u16(status).unwrap();
+        let operation = Operation::ListGroupKeys;
+        world
+            .emulator
+            .fail_next(1, operation, code, &HeaderMap::new());
+        let error = world.list(&world.request()).unwrap_err();
+        assert!(matches!(error, Error::Api(_)), "{status}: {error}");
+        assert_eq!(error.status(), Some(code));
+        assert!(!error.is_retryable() && error.retry_after().is_none());
+        assert_eq!(world.emulator.requests(), 1, "{status}");
+    }
+}
+
+#[test]
+fn attempts_end_and_the_error_says_how_many_there_were() {
+    for (status, expected) in [
+        (429, "rate limited after 5 attempts: 429 Too Many Requests"),
+        (500, "gave up after 5 attempts: 500 Internal Server Error"),
+    ] {
+        let mut world = world(Kind::Bearer);
+        let code = StatusCode::from_u16(status).unwrap();
+        let operation = Operation::ListGroupKeys;
+        world
+            .emulator
+            .fail_next(9, operation, code, &HeaderMap::new());
+        let error = world.list(&world.request()).unwrap_err();
+        assert!(error.to_string().starts_with(expected), "{error}");
+        assert!(error.is_retryable() && error.retry_after().is_some());
+        assert_eq!(world.emulator.requests(), 5);
+        let waits = world
+            .take_log()
+            .iter()
+            .filter(|l| l.starts_with("wait"))
+            .count();
+        assert!(waits >= 4);
+    }
+    let mut world = world(Kind::Bearer);
+    let mut step = world.start(&world.request());
+    for _ in 0..4 {
+        let exchange = sent(step);
+        let wait = waits(world.fail(exchange.pending, FailureKind::Lost));
+        step = world.resume(wait);
+    }
+    let exchange = sent(step);
+    let error = world.fail(exchange.pending, FailureKind::Lost).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the request was sent, but no whole answer came back (after 5 attempts)"
+    );
+    assert_eq!(
+        std::error::Error::source(&error).unwrap().to_string(),
+        "cable pulled"
+    );
+    assert!(error.is_retryable());
+}
+
+#[test]
+fn a_permanent_failure_is_not_repeated() {
+    let mut world = world(Kind::Bearer);
+    let exchange = sent(world.start(&world.request()));
+    let error = world
+        .fail(exchange.pending, FailureKind::Permanent)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the request failed for good (after 1 attempt)"
+    );
+    assert!(!error.is_retryable());
+}
+
+#[test]
+fn a_wait_lasts_at_least_as_long_as_atlas_asks_for() {
+    let mut world = world(Kind::Bearer);
+    let date = world.now + Duration::from_secs(20);
+    assert_eq!(date.as_secs(), 1_790_000_020);
+    for (value, least) in [("0", 0), ("17", 17), ("Mon, 21 Sep 2026 14:13:40 GMT", 20)] {
+        let exchange = sent(world.start(&world.request()));
+        let answer = answer(503, &[("retry-after", value)], "");
+        let wait = waits(world.respond(exchange.pending, answer));
+        let least = Duration::from_secs(least);
+        assert!(wait.delay() >= least, "{value}: {wait:?}");
+        assert!(
+            wait.delay() <= least + Duration::from_secs(1),
+            "{value}: {wait:?}"
+        );
+    }
+}
+
+#[test]
+fn a_wait_beyond_the_limit_is_an_error_at_once_that_tells_the_wanted_time() {
+    for status in [429, 503] {
+        let mut world = world(Kind::Bearer);
+        let exchange = sent(world.start(&world.request()));
+        let answer = answer(status, &[("retry-after", "91")], "");
+        let error = world.respond(exchange.pending, answer).unwrap_err();
+        let wanted = error.retry_after().unwrap();
+        assert!((91..=92).contains(&wanted.as_secs()), "{error}");
+        assert!(error.is_retryable());
+    }
+    // Never for years, and no overflow.
+    for value in ["99999999999999999999", "18446744073709551615"] {
+        let mut world = world(Kind::ServiceAccount);
+        let exchange = sent(world.start(&world.request()));
+        let answer = answer(429, &[("retry-after", value)], "");
+        let error = world.respond(exchange.pending, answer).unwrap_err();
+        assert!(matches!(error, Error::RateLimited { .. }), "{error}");
+    }
+}
+
+#[test]
+fn all_waits_together_are_bounded() {
+    let mut limits = Limits::default();
+    limits.retry.attempts = u32::MAX;
+    let mut world = world(Kind::Bearer);
+    world.session = world.session.with_limits(limits);
+    let start = world.now;
+    let wait = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("50"))]);
+    let busy = StatusCode::SERVICE_UNAVAILABLE;
+    world
+        .emulator
+        .fail_next(100, Operation::ListGroupKeys, busy, &wait);
+    let error = world.list(&world.request()).unwrap_err();
+    assert!(matches!(error, Error::GaveUp { .. }), "{error}");
+    assert!(world.now - start <= Duration::from_secs(180));
+    assert!(world.emulator.requests() >= 3);
+}
+
+#[test]
+fn a_429_holds_back_every_exchange_of_the_group_and_no_other() {
+    let mut world = world(Kind::Bearer);
+    let groups: Vec<_> = world.emulator.groups().collect();
+    let first = sent(world.start(&world.request()));
+    let answer = answer(
+        429,
+        &[("retry-after", "30")],
+        r#"{"errorCode":"RATE_LIMITED"}"#,
+    );
+    let told = waits(world.respond(first.pending, answer));
+
+    let held = waits(world.start(&world.request()));
+    assert!(held.delay() >= told.delay(), "{held:?}");
+    let other = atlas_model_keys_core::ListRequest::new(groups[1]);
+    let _ = sent(world.start(&other));
+
+    // One whose deadline is nearer gives up with the answer that held it.
+    let hasty = waits(world.start(&world.request()));
+    let error = hasty.give_up();
+    assert_eq!(error.error_code(), Some("RATE_LIMITED"));
+    assert!(
+        error
+            .to_string()
+            .starts_with("rate limited with other requests: 429"),
+        "{error}"
+    );
+
+    let step = world.resume(told);
+    let _ = sent(step);
+    let step = world.resume(held);
+    let _ = sent(step);
+}
+
+#[test]
+fn a_clock_that_is_set_back_holds_nobody_for_longer() {
+    let mut world = world(Kind::Bearer);
+    let exchange = sent(world.start(&world.request()));
+    let answer = answer(429, &[("retry-after", "30")], "");
+    let wait = waits(world.respond(exchange.pending, answer));
+    world.now -= Duration::from_secs(1_000_000);
+    let _ = sent(world.resume(wait));
+    let _ = sent(world.start(&world.request()));
+}
+
+// Envelopes, limits, secrets
+
+#[test]
+fn an_asked_for_envelope_rules_over_the_status() {
+    for (body, log) in [
+        (r#"{"status":429,"errorCode":"RATE_LIMITED"}"#, "wait"),
+        (r#"{"status":401,"content":{"error":401}}"#, "POST token"),
+    ] {
+        let mut world = world(Kind::ServiceAccount);
+        world.list(&world.request()).unwrap();
+        world.take_log();
+        let operation = Operation::ListGroupKeys;
+        world
+            .emulator
+            .answer_next(operation, answer(200, &[], body));
+        world.list(&world.request().envelope(true)).unwrap();
+        let second = world.take_log().swap_remove(1);
+        assert!(second.starts_with(log), "{body}: {second}");
+    }
+
+    // Unasked, the body is not looked into; parsing it tells.
+    let mut world = world(Kind::Bearer);
+    let body = r#"{"status":404,"errorCode":"GROUP_NOT_FOUND"}"#;
+    let operation = Operation::ListGroupKeys;
+    world
+        .emulator
+        .answer_next(operation, answer(200, &[], body));
+    world
+        .emulator
+        .answer_next(operation, answer(200, &[], body));
+    let reply = world.list(&world.request()).unwrap();
+    assert_eq!(reply.into_page().unwrap_err().status().unwrap(), 404);
+    let error = world.list(&world.request().envelope(true)).unwrap_err();
+    assert_eq!(error.error_code(), Some("GROUP_NOT_FOUND"));
+}
+
+#[test]
+fn what_is_too_large_is_refused_whatever_the_transport_did() {
+    let limits = || {
+        let mut limits = Limits::default();
+        limits.body_bytes = 100;
+        limits.head_bytes = 50;
+        limits.headers = 2;
+        limits
+    };
+    let long: &'static str = "x".repeat(50).leak();
+    let cases = [
+        (answer(200, &[], &" ".repeat(101)), "bytes of body"),
+        (answer(404, &[], &" ".repeat(101)), "bytes of body"),
+        (
+            answer(200, &[("a", "1"), ("b", "2"), ("b", "3")], ""),
+            "header fields",
+        ),
+        (answer(200, &[("a", long)], ""), "bytes of head"),
+    ];
+    for (answer, expected) in cases {
+        for kind in [Kind::Bearer, Kind::ServiceAccount] {
+            let mut world = world(kind);
+            world.session = world.session.with_limits(limits());
+            let exchange = sent(world.start(&world.request()));
+            let error = world.respond(exchange.pending, answer.clone()).unwrap_err();
+            assert!(
+                matches!(error, Error::Limit { what, .. } if what == expected),
+                "{error}"
+            );
+            assert!(error.to_string().contains(expected));
+            // The flight of a token request is over.
+            assert!(matches!(world.start(&world.request()), Ok(Step::Send(_))));
+        }
+    }
+}
+
+#[test]
+fn nothing_that_is_shown_shows_a_secret() {
+    for kind in KINDS {
+        let mut world = world(kind);
+        let secrets = [
+            world.emulator.access_token().to_owned(),
+            world.emulator.service_account().client_secret.clone(),
+            world.emulator.api_key().private_key.clone(),
+        ];
+        let mut shown = format!("{:?}", kind.of(&world.emulator));
+        let mut step = world.start(&world.request()).unwrap();
+        let mut tokens = Vec::new();
+        let reply = loop {
+            shown += &format!("{step:?} {:?}", world.session);
+            step = match step {
+                Step::Done(reply) => break reply,
+                Step::Wait(wait) => panic!("{wait:?}"),
+                Step::Send(exchange) => {
+                    if let Some(value) = exchange.request.headers().get("authorization") {
+                        tokens.push(value.to_str().unwrap().to_owned());
+                    }
+                    world.exchange(exchange).unwrap()
+                }
+            };
+        };
+        shown += &format!("{reply:?}");
+        shown += &format!("{:?}", reply.into_page().unwrap());
+
+        // An answer that repeats everything it was told.
+        let echo = format!(
+            r#"{{"errorCode":"{0}","detail":"{0} {1} {2}","reason":"{3}","parameters":["{0}"]}}"#,
+            secrets[0],
+            secrets[1],
+            secrets[2],
+            tokens
+                .last()
+                .unwrap()
+                .split(' ')
+                .nth(1)
+                .unwrap()
+                .replace('"', ""),
+        );
+        let operation = Operation::ListGroupKeys;
+        world
+            .emulator
+            .answer_next_authenticated(operation, answer(400, &[], &echo));
+        let error = world.list(&world.request()).unwrap_err();
+        let of_kind = match kind {
+            Kind::Bearer => &secrets[0],
+            Kind::ServiceAccount => &secrets[1],
+            Kind::ApiKey => &secrets[2],
+        };
+        let error = format!("{error} {error:?}");
+        assert!(
+            error.contains("[redacted]") && !error.contains(of_kind.as_str()),
+            "{error}"
+        );
+        for secret in &secrets {
+            assert!(!shown.contains(secret.as_str()), "{kind:?}: {shown}");
+        }
+        for token in tokens.iter().filter(|token| !token.starts_with("Digest")) {
+            let bare = token.split(' ').nth(1).unwrap();
+            assert!(!shown.contains(bare), "{kind:?}: {shown}");
+            assert!(!error.contains(bare), "{kind:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn tickets_are_small_and_everything_can_be_sent_between_threads() {
+    use atlas_model_keys_core::{Exchange, Failure, Listing, ModelKey, Page, Pending, Wait};
+    fn both<T: Send + Sync>() {}
+    both::<Session>();
+    both::<Pending>();
+    both::<Wait>();
+    both::<Exchange>();
+    both::<Step<Vec<u8>>>();
+    both::<Reply<Vec<u8>>>();
+    both::<Page<Vec<u8>>>();
+    both::<ModelKey<'_>>();
+    both::<Listing>();
+    both::<Error>();
+    both::<Failure>();
+    assert_eq!(size_of::<Pending>(), size_of::<usize>());
+    assert!(size_of::<Wait>() <= 48);
+    assert!(size_of::<Error>() <= 72, "{}", size_of::<Error>());
+    assert!(size_of::<ModelKey<'_>>() <= 40);
+}
