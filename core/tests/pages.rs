@@ -26,7 +26,10 @@ fn strings_with_escapes_are_unescaped_and_the_rest_is_borrowed() {
             {"name":"","createdBy":"\u00e4","secret":"\u0061l-x"},{"apiKeyId":"ä鍵😀"}]}"#,
     )
     .unwrap();
-    let names: Vec<_> = page.keys().map(atlas_model_keys_core::ModelKey::name).collect();
+    let names: Vec<_> = page
+        .keys()
+        .map(atlas_model_keys_core::ModelKey::name)
+        .collect();
     assert_eq!(
         names,
         [Some("a\"\\/\u{8}\u{c}\n\r\tA\u{1f600}z"), Some(""), None]

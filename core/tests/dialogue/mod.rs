@@ -165,7 +165,11 @@ impl World {
         let mut keys = Vec::new();
         while let Some(request) = listing.request()? {
             let page = self.list(&request)?.into_page()?;
-            keys.extend(listing.accept(&page).map(atlas_model_keys_core::ModelKey::to_owned));
+            keys.extend(
+                listing
+                    .accept(&page)
+                    .map(atlas_model_keys_core::ModelKey::to_owned),
+            );
         }
         Ok(keys)
     }
