@@ -31,13 +31,15 @@ pub(crate) fn escaped(text: &str, limit: usize) -> String {
 
 /// Whether a character must not reach a terminal or a log line as it is: controls (C0, DEL, C1),
 /// the line and paragraph separators, and the invisible characters that change the direction of
-/// the text around them (Unicode's `Bidi_Control`) or hide in it.
+/// the text around them (Unicode's `Bidi_Control`) or hide in it. The two joiners (U+200C, U+200D)
+/// are let through: several scripts and many emoji are not written right without them.
 #[must_use]
 pub fn is_unsafe_to_show(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{061c}'
-            | '\u{200b}'..='\u{200f}'
+            | '\u{200b}'
+            | '\u{200e}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'
             | '\u{feff}'
@@ -55,7 +57,10 @@ mod tests {
             escaped("a\x1b[31m\nb\u{202e}", 100),
             "a\\u{1b}[31m\\u{a}b\\u{202e}"
         );
-        assert_eq!(escaped("ключ 鍵 مفتاح", 100), "ключ 鍵 مفتاح");
+        assert_eq!(
+            escaped("ключ 鍵 مفتاح می\u{200c}شود 👩\u{200d}💻", 100),
+            "ключ 鍵 مفتاح می\u{200c}شود 👩\u{200d}💻"
+        );
     }
 
     #[test]
