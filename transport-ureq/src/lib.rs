@@ -84,3 +84,9 @@ pub use atlas_model_keys_core::{
 
 pub use client::{Client, ClientBuilder};
 pub use listing::{Keys, Pages};
+
+/// The examples of the project's and this crate's README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
+struct Readme;
