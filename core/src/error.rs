@@ -50,7 +50,7 @@ pub enum Error {
     Transport {
         /// What became of the request.
         kind: FailureKind,
-        /// Attempts of this exchange, this one included.
+        /// Attempts of this exchange, this one included; 0 where it did not come to one.
         attempts: u32,
         /// The transport's own error.
         source: Arc<dyn core::error::Error + Send + Sync>,
@@ -79,6 +79,9 @@ pub enum Refused {
     /// Nothing: Atlas asked for authentication in a way that cannot be answered safely (no
     /// Digest challenge with `qop=auth` and a known algorithm).
     Challenge,
+    /// Every nonce: the server called each of them stale, however fresh, so its answers tell nothing
+    /// about the API key.
+    Nonce,
     /// The credential is valid, but lacks a role, an access-list entry, or belongs to another
     /// organization.
     NotAllowed,
@@ -224,6 +227,7 @@ impl fmt::Display for Error {
                         "the server asks for an authentication that cannot be answered safely \
                          (Digest with qop=auth is needed)"
                     }
+                    Refused::Nonce => "the server called every digest nonce stale, however fresh",
                     Refused::NotAllowed => "the credential is not allowed to list these keys",
                 })?;
                 write!(f, ": {answer}")
@@ -256,7 +260,10 @@ impl fmt::Display for Error {
                     FailureKind::Lost => "the request was sent, but no whole answer came back",
                     FailureKind::Permanent => "the request failed for good",
                 })?;
-                write!(f, " ({})", Tries(*attempts))
+                match attempts {
+                    0 => Ok(()),
+                    attempts => write!(f, " ({})", Tries(*attempts)),
+                }
             }
             Self::Answer(error) => error.fmt(f),
             Self::Limit { what, limit } => {

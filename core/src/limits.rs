@@ -60,9 +60,12 @@ impl Default for Limits {
 /// Nonces that rest between exchanges; more exchanges than that in parallel get their own.
 pub(crate) const IDLE_NONCES: usize = 64;
 
-/// Groups that are held back at the same time. Beyond it the one that ends first is forgotten:
-/// its next request will be told again.
-pub(crate) const HELD_GROUPS: usize = 4096;
+/// Groups whose pace is remembered. Beyond it some are forgotten, and will be told again.
+pub(crate) const PACED_GROUPS: usize = 4096;
+
+/// After `RateLimit-Remaining: 0`, one request at a time goes out until the number rises, or for this
+/// long: Atlas's usual buckets refill every 60 s, and the header is often missing.
+pub(crate) const SINGLE_FILE: Duration = Duration::from_secs(60);
 
 /// A token is renewed this long before it ends (a quarter of its life, if that is less), so that
 /// it does not run out between our clock and Atlas's.
@@ -78,7 +81,7 @@ pub(crate) const TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A 401 renews the token at most this often: a service account may hold only 100 live tokens.
 pub(crate) const TOKEN_RENEWAL_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long an exchange waits for another one's token before it looks again by itself.
+/// How long an exchange waits for another one before it looks again by itself.
 pub(crate) const FOLLOW: Duration = Duration::from_secs(30);
 
 /// Challenges that one attempt answers: the first, and again where the server calls the nonce

@@ -11,7 +11,8 @@ use http::{HeaderMap, Response, StatusCode};
 use crate::api_error::Redaction;
 use crate::decode::Decoded;
 use crate::error::{AnswerError, AnswerErrorKind};
-use crate::{ApiError, ApiVersion, Endpoint, Error, Limits, Page};
+use crate::timestamp::parse_http_date;
+use crate::{ApiError, ApiVersion, Endpoint, Error, Limits, Page, UnixTime};
 
 /// An answer with a success status, its body not yet looked at.
 ///
@@ -132,6 +133,27 @@ pub(crate) fn enveloped_status(body: &[u8], limits: &Limits) -> Option<StatusCod
     error_status(&Decoded::read(body, limits.nesting).ok()?)
 }
 
+pub(crate) fn rate_limit(headers: &HeaderMap) -> RateLimit {
+    let number = |name| headers.get(name)?.to_str().ok()?.trim().parse().ok();
+    RateLimit {
+        limit: number("ratelimit-limit"),
+        remaining: number("ratelimit-remaining"),
+    }
+}
+
+/// An HTTP date as Atlas writes it, or a Unix time after `@` (RFC 9745 §2.1).
+fn date(headers: &HeaderMap, name: &str) -> Option<UnixTime> {
+    let text = headers.get(name)?.to_str().ok()?.trim();
+    let seconds = match text.strip_prefix('@') {
+        Some(seconds) => seconds.parse().ok()?,
+        None => parse_http_date(text)?,
+    };
+    Some(UnixTime {
+        seconds,
+        nanoseconds: 0,
+    })
+}
+
 /// Bounds on a response that hold whatever the transport did.
 pub(crate) fn check_size<B: AsRef<[u8]>>(
     response: &Response<B>,
@@ -197,14 +219,25 @@ impl<B> Reply<B> {
     /// What the headers say about the rate limit.
     #[must_use]
     pub fn rate_limit(&self) -> RateLimit {
-        let number = |name| {
-            let text = self.headers.get(name)?.to_str().ok()?;
-            text.trim().parse().ok()
-        };
-        RateLimit {
-            limit: number("ratelimit-limit"),
-            remaining: number("ratelimit-remaining"),
-        }
+        rate_limit(&self.headers)
+    }
+
+    /// Since when, or from when on, the version that answered is deprecated (`Deprecation`).
+    #[must_use]
+    pub fn deprecation(&self) -> Option<UnixTime> {
+        date(&self.headers, "deprecation")
+    }
+
+    /// When the version that answered ends (`Sunset`, RFC 8594).
+    #[must_use]
+    pub fn sunset(&self) -> Option<UnixTime> {
+        date(&self.headers, "sunset")
+    }
+
+    /// What of Atlas answered (`X-MongoDB-Service-Version`).
+    #[must_use]
+    pub fn service_version(&self) -> Option<&str> {
+        self.headers.get("x-mongodb-service-version")?.to_str().ok()
     }
 
     /// How long Atlas asks to wait before the next request, where it says so in seconds.

@@ -1,9 +1,11 @@
 //! When to try again, and after how long.
 
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
-use http::HeaderMap;
 use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
 
 use crate::session::Moment;
 use crate::timestamp::parse_http_date;
@@ -27,6 +29,9 @@ pub struct RetryPolicy {
     pub wait: Duration,
     /// All planned waits of one exchange together. 180 s.
     pub total_wait: Duration,
+    /// The statuses that are repeated. 429 and 500 to 599: listing changes nothing, so repeating it
+    /// is safe. Of the answers to a token request only 429 and 503 are, and only if they are here.
+    pub statuses: Vec<RangeInclusive<u16>>,
 }
 
 impl Default for RetryPolicy {
@@ -37,6 +42,7 @@ impl Default for RetryPolicy {
             cap: Duration::from_secs(40),
             wait: Duration::from_secs(90),
             total_wait: Duration::from_secs(180),
+            statuses: Vec::from([429..=429, 500..=599]),
         }
     }
 }
@@ -49,6 +55,12 @@ impl RetryPolicy {
             attempts: 1,
             ..Self::default()
         }
+    }
+
+    pub(crate) fn repeats(&self, status: StatusCode) -> bool {
+        self.statuses
+            .iter()
+            .any(|range| range.contains(&status.as_u16()))
     }
 
     /// The wait after the `failures`th failure.

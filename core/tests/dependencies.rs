@@ -8,6 +8,7 @@ use std::process::Command;
 const KNOWN: &[&str] = &[
     // The types of HTTP.
     "http",
+    "httparse",
     "bytes",
     "itoa",
     // JSON.

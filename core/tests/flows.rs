@@ -396,7 +396,7 @@ fn a_server_that_calls_every_nonce_stale_is_given_up() {
         world.emulator.answer_next(Operation::ListGroupKeys, answer);
     }
     let result = world.list(&world.request());
-    assert_eq!(refused(result), (Refused::ApiKey, Some(401)));
+    assert_eq!(refused(result), (Refused::Nonce, Some(401)));
     assert_eq!(world.emulator.requests(), 4);
 }
 

@@ -116,3 +116,8 @@ pub use emulator::Emulator;
 pub use errors::error_answer;
 pub use generate::Key;
 pub use route::Operation;
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,7 +1,7 @@
 //! The dialogue with Atlas, one step at a time.
 
-mod holds;
 mod nonces;
+mod pace;
 mod tokens;
 
 use alloc::boxed::Box;
@@ -14,14 +14,14 @@ use core::time::Duration;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 
-use self::holds::Holds;
 use self::nonces::Nonces;
+use self::pace::{Entry, Pace};
 use self::tokens::{Grant, Tokens, Turn};
 use crate::api_error::Redaction;
 use crate::credentials::Kind;
 use crate::digest::{Answerer, Challenge};
 use crate::limits::{CHALLENGES_ANSWERED, FOLLOW};
-use crate::reply::{check_size, enveloped_status};
+use crate::reply::{check_size, enveloped_status, rate_limit};
 use crate::request::{DEFAULT_USER_AGENT, to_uri, user_agent};
 use crate::{
     ApiError, ApiVersion, BaseUrl, Body, Credentials, Endpoint, Error, FailureKind, InvalidValue,
@@ -171,7 +171,7 @@ pub struct Session {
     pinned: bool,
     user_agent: HeaderValue,
     limits: Limits,
-    holds: Holds,
+    pace: Pace,
 }
 
 enum Auth {
@@ -194,6 +194,8 @@ struct Ticket {
     /// The flight that fetches a token: led by this ticket, or followed.
     lead: Option<Arc<()>>,
     following: Option<u64>,
+    /// Held while its request is the only one of the group that may be on its way.
+    slot: Option<Arc<()>>,
     /// Whether a token request of it was lost once.
     token_lost: bool,
     /// Whether a 401 made it take a newer token.
@@ -248,20 +250,30 @@ impl Trouble {
     }
 }
 
+/// Waits for another exchange.
+fn follow<B>(ticket: Box<Ticket>, at: Moment) -> Step<B> {
+    Step::Wait(Wait {
+        ticket,
+        delay: FOLLOW,
+        on_change: true,
+        since: at.now,
+    })
+}
+
 /// What an exchange ends with that waited for another one in vain.
 fn deadline() -> Error {
     #[derive(Debug)]
-    struct NoToken;
-    impl fmt::Display for NoToken {
+    struct NoTurn;
+    impl fmt::Display for NoTurn {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("another request was still fetching the access token")
+            f.write_str("it waited in vain for another request, which it needs the access token or the rate limit of")
         }
     }
-    impl core::error::Error for NoToken {}
+    impl core::error::Error for NoTurn {}
     Error::Transport {
         kind: FailureKind::NotSent,
         attempts: 0,
-        source: Arc::new(NoToken),
+        source: Arc::new(NoTurn),
     }
 }
 
@@ -289,7 +301,7 @@ impl Session {
             pinned: false,
             user_agent: DEFAULT_USER_AGENT,
             limits: Limits::default(),
-            holds: Holds::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -350,6 +362,7 @@ impl Session {
             trouble: None,
             lead: None,
             following: None,
+            slot: None,
             token_lost: false,
             renewed: false,
         });
@@ -430,7 +443,7 @@ impl Session {
         if ticket.lead.is_some() {
             return Ok(self.send_token_request(ticket));
         }
-        if let Some((left, answer)) = self.holds.left(ticket.list.group(), at.now) {
+        if let Some((left, answer)) = self.pace.left(ticket.list.group(), at.now) {
             let base = self.limits.retry.base;
             // All who were held would come back at once.
             let delay = left.saturating_add(at.fraction_of(base)).max(SHORTEST_HOLD);
@@ -453,28 +466,29 @@ impl Session {
                 }
                 Turn::Follow { flight } => {
                     ticket.following = Some(flight);
-                    return Ok(Step::Wait(Wait {
-                        ticket,
-                        delay: FOLLOW,
-                        on_change: true,
-                        since: at.now,
-                    }));
+                    return Ok(follow(ticket, at));
                 }
                 Turn::Failed(error) => return Err(error),
             },
-            Auth::Nonces(nonces) => {
-                if !matches!(ticket.sent, Sent::Digest { .. }) {
-                    ticket.sent = match nonces.check_out() {
-                        Some(answerer) => Sent::Digest {
-                            answerer,
-                            answered: 0,
-                        },
-                        None => Sent::Unsigned,
-                    };
-                }
-                None
-            }
+            Auth::Nonces(_) => None,
         };
+        if ticket.slot.is_none() {
+            match self.pace.enter(ticket.list.group(), at.now) {
+                Entry::Free => {}
+                Entry::Slot(slot) => ticket.slot = Some(slot),
+                Entry::Busy => return Ok(follow(ticket, at)),
+            }
+        }
+        if let Auth::Nonces(nonces) = &mut self.auth
+            && !matches!(ticket.sent, Sent::Digest { .. })
+        {
+            ticket.sent = nonces
+                .check_out()
+                .map_or(Sent::Unsigned, |answerer| Sent::Digest {
+                    answerer,
+                    answered: 0,
+                });
+        }
         Ok(self.send_list(ticket, authorization, at))
     }
 
@@ -544,16 +558,14 @@ impl Session {
                 Ok(grant) => grant,
                 Err(error) => return self.no_token(error),
             };
-            let Auth::Tokens(tokens) = &mut self.auth else {
-                return self.go_on(ticket, at);
-            };
-            let (header, generation) = tokens.arrived(grant, at.now);
+            if let Auth::Tokens(tokens) = &mut self.auth {
+                tokens.arrived(grant, at.now);
+            }
             ticket.lead = None;
-            ticket.sent = Sent::Token(generation);
-            return Ok(self.send_list(ticket, Some(header), at));
+            return self.go_on(ticket, at);
         }
         let answer = self.read_error(status, Endpoint::Token, response, at);
-        if matches!(status.as_u16(), 429 | 503) {
+        if matches!(status.as_u16(), 429 | 503) && self.limits.retry.repeats(status) {
             return self.wait_to_retry(ticket, Trouble::Answer(answer), at);
         }
         let refused = answer.error_code.as_deref() == Some("invalid_client");
@@ -586,6 +598,9 @@ impl Session {
             // What was asked for is looked into: the status in the body rules.
             status = enveloped_status(response.body().as_ref(), &self.limits).unwrap_or(status);
         }
+        if let Some(remaining) = rate_limit(response.headers()).remaining {
+            self.pace.remaining(ticket.list.group(), at.now, remaining);
+        }
         if status == StatusCode::UNAUTHORIZED {
             return self.on_unauthorized(ticket, &response, at);
         }
@@ -601,7 +616,15 @@ impl Session {
         let answer = self.read_error(status, Endpoint::ModelKeys, &response, at);
         match status.as_u16() {
             406 | 410 if self.moves_on(&mut ticket) => self.go_on(ticket, at),
-            429 | 500..=599 => self.wait_to_retry(ticket, Trouble::Answer(answer), at),
+            _ if self.limits.retry.repeats(status) => {
+                self.wait_to_retry(ticket, Trouble::Answer(answer), at)
+            }
+            429 | 500..=599 => {
+                // Worth repeating, but the caller does not want it.
+                self.give_back(&mut ticket);
+                let wait = answer.retry_after.unwrap_or_default();
+                Err(Trouble::Answer(answer).into_error(ticket.failures + 1, wait))
+            }
             _ => {
                 self.give_back(&mut ticket);
                 Err(Error::Api(answer))
@@ -668,6 +691,7 @@ impl Session {
                         return Ok(self.send_list(ticket, None, at));
                     }
                     None if answered == 0 => Refused::Challenge,
+                    Some(challenge) if challenge.is_stale() => Refused::Nonce,
                     _ => Refused::ApiKey,
                 }
             }
@@ -701,7 +725,7 @@ impl Session {
             && answer.status == StatusCode::TOO_MANY_REQUESTS
             && !fetches_token
         {
-            self.holds.hold(ticket.list.group(), at.now, delay, answer);
+            self.pace.hold(ticket.list.group(), at.now, delay, answer);
         }
         if let Sent::Digest { answered, .. } = &mut ticket.sent {
             // By the next attempt the nonce may well have expired.
@@ -738,6 +762,8 @@ impl Session {
         }
         ticket.waited = waited;
         ticket.trouble = Some(trouble);
+        // Meanwhile another one of the group may go.
+        ticket.slot = None;
         Ok(Step::Wait(Wait {
             ticket,
             delay,

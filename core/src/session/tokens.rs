@@ -108,18 +108,17 @@ impl Tokens {
         sensitive(self.basic.expose())
     }
 
-    /// The fetch succeeded: the token's header, and its generation.
-    pub(super) fn arrived(&mut self, grant: Grant, now: Duration) -> (HeaderValue, u64) {
+    /// The fetch succeeded.
+    pub(super) fn arrived(&mut self, grant: Grant, now: Duration) {
         let life = grant.life.min(TOKEN_LIFE_MAX);
         let margin = TOKEN_MARGIN.min(life / 4);
         let header = sensitive(&Zeroizing::new(format!("Bearer {}", grant.token.expose())));
         self.generation += 1;
         self.state = State::Present(Token {
-            header: header.clone(),
+            header,
             text: grant.token,
             fresh_until: now.saturating_add(life - margin),
         });
-        (header, self.generation)
     }
 
     /// The fetch failed for good: those who wait for it get the same error.

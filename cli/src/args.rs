@@ -1,0 +1,344 @@
+//! The command line.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use atlas_model_keys_core::{ApiVersion, GroupId, ItemsPerPage, PageNum};
+use atlas_model_keys_emulator::RateLimit;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::failure;
+use crate::output::Field;
+
+/// List the AI model API keys of MongoDB Atlas projects.
+#[derive(Debug, Parser)]
+#[command(name = "atlas-model-keys", version, max_term_width = 100)]
+#[command(after_help = TRY, after_long_help = format!("{TRY}\n\n{}", failure::exit_codes()))]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const TRY: &str = "\
+Try it without an account:
+  atlas-model-keys list --demo";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the AI model API keys of a project (a group, as Atlas's API calls it)
+    #[command(after_help = LIST_EXAMPLES)]
+    #[command(after_long_help = format!("{LIST_EXAMPLES}\n\n{CREDENTIALS}\n\n{}", failure::exit_codes()))]
+    List(ListArgs),
+    /// Serve an emulator of Atlas on 127.0.0.1, for trying things out and for tests
+    #[command(after_help = EMULATE_EXAMPLES, after_long_help = EMULATE_EXAMPLES)]
+    Emulate(EmulateArgs),
+}
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  # See what it looks like, without an account
+  atlas-model-keys list --demo
+
+  # All keys of a project
+  export MONGODB_ATLAS_CLIENT_ID=mdb_sa_id_… MONGODB_ATLAS_CLIENT_SECRET=mdb_sa_sk_…
+  atlas-model-keys list --group-id 69681d39c9e8cfd375386316
+
+  # The names of the keys that were never used
+  atlas-model-keys list -o json | jq -r '.results[] | select(.lastUsedAt == null) | .name'
+
+  # For a spreadsheet
+  atlas-model-keys list -o csv --columns name,createdBy,lastUsedAt > keys.csv";
+
+const CREDENTIALS: &str = "\
+Credentials come from the environment only; the first of these that is set is used:
+  MONGODB_ATLAS_ACCESS_TOKEN                                   an access token
+  MONGODB_ATLAS_CLIENT_ID and MONGODB_ATLAS_CLIENT_SECRET      a service account
+  MONGODB_ATLAS_PUBLIC_API_KEY and MONGODB_ATLAS_PRIVATE_API_KEY
+                                                               an API key
+Also read: HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, NO_COLOR.";
+
+const EMULATE_EXAMPLES: &str = "\
+Examples:
+  # Serve until Ctrl-C; copy the printed lines into another terminal
+  atlas-model-keys emulate
+
+  # In a script: the variables are there as soon as the file is
+  atlas-model-keys emulate --keys 1234 --for 5m > emulator.env &
+  until [ -s emulator.env ]; do sleep 0.1; done; . ./emulator.env
+  atlas-model-keys list
+
+  # How does a client bear a small rate limit?
+  atlas-model-keys emulate --keys 1234 --rate-limit 3/10/1";
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// The project (group) [env: MONGODB_ATLAS_PROJECT_ID]
+    #[arg(long, value_name = "ID", aliases = ["groupId", "project-id", "projectId"])]
+    pub(crate) group_id: Option<GroupId>,
+
+    /// Keys per page, 1 to 500 [Atlas's default: 100]
+    #[arg(long, value_name = "N", alias = "itemsPerPage")]
+    pub(crate) items_per_page: Option<ItemsPerPage>,
+
+    /// Only this page, counted from 1 [default: all pages]
+    #[arg(long, value_name = "N", alias = "pageNum")]
+    pub(crate) page_num: Option<PageNum>,
+
+    /// How to write the keys
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    pub(crate) output: Format,
+
+    /// Which columns, in this order, by Atlas's field names (for table and csv)
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) columns: Option<Vec<Field>>,
+
+    /// Write secrets as they are; otherwise they are masked in every output
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
+
+    /// Indent JSON (always so on a terminal); sent to Atlas too, which shows in `-o raw`
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub(crate) pretty: Option<bool>,
+
+    /// Ask Atlas for the status in the body too, which shows in `-o raw`
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub(crate) envelope: Option<bool>,
+
+    /// The version of the API, `preview` or a date [default: preview, then 2025-03-12]
+    #[arg(long, value_name = "VERSION", alias = "apiVersion")]
+    pub(crate) api_version: Option<ApiVersion>,
+
+    // A doc comment would make rustdoc ask for a link. Parsed later: what is allowed depends on
+    // --allow-plain-http.
+    #[arg(
+        long,
+        value_name = "URL",
+        alias = "baseUrl",
+        help = "Where Atlas is [env: MONGODB_ATLAS_BASE_URL] [default: https://cloud.mongodb.com]"
+    )]
+    pub(crate) base_url: Option<String>,
+
+    /// Allow a base URL of http:// that is not this machine: credentials are readable on the way
+    #[arg(long)]
+    pub(crate) allow_plain_http: bool,
+
+    /// List the keys of a built-in emulator: no account needed, the environment is ignored
+    #[arg(long, conflicts_with = "base_url")]
+    pub(crate) demo: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people: fits the terminal; nothing is cut where it goes into a file or a pipe
+    Table,
+    /// One object: {"results": [...], "totalCount": n}
+    Json,
+    /// One key per line, written as each page arrives
+    #[value(alias = "jsonl")]
+    Ndjson,
+    /// With a header line, safe to open in a spreadsheet, written as each page arrives
+    Csv,
+    /// The body of one page as Atlas sent it
+    Raw,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EmulateArgs {
+    /// The port on 127.0.0.1 [default: any that is free]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+
+    /// How many keys the first project has
+    #[arg(long, value_name = "N", default_value_t = 42, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(crate) keys: u32,
+
+    /// How many projects there are; of two or more, nobody may list the keys of the last
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) groups: u32,
+
+    /// Where everything that looks random comes from: the same seed, the same ids and credentials
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// How long an access token lives
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = token_ttl)]
+    pub(crate) token_ttl: Duration,
+
+    /// How long a digest nonce lives
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = lifetime)]
+    pub(crate) nonce_ttl: Duration,
+
+    /// Requests at once / refilled / in how many seconds; `none` for no limit
+    #[arg(long, value_name = "CAPACITY/REFILL/SECONDS", default_value = "1200/500/60", value_parser = rate_limit)]
+    pub(crate) rate_limit: Rate,
+
+    /// How long every answer is held back, such as 200ms [default: not at all]
+    #[arg(long, value_name = "DURATION", value_parser = latency)]
+    pub(crate) latency: Option<Duration>,
+
+    /// Let listings carry each key's secret, as Atlas's published example does
+    #[arg(long)]
+    pub(crate) with_secrets: bool,
+
+    /// End after this time [default: on Ctrl-C]
+    #[arg(long = "for", value_name = "DURATION", value_parser = lifetime)]
+    pub(crate) duration: Option<Duration>,
+}
+
+/// A rate limit, or none. (A bare `Option` would be an optional argument to clap.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate(pub(crate) Option<RateLimit>);
+
+const SECOND: Duration = Duration::from_secs(1);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    duration(text, Duration::from_millis(1)..=YEAR)
+}
+
+/// Atlas counts the life of a token in seconds.
+fn token_ttl(text: &str) -> Result<Duration, String> {
+    duration(text, SECOND..=YEAR)
+}
+
+fn latency(text: &str) -> Result<Duration, String> {
+    duration(text, Duration::from_millis(1)..=60 * SECOND)
+}
+
+fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error} (durations are written 500ms, 10s, 2m, 1h 30m)"))?;
+    if range.contains(&duration) {
+        return Ok(duration);
+    }
+    let [from, to] = [range.start(), range.end()].map(|d| humantime::format_duration(*d));
+    Err(format!("it is from {from} to {to}"))
+}
+
+fn rate_limit(text: &str) -> Result<Rate, String> {
+    const RULE: &str = "it is three numbers from 1 on, such as 1200/500/60 \
+                        (1200 requests at once, 500 more in every 60 seconds), or \"none\"";
+    if text == "none" {
+        return Ok(Rate(None));
+    }
+    let mut parts = text.split('/');
+    let mut number = || {
+        parts
+            .next()?
+            .parse::<u32>()
+            .ok()
+            .filter(|number| *number > 0)
+    };
+    let three = (number(), number(), number());
+    let (Some(capacity), Some(refill), Some(seconds), None) =
+        (three.0, three.1, three.2, parts.next())
+    else {
+        return Err(RULE.to_owned());
+    };
+    let per = Duration::from_secs(u64::from(seconds));
+    if per > YEAR {
+        return Err(RULE.to_owned());
+    }
+    Ok(Rate(Some(RateLimit {
+        capacity,
+        refill,
+        per,
+    })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    fn list(arguments: &str) -> ListArgs {
+        let words = format!("atlas-model-keys list {arguments}");
+        match Cli::try_parse_from(words.split_whitespace())
+            .unwrap()
+            .command
+        {
+            Command::List(args) => args,
+            Command::Emulate(_) => panic!("list was asked for"),
+        }
+    }
+
+    #[test]
+    fn the_atlas_cli_spellings_are_understood() {
+        let id = "69681d39c9e8cfd375386316";
+        for name in ["--group-id", "--groupId", "--project-id", "--projectId"] {
+            let args = list(&format!("{name} {id} --itemsPerPage 7 --pageNum=2"));
+            assert_eq!(args.group_id.unwrap().as_str(), id);
+            assert_eq!(args.items_per_page.unwrap().get(), 7);
+            assert_eq!(args.page_num.unwrap().get(), 2);
+        }
+    }
+
+    #[test]
+    fn switches_are_sent_only_where_they_were_given() {
+        let args = list("--demo");
+        assert_eq!((args.pretty, args.envelope), (None, None));
+        let args = list("--pretty --envelope=false");
+        assert_eq!((args.pretty, args.envelope), (Some(true), Some(false)));
+    }
+
+    #[test]
+    fn columns_are_a_list_of_fields() {
+        let args = list("--columns NAME,apikeyid");
+        assert_eq!(args.columns, Some(vec![Field::Name, Field::ApiKeyId]));
+    }
+
+    #[test]
+    fn durations_have_a_unit_and_bounds() {
+        assert_eq!(lifetime("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(lifetime("1m 30s"), Ok(Duration::from_secs(90)));
+        for wrong in [
+            "",
+            "0s",
+            "0ms",
+            "5",
+            "-1s",
+            "1 fortnight",
+            "2y",
+            "999999999999999999999y",
+        ] {
+            assert!(lifetime(wrong).is_err(), "{wrong}");
+        }
+        assert!(token_ttl("999ms").unwrap_err().contains("from 1s"));
+        assert!(latency("2m").unwrap_err().contains("to 1m"));
+    }
+
+    #[test]
+    fn rates_are_three_positive_numbers() {
+        let Rate(Some(limit)) = rate_limit("3/10/1").unwrap() else {
+            panic!("a limit was given");
+        };
+        assert_eq!(
+            (limit.capacity, limit.refill, limit.per),
+            (3, 10, Duration::from_secs(1))
+        );
+        assert_eq!(rate_limit("none"), Ok(Rate(None)));
+        for wrong in [
+            "",
+            "3",
+            "3/10",
+            "3/10/1/1",
+            "0/1/1",
+            "1/0/1",
+            "1/1/0",
+            "a/1/1",
+            "-1/1/1",
+            "4294967296/1/1",
+            "1/1/4294967295",
+            "1 / 1 / 1",
+        ] {
+            assert!(rate_limit(wrong).is_err(), "{wrong}");
+        }
+    }
+}

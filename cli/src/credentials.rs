@@ -1,0 +1,171 @@
+//! Who asks, from the environment. Never from arguments: those are in the shell's history and in
+//! everybody's process list.
+
+use atlas_model_keys_core::{Credentials, InvalidValue};
+
+use crate::environment::{
+    ACCESS_TOKEN, CLIENT_ID, CLIENT_SECRET, Environment, PRIVATE_KEY, PRIVATE_KEY_SHORT,
+    PUBLIC_KEY, PUBLIC_KEY_SHORT,
+};
+use crate::failure::Failure;
+
+/// The three ways to be let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    AccessToken,
+    ServiceAccount,
+    ApiKey,
+}
+
+impl Way {
+    /// What it is and where it came from, for errors.
+    pub(crate) fn describe(self) -> String {
+        match self {
+            Self::AccessToken => format!("the access token in {ACCESS_TOKEN}"),
+            Self::ServiceAccount => format!("the service account in {CLIENT_ID}"),
+            Self::ApiKey => format!("the API key in {PUBLIC_KEY}"),
+        }
+    }
+}
+
+/// The first of the three that is there.
+pub(crate) fn find(environment: &Environment) -> Result<(Credentials, Way), Failure> {
+    if let Some(token) = environment.get(ACCESS_TOKEN)? {
+        let credentials = Credentials::bearer(token);
+        return checked(credentials, Way::AccessToken);
+    }
+    let id = environment.get(CLIENT_ID)?;
+    let secret = environment.get(CLIENT_SECRET)?;
+    if let Some((id, secret)) = both((CLIENT_ID, id), (CLIENT_SECRET, secret))? {
+        let credentials = Credentials::service_account(id, secret);
+        return checked(credentials, Way::ServiceAccount);
+    }
+    let public = either(environment, PUBLIC_KEY, PUBLIC_KEY_SHORT)?;
+    let private = either(environment, PRIVATE_KEY, PRIVATE_KEY_SHORT)?;
+    if let Some((public, private)) = both((PUBLIC_KEY, public), (PRIVATE_KEY, private))? {
+        let credentials = Credentials::api_key(public, private);
+        return checked(credentials, Way::ApiKey);
+    }
+    Err(
+        Failure::usage("there are no credentials in the environment")
+            .hint(format!(
+                "set {ACCESS_TOKEN} (an access token),\n\
+             or {CLIENT_ID} and {CLIENT_SECRET} (a service account),\n\
+             or {PUBLIC_KEY} and {PRIVATE_KEY} (an API key)"
+            ))
+            .hint("to try it without an account: atlas-model-keys list --demo"),
+    )
+}
+
+fn either<'e>(
+    environment: &'e Environment,
+    name: &'static str,
+    other: &'static str,
+) -> Result<Option<&'e str>, Failure> {
+    match environment.get(name)? {
+        Some(value) => Ok(Some(value)),
+        None => environment.get(other),
+    }
+}
+
+/// Both, or none. Half a pair is a slip that falling back to something else would hide.
+fn both<'e>(
+    (first_name, first): (&str, Option<&'e str>),
+    (second_name, second): (&str, Option<&'e str>),
+) -> Result<Option<(&'e str, &'e str)>, Failure> {
+    let half = |there: &str, missing: &str| {
+        Err(Failure::usage(format!("{missing} is missing"))
+            .hint(format!("{there} is set, and needs it")))
+    };
+    match (first, second) {
+        (Some(first), Some(second)) => Ok(Some((first, second))),
+        (None, None) => Ok(None),
+        (Some(_), None) => half(first_name, second_name),
+        (None, Some(_)) => half(second_name, first_name),
+    }
+}
+
+fn checked(
+    credentials: Result<Credentials, InvalidValue>,
+    way: Way,
+) -> Result<(Credentials, Way), Failure> {
+    match credentials {
+        Ok(credentials) => Ok((credentials, way)),
+        Err(invalid) => {
+            Err(Failure::usage(invalid.to_string()).hint(format!("look at {}", way.describe())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way<const N: usize>(variables: [(&str, &str); N]) -> Result<Way, String> {
+        find(&Environment::from(variables))
+            .map(|(_, way)| way)
+            .map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn the_first_of_the_three_ways_counts() {
+        let all = [
+            (ACCESS_TOKEN, "token"),
+            (CLIENT_ID, "mdb_sa_id_1"),
+            (CLIENT_SECRET, "mdb_sa_sk_1"),
+            (PUBLIC_KEY, "abcdefgh"),
+            (PRIVATE_KEY, "hunter2"),
+        ];
+        assert_eq!(way(all), Ok(Way::AccessToken));
+        let [_, rest @ ..] = all;
+        assert_eq!(way(rest), Ok(Way::ServiceAccount));
+        let [.., public, private] = all;
+        assert_eq!(way([public, private]), Ok(Way::ApiKey));
+        assert_eq!(
+            way([(PUBLIC_KEY_SHORT, "abcdefgh"), (PRIVATE_KEY_SHORT, "x")]),
+            Ok(Way::ApiKey)
+        );
+        assert_eq!(way([(ACCESS_TOKEN, ""), public, private]), Ok(Way::ApiKey));
+    }
+
+    #[test]
+    fn half_a_pair_names_the_missing_half() {
+        for (there, missing) in [
+            (CLIENT_ID, CLIENT_SECRET),
+            (CLIENT_SECRET, CLIENT_ID),
+            (PUBLIC_KEY, PRIVATE_KEY),
+            (PRIVATE_KEY_SHORT, PUBLIC_KEY),
+        ] {
+            let error = way([(there, "hunter2")]).unwrap_err();
+            assert!(
+                error.starts_with(&format!("error: {missing} is missing")),
+                "{error}"
+            );
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn none_at_all_lists_the_ways() {
+        let error = way([]).unwrap_err();
+        for name in [
+            ACCESS_TOKEN,
+            CLIENT_ID,
+            CLIENT_SECRET,
+            PUBLIC_KEY,
+            PRIVATE_KEY,
+            "--demo",
+        ] {
+            assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_says_where_and_not_what() {
+        let error = way([(ACCESS_TOKEN, "Bearer hunter2")]).unwrap_err();
+        assert!(
+            error.contains(ACCESS_TOKEN) && !error.contains("hunter2"),
+            "{error}"
+        );
+    }
+}

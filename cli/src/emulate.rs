@@ -1,0 +1,146 @@
+//! `emulate`: the emulator as a service on this machine, for as long as it is wanted.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::sync::mpsc;
+
+use atlas_model_keys_emulator::server::{Options, Server};
+use atlas_model_keys_emulator::{Config, Emulator};
+
+use crate::args::{EmulateArgs, Rate};
+use crate::environment::{BASE_URL, CLIENT_ID, CLIENT_SECRET, PRIVATE_KEY, PROJECT_ID, PUBLIC_KEY};
+use crate::failure::Failure;
+
+pub(crate) fn run(args: &EmulateArgs) -> Result<(), Failure> {
+    // Before anything is printed: whoever reads it may send the signal at once.
+    let (stop, stopped) = mpsc::channel();
+    ctrlc::set_handler(move || {
+        // A second signal while the first is obeyed finds nobody to tell.
+        let _ = stop.send(());
+    })
+    .map_err(|error| Failure::local("cannot wait for signals", &io::Error::other(error)))?;
+
+    let Rate(rate_limit) = args.rate_limit;
+    let emulator = Emulator::new(Config {
+        seed: args.seed,
+        groups: to_usize(args.groups),
+        keys_per_group: to_usize(args.keys),
+        token_ttl: args.token_ttl,
+        nonce_ttl: args.nonce_ttl,
+        rate_limit,
+        include_secrets: args.with_secrets,
+        ..Config::default()
+    });
+    let options = Options {
+        port: args.port.unwrap_or(0),
+        latency: args.latency.unwrap_or_default(),
+        ..Options::default()
+    };
+    let server = Server::start(emulator, options).map_err(|error| {
+        let failure = Failure::local("cannot serve on 127.0.0.1", &error);
+        match args.port {
+            Some(_) => failure.hint("without --port, a free one is taken"),
+            None => failure,
+        }
+    })?;
+
+    let text = server.with(|emulator| introduction(&server.base_url(), emulator));
+    let mut stdout = io::stdout();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::stdout(&error))?;
+
+    // Either way of ending is the end.
+    match args.duration {
+        Some(duration) => drop(stopped.recv_timeout(duration)),
+        None => drop(stopped.recv()),
+    }
+    server.shutdown();
+    Ok(())
+}
+
+fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// What a shell needs to know, and what a person may want to.
+fn introduction(base: &str, emulator: &Emulator) -> String {
+    let group = emulator.first_group();
+    let key = emulator.api_key();
+    let account = emulator.service_account();
+    let mut out = String::new();
+    let mut export = |name: &str, value: &str| {
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(out, "export {name}={}", shell_word(value));
+    };
+    export(BASE_URL, base);
+    export(PROJECT_ID, group.as_str());
+    export(PUBLIC_KEY, &key.public_key);
+    export(PRIVATE_KEY, &key.private_key);
+    export(CLIENT_ID, &account.client_id);
+    export(CLIENT_SECRET, &account.client_secret);
+
+    let keys = format!("{base}/api/atlas/v2/groups/{group}/aiModelApiKeys");
+    let accept = "--header 'Accept: application/vnd.atlas.preview+json'";
+    let api_key = shell_word(&format!("{}:{}", key.public_key, key.private_key));
+    let client = shell_word(&format!("{}:{}", account.client_id, account.client_secret));
+    let token = emulator.access_token();
+    let _ = write!(
+        out,
+        "\
+# With all of these set, `atlas-model-keys list` prefers the service account; for the API key:
+#   unset {CLIENT_ID} {CLIENT_SECRET}
+# As the API key (digest):
+#   curl --digest --user {api_key} {accept} '{keys}?pretty=true'
+# As the service account: a token (of those, 100 at a time), and a token that was made beforehand in use:
+#   curl --user {client} --data grant_type=client_credentials '{base}/api/oauth/token'
+#   curl --oauth2-bearer {token} {accept} '{keys}?pretty=true'
+",
+        token = shell_word(token),
+    );
+    if let Some(forbidden) = emulator.forbidden_group() {
+        let _ = writeln!(out, "# A project whose keys nobody may list: {forbidden}");
+    }
+    out
+}
+
+/// A word for the shell: quoted where it is more than what no shell looks into.
+fn shell_word(text: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._/:".contains(&b);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_it_matters() {
+        assert_eq!(shell_word("http://127.0.0.1:8080"), "http://127.0.0.1:8080");
+        assert_eq!(shell_word("mdb_sa_sk_a-B_9"), "mdb_sa_sk_a-B_9");
+        assert_eq!(shell_word(""), "''");
+        assert_eq!(shell_word("a b$c"), "'a b$c'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn every_line_is_an_export_or_a_comment() {
+        let text = introduction("http://127.0.0.1:1", &Emulator::new(Config::default()));
+        assert!(text.ends_with('\n'));
+        assert!(
+            text.lines()
+                .all(|line| line.starts_with("export ") || line.starts_with("# "))
+        );
+        assert_eq!(
+            text.lines()
+                .filter(|line| line.starts_with("export "))
+                .count(),
+            6
+        );
+    }
+}

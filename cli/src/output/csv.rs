@@ -1,0 +1,132 @@
+//! CSV for spreadsheets: a header line, quoting as in RFC 4180, lines that end with `\n`.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use atlas_model_keys_core::OwnedModelKey;
+use csv::Writer;
+
+use super::{Field, Sink, text};
+
+pub(crate) struct Csv<W: Write> {
+    out: Writer<W>,
+    columns: Vec<Field>,
+    show_secrets: bool,
+    has_header: bool,
+}
+
+impl<W: Write> Csv<W> {
+    pub(crate) fn new(out: W, columns: Vec<Field>, show_secrets: bool) -> Self {
+        Self {
+            out: Writer::from_writer(out),
+            columns,
+            show_secrets,
+            has_header: false,
+        }
+    }
+}
+
+impl<W: Write> Sink for Csv<W> {
+    fn page(&mut self, keys: Vec<OwnedModelKey>, _: Option<u64>) -> io::Result<()> {
+        // With the first page: a listing that fails at once writes nothing.
+        if !self.has_header {
+            self.has_header = true;
+            let names = self.columns.iter().map(|field| field.name());
+            self.out.write_record(names).map_err(of_io)?;
+        }
+        for key in &keys {
+            let cells = self.columns.iter().map(|field| {
+                let value = field.of(key, self.show_secrets).unwrap_or_default();
+                cell(value).into_owned()
+            });
+            self.out.write_record(cells).map_err(of_io)?;
+        }
+        self.out.flush()
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The error below, with its kind: `csv`'s own conversion hides a closed pipe.
+fn of_io(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+/// Without control characters, and without what a spreadsheet would take for a formula: such a cell
+/// gets an apostrophe in front, as OWASP advises ("CSV Injection").
+fn cell(value: &str) -> Cow<'_, str> {
+    let shown = text::visible(value);
+    match value.chars().next() {
+        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠') => {
+            Cow::Owned(format!("'{shown}"))
+        }
+        _ => shown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{full_key, key, written};
+    use super::*;
+
+    fn csv(pages: Vec<Vec<OwnedModelKey>>, columns: &[Field]) -> String {
+        let columns = columns.to_vec();
+        written(pages, None, |out| Box::new(Csv::new(out, columns, false)))
+    }
+
+    #[test]
+    fn formulas_are_disarmed() {
+        for (value, shown) in [
+            ("=SUM(A1)", "'=SUM(A1)"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@x", "'@x"),
+            ("\tx", "'\\u{9}x"),
+            ("\rx", "'\\u{d}x"),
+            ("＝x", "'＝x"),
+            ("a=b", "a=b"),
+            ("'=x", "'=x"),
+            ("", ""),
+            ("al-****odu2", "al-****odu2"),
+        ] {
+            assert_eq!(cell(value), shown);
+        }
+    }
+
+    #[test]
+    fn quotes_commas_and_line_ends_survive() {
+        let keys = vec![
+            key("the \"quoted\" one, 1"),
+            key("two\nlines\x1b[2J"),
+            key("plain"),
+        ];
+        assert_eq!(
+            csv(vec![keys], &[Field::Name, Field::Status]),
+            "name,status\n\"the \"\"quoted\"\" one, 1\",\ntwo\\u{a}lines\\u{1b}[2J,\nplain,\n"
+        );
+    }
+
+    #[test]
+    fn the_header_comes_once_and_for_an_empty_list_too() {
+        let columns = [Field::Name];
+        assert_eq!(csv(vec![Vec::new()], &columns), "name\n");
+        assert_eq!(
+            csv(vec![vec![key("a")], vec![key("b")]], &columns),
+            "name\na\nb\n"
+        );
+        assert_eq!(csv(Vec::new(), &columns), "");
+    }
+
+    #[test]
+    fn a_secret_is_masked() {
+        assert_eq!(
+            csv(vec![vec![full_key()]], &[Field::Secret]),
+            "secret\n[redacted]\n"
+        );
+    }
+}

@@ -1,0 +1,419 @@
+//! A table for people: no borders, one line per key, never wider than the terminal.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use atlas_model_keys_core::{OwnedModelKey, Timestamp};
+
+use super::{Field, Sink, text, write_whole};
+
+/// Between two columns.
+const GAP: &str = "  ";
+/// `2026-01-15`
+const DATE: usize = 10;
+/// `2026-01-15T16:47:49Z`
+const DATE_AND_TIME: usize = 20;
+/// So much of an id is left where it cannot be whole: enough to tell one from another.
+const SHORT_ID: usize = 7;
+
+/// The terminal that a table has to fit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terminal {
+    pub(crate) width: usize,
+    pub(crate) colour: bool,
+}
+
+pub(crate) struct Table<W> {
+    out: W,
+    columns: Vec<Field>,
+    rows: Vec<Vec<Cell>>,
+    show_secrets: bool,
+    /// `None`: a file or a pipe, where nothing is cut.
+    terminal: Option<Terminal>,
+}
+
+impl<W> Table<W> {
+    pub(crate) fn new(
+        out: W,
+        columns: Vec<Field>,
+        show_secrets: bool,
+        terminal: Option<Terminal>,
+    ) -> Self {
+        Self {
+            out,
+            columns,
+            rows: Vec::new(),
+            show_secrets,
+            terminal,
+        }
+    }
+}
+
+impl<W: Write> Sink for Table<W> {
+    fn page(&mut self, keys: Vec<OwnedModelKey>, _: Option<u64>) -> io::Result<()> {
+        let (columns, show_secrets) = (&self.columns, self.show_secrets);
+        self.rows.extend(keys.iter().map(|key| {
+            let cells = columns
+                .iter()
+                .map(|field| Cell::new(*field, key, show_secrets));
+            cells.collect()
+        }));
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        let text = render(&self.columns, &self.rows, self.terminal);
+        write_whole(self.out, &text)
+    }
+}
+
+struct Cell {
+    text: String,
+    /// Columns on the terminal.
+    width: usize,
+    style: Style,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    Plain,
+    Heading,
+    /// Deserves a look.
+    Notable,
+    /// There is nothing.
+    Faint,
+}
+
+impl Style {
+    /// The escape sequence that begins it.
+    fn begin(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Heading => Some("\x1b[1m"),
+            Self::Notable => Some("\x1b[33m"),
+            Self::Faint => Some("\x1b[2m"),
+        }
+    }
+}
+
+impl Cell {
+    fn new(field: Field, key: &OwnedModelKey, show_secrets: bool) -> Self {
+        let (text, style) = match field.of(key, show_secrets) {
+            Some(time) if field.is_time() => (short_time(time), Style::Plain),
+            Some(status) if field == Field::Status && status != "ACTIVE" => {
+                (text::visible(status), Style::Notable)
+            }
+            Some(value) => (text::visible(value), Style::Plain),
+            None if field == Field::LastUsedAt => (Cow::Borrowed("never"), Style::Faint),
+            None => (Cow::Borrowed("-"), Style::Faint),
+        };
+        Self::styled(text.into_owned(), style)
+    }
+
+    fn styled(text: String, style: Style) -> Self {
+        Self {
+            width: text::width(&text),
+            text,
+            style,
+        }
+    }
+}
+
+/// `2026-01-15T16:47:49Z`: whoever needs fractions of a second reads the JSON. What is no time, and
+/// what lies outside of the years that have four digits, is shown as it came.
+fn short_time(raw: &str) -> Cow<'_, str> {
+    // To the end of the year 9999.
+    const END: u64 = 253_402_300_800;
+    let time = Timestamp::new(raw)
+        .parse()
+        .ok()
+        .and_then(|time| u64::try_from(time.seconds).ok())
+        .filter(|seconds| *seconds < END)
+        .map(|seconds| std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds));
+    match time {
+        Some(time) => Cow::Owned(humantime::format_rfc3339_seconds(time).to_string()),
+        None => text::visible(raw),
+    }
+}
+
+fn render(columns: &[Field], rows: &[Vec<Cell>], terminal: Option<Terminal>) -> String {
+    let headings: Vec<Cell> = columns
+        .iter()
+        .map(|field| Cell::styled(field.heading().to_owned(), Style::Heading))
+        .collect();
+    let wanted: Vec<Column> = columns
+        .iter()
+        .enumerate()
+        .map(|(index, field)| {
+            let cells = rows
+                .iter()
+                .chain([&headings])
+                .filter_map(|row| row.get(index));
+            Column {
+                field: *field,
+                heading: text::width(field.heading()),
+                wanted: cells.map(|cell| cell.width).max().unwrap_or_default(),
+            }
+        })
+        .collect();
+    let widths = match terminal {
+        Some(terminal) => fitted(&wanted, terminal.width),
+        None => wanted.iter().map(|column| column.wanted).collect(),
+    };
+    let colour = terminal.is_some_and(|terminal| terminal.colour);
+    let mut out = String::new();
+    for row in [&headings].into_iter().chain(rows) {
+        push_row(&mut out, columns, row, &widths, colour);
+    }
+    out
+}
+
+fn push_row(out: &mut String, columns: &[Field], row: &[Cell], widths: &[usize], colour: bool) {
+    // Spaces are owed until something follows them, so that no line ends with any.
+    let mut owed = 0;
+    for ((cell, room), field) in row.iter().zip(widths).zip(columns) {
+        let shown = shown(cell, *room, *field);
+        if !shown.is_empty() {
+            out.extend(std::iter::repeat_n(' ', owed));
+            owed = 0;
+            match cell.style.begin().filter(|_| colour) {
+                Some(begin) => {
+                    out.push_str(begin);
+                    out.push_str(&shown);
+                    out.push_str("\x1b[0m");
+                }
+                None => out.push_str(&shown),
+            }
+        }
+        owed += room.saturating_sub(text::width(&shown)) + GAP.len();
+    }
+    out.push('\n');
+}
+
+/// The cell's text in its room. Of a time, the date is left.
+fn shown(cell: &Cell, room: usize, field: Field) -> Cow<'_, str> {
+    let is_time = field.is_time() && cell.text.is_ascii() && cell.width == DATE_AND_TIME;
+    match cell.text.get(..DATE) {
+        Some(date) if is_time && (DATE..DATE_AND_TIME).contains(&room) => Cow::Borrowed(date),
+        _ => text::truncated(&cell.text, room),
+    }
+}
+
+/// A column's own idea of its width.
+struct Column {
+    field: Field,
+    heading: usize,
+    /// The widest of its cells.
+    wanted: usize,
+}
+
+/// Not reduced.
+const WHOLE: usize = usize::MAX;
+
+/// What columns may be reduced to, step by step, until all fit: the name, the creator, times and
+/// ids. What matters least goes first. An id that is not whole is of little use, so that when it must
+/// be cut, it is cut to make room.
+const STEPS: [[usize; 4]; 7] = [
+    [WHOLE, WHOLE, WHOLE, WHOLE],
+    [40, 20, WHOLE, WHOLE],
+    [40, 20, DATE, WHOLE],
+    [16, 10, DATE, WHOLE],
+    [12, 8, DATE, WHOLE],
+    [12, 8, DATE, SHORT_ID],
+    [6, 8, DATE, SHORT_ID],
+];
+
+fn floor(column: &Column, [name, creator, time, id]: [usize; 4]) -> usize {
+    let floor = match column.field {
+        Field::Name => name,
+        Field::CreatedBy => creator,
+        field if field.is_time() => time,
+        field if is_id(field) => id,
+        _ => WHOLE,
+    };
+    column.wanted.min(floor.max(column.heading))
+}
+
+fn is_id(field: Field) -> bool {
+    matches!(field, Field::ApiKeyId | Field::GroupId | Field::Secret)
+}
+
+/// Widths that fit, gaps included: the first step that is enough, and what is then left goes to
+/// the columns of free text, a cell at a time. On a very narrow terminal, every column gets the
+/// same. (Below one cell for each there is no fitting.)
+fn fitted(columns: &[Column], width: usize) -> Vec<usize> {
+    let gaps = GAP.len() * columns.len().saturating_sub(1);
+    let room = width.saturating_sub(gaps);
+    let reduced = STEPS
+        .into_iter()
+        .map(|step| columns.iter().map(|column| floor(column, step)).collect())
+        .find(|widths: &Vec<usize>| widths.iter().sum::<usize>() <= room);
+    let is_squeezed = reduced.is_none();
+    let mut widths =
+        reduced.unwrap_or_else(|| columns.iter().map(|column| column.wanted.min(1)).collect());
+
+    let mut left = room.saturating_sub(widths.iter().sum());
+    let may_grow = |field: Field| is_squeezed || !is_id(field) && !field.is_time();
+    loop {
+        let before = left;
+        for (column, width) in columns.iter().zip(&mut widths) {
+            if left > 0 && *width < column.wanted && may_grow(column.field) {
+                *width += 1;
+                left -= 1;
+            }
+        }
+        if left == before {
+            return widths;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{full_key, key, written};
+    use super::*;
+
+    fn table(keys: Vec<OwnedModelKey>, columns: &[Field], width: Option<usize>) -> String {
+        let columns = columns.to_vec();
+        let terminal = width.map(|width| Terminal {
+            width,
+            colour: false,
+        });
+        written(vec![keys], None, |out| {
+            Box::new(Table::new(out, columns, false, terminal))
+        })
+    }
+
+    #[test]
+    fn a_pipe_gets_everything_whole() {
+        let mut second = key(&"長".repeat(250));
+        second.created_at = Some("soon".to_owned());
+        let text = table(vec![full_key(), second], &Field::TABLE, None);
+        let lines: Vec<_> = text.lines().collect();
+        assert!(
+            lines[0].starts_with("ID                        NAME   "),
+            "{text}"
+        );
+        assert!(
+            lines[1].starts_with("a86r5kwrfsk5r5ku5tgvhmpj  Production key   "),
+            "{text}"
+        );
+        assert!(
+            lines[1].ends_with("  ACTIVE  John Doe  2026-01-15T16:47:49Z  never      al-****odu2"),
+            "{text}"
+        );
+        assert!(lines[2].contains(&"長".repeat(250)), "{text}");
+        assert!(
+            lines[2].ends_with("  -       -         soon                  never      -"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn eighty_columns_show_every_column() {
+        let text = table(vec![full_key()], &Field::TABLE, Some(80));
+        assert_eq!(
+            text,
+            "ID       NAME            STATUS  CREATOR   CREATED     LAST USED  MASKED\n\
+             a86r5k…  Production key  ACTIVE  John Doe  2026-01-15  never      al-****odu2\n"
+        );
+    }
+
+    #[test]
+    fn a_wide_terminal_shows_times_and_whole_ids() {
+        let keys = vec![full_key(), key(&"n".repeat(250))];
+        let text = table(keys, &Field::TABLE, Some(160));
+        let row = text.lines().nth(1).unwrap();
+        assert!(
+            row.starts_with("a86r5kwrfsk5r5ku5tgvhmpj  Production key  "),
+            "{text}"
+        );
+        assert!(
+            row.ends_with("  2026-01-15T16:47:49Z  never      al-****odu2"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn no_width_is_exceeded() {
+        let mut keys = vec![full_key()];
+        keys.push(key(&"長い名前".repeat(60)));
+        keys.push(key("e\u{301}\u{1b}[31m\u{202e}\n"));
+        keys.push(key(&"🔑".repeat(100)));
+        for columns in [&Field::TABLE[..], &Field::ALL, &[Field::Name]] {
+            for width in 3 * Field::ALL.len()..300 {
+                let text = table(keys.clone(), columns, Some(width));
+                assert_eq!(text.lines().count(), keys.len() + 1);
+                for line in text.lines() {
+                    assert!(text::width(line) <= width, "{width}: {line}");
+                    assert_eq!(line, line.trim_end(), "{width}");
+                }
+            }
+        }
+        // Nor is there a panic where nothing can fit.
+        for width in 0..12 {
+            table(keys.clone(), &Field::ALL, Some(width));
+        }
+    }
+
+    #[test]
+    fn a_terminal_is_used_to_its_edge() {
+        let keys = vec![key(&"n".repeat(250)), full_key()];
+        for width in [60, 80, 100, 120, 200] {
+            let text = table(keys.clone(), &Field::TABLE, Some(width));
+            let widest = text.lines().map(text::width).max();
+            assert_eq!(widest, Some(width), "{text}");
+        }
+    }
+
+    #[test]
+    fn hostile_names_stay_in_their_cell() {
+        let text = table(
+            vec![key("a\x1b[2J\nb\u{202e}")],
+            &[Field::Name, Field::Status],
+            None,
+        );
+        assert_eq!(
+            text,
+            "NAME                      STATUS\na\\u{1b}[2J\\u{a}b\\u{202e}  -\n"
+        );
+    }
+
+    #[test]
+    fn colours_do_not_count() {
+        let mut suspended = full_key();
+        suspended.status = Some("SUSPENDED".to_owned());
+        let render = |colour| {
+            let terminal = Terminal { width: 80, colour };
+            let keys = vec![vec![suspended.clone(), full_key()]];
+            written(keys, None, |out| {
+                Box::new(Table::new(
+                    out,
+                    Field::TABLE.to_vec(),
+                    false,
+                    Some(terminal),
+                ))
+            })
+        };
+        let coloured = render(true);
+        assert!(coloured.contains("\x1b[33mSUSPENDED\x1b[0m"), "{coloured}");
+        let mut plain = coloured;
+        for sequence in ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[33m"] {
+            plain = plain.replace(sequence, "");
+        }
+        assert_eq!(plain, render(false));
+    }
+
+    #[test]
+    fn times_are_shortened_only_where_they_are_times() {
+        assert_eq!(
+            short_time("2026-01-15T17:47:49.855+01:00"),
+            "2026-01-15T16:47:49Z"
+        );
+        assert_eq!(short_time("9999-12-31T23:59:59Z"), "9999-12-31T23:59:59Z");
+        for other in ["1969-12-31T23:59:59Z", "9999-12-31T23:59:60Z", "yesterday"] {
+            assert_eq!(short_time(other), other);
+        }
+        assert_eq!(short_time("\x1b"), "\\u{1b}");
+    }
+}

@@ -1,0 +1,109 @@
+//! Text from outside, made fit for a terminal, and how much room it takes there.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use atlas_model_keys_core::is_unsafe_to_show;
+use unicode_width::UnicodeWidthChar as _;
+
+/// Characters that would steer the terminal or reorder the line are written as `\u{1b}`.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    escaped(text, is_unsafe_to_show)
+}
+
+/// The same for a text of several lines.
+pub(crate) fn visible_lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c != '\n' && is_unsafe_to_show(c))
+}
+
+fn escaped(text: &str, is_unsafe: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.chars().any(&is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_unsafe(c) {
+            // Writing to a `String` cannot fail.
+            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Columns on a terminal. Counted by character, as terminals do: what a cluster of them (a flag, a
+/// family of emoji) takes, they do not agree on.
+pub(crate) fn width(text: &str) -> usize {
+    text.chars().map(char_width).sum()
+}
+
+fn char_width(c: char) -> usize {
+    c.width().unwrap_or(0)
+}
+
+/// At most `room` columns; an ellipsis stands for what was cut off.
+pub(crate) fn truncated(text: &str, room: usize) -> Cow<'_, str> {
+    if width(text) <= room {
+        return Cow::Borrowed(text);
+    }
+    let Some(room) = room.checked_sub(1) else {
+        return Cow::Borrowed("");
+    };
+    let mut used = 0;
+    let mut out: String = text
+        .chars()
+        .take_while(|c| {
+            used += char_width(*c);
+            used <= room
+        })
+        .collect();
+    out.push('…');
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_written_out() {
+        assert_eq!(
+            visible("a\x1b[31m\n\u{202e}b\u{7f}"),
+            "a\\u{1b}[31m\\u{a}\\u{202e}b\\u{7f}"
+        );
+        assert_eq!(visible_lines("a\n\tb"), "a\n\\u{9}b");
+        assert!(matches!(visible("ключ 鍵 مفتاح"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn widths_are_those_of_a_terminal() {
+        for (text, columns) in [
+            ("", 0),
+            ("abc", 3),
+            ("鍵", 2),
+            ("🔑", 2),
+            ("e\u{301}", 1),
+            ("ключ", 4),
+        ] {
+            assert_eq!(width(text), columns, "{text}");
+        }
+    }
+
+    #[test]
+    fn truncation_never_exceeds_its_room() {
+        assert_eq!(truncated("abcdef", 6), "abcdef");
+        assert_eq!(truncated("abcdef", 5), "abcd…");
+        assert_eq!(truncated("検索用キー", 10), "検索用キー");
+        // Half of a wide character does not fit: one column stays free.
+        assert_eq!(truncated("検索用キー", 6), "検索…");
+        assert_eq!(truncated("検索用キー", 5), "検索…");
+        // Marks stay with their letter.
+        assert_eq!(truncated("e\u{301}e\u{301}e\u{301}", 2), "e\u{301}…");
+        for room in 0..12 {
+            for text in ["abcdef", "検索用キー", "🔑 rocket", "e\u{301}\u{301}abc"] {
+                assert!(width(&truncated(text, room)) <= room, "{text} in {room}");
+            }
+        }
+    }
+}

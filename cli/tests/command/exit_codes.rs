@@ -1,0 +1,228 @@
+//! One test for each exit code; 0 is everywhere else.
+
+use atlas_model_keys_emulator::{Config, Credential, Operation, error_answer};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use crate::support::{Atlas, FORMATS, Login, run};
+
+const LIST: Operation = Operation::ListGroupKeys;
+
+fn atlas() -> Atlas {
+    Atlas::new(Config::default())
+}
+
+/// Every answer to come.
+fn answering(status: u16, body: &str) -> Atlas {
+    let atlas = atlas();
+    let answer = Response::builder()
+        .status(status)
+        .body(body.as_bytes().to_vec())
+        .unwrap();
+    atlas.server.with(|emulator| {
+        for _ in 0..10 {
+            emulator.answer_next(LIST, answer.clone());
+        }
+    });
+    atlas
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_1() {
+    use crate::support::{command, finish};
+    for format in FORMATS {
+        let atlas = atlas();
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let child = command(&["list", "-o", format], &atlas.environment(Login::Token))
+            .stdout(full.unwrap())
+            .spawn();
+        let error = finish(child.unwrap()).failure(1);
+        assert!(
+            error.contains("cannot write the output\n  No space"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn missing_credentials_are_2() {
+    let id = ["--group-id", "69681d39c9e8cfd375386316"];
+    let error = run(&["list", id[0], id[1]], &[]).failure(2);
+    for word in [
+        "ACCESS_TOKEN",
+        "CLIENT_SECRET",
+        "PRIVATE_API_KEY",
+        "list --demo",
+    ] {
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn refused_credentials_are_3() {
+    for login in Login::ALL {
+        let atlas = atlas();
+        let mut environment = atlas.environment(login);
+        for (name, value) in &mut environment {
+            if ["TOKEN", "CLIENT_SECRET", "PRIVATE_API_KEY"]
+                .iter()
+                .any(|end| name.ends_with(end))
+            {
+                *value = "wrong".to_owned();
+            }
+        }
+        let error = run(&["list"], &environment).failure(3);
+        assert!(error.contains("401") && error.contains("hint: "), "{error}");
+        assert!(error.contains(atlas.group.as_str()), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_role_is_3_and_named() {
+    for (login, credential) in Login::ALL.into_iter().zip([
+        Credential::AccessToken,
+        Credential::ServiceAccount,
+        Credential::ApiKey,
+    ]) {
+        let atlas = atlas();
+        atlas
+            .server
+            .with(|emulator| emulator.set_role(credential, atlas.group, false));
+        let error = atlas.run(login, &["list"]).failure(3);
+        assert!(error.contains("USER_UNAUTHORIZED"), "{error}");
+        assert!(error.contains("Project Read Only"), "{error}");
+    }
+}
+
+#[test]
+fn an_address_that_is_not_on_the_access_list_is_3() {
+    let atlas = atlas();
+    atlas.server.with(|emulator| {
+        emulator.answer_next(LIST, error_answer(StatusCode::FORBIDDEN));
+    });
+    let error = atlas.list(&[]).failure(3);
+    assert!(
+        error.contains("hint: add this machine's address"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_unknown_group_is_4() {
+    let unknown = "0123456789abcdef01234567";
+    let error = atlas().list(&["--projectId", unknown]).failure(4);
+    assert!(
+        error.contains("GROUP_NOT_FOUND") && error.contains(unknown),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_rate_limit_longer_than_anyone_waits_is_5_with_the_time() {
+    let atlas = atlas();
+    let wait = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("100000"))]);
+    atlas.server.with(|emulator| {
+        emulator.fail_next(1, LIST, StatusCode::TOO_MANY_REQUESTS, &wait);
+    });
+    let error = atlas.list(&[]).failure(5);
+    assert!(error.contains("try again in 1day 3h 46m 4"), "{error}");
+}
+
+#[test]
+fn a_failing_service_is_5() {
+    let atlas = atlas();
+    let wait = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("100000"))]);
+    atlas.server.with(|emulator| {
+        emulator.fail_next(1, LIST, StatusCode::SERVICE_UNAVAILABLE, &wait);
+    });
+    let error = atlas.list(&["-o", "csv"]).failure(5);
+    assert!(
+        error.contains("503") && error.contains("status.mongodb.com"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_failing_network_is_6() {
+    // TLS with a server that has none does not get better with time, so it is not tried again.
+    let atlas = atlas();
+    let base = atlas.server.base_url().replace("http:", "https:");
+    let error = atlas.list(&["--base-url", &base]).failure(6);
+    assert!(error.contains("caused by: "), "{error}");
+    assert!(error.contains("SSL_CERT_FILE"), "{error}");
+}
+
+#[test]
+fn an_answer_that_is_no_page_is_7_in_every_format() {
+    for body in [
+        "<html>Welcome to our hotel</html>",
+        "",
+        "{}",
+        "[]",
+        "{\"results\":[{\"name\":5}]}",
+    ] {
+        for format in FORMATS {
+            let error = answering(200, body).list(&["-o", format]).failure(7);
+            assert!(
+                error.contains("really Atlas?") && !error.contains("hotel"),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_redirect_is_7_and_not_followed() {
+    let atlas = atlas();
+    let elsewhere = Response::builder()
+        .status(302)
+        .header(header::LOCATION, "https://login.example/")
+        .body(Vec::new());
+    atlas
+        .server
+        .with(|emulator| emulator.answer_next(LIST, elsewhere.unwrap()));
+    let error = atlas.list(&[]).failure(7);
+    assert!(error.contains("never followed"), "{error}");
+    assert_eq!(atlas.server.with(|emulator| emulator.requests()), 1);
+}
+
+#[test]
+fn another_error_is_8() {
+    let error = answering(400, r#"{"errorCode":"ODD","detail":"Odd."}"#)
+        .list(&[])
+        .failure(8);
+    assert!(error.contains("400 Bad Request (ODD): Odd."), "{error}");
+    let error = atlas().list(&["--api-version", "2024-01-01"]).failure(8);
+    assert!(
+        error.contains("406") && error.contains("--api-version"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_error_object_in_a_200_is_an_error_in_raw_too() {
+    let body = r#"{"error":404,"errorCode":"GROUP_NOT_FOUND"}"#;
+    for format in FORMATS {
+        answering(200, body).list(&["-o", format]).failure(4);
+    }
+}
+
+/// What came before the error stays where lines are written as they come, and only there.
+#[test]
+fn an_error_midway_leaves_no_half_a_document() {
+    for (format, lines) in [("table", 0), ("json", 0), ("ndjson", 10), ("csv", 11)] {
+        let atlas = atlas();
+        let page = format!(
+            r#"{{"links":[{{"rel":"next"}}],"results":[{}]}}"#,
+            ["{}"; 10].join(",")
+        );
+        atlas.server.with(|emulator| {
+            emulator.answer_next(LIST, Response::new(page.into_bytes()));
+            emulator.answer_next(LIST, error_answer(StatusCode::FORBIDDEN));
+        });
+        let outcome = atlas.list(&["-o", format]);
+        assert_eq!(outcome.code, Some(3), "{}", outcome.stderr);
+        assert_eq!(outcome.stdout.lines().count(), lines, "{format}");
+        assert!(outcome.stderr.starts_with("error: "), "{}", outcome.stderr);
+    }
+}

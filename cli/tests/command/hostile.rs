@@ -1,0 +1,130 @@
+//! Names that try to steer the terminal, the spreadsheet or the reader.
+
+use atlas_model_keys_core::is_unsafe_to_show;
+use atlas_model_keys_emulator::Key;
+use http::Response;
+
+use atlas_model_keys_emulator::Operation;
+
+use crate::support::{Atlas, csv, json};
+
+fn names() -> Vec<String> {
+    vec![
+        "red \u{1b}[31malert\u{1b}[0m\u{9b}2J".to_owned(),
+        "two\nlines\r\tand a tab".to_owned(),
+        "\"quoted\", 'quoted' and \\back\\".to_owned(),
+        "\u{202e}desrever\u{2066}\u{200b}".to_owned(),
+        "長".repeat(250),
+        "=HYPERLINK(\"https://evil.example\")".to_owned(),
+        "+1".to_owned(),
+        "-1".to_owned(),
+        "@SUM(A1)".to_owned(),
+        "\t=1".to_owned(),
+        "\u{7f}\u{0}\u{2028}\u{e0041}".to_owned(),
+        String::new(),
+    ]
+}
+
+fn atlas() -> Atlas {
+    let keys = names().into_iter().map(|name| Key {
+        created_by: Some(name.clone()),
+        status: Some(name.clone()),
+        created_at: Some(name.clone()),
+        name: Some(name),
+        ..Key::default()
+    });
+    Atlas::with_keys(keys.collect())
+}
+
+#[track_caller]
+fn assert_harmless(text: &str) {
+    let unsafe_ones: Vec<_> = text
+        .chars()
+        .filter(|c| *c != '\n' && is_unsafe_to_show(*c))
+        .collect();
+    assert!(unsafe_ones.is_empty(), "{unsafe_ones:?} in {text}");
+}
+
+#[test]
+fn a_table_keeps_them_in_their_line() {
+    let text = atlas().list(&[]).stdout();
+    assert_harmless(&text);
+    assert_eq!(text.lines().count(), names().len() + 1);
+    assert!(
+        text.contains(r"red \u{1b}[31malert\u{1b}[0m\u{9b}2J"),
+        "{text}"
+    );
+    assert!(text.contains(&"長".repeat(250)), "{text}");
+}
+
+#[test]
+fn json_keeps_them_as_they_are() {
+    let text = atlas().list(&["-o", "json"]).stdout();
+    assert_harmless(&text);
+    let page = json(&text);
+    let found: Vec<_> = page["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(found, names());
+}
+
+#[test]
+fn ndjson_keeps_them_as_they_are() {
+    let text = atlas().list(&["-o", "ndjson"]).stdout();
+    assert_harmless(&text);
+    let found: Vec<_> = text
+        .lines()
+        .map(|line| json(line)["createdBy"].clone())
+        .collect();
+    assert_eq!(found, names());
+}
+
+#[test]
+fn csv_disarms_them() {
+    let text = atlas()
+        .list(&["-o", "csv", "--columns", "name,status"])
+        .stdout();
+    assert_harmless(&text);
+    let records = csv(&text);
+    assert_eq!(records.len(), names().len() + 1);
+    for record in &records {
+        assert_eq!(record[0], record[1].replace("status", "name"));
+        assert!(
+            !record[0].starts_with(['=', '+', '-', '@', '\t']),
+            "{}",
+            record[0]
+        );
+    }
+    assert_eq!(records[6], ["'=HYPERLINK(\"https://evil.example\")"; 2]);
+}
+
+#[test]
+fn raw_does_not_touch_them() {
+    let page = json(&atlas().list(&["-o", "raw"]).stdout());
+    let found: Vec<_> = page["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(found, names());
+}
+
+#[test]
+fn errors_are_made_harmless() {
+    let atlas = atlas();
+    let body = "{\"detail\":\"\\u001b[2J\\nerror: all is well\\u202e\",\"errorCode\":\"\\u001b\"}";
+    let answer = Response::builder()
+        .status(400)
+        .body(body.as_bytes().to_vec());
+    atlas
+        .server
+        .with(|emulator| emulator.answer_next(Operation::ListGroupKeys, answer.unwrap()));
+    assert_harmless(&atlas.list(&[]).failure(8));
+    assert_harmless(&atlas.list(&["--group-id", "\u{1b}[2J\u{202e}"]).failure(2));
+    assert_harmless(&atlas.list(&["\u{1b}[2J\u{202e}"]).failure(2));
+    assert_harmless(&atlas.list(&["--columns", "\u{1b}[2J"]).failure(2));
+}

@@ -1,0 +1,114 @@
+//! No secret comes out, unless asked for.
+
+use atlas_model_keys_emulator::{Config, Operation};
+use http::Response;
+
+use crate::support::{Atlas, FORMATS, Login};
+
+fn atlas() -> Atlas {
+    Atlas::new(Config {
+        include_secrets: true,
+        ..Config::default()
+    })
+}
+
+fn key_secrets(atlas: &Atlas) -> Vec<String> {
+    let keys = atlas.keys().into_iter();
+    keys.map(|key| key.secret.unwrap()).collect()
+}
+
+fn own_secrets(atlas: &Atlas) -> Vec<String> {
+    atlas.server.with(|emulator| {
+        vec![
+            emulator.api_key().private_key.clone(),
+            emulator.service_account().client_secret.clone(),
+            emulator.access_token().to_owned(),
+        ]
+    })
+}
+
+#[test]
+fn nothing_shows_a_secret() {
+    let atlas = atlas();
+    let secrets = [key_secrets(&atlas), own_secrets(&atlas)].concat();
+    assert_eq!(secrets.len(), 45);
+    for login in Login::ALL {
+        for format in FORMATS {
+            for more in [
+                &[][..],
+                &["--api-version", "2025-03-12"],
+                &["--group-id", "0123456789abcdef01234567"],
+            ] {
+                let outcome = atlas.run(login, &[&["list", "-o", format], more].concat());
+                assert!(!outcome.stdout.is_empty() || outcome.code == Some(4));
+                let all = outcome.stdout + &outcome.stderr;
+                for secret in &secrets {
+                    assert!(!all.contains(secret.as_str()), "{format}: {secret}");
+                }
+            }
+        }
+    }
+    // It was there to be shown.
+    let raw = atlas.list(&["-o", "raw"]).stdout();
+    assert_eq!(raw.matches("\"secret\"").count(), 42);
+    let json = atlas.list(&["-o", "json"]).stdout();
+    assert_eq!(json.matches("\"secret\":\"[redacted]\"").count(), 42);
+}
+
+#[test]
+fn secrets_are_shown_on_demand() {
+    let atlas = atlas();
+    for (format, columns) in [
+        ("json", None),
+        ("ndjson", None),
+        ("raw", None),
+        ("csv", None),
+        ("table", Some(["--columns", "secret"])),
+    ] {
+        let mut arguments = vec!["-o", format, "--show-secrets"];
+        arguments.extend(columns.into_iter().flatten());
+        let text = atlas.list(&arguments).stdout();
+        for secret in key_secrets(&atlas) {
+            assert!(text.contains(&secret), "{format}");
+        }
+    }
+}
+
+#[test]
+fn the_column_is_refused_without_the_permission() {
+    for format in ["table", "csv"] {
+        let error = atlas()
+            .list(&["-o", format, "--columns", "name,secret"])
+            .failure(2);
+        assert!(error.contains("--show-secrets"), "{error}");
+    }
+}
+
+#[test]
+fn an_answer_that_repeats_the_credential_is_not_repeated() {
+    for (login, secret) in [
+        (Login::ApiKey, 0),
+        (Login::ServiceAccount, 1),
+        (Login::Token, 2),
+    ] {
+        let atlas = atlas();
+        let secret = own_secrets(&atlas).swap_remove(secret);
+        let body = format!(r#"{{"detail":"you sent {secret}","errorCode":"{secret}"}}"#);
+        let answer = Response::builder().status(400).body(body.into_bytes());
+        atlas.server.with(|emulator| {
+            emulator.answer_next_authenticated(Operation::ListGroupKeys, answer.unwrap());
+        });
+        let error = atlas.run(login, &["list"]).failure(8);
+        assert!(
+            error.contains("you sent [redacted]") && !error.contains(&secret),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_secret_in_an_argument_is_no_credential() {
+    let atlas = atlas();
+    let error = atlas.list(&["--private-key=hunter2"]).failure(2);
+    assert!(!error.contains("hunter2"), "{error}");
+}
