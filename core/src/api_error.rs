@@ -57,6 +57,8 @@ pub enum Endpoint {
     ModelKeys,
     /// `POST …/oauth/token`.
     Token,
+    /// `POST …/oauth/revoke`.
+    Revocation,
 }
 
 /// Entries of a list in an error object that are kept.

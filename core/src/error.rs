@@ -148,6 +148,7 @@ impl fmt::Display for AnswerError {
         let expected = match self.endpoint {
             Endpoint::ModelKeys => "a page of keys",
             Endpoint::Token => "an access token",
+            Endpoint::Revocation => "that of a revocation",
         };
         write!(f, "the answer is not {expected}: {}", self.problem)?;
         if !self.path.is_empty() {

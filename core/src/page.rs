@@ -1,7 +1,7 @@
 use core::fmt;
 
 use crate::decode::{Decoded, KeySpans, LinkSpans};
-use crate::{ApiVersion, ModelKey};
+use crate::{ApiVersion, Drift, ModelKey};
 
 /// A page of keys: owns the body it was parsed from, and lends [`ModelKey`]s that point into it.
 ///
@@ -102,6 +102,12 @@ impl<B: AsRef<[u8]>> Page<B> {
     #[must_use]
     pub fn has_next(&self) -> bool {
         self.links().any(|link| link.rel == Some("next"))
+    }
+
+    /// How the page differs from what is documented. Parses the body again.
+    #[must_use]
+    pub fn drift(&self) -> Drift {
+        Drift::read(self.text(), self.version)
     }
 
     /// The body as text. It was checked when it was parsed; a body whose `as_ref` gives another

@@ -86,13 +86,13 @@ fn a_hundred_callers_fetch_one_token() {
         .collect();
     assert!(followers.iter().all(atlas_model_keys_core::Wait::on_change));
     // Woken for nothing, they wait on.
-    let first = waits(world.resume(followers.remove(0)));
+    let first = waits(world.wake(followers.remove(0)));
     followers.push(first);
 
     let next = world.exchange(leader);
     world.finish(next.unwrap()).unwrap();
     for wait in followers {
-        let step = world.resume(wait).unwrap();
+        let step = world.wake(wait).unwrap();
         world.finish(step).unwrap();
     }
     assert_eq!(world.emulator.token_requests(), 1);
@@ -105,7 +105,7 @@ fn a_leader_that_is_dropped_frees_the_flight() {
     let leader = sent(world.start(&world.request()));
     let follower = waits(world.start(&world.request()));
     drop(leader);
-    let step = world.resume(follower).unwrap();
+    let step = world.wake(follower).unwrap();
     world.finish(step).unwrap();
     assert_eq!(world.emulator.token_requests(), 1);
 
@@ -114,9 +114,9 @@ fn a_leader_that_is_dropped_frees_the_flight() {
     let leader = sent(world.start(&world.request()));
     let leader = waits(world.fail(leader.pending, FailureKind::NotSent));
     let follower = waits(world.start(&world.request()));
-    let follower = waits(world.resume(follower));
+    let follower = waits(world.wake(follower));
     drop(leader);
-    assert_eq!(sent(world.resume(follower)).request.method(), "POST");
+    assert_eq!(sent(world.wake(follower)).request.method(), "POST");
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn those_who_wait_for_a_token_get_the_error_of_the_one_who_fetched_it() {
         .map(|_| waits(world.start(&world.request())))
         .collect();
     let mut errors = vec![world.exchange(leader).unwrap_err()];
-    errors.extend(followers.into_iter().map(|f| world.resume(f).unwrap_err()));
+    errors.extend(followers.into_iter().map(|f| world.wake(f).unwrap_err()));
     assert_eq!(world.emulator.requests(), 1);
     for error in errors {
         assert_eq!(error.error_code(), Some("invalid_client"));
@@ -293,6 +293,106 @@ fn token_answers_of_other_kinds() {
         assert_eq!(error.to_string(), shown);
         assert_eq!(world.emulator.requests(), 1);
     }
+}
+
+#[test]
+fn an_exported_token_serves_another_session_of_the_same_account() {
+    let mut world = world(Kind::ServiceAccount);
+    let at = world.moment();
+    assert!(world.session.export_token(at).is_none());
+    world.list(&world.request()).unwrap();
+    let exported = world.session.export_token(at).unwrap();
+    assert_eq!(format!("{exported:?}"), "[redacted]");
+
+    let credentials = || Kind::ServiceAccount.of(&Emulator::new(Config::default()));
+    let mut next = Session::new(BaseUrl::new(BASE).unwrap(), credentials());
+    next.restore_token(&exported, at).unwrap();
+    world.session = next;
+    world.list(&world.request()).unwrap();
+    assert_eq!(world.emulator.token_requests(), 1);
+
+    // It is refused for another place and another account, when it has expired, and by anything
+    // that has no service account; the error does not repeat it.
+    let elsewhere = BaseUrl::new("https://elsewhere.example").unwrap();
+    let other = Credentials::service_account("mdb_sa_id_other", "x").unwrap();
+    let here = || BaseUrl::new(BASE).unwrap();
+    let token = exported.expose().lines().nth(4).unwrap();
+    world.now += Duration::from_secs(3600);
+    let late = world.moment();
+    let garbled = exported.expose().replace(token, "a b");
+    for (mut session, text, at, rule) in [
+        (
+            Session::new(elsewhere, credentials()),
+            exported.expose(),
+            at,
+            "another base URL",
+        ),
+        (
+            Session::new(here(), other),
+            exported.expose(),
+            at,
+            "another service account",
+        ),
+        (
+            Session::new(here(), credentials()),
+            exported.expose(),
+            late,
+            "expired",
+        ),
+        (
+            Session::new(here(), credentials()),
+            &*garbled,
+            at,
+            "has exported",
+        ),
+        (
+            Session::new(here(), credentials()),
+            token,
+            at,
+            "has exported",
+        ),
+        (Session::new(here(), credentials()), "", at, "has exported"),
+        (
+            Session::new(here(), Kind::ApiKey.of(&world.emulator)),
+            exported.expose(),
+            at,
+            "service account",
+        ),
+    ] {
+        let error = session
+            .restore_token(&text.into(), at)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(rule) && !error.contains(token), "{error}");
+    }
+    assert!(world.session.export_token(late).is_none());
+}
+
+#[test]
+fn a_revoked_token_is_forgotten() {
+    let mut world = world(Kind::ServiceAccount);
+    assert!(world.session.revoke_token().is_none());
+    world.list(&world.request()).unwrap();
+    let request = world.session.revoke_token().unwrap();
+    assert!(!format!("{request:?}").contains("token="));
+    assert!(
+        request
+            .body()
+            .as_bytes()
+            .ends_with(b"&token_type_hint=access_token")
+    );
+    let response = world.deliver(&request);
+    let at = world.moment();
+    world.session.revoked(&response, at).unwrap();
+    world.take_log();
+    world.list(&world.request()).unwrap();
+    assert_eq!(world.take_log()[0], "POST token with Basic -> 200");
+
+    let error = world
+        .session
+        .revoked(&answer(500, &[], ""), at)
+        .unwrap_err();
+    assert_eq!(error.answer().unwrap().endpoint, Endpoint::Revocation);
 }
 
 // Bearer token
@@ -613,6 +713,113 @@ fn a_429_holds_back_every_exchange_of_the_group_and_no_other() {
     let _ = sent(step);
     let step = world.resume(held);
     let _ = sent(step);
+}
+
+#[test]
+fn with_nothing_remaining_one_request_at_a_time_goes_out_until_the_number_rises() {
+    for kind in KINDS {
+        let mut world = world(kind);
+        world.list(&world.request()).unwrap();
+        let left = |n| answer(200, &[("ratelimit-remaining", n)], r#"{"results":[]}"#);
+        let exchange = sent(world.start(&world.request()));
+        assert!(matches!(
+            world.respond(exchange.pending, left("0")),
+            Ok(Step::Done(_))
+        ));
+
+        let first = sent(world.start(&world.request()));
+        let second = waits(world.start(&world.request()));
+        assert!(second.on_change());
+        let other =
+            atlas_model_keys_core::ListRequest::new(world.emulator.groups().nth(1).unwrap());
+        let _ = sent(world.start(&other));
+        // The header is often missing: that says nothing.
+        let silent = answer(200, &[], r#"{"results":[]}"#);
+        assert!(matches!(
+            world.respond(first.pending, silent),
+            Ok(Step::Done(_))
+        ));
+        let second = sent(world.wake(second));
+        let third = waits(world.start(&world.request()));
+        // One that is dropped, and one that waits for its retry, let the next one go.
+        drop(second);
+        let third = sent(world.wake(third));
+        let retry = waits(world.fail(third.pending, FailureKind::NotSent));
+        let fourth = sent(world.start(&world.request()));
+        let retry = waits(world.resume(retry));
+
+        assert!(matches!(
+            world.respond(fourth.pending, left("7")),
+            Ok(Step::Done(_))
+        ));
+        let _ = sent(world.wake(retry));
+        let _ = sent(world.start(&world.request()));
+        let _ = sent(world.start(&world.request()));
+    }
+
+    // Nobody waits for a number that never comes.
+    let mut world = world(Kind::Bearer);
+    let exchange = sent(world.start(&world.request()));
+    let none = answer(404, &[("ratelimit-remaining", "0")], "");
+    assert!(world.respond(exchange.pending, none).is_err());
+    let first = sent(world.start(&world.request()));
+    let second = waits(world.start(&world.request()));
+    world.now += Duration::from_secs(60);
+    let _ = sent(world.wake(second));
+    drop(first);
+}
+
+#[test]
+fn the_policy_says_which_statuses_are_repeated() {
+    for (status, repeated) in [(429, false), (500, false), (502, true), (404, false)] {
+        let mut limits = Limits::default();
+        limits.retry.statuses = vec![502..=502];
+        let mut world = world(Kind::Bearer);
+        world.session = world.session.with_limits(limits);
+        let exchange = sent(world.start(&world.request()));
+        match world.respond(
+            exchange.pending,
+            answer(status, &[("retry-after", "3")], ""),
+        ) {
+            Ok(Step::Wait(_)) => assert!(repeated, "{status}"),
+            Err(error) => {
+                assert!(!repeated, "{status}: {error}");
+                assert_eq!(error.is_retryable(), status != 404, "{error:?}");
+            }
+            Ok(step) => panic!("{step:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_the_headers_say_is_typed_on_the_reply() {
+    let reply = |headers: &[(&'static str, &'static str)]| {
+        Reply::from_response(answer(200, headers, r#"{"results":[]}"#)).unwrap()
+    };
+    let full = reply(&[
+        ("ratelimit-limit", "1200"),
+        ("ratelimit-remaining", "17"),
+        ("deprecation", "Mon, 5 Aug 2024 00:00:00 GMT"),
+        ("sunset", "@1722816001"),
+        ("x-mongodb-service-version", "gitHash=1; versionString=v2"),
+        ("retry-after", "3"),
+    ]);
+    assert_eq!(full.rate_limit().limit, Some(1200));
+    assert_eq!(full.rate_limit().remaining, Some(17));
+    assert_eq!(full.deprecation().unwrap().seconds, 1_722_816_000);
+    assert_eq!(full.sunset().unwrap().seconds, 1_722_816_001);
+    assert_eq!(full.service_version(), Some("gitHash=1; versionString=v2"));
+    assert_eq!(full.retry_after(), Some(Duration::from_secs(3)));
+    for nonsense in ["", "-1", "soon", "@", "@x", "99999999999999999999999"] {
+        let empty = reply(&[
+            ("ratelimit-limit", nonsense),
+            ("ratelimit-remaining", nonsense),
+            ("deprecation", nonsense),
+            ("sunset", nonsense),
+        ]);
+        assert_eq!(empty.rate_limit(), Default::default());
+        assert_eq!((empty.deprecation(), empty.sunset()), (None, None));
+    }
 }
 
 #[test]

@@ -6,13 +6,15 @@ mod tokens;
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+use zeroize::Zeroizing;
 
 use self::nonces::Nonces;
 use self::pace::{Entry, Pace};
@@ -438,6 +440,70 @@ impl Session {
         self.go_on(ticket, at)
     }
 
+    /// The service account's token as a secret text, for a session of another process to
+    /// [restore](Session::restore_token): a service account may hold only 100 live tokens. `None` where
+    /// there is none, or it is about to expire. Keep it as you would keep the client secret.
+    #[must_use]
+    pub fn export_token(&self, at: Moment) -> Option<Secret> {
+        match &self.auth {
+            Auth::Tokens(tokens) => tokens.export(&self.base, at.now),
+            _ => None,
+        }
+    }
+
+    /// Takes a token over that another session has exported.
+    ///
+    /// # Errors
+    /// A text that is none, that is of another base URL or service account, or that has expired; and
+    /// a session that has no service account. A session without a token fetches one as usual.
+    pub fn restore_token(&mut self, exported: &Secret, at: Moment) -> Result<(), InvalidValue> {
+        let restored = match &mut self.auth {
+            Auth::Tokens(tokens) => tokens.restore(exported, &self.base, at.now, &self.limits),
+            _ => Err("only a session with a service account can use it"),
+        };
+        restored.map_err(|rule| InvalidValue::secret("exported token", rule))
+    }
+
+    /// Forgets the service account's token, and gives the request that revokes it (RFC 7009); `None`
+    /// where there is none. Give the response to [`revoked`](Session::revoked).
+    pub fn revoke_token(&mut self) -> Option<Request<Body>> {
+        let Auth::Tokens(tokens) = &mut self.auth else {
+            return None;
+        };
+        let token = tokens.take()?;
+        let mut form = Zeroizing::new(String::with_capacity(64 + 3 * token.expose().len()));
+        form.push_str("token=");
+        for byte in token.expose().bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                form.push(char::from(byte));
+            } else {
+                // Writing to a `String` cannot fail.
+                let _ = write!(form, "%{byte:02X}");
+            }
+        }
+        form.push_str("&token_type_hint=access_token");
+        Some(self.oauth_request("revoke", &form))
+    }
+
+    /// Takes the response to the request that revokes a token.
+    ///
+    /// # Errors
+    /// [`Error::Api`] where Atlas did not revoke it, [`Error::Limit`] where the response is too
+    /// large.
+    pub fn revoked<B: AsRef<[u8]>>(&self, response: &Response<B>, at: Moment) -> Result<(), Error> {
+        check_size(response, &self.limits)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(Error::Api(self.read_error(
+            status,
+            Endpoint::Revocation,
+            response,
+            at,
+        )))
+    }
+
     /// Sends what the ticket is at, unless something says to wait.
     fn go_on<B>(&mut self, mut ticket: Box<Ticket>, at: Moment) -> Next<B> {
         if ticket.lead.is_some() {
@@ -527,9 +593,17 @@ impl Session {
 
     fn send_token_request<B>(&self, mut ticket: Box<Ticket>) -> Step<B> {
         ticket.sent = Sent::TokenRequest;
-        let mut request = Request::new(Body::form("grant_type=client_credentials"));
+        Step::Send(Exchange {
+            request: self.oauth_request("token", "grant_type=client_credentials"),
+            pending: Pending(ticket),
+        })
+    }
+
+    /// A request to one of the OAuth endpoints, as the service account.
+    fn oauth_request(&self, endpoint: &str, form: &str) -> Request<Body> {
+        let mut request = Request::new(Body::form(form));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = to_uri(format!("{}/api/oauth/token", self.base));
+        *request.uri_mut() = to_uri(format!("{}/api/oauth/{endpoint}", self.base));
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(
@@ -540,10 +614,7 @@ impl Session {
         if let Auth::Tokens(tokens) = &self.auth {
             headers.insert(AUTHORIZATION, tokens.basic());
         }
-        Step::Send(Exchange {
-            request,
-            pending: Pending(ticket),
-        })
+        request
     }
 
     fn on_token<B: AsRef<[u8]>>(

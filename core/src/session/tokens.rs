@@ -15,15 +15,18 @@ use zeroize::Zeroizing;
 
 use crate::error::{AnswerError, AnswerErrorKind};
 use crate::limits::{TOKEN_LIFE_MAX, TOKEN_LIFE_UNKNOWN, TOKEN_MARGIN, TOKEN_RENEWAL_PAUSE};
-use crate::{Endpoint, Error, Limits, Secret};
+use crate::{BaseUrl, Endpoint, Error, Limits, Secret};
 
 /// A service account and its token: absent, being fetched, or there.
 pub(super) struct Tokens {
+    id: String,
     /// `Basic base64(id:secret)` (RFC 6749 §2.3.1). Atlas takes the pair as it is, without
     /// percent-encoding.
     basic: Secret,
     secret: Secret,
     state: State,
+    /// The token before, which a late answer may still repeat in an error.
+    previous: Option<Secret>,
     /// Counts tokens, so that a late 401 does not evict a newer one.
     generation: u64,
     /// Counts fetches, so that those who waited for one learn how that one ended.
@@ -66,9 +69,11 @@ impl Tokens {
         let pair = Zeroizing::new(format!("{id}:{}", secret.expose()));
         let encoded = Zeroizing::new(BASE64_STANDARD.encode(pair.as_bytes()));
         Self {
+            id: id.into(),
             basic: Secret::new(format!("Basic {}", *encoded)),
             secret,
             state: State::Absent,
+            previous: None,
             generation: 0,
             flight: 0,
             failed: None,
@@ -112,13 +117,7 @@ impl Tokens {
     pub(super) fn arrived(&mut self, grant: Grant, now: Duration) {
         let life = grant.life.min(TOKEN_LIFE_MAX);
         let margin = TOKEN_MARGIN.min(life / 4);
-        let header = sensitive(&Zeroizing::new(format!("Bearer {}", grant.token.expose())));
-        self.generation += 1;
-        self.state = State::Present(Token {
-            header,
-            text: grant.token,
-            fresh_until: now.saturating_add(life - margin),
-        });
+        self.keep(grant.token, now.saturating_add(life - margin));
     }
 
     /// The fetch failed for good: those who wait for it get the same error.
@@ -140,8 +139,79 @@ impl Tokens {
             return false;
         }
         self.renewed_at = Some(now);
-        self.state = State::Absent;
+        self.previous = self.take();
         true
+    }
+
+    /// The token as text, bound to where it is of use.
+    pub(super) fn export(&self, base: &BaseUrl, now: Duration) -> Option<Secret> {
+        let State::Present(token) = &self.state else {
+            return None;
+        };
+        (now < token.fresh_until).then(|| {
+            // None of the parts can hold a line end.
+            Secret::new(format!(
+                "{EXPORT}\n{base}\n{}\n{}\n{}\n",
+                self.id,
+                token.fresh_until.as_secs(),
+                token.text.expose()
+            ))
+        })
+    }
+
+    /// Takes an exported token over. The error is the rule that it breaks.
+    pub(super) fn restore(
+        &mut self,
+        exported: &Secret,
+        base: &BaseUrl,
+        now: Duration,
+        limits: &Limits,
+    ) -> Result<(), &'static str> {
+        let mut lines = exported.expose().lines();
+        let mut line = || lines.next().unwrap_or_default();
+        if line() != EXPORT {
+            return Err("it is a text that a session has exported");
+        }
+        if line() != base.as_str() {
+            return Err("it is a token for another base URL");
+        }
+        if line() != self.id {
+            return Err("it is a token of another service account");
+        }
+        let fresh_until = line().parse().map_or(Duration::ZERO, Duration::from_secs);
+        let token = line();
+        if token.len() > limits.token_bytes || !is_token(token) || lines.next().is_some() {
+            return Err("it is a text that a session has exported");
+        }
+        if fresh_until <= now {
+            return Err("it has expired");
+        }
+        let life = (fresh_until - now).min(TOKEN_LIFE_MAX);
+        self.keep(Secret::new(token), now.saturating_add(life));
+        Ok(())
+    }
+
+    /// Forgets the token, and gives it to be revoked.
+    pub(super) fn take(&mut self) -> Option<Secret> {
+        match core::mem::replace(&mut self.state, State::Absent) {
+            State::Present(token) => Some(token.text),
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    fn keep(&mut self, token: Secret, fresh_until: Duration) {
+        if let Some(previous) = self.take() {
+            self.previous = Some(previous);
+        }
+        self.generation += 1;
+        self.state = State::Present(Token {
+            header: sensitive(&Zeroizing::new(format!("Bearer {}", token.expose()))),
+            text: token,
+            fresh_until,
+        });
     }
 
     /// Everything that must not turn up in an error.
@@ -155,11 +225,20 @@ impl Tokens {
             Some(self.secret.expose()),
             Some(basic.strip_prefix("Basic ").unwrap_or(basic)),
             token,
+            self.previous.as_ref().map(Secret::expose),
         ]
         .into_iter()
         .flatten()
     }
 }
+
+/// What a header can carry.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// The first line of an exported token: what it is, and the version of its form.
+const EXPORT: &str = "atlas-model-keys token 1";
 
 /// Only visible ASCII gets here: ids, secrets and tokens are checked where they come in.
 fn sensitive(text: &str) -> HeaderValue {
@@ -219,7 +298,7 @@ impl Grant {
                 limit: u64::try_from(limits.token_bytes).unwrap_or(u64::MAX),
             });
         }
-        if token.expose().is_empty() || !token.expose().bytes().all(|b| b.is_ascii_graphic()) {
+        if !is_token(token.expose()) {
             let problem = "the token has characters that no header can carry";
             return Err(shape(problem, "access_token"));
         }

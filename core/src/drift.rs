@@ -1,0 +1,277 @@
+//! How a page differs from what is documented.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use core::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::{ApiVersion, text};
+
+/// What a page has that is not documented, and what it lacks that is: a preview API changes, and
+/// this tells on the day it happens.
+///
+/// Made by [`Page::drift`](crate::Page::drift). A field that is `null` is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drift {
+    /// Fields that are not documented, by path (`results[].region`, `links[].title`, `cursor`), and how
+    /// often each was there. At most 64; names are bounded, with control characters escaped.
+    pub unknown: BTreeMap<String, u32>,
+    /// Whether there were more of them.
+    pub more_unknown: bool,
+    /// Documented fields that were absent, by path, and how often. Which fields are documented
+    /// depends on the version that answered.
+    pub missing: BTreeMap<&'static str, u32>,
+}
+
+/// How many unknown fields are told apart.
+const NAMES: usize = 64;
+
+/// In bytes, of a field's name.
+const NAME: usize = 80;
+
+impl Drift {
+    /// Whether the page is as documented.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.unknown.is_empty() && self.missing.is_empty()
+    }
+
+    /// `body` was parsed before, so that nothing can go wrong; if it does, what was read counts.
+    pub(crate) fn read(body: &str, version: Option<ApiVersion>) -> Self {
+        let mut drift = Self::default();
+        let level = Level {
+            drift: &mut drift,
+            object: Object::Page,
+            is_dated: version.is_some_and(|version| {
+                version != ApiVersion::PREVIEW && version >= ApiVersion::V2025_03_12
+            }),
+        };
+        let _ = level.deserialize(&mut serde_json::Deserializer::from_str(body));
+        drift
+    }
+
+    fn unknown(&mut self, prefix: &str, name: &str) {
+        let mut path = String::from(prefix);
+        text::push_escaped(&mut path, name, NAME);
+        if let Some(count) = self.unknown.get_mut(&path) {
+            *count = count.saturating_add(1);
+        } else if self.unknown.len() < NAMES {
+            self.unknown.insert(path, 1);
+        } else {
+            self.more_unknown = true;
+        }
+    }
+}
+
+impl fmt::Display for Drift {
+    /// One line: `unknown: cursor (1), results[].region (100); missing: totalCount (1)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("as documented");
+        }
+        let mut separator = "unknown: ";
+        for (path, count) in &self.unknown {
+            write!(f, "{separator}{path} ({count})")?;
+            separator = ", ";
+        }
+        if self.more_unknown {
+            f.write_str(", …")?;
+        }
+        separator = if self.unknown.is_empty() {
+            "missing: "
+        } else {
+            "; missing: "
+        };
+        for (path, count) in &self.missing {
+            write!(f, "{separator}{path} ({count})")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Object {
+    Page,
+    Key,
+    Link,
+}
+
+impl Object {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Page => "",
+            Self::Key => "results[].",
+            Self::Link => "links[].",
+        }
+    }
+
+    /// Paths of the documented fields, and whether each is known, but of the dated version only.
+    fn fields(self) -> &'static [(&'static str, bool)] {
+        match self {
+            Self::Page => &[("links", false), ("results", false), ("totalCount", false)],
+            Self::Link => &[("links[].href", false), ("links[].rel", false)],
+            Self::Key => &[
+                ("results[].apiKeyId", false),
+                ("results[].cloud", true),
+                ("results[].createdAt", false),
+                ("results[].createdBy", false),
+                ("results[].endpoint", true),
+                ("results[].geography", true),
+                ("results[].groupId", false),
+                ("results[].lastUsedAt", false),
+                ("results[].maskedSecret", false),
+                ("results[].name", false),
+                ("results[].secret", false),
+                ("results[].status", false),
+            ],
+        }
+    }
+}
+
+/// An object of the page, or an array of them.
+struct Level<'d> {
+    drift: &'d mut Drift,
+    object: Object,
+    is_dated: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Level<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
+        input.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Level<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of a page")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Self {
+            drift,
+            object,
+            is_dated,
+        } = self;
+        loop {
+            let element = Level {
+                drift: &mut *drift,
+                object,
+                is_dated,
+            };
+            if seq.next_element_seed(element)?.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self {
+            drift,
+            object,
+            is_dated,
+        } = self;
+        let (prefix, fields) = (object.prefix(), object.fields());
+        let mut seen = 0u16;
+        while let Some(name) = map.next_key::<Name>()? {
+            let known = fields
+                .iter()
+                .position(|(path, _)| path.strip_prefix(prefix) == Some(&name.0));
+            match known {
+                Some(place) => seen |= 1 << place,
+                // An envelope's; whoever asked for it knows of it.
+                None if matches!(object, Object::Page) && name.0 == "status" => {}
+                None => drift.unknown(prefix, &name.0),
+            }
+            let object = match (object, name.0.as_str()) {
+                (Object::Page, "results") => Object::Key,
+                (Object::Page, "links") => Object::Link,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            map.next_value_seed(Level {
+                drift: &mut *drift,
+                object,
+                is_dated,
+            })?;
+        }
+        for (place, (path, only_dated)) in fields.iter().enumerate() {
+            if seen & (1 << place) == 0 && (is_dated || !only_dated) {
+                *drift.missing.entry(path).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Name(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Reply;
+    use alloc::string::ToString;
+
+    fn drift(version: &str, body: &str) -> Drift {
+        let response = http::Response::builder()
+            .header("content-type", version)
+            .body(body.as_bytes().to_vec());
+        let reply = Reply::from_response(response.unwrap()).unwrap();
+        reply.into_page().unwrap().drift()
+    }
+
+    const PREVIEW: &str = "application/vnd.atlas.preview+json";
+    const DATED: &str = "application/vnd.atlas.2025-03-12+json";
+
+    #[test]
+    fn the_documented_page_is_as_documented() {
+        let body = include_str!("../tests/fixtures/200-list.json");
+        let drift = drift(PREVIEW, body);
+        assert!(drift.is_empty());
+        assert_eq!(drift.to_string(), "as documented");
+    }
+
+    #[test]
+    fn what_is_not_known_and_what_is_absent_is_counted_by_path() {
+        let body = r#"{"links":[{"rel":"self","title":"x"}],"cursor":{"results":1},"status":200,
+            "results":[{"region":1,"name":null,"cloud":"ANY"},{"region":[{"name":1}],"\u001b":0}]}"#;
+        let seen = drift(PREVIEW, body);
+        assert_eq!(
+            seen.to_string(),
+            "unknown: cursor (1), links[].title (1), results[].\\u{1b} (1), results[].region (2); \
+             missing: links[].href (1), results[].apiKeyId (2), results[].createdAt (2), \
+             results[].createdBy (2), results[].groupId (2), results[].lastUsedAt (2), \
+             results[].maskedSecret (2), results[].name (1), results[].secret (2), \
+             results[].status (2), totalCount (1)"
+        );
+        // What the dated version adds is missed there only.
+        assert_eq!(seen.missing.get("results[].geography"), None);
+        let seen = drift(DATED, body);
+        assert_eq!(seen.missing.get("results[].geography"), Some(&2));
+        assert_eq!(seen.missing.get("results[].cloud"), Some(&1));
+    }
+
+    #[test]
+    fn names_are_bounded_in_number_and_length() {
+        let names: alloc::vec::Vec<_> = (0..100)
+            .map(|n| alloc::format!(r#""{n}{}":0"#, "x".repeat(500)))
+            .collect();
+        let body = alloc::format!(r#"{{"results":[],{}}}"#, names.join(","));
+        let drift = drift(PREVIEW, &body);
+        assert_eq!(drift.unknown.len(), 64);
+        assert!(drift.more_unknown && drift.to_string().contains(", …"));
+        assert!(drift.unknown.keys().all(|name| name.len() < 100));
+    }
+}
