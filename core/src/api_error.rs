@@ -6,8 +6,8 @@ use core::time::Duration;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
-use crate::limits::Limits;
-use crate::secret::REDACTED;
+use crate::limits::BodyLimits;
+use crate::secret::KnownSecrets;
 use crate::{retry, text};
 
 /// What Atlas answered instead of a page: the status, and the documented fields of its error
@@ -66,19 +66,14 @@ const ENTRIES: usize = 16;
 
 /// How texts from an error's body are made fit to be shown.
 pub(crate) struct Redaction<'a> {
-    pub(crate) secrets: Vec<&'a str>,
-    pub(crate) limits: &'a Limits,
+    pub(crate) secrets: &'a KnownSecrets,
+    pub(crate) limits: BodyLimits,
 }
 
 impl Redaction<'_> {
     fn clean(&self, raw: &str) -> String {
         // Before escaping and cutting, either of which could hide a secret from the search.
-        let mut raw = alloc::borrow::Cow::Borrowed(raw);
-        for secret in &self.secrets {
-            if !secret.is_empty() && raw.contains(secret) {
-                raw = raw.replace(secret, REDACTED).into();
-            }
-        }
+        let raw = self.secrets.redact(raw);
         text::escaped(&raw, self.limits.detail_bytes)
     }
 }
@@ -104,7 +99,7 @@ impl ApiError {
             fields: Vec::new(),
             retry_after: retry::retry_after(headers, now),
         };
-        if let Some(object) = error_object(body, redaction.limits) {
+        if let Some(object) = error_object(body, redaction.limits.error_body_bytes) {
             // `error` is a number in Atlas's answers and the code in OAuth's.
             error.error_code = text_of(&object, "errorCode")
                 .or_else(|| text_of(&object, "error"))
@@ -156,17 +151,48 @@ impl ApiError {
 }
 
 /// The error object of a body: at the top, or under an envelope's `content`.
-fn error_object(body: &[u8], limits: &Limits) -> Option<Map<String, Value>> {
-    if body.len() > limits.error_body_bytes {
+fn error_object(body: &[u8], limit: usize) -> Option<Map<String, Value>> {
+    if body.len() > limit {
         return None;
     }
     let Ok(Value::Object(mut object)) = serde_json::from_slice(body) else {
         return None;
     };
     match object.remove("content") {
-        Some(Value::Object(content)) => Some(content),
+        Some(Value::Object(mut content)) => {
+            // The envelope's status rules.
+            if let Some(status) = object.remove("status") {
+                content.insert("status".into(), status);
+            }
+            Some(content)
+        }
         _ => Some(object),
     }
+}
+
+/// The status that a body says, where it is an error object and no page: its envelope's `status`, its
+/// `error`, or 500 for an `errorCode` without either.
+pub(crate) fn status_in(body: &[u8], limits: BodyLimits) -> Option<StatusCode> {
+    let object = error_object(body, limits.error_body_bytes)?;
+    if object.get("results").is_some_and(Value::is_array) {
+        return None;
+    }
+    let number = |name| match object.get(name)? {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    let unsaid = object.contains_key("errorCode").then_some(500);
+    [number("status"), number("error"), unsaid]
+        .into_iter()
+        .flatten()
+        .find_map(failed_status)
+}
+
+/// The status, if it is one of a client's or a server's error.
+pub(crate) fn failed_status(number: u64) -> Option<StatusCode> {
+    let status = StatusCode::from_u16(u16::try_from(number).ok()?).ok()?;
+    (status.is_client_error() || status.is_server_error()).then_some(status)
 }
 
 fn text_of<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
@@ -213,6 +239,7 @@ impl fmt::Display for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Limits, Secret};
 
     fn read(status: u16, body: &str) -> ApiError {
         read_with(status, &HeaderMap::new(), body.as_bytes(), &[])
@@ -226,8 +253,8 @@ mod tests {
             body,
             None,
             &Redaction {
-                secrets: secrets.to_vec(),
-                limits: &Limits::default(),
+                secrets: &KnownSecrets::new(secrets.iter().copied().map(Secret::new)),
+                limits: Limits::default().of_body(),
             },
         )
     }

@@ -1,8 +1,10 @@
 use alloc::string::String;
 use core::fmt;
+use core::net::{IpAddr, Ipv6Addr};
 use core::str::FromStr;
 
 use http::Uri;
+use http::uri::Authority;
 
 use crate::InvalidValue;
 
@@ -79,68 +81,67 @@ impl BaseUrl {
     }
 
     fn parse(text: &str) -> Result<Self, InvalidValue> {
-        let invalid = |rule| InvalidValue::new(PARAMETER, text, rule);
-        // Looked at in the text itself: `Uri` drops a fragment without a word, and an error must
-        // not repeat a password.
-        let authority_end = text
-            .find("://")
-            .map_or(0, |at| at + 3)
-            .saturating_add(
-                text.split_once("://")
-                    .map_or(text, |(_, rest)| rest)
-                    .find(['/', '?', '#'])
-                    .unwrap_or(text.len()),
-            )
-            .min(text.len());
-        if text.get(..authority_end).unwrap_or(text).contains('@') {
-            return Err(InvalidValue::secret(
-                PARAMETER,
-                "user information does not belong in it; credentials are given apart",
-            ));
-        }
+        // What may hold a password or a token is not repeated.
+        let has_secret = text.contains(['@', '?', '#', '%']);
+        let invalid = |rule| match has_secret {
+            true => InvalidValue::secret(PARAMETER, rule),
+            false => InvalidValue::new(PARAMETER, text, rule),
+        };
         if text.len() > LONGEST {
             return Err(invalid("it is longer than 2,000 bytes"));
         }
-        if text.contains('#') {
-            return Err(invalid("it must have no fragment (\"#…\")"));
-        }
-        if text.contains('?') {
-            return Err(invalid("it must have no query (\"?…\")"));
+        // Looked at in the text itself: `Uri` drops a fragment without a word.
+        for (mark, rule) in [
+            (
+                "@",
+                "user information does not belong in it; credentials are given apart",
+            ),
+            ("#", "it must have no fragment (\"#…\")"),
+            ("?", "it must have no query (\"?…\")"),
+            ("%", "nothing in it is percent-encoded"),
+        ] {
+            if text.contains(mark) {
+                return Err(invalid(rule));
+            }
         }
         let uri = Uri::try_from(text)
             .map_err(|_| invalid("it is a URL such as https://cloud.mongodb.com"))?;
-        let scheme = match uri.scheme_str() {
-            Some("https") => "https://",
-            Some("http") => "http://",
+        let (scheme, default_port) = match uri.scheme_str() {
+            Some("https") => ("https://", ":443"),
+            Some("http") => ("http://", ":80"),
             _ => return Err(invalid("it begins with https://")),
         };
-        let authority = uri
-            .authority()
-            .filter(|authority| !authority.host().is_empty())
-            .ok_or_else(|| invalid("it has a host, as in https://cloud.mongodb.com"))?;
-        // `host:` and `host:99999` are let through by `Uri`, without a port to show for it.
-        let has_port_text = authority.as_str().len() > authority.host().len();
-        if (has_port_text && authority.port_u16().is_none()) || authority.port_u16() == Some(0) {
+        let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
+        let (host, port) = match authority.rfind(':') {
+            // The last colon of an address without a port is inside its brackets.
+            Some(colon) if !authority.ends_with(']') => authority.split_at(colon),
+            _ => (authority, ""),
+        };
+        if !is_host(host) {
+            return Err(invalid("it has a host, as in https://cloud.mongodb.com"));
+        }
+        if !port.is_empty() && !is_port(port) {
             return Err(invalid("its port is a number from 1 to 65535"));
         }
         let prefix = uri.path().trim_end_matches('/');
-        if prefix
-            .split('/')
-            .any(|segment| matches!(segment, "." | ".."))
-            || prefix.contains("//")
-        {
-            return Err(invalid("its path has no empty, \".\" or \"..\" segment"));
+        if !is_path(prefix) {
+            return Err(invalid(
+                "its path is of letters, digits and -._~!$&'()*+,;=: without an empty, \".\" or \"..\" \
+                 segment",
+            ));
         }
+        let port = if port == default_port { "" } else { port };
         let mut normal = String::with_capacity(text.len());
         normal.push_str(scheme);
-        normal.push_str(authority.as_str());
+        normal.push_str(host);
+        normal.push_str(port);
         normal.make_ascii_lowercase();
         let path = normal.len();
         normal.push_str(prefix);
         Ok(Self {
             text: normal,
             path,
-            loopback: is_loopback(authority.host()),
+            loopback: is_loopback(host),
         })
     }
 
@@ -175,16 +176,48 @@ impl BaseUrl {
     }
 }
 
+/// A name of letters, digits, hyphens and underscores, an IPv4 address, or an IPv6 address in brackets.
+/// Names in other scripts are given in their ASCII form (`xn--…`).
+fn is_host(host: &str) -> bool {
+    if let Some(address) = bracketed(host) {
+        return address.parse::<Ipv6Addr>().is_ok();
+    }
+    let is_label = |label: &str| {
+        let is_char = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        (1..=63).contains(&label.len()) && label.bytes().all(is_char)
+    };
+    let name = host.strip_suffix('.').unwrap_or(host);
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
+/// A colon, and a number as people write it: no sign, no zeros before it.
+fn is_port(port: &str) -> bool {
+    port.strip_prefix(':').is_some_and(|digits| {
+        digits.bytes().all(|b| b.is_ascii_digit())
+            && !digits.starts_with('0')
+            && digits.parse::<u16>().is_ok()
+    })
+}
+
+/// Nothing that would have to be encoded, or that another server may read another way.
+fn is_path(prefix: &str) -> bool {
+    let is_char = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:/".contains(&b);
+    let mut segments = prefix.strip_prefix('/').unwrap_or(prefix).split('/');
+    prefix.is_empty()
+        || (prefix.bytes().all(is_char) && !segments.any(|s| matches!(s, "" | "." | "..")))
+}
+
+fn bracketed(host: &str) -> Option<&str> {
+    host.strip_prefix('[')?.strip_suffix(']')
+}
+
 /// By name or address only; nothing is looked up (RFC 6761 §6.3 reserves `localhost`).
 fn is_loopback(host: &str) -> bool {
-    let address = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost")
-        || address
-            .parse::<core::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    let address = match bracketed(host) {
+        Some(address) => address.parse().map(IpAddr::V6),
+        None => host.parse().map(IpAddr::V4),
+    };
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 impl Default for BaseUrl {
@@ -280,6 +313,21 @@ mod tests {
             ("https://a.example//b", "segment"),
             ("https:///b", "URL"),
             ("https://a example", "URL"),
+            ("https://[]", "host"),
+            ("https://[zz]", "host"),
+            ("https://[127.0.0.1]", "host"),
+            ("https://a..b", "host"),
+            ("https://.", "host"),
+            ("https://*", "host"),
+            ("https://a.example:+443", "port"),
+            ("https://a.example:0443", "port"),
+            ("https://a.example/%2e%2e/x", "percent"),
+            ("https://a.example/é", "path"),
+            ("https://a.example/\\x", "path"),
+            ("http://localhost.", "plain http"),
+            ("http://0.0.0.0", "plain http"),
+            ("http://127.1", "plain http"),
+            ("http://[::ffff:127.0.0.1]", "plain http"),
         ] {
             let error = BaseUrl::new(text).unwrap_err().to_string();
             assert!(error.contains(rule), "{text}: {error}");
@@ -289,6 +337,8 @@ mod tests {
     #[test]
     fn a_password_in_the_url_is_refused_and_not_repeated() {
         for text in [
+            "https://me:hunter2/x@a.example",
+            "https:/me:hunter2@a.example",
             "https://me:hunter2@a.example",
             "me:hunter2@a.example/x",
             "https://hunter2@[::1]/",
@@ -296,6 +346,22 @@ mod tests {
             let error = BaseUrl::new(text).unwrap_err().to_string();
             assert!(error.contains("user information"), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_may_hold_a_secret_is_not_repeated() {
+        for text in [
+            "https://me:hun#hunter2",
+            "https://me:?hunter2",
+            "https://me%40hunter2",
+            "https://a.example?token=hunter2",
+        ] {
+            let error = BaseUrl::new(text).unwrap_err();
+            assert!(
+                !alloc::format!("{error} {error:?}").contains("hunter2"),
+                "{error}"
+            );
         }
     }
 

@@ -45,7 +45,14 @@ impl Credentials {
         secret: impl Into<Secret>,
     ) -> Result<Self, InvalidValue> {
         let (id, secret) = (id.into(), secret.into());
-        if id.is_empty() || !id.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+        if holds_a_secret(&id) {
+            return Err(InvalidValue::secret(
+                "client id",
+                "it holds the client secret, too: the id (mdb_sa_id_…) and the secret (mdb_sa_sk_…) are \
+                 given apart",
+            ));
+        }
+        if id.is_empty() || !id.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(InvalidValue::new(
                 "client id",
                 &id,
@@ -72,6 +79,13 @@ impl Credentials {
         private: impl Into<Secret>,
     ) -> Result<Self, InvalidValue> {
         let (public, private) = (public.into(), private.into());
+        if holds_a_secret(&public) {
+            return Err(InvalidValue::secret(
+                "public key",
+                "it holds the private key or a client secret, too: the two keys of an API key are \
+                 given apart",
+            ));
+        }
         if public.starts_with("mdb_sa_id_") {
             return Err(InvalidValue::new(
                 "public key",
@@ -80,11 +94,11 @@ impl Credentials {
                  account, not as an API key",
             ));
         }
-        if public.is_empty() || public.chars().any(|c| c.is_control() || c == ':') {
+        if public.is_empty() || public.chars().any(char::is_control) {
             return Err(InvalidValue::new(
                 "public key",
                 &public,
-                "an API key's public key is short text such as abcdefgh (no colon, no line end)",
+                "an API key's public key is short text such as abcdefgh (no line end)",
             ));
         }
         if private.expose().is_empty() || private.expose().chars().any(char::is_control) {
@@ -96,6 +110,11 @@ impl Credentials {
         }
         Ok(Self(Kind::ApiKey { public, private }))
     }
+}
+
+/// The slips of those who are used to `curl --user id:secret`, and of those who mix the two up.
+fn holds_a_secret(public: &str) -> bool {
+    public.contains(':') || public.starts_with("mdb_sa_sk_")
 }
 
 fn is_visible(text: &str) -> bool {
@@ -143,6 +162,10 @@ mod tests {
             Credentials::service_account("", "hunter2").unwrap_err(),
             Credentials::service_account("mdb_sa_id_a:b", "hunter2").unwrap_err(),
             Credentials::service_account("mdb_sa_id_a", "hunter2\r\n").unwrap_err(),
+            Credentials::service_account("mdb_sa_id_a:mdb_sa_sk_hunter2", "x").unwrap_err(),
+            Credentials::service_account("mdb_sa_sk_hunter2", "x").unwrap_err(),
+            Credentials::api_key("abcdefgh:hunter2", "x").unwrap_err(),
+            Credentials::api_key("mdb_sa_sk_hunter2", "x").unwrap_err(),
             Credentials::api_key("", "hunter2").unwrap_err(),
             Credentials::api_key("a", "hunter2\n").unwrap_err(),
             Credentials::api_key("a", "").unwrap_err(),

@@ -1,8 +1,9 @@
 //! A page's JSON, read once: documented fields as places in the body, everything else walked and
 //! checked, nothing copied but strings with escapes.
 //!
-//! Every documented field may be absent or null. A documented field of another type, or given
-//! twice, is an error; so is nesting beyond the limit, in unknown fields too. (serde's own skipping of
+//! Every documented field may be absent or null. A documented field of another type (but for
+//! `totalCount` and `status`, which nothing depends on), or given twice, is an error; so is nesting
+//! beyond the limit, in unknown fields too. (serde's own skipping of
 //! unknown values checks neither depth, nor numbers, nor surrogates; hence [`Walk`].)
 
 use alloc::format;
@@ -15,6 +16,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
 use crate::error::{AnswerError, AnswerErrorKind};
+use crate::limits::BodyLimits;
 use crate::{Endpoint, Error};
 
 /// A field's value: a place in the body, or in the arena of unescaped strings.
@@ -130,15 +132,13 @@ pub(crate) struct Decoded {
     pub(crate) status: Option<i64>,
     /// `error`, where it is a number, as in Atlas's error object.
     pub(crate) error: Option<i64>,
-    /// Whether there is an `errorCode` that is not null.
-    pub(crate) has_error_code: bool,
     /// Unescaped strings, end to end. One of them may be a secret.
     pub(crate) arena: Zeroizing<String>,
 }
 
 impl Decoded {
     /// Reads a page, and checks all of `body`.
-    pub(crate) fn read(body: &[u8], nesting: u8) -> Result<Self, Error> {
+    pub(crate) fn read(body: &[u8], limits: BodyLimits) -> Result<Self, Error> {
         let text = core::str::from_utf8(body).map_err(|error| {
             let before = body.get(..error.valid_up_to()).unwrap_or_default();
             let line = before.iter().filter(|b| **b == b'\n').count() + 1;
@@ -159,7 +159,8 @@ impl Decoded {
             arena: RefCell::default(),
             at: Cell::new(Place::Top),
             problem: Cell::new(None),
-            nesting: nesting.min(MOST_NESTING),
+            nesting: limits.nesting.min(MOST_NESTING),
+            elements: limits.elements,
         };
         let mut json = serde_json::Deserializer::from_str(text);
         let decoded = PageSeed(&reader)
@@ -188,6 +189,7 @@ struct Reader<'t> {
     /// they repeat the value.
     problem: Cell<Option<&'static str>>,
     nesting: u8,
+    elements: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -320,21 +322,24 @@ impl<'de> Visitor<'de> for Text<'_> {
     }
 }
 
-/// An integer or null.
-struct Integer;
-
-impl<'de> DeserializeSeed<'de> for Integer {
-    type Value = Option<i64>;
-    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Option<i64>, D::Error> {
-        serde::Deserialize::deserialize(input)
-    }
-}
-
 /// Any value at all: walked to its end, with its depth bounded. An integer is given back.
+#[derive(Clone, Copy)]
 struct Walk<'r> {
     reader: &'r Reader<'r>,
     /// How many arrays and objects it stands in.
     depth: u8,
+    /// Whether it is the text of a number; see [`NUMBER`].
+    is_number: bool,
+}
+
+impl<'r> Walk<'r> {
+    fn new(reader: &'r Reader<'r>, depth: u8) -> Self {
+        Self {
+            reader,
+            depth,
+            is_number: false,
+        }
+    }
 }
 
 impl Walk<'_> {
@@ -346,57 +351,61 @@ impl Walk<'_> {
     }
 }
 
-/// What a walked value was, as far as anybody asks.
-#[derive(Clone, Copy)]
-enum Walked {
-    Null,
-    Integer(i64),
-    Other,
-}
+/// What the parser gives a number as, a map with this one key, if anything in the build switches its
+/// feature `arbitrary_precision` on.
+const NUMBER: &str = "$serde_json::private::Number";
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = Walked;
-    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Walked, D::Error> {
+    type Value = Option<i64>;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Option<i64>, D::Error> {
         input.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = Walked;
+    type Value = Option<i64>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
-    fn visit_unit<E>(self) -> Result<Walked, E> {
-        Ok(Walked::Null)
+    fn visit_unit<E>(self) -> Result<Option<i64>, E> {
+        Ok(None)
     }
-    fn visit_i64<E>(self, n: i64) -> Result<Walked, E> {
-        Ok(Walked::Integer(n))
+    fn visit_i64<E>(self, n: i64) -> Result<Option<i64>, E> {
+        Ok(Some(n))
     }
-    fn visit_u64<E>(self, n: u64) -> Result<Walked, E> {
-        Ok(i64::try_from(n).map_or(Walked::Other, Walked::Integer))
+    fn visit_u64<E>(self, n: u64) -> Result<Option<i64>, E> {
+        Ok(i64::try_from(n).ok())
     }
-    fn visit_f64<E>(self, _: f64) -> Result<Walked, E> {
-        Ok(Walked::Other)
+    fn visit_f64<E>(self, _: f64) -> Result<Option<i64>, E> {
+        Ok(None)
     }
-    fn visit_bool<E>(self, _: bool) -> Result<Walked, E> {
-        Ok(Walked::Other)
+    fn visit_bool<E>(self, _: bool) -> Result<Option<i64>, E> {
+        Ok(None)
     }
-    fn visit_str<E>(self, _: &str) -> Result<Walked, E> {
-        Ok(Walked::Other)
+    fn visit_str<E>(self, text: &str) -> Result<Option<i64>, E> {
+        Ok(text.parse().ok().filter(|_| self.is_number))
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Walked, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Option<i64>, A::Error> {
         let depth = self.inside()?;
         let reader = self.reader;
-        while seq.next_element_seed(Walk { reader, depth })?.is_some() {}
-        Ok(Walked::Other)
+        while seq.next_element_seed(Walk::new(reader, depth))?.is_some() {}
+        Ok(None)
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Walked, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<i64>, A::Error> {
         let depth = self.inside()?;
         let reader = self.reader;
-        while map.next_key_seed(Named(|_: &str| ()))?.is_some() {
-            map.next_value_seed(Walk { reader, depth })?;
+        let mut entries = 0usize;
+        let mut number = None;
+        while let Some(is_number) = map.next_key_seed(Named(|name: &str| name == NUMBER))? {
+            number = map.next_value_seed(Walk {
+                reader,
+                depth,
+                is_number,
+            })?;
+            number = number.filter(|_| is_number && entries == 0);
+            entries += 1;
         }
-        Ok(Walked::Other)
+        Ok(number.filter(|_| entries == 1))
     }
 }
 
@@ -410,6 +419,7 @@ struct KeySeed<'r> {
 impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
     type Value = KeySpans;
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<KeySpans, D::Error> {
+        self.reader.at.set(Place::Key(self.n));
         input.deserialize_map(self)
     }
 }
@@ -423,11 +433,10 @@ impl<'de> Visitor<'de> for KeySeed<'_> {
         let Self { reader, n } = self;
         let mut spans = [Span::ABSENT; KEY_FIELDS];
         let mut seen = 0u16;
-        reader.at.set(Place::Key(n));
         while let Some(field) = map.next_key_seed(Named(KeyField::from_name))? {
             let Some(field) = field else {
                 // An unknown field of a key stands in three: page, results, key.
-                map.next_value_seed(Walk { reader, depth: 3 })?;
+                map.next_value_seed(Walk::new(reader, 3))?;
                 continue;
             };
             reader.at.set(Place::KeyField(n, field));
@@ -453,6 +462,7 @@ struct LinkSeed<'r> {
 impl<'de> DeserializeSeed<'de> for LinkSeed<'_> {
     type Value = LinkSpans;
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<LinkSpans, D::Error> {
+        self.reader.at.set(Place::Link(self.n));
         input.deserialize_map(self)
     }
 }
@@ -463,9 +473,8 @@ impl<'de> Visitor<'de> for LinkSeed<'_> {
         f.write_str("a link")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LinkSpans, A::Error> {
-        let Self { reader, n } = self;
+        let reader = self.reader;
         let (mut rel, mut href) = (None, None);
-        reader.at.set(Place::Link(n));
         let field = |name: &str| match name {
             "rel" => Some(true),
             "href" => Some(false),
@@ -476,7 +485,7 @@ impl<'de> Visitor<'de> for LinkSeed<'_> {
                 Some(true) => &mut rel,
                 Some(false) => &mut href,
                 None => {
-                    map.next_value_seed(Walk { reader, depth: 3 })?;
+                    map.next_value_seed(Walk::new(reader, 3))?;
                     continue;
                 }
             };
@@ -492,19 +501,20 @@ impl<'de> Visitor<'de> for LinkSeed<'_> {
 }
 
 /// An array or null; `None` for null.
-struct ListSeed<F> {
+struct ListSeed<'r, F> {
+    reader: &'r Reader<'r>,
     /// How the `n`th element is read.
     element: F,
 }
 
-impl<'de, S: DeserializeSeed<'de>, F: Fn(usize) -> S> DeserializeSeed<'de> for ListSeed<F> {
+impl<'de, S: DeserializeSeed<'de>, F: Fn(usize) -> S> DeserializeSeed<'de> for ListSeed<'_, F> {
     type Value = Option<Vec<S::Value>>;
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Self::Value, D::Error> {
         input.deserialize_any(self)
     }
 }
 
-impl<'de, S: DeserializeSeed<'de>, F: Fn(usize) -> S> Visitor<'de> for ListSeed<F> {
+impl<'de, S: DeserializeSeed<'de>, F: Fn(usize) -> S> Visitor<'de> for ListSeed<'_, F> {
     type Value = Option<Vec<S::Value>>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array or null")
@@ -515,6 +525,9 @@ impl<'de, S: DeserializeSeed<'de>, F: Fn(usize) -> S> Visitor<'de> for ListSeed<
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut list = Vec::new();
         while let Some(element) = seq.next_element_seed((self.element)(list.len()))? {
+            if list.len() >= self.reader.elements {
+                return Err(self.reader.refuse("it has more elements than the limit"));
+            }
             list.push(element);
         }
         Ok(Some(list))
@@ -525,7 +538,6 @@ impl<'de, S: DeserializeSeed<'de>, F: Fn(usize) -> S> Visitor<'de> for ListSeed<
 #[repr(u8)]
 enum PageField {
     Error,
-    ErrorCode,
     Links,
     Results,
     Status,
@@ -536,7 +548,6 @@ impl PageField {
     fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "error" => Self::Error,
-            "errorCode" => Self::ErrorCode,
             "links" => Self::Links,
             "results" => Self::Results,
             "status" => Self::Status,
@@ -548,7 +559,6 @@ impl PageField {
     fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
-            Self::ErrorCode => "errorCode",
             Self::Links => "links",
             Self::Results => "results",
             Self::Status => "status",
@@ -575,9 +585,10 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
         let reader = self.0;
         let mut page = Decoded::default();
         let mut seen = 0u8;
+        let walk = Walk::new(reader, 1);
         while let Some(field) = map.next_key_seed(Named(PageField::from_name))? {
             let Some(field) = field else {
-                map.next_value_seed(Walk { reader, depth: 1 })?;
+                map.next_value_seed(walk)?;
                 continue;
             };
             reader.at.set(Place::Field(field.name()));
@@ -588,26 +599,19 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
             match field {
                 PageField::Results => {
                     let element = |n| KeySeed { reader, n };
-                    page.keys = map.next_value_seed(ListSeed { element })?;
+                    page.keys = map.next_value_seed(ListSeed { reader, element })?;
                 }
                 PageField::Links => {
                     let element = |n| LinkSeed { reader, n };
                     page.links = map
-                        .next_value_seed(ListSeed { element })?
+                        .next_value_seed(ListSeed { reader, element })?
                         .unwrap_or_default();
                 }
-                PageField::TotalCount => page.total_count = map.next_value_seed(Integer)?,
-                PageField::Status => page.status = map.next_value_seed(Integer)?,
-                // Not fields of a page: they tell an error object, and may be anything elsewhere.
-                PageField::Error => {
-                    if let Walked::Integer(n) = map.next_value_seed(Walk { reader, depth: 1 })? {
-                        page.error = Some(n);
-                    }
-                }
-                PageField::ErrorCode => {
-                    let code = map.next_value_seed(Walk { reader, depth: 1 })?;
-                    page.has_error_code = !matches!(code, Walked::Null);
-                }
+                // An estimate, and what tells an envelope or an error object: no reason to refuse a
+                // page, whatever they hold.
+                PageField::TotalCount => page.total_count = map.next_value_seed(walk)?,
+                PageField::Status => page.status = map.next_value_seed(walk)?,
+                PageField::Error => page.error = map.next_value_seed(walk)?,
             }
             reader.at.set(Place::Top);
         }

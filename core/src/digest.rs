@@ -224,6 +224,23 @@ impl Answerer {
         }
     }
 
+    /// The server's nonce.
+    #[must_use]
+    pub fn nonce(&self) -> &[u8] {
+        &self.challenge.nonce
+    }
+
+    /// How often the nonce was used: the `nc` of the last answer.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Goes on from this count, for a nonce that another answerer has used so often.
+    pub fn count_from(&mut self, count: u32) {
+        self.count = count;
+    }
+
     /// The next value of `Authorization`, marked sensitive, for a request with this method and
     /// target (path and query exactly as they are sent). `None` after 4,294,967,295 answers, or
     /// where the challenge holds bytes that no header can.

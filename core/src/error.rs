@@ -57,7 +57,7 @@ pub enum Error {
     },
     /// What arrived is not an answer of Atlas.
     Answer(AnswerError),
-    /// What arrived is larger than [`Limits`](crate::Limits) allow.
+    /// What arrived is larger, or the listing longer, than [`Limits`](crate::Limits) allow.
     Limit {
         /// Which bound.
         what: &'static str,
@@ -82,8 +82,8 @@ pub enum Refused {
     /// Every nonce: the server called each of them stale, however fresh, so its answers tell nothing
     /// about the API key.
     Nonce,
-    /// The credential is valid, but lacks a role, an access-list entry, or belongs to another
-    /// organization.
+    /// The credential is valid, but its owner lacks a role. (An address that is not on an access list is
+    /// a 403, an [`Error::Api`].)
     NotAllowed,
 }
 
@@ -201,6 +201,10 @@ impl Error {
         match self {
             Self::RateLimited { .. } | Self::GaveUp { .. } => true,
             Self::Transport { kind, .. } => *kind != FailureKind::Permanent,
+            Self::Api(answer) => {
+                let status = answer.status;
+                status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
+            }
             _ => false,
         }
     }
@@ -210,7 +214,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { wait, .. } | Self::GaveUp { wait, .. } => Some(*wait),
-            _ => None,
+            other => other.answer()?.retry_after,
         }
     }
 }
@@ -233,7 +237,9 @@ impl fmt::Display for Error {
                 })?;
                 write!(f, ": {answer}")
             }
-            Self::Api(answer) if answer.status.is_redirection() => {
+            Self::Api(answer)
+                if answer.status.is_redirection() && answer.status != StatusCode::NOT_MODIFIED =>
+            {
                 write!(
                     f,
                     "the server answered with a redirect, which is never followed: {answer}"
@@ -268,7 +274,7 @@ impl fmt::Display for Error {
             }
             Self::Answer(error) => error.fmt(f),
             Self::Limit { what, limit } => {
-                write!(f, "the answer is beyond the limit of {limit} {what}")
+                write!(f, "beyond the limit of {limit} {what}")
             }
         }
     }

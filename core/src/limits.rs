@@ -25,6 +25,9 @@ pub struct Limits {
     /// Arrays and objects within each other. 32: the documented page needs 3. Values above 100
     /// count as 100, below the bound of the JSON parser.
     pub nesting: u8,
+    /// Keys of a page, and links. 10,000: Atlas sends 500 at most. Without it, a body of nothing but
+    /// `{}` would take up thirty times its size.
+    pub elements: usize,
     /// Bytes of all `WWW-Authenticate` headers of a response. 8 KiB: one challenge is about 150.
     pub challenge_bytes: usize,
     /// Challenges of a response that are looked at. 16: RFC 7616 knows six algorithms.
@@ -47,6 +50,7 @@ impl Default for Limits {
             body_bytes: 16 << 20,
             error_body_bytes: 64 << 10,
             nesting: 32,
+            elements: 10_000,
             challenge_bytes: 8 << 10,
             challenges: 16,
             token_bytes: 8 << 10,
@@ -57,11 +61,45 @@ impl Default for Limits {
     }
 }
 
+/// The bounds that go with a body.
+#[derive(Clone, Copy)]
+pub(crate) struct BodyLimits {
+    pub(crate) nesting: u8,
+    pub(crate) elements: usize,
+    pub(crate) error_body_bytes: usize,
+    pub(crate) detail_bytes: usize,
+}
+
+impl Limits {
+    pub(crate) fn of_body(&self) -> BodyLimits {
+        BodyLimits {
+            nesting: self.nesting,
+            elements: self.elements,
+            error_body_bytes: self.error_body_bytes,
+            detail_bytes: self.detail_bytes,
+        }
+    }
+}
+
 /// Nonces that rest between exchanges; more exchanges than that in parallel get their own.
 pub(crate) const IDLE_NONCES: usize = 64;
 
 /// Groups whose pace is remembered. Beyond it some are forgotten, and will be told again.
 pub(crate) const PACED_GROUPS: usize = 4096;
+
+/// A group is left alone for this long at most, however long a 429 asks for.
+pub(crate) const LONGEST_HOLD: Duration = Duration::from_secs(300);
+
+/// The least that a wait for others, or for the end of a hold, counts: the clock may not move
+/// between steps.
+pub(crate) const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// Nonces whose count is remembered, so that a server that issues one twice sees it rise.
+pub(crate) const COUNTED_NONCES: usize = 2 * IDLE_NONCES;
+
+/// Tokens that are looked for in errors: the last one, and those before it that late answers may
+/// repeat.
+pub(crate) const RECENT_TOKENS: usize = 4;
 
 /// After `RateLimit-Remaining: 0`, one request at a time goes out until the number rises, or for this
 /// long: Atlas's usual buckets refill every 60 s, and the header is often missing.

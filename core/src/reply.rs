@@ -3,14 +3,15 @@ use core::time::Duration;
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::api_error::Redaction;
+use crate::api_error::{Redaction, failed_status, status_in};
 use crate::decode::Decoded;
 use crate::error::{AnswerError, AnswerErrorKind};
+use crate::limits::BodyLimits;
+use crate::secret::KnownSecrets;
 use crate::timestamp::parse_http_date;
 use crate::{ApiError, ApiVersion, Endpoint, Error, Limits, Page, UnixTime};
 
@@ -23,7 +24,8 @@ pub struct Reply<B> {
     headers: HeaderMap,
     body: B,
     version: Option<ApiVersion>,
-    limits: Limits,
+    limits: BodyLimits,
+    secrets: KnownSecrets,
 }
 
 /// What an answer says about Atlas's rate limit (a token bucket per group).
@@ -64,12 +66,13 @@ impl<B: AsRef<[u8]>> Reply<B> {
                 response.body().as_ref(),
                 None,
                 &Redaction {
-                    secrets: Vec::new(),
-                    limits: &limits,
+                    secrets: &KnownSecrets::default(),
+                    limits: limits.of_body(),
                 },
             ))));
         }
-        Ok(Self::new(response, None, limits))
+        let secrets = KnownSecrets::default();
+        Ok(Self::new(response, None, limits.of_body(), secrets))
     }
 
     /// Parses the body: one time, for good.
@@ -80,11 +83,23 @@ impl<B: AsRef<[u8]>> Reply<B> {
     /// [`Error::Answer`] where the body is not a page, with the place but never the value;
     /// [`Error::Api`] where it is Atlas's error object in spite of the status.
     pub fn into_page(self) -> Result<Page<B>, Error> {
-        let decoded = Decoded::read(self.body.as_ref(), self.limits.nesting)?;
-        if let Some(status) = error_status(&decoded) {
+        let decoded = Decoded::read(self.body.as_ref(), self.limits);
+        let failed = match &decoded {
+            Ok(decoded) => error_status(decoded),
+            Err(_) => None,
+        };
+        let is_page = decoded.as_ref().is_ok_and(|decoded| decoded.keys.is_some());
+        let failed = failed.or_else(|| {
+            // An error object may have any shape at all, or be under `content`.
+            (!is_page)
+                .then(|| status_in(self.body.as_ref(), self.limits))
+                .flatten()
+        });
+        if let Some(status) = failed {
             return Err(Error::Api(Box::new(self.api_error(status))));
         }
-        if decoded.keys.is_none() {
+        let decoded = decoded?;
+        if !is_page {
             return Err(Error::Answer(AnswerError {
                 endpoint: Endpoint::ModelKeys,
                 kind: AnswerErrorKind::Shape,
@@ -104,33 +119,28 @@ impl<B: AsRef<[u8]>> Reply<B> {
             self.body.as_ref(),
             None,
             &Redaction {
-                secrets: Vec::new(),
-                limits: &self.limits,
+                secrets: &self.secrets,
+                limits: self.limits,
             },
         )
     }
 }
 
-/// The status of an error object that came with a success status: what the envelope says, else
-/// the object's own `error`, else 500 for an `errorCode` without either. The last two only
-/// where there are no `results`: a page may grow fields of these names.
+/// The status of an error that came as a page: what its envelope says, else its `error`. (A page
+/// may grow an `errorCode`; that alone says nothing beside results.)
 fn error_status(decoded: &Decoded) -> Option<StatusCode> {
-    let failed = |n: Option<i64>| {
-        let status = StatusCode::from_u16(u16::try_from(n?).ok()?).ok()?;
-        (status.is_client_error() || status.is_server_error()).then_some(status)
-    };
-    let unsaid = decoded
-        .has_error_code
-        .then_some(StatusCode::INTERNAL_SERVER_ERROR);
-    failed(decoded.status).or_else(|| match decoded.keys {
-        Some(_) => failed(decoded.error),
-        None => failed(decoded.error).or(unsaid),
-    })
+    [decoded.status, decoded.error]
+        .into_iter()
+        .flatten()
+        .find_map(|number| failed_status(u64::try_from(number).ok()?))
 }
 
 /// The status that an enveloped body says, where it is an error's.
-pub(crate) fn enveloped_status(body: &[u8], limits: &Limits) -> Option<StatusCode> {
-    error_status(&Decoded::read(body, limits.nesting).ok()?)
+pub(crate) fn enveloped_status(body: &[u8], limits: BodyLimits) -> Option<StatusCode> {
+    match Decoded::read(body, limits) {
+        Ok(decoded) if decoded.keys.is_some() => error_status(&decoded),
+        _ => status_in(body, limits),
+    }
 }
 
 pub(crate) fn rate_limit(headers: &HeaderMap) -> RateLimit {
@@ -181,7 +191,12 @@ pub(crate) fn check_size<B: AsRef<[u8]>>(
 }
 
 impl<B> Reply<B> {
-    pub(crate) fn new(response: Response<B>, asked: Option<ApiVersion>, limits: Limits) -> Self {
+    pub(crate) fn new(
+        response: Response<B>,
+        asked: Option<ApiVersion>,
+        limits: BodyLimits,
+        secrets: KnownSecrets,
+    ) -> Self {
         let (head, body) = response.into_parts();
         let version = head
             .headers
@@ -194,6 +209,7 @@ impl<B> Reply<B> {
             body,
             version,
             limits,
+            secrets,
         }
     }
 

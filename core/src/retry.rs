@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 
 use crate::session::Moment;
@@ -63,30 +63,28 @@ impl RetryPolicy {
             .any(|range| range.contains(&status.as_u16()))
     }
 
-    /// The wait after the `failures`th failure.
-    pub(crate) fn delay(
-        &self,
-        failures: u32,
-        retry_after: Option<Duration>,
-        at: &Moment,
-    ) -> Duration {
+    /// What the wait after the `failures`th failure has on top of what the server asked for.
+    pub(crate) fn jitter(&self, failures: u32, at: &Moment) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
-        let ceiling = self.base.saturating_mul(1 << doublings).min(self.cap);
-        retry_after
-            .unwrap_or_default()
-            .saturating_add(at.fraction_of(ceiling))
+        at.fraction_of(self.base.saturating_mul(1 << doublings).min(self.cap))
     }
 }
 
-/// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date to be compared with `now`. A date in the past
-/// is no wait; a number too large for a `u64` is the largest; anything else is as good as absent.
+/// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date. A date is compared with the response's own
+/// `Date`, since the clocks may differ, else with `now`; one in the past is no wait. A number too large
+/// for a `u64` is the largest; anything else is as good as absent.
 pub(crate) fn retry_after(headers: &HeaderMap, now: Option<Duration>) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
-    let date = Duration::from_secs(u64::try_from(parse_http_date(text)?).unwrap_or(0));
-    Some(date.saturating_sub(now?))
+    let since_epoch = |date: i64| Duration::from_secs(u64::try_from(date).unwrap_or(0));
+    let until = since_epoch(parse_http_date(text)?);
+    let sent = headers
+        .get(DATE)
+        .and_then(|date| parse_http_date(date.to_str().ok()?))
+        .map(since_epoch);
+    Some(until.saturating_sub(sent.or(now)?))
 }
 
 #[cfg(test)]
@@ -112,23 +110,34 @@ mod tests {
             assert_eq!(of(nonsense), None, "{nonsense}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), None), None);
+
+        // By the server's clock, where it tells the time.
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            RETRY_AFTER,
+            HeaderValue::from_static("Mon, 5 Aug 2024 00:00:09 GMT"),
+        );
+        assert_eq!(retry_after(&headers, None), None);
+        headers.insert(
+            DATE,
+            HeaderValue::from_static("Mon, 05 Aug 2024 00:00:05 GMT"),
+        );
+        assert_eq!(retry_after(&headers, None), seconds(4));
+        assert_eq!(retry_after(&headers, Some(Duration::ZERO)), seconds(4));
     }
 
     #[test]
     fn backoff_doubles_up_to_the_cap_and_jitters_in_full() {
         let policy = RetryPolicy::default();
-        let delay = |failures, fill| {
+        let jitter = |failures, fill| {
             let at = Moment::new(Duration::ZERO, [fill; 16]);
-            policy.delay(failures, Some(Duration::from_secs(7)), &at)
+            policy.jitter(failures, &at)
         };
         let near = |d: Duration, seconds: f64| (d.as_secs_f64() - seconds).abs() < 1e-3;
         for (failures, most) in [(1, 1.0), (2, 2.0), (4, 8.0), (7, 40.0), (u32::MAX, 40.0)] {
-            assert_eq!(delay(failures, 0), Duration::from_secs(7));
-            assert!(near(delay(failures, 0xff), 7.0 + most), "{failures}");
-            assert!(
-                near(delay(failures, 0x80), 7.0 + most * 0.501_961),
-                "{failures}"
-            );
+            assert_eq!(jitter(failures, 0), Duration::ZERO);
+            assert!(near(jitter(failures, 0xff), most), "{failures}");
+            assert!(near(jitter(failures, 0x80), most * 0.501_961), "{failures}");
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Values that must not be seen, and the request body that may hold one.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use zeroize::Zeroizing;
 
@@ -71,6 +73,90 @@ impl fmt::Debug for SecretStr<'_> {
 /// What stands in the place of a secret.
 pub(crate) const REDACTED: &str = "[redacted]";
 
+/// The secrets of a session, to be looked for in what a server says in its errors.
+#[derive(Clone, Default)]
+pub(crate) struct KnownSecrets(Option<Arc<[Secret]>>);
+
+/// A server may repeat the beginning of a secret only; so much of it is recognised, in characters.
+const RECOGNISED: usize = 12;
+
+impl KnownSecrets {
+    pub(crate) fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        let mut all = Vec::new();
+        for secret in secrets {
+            let encoded = percent_encoded(secret.expose());
+            if *encoded != secret.expose() {
+                all.push(Secret(encoded));
+            }
+            all.push(secret);
+        }
+        Self(Some(all.into()))
+    }
+
+    /// The text with each of them replaced: the whole of it, or as much as is there of its beginning.
+    pub(crate) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let secrets = self.0.as_deref().unwrap_or_default();
+        let mut text = Cow::Borrowed(text);
+        for secret in secrets {
+            if let Some(redacted) = without(&text, secret.expose(), secrets) {
+                text = Cow::Owned(redacted);
+            }
+        }
+        text
+    }
+}
+
+/// The text without what begins as `secret` does; `None` where nothing does. It is replaced as far as
+/// it is like any of the secrets, since one may begin as another does.
+fn without(text: &str, secret: &str, secrets: &[Secret]) -> Option<String> {
+    let end = secret
+        .char_indices()
+        .nth(RECOGNISED)
+        .map_or(secret.len(), |(end, _)| end);
+    let beginning = secret
+        .get(..end)
+        .filter(|beginning| !beginning.is_empty())?;
+    let mut rest = text;
+    let mut out = String::new();
+    while let Some((before, found)) = rest
+        .find(beginning)
+        .and_then(|at| rest.split_at_checked(at))
+    {
+        let like = secrets.iter().map(|secret| shared(found, secret.expose()));
+        out.push_str(before);
+        out.push_str(REDACTED);
+        rest = found.get(like.max()?..)?;
+    }
+    if rest.len() == text.len() {
+        return None;
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+/// In how many bytes two texts begin alike.
+fn shared(a: &str, b: &str) -> usize {
+    a.chars()
+        .zip(b.chars())
+        .take_while(|(a, b)| a == b)
+        .map(|(a, _)| a.len_utf8())
+        .sum()
+}
+
+/// As in a form (all but RFC 3986's unreserved characters encoded).
+pub(crate) fn percent_encoded(text: &str) -> Zeroizing<String> {
+    let mut out = Zeroizing::new(String::with_capacity(3 * text.len()));
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a `String` cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
 /// The body of a request: empty, or a form that holds a credential.
 ///
 /// Redacted in `Debug` and overwritten when dropped. An empty one is to be sent as *no* body,
@@ -111,5 +197,31 @@ impl AsRef<[u8]> for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Body({} bytes)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_secrets_are_replaced_whole_truncated_and_encoded() {
+        let known = KnownSecrets::new(["short", "eyJhbGciOiJI.abc/def+ghi=="].map(Secret::new));
+        for (text, redacted) in [
+            (
+                "nothing here, shor or eyJhbGciOiJ",
+                "nothing here, shor or eyJhbGciOiJ",
+            ),
+            ("a short b short", "a [redacted] b [redacted]"),
+            ("<eyJhbGciOiJI.abc/def+ghi==>", "<[redacted]>"),
+            ("token eyJhbGciOiJI.abc… is bad", "token [redacted]… is bad"),
+            ("?t=eyJhbGciOiJI.abc%2Fdef%2Bghi%3D%3D&x", "?t=[redacted]&x"),
+            ("eyJhbGciOiJIeyJhbGciOiJI.a", "[redacted][redacted]"),
+            ("", ""),
+        ] {
+            assert_eq!(known.redact(text), redacted);
+        }
+        assert_eq!(KnownSecrets::default().redact("a"), "a");
+        assert_eq!(KnownSecrets::new([Secret::new("")]).redact("a"), "a");
     }
 }

@@ -97,16 +97,45 @@ fn parse_rfc3339(text: &[u8]) -> Option<UnixTime> {
     })
 }
 
-/// Parses the HTTP dates that Atlas sends in `Retry-After`, `Deprecation` and `Sunset`, as seconds since the
-/// epoch: IMF-fixdate (RFC 9110 §5.6.7), whose day Atlas does not pad: `Mon, 5 Aug 2024 00:00:00 GMT`.
-/// The name of the day is not checked against the date. The two obsolete forms are not known.
+/// Parses an HTTP date (RFC 9110 §5.6.7) as seconds since the epoch: IMF-fixdate, whose day Atlas does
+/// not pad (`Mon, 5 Aug 2024 00:00:00 GMT`), and the two obsolete forms, which recipients must accept. The
+/// name of the day is not checked against the date.
 pub(crate) fn parse_http_date(text: &str) -> Option<i64> {
-    let (_, rest) = text.trim().split_once(", ")?;
-    let mut parts = rest.split(' ');
-    let day = parts.next()?;
-    (1..=2).contains(&day.len()).then_some(())?;
-    let day = number(day)?;
-    let month = match parts.next()? {
+    let mut parts = text.split_ascii_whitespace();
+    let weekday = parts.next()?;
+    let first = parts.next()?;
+    let (day, month, year, clock) = if weekday.ends_with(',') && first.contains('-') {
+        // Sunday, 06-Nov-94 08:49:37 GMT
+        let mut date = first.split('-');
+        let (day, month, year) = (date.next()?, date.next()?, date.next()?);
+        let clock = parts.next()?;
+        (parts.next() == Some("GMT") && date.next().is_none()).then_some(())?;
+        let year = number(year).filter(|_| year.len() == 2)?;
+        // By its pivot in the last century: no Atlas is older than that.
+        (
+            day,
+            month,
+            if year < 70 { 2000 + year } else { 1900 + year },
+            clock,
+        )
+    } else if weekday.ends_with(',') {
+        // Sun, 06 Nov 1994 08:49:37 GMT
+        let (month, year, clock) = (parts.next()?, parts.next()?, parts.next()?);
+        (parts.next() == Some("GMT")).then_some(())?;
+        (
+            first,
+            month,
+            number(year).filter(|_| year.len() == 4)?,
+            clock,
+        )
+    } else {
+        // Sun Nov  6 08:49:37 1994
+        let (day, clock, year) = (parts.next()?, parts.next()?, parts.next()?);
+        (day, first, number(year).filter(|_| year.len() == 4)?, clock)
+    };
+    parts.next().is_none().then_some(())?;
+    let day = number(day).filter(|_| day.len() <= 2)?;
+    let month = match month {
         "Jan" => 1,
         "Feb" => 2,
         "Mar" => 3,
@@ -121,17 +150,13 @@ pub(crate) fn parse_http_date(text: &str) -> Option<i64> {
         "Dec" => 12,
         _ => return None,
     };
-    let year = parts.next()?;
-    (year.len() == 4).then_some(())?;
-    let year = number(year)?;
-    let mut clock = Digits(parts.next()?.as_bytes());
+    let mut clock = Digits(clock.as_bytes());
     let hour = clock.number(2)?;
     clock.expect(b':')?;
     let minute = clock.number(2)?;
     clock.expect(b':')?;
     let second = clock.number(2)?;
-    let ends = clock.0.is_empty() && parts.next() == Some("GMT") && parts.next().is_none();
-    ends.then_some(())?;
+    clock.0.is_empty().then_some(())?;
     unix_seconds(year, month, day, hour, minute, second)
 }
 
@@ -268,8 +293,18 @@ mod tests {
             parse_http_date("Mon, 5 Aug 2024 00:00:00 GMT"),
             Some(1_722_816_000)
         );
+        for same in [
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun,  6 Nov 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(parse_http_date(same), Some(784_111_777), "{same}");
+        }
         for wrong in [
             "",
+            "Sunday, 06-Nov-1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94-1 08:49:37 GMT",
+            "Sun Nov 6 08:49:37 1994 GMT",
             "5 Aug 2024 00:00:00 GMT",
             "Mon, 5 Aug 2024 00:00:00",
             "Mon, 5 Aug 2024 00:00:00 CET",

@@ -251,6 +251,161 @@ fn a_lost_token_request_is_repeated_once_and_an_unsent_one_as_often_as_any() {
 }
 
 #[test]
+fn one_exchanges_troubles_are_not_anothers() {
+    // Four failures of the listing do not count as failures of the token endpoint.
+    let mut world = world(Kind::ServiceAccount);
+    world.list(&world.request()).unwrap();
+    let mut step = world.start(&world.request());
+    for _ in 0..4 {
+        let exchange = sent(step);
+        let wait = waits(world.respond(exchange.pending, answer(500, &[], "")));
+        step = world.resume(wait);
+    }
+    let exchange = sent(step);
+    let leader = sent(world.respond(exchange.pending, answer(401, &[], "")));
+    assert_eq!(leader.request.method(), "POST");
+    let follower = waits(world.start(&world.request()));
+    let leader = waits(world.respond(leader.pending, answer(503, &[], "")));
+    // One who gives up, because his time is over, leaves the flight to the next.
+    let error = leader.give_up();
+    assert!(
+        matches!(error, Error::GaveUp { attempts: 1, .. }),
+        "{error:?}"
+    );
+    assert_eq!(sent(world.wake(follower)).request.method(), "POST");
+}
+
+#[test]
+fn an_exchange_gets_the_error_of_the_flight_that_it_waited_for_and_of_no_other() {
+    let mut world = world(Kind::ServiceAccount);
+    let leader = sent(world.start(&world.request()));
+    let follower = waits(world.start(&world.request()));
+    let first = sent(world.exchange(leader));
+    let second = sent(world.wake(follower));
+    let second = waits(world.respond(second.pending, answer(503, &[("retry-after", "60")], "")));
+    // Meanwhile the first one's token is refused, and the next fetch fails.
+    let next = sent(world.respond(first.pending, answer(401, &[], "")));
+    assert!(world.fail(next.pending, FailureKind::Permanent).is_err());
+    assert_eq!(sent(world.resume(second)).request.method(), "POST");
+}
+
+#[test]
+fn after_a_401_and_a_failed_fetch_nobody_fetches_again_within_the_minute() {
+    let mut world = world(Kind::ServiceAccount);
+    world.list(&world.request()).unwrap();
+    let exchanges: Vec<_> = (0..11)
+        .map(|_| sent(world.start(&world.request())))
+        .collect();
+    world.emulator.revoke_tokens();
+    world
+        .emulator
+        .answer_next(Operation::Token, answer(400, &[], ""));
+    for exchange in exchanges {
+        let step = world.exchange(exchange);
+        assert!(step.and_then(|step| world.finish(step)).is_err());
+    }
+    assert_eq!(world.emulator.token_requests(), 2);
+}
+
+#[test]
+fn a_token_that_has_run_out_is_renewed_within_the_minute() {
+    let config = Config {
+        token_ttl: Duration::from_secs(40),
+        ..Config::default()
+    };
+    let mut world = World::new(config, Kind::ServiceAccount);
+    world.list(&world.request()).unwrap();
+    world.emulator.revoke_tokens();
+    world.list(&world.request()).unwrap();
+    world.now += Duration::from_secs(29);
+    let late = sent(world.start(&world.request()));
+    world.now += Duration::from_secs(12);
+    let step = world.exchange(late).unwrap();
+    world.finish(step).unwrap();
+    assert_eq!(world.emulator.token_requests(), 3);
+}
+
+#[test]
+fn a_token_that_lives_for_no_time_is_used_once_and_not_fetched_for_ever() {
+    let mut world = world(Kind::ServiceAccount);
+    world.now = Duration::MAX;
+    let token = sent(world.start(&world.request()));
+    let grant = r#"{"access_token":"t","expires_in":1}"#;
+    let list = sent(world.respond(token.pending, answer(200, &[], grant)));
+    assert_eq!(list.request.method(), "GET");
+
+    // The same where it has to wait for its turn.
+    let mut world = World::new(Config::default(), Kind::ServiceAccount);
+    let token = sent(world.start(&world.request()));
+    let none = [("ratelimit-remaining", "0")];
+    let list = sent(world.respond(token.pending, answer(200, &[], grant)));
+    assert!(matches!(
+        world.respond(list.pending, answer(200, &none, r#"{"results":[]}"#)),
+        Ok(Step::Done(_))
+    ));
+    let slow = sent(world.start(&world.request()));
+    world.now += Duration::from_secs(2);
+    let token = sent(world.start(&world.request()));
+    assert_eq!(token.request.method(), "POST");
+    let mut wait = waits(world.respond(token.pending, answer(200, &[], grant)));
+    for _ in 0..20 {
+        world.now += Duration::from_secs(2);
+        wait = waits(world.wake(wait));
+    }
+    drop(slow);
+    assert_eq!(sent(world.wake(wait)).request.method(), "GET");
+}
+
+#[test]
+fn one_who_waits_for_a_token_is_done_when_it_is_there_however_long_it_took() {
+    let mut world = world(Kind::ServiceAccount);
+    let mut limits = Limits::default();
+    limits.retry.total_wait = Duration::ZERO;
+    world.session = world.session.with_limits(limits);
+    let leader = sent(world.start(&world.request()));
+    let lucky = waits(world.start(&world.request()));
+    let unlucky = waits(world.start(&world.request()));
+    world.now += Duration::from_millis(1);
+    let error = world.wake(unlucky).unwrap_err();
+    assert!(
+        std::error::Error::source(&error)
+            .unwrap()
+            .to_string()
+            .contains("in vain")
+    );
+    let _ = sent(world.exchange(leader));
+    let _ = sent(world.wake(lucky));
+
+    // A clock that stands still does not make it wait for ever.
+    let mut world = World::new(Config::default(), Kind::ServiceAccount);
+    let _leader = sent(world.start(&world.request()));
+    let mut step = world.start(&world.request());
+    let mut woken = 0;
+    while let Ok(Step::Wait(wait)) = step {
+        woken += 1;
+        assert!(woken < 1_000_000);
+        step = world.wake(wait);
+    }
+    assert!(step.is_err());
+}
+
+#[test]
+fn a_ticket_is_taken_by_the_session_that_issued_it_and_by_no_other() {
+    let mut world = world(Kind::ApiKey);
+    let exchange = sent(world.start(&world.request()));
+    let base = BaseUrl::new("https://elsewhere.example").unwrap();
+    world.session = Session::new(base, Credentials::api_key("a", "b").unwrap());
+    let challenge = [(
+        "www-authenticate",
+        r#"Digest realm="r", nonce="n", qop="auth""#,
+    )];
+    let error = world
+        .respond(exchange.pending, answer(401, &challenge, ""))
+        .unwrap_err();
+    assert!(matches!(error, Error::Invalid(_)), "{error:?}");
+}
+
+#[test]
 fn token_answers_of_other_kinds() {
     let mut world = world(Kind::ServiceAccount);
     let token = Operation::Token;
@@ -538,6 +693,68 @@ fn a_nonce_survives_a_retry_and_an_answer_that_is_an_error() {
     );
 }
 
+#[test]
+fn a_nonce_that_was_accepted_may_be_refused_for_the_next_request() {
+    // A server whose nonces serve once, and that has no preview version.
+    let mut world = world(Kind::ApiKey);
+    let operation = Operation::ListGroupKeys;
+    let challenge = [(
+        "www-authenticate",
+        r#"Digest realm="r", nonce="n2", qop="auth""#,
+    )];
+    let first = sent(world.start(&world.request()));
+    let signed = sent(world.exchange(first));
+    let moved = sent(world.respond(signed.pending, answer(406, &[], "")));
+    assert_eq!(
+        world.session.version(),
+        atlas_model_keys_core::ApiVersion::V2025_03_12
+    );
+    let again = sent(world.respond(moved.pending, answer(401, &challenge, "")));
+    assert!(
+        again.request.headers()["authorization"]
+            .to_str()
+            .unwrap()
+            .contains("nonce=\"n2\"")
+    );
+    drop(again);
+    // The same after a retry.
+    world
+        .emulator
+        .answer_next_authenticated(operation, error_answer(StatusCode::BAD_GATEWAY));
+    let first = sent(world.start(&world.request()));
+    let signed = sent(world.exchange(first));
+    let wait = waits(world.exchange(signed));
+    let retried = sent(world.resume(wait));
+    let _ = sent(world.respond(retried.pending, answer(401, &challenge, "")));
+}
+
+#[test]
+fn the_count_of_a_nonce_that_is_issued_twice_goes_on() {
+    let mut world = world(Kind::ApiKey);
+    let challenge = [(
+        "www-authenticate",
+        r#"Digest realm="r", nonce="same", qop="auth""#,
+    )];
+    let exchanges: Vec<_> = (0..3)
+        .map(|_| sent(world.start(&world.request())))
+        .collect();
+    let mut counts: Vec<String> = Vec::new();
+    for exchange in exchanges {
+        let signed = sent(world.respond(exchange.pending, answer(401, &challenge, "")));
+        let header = signed.request.headers()["authorization"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        counts.extend(
+            header
+                .split(", ")
+                .filter(|p| p.starts_with("nc="))
+                .map(str::to_owned),
+        );
+    }
+    assert_eq!(counts, ["nc=00000001", "nc=00000002", "nc=00000003"]);
+}
+
 // Retries
 
 #[test]
@@ -653,13 +870,33 @@ fn a_wait_beyond_the_limit_is_an_error_at_once_that_tells_the_wanted_time() {
         assert!((91..=92).contains(&wanted.as_secs()), "{error}");
         assert!(error.is_retryable());
     }
-    // Never for years, and no overflow.
-    for value in ["99999999999999999999", "18446744073709551615"] {
-        let mut world = world(Kind::ServiceAccount);
+    // Never for years, and no overflow; and later somebody asks again.
+    for value in [
+        "99999999999999999999",
+        "18446744073709551615",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+    ] {
+        for kind in [Kind::Bearer, Kind::ServiceAccount] {
+            let mut world = world(kind);
+            let exchange = sent(world.start(&world.request()));
+            let answer = answer(429, &[("retry-after", value)], "");
+            let error = world.respond(exchange.pending, answer).unwrap_err();
+            assert!(matches!(error, Error::RateLimited { .. }), "{error}");
+            world.now += Duration::from_secs(300);
+            let _ = sent(world.start(&world.request()));
+        }
+    }
+    // Exactly the limit is within it, jitter or not, for who was told and who is held.
+    for asked in ["90", "89"] {
+        let mut world = world(Kind::Bearer);
         let exchange = sent(world.start(&world.request()));
-        let answer = answer(429, &[("retry-after", value)], "");
-        let error = world.respond(exchange.pending, answer).unwrap_err();
-        assert!(matches!(error, Error::RateLimited { .. }), "{error}");
+        let answer = answer(429, &[("retry-after", asked)], "");
+        let told = waits(world.respond(exchange.pending, answer));
+        let held = waits(world.start(&world.request()));
+        for wait in [told, held] {
+            assert!(wait.delay() >= Duration::from_secs(89), "{wait:?}");
+            assert!(wait.delay() <= Duration::from_secs(90), "{wait:?}");
+        }
     }
 }
 
@@ -970,6 +1207,56 @@ fn nothing_that_is_shown_shows_a_secret() {
             assert!(!shown.contains(bare), "{kind:?}: {shown}");
             assert!(!error.contains(bare), "{kind:?}: {error}");
         }
+    }
+}
+
+#[test]
+fn what_a_reply_says_of_itself_later_shows_no_secret_either() {
+    for kind in [Kind::Bearer, Kind::ServiceAccount] {
+        let mut world = world(kind);
+        let exchange = sent(world.start(&world.request()));
+        let (exchange, token) = match kind {
+            Kind::ServiceAccount => {
+                let grant = r#"{"access_token":"tok1-hunter2","expires_in":3600}"#;
+                (
+                    sent(world.respond(exchange.pending, answer(200, &[], grant))),
+                    "tok1-hunter2".to_owned(),
+                )
+            }
+            _ => (exchange, world.emulator.access_token().to_owned()),
+        };
+        let echo = format!(r#"{{"errorCode":"X","detail":"bad token {token}"}}"#);
+        let late = sent(world.start(&world.request()));
+        let Ok(Step::Done(reply)) = world.respond(exchange.pending, answer(200, &[], &echo)) else {
+            panic!("not done");
+        };
+        let error = reply.into_page().unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(
+            !shown.contains(&token) && shown.contains("bad token [redacted]"),
+            "{shown}"
+        );
+
+        // Nor an answer that comes when the token was replaced.
+        if kind == Kind::ServiceAccount {
+            let other = sent(world.start(&world.request()));
+            let fetch = sent(world.respond(other.pending, answer(401, &[], "")));
+            let grant = r#"{"access_token":"tok2","expires_in":3600}"#;
+            let _ = sent(world.respond(fetch.pending, answer(200, &[], grant)));
+            let error = world
+                .respond(late.pending, answer(404, &[], &echo))
+                .unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_plain_reply_says_whether_to_come_again() {
+    for (status, retryable) in [(429, true), (503, true), (404, false)] {
+        let error = Reply::from_response(answer(status, &[("retry-after", "5")], "")).unwrap_err();
+        assert_eq!(error.is_retryable(), retryable);
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
     }
 }
 

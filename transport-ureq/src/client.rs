@@ -3,8 +3,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Error, Exchange, FailureKind, InvalidValue, Limits,
-    ListRequest, Listing, ModelKey, Moment, OwnedModelKey, Page, Reply, Session, Step, Wait,
+    ApiVersion, BaseUrl, Credentials, Error, Exchange, Failure, FailureKind, InvalidValue, Limits,
+    ListRequest, Listing, ModelKey, Moment, OwnedModelKey, Page, Reply, Secret, Session, Step,
+    Wait,
 };
 use ureq::Agent;
 
@@ -104,6 +105,44 @@ impl Client {
         Ok(keys)
     }
 
+    /// The service account's token, for a client of another process to
+    /// [restore](Client::restore_token): a service account may hold only 100 live tokens. `None`
+    /// where there is none that is good for a while. Keep it as you would keep the client secret.
+    #[must_use]
+    pub fn export_token(&self) -> Option<Secret> {
+        let at = moment().ok()?;
+        self.0.lock().session.export_token(at)
+    }
+
+    /// Takes a token over that another client has exported.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a text that is none, for one of another base URL or service account, and for
+    /// one that has expired. The client is as usable as before.
+    pub fn restore_token(&self, exported: &Secret) -> Result<(), Error> {
+        let at = moment()?;
+        self.0.lock().session.restore_token(exported, at)?;
+        Ok(())
+    }
+
+    /// Revokes the service account's token, if there is one. The next request fetches another.
+    ///
+    /// # Errors
+    /// See [`Error`]. The token is forgotten all the same, and nothing is repeated.
+    pub fn revoke_token(&self) -> Result<(), Error> {
+        let shared = &*self.0;
+        let Some(request) = shared.lock().session.revoke_token() else {
+            return Ok(());
+        };
+        let deadline = Deadline::after(shared.deadline);
+        let response = shared
+            .http
+            .send(request, &deadline, Vec::new(), &shared.limits)
+            .map_err(Failure::into_error)?;
+        let at = moment()?;
+        shared.lock().session.revoked(&response, at)
+    }
+
     /// The version of the resource that the session asks for now: `preview`, until Atlas no
     /// longer has it.
     #[must_use]
@@ -118,16 +157,24 @@ impl Client {
         mut buffer: Vec<u8>,
     ) -> Result<Reply<Vec<u8>>, Error> {
         let shared = &*self.0;
+        // Whatever it ends with, a step, a wait that is given up, or a panic: others may wait for it.
+        let _wake = WakeOthers(shared);
         let deadline = Deadline::after(shared.deadline);
         let (mut step, mut ended) = shared.step(|session, at| session.start(list, at))?;
         loop {
             (step, ended) = match step {
                 Step::Done(reply) => return Ok(reply),
                 Step::Send(Exchange { request, pending }) => {
+                    // Woken after each exchange, too: the one after may take its time.
                     let _wake = WakeOthers(shared);
                     let buffer = std::mem::take(&mut buffer);
                     match shared.http.send(request, &deadline, buffer, &shared.limits) {
                         Ok(response) => shared.step(|s, at| s.respond(pending, response, at))?,
+                        // This caller's time is up. That says nothing about Atlas to those who wait for
+                        // the same token, so the ticket is dropped and not answered.
+                        Err(failure) if deadline.left().is_zero() => {
+                            return Err(failure.into_error());
+                        }
                         Err(failure) => shared.step(|s, at| s.failed(pending, failure, at))?,
                     }
                 }
@@ -191,7 +238,7 @@ impl Shared {
     }
 }
 
-/// Wakes those who wait for another exchange, when this one has ended in whatever way: what is
+/// Wakes those who wait for another exchange, when this one has ended in whatever way. What is
 /// declared after it, the ticket, is dropped before it.
 struct WakeOthers<'a>(&'a Shared);
 
@@ -297,6 +344,8 @@ impl ClientBuilder {
         self
     }
 
+    /// Makes the client. Nothing is sent yet.
+    ///
     /// # Errors
     /// [`Error::Invalid`] for a `User-Agent` that is none, and [`Error::Transport`] where the
     /// platform has no usable root certificates (they are looked for only if the base URL is

@@ -86,11 +86,19 @@ impl Http {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .max_response_header_size(limits.head_bytes)
-            .timeout_global(Some(left))
-            .timeout_connect(Some(self.timeouts.connect))
-            .timeout_per_read(Some(self.timeouts.read))
-            .timeout_per_write(Some(self.timeouts.read));
+            // The core counts, and says so in an error of its own; this one is for what is far beyond.
+            .max_response_header_size(limits.head_bytes.saturating_mul(2))
+            .timeout_global(bounded(left))
+            .timeout_connect(bounded(self.timeouts.connect))
+            .timeout_per_read(bounded(self.timeouts.read))
+            .timeout_per_write(bounded(self.timeouts.read))
+            // What else the caller's agent may have set; the global one covers them.
+            .timeout_per_call(None)
+            .timeout_resolve(None)
+            .timeout_send_request(None)
+            .timeout_send_body(None)
+            .timeout_recv_response(None)
+            .timeout_recv_body(None);
         if self.loopback {
             config = config.proxy(None);
         }
@@ -110,6 +118,12 @@ impl Http {
             .map_err(|error| explain(error.into()))?;
         Ok(Response::from_parts(head, buffer))
     }
+}
+
+/// ureq adds timeouts to the time, which overflows with one of many years: as good as none.
+fn bounded(timeout: Duration) -> Option<Duration> {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    (timeout < YEAR).then_some(timeout)
 }
 
 /// An agent with this platform's root certificates, rustls and *ring*.
@@ -157,6 +171,7 @@ fn explain(error: ureq::Error) -> Failure {
                 | io::ErrorKind::HostUnreachable
                 | io::ErrorKind::NetworkUnreachable
                 | io::ErrorKind::NetworkDown => NotSent,
+                _ if is_of_resolver(error) => NotSent,
                 _ => Lost,
             },
         },
@@ -175,6 +190,11 @@ fn explain(error: ureq::Error) -> Failure {
         _ => Lost,
     };
     Failure::new(kind, error)
+}
+
+/// The standard library tells a name that was not found by its text alone.
+fn is_of_resolver(error: &io::Error) -> bool {
+    error.raw_os_error().is_none() && error.to_string().starts_with("failed to lookup address")
 }
 
 /// Whether trying again could help: not where one side does not trust or understand the other.
@@ -205,6 +225,12 @@ mod tests {
             (ureq::Error::HostNotFound, FailureKind::NotSent),
             (ureq::Error::Timeout(Timeout::Connect), FailureKind::NotSent),
             (io(io::ErrorKind::ConnectionRefused), FailureKind::NotSent),
+            (
+                ureq::Error::Io(io::Error::other(
+                    "failed to lookup address information: Name or service not known",
+                )),
+                FailureKind::NotSent,
+            ),
             (io(io::ErrorKind::ConnectionReset), FailureKind::Lost),
             (io(io::ErrorKind::UnexpectedEof), FailureKind::Lost),
             (ureq::Error::Timeout(Timeout::PerRead), FailureKind::Lost),

@@ -149,6 +149,98 @@ fn a_hundred_threads_on_a_cold_client_make_one_token_request() {
 }
 
 #[test]
+fn those_who_wait_for_a_token_go_on_when_the_one_who_fetches_it_gives_up() {
+    let atlas = Atlas::with_keys(3);
+    // The first to ask is told to wait for longer than it has time; the others have more.
+    let busy = Response::builder().status(429).header("retry-after", "5");
+    let busy = busy.body(Vec::new()).unwrap();
+    atlas
+        .server
+        .with(|emulator| emulator.answer_next(Operation::Token, busy));
+    let client = atlas.builder(Kind::ServiceAccount);
+    let client = client.deadline(Duration::from_secs(4)).build().unwrap();
+    let begin = Instant::now();
+    let barrier = Barrier::new(20);
+    let failed: usize = thread::scope(|scope| {
+        let calls: Vec<_> = (0..20)
+            .map(|_| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    usize::from(client.list(&atlas.request()).is_err())
+                })
+            })
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap()).sum()
+    });
+    assert_eq!(failed, 1);
+    assert!(
+        begin.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
+#[test]
+fn a_deadline_that_is_over_is_no_verdict_for_others() {
+    let options = Options {
+        latency: Duration::from_secs(60),
+        ..Options::default()
+    };
+    let atlas = Atlas::start(Config::default(), options);
+    let limit = Duration::from_millis(800);
+    let client = atlas.builder(Kind::ServiceAccount);
+    let client = client.deadline(limit).build().unwrap();
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| client.list(&atlas.request()).unwrap_err());
+        // Most likely the first one's request is on its way by then; if not, the two change places.
+        thread::sleep(limit / 4);
+        let begin = Instant::now();
+        let error = client.list(&atlas.request()).unwrap_err();
+        assert!(begin.elapsed() >= limit, "{:?}", begin.elapsed());
+        assert_eq!(transport(error).0, FailureKind::Permanent);
+        assert_eq!(transport(leader.join().unwrap()).0, FailureKind::Permanent);
+    });
+}
+
+#[test]
+fn tokens_are_handed_on_and_revoked() {
+    let atlas = Atlas::with_keys(3);
+    let first = atlas.client(Kind::ServiceAccount);
+    assert!(first.export_token().is_none());
+    first.revoke_token().unwrap();
+    first.list(&atlas.request()).unwrap();
+    let token = first.export_token().unwrap();
+    let second = atlas.client(Kind::ServiceAccount);
+    second.restore_token(&token).unwrap();
+    second.list(&atlas.request()).unwrap();
+    assert_eq!(atlas.server.with(|emulator| emulator.token_requests()), 1);
+
+    second.revoke_token().unwrap();
+    second.list(&atlas.request()).unwrap();
+    assert_eq!(atlas.server.with(|emulator| emulator.token_requests()), 2);
+    let refused = atlas.client(Kind::ApiKey).restore_token(&token);
+    assert!(matches!(refused, Err(Error::Invalid(_))));
+}
+
+#[test]
+fn any_timeout_may_be_as_long_as_time() {
+    let atlas = Atlas::with_keys(3);
+    let client = atlas.builder(Kind::Bearer).deadline(Duration::MAX);
+    let client = client
+        .connect_timeout(Duration::MAX)
+        .read_timeout(Duration::MAX);
+    assert_eq!(
+        client
+            .build()
+            .unwrap()
+            .list(&atlas.request())
+            .unwrap()
+            .len(),
+        3
+    );
+}
+
+#[test]
 fn threads_with_an_api_key_never_race_on_a_nonce() {
     let atlas = Atlas::with_keys(7);
     let client = atlas.client(Kind::ApiKey);
@@ -252,6 +344,7 @@ fn a_redirect_is_an_error_and_nothing_is_sent_there() {
         .max_redirects(5)
         .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
         .http_status_as_error(true)
+        .timeout_recv_response(Some(Duration::from_nanos(1)))
         .build()
         .new_agent();
     for client in [

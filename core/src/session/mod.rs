@@ -2,164 +2,37 @@
 
 mod nonces;
 mod pace;
+mod step;
+mod ticket;
 mod tokens;
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::fmt::{self, Write as _};
+use core::fmt;
 use core::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use zeroize::Zeroizing;
 
+pub use self::step::{Exchange, Failure, Moment, Pending, Step, Wait};
+
 use self::nonces::Nonces;
 use self::pace::{Entry, Pace};
+use self::ticket::{Sent, Ticket, Trouble, in_vain};
 use self::tokens::{Grant, Tokens, Turn};
 use crate::api_error::Redaction;
 use crate::credentials::Kind;
-use crate::digest::{Answerer, Challenge};
-use crate::limits::{CHALLENGES_ANSWERED, FOLLOW};
+use crate::digest::Challenge;
+use crate::limits::{CHALLENGES_ANSWERED, FOLLOW, LONGEST_HOLD, SHORTEST_WAIT};
 use crate::reply::{check_size, enveloped_status, rate_limit};
 use crate::request::{DEFAULT_USER_AGENT, to_uri, user_agent};
+use crate::secret::{KnownSecrets, percent_encoded};
 use crate::{
     ApiError, ApiVersion, BaseUrl, Body, Credentials, Endpoint, Error, FailureKind, InvalidValue,
     Limits, ListRequest, Refused, Reply, Secret,
 };
-
-/// Everything that a step takes from around it, as a value: the time and fresh randomness.
-///
-/// The same inputs give the same outputs, so a test, a simulation or a fuzzer supplies its own.
-#[derive(Clone, Copy)]
-pub struct Moment {
-    now: Duration,
-    entropy: [u8; 16],
-}
-
-impl Moment {
-    /// `now` is the time since the Unix epoch; it may jump in both directions. `entropy` is 16
-    /// bytes from a cryptographic source, fresh for each moment: it makes the client's nonces
-    /// and the jitter.
-    #[must_use]
-    pub fn new(now: Duration, entropy: [u8; 16]) -> Self {
-        Self { now, entropy }
-    }
-
-    /// The time since the Unix epoch.
-    #[must_use]
-    pub fn now(&self) -> Duration {
-        self.now
-    }
-
-    /// An evenly random part of `whole`, from 0 to all of it. Uses the half of the entropy that
-    /// a client nonce shows last, so never both of it in one step.
-    pub(crate) fn fraction_of(&self, whole: Duration) -> Duration {
-        let random = self
-            .entropy
-            .iter()
-            .rev()
-            .take(4)
-            .fold(0u32, |n, byte| (n << 8) | u32::from(*byte));
-        let nanos = whole.as_nanos().saturating_mul(u128::from(random)) >> 32;
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-    }
-}
-
-impl fmt::Debug for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Moment")
-            .field("now", &self.now)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What is to be done next. There is exactly one answer to each.
-#[must_use]
-#[allow(clippy::exhaustive_enums)] // A driver must handle exactly these three.
-pub enum Step<B> {
-    /// Send the request; give what came of it to [`Session::respond`] or [`Session::failed`].
-    Send(Exchange),
-    /// Wait; then call [`Session::resume`].
-    Wait(Wait),
-    /// Here is the answer.
-    Done(Reply<B>),
-}
-
-/// A request that is to be sent, and the ticket that its outcome is answered with.
-#[must_use]
-#[derive(Debug)]
-#[allow(clippy::exhaustive_structs)] // A driver takes it apart.
-pub struct Exchange {
-    /// Its URI is absolute. An empty body is to be sent as no body.
-    pub request: Request<Body>,
-    /// To be handed back with the response or the failure. Dropping it is cancelling.
-    pub pending: Pending,
-}
-
-/// The ticket of a request on its way.
-///
-/// Not `Clone`, and consumed by the call that answers it: answering twice does not compile.
-/// While it lives, other exchanges may wait for its outcome; wake them when it has gone.
-#[must_use]
-pub struct Pending(Box<Ticket>);
-
-/// The ticket of an exchange that waits.
-#[must_use]
-pub struct Wait {
-    ticket: Box<Ticket>,
-    delay: Duration,
-    on_change: bool,
-    since: Duration,
-}
-
-impl Wait {
-    /// How long.
-    #[must_use]
-    pub fn delay(&self) -> Duration {
-        self.delay
-    }
-
-    /// Whether the wait may end sooner: when another exchange of this session ends or is dropped.
-    #[must_use]
-    pub fn on_change(&self) -> bool {
-        self.on_change
-    }
-
-    /// Ends the exchange instead, with the error that made it wait: for a caller whose deadline
-    /// comes before the wait is over.
-    #[must_use]
-    pub fn give_up(self) -> Error {
-        let Self { ticket, delay, .. } = self;
-        match ticket.trouble {
-            Some(trouble) => trouble.into_error(ticket.failures, delay),
-            None => deadline(),
-        }
-    }
-}
-
-/// Why a transport could not deliver a request.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Failure {
-    kind: FailureKind,
-    source: Arc<dyn core::error::Error + Send + Sync>,
-}
-
-impl Failure {
-    /// What became of the request, and the transport's own error.
-    pub fn new(
-        kind: FailureKind,
-        source: impl Into<Box<dyn core::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self {
-            kind,
-            source: Arc::from(source.into()),
-        }
-    }
-}
 
 /// A long-lived partner in the dialogue with one Atlas: credentials, token, nonces, waits and the
 /// version in use, shared by all exchanges.
@@ -174,109 +47,16 @@ pub struct Session {
     user_agent: HeaderValue,
     limits: Limits,
     pace: Pace,
+    /// What must not turn up in an error.
+    secrets: KnownSecrets,
+    /// Tells its tickets from those of other sessions.
+    identity: Arc<()>,
 }
 
 enum Auth {
-    Bearer { header: HeaderValue, token: Secret },
+    Bearer(HeaderValue),
     Tokens(Tokens),
     Nonces(Nonces),
-}
-
-/// What an exchange remembers between its steps.
-struct Ticket {
-    list: ListRequest,
-    version: ApiVersion,
-    sent: Sent,
-    /// How often Atlas or the network did not let it through.
-    failures: u32,
-    /// Waits so far, planned or (for others) spent.
-    waited: Duration,
-    /// What made it wait last.
-    trouble: Option<Trouble>,
-    /// The flight that fetches a token: led by this ticket, or followed.
-    lead: Option<Arc<()>>,
-    following: Option<u64>,
-    /// Held while its request is the only one of the group that may be on its way.
-    slot: Option<Arc<()>>,
-    /// Whether a token request of it was lost once.
-    token_lost: bool,
-    /// Whether a 401 made it take a newer token.
-    renewed: bool,
-}
-
-/// What the ticket's request carries.
-enum Sent {
-    Nothing,
-    /// A request for a token.
-    TokenRequest,
-    /// The caller's own token.
-    Bearer,
-    /// A token of this generation.
-    Token(u64),
-    /// No credential: the server is to send a challenge.
-    Unsigned,
-    /// A digest, and how many challenges of this exchange were answered.
-    Digest {
-        answerer: Answerer,
-        answered: u32,
-    },
-}
-
-/// What keeps an exchange from being done.
-enum Trouble {
-    Answer(Box<ApiError>),
-    Failure(Failure),
-}
-
-impl Trouble {
-    fn into_error(self, attempts: u32, wait: Duration) -> Error {
-        match self {
-            Self::Answer(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
-                Error::RateLimited {
-                    answer,
-                    attempts,
-                    wait,
-                }
-            }
-            Self::Answer(answer) => Error::GaveUp {
-                answer,
-                attempts,
-                wait,
-            },
-            Self::Failure(Failure { kind, source }) => Error::Transport {
-                kind,
-                attempts,
-                source,
-            },
-        }
-    }
-}
-
-/// Waits for another exchange.
-fn follow<B>(ticket: Box<Ticket>, at: Moment) -> Step<B> {
-    Step::Wait(Wait {
-        ticket,
-        delay: FOLLOW,
-        on_change: true,
-        since: at.now,
-    })
-}
-
-/// What an exchange ends with that waited for another one in vain.
-fn deadline() -> Error {
-    #[derive(Debug)]
-    struct NoTurn;
-    impl fmt::Display for NoTurn {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("it waited in vain for another request, which it needs the access token or the rate limit of")
-        }
-    }
-    impl core::error::Error for NoTurn {}
-    Error::Transport {
-        kind: FailureKind::NotSent,
-        attempts: 0,
-        source: Arc::new(NoTurn),
-    }
 }
 
 type Next<B> = Result<Step<B>, Error>;
@@ -285,16 +65,20 @@ impl Session {
     /// A session with the Atlas at `base`. Credentials go there and nowhere else.
     #[must_use]
     pub fn new(base: BaseUrl, credentials: Credentials) -> Self {
-        let auth = match credentials.0 {
-            Kind::Bearer(token) => {
-                // Checked to be of a token's characters when it became a credential.
-                let mut header = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-                    .unwrap_or_else(|_| HeaderValue::from_static("invalid"));
-                header.set_sensitive(true);
-                Auth::Bearer { header, token }
+        let (auth, secrets) = match credentials.0 {
+            Kind::Bearer(token) => (
+                Auth::Bearer(tokens::bearer(&token)),
+                KnownSecrets::new([token]),
+            ),
+            Kind::ServiceAccount { id, secret } => {
+                let tokens = Tokens::new(&id, secret);
+                let secrets = tokens.secrets();
+                (Auth::Tokens(tokens), secrets)
             }
-            Kind::ServiceAccount { id, secret } => Auth::Tokens(Tokens::new(&id, secret)),
-            Kind::ApiKey { public, private } => Auth::Nonces(Nonces::new(public, private)),
+            Kind::ApiKey { public, private } => {
+                let secrets = KnownSecrets::new([private.clone()]);
+                (Auth::Nonces(Nonces::new(public, private)), secrets)
+            }
         };
         Self {
             base,
@@ -304,6 +88,8 @@ impl Session {
             user_agent: DEFAULT_USER_AGENT,
             limits: Limits::default(),
             pace: Pace::default(),
+            secrets,
+            identity: Arc::new(()),
         }
     }
 
@@ -355,19 +141,7 @@ impl Session {
     /// # Errors
     /// Those of the exchange, where it cannot even begin; see [`Error`].
     pub fn start<B>(&mut self, list: &ListRequest, at: Moment) -> Next<B> {
-        let ticket = Box::new(Ticket {
-            list: *list,
-            version: self.version,
-            sent: Sent::Nothing,
-            failures: 0,
-            waited: Duration::ZERO,
-            trouble: None,
-            lead: None,
-            following: None,
-            slot: None,
-            token_lost: false,
-            renewed: false,
-        });
+        let ticket = Ticket::new(&self.identity, list, self.version);
         self.go_on(ticket, at)
     }
 
@@ -384,12 +158,11 @@ impl Session {
         response: Response<B>,
         at: Moment,
     ) -> Next<B> {
-        let ticket = pending.0;
-        match (check_size(&response, &self.limits), &ticket.sent) {
-            (Err(error), Sent::TokenRequest) => self.no_token(error),
-            (Err(error), _) => Err(error),
-            (Ok(()), Sent::TokenRequest) => self.on_token(ticket, &response, at),
-            (Ok(()), _) => self.on_list(ticket, response, at),
+        let ticket = self.own(pending.0)?;
+        match check_size(&response, &self.limits) {
+            Err(error) => self.end(&ticket, error),
+            Ok(()) if ticket.fetches_token() => self.on_token(ticket, &response, at),
+            Ok(()) => self.on_list(ticket, response, at),
         }
     }
 
@@ -398,24 +171,22 @@ impl Session {
     /// # Errors
     /// See [`Error`]: the exchange has ended.
     pub fn failed<B>(&mut self, pending: Pending, failure: Failure, at: Moment) -> Next<B> {
-        let mut ticket = pending.0;
-        let fetches_token = matches!(ticket.sent, Sent::TokenRequest);
+        let mut ticket = self.own(pending.0)?;
         let again = match failure.kind {
             // The token may have been issued, and only so many may live: once is a risk, twice
             // a habit.
-            FailureKind::Lost if fetches_token => !core::mem::replace(&mut ticket.token_lost, true),
+            FailureKind::Lost if ticket.fetches_token() => {
+                !core::mem::replace(&mut ticket.token_lost, true)
+            }
             FailureKind::NotSent | FailureKind::Lost => true,
             FailureKind::Permanent => false,
         };
         if again {
             return self.wait_to_retry(ticket, Trouble::Failure(failure), at);
         }
-        let error = Trouble::Failure(failure).into_error(ticket.failures + 1, Duration::ZERO);
-        if fetches_token {
-            self.no_token(error)
-        } else {
-            Err(error)
-        }
+        ticket.count_failure();
+        let error = Trouble::Failure(failure).into_error(ticket.attempts(), Duration::ZERO);
+        self.end(&ticket, error)
     }
 
     /// Goes on after a wait.
@@ -424,18 +195,16 @@ impl Session {
     /// See [`Error`]: the exchange has ended.
     pub fn resume<B>(&mut self, wait: Wait, at: Moment) -> Next<B> {
         let Wait {
-            mut ticket,
+            ticket,
             delay,
             on_change,
             since,
         } = wait;
+        let mut ticket = self.own(ticket)?;
         if on_change {
-            // A wait for others counts as long as it took; the others' own waits are planned.
-            let spent = at.now.saturating_sub(since).min(delay);
+            // A wait for others counts as long as it took: theirs are planned, this one is not.
+            let spent = at.now.saturating_sub(since).clamp(SHORTEST_WAIT, delay);
             ticket.waited = ticket.waited.saturating_add(spent);
-            if ticket.waited > self.limits.retry.total_wait {
-                return Err(deadline());
-            }
         }
         self.go_on(ticket, at)
     }
@@ -458,7 +227,9 @@ impl Session {
     /// a session that has no service account. A session without a token fetches one as usual.
     pub fn restore_token(&mut self, exported: &Secret, at: Moment) -> Result<(), InvalidValue> {
         let restored = match &mut self.auth {
-            Auth::Tokens(tokens) => tokens.restore(exported, &self.base, at.now, &self.limits),
+            Auth::Tokens(tokens) => tokens
+                .restore(exported, &self.base, at.now, &self.limits)
+                .map(|()| self.secrets = tokens.secrets()),
             _ => Err("only a session with a service account can use it"),
         };
         restored.map_err(|rule| InvalidValue::secret("exported token", rule))
@@ -471,17 +242,8 @@ impl Session {
             return None;
         };
         let token = tokens.take()?;
-        let mut form = Zeroizing::new(String::with_capacity(64 + 3 * token.expose().len()));
-        form.push_str("token=");
-        for byte in token.expose().bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                form.push(char::from(byte));
-            } else {
-                // Writing to a `String` cannot fail.
-                let _ = write!(form, "%{byte:02X}");
-            }
-        }
-        form.push_str("&token_type_hint=access_token");
+        let token = percent_encoded(token.expose());
+        let form = Zeroizing::new(format!("token={}&token_type_hint=access_token", *token));
         Some(self.oauth_request("revoke", &form))
     }
 
@@ -510,19 +272,19 @@ impl Session {
             return Ok(self.send_token_request(ticket));
         }
         if let Some((left, answer)) = self.pace.left(ticket.list.group(), at.now) {
-            let base = self.limits.retry.base;
-            // All who were held would come back at once.
-            let delay = left.saturating_add(at.fraction_of(base)).max(SHORTEST_HOLD);
             let trouble = Trouble::Answer(Box::new(answer.clone()));
-            return self.wait(ticket, trouble, delay, at);
+            // All who were held would come back at once, but for the jitter.
+            let jitter = at.fraction_of(self.limits.retry.base);
+            return self.wait(ticket, trouble, left.max(SHORTEST_WAIT), jitter, at);
         }
         let authorization = match &mut self.auth {
-            Auth::Bearer { header, .. } => {
+            Auth::Bearer(header) => {
                 ticket.sent = Sent::Bearer;
                 Some(header.clone())
             }
-            Auth::Tokens(tokens) => match tokens.turn(ticket.following, at.now) {
+            Auth::Tokens(tokens) => match tokens.turn(&ticket, at.now) {
                 Turn::Use { header, generation } => {
+                    ticket.following = None;
                     ticket.sent = Sent::Token(generation);
                     Some(header)
                 }
@@ -532,7 +294,7 @@ impl Session {
                 }
                 Turn::Follow { flight } => {
                     ticket.following = Some(flight);
-                    return Ok(follow(ticket, at));
+                    return self.follow(ticket, at);
                 }
                 Turn::Failed(error) => return Err(error),
             },
@@ -542,7 +304,7 @@ impl Session {
             match self.pace.enter(ticket.list.group(), at.now) {
                 Entry::Free => {}
                 Entry::Slot(slot) => ticket.slot = Some(slot),
-                Entry::Busy => return Ok(follow(ticket, at)),
+                Entry::Busy => return self.follow(ticket, at),
             }
         }
         if let Auth::Nonces(nonces) = &mut self.auth
@@ -558,8 +320,21 @@ impl Session {
         Ok(self.send_list(ticket, authorization, at))
     }
 
+    /// Waits for another exchange.
+    fn follow<B>(&self, ticket: Box<Ticket>, at: Moment) -> Next<B> {
+        if ticket.waited > self.limits.retry.total_wait {
+            return Err(in_vain());
+        }
+        Ok(Step::Wait(Wait {
+            ticket,
+            delay: FOLLOW,
+            on_change: true,
+            since: at.now,
+        }))
+    }
+
     fn send_list<B>(
-        &self,
+        &mut self,
         mut ticket: Box<Ticket>,
         authorization: Option<HeaderValue>,
         at: Moment,
@@ -569,12 +344,14 @@ impl Session {
             .to_http(&self.base, &ticket.version)
             .map(|()| Body::empty());
         let mut authorization = authorization;
-        if let Sent::Digest { answerer, .. } = &mut ticket.sent {
+        if let (Auth::Nonces(nonces), Sent::Digest { answerer, .. }) =
+            (&mut self.auth, &mut ticket.sent)
+        {
             let target = request
                 .uri()
                 .path_and_query()
                 .map_or("/", |target| target.as_str());
-            authorization = answerer.authorization(Method::GET.as_str(), target, at.entropy);
+            authorization = nonces.sign(answerer, Method::GET.as_str(), target, at.entropy);
             if authorization.is_none() {
                 // Its numbers are used up: as if it had expired.
                 ticket.sent = Sent::Unsigned;
@@ -627,12 +404,14 @@ impl Session {
         if status.is_success() {
             let grant = match Grant::read(response.body().as_ref(), &self.limits) {
                 Ok(grant) => grant,
-                Err(error) => return self.no_token(error),
+                Err(error) => return self.end(&ticket, error),
             };
             if let Auth::Tokens(tokens) = &mut self.auth {
-                tokens.arrived(grant, at.now);
+                ticket.fetched = Some(tokens.arrived(grant, at.now));
+                self.secrets = tokens.secrets();
             }
             ticket.lead = None;
+            ticket.token_failures = 0;
             return self.go_on(ticket, at);
         }
         let answer = self.read_error(status, Endpoint::Token, response, at);
@@ -640,22 +419,37 @@ impl Session {
             return self.wait_to_retry(ticket, Trouble::Answer(answer), at);
         }
         let refused = answer.error_code.as_deref() == Some("invalid_client");
-        self.no_token(if refused || status == StatusCode::UNAUTHORIZED {
+        let error = if refused || status == StatusCode::UNAUTHORIZED {
             Error::Authentication {
                 refused: Refused::ServiceAccount,
                 answer,
             }
         } else {
             Error::Api(answer)
-        })
+        };
+        self.end(&ticket, error)
     }
 
-    /// The fetch of a token failed for good, for this exchange and for those that follow it.
-    fn no_token<B>(&mut self, error: Error) -> Next<B> {
-        if let Auth::Tokens(tokens) = &mut self.auth {
+    /// The exchange is over. If it was to fetch a token, that is a verdict for those who follow it, too.
+    fn end<B>(&mut self, ticket: &Ticket, error: Error) -> Next<B> {
+        if ticket.fetches_token()
+            && let Auth::Tokens(tokens) = &mut self.auth
+        {
             tokens.failed(&error);
         }
         Err(error)
+    }
+
+    /// A ticket goes to the session that issued it: another one's answers, sent to another host, would
+    /// give credentials away.
+    fn own(&self, ticket: Box<Ticket>) -> Result<Box<Ticket>, Error> {
+        if Arc::ptr_eq(&ticket.session, &self.identity) {
+            return Ok(ticket);
+        }
+        Err(Error::Invalid(InvalidValue::secret(
+            "ticket",
+            "it is another session's; answer it there",
+        )))
     }
 
     fn on_list<B: AsRef<[u8]>>(
@@ -667,7 +461,8 @@ impl Session {
         let mut status = response.status();
         if status.is_success() && ticket.list.is_enveloped() {
             // What was asked for is looked into: the status in the body rules.
-            status = enveloped_status(response.body().as_ref(), &self.limits).unwrap_or(status);
+            status =
+                enveloped_status(response.body().as_ref(), self.limits.of_body()).unwrap_or(status);
         }
         if let Some(remaining) = rate_limit(response.headers()).remaining {
             self.pace.remaining(ticket.list.group(), at.now, remaining);
@@ -678,15 +473,15 @@ impl Session {
         if status.is_success() {
             self.give_back(&mut ticket);
             let version = Some(ticket.version);
-            return Ok(Step::Done(Reply::new(
-                response,
-                version,
-                self.limits.clone(),
-            )));
+            let (limits, secrets) = (self.limits.of_body(), self.secrets.clone());
+            return Ok(Step::Done(Reply::new(response, version, limits, secrets)));
         }
         let answer = self.read_error(status, Endpoint::ModelKeys, &response, at);
         match status.as_u16() {
-            406 | 410 if self.moves_on(&mut ticket) => self.go_on(ticket, at),
+            406 | 410 if self.moves_on(&mut ticket) => {
+                ticket.sent.begin_again();
+                self.go_on(ticket, at)
+            }
             _ if self.limits.retry.repeats(status) => {
                 self.wait_to_retry(ticket, Trouble::Answer(answer), at)
             }
@@ -733,10 +528,10 @@ impl Session {
             core::mem::replace(&mut ticket.sent, Sent::Nothing),
         ) {
             (Auth::Tokens(tokens), Sent::Token(generation)) => {
+                ticket.fetched = None;
                 if !core::mem::replace(&mut ticket.renewed, true)
                     && tokens.refused(generation, at.now)
                 {
-                    ticket.following = None;
                     return self.go_on(ticket, at);
                 }
                 Refused::Token
@@ -785,53 +580,55 @@ impl Session {
         trouble: Trouble,
         at: Moment,
     ) -> Next<B> {
-        ticket.failures = ticket.failures.saturating_add(1);
-        let fetches_token = matches!(ticket.sent, Sent::TokenRequest);
+        ticket.count_failure();
         let asked = match &trouble {
-            Trouble::Answer(answer) => answer.retry_after,
-            Trouble::Failure(_) => None,
+            Trouble::Answer(answer) => answer.retry_after.unwrap_or_default(),
+            Trouble::Failure(_) => Duration::ZERO,
         };
-        let delay = self.limits.retry.delay(ticket.failures, asked, &at);
+        let jitter = self.limits.retry.jitter(ticket.attempts(), &at);
         if let Trouble::Answer(answer) = &trouble
             && answer.status == StatusCode::TOO_MANY_REQUESTS
-            && !fetches_token
+            && !ticket.fetches_token()
         {
+            // As long as this one waits. Bounded: after that the next one asks again, rather than
+            // nobody ever.
+            let wanted = asked.saturating_add(jitter).min(self.limits.retry.wait);
+            let delay = wanted.max(asked).min(LONGEST_HOLD);
             self.pace.hold(ticket.list.group(), at.now, delay, answer);
         }
-        if let Sent::Digest { answered, .. } = &mut ticket.sent {
-            // By the next attempt the nonce may well have expired.
-            *answered = 0;
+        ticket.sent.begin_again();
+        if ticket.attempts() >= self.limits.retry.attempts {
+            let error = trouble.into_error(ticket.attempts(), asked.saturating_add(jitter));
+            return self.end(&ticket, error);
         }
-        if ticket.failures >= self.limits.retry.attempts {
-            let error = trouble.into_error(ticket.failures, delay);
-            return if fetches_token {
-                self.no_token(error)
-            } else {
-                Err(error)
-            };
-        }
-        self.wait(ticket, trouble, delay, at)
+        self.wait(ticket, trouble, asked, jitter, at)
     }
 
-    /// Waits, or says at once that it would be too long.
+    /// Waits for as long as was asked for, and the jitter as far as there is room for it; or says at
+    /// once that it would be too long.
     fn wait<B>(
         &mut self,
         mut ticket: Box<Ticket>,
         trouble: Trouble,
-        delay: Duration,
+        asked: Duration,
+        jitter: Duration,
         at: Moment,
     ) -> Next<B> {
         let retry = &self.limits.retry;
-        let waited = ticket.waited.saturating_add(delay);
-        if delay > retry.wait || waited > retry.total_wait {
-            let error = trouble.into_error(ticket.failures, delay);
-            return if ticket.lead.is_some() {
-                self.no_token(error)
+        let left = retry.total_wait.saturating_sub(ticket.waited);
+        let room = left.min(retry.wait);
+        let wanted = asked.saturating_add(jitter);
+        if asked > room || room.is_zero() {
+            let error = trouble.into_error(ticket.attempts(), wanted);
+            // Only what the server asked for is a verdict; this exchange's own waits are not.
+            return if asked > retry.wait {
+                self.end(&ticket, error)
             } else {
                 Err(error)
             };
         }
-        ticket.waited = waited;
+        let delay = wanted.min(room);
+        ticket.waited = ticket.waited.saturating_add(delay);
         ticket.trouble = Some(trouble);
         // Meanwhile another one of the group may go.
         ticket.slot = None;
@@ -857,23 +654,12 @@ impl Session {
             response.body().as_ref(),
             Some(at.now),
             &Redaction {
-                secrets: self.secrets(),
-                limits: &self.limits,
+                secrets: &self.secrets,
+                limits: self.limits.of_body(),
             },
         ))
     }
-
-    fn secrets(&self) -> Vec<&str> {
-        match &self.auth {
-            Auth::Bearer { token, .. } => Vec::from([token.expose()]),
-            Auth::Tokens(tokens) => tokens.secrets().collect(),
-            Auth::Nonces(nonces) => Vec::from([nonces.private_key()]),
-        }
-    }
 }
-
-/// A hold that is as good as over is waited for this long: the clock may not move between steps.
-const SHORTEST_HOLD: Duration = Duration::from_millis(10);
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -882,33 +668,5 @@ impl fmt::Debug for Session {
             .field("version", &self.version)
             .field("pinned", &self.pinned)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Pending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending")
-            .field("list", &self.0.list)
-            .field("failures", &self.0.failures)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Wait {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wait")
-            .field("delay", &self.delay)
-            .field("on_change", &self.on_change)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<B: AsRef<[u8]>> fmt::Debug for Step<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Send(exchange) => f.debug_tuple("Send").field(exchange).finish(),
-            Self::Wait(wait) => f.debug_tuple("Wait").field(wait).finish(),
-            Self::Done(reply) => f.debug_tuple("Done").field(reply).finish(),
-        }
     }
 }

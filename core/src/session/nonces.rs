@@ -1,11 +1,14 @@
 //! Digest: nonces that rest between exchanges.
 
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use http::HeaderValue;
+
 use crate::Secret;
 use crate::digest::{Answerer, Challenge};
-use crate::limits::IDLE_NONCES;
+use crate::limits::{COUNTED_NONCES, IDLE_NONCES};
 
 /// An API key, and the nonces that Atlas has issued to it.
 ///
@@ -15,6 +18,8 @@ pub(super) struct Nonces {
     public: String,
     private: Secret,
     idle: Vec<Answerer>,
+    /// How often each of the last nonces was used.
+    counts: VecDeque<(Vec<u8>, u32)>,
 }
 
 impl Nonces {
@@ -23,6 +28,7 @@ impl Nonces {
             public,
             private,
             idle: Vec::new(),
+            counts: VecDeque::new(),
         }
     }
 
@@ -41,7 +47,29 @@ impl Nonces {
         Answerer::new(challenge, &self.public, self.private.expose(), cnonce)
     }
 
-    pub(super) fn private_key(&self) -> &str {
-        self.private.expose()
+    /// The next answer. A server may issue a nonce twice (some make it of the time), and still wants
+    /// to see its count rise, so that it is kept here and not with each answerer.
+    pub(super) fn sign(
+        &mut self,
+        answerer: &mut Answerer,
+        method: &str,
+        target: &str,
+        cnonce: [u8; 16],
+    ) -> Option<HeaderValue> {
+        let known = self
+            .counts
+            .iter_mut()
+            .find(|(nonce, _)| nonce == answerer.nonce());
+        if let Some((_, count)) = known {
+            answerer.count_from(*count);
+            *count = count.saturating_add(1);
+        } else {
+            if self.counts.len() >= COUNTED_NONCES {
+                self.counts.pop_front();
+            }
+            let count = answerer.count().saturating_add(1);
+            self.counts.push_back((answerer.nonce().into(), count));
+        }
+        answerer.authorization(method, target, cnonce)
     }
 }

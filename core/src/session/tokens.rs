@@ -1,20 +1,25 @@
 //! OAuth 2.0 client credentials: one token for all exchanges of a session.
 
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
-use core::fmt;
 use core::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::HeaderValue;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, Visitor};
+use serde::de::{Deserializer, IgnoredAny};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::ticket::Ticket;
 use crate::error::{AnswerError, AnswerErrorKind};
-use crate::limits::{TOKEN_LIFE_MAX, TOKEN_LIFE_UNKNOWN, TOKEN_MARGIN, TOKEN_RENEWAL_PAUSE};
+use crate::limits::{
+    RECENT_TOKENS, TOKEN_LIFE_MAX, TOKEN_LIFE_UNKNOWN, TOKEN_MARGIN, TOKEN_RENEWAL_PAUSE,
+};
+use crate::secret::KnownSecrets;
 use crate::{BaseUrl, Endpoint, Error, Limits, Secret};
 
 /// A service account and its token: absent, being fetched, or there.
@@ -25,8 +30,8 @@ pub(super) struct Tokens {
     basic: Secret,
     secret: Secret,
     state: State,
-    /// The token before, which a late answer may still repeat in an error.
-    previous: Option<Secret>,
+    /// The last tokens, the newest first: a late answer may still repeat one.
+    recent: VecDeque<Secret>,
     /// Counts tokens, so that a late 401 does not evict a newer one.
     generation: u64,
     /// Counts fetches, so that those who waited for one learn how that one ended.
@@ -73,7 +78,7 @@ impl Tokens {
             basic: Secret::new(format!("Basic {}", *encoded)),
             secret,
             state: State::Absent,
-            previous: None,
+            recent: VecDeque::new(),
             generation: 0,
             flight: 0,
             failed: None,
@@ -81,9 +86,13 @@ impl Tokens {
         }
     }
 
-    pub(super) fn turn(&mut self, following: Option<u64>, now: Duration) -> Turn {
+    pub(super) fn turn(&mut self, ticket: &Ticket, now: Duration) -> Turn {
         match &self.state {
-            State::Present(token) if now < token.fresh_until => {
+            // Who has just fetched it uses it, even if it is hardly worth it: else a token that lives for
+            // no time would be fetched for ever.
+            State::Present(token)
+                if now < token.fresh_until || ticket.fetched == Some(self.generation) =>
+            {
                 return Turn::Use {
                     header: token.header.clone(),
                     generation: self.generation,
@@ -96,8 +105,8 @@ impl Tokens {
             }
             _ => {}
         }
-        if let (Some(mine), Some((flight, error))) = (following, &self.failed)
-            && *flight >= mine
+        if let Some((flight, error)) = &self.failed
+            && ticket.following == Some(*flight)
         {
             return Turn::Failed(error.clone());
         }
@@ -113,11 +122,12 @@ impl Tokens {
         sensitive(self.basic.expose())
     }
 
-    /// The fetch succeeded.
-    pub(super) fn arrived(&mut self, grant: Grant, now: Duration) {
+    /// The fetch succeeded. The token's generation.
+    pub(super) fn arrived(&mut self, grant: Grant, now: Duration) -> u64 {
         let life = grant.life.min(TOKEN_LIFE_MAX);
         let margin = TOKEN_MARGIN.min(life / 4);
         self.keep(grant.token, now.saturating_add(life - margin));
+        self.generation
     }
 
     /// The fetch failed for good: those who wait for it get the same error.
@@ -128,18 +138,25 @@ impl Tokens {
 
     /// A token of this generation got a 401. Whether there is, or may be, a newer one.
     pub(super) fn refused(&mut self, generation: u64, now: Duration) -> bool {
-        if generation != self.generation || !matches!(self.state, State::Present(_)) {
+        if generation != self.generation {
             return true;
         }
-        // A clock that was set back does not forbid it for longer.
-        let soon = self
-            .renewed_at
-            .is_some_and(|at| at <= now && now < at.saturating_add(TOKEN_RENEWAL_PAUSE));
-        if soon {
-            return false;
+        match &self.state {
+            State::Fetching(_) => return true,
+            // It was due to be renewed anyway.
+            State::Present(token) if now >= token.fresh_until => {}
+            // A clock that was set back does not forbid it for longer.
+            State::Present(_) | State::Absent => {
+                let soon = self
+                    .renewed_at
+                    .is_some_and(|at| at <= now && now < at.saturating_add(TOKEN_RENEWAL_PAUSE));
+                if soon {
+                    return false;
+                }
+                self.renewed_at = Some(now);
+            }
         }
-        self.renewed_at = Some(now);
-        self.previous = self.take();
+        self.state = State::Absent;
         true
     }
 
@@ -203,33 +220,28 @@ impl Tokens {
     }
 
     fn keep(&mut self, token: Secret, fresh_until: Duration) {
-        if let Some(previous) = self.take() {
-            self.previous = Some(previous);
-        }
+        self.recent.truncate(RECENT_TOKENS - 1);
+        self.recent.push_front(token.clone());
         self.generation += 1;
         self.state = State::Present(Token {
-            header: sensitive(&Zeroizing::new(format!("Bearer {}", token.expose()))),
+            header: bearer(&token),
             text: token,
             fresh_until,
         });
     }
 
     /// Everything that must not turn up in an error.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
-        let token = match &self.state {
-            State::Present(token) => Some(token.text.expose()),
-            _ => None,
-        };
+    pub(super) fn secrets(&self) -> KnownSecrets {
         let basic = self.basic.expose();
-        [
-            Some(self.secret.expose()),
-            Some(basic.strip_prefix("Basic ").unwrap_or(basic)),
-            token,
-            self.previous.as_ref().map(Secret::expose),
-        ]
-        .into_iter()
-        .flatten()
+        let pair = Secret::new(basic.strip_prefix("Basic ").unwrap_or(basic));
+        let own = [self.secret.clone(), pair];
+        KnownSecrets::new(own.into_iter().chain(self.recent.iter().cloned()))
     }
+}
+
+/// The `Authorization` that a token makes (RFC 6750 §2.1).
+pub(super) fn bearer(token: &Secret) -> HeaderValue {
+    sensitive(&Zeroizing::new(format!("Bearer {}", token.expose())))
 }
 
 /// What a header can carry.
@@ -260,8 +272,7 @@ impl Grant {
         struct Wire {
             access_token: Option<TokenText>,
             token_type: Option<String>,
-            #[serde(default)]
-            expires_in: Seconds,
+            expires_in: Option<Value>,
         }
 
         let refuse = |kind, problem, path: &str| {
@@ -280,7 +291,13 @@ impl Grant {
                 limit: u64::try_from(limits.error_body_bytes).unwrap_or(u64::MAX),
             });
         }
-        // serde_json's message could repeat the token, so it is not looked at.
+        // A derived struct would take an array, too.
+        if !body.trim_ascii_start().starts_with(b"{")
+            && serde_json::from_slice::<IgnoredAny>(body).is_ok()
+        {
+            return Err(shape("it is not an object", ""));
+        }
+        // The parser's message could repeat the token, so it is not looked at.
         let wire: Wire = serde_json::from_slice(body).map_err(|error| {
             if error.is_data() {
                 shape("a value is not of the documented type", "")
@@ -310,69 +327,20 @@ impl Grant {
         }
         Ok(Self {
             token,
-            life: wire.expires_in.0,
+            life: life(wire.expires_in.as_ref()),
         })
     }
 }
 
 /// `expires_in`: a positive number of seconds, whole or not; anything else tells nothing.
-struct Seconds(Duration);
-
-impl Default for Seconds {
-    fn default() -> Self {
-        Self(TOKEN_LIFE_UNKNOWN)
-    }
-}
-
-impl<'de> Deserialize<'de> for Seconds {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        struct Lenient;
-        impl<'de> Visitor<'de> for Lenient {
-            type Value = Seconds;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("anything")
-            }
-            fn visit_u64<E>(self, seconds: u64) -> Result<Seconds, E> {
-                Ok(match seconds {
-                    0 => Seconds::default(),
-                    _ => Seconds(Duration::from_secs(seconds)),
-                })
-            }
-            fn visit_f64<E>(self, seconds: f64) -> Result<Seconds, E> {
-                let life = Duration::try_from_secs_f64(seconds).ok();
-                Ok(life
-                    .filter(|life| !life.is_zero())
-                    .map_or_else(Seconds::default, Seconds))
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Seconds, E> {
-                Ok(Seconds::default())
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Seconds, E> {
-                Ok(Seconds::default())
-            }
-            fn visit_unit<E>(self) -> Result<Seconds, E> {
-                Ok(Seconds::default())
-            }
-            fn visit_str<E>(self, _: &str) -> Result<Seconds, E> {
-                Ok(Seconds::default())
-            }
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                mut seq: A,
-            ) -> Result<Seconds, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Seconds::default())
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<Seconds, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Seconds::default())
-            }
-        }
-        input.deserialize_any(Lenient)
-    }
+fn life(expires_in: Option<&Value>) -> Duration {
+    let seconds = expires_in.and_then(|value| {
+        let whole = value.as_u64().map(Duration::from_secs);
+        whole.or_else(|| Duration::try_from_secs_f64(value.as_f64()?).ok())
+    });
+    seconds
+        .filter(|life| !life.is_zero())
+        .unwrap_or(TOKEN_LIFE_UNKNOWN)
 }
 
 /// [`Secret`] itself is not to be deserialized by just anybody.
@@ -387,6 +355,7 @@ impl<'de> Deserialize<'de> for TokenText {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ApiVersion, GroupId, ListRequest};
 
     fn read(body: &str) -> Result<Grant, Error> {
         Grant::read(body.as_bytes(), &Limits::default())
@@ -434,6 +403,7 @@ mod tests {
             r#"{"access_token":["hunter2"]}"#,
             r#"{"access_token":"hunter2","token_type":"mac"}"#,
             r#"{"access_token":"hunter2","token_type":5}"#,
+            r#"["hunter2","bearer",3600]"#,
             r#"{"access_token":"a","access_token":"hunter2"}"#,
         ] {
             let error = read(body).err().unwrap();
@@ -452,6 +422,8 @@ mod tests {
 
     #[test]
     fn a_token_is_renewed_before_it_ends() {
+        let list = ListRequest::new(GroupId::new("0123456789abcdef01234567").unwrap());
+        let ticket = Ticket::new(&Arc::new(()), &list, ApiVersion::PREVIEW);
         let mut tokens = Tokens::new("id", Secret::new("s"));
         let now = Duration::from_secs(1000);
         let grant = |life| Grant {
@@ -461,9 +433,9 @@ mod tests {
         for (life, fresh_for) in [(3600, 3570), (40, 30), (4, 3)] {
             tokens.arrived(grant(life), now);
             let last = now + Duration::from_secs(fresh_for) - Duration::from_nanos(1);
-            assert!(matches!(tokens.turn(None, last), Turn::Use { .. }));
+            assert!(matches!(tokens.turn(&ticket, last), Turn::Use { .. }));
             assert!(matches!(
-                tokens.turn(None, now + Duration::from_secs(fresh_for)),
+                tokens.turn(&ticket, now + Duration::from_secs(fresh_for)),
                 Turn::Lead(_)
             ));
         }

@@ -1,0 +1,181 @@
+//! The steps of the dialogue, and the tickets that answer them.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+
+use http::Request;
+
+use super::ticket::{Ticket, Trouble, in_vain};
+use crate::{Body, Error, FailureKind, Reply};
+
+/// Everything that a step takes from around it, as a value: the time and fresh randomness.
+///
+/// The same inputs give the same outputs, so a test, a simulation or a fuzzer supplies its own.
+#[derive(Clone, Copy)]
+pub struct Moment {
+    pub(super) now: Duration,
+    pub(super) entropy: [u8; 16],
+}
+
+impl Moment {
+    /// `now` is the time since the Unix epoch; it may jump in both directions. `entropy` is 16
+    /// bytes from a cryptographic source, fresh for each moment: it makes the client's nonces
+    /// and the jitter.
+    #[must_use]
+    pub fn new(now: Duration, entropy: [u8; 16]) -> Self {
+        Self { now, entropy }
+    }
+
+    /// The time since the Unix epoch.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// An evenly random part of `whole`, from 0 to all of it. Uses the half of the entropy that
+    /// a client nonce shows last, so never both of it in one step.
+    pub(crate) fn fraction_of(&self, whole: Duration) -> Duration {
+        let random = self
+            .entropy
+            .iter()
+            .rev()
+            .take(4)
+            .fold(0u32, |n, byte| (n << 8) | u32::from(*byte));
+        let nanos = whole.as_nanos().saturating_mul(u128::from(random)) >> 32;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+impl fmt::Debug for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Moment")
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is to be done next. There is exactly one answer to each.
+#[must_use]
+#[allow(clippy::exhaustive_enums)] // A driver must handle exactly these three.
+pub enum Step<B> {
+    /// Send the request; give what came of it to [`Session::respond`] or [`Session::failed`].
+    Send(Exchange),
+    /// Wait; then call [`Session::resume`].
+    Wait(Wait),
+    /// Here is the answer.
+    Done(Reply<B>),
+}
+
+/// A request that is to be sent, and the ticket that its outcome is answered with.
+#[must_use]
+#[derive(Debug)]
+#[allow(clippy::exhaustive_structs)] // A driver takes it apart.
+pub struct Exchange {
+    /// Its URI is absolute. An empty body is to be sent as no body.
+    pub request: Request<Body>,
+    /// To be handed back with the response or the failure. Dropping it is cancelling.
+    pub pending: Pending,
+}
+
+/// The ticket of a request on its way.
+///
+/// Not `Clone`, and consumed by the call that answers it: answering twice does not compile.
+/// While it lives, other exchanges may wait for its outcome; wake them when it has gone.
+#[must_use]
+pub struct Pending(pub(super) Box<Ticket>);
+
+/// The ticket of an exchange that waits.
+#[must_use]
+pub struct Wait {
+    pub(super) ticket: Box<Ticket>,
+    pub(super) delay: Duration,
+    pub(super) on_change: bool,
+    pub(super) since: Duration,
+}
+
+impl Wait {
+    /// How long.
+    #[must_use]
+    pub fn delay(&self) -> Duration {
+        self.delay
+    }
+
+    /// Whether the wait may end sooner: when another exchange of this session ends or is dropped,
+    /// be it with a [`Pending`] or a [`Wait`] in hand. Wake such waits then, whatever it ended with.
+    #[must_use]
+    pub fn on_change(&self) -> bool {
+        self.on_change
+    }
+
+    /// Ends the exchange instead, with the error that made it wait: for a caller whose deadline
+    /// comes before the wait is over. Others may have waited for it; see [`Wait::on_change`].
+    #[must_use]
+    pub fn give_up(self) -> Error {
+        let Self {
+            mut ticket, delay, ..
+        } = self;
+        match ticket.trouble.take() {
+            Some(trouble) => trouble.into_error(ticket.attempts(), delay),
+            None => in_vain(),
+        }
+    }
+}
+
+/// Why a transport could not deliver a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Failure {
+    pub(super) kind: FailureKind,
+    pub(super) source: Arc<dyn core::error::Error + Send + Sync>,
+}
+
+impl Failure {
+    /// What became of the request, and the transport's own error.
+    pub fn new(
+        kind: FailureKind,
+        source: impl Into<Box<dyn core::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            kind,
+            source: Arc::from(source.into()),
+        }
+    }
+
+    /// The failure as the error of an exchange that is not to go on, for a transport whose caller has no
+    /// time left: it drops the [`Pending`] instead of answering it, since its own deadline is no
+    /// verdict for others who wait for the same token.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        Trouble::Failure(self).into_error(1, Duration::ZERO)
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("list", &self.0.list)
+            .field("failures", &self.0.failures)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait")
+            .field("delay", &self.delay)
+            .field("on_change", &self.on_change)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B: AsRef<[u8]>> fmt::Debug for Step<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Send(exchange) => f.debug_tuple("Send").field(exchange).finish(),
+            Self::Wait(wait) => f.debug_tuple("Wait").field(wait).finish(),
+            Self::Done(reply) => f.debug_tuple("Done").field(reply).finish(),
+        }
+    }
+}
