@@ -146,6 +146,7 @@ mod session;
 mod text;
 mod timestamp;
 mod version;
+pub mod wire;
 
 pub use api_error::{ApiError, Endpoint, FieldViolation};
 pub use base_url::BaseUrl;

@@ -7,14 +7,15 @@
 use atlas_model_keys_core::{ModelKey, Reply, Timestamp};
 use libfuzzer_sys::fuzz_target;
 use serde::Deserialize;
+use serde_json::Value;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PlainPage {
     results: Vec<PlainKey>,
     links: Option<Vec<PlainLink>>,
-    total_count: Option<i64>,
-    status: Option<i64>,
+    total_count: Option<Value>,
+    status: Option<Value>,
 }
 
 #[derive(Deserialize)]

@@ -1,0 +1,386 @@
+//! A head whose end has been found: its fields, and what they say about the body.
+
+use alloc::borrow::Cow;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
+
+use super::WireErrorKind as Kind;
+
+/// What is wrong, and how many bytes of the section come before it.
+pub(super) type Fault = (Kind, usize);
+
+pub(super) struct Head {
+    /// The digit after `HTTP/1.`.
+    pub(super) minor: u8,
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// What the fields say about the body; a contradiction matters only where there may be one.
+    pub(super) length: Result<Length, Fault>,
+    /// RFC 9112 §9.3, as far as version and fields go.
+    pub(super) persists: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    Unsaid,
+    /// And where it is said.
+    Bytes(u64, usize),
+    Chunked,
+}
+
+/// Reads a whole head of `fields` fields, from its status line to its empty line.
+pub(super) fn parse(section: &[u8], fields: usize) -> Result<Head, Fault> {
+    let mut slots = vec![EMPTY_HEADER; fields];
+    let mut response = httparse::Response::new(&mut slots);
+    let parsed = ParserConfig::default()
+        // RFC 9112 §5.2: a user agent unfolds.
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .parse_response(&mut response, section);
+    match parsed {
+        Ok(Status::Complete(n)) if n == section.len() => {}
+        _ => return Err(fault(section, true).unwrap_or((Kind::StatusLine, 0))),
+    }
+    let status = response.code.and_then(|n| StatusCode::from_u16(n).ok());
+    let (Some(minor), Some(status)) = (response.version, status) else {
+        return Err((Kind::StatusLine, STATUS));
+    };
+    let fields = &*response.headers;
+    Ok(Head {
+        minor,
+        status,
+        headers: headers(section, fields)?,
+        length: length(section, minor, fields),
+        persists: persists(minor, fields),
+    })
+}
+
+/// Where the status stands in a status line.
+pub(super) const STATUS: usize = "HTTP/1.1 ".len();
+
+/// Checks a whole trailer section of `fields` fields. What it says is of no use (RFC 9110 §6.5.1), but
+/// one that is none tells that the framing went wrong before.
+///
+/// Folded fields are refused: there is nobody to unfold them for.
+pub(super) fn check_trailers(section: &[u8], fields: usize) -> Result<(), Fault> {
+    let mut slots = vec![EMPTY_HEADER; fields];
+    match httparse::parse_headers(section, &mut slots) {
+        Ok(Status::Complete((n, _))) if n == section.len() => Ok(()),
+        _ => Err(fault(section, false).unwrap_or((Kind::FieldName, 0))),
+    }
+}
+
+/// How many bytes of the section come before this part of it.
+fn offset(section: &[u8], part: &[u8]) -> usize {
+    let offset = part.as_ptr().addr().wrapping_sub(section.as_ptr().addr());
+    offset.min(section.len())
+}
+
+fn headers(section: &[u8], fields: &[Header<'_>]) -> Result<HeaderMap, Fault> {
+    let mut map = HeaderMap::try_with_capacity(fields.len())
+        .map_err(|_| (Kind::TooManyFields, section.len()))?;
+    for field in fields {
+        let at = offset(section, field.name.as_bytes());
+        let name =
+            HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| (Kind::FieldName, at))?;
+        let value =
+            HeaderValue::from_bytes(&unfolded(field.value)).map_err(|_| (Kind::FieldValue, at))?;
+        // What `http` has room for is a limit, too.
+        map.try_append(name, value)
+            .map_err(|_| (Kind::TooManyFields, at))?;
+    }
+    Ok(map)
+}
+
+/// RFC 9112 §5.2: each fold becomes a space.
+fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
+    if !value.contains(&b'\n') {
+        return Cow::Borrowed(value);
+    }
+    let lines: Vec<&[u8]> = value
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty())
+        .collect();
+    Cow::Owned(lines.join(&b' '))
+}
+
+fn values<'a>(
+    fields: &'a [Header<'a>],
+    name: &'static str,
+) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    fields
+        .iter()
+        .filter(move |field| field.name.eq_ignore_ascii_case(name))
+        .map(|field| field.value)
+}
+
+/// RFC 9110 §5.6.1. Folds are white space, so they are trimmed along.
+fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// RFC 9112 §6.3, items 3 to 8.
+fn length(section: &[u8], minor: u8, fields: &[Header<'_>]) -> Result<Length, Fault> {
+    let mut codings = values(fields, "transfer-encoding");
+    let mut lengths = values(fields, "content-length");
+    let Some(coding) = codings.next() else {
+        return content_length(section, lengths);
+    };
+    let at = offset(section, coding);
+    // §6.1: an HTTP/1.0 message with it is to be treated "as if the framing is faulty": whoever
+    // passed it on may not know what it means.
+    if minor == 0 {
+        return Err((Kind::TransferEncodingVersion, at));
+    }
+    // §6.3, item 3: it may be an attempt at smuggling or splitting, "and ought to be handled as an
+    // error".
+    if let Some(length) = lengths.next() {
+        return Err((Kind::TwoLengths, offset(section, length)));
+    }
+    // §6.1 and §7: no other coding was asked for (there is no TE), `identity` is no more, `chunked`
+    // is neither applied twice nor has it parameters. Empty list elements, which §5.6.1 of
+    // RFC 9110 would let pass, are how a coding is hidden from one of two readers.
+    if !coding.eq_ignore_ascii_case(b"chunked") {
+        return Err((Kind::TransferEncoding, at));
+    }
+    match codings.next() {
+        Some(second) => Err((Kind::TransferEncoding, offset(section, second))),
+        None => Ok(Length::Chunked),
+    }
+}
+
+/// RFC 9112 §6.3, item 5: several values are one if they are the same; the same text here, not only the
+/// same number.
+fn content_length<'a>(
+    section: &[u8],
+    lengths: impl Iterator<Item = &'a [u8]>,
+) -> Result<Length, Fault> {
+    let mut known: Option<(&[u8], u64)> = None;
+    let mut first = 0;
+    for text in lengths.flat_map(elements) {
+        let fault = (Kind::ContentLength, offset(section, text));
+        match known {
+            Some((same, _)) if same == text => {}
+            Some(_) => return Err(fault),
+            None => {
+                first = fault.1;
+                known = Some((text, decimal(text).ok_or(fault)?));
+            }
+        }
+    }
+    Ok(known.map_or(Length::Unsaid, |(_, n)| Length::Bytes(n, first)))
+}
+
+/// RFC 9110 §8.6: `1*DIGIT`, without the sign that `parse` would accept; overflow is an error.
+fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |n, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        n.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// RFC 9112 §9.3.
+fn persists(minor: u8, fields: &[Header<'_>]) -> bool {
+    let has = |option: &str| {
+        values(fields, "connection")
+            .flat_map(elements)
+            .any(|element| element.eq_ignore_ascii_case(option.as_bytes()))
+    };
+    !has("close") && (minor > 0 || has("keep-alive"))
+}
+
+/// What is wrong with a section and where: `httparse` tells only the first. `None` where nothing
+/// is. Its lines are known to end in CR LF.
+#[cold]
+fn fault(section: &[u8], has_status_line: bool) -> Option<Fault> {
+    let mut lines = section.split_inclusive(|byte| *byte == b'\n');
+    if has_status_line {
+        let line = lines.next()?;
+        if let Some(at) = status_line_fault(line) {
+            return Some((Kind::StatusLine, at));
+        }
+    }
+    let mut may_fold = false;
+    for line in lines {
+        let start = offset(section, line);
+        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+        let value = match line {
+            [] => return None,
+            [b' ' | b'\t', ..] if may_fold => 0,
+            _ => {
+                let end = line.iter().position(|byte| !is_token(*byte));
+                match end.and_then(|end| Some((end, line.get(end)?))) {
+                    Some((end @ 1.., b':')) => end + 1,
+                    other => {
+                        let end = other.map_or(line.len(), |(end, _)| end);
+                        return Some((Kind::FieldName, start + end));
+                    }
+                }
+            }
+        };
+        let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+        if let Some(at) = line.iter().skip(value).position(is_control) {
+            return Some((Kind::FieldValue, start + value + at));
+        }
+        may_fold = has_status_line;
+    }
+    None
+}
+
+/// RFC 9112 §4, with the reason and its space optional.
+fn status_line_fault(line: &[u8]) -> Option<usize> {
+    let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+    // `d` is a digit, `v` the minor version.
+    for (at, expected) in b"HTTP/1.v ddd".iter().enumerate() {
+        let fits = line.get(at).is_some_and(|byte| match expected {
+            b'd' => byte.is_ascii_digit(),
+            b'v' => matches!(byte, b'0' | b'1'),
+            _ => byte == expected,
+        });
+        if !fits {
+            return Some(at);
+        }
+    }
+    let code = STATUS + 3;
+    if line.get(STATUS) == Some(&b'0') {
+        return Some(STATUS);
+    }
+    let is_wrong = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+    match line.get(code) {
+        None | Some(b' ') => Some(code + line.iter().skip(code).position(is_wrong)?),
+        Some(_) => Some(code),
+    }
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use alloc::string::String;
+    use proptest::prelude::*;
+
+    /// What the scanner has seen to before: CR and LF in pairs only, one empty line at the end.
+    fn fields_of(section: &[u8]) -> usize {
+        let lines = section.split_inclusive(|byte| *byte == b'\n').skip(1);
+        let fields = lines.filter(|line| !matches!(line, [b' ' | b'\t' | b'\r', ..]));
+        fields.count()
+    }
+
+    fn read(fields: &str) -> Head {
+        let section = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+        parse(section.as_bytes(), fields_of(section.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn folds_become_one_space() {
+        for (field, value) in [
+            ("A: b\r\n c\r\n", "b c"),
+            ("A: b \t\r\n \t c\r\n\td\r\n", "b c d"),
+            ("A:\r\n b\r\n", "b"),
+            ("A: b\r\n \r\n\t\r\n c\r\n \r\n", "b c"),
+            ("A: \r\n \r\n", ""),
+            ("A:\r\n", ""),
+            ("A: b  \t c \t\r\n", "b  \t c"),
+        ] {
+            assert_eq!(read(field).headers["a"], value, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn no_control_character_passes_wherever_it_stands() {
+        // httparse looks at 1, 8, 16 or 32 bytes at a time.
+        for byte in 0..=u8::MAX {
+            for len in [1, 2, 7, 8, 15, 16, 17, 31, 33, 70] {
+                for at in [0, len / 2, len - 1] {
+                    let mut value = vec![b'v'; len];
+                    value[at] = byte;
+                    let mut section = Vec::from(b"HTTP/1.1 200\r\nA:b\r\nName:".as_slice());
+                    let start = section.len();
+                    section.extend(&value);
+                    section.extend(b"\r\n\r\n");
+                    let fine = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+                    match (byte, parse(&section, 2).err()) {
+                        (b'\r' | b'\n', _) => {} // The scanner's.
+                        (_, None) => assert!(fine, "{byte:#x} at {at} of {len}"),
+                        (_, Some(fault)) => {
+                            assert!(!fine, "{byte:#x} at {at} of {len}");
+                            assert_eq!(fault, (Kind::FieldValue, start + at));
+                        }
+                    }
+                    let mut section = Vec::from(b"HTTP/1.1 200\r\n".as_slice());
+                    let start = section.len();
+                    section.extend(&value);
+                    section.extend(b":v\r\n\r\n");
+                    match (byte, parse(&section, 1).err()) {
+                        (b'\r' | b'\n', _) => {}
+                        (b':', _) if at > 0 => {}
+                        (_, None) => assert!(is_token(byte), "{byte:#x} at {at} of {len}"),
+                        (_, Some(fault)) => {
+                            assert!(!is_token(byte), "{byte:#x} at {at} of {len}");
+                            assert_eq!(fault, (Kind::FieldName, start + at));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        /// `httparse` and the search for what is wrong agree on whether something is.
+        #[test]
+        fn two_readers_agree(
+            lines in prop::collection::vec(
+                "([a-zA-Z-]{1,3}:?[ \t]?|[ \t]|)([ -~]|\t|\u{1}|\u{7f}|é){0,4}", 0..5),
+            start in "HTTP/1\\.[0-2] ?[0-3][0-9a]{1,3} ?[a-z\u{0}é]{0,3}|HTTP/1.1 200 OK",
+        ) {
+            let fields: String = lines
+                .iter()
+                .filter(|line| !line.is_empty())
+                .map(|line| format!("{line}\r\n"))
+                .collect();
+            let section = format!("{start}\r\n{fields}\r\n");
+            let section = section.as_bytes();
+            let parsed = parse(section, fields_of(section));
+            prop_assert_eq!(parsed.err(), fault(section, true));
+
+            let section = format!("{fields}\r\n");
+            let section = section.as_bytes();
+            let checked = check_trailers(section, lines.len());
+            prop_assert_eq!(checked.err(), fault(section, false));
+        }
+    }
+
+    #[test]
+    fn persistence() {
+        for (minor, fields, expected) in [
+            (1, "", true),
+            (1, "Connection: close\r\n", false),
+            (1, "Connection: a, CLOSE ,b\r\n", false),
+            (1, "Connection: a\r\nConnection: close\r\n", false),
+            (1, "Connection: a,\r\n close\r\n", false),
+            (1, "Connection: keep-alive, close\r\n", false),
+            (1, "Connection: closed, not-close\r\n", true),
+            (1, "Connection: keep-alive\r\n", true),
+            (0, "", false),
+            (0, "Connection: Keep-Alive\r\n", true),
+            (0, "Connection: keep-alive\r\nConnection: close\r\n", false),
+        ] {
+            let section = format!("HTTP/1.{minor} 200 OK\r\n{fields}\r\n");
+            let head = parse(section.as_bytes(), fields_of(section.as_bytes()));
+            assert_eq!(head.unwrap().persists, expected, "{section:?}");
+        }
+    }
+}

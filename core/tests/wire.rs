@@ -1,0 +1,1125 @@
+//! HTTP/1.1 on bytes: what is accepted and what is refused, with the rule; and that the way a stream
+//! is cut never matters.
+
+use std::error::Error as _;
+
+use atlas_model_keys_core::wire::{
+    CHUNK_EXTENSION_BYTES, Decoder, MAX_INTERIM, Message, Progress, WireError,
+    WireErrorKind as Kind, encode,
+};
+use atlas_model_keys_core::{
+    BaseUrl, Credentials, Error, Exchange, Failure, FailureKind, GroupId, Limits, ListRequest,
+    Moment, Session, Step,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+/// What came of a stream, all of it.
+#[derive(Clone, Debug, PartialEq)]
+struct Answer {
+    status: u16,
+    version: Version,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    keep_alive: bool,
+    consumed: u64,
+    /// Whether it took the end of the stream to end it.
+    closed: bool,
+    /// What was not taken: leftover and pieces that were not pushed.
+    rest: Vec<u8>,
+}
+
+fn answer(message: Message, closed: bool, rest: Vec<u8>) -> Answer {
+    let (head, body) = message.response.into_parts();
+    Answer {
+        status: head.status.as_u16(),
+        version: head.version,
+        headers: head.headers,
+        body,
+        keep_alive: message.keep_alive,
+        consumed: message.consumed,
+        closed,
+        rest,
+    }
+}
+
+/// Reads a stream that arrives in these pieces and then ends.
+fn read_pieces<'a>(
+    method: &Method,
+    limits: &Limits,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Answer, WireError> {
+    let mut decoder = Decoder::new(method, limits);
+    let mut pieces = pieces.into_iter();
+    while let Some(piece) = pieces.next() {
+        decoder = match decoder.push(piece)? {
+            Progress::More(decoder) => decoder,
+            Progress::Done { message, leftover } => {
+                assert!(piece.ends_with(leftover));
+                let mut rest = leftover.to_vec();
+                pieces.for_each(|piece| rest.extend(piece));
+                return Ok(answer(message, false, rest));
+            }
+        };
+    }
+    Ok(answer(decoder.close()?, true, Vec::new()))
+}
+
+/// Reads it at once and byte by byte, which must not differ.
+fn read_with(method: &Method, limits: &Limits, stream: &[u8]) -> Result<Answer, WireError> {
+    let whole = read_pieces(method, limits, [stream]);
+    assert_eq!(whole, read_pieces(method, limits, stream.chunks(1)));
+    match &whole {
+        Ok(answer) => assert_eq!(
+            answer.consumed + answer.rest.len() as u64,
+            stream.len() as u64
+        ),
+        Err(error) => assert!(error.offset() <= stream.len() as u64, "{error}"),
+    }
+    whole
+}
+
+fn read(stream: impl AsRef<[u8]>) -> Result<Answer, WireError> {
+    read_with(&Method::GET, &Limits::default(), stream.as_ref())
+}
+
+fn refused(stream: impl AsRef<[u8]>) -> (Kind, u64) {
+    let error = read(stream.as_ref()).expect_err(&String::from_utf8_lossy(stream.as_ref()));
+    (error.kind(), error.offset())
+}
+
+/// A head with these fields, each on a line.
+fn head(fields: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\n{fields}\r\n")
+}
+
+fn chunked(rest: &str) -> String {
+    format!("{}{rest}", head("Transfer-Encoding: chunked\r\n"))
+}
+
+// What is accepted
+
+#[test]
+fn bodies_of_all_framings() {
+    for (stream, body, keep_alive, closed) in [
+        // RFC 9112 §6.2.
+        (
+            head("Content-Length: 5\r\n") + "hello",
+            "hello",
+            true,
+            false,
+        ),
+        (head("content-length:5\r\n") + "hello", "hello", true, false),
+        (
+            head("Content-Length: \t005 \r\n") + "hello",
+            "hello",
+            true,
+            false,
+        ),
+        (head("Content-Length: 0\r\n"), "", true, false),
+        (
+            head("Content-Length: 5\r\nConnection: close\r\n") + "hello",
+            "hello",
+            false,
+            false,
+        ),
+        // RFC 9112 §6.3, item 5: the same value again.
+        (
+            head("Content-Length: 5, 5\r\n") + "hello",
+            "hello",
+            true,
+            false,
+        ),
+        (
+            head("Content-Length: 5\r\nContent-Length: 5\r\n") + "hello",
+            "hello",
+            true,
+            false,
+        ),
+        // RFC 9112 §7.1.
+        (chunked("5\r\nhello\r\n0\r\n\r\n"), "hello", true, false),
+        (chunked("0\r\n\r\n"), "", true, false),
+        (
+            chunked("2\r\nhe\r\n03\r\nllo\r\n000\r\n\r\n"),
+            "hello",
+            true,
+            false,
+        ),
+        (
+            chunked("a\r\n0123456789\r\nA\r\nabcdefghij\r\n0\r\n\r\n"),
+            "0123456789abcdefghij",
+            true,
+            false,
+        ),
+        (
+            chunked("0000000000000005\r\nhello\r\n0\r\n\r\n"),
+            "hello",
+            true,
+            false,
+        ),
+        (
+            head("transfer-encoding:\tCHUNKED \r\n") + "5\r\nhello\r\n0\r\n\r\n",
+            "hello",
+            true,
+            false,
+        ),
+        // RFC 9112 §7.1.1: extensions, and the white space that may come before them.
+        (
+            chunked("5;a=b;c=\"d;\\\" e\"\r\nhello\r\n0 \t;\u{e9}\r\n\r\n"),
+            "hello",
+            true,
+            false,
+        ),
+        // RFC 9112 §7.1.2.
+        (
+            chunked("5\r\nhello\r\n0\r\nA: b\r\nContent-Length: 7\r\nTrailer:\r\n\r\n"),
+            "hello",
+            true,
+            false,
+        ),
+        // RFC 9112 §6.3, item 8.
+        (head("") + "hello", "hello", false, true),
+        (head("Connection: keep-alive\r\n"), "", false, true),
+        // RFC 9112 §9.3.
+        (
+            "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello".into(),
+            "hello",
+            false,
+            false,
+        ),
+        (
+            "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive\r\n\r\nhello".into(),
+            "hello",
+            true,
+            false,
+        ),
+        // The reason may be missing, with its space.
+        (
+            "HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n".into(),
+            "",
+            true,
+            false,
+        ),
+        (
+            "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n".into(),
+            "",
+            true,
+            false,
+        ),
+        (
+            "HTTP/1.1 200 \u{e9}\tl\r\nContent-Length: 0\r\n\r\n".into(),
+            "",
+            true,
+            false,
+        ),
+    ] {
+        let answer = read(&stream).unwrap_or_else(|error| panic!("{stream:?}: {error}"));
+        assert_eq!(answer.body, body.as_bytes(), "{stream:?}");
+        assert_eq!(answer.keep_alive, keep_alive, "{stream:?}");
+        assert_eq!(answer.closed, closed, "{stream:?}");
+        assert!(answer.rest.is_empty(), "{stream:?}");
+    }
+}
+
+#[test]
+fn where_there_is_no_body_fields_do_not_make_one() {
+    // RFC 9112 §6.3, items 1 and 2.
+    let head = |status: u16, fields: &str| format!("HTTP/1.1 {status} X\r\n{fields}\r\nnext");
+    for (method, status, fields, keep_alive) in [
+        (Method::HEAD, 200, "Content-Length: 5\r\n", true),
+        (
+            Method::HEAD,
+            200,
+            "Content-Length: 99999999999999999\r\n",
+            true,
+        ),
+        (Method::HEAD, 200, "Transfer-Encoding: chunked\r\n", true),
+        (Method::HEAD, 200, "", true),
+        (Method::HEAD, 404, "Connection: close\r\n", false),
+        (Method::HEAD, 200, "Content-Length: 5, 6\r\n", false),
+        (Method::GET, 304, "Content-Length: 5\r\n", true),
+        (Method::GET, 304, "Content-Length: x\r\n", false),
+        (Method::GET, 204, "", true),
+        (Method::GET, 204, "Content-Length: 0\r\n", true),
+        // Forbidden, so the server may well send that body.
+        (Method::GET, 204, "Content-Length: 4\r\n", false),
+        (Method::GET, 204, "Transfer-Encoding: chunked\r\n", false),
+        (Method::CONNECT, 200, "Content-Length: 5\r\n", false),
+        (Method::CONNECT, 204, "", false),
+    ] {
+        let stream = head(status, fields);
+        let answer = read_with(&method, &Limits::default(), stream.as_bytes()).unwrap();
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.body, b"", "{method} {stream:?}");
+        assert_eq!(answer.rest, b"next", "{method} {stream:?}");
+        assert_eq!(answer.keep_alive, keep_alive, "{method} {stream:?}");
+    }
+    // A proxy that refuses says why.
+    let stream = "HTTP/1.1 407 X\r\nContent-Length: 2\r\n\r\nno";
+    let answer = read_with(&Method::CONNECT, &Limits::default(), stream.as_bytes());
+    assert_eq!(answer.unwrap().body, b"no");
+}
+
+#[test]
+fn the_head_is_handed_out_as_sent() {
+    let stream = "HTTP/1.0 599 Whatever\r\nA: 1\r\nB:\r\na:\t2 \t3 \r\nFolded: one\r\n  two \r\n\tthree\r\nC: \u{e9}\r\n\r\n";
+    let answer = read(stream).unwrap();
+    assert_eq!(answer.status, 599);
+    assert_eq!(answer.version, Version::HTTP_10);
+    let all: Vec<_> = answer.headers.get_all("a").iter().collect();
+    assert_eq!(all, ["1", "2 \t3"]);
+    assert_eq!(answer.headers["b"], "");
+    assert_eq!(answer.headers["folded"], "one two three");
+    assert_eq!(answer.headers["c"].as_bytes(), "\u{e9}".as_bytes());
+    for status in [100, 199, 200, 600, 999] {
+        let stream = format!("HTTP/1.1 {status}\r\n\r\n");
+        match read(&stream) {
+            Ok(answer) => assert_eq!(answer.status, status),
+            Err(error) => assert_eq!(
+                (error.kind(), status < 200),
+                (Kind::Truncated, true),
+                "{stream:?}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn trailers_are_not_merged() {
+    let answer = read(chunked("0\r\nA: b\r\n\r\n")).unwrap();
+    assert_eq!(answer.headers.len(), 1);
+    assert!(answer.headers.contains_key("transfer-encoding"));
+}
+
+#[test]
+fn interim_responses_are_skipped() {
+    // RFC 9110 §15.2; what they say about a body is not looked at.
+    let stream = "HTTP/1.1 100 Continue\r\n\r\n\
+        HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 5\r\nConnection: close\r\n\r\n\
+        HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let answer = read(stream).unwrap();
+    assert_eq!((answer.status, &*answer.body), (200, b"ok".as_slice()));
+    assert!(answer.keep_alive);
+    assert_eq!(answer.headers.len(), 1);
+}
+
+#[test]
+fn responses_to_pipelined_requests_follow_each_other() {
+    let stream = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none\
+        HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\nA: b\r\n\r\n\
+        HTTP/1.1 204 No Content\r\n\r\n\
+        HTTP/1.1 200 OK\r\n\r\nthe rest";
+    let mut rest = stream.as_bytes().to_vec();
+    let mut bodies = Vec::new();
+    while !rest.is_empty() {
+        let answer = read(&rest).unwrap();
+        bodies.push(String::from_utf8(answer.body).unwrap());
+        rest = answer.rest;
+    }
+    assert_eq!(bodies, ["one", "two", "", "the rest"]);
+}
+
+// What is refused
+
+#[test]
+fn lengths_that_two_readers_could_read_in_two_ways() {
+    let at = "HTTP/1.1 200 OK\r\nContent-Length: ".len() as u64;
+    for (value, offset) in [
+        // RFC 9110 §8.6: 1*DIGIT.
+        ("+5", 0),
+        ("-0", 0),
+        ("-5", 0),
+        ("0x5", 0),
+        ("5e0", 0),
+        ("5.0", 0),
+        ("5 5", 0),
+        ("5\r\n 5", 0),
+        ("\"5\"", 0),
+        ("five", 0),
+        ("\u{665}", 0),
+        ("5;", 0),
+        ("5,", 2),
+        (",5", 0),
+        ("5,,5", 2),
+        ("18446744073709551616", 0),
+        ("99999999999999999999999999999999", 0),
+        // RFC 9112 §6.3, item 5: valid, and the same.
+        ("5, 6", 3),
+        ("5, 5, 6", 6),
+        ("5, 05", 3),
+        ("5, +5", 3),
+    ] {
+        let stream = head(&format!("Content-Length: {value}\r\n")) + "hello!";
+        assert_eq!(
+            refused(&stream),
+            (Kind::ContentLength, at + offset),
+            "{value}"
+        );
+    }
+    let stream = head("Content-Length: \r\n");
+    assert_eq!(refused(&stream).0, Kind::ContentLength);
+    let stream = head("Content-Length: 5\r\nA: b\r\nContent-Length: 6\r\n") + "hello!";
+    assert_eq!(refused(&stream).0, Kind::ContentLength);
+}
+
+#[test]
+fn transfer_codings_other_than_chunked_alone() {
+    let at = "HTTP/1.1 200 OK\r\nTransfer-Encoding: ".len() as u64;
+    // RFC 9112 §6.1, §6.3 and §7.
+    for value in [
+        "gzip",
+        "gzip, chunked",
+        "chunked, gzip",
+        "chunked, chunked",
+        "identity",
+        "chunked, identity",
+        "xchunked",
+        "chunkedx",
+        "chunked;q=1",
+        "chunked,",
+        ", chunked",
+        "\"chunked\"",
+        "chun\r\n ked",
+        "\u{b}chunked",
+    ] {
+        let stream = head(&format!("Transfer-Encoding: {value}\r\n")) + "0\r\n\r\n";
+        let expected = match value.starts_with('\u{b}') {
+            true => Kind::FieldValue,
+            false => Kind::TransferEncoding,
+        };
+        assert_eq!(refused(&stream), (expected, at), "{value}");
+    }
+    let twice = head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n";
+    assert_eq!(refused(&twice).0, Kind::TransferEncoding);
+    let empty = head("Transfer-Encoding:\r\nContent-Length: 0\r\n");
+    assert_eq!(refused(&empty).0, Kind::TwoLengths);
+    // §6.3, item 3, in both orders.
+    for fields in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "Transfer-Encoding: identity\r\nContent-Length: 5\r\n",
+    ] {
+        assert_eq!(refused(head(fields) + "0\r\n\r\n").0, Kind::TwoLengths);
+    }
+    // §6.1.
+    let old = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    assert_eq!(refused(old), (Kind::TransferEncodingVersion, at));
+}
+
+#[test]
+fn chunks_that_are_none() {
+    let at = chunked("").len() as u64;
+    // RFC 9112 §7.1.
+    for (rest, kind, offset) in [
+        ("+5\r\nhello\r\n", Kind::ChunkSize, 0),
+        ("-0\r\n\r\n", Kind::ChunkSize, 0),
+        ("0x5\r\nhello\r\n", Kind::ChunkSize, 1),
+        ("5h\r\nhello\r\n", Kind::ChunkSize, 1),
+        ("\r\nhello\r\n", Kind::ChunkSize, 0),
+        (" 5\r\nhello\r\n", Kind::ChunkSize, 0),
+        (";a\r\n\r\n", Kind::ChunkSize, 0),
+        ("5 \r\nhello\r\n", Kind::ChunkSize, 2),
+        ("5\t5\r\nhello\r\n", Kind::ChunkSize, 2),
+        ("5_0\r\nhello\r\n", Kind::ChunkSize, 1),
+        ("00000000000000005\r\nhello\r\n", Kind::ChunkSize, 16),
+        ("ffffffffffffffff0\r\n", Kind::ChunkSize, 16),
+        ("ffffffffffffffff\r\n", Kind::BodyTooLong, 16),
+        ("8000000000000000;\r\n", Kind::BodyTooLong, 16),
+        // Strict CR LF: a bare one ends the line for some readers and not for others.
+        ("5\nhello\r\n0\r\n\r\n", Kind::ChunkSize, 1),
+        ("5\rhello\r\n0\r\n\r\n", Kind::LineEnd, 2),
+        ("5\r\rhello\r\n0\r\n\r\n", Kind::LineEnd, 2),
+        ("5;a\nhello\r\n0\r\n\r\n", Kind::ChunkExtension, 3),
+        ("5;a\0\r\nhello\r\n", Kind::ChunkExtension, 3),
+        ("5;a\x7f\r\nhello\r\n", Kind::ChunkExtension, 3),
+        ("5;a\rb\r\nhello\r\n", Kind::LineEnd, 4),
+        ("5\r\nhello0\r\n\r\n", Kind::ChunkEnd, 8),
+        ("5\r\nhello!\r\n0\r\n\r\n", Kind::ChunkEnd, 8),
+        ("5\r\nhello\n0\r\n\r\n", Kind::ChunkEnd, 8),
+        ("5\r\nhello\r0\r\n\r\n", Kind::ChunkEnd, 9),
+        ("6\r\nhello\r\n0\r\n\r\n", Kind::ChunkEnd, 9),
+        // §7.1.2: trailers are lines, and fields.
+        ("0\r\n\n", Kind::LineEnd, 3),
+        ("0\r\n\rX", Kind::LineEnd, 3),
+        ("0\r\nA: b\n\r\n", Kind::LineEnd, 7),
+        ("0\r\n0\r\n\r\n", Kind::FieldName, 4),
+        ("0\r\nA : b\r\n\r\n", Kind::FieldName, 4),
+        ("0\r\n A: b\r\n\r\n", Kind::FieldName, 3),
+        ("0\r\nA: b\r\n c\r\n\r\n", Kind::FieldName, 9),
+        ("0\r\nA: b\0\r\n\r\n", Kind::FieldValue, 7),
+        ("0\r\nHTTP/1.1 200 OK\r\n\r\n", Kind::FieldName, 7),
+    ] {
+        assert_eq!(refused(chunked(rest)), (kind, at + offset), "{rest:?}");
+    }
+}
+
+#[test]
+fn heads_that_are_none() {
+    for (stream, kind, offset) in [
+        // RFC 9112 §4.
+        ("\r\nHTTP/1.1 200 OK\r\n\r\n", Kind::NotHttp, 0),
+        (" HTTP/1.1 200 OK\r\n\r\n", Kind::NotHttp, 0),
+        ("http/1.1 200 OK\r\n\r\n", Kind::NotHttp, 0),
+        ("HTTP/2.0 200 OK\r\n\r\n", Kind::NotHttp, 5),
+        ("ICY 200 OK\r\n\r\n", Kind::NotHttp, 0),
+        ("SSH-2.0-OpenSSH\r\n", Kind::NotHttp, 0),
+        ("\x15\x03\x01\x00\x02\x02\x28", Kind::NotHttp, 0),
+        ("HTTP/1.2 200 OK\r\n\r\n", Kind::StatusLine, 7),
+        ("HTTP/1.\r\n\r\n", Kind::StatusLine, 7),
+        ("HTTP/1.10 200 OK\r\n\r\n", Kind::StatusLine, 8),
+        ("HTTP/1.1  200 OK\r\n\r\n", Kind::StatusLine, 9),
+        ("HTTP/1.1\t200 OK\r\n\r\n", Kind::StatusLine, 8),
+        ("HTTP/1.1 20 OK\r\n\r\n", Kind::StatusLine, 11),
+        ("HTTP/1.1 2000 OK\r\n\r\n", Kind::StatusLine, 12),
+        ("HTTP/1.1 +20 OK\r\n\r\n", Kind::StatusLine, 9),
+        ("HTTP/1.1 000 OK\r\n\r\n", Kind::StatusLine, 9),
+        ("HTTP/1.1 099 OK\r\n\r\n", Kind::StatusLine, 9),
+        ("HTTP/1.1 200\tOK\r\n\r\n", Kind::StatusLine, 12),
+        ("HTTP/1.1 200 O\0K\r\n\r\n", Kind::StatusLine, 14),
+        ("HTTP/1.1\r\n\r\n", Kind::StatusLine, 8),
+        // RFC 9112 §2.2.
+        ("HTTP/1.1 200 OK\n\r\n", Kind::LineEnd, 15),
+        ("HTTP/1.1 200 OK\r\n\n", Kind::LineEnd, 17),
+        ("HTTP/1.1 200 OK\r\nA: b\n\r\n", Kind::LineEnd, 21),
+        ("HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n", Kind::LineEnd, 21),
+        ("HTTP/1.1 200 OK\r\nA: b\r\r\n\r\n", Kind::LineEnd, 21),
+        ("HTTP/1.1 200 OK\r\n\rX", Kind::LineEnd, 17),
+        ("HTTP/1.1 200 OK\rX: y\r\n\r\n", Kind::LineEnd, 15),
+        // RFC 9112 §5.1.
+        ("HTTP/1.1 200 OK\r\nA : b\r\n\r\n", Kind::FieldName, 18),
+        ("HTTP/1.1 200 OK\r\nA\t: b\r\n\r\n", Kind::FieldName, 18),
+        ("HTTP/1.1 200 OK\r\n: b\r\n\r\n", Kind::FieldName, 17),
+        ("HTTP/1.1 200 OK\r\nA\r\n\r\n", Kind::FieldName, 18),
+        ("HTTP/1.1 200 OK\r\nA b: c\r\n\r\n", Kind::FieldName, 18),
+        ("HTTP/1.1 200 OK\r\nA\0: c\r\n\r\n", Kind::FieldName, 18),
+        ("HTTP/1.1 200 OK\r\n\u{e9}: c\r\n\r\n", Kind::FieldName, 17),
+        // RFC 9112 §2.2: white space before the first field.
+        ("HTTP/1.1 200 OK\r\n A: b\r\n\r\n", Kind::FieldName, 17),
+        // RFC 9110 §5.5.
+        ("HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n", Kind::FieldValue, 21),
+        ("HTTP/1.1 200 OK\r\nA: \x7f\r\n\r\n", Kind::FieldValue, 20),
+        (
+            "HTTP/1.1 200 OK\r\nA: b\r\n \x1b\r\n\r\n",
+            Kind::FieldValue,
+            24,
+        ),
+        // RFC 9110 §7.8.
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+            Kind::Upgrade,
+            9,
+        ),
+    ] {
+        assert_eq!(refused(stream), (kind, offset), "{stream:?}");
+    }
+    // Offsets go on behind interim responses.
+    let interim = "HTTP/1.1 100 Continue\r\n\r\n";
+    let stream = format!("{interim}HTTP/1.1 200 OK\r\nA : b\r\n\r\n");
+    let offset = interim.len() as u64;
+    assert_eq!(refused(stream), (Kind::FieldName, offset + 18));
+    assert_eq!(refused(format!("{interim}\r\n")), (Kind::NotHttp, offset));
+}
+
+#[test]
+fn what_is_not_http_is_refused_before_it_ends() {
+    let decoder = Decoder::new(&Method::GET, &Limits::default());
+    let error = decoder.push(b"SSH").unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (Kind::NotHttp, 0));
+}
+
+#[test]
+fn a_stream_that_ends_too_early_is_an_error_at_every_byte() {
+    for stream in [
+        head("Content-Length: 5\r\n") + "hello",
+        chunked("2;a\r\nhe\r\n3\r\nllo\r\n0\r\nA: b\r\n\r\n"),
+        String::from("HTTP/1.1 204 No Content\r\n\r\n"),
+        format!(
+            "HTTP/1.1 100 Continue\r\n\r\n{}",
+            head("Content-Length: 1\r\n") + "x"
+        ),
+    ] {
+        assert!(read(&stream).is_ok(), "{stream:?}");
+        for end in 0..stream.len() {
+            let cut = &stream[..end];
+            assert_eq!(refused(cut), (Kind::Truncated, end as u64), "{cut:?}");
+        }
+    }
+    // RFC 9112 §8: without a length the end cannot be too early, but for the head.
+    let stream = head("") + "hello";
+    for end in 0..stream.len() {
+        let whole = end >= stream.len() - 5;
+        assert_eq!(read(&stream[..end]).is_ok(), whole);
+    }
+}
+
+// Limits
+
+/// Whether the stream is accepted with the limit as it is, and refused with one less.
+fn edge(stream: &str, kind: Kind, set: impl Fn(&mut Limits, usize), limit: usize) {
+    for (limit, fine) in [(limit, true), (limit + 1, true), (limit - 1, false)] {
+        let mut limits = Limits::default();
+        set(&mut limits, limit);
+        match read_with(&Method::GET, &limits, stream.as_bytes()) {
+            Ok(_) => assert!(fine, "{limit}: {stream:?}"),
+            Err(error) => {
+                assert!(!fine, "{limit}: {stream:?}: {error}");
+                assert_eq!(error.kind(), kind, "{stream:?}");
+                assert!(error.is_limit());
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_of_head_are_bounded() {
+    let set = |limits: &mut Limits, limit| limits.head_bytes = limit;
+    let plain = head("A: b\r\nContent-Length: 0\r\n");
+    edge(&plain, Kind::HeadTooLong, set, plain.len());
+    let interim = "HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n";
+    let both = format!("{interim}{plain}");
+    edge(&both, Kind::HeadTooLong, set, both.len());
+    let start = chunked("");
+    let trailers = "A: b\r\n\r\n";
+    let with_body = format!("{start}5\r\nhello\r\n0\r\n{trailers}");
+    edge(
+        &with_body,
+        Kind::HeadTooLong,
+        set,
+        start.len() + trailers.len(),
+    );
+
+    // And the error is at the first byte that is too much.
+    let mut limits = Limits::default();
+    limits.head_bytes = 100;
+    let endless = format!("HTTP/1.1 200 OK\r\nA: {}", "a".repeat(1000));
+    let error = read_with(&Method::GET, &limits, endless.as_bytes()).unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (Kind::HeadTooLong, 100));
+}
+
+#[test]
+fn fields_are_bounded() {
+    let set = |limits: &mut Limits, limit| limits.headers = limit;
+    // A fold is no field, an empty value is one.
+    let plain = head("A: b\r\n c\r\nB:\r\nContent-Length: 0\r\n");
+    edge(&plain, Kind::TooManyFields, set, 3);
+    let both = format!("HTTP/1.1 103 X\r\nA: b\r\n\r\n{plain}");
+    edge(&both, Kind::TooManyFields, set, 4);
+    let trailers = chunked("0\r\nA: b\r\nB: c\r\n\r\n");
+    edge(&trailers, Kind::TooManyFields, set, 3);
+}
+
+#[test]
+fn more_fields_than_http_has_room_for_are_a_limit() {
+    let mut limits = Limits::default();
+    limits.headers = usize::MAX;
+    limits.head_bytes = usize::MAX;
+    let stream = head(&"A:\r\n".repeat(40_000));
+    let error = read_pieces(&Method::GET, &limits, [stream.as_bytes()]).unwrap_err();
+    assert_eq!(error.kind(), Kind::TooManyFields);
+}
+
+#[test]
+fn bodies_are_bounded() {
+    let set = |limits: &mut Limits, limit| limits.body_bytes = limit;
+    let length = head("Content-Length: 5\r\n") + "hello";
+    edge(&length, Kind::BodyTooLong, set, 5);
+    edge(
+        &chunked("2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"),
+        Kind::BodyTooLong,
+        set,
+        5,
+    );
+    edge(&(head("") + "hello"), Kind::BodyTooLong, set, 5);
+
+    let mut none = Limits::default();
+    none.body_bytes = 0;
+    for stream in [
+        head(""),
+        head("Content-Length: 0\r\n"),
+        chunked("0\r\n\r\n"),
+    ] {
+        assert!(read_with(&Method::GET, &none, stream.as_bytes()).is_ok());
+    }
+}
+
+#[test]
+fn a_promise_beyond_the_limit_is_refused_at_once() {
+    let limit = Limits::default().body_bytes;
+    for (stream, offset) in [
+        (head(&format!("Content-Length: {}\r\n", limit + 1)), 33),
+        (head("Content-Length: 18446744073709551615\r\n"), 33),
+        (
+            chunked(&format!("{:x}\r", limit + 1)),
+            chunked("1000001").len(),
+        ),
+    ] {
+        let decoder = Decoder::new(&Method::GET, &Limits::default());
+        let error = decoder.push(stream.as_bytes()).unwrap_err();
+        let expected = (Kind::BodyTooLong, offset as u64);
+        assert_eq!((error.kind(), error.offset()), expected, "{stream:?}");
+    }
+    // One within it costs nothing before it is kept.
+    let stream = head(&format!("Content-Length: {limit}\r\n")) + "a";
+    let decoder = Decoder::new(&Method::GET, &Limits::default());
+    assert!(matches!(
+        decoder.push(stream.as_bytes()),
+        Ok(Progress::More(_))
+    ));
+}
+
+#[test]
+fn interim_responses_are_bounded() {
+    let interim = "HTTP/1.1 100 Continue\r\n\r\n";
+    let last = head("Content-Length: 0\r\n");
+    let most = usize::try_from(MAX_INTERIM).unwrap();
+    assert!(read(interim.repeat(most) + &last).is_ok());
+    let stream = interim.repeat(most + 1) + &last;
+    let offset = interim.len() * most + "HTTP/1.1 ".len();
+    assert_eq!(refused(stream), (Kind::TooManyInterim, offset as u64));
+}
+
+#[test]
+fn chunk_extensions_are_bounded() {
+    // From behind the size to the CR, over all chunks.
+    let stream = |n: usize| chunked(&format!("5 ;a\r\nhello\r\n0;{};\r\n\r\n", "b".repeat(n)));
+    let fits = CHUNK_EXTENSION_BYTES - " ;a;;".len();
+    assert!(read(stream(fits)).is_ok());
+    let offset = chunked("5 ;a\r\nhello\r\n0;").len() + fits + 1;
+    let expected = (Kind::ExtensionsTooLong, offset as u64);
+    assert_eq!(refused(stream(fits + 1)), expected);
+    assert_eq!(
+        refused(chunked(&format!(
+            "0{}",
+            " ".repeat(CHUNK_EXTENSION_BYTES + 1)
+        )))
+        .0,
+        Kind::ExtensionsTooLong
+    );
+}
+
+// Errors
+
+#[test]
+fn errors_are_one_line_and_show_nothing_of_the_response() {
+    for stream in [
+        "".into(),
+        "hunter2".into(),
+        "HTTP/1.1 hunter2\r\n\r\n".into(),
+        head("hunter2\r\n"),
+        head("A: hunter2\0\r\n"),
+        head("Content-Length: hunter2\r\n"),
+        head("Transfer-Encoding: hunter2\r\n"),
+        chunked("hunter2"),
+        chunked("5\r\nhunter2\r\n"),
+        chunked("5;hunter2\0\r\n"),
+        head("Content-Length: 500\r\n") + "hunter2",
+    ] {
+        let error = read(&stream).unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(
+            !shown.contains("hunter2") && !shown.contains('\n'),
+            "{shown}"
+        );
+        assert!(error.to_string().contains(&error.offset().to_string()) || error.offset() == 0);
+        assert!(error.source().is_none());
+        assert_eq!(error, error.clone());
+    }
+    let error = read("HTTP/1.1 200 OK\r\nA : b\r\n\r\n").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the response is refused at byte 18: \
+         a field name is not a token with a colon right behind (RFC 9112 §5.1)"
+    );
+    let error = read("HTTP/1.1 200 OK\r\n").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the stream ended inside the response, after 17 bytes"
+    );
+}
+
+#[test]
+fn debug_shows_no_content() {
+    let decoder = Decoder::new(&Method::GET, &Limits::default());
+    let stream = head("A: hunter2\r\nContent-Length: 14\r\n") + "hunter2";
+    let Ok(Progress::More(decoder)) = decoder.push(stream.as_bytes()) else {
+        panic!("there is more to come");
+    };
+    let shown = format!("{decoder:?}");
+    let done = decoder.push(b"hunter2hunter2").unwrap();
+    let shown = format!("{shown} {done:?}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("body_bytes: 14"), "{shown}");
+    assert!(shown.contains("leftover_bytes: 7"), "{shown}");
+}
+
+#[test]
+fn failures_tell_the_session_what_became_of_the_request() {
+    fn end(failure: impl Into<Failure>) -> (bool, Option<Error>) {
+        let credentials = Credentials::bearer("a.token").unwrap();
+        let mut session = Session::new(BaseUrl::default(), credentials);
+        let list = ListRequest::new(GroupId::new("0123456789abcdef01234567").unwrap());
+        let now = Moment::new(std::time::Duration::from_secs(1_790_000_000), [7; 16]);
+        let Ok(Step::<Vec<u8>>::Send(Exchange { pending, .. })) = session.start(&list, now) else {
+            panic!("a bearer token is sent at once");
+        };
+        match session.failed::<Vec<u8>>(pending, failure.into(), now) {
+            Ok(step) => (matches!(step, Step::Wait(_)), None),
+            Err(error) => (false, Some(error)),
+        }
+    }
+    // Lost: tried again.
+    assert!(end(read("").unwrap_err()).0);
+    assert!(end(read(chunked("5\r\nhello!")).unwrap_err()).0);
+    // Permanent: said at once, with the source.
+    for stream in [
+        head("Content-Length: 99999999999\r\n"),
+        head(&"A: b\r\n".repeat(129)),
+    ] {
+        let expected = read(&stream).unwrap_err();
+        let (_, Some(error)) = end(expected) else {
+            panic!("it would be too long again");
+        };
+        assert!(matches!(
+            error,
+            Error::Transport {
+                kind: FailureKind::Permanent,
+                ..
+            }
+        ));
+        assert_eq!(error.source().unwrap().to_string(), expected.to_string());
+    }
+    let error = encode(&Request::new("")).unwrap_err();
+    assert!(end(error).1.is_some());
+}
+
+// Many bytes
+
+#[test]
+fn a_megabyte_byte_by_byte() {
+    let body = "0123456789abcdef".repeat(1 << 16);
+    for stream in [
+        head(&format!("Content-Length: {}\r\n", body.len())) + &body,
+        chunked(&format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len())),
+        head("") + &body,
+    ] {
+        let answer = read_pieces(
+            &Method::GET,
+            &Limits::default(),
+            stream.as_bytes().chunks(1),
+        );
+        assert!(answer.unwrap().body == body.as_bytes());
+    }
+}
+
+// Properties
+
+/// A valid response, and what is to come out of it.
+#[derive(Clone, Debug)]
+struct Valid {
+    method: Method,
+    stream: Vec<u8>,
+    status: u16,
+    body: Vec<u8>,
+    until_close: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Framing {
+    Length,
+    Chunked {
+        sizes: Vec<usize>,
+        extension: String,
+        trailers: Vec<(String, String)>,
+    },
+    UntilClose,
+}
+
+fn fields() -> impl Strategy<Value = Vec<(String, String)>> {
+    let name = "X-[a-zA-Z0-9!#$%&'*+.^_`|~-]{0,8}";
+    let value = "([!-~\u{e9}]([ -~\t\u{e9}]{0,12}[!-~])?)?";
+    prop::collection::vec((name, value), 0..4)
+}
+
+fn lines(fields: &[(String, String)], fold: bool) -> String {
+    let line = |(name, value): &(String, String)| match fold {
+        true => format!("{name}:\t{}\r\n", value.replace(' ', " \r\n\t")),
+        false => format!("{name}: {value}\r\n"),
+    };
+    fields.iter().map(line).collect()
+}
+
+fn valid() -> impl Strategy<Value = Valid> {
+    let framing = prop_oneof![
+        Just(Framing::Length),
+        Just(Framing::UntilClose),
+        (
+            prop::collection::vec(1usize..40, 0..6),
+            "(|;[a-z]{0,5}(=\"[ -!#-~]{0,5}\")?)",
+            fields()
+        )
+            .prop_map(|(sizes, extension, trailers)| Framing::Chunked {
+                sizes,
+                extension,
+                trailers
+            }),
+    ];
+    let method = prop_oneof![4 => Just(Method::GET), 1 => Just(Method::HEAD)];
+    let status = prop_oneof![4 => Just(200u16), 1 => Just(204), 1 => Just(304), 2 => 200u16..=999];
+    let body = prop::collection::vec(any::<u8>(), 0..200);
+    let about = (
+        method,
+        status,
+        "(| [ -~\u{e9}]{0,9})",
+        fields(),
+        any::<bool>(),
+    );
+    (about, framing, body, 0usize..3).prop_map(
+        |((method, status, reason, fields, fold), framing, body, interim)| {
+            let mut stream = "HTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\n".repeat(interim);
+            stream += &format!("HTTP/1.1 {status}{reason}\r\n{}", lines(&fields, fold));
+            match &framing {
+                Framing::Length => stream += &format!("Content-Length: {}\r\n", body.len()),
+                Framing::Chunked { .. } => stream += "Transfer-Encoding: chunked\r\n",
+                Framing::UntilClose => {}
+            }
+            stream += "\r\n";
+            let mut stream = stream.into_bytes();
+            let none = method == Method::HEAD || matches!(status, 204 | 304);
+            let until_close = matches!(framing, Framing::UntilClose) && !none;
+            if none {
+                return Valid {
+                    method,
+                    stream,
+                    status,
+                    body: Vec::new(),
+                    until_close,
+                };
+            }
+            match framing {
+                Framing::Length | Framing::UntilClose => stream.extend(&body),
+                Framing::Chunked {
+                    sizes,
+                    extension,
+                    trailers,
+                } => {
+                    let mut rest = body.as_slice();
+                    for size in sizes.into_iter().chain([usize::MAX]) {
+                        let (chunk, after) = rest.split_at(size.min(rest.len()));
+                        rest = after;
+                        if !chunk.is_empty() {
+                            let size = format!("{:x}{extension}\r\n", chunk.len());
+                            stream.extend([size.as_bytes(), chunk, b"\r\n"].concat());
+                        }
+                    }
+                    let trailers = lines(&trailers, false);
+                    stream.extend(format!("0{extension}\r\n{trailers}\r\n").bytes());
+                }
+            }
+            Valid {
+                method,
+                stream,
+                status,
+                body,
+                until_close,
+            }
+        },
+    )
+}
+
+/// The pieces of a stream between these places.
+fn pieces<'a>(stream: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
+    let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+    places.extend([0, stream.len()]);
+    places.sort_unstable();
+    places
+        .windows(2)
+        .map(|pair| &stream[pair[0]..pair[1]])
+        .collect()
+}
+
+#[derive(Clone, Debug)]
+enum Mutation {
+    Set(Index, u8),
+    Insert(Index, u8),
+    Remove(Index),
+    Repeat(Index, Index),
+    Truncate(Index),
+}
+
+fn mutation() -> impl Strategy<Value = Mutation> {
+    let byte = prop_oneof![
+        prop::sample::select(b"\r\n\0 \t:;,05fF+-x".to_vec()),
+        any::<u8>()
+    ];
+    prop_oneof![
+        (any::<Index>(), byte.clone()).prop_map(|(at, byte)| Mutation::Set(at, byte)),
+        (any::<Index>(), byte).prop_map(|(at, byte)| Mutation::Insert(at, byte)),
+        any::<Index>().prop_map(Mutation::Remove),
+        any::<(Index, Index)>().prop_map(|(at, to)| Mutation::Repeat(at, to)),
+        any::<Index>().prop_map(Mutation::Truncate),
+    ]
+}
+
+fn mutate(stream: &mut Vec<u8>, mutations: &[Mutation]) {
+    for mutation in mutations {
+        let len = stream.len() + 1;
+        match mutation {
+            Mutation::Set(at, byte) => {
+                if let Some(place) = stream.get_mut(at.index(len)) {
+                    *place = *byte;
+                }
+            }
+            Mutation::Insert(at, byte) => stream.insert(at.index(len), *byte),
+            Mutation::Remove(at) => drop(stream.drain(at.index(len)..).next()),
+            Mutation::Repeat(at, to) => {
+                let (at, to) = (at.index(len), to.index(len));
+                stream.extend_from_within(at.min(to)..at.max(to));
+            }
+            Mutation::Truncate(at) => stream.truncate(at.index(len)),
+        }
+    }
+}
+
+/// Small ones, so that they are met.
+fn limits() -> impl Strategy<Value = Limits> {
+    prop_oneof![
+        Just((64 << 10, 128, 16 << 20)),
+        (0usize..200, 0usize..8, 0usize..200)
+    ]
+    .prop_map(|(head_bytes, headers, body_bytes)| {
+        let mut limits = Limits::default();
+        limits.head_bytes = head_bytes;
+        limits.headers = headers;
+        limits.body_bytes = body_bytes;
+        limits
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    #[test]
+    fn a_valid_response_is_read_however_it_is_cut(
+        valid in valid(),
+        next in prop::collection::vec(any::<u8>(), 0..20),
+        cuts in prop::collection::vec(any::<Index>(), 0..8),
+    ) {
+        let Valid { method, mut stream, status, mut body, until_close } = valid;
+        stream.extend(&next);
+        let answer = read_pieces(&method, &Limits::default(), pieces(&stream, &cuts)).unwrap();
+        prop_assert_eq!(answer.status, status);
+        prop_assert_eq!(answer.closed, until_close);
+        prop_assert_eq!(answer.consumed + answer.rest.len() as u64, stream.len() as u64);
+        if until_close {
+            body.extend(&next);
+        } else {
+            prop_assert_eq!(&answer.rest, &next);
+        }
+        prop_assert_eq!(&answer.body, &body);
+        let folded = |value: &HeaderValue| value.as_bytes().contains(&b'\n');
+        prop_assert!(!answer.headers.values().any(folded));
+        let whole = read_with(&method, &Limits::default(), &stream);
+        prop_assert_eq!(whole, Ok(answer));
+    }
+
+    #[test]
+    fn how_anything_is_cut_changes_nothing(
+        valid in valid(),
+        mutations in prop::collection::vec(mutation(), 0..4),
+        limits in limits(),
+        cuts in prop::collection::vec(any::<Index>(), 0..8),
+    ) {
+        let Valid { method, mut stream, .. } = valid;
+        mutate(&mut stream, &mutations);
+        let whole = read_with(&method, &limits, &stream);
+        prop_assert_eq!(&whole, &read_pieces(&method, &limits, pieces(&stream, &cuts)));
+        match whole {
+            Ok(answer) => {
+                prop_assert!(answer.body.len() <= limits.body_bytes);
+                prop_assert!(answer.headers.len() <= limits.headers);
+                prop_assert!(!(answer.closed && answer.keep_alive));
+                // What was taken is all that it takes.
+                let taken = &stream[..stream.len() - answer.rest.len()];
+                let again = read_with(&method, &limits, taken).unwrap();
+                prop_assert_eq!(again, Answer { rest: Vec::new(), ..answer });
+            }
+            Err(error) if error.kind() != Kind::Truncated => {
+                // What comes after the error changes nothing: not even whether it is found.
+                let mut longer = stream.clone();
+                longer.extend(b"\r\n\r\n0");
+                prop_assert_eq!(read_with(&method, &limits, &longer), Err(error));
+            }
+            Err(error) => prop_assert_eq!(error.offset(), stream.len() as u64),
+        }
+    }
+
+    #[test]
+    fn noise_is_refused_or_read_however_it_is_cut(
+        noise in prop::collection::vec(any::<u8>(), 0..100),
+        start in prop::sample::select(vec![
+            "", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nA:", "HTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+        ]),
+        cuts in prop::collection::vec(any::<Index>(), 0..8),
+    ) {
+        let stream = [start.as_bytes(), &noise].concat();
+        let whole = read_with(&Method::GET, &Limits::default(), &stream);
+        let cut = read_pieces(&Method::GET, &Limits::default(), pieces(&stream, &cuts));
+        prop_assert_eq!(whole, cut);
+    }
+
+    /// What is encoded, another parser reads as it was meant.
+    #[test]
+    fn requests_survive_the_trip(
+        method in prop::sample::select(vec!["GET", "POST", "DELETE", "PURGE"]),
+        host in "[a-z]{1,8}\\.example(:[0-9]{1,4})?",
+        user in "([a-z]{1,5}(:[a-z]{0,5})?@)?",
+        target in "(/[a-zA-Z0-9%/.~-]{0,12}(\\?[a-z0-9=&%/?]{0,12})?)?",
+        fields in fields(),
+        body in prop::collection::vec(any::<u8>(), 0..50),
+    ) {
+        let mut builder = Request::builder()
+            .method(method)
+            .uri(format!("https://{user}{host}{target}"));
+        for (name, value) in &fields {
+            builder = builder.header(name, value);
+        }
+        let Ok(request) = builder.body(&body) else { return Ok(()) }; // "%" with no digits.
+        let bytes = encode(&request).unwrap();
+        let mut slots = [httparse::EMPTY_HEADER; 16];
+        let mut parsed = httparse::Request::new(&mut slots);
+        let httparse::Status::Complete(head) = parsed.parse(bytes.as_bytes()).unwrap() else {
+            panic!("the head is whole");
+        };
+        prop_assert_eq!(parsed.method, Some(method));
+        prop_assert_eq!(parsed.path, Some(if target.is_empty() { "/" } else { &target }));
+        prop_assert_eq!(parsed.version, Some(1));
+        prop_assert_eq!(&bytes.as_bytes()[head..], &body);
+        let mut read: Vec<(String, Vec<u8>)> = parsed.headers.iter()
+            .map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec()))
+            .collect();
+        prop_assert_eq!(read.remove(0), (String::from("host"), host.into_bytes()));
+        if !body.is_empty() {
+            let length = (String::from("content-length"), body.len().to_string().into_bytes());
+            prop_assert_eq!(read.pop(), Some(length));
+        }
+        let sent: Vec<_> = request.headers().iter()
+            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+            .collect();
+        prop_assert_eq!(read, sent);
+    }
+}
+
+#[test]
+fn a_response_type_is_what_the_session_takes() {
+    fn takes(_: Response<Vec<u8>>) {}
+    let decoder = Decoder::new(&Method::GET, &Limits::default());
+    let Ok(Progress::Done { message, leftover }) = decoder.push(b"HTTP/1.1 204 X\r\n\r\n") else {
+        panic!("it is whole");
+    };
+    assert_eq!(message.response.status(), StatusCode::NO_CONTENT);
+    assert!(leftover.is_empty());
+    takes(message.response);
+}
