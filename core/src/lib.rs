@@ -5,15 +5,17 @@
 //! for that, and understands *what came back*. Moving the bytes, telling the time and finding
 //! randomness is the caller's: with any HTTP client, in any runtime, in a test, or in a fuzzer.
 //!
-//! # Three layers
+//! # Layers
 //!
-//! Each is usable without the one above it:
+//! Each is usable without the others:
 //!
 //! | layer | from | to |
 //! |---|---|---|
 //! | [`ListRequest::to_http`] | parameters | an `http::Request`, without credentials |
 //! | [`Reply::from_response`], [`Reply::into_page`] | an `http::Response` | a [`Page`] of [`ModelKey`]s, or an [`Error`] |
 //! | [`Session`], [`Listing`] | credentials | the whole dialogue: authentication, retries, versions, paging |
+//! | [`wire`] | an `http::Request`; bytes | HTTP/1.1 bytes; an `http::Response`, however the bytes were cut |
+//! | [`digest`] | a challenge | its answer (RFC 7616) |
 //!
 //! # The dialogue
 //!
@@ -122,6 +124,7 @@
 //!
 //! It opens no connection, and makes, changes and deletes no keys: it lists.
 #![no_std]
+#![forbid(unsafe_code)]
 
 extern crate alloc;
 

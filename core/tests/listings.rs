@@ -5,7 +5,7 @@ mod dialogue;
 use std::time::Duration;
 
 use atlas_model_keys_core::{ApiVersion, Error, ItemsPerPage, OwnedModelKey, PageNum};
-use atlas_model_keys_emulator::{Config, DigestAlgorithm, Key, TotalCount};
+use atlas_model_keys_emulator::{Config, Deprecated, DigestAlgorithm, Key, TotalCount};
 use dialogue::{KINDS, Kind, World};
 
 fn ids(keys: &[OwnedModelKey]) -> Vec<&str> {
@@ -209,6 +209,46 @@ fn a_list_that_moves_while_it_is_read_shows_no_key_twice() {
         world.emulator.keys_mut(group).unwrap().insert(0, new);
     }
     assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_version_that_is_to_end_says_so() {
+    let config = Config {
+        deprecated: vec![Deprecated {
+            version: ApiVersion::PREVIEW,
+            since: 1_722_816_000,
+            sunset: 1_798_761_600,
+        }],
+        ..config()
+    };
+    let mut world = World::new(config, Kind::Bearer);
+    let reply = world.list(&world.request()).unwrap();
+    assert_eq!(
+        reply.headers()["deprecation"],
+        "Mon, 5 Aug 2024 00:00:00 GMT"
+    );
+    assert_eq!(reply.deprecation().unwrap().seconds, 1_722_816_000);
+    assert_eq!(reply.sunset().unwrap().seconds, 1_798_761_600);
+    assert!(
+        reply
+            .service_version()
+            .unwrap()
+            .contains("versionString=emulator-")
+    );
+    assert_eq!(reply.rate_limit().limit, Some(1200));
+    assert!(
+        reply
+            .into_page()
+            .unwrap()
+            .drift()
+            .missing
+            .contains_key("results[].secret")
+    );
+
+    world.session = world.session.with_version(ApiVersion::V2025_03_12);
+    let reply = world.list(&world.request()).unwrap();
+    assert_eq!((reply.deprecation(), reply.sunset()), (None, None));
+    assert!(reply.into_page().unwrap().drift().is_empty());
 }
 
 #[test]

@@ -13,6 +13,15 @@ pub(crate) fn timestamp(unix_seconds: u64, microseconds: u32) -> String {
 
 /// As RFC 9110 §5.6.7 wants `Date` written: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(crate) fn http_date(unix_seconds: u64) -> String {
+    written(unix_seconds, 2)
+}
+
+/// As Atlas writes `Deprecation` and `Sunset`, with the day not padded: `Sun, 6 Nov 1994 08:49:37 GMT`.
+pub(crate) fn unpadded_date(unix_seconds: u64) -> String {
+    written(unix_seconds, 1)
+}
+
+fn written(unix_seconds: u64, day_width: usize) -> String {
     // 1970-01-01 was a Thursday.
     const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] = [
@@ -27,7 +36,7 @@ pub(crate) fn http_date(unix_seconds: u64) -> String {
     };
     let weekday = name(&WEEKDAYS, days % 7);
     let month = name(&MONTHS, month - 1);
-    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+    format!("{weekday}, {day:0day_width$} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
 fn clock(unix_seconds: u64) -> (u64, u64, u64) {

@@ -34,6 +34,8 @@ pub struct Config {
     pub versions: Vec<ApiVersion>,
     /// The versions that were withdrawn: answered with 410, also where listed in `versions`.
     pub withdrawn: Vec<ApiVersion>,
+    /// The versions that are deprecated: their pages say so in `Deprecation` and `Sunset`.
+    pub deprecated: Vec<Deprecated>,
     /// The digest algorithms offered, one challenge each, in this order.
     pub digest: Vec<DigestAlgorithm>,
     /// Whether listings carry each key's `secret`, as the published example does.
@@ -58,6 +60,7 @@ impl Default for Config {
             rate_limit: Some(RateLimit::default()),
             versions: vec![ApiVersion::PREVIEW, ApiVersion::V2025_03_12],
             withdrawn: Vec::new(),
+            deprecated: Vec::new(),
             digest: vec![DigestAlgorithm::Md5],
             include_secrets: false,
             total_count: TotalCount::Exact,
@@ -77,4 +80,15 @@ pub enum TotalCount {
     Zero,
     /// Not there.
     Absent,
+}
+
+/// A version that is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deprecated {
+    /// Which.
+    pub version: ApiVersion,
+    /// Since when it should not be used any more, in seconds since the Unix epoch.
+    pub since: u64,
+    /// When it ends, in seconds since the Unix epoch.
+    pub sunset: u64,
 }

@@ -8,6 +8,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
 
 use crate::bucket::{Bucket, RateLimit, Verdict};
+use crate::calendar::unpadded_date;
 use crate::config::Config;
 use crate::credentials::{ApiKey, Credential, ServiceAccount};
 use crate::digest::{self, Nonces};
@@ -326,7 +327,7 @@ impl Emulator {
             config.total_count,
             &self_url(config, request),
         );
-        Ok(page_response(version, allowance, body))
+        Ok(page_response(version, allowance, &self.config, body))
     }
 
     fn org_keys(
@@ -350,7 +351,7 @@ impl Emulator {
             config.total_count,
             &self_url(config, request),
         );
-        Ok(page_response(version, allowance, body))
+        Ok(page_response(version, allowance, &self.config, body))
     }
 
     fn list_groups(&mut self, request: Incoming<'_>) -> Result<Response<Vec<u8>>, Refusal> {
@@ -371,7 +372,7 @@ impl Emulator {
             self.config.total_count,
             &self_url(&self.config, request),
         );
-        Ok(page_response(first, None, body))
+        Ok(page_response(first, None, &self.config, body))
     }
 
     fn key_version(&self, request: Incoming<'_>) -> Result<ApiVersion, Failure> {
@@ -603,6 +604,7 @@ fn self_url(config: &Config, request: Incoming<'_>) -> String {
 fn page_response(
     version: ApiVersion,
     allowance: Option<Allowance>,
+    config: &Config,
     body: Vec<u8>,
 ) -> Response<Vec<u8>> {
     let mut response = Response::new(body);
@@ -611,6 +613,15 @@ fn page_response(
     if let Some(Allowance { limit, remaining }) = allowance {
         headers.insert(RATE_LIMIT, HeaderValue::from(limit));
         headers.insert(RATE_LIMIT_REMAINING, HeaderValue::from(remaining));
+    }
+    let deprecated = config.deprecated.iter().find(|d| d.version == version);
+    for (name, date) in deprecated
+        .into_iter()
+        .flat_map(|d| [("deprecation", d.since), ("sunset", d.sunset)])
+    {
+        if let Ok(date) = HeaderValue::try_from(unpadded_date(date)) {
+            headers.insert(name, date);
+        }
     }
     response
 }

@@ -62,8 +62,8 @@
 //!   `GET /api/atlas/v2/groups`, `POST /api/oauth/token` and `POST /api/oauth/revoke`.
 //! - Digest (RFC 7616) verified for real: nonces expire and their count must rise. Access tokens
 //!   that expire, and no more than 100 at a time.
-//! - Paging with Atlas's odd links, `envelope`, `pretty`, versions with 406 and 410, a token
-//!   bucket with 429 and `Retry-After`, gzip.
+//! - Paging with Atlas's odd links, `envelope`, `pretty`, versions with 406 and 410 and their
+//!   `Deprecation` and `Sunset`, a token bucket with 429 and `Retry-After`, gzip.
 //! - Keys with all that a client must bear: names in many scripts, control characters, 250
 //!   characters; keys without a name, never used, long unused.
 //! - Faults on demand: [`Emulator::answer_next`], [`Emulator::fail_next`],
@@ -109,7 +109,7 @@ pub mod server;
 mod version;
 
 pub use bucket::RateLimit;
-pub use config::{Config, TotalCount};
+pub use config::{Config, Deprecated, TotalCount};
 pub use credentials::{ApiKey, Credential, ServiceAccount};
 pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;

@@ -60,9 +60,9 @@ impl fmt::Debug for Moment {
 #[must_use]
 #[allow(clippy::exhaustive_enums)] // A driver must handle exactly these three.
 pub enum Step<B> {
-    /// Send the request; give what came of it to [`Session::respond`] or [`Session::failed`].
+    /// Send the request; give what came of it to [`Session::respond`](crate::Session::respond) or [`Session::failed`](crate::Session::failed).
     Send(Exchange),
-    /// Wait; then call [`Session::resume`].
+    /// Wait; then call [`Session::resume`](crate::Session::resume).
     Wait(Wait),
     /// Here is the answer.
     Done(Reply<B>),
