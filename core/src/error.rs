@@ -316,3 +316,244 @@ impl fmt::Display for Seconds {
         write!(f, "{} s", self.0.as_secs().saturating_add(up))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Reply;
+    use alloc::string::ToString;
+    use core::error::Error as _;
+
+    fn answer(status: u16) -> Box<ApiError> {
+        let body = r#"{"errorCode":"CODE","detail":"Why."}"#;
+        let response = http::Response::builder()
+            .status(status)
+            .header("retry-after", "3")
+            .body(body);
+        match Reply::from_response(response.unwrap()) {
+            Err(Error::Api(answer)) => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Each variant: its line, its status, whether to try again, and after how long.
+    #[test]
+    fn each_variant_says_what_it_is() {
+        let seconds = |n| Some(Duration::from_secs(n));
+        let refused = |refused| Error::Authentication {
+            refused,
+            answer: answer(401),
+        };
+        let transport = |kind, attempts| Error::Transport {
+            kind,
+            attempts,
+            source: Arc::new(InvalidValue::secret("cable", "it is pulled")),
+        };
+        let place = |kind, place, path: &str, problem| {
+            Error::Answer(AnswerError {
+                endpoint: Endpoint::ModelKeys,
+                kind,
+                place,
+                path: path.into(),
+                problem,
+            })
+        };
+        let code = "401 Unauthorized (CODE): Why.";
+        let cases = [
+            (
+                Error::from(InvalidValue::new("pageNum", "0", "it is 1 or more")),
+                "pageNum \"0\" is not valid: it is 1 or more",
+                None,
+                false,
+                None,
+            ),
+            (
+                refused(Refused::ServiceAccount),
+                &*alloc::format!("Atlas refused the service account: {code}"),
+                Some(401),
+                false,
+                seconds(3),
+            ),
+            (
+                refused(Refused::Token),
+                &*alloc::format!("Atlas refused the access token: {code}"),
+                Some(401),
+                false,
+                seconds(3),
+            ),
+            (
+                refused(Refused::ApiKey),
+                &*alloc::format!("Atlas refused the API key: {code}"),
+                Some(401),
+                false,
+                seconds(3),
+            ),
+            (
+                refused(Refused::Challenge),
+                &*alloc::format!(
+                    "the server asks for an authentication that cannot be answered safely (Digest with qop=auth is needed): {code}"
+                ),
+                Some(401),
+                false,
+                seconds(3),
+            ),
+            (
+                refused(Refused::Nonce),
+                &*alloc::format!(
+                    "the server called every digest nonce stale, however fresh: {code}"
+                ),
+                Some(401),
+                false,
+                seconds(3),
+            ),
+            (
+                refused(Refused::NotAllowed),
+                &*alloc::format!("the credential is not allowed to list these keys: {code}"),
+                Some(401),
+                false,
+                seconds(3),
+            ),
+            (
+                Error::Api(answer(404)),
+                "Atlas answered 404 Not Found (CODE): Why.",
+                Some(404),
+                false,
+                seconds(3),
+            ),
+            (
+                Error::Api(answer(503)),
+                "Atlas answered 503 Service Unavailable (CODE): Why.",
+                Some(503),
+                true,
+                seconds(3),
+            ),
+            (
+                Error::Api(answer(302)),
+                "the server answered with a redirect, which is never followed: 302 Found (CODE): Why.",
+                Some(302),
+                false,
+                seconds(3),
+            ),
+            (
+                Error::Api(answer(304)),
+                "Atlas answered 304 Not Modified (CODE): Why.",
+                Some(304),
+                false,
+                seconds(3),
+            ),
+            (
+                Error::RateLimited {
+                    answer: answer(429),
+                    attempts: 2,
+                    wait: Duration::from_millis(1500),
+                },
+                "rate limited after 2 attempts: 429 Too Many Requests (CODE): Why.; the next attempt would have to wait 2 s",
+                Some(429),
+                true,
+                Some(Duration::from_millis(1500)),
+            ),
+            (
+                Error::RateLimited {
+                    answer: answer(429),
+                    attempts: 0,
+                    wait: Duration::MAX,
+                },
+                "rate limited with other requests: 429 Too Many Requests (CODE): Why.; the next attempt would have to wait 18446744073709551615 s",
+                Some(429),
+                true,
+                Some(Duration::MAX),
+            ),
+            (
+                Error::GaveUp {
+                    answer: answer(500),
+                    attempts: 5,
+                    wait: Duration::ZERO,
+                },
+                "gave up after 5 attempts: 500 Internal Server Error (CODE): Why.",
+                Some(500),
+                true,
+                seconds(0),
+            ),
+            (
+                transport(FailureKind::NotSent, 1),
+                "the request could not be sent (after 1 attempt)",
+                None,
+                true,
+                None,
+            ),
+            (
+                transport(FailureKind::Lost, 2),
+                "the request was sent, but no whole answer came back (after 2 attempts)",
+                None,
+                true,
+                None,
+            ),
+            (
+                transport(FailureKind::Permanent, 0),
+                "the request failed for good",
+                None,
+                false,
+                None,
+            ),
+            (
+                place(AnswerErrorKind::Utf8, Some((1, 2)), "", "it is not UTF-8"),
+                "the answer is not a page of keys: it is not UTF-8 (line 1, column 2)",
+                None,
+                false,
+                None,
+            ),
+            (
+                place(
+                    AnswerErrorKind::Json,
+                    Some((3, 4)),
+                    "results[0].name",
+                    "it is not valid JSON",
+                ),
+                "the answer is not a page of keys: it is not valid JSON, at results[0].name (line 3, column 4)",
+                None,
+                false,
+                None,
+            ),
+            (
+                place(
+                    AnswerErrorKind::Shape,
+                    None,
+                    "results",
+                    "a page has an array of results",
+                ),
+                "the answer is not a page of keys: a page has an array of results, at results",
+                None,
+                false,
+                None,
+            ),
+            (
+                Error::Limit {
+                    what: "pages",
+                    limit: 10_000,
+                },
+                "beyond the limit of 10000 pages",
+                None,
+                false,
+                None,
+            ),
+        ];
+        for (error, line, status, retryable, retry_after) in cases {
+            assert_eq!(error.to_string(), line);
+            assert_eq!(
+                error.status().map(|status| status.as_u16()),
+                status,
+                "{line}"
+            );
+            assert_eq!(error.error_code(), status.map(|_| "CODE"), "{line}");
+            assert_eq!(error.is_retryable(), retryable, "{line}");
+            assert_eq!(error.retry_after(), retry_after, "{line}");
+            match error.source() {
+                // Its text is not in the line.
+                Some(source) => assert!(!line.contains(&source.to_string())),
+                None => assert!(!matches!(error, Error::Transport { .. })),
+            }
+            let copy = alloc::format!("{:?}", error.clone());
+            assert!(copy == alloc::format!("{error:?}") && !copy.contains('\n'));
+        }
+    }
+}

@@ -151,3 +151,70 @@ impl Group {
         held || single
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api_error::Redaction;
+    use crate::secret::KnownSecrets;
+    use crate::{Endpoint, Limits};
+    use alloc::format;
+    use http::{HeaderMap, StatusCode};
+
+    fn group(n: usize) -> GroupId {
+        GroupId::new(&format!("{n:024x}")).unwrap()
+    }
+
+    fn answer() -> ApiError {
+        let redaction = Redaction {
+            secrets: &KnownSecrets::default(),
+            limits: Limits::default().of_body(),
+        };
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        ApiError::read(
+            status,
+            Endpoint::ModelKeys,
+            &HeaderMap::new(),
+            b"",
+            None,
+            &redaction,
+        )
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_longer_hold_counts_and_a_clock_that_is_set_back_ends_it() {
+        let mut pace = Pace::default();
+        let now = 100 * SECOND;
+        pace.hold(group(1), now, 30 * SECOND, &answer());
+        pace.hold(group(1), now + SECOND, 9 * SECOND, &answer());
+        assert_eq!(
+            pace.left(group(1), now + 10 * SECOND).unwrap().0,
+            20 * SECOND
+        );
+        assert!(pace.left(group(1), now + 30 * SECOND).is_none());
+        assert!(pace.left(group(1), now - SECOND).is_none());
+        assert!(pace.left(group(2), now).is_none());
+    }
+
+    #[test]
+    fn no_more_groups_are_remembered_than_the_bound() {
+        let mut pace = Pace::default();
+        for n in 0..PACED_GROUPS {
+            pace.hold(group(n), SECOND, 10 * SECOND, &answer());
+        }
+        // None of them is over: one is forgotten.
+        pace.remaining(group(PACED_GROUPS), 2 * SECOND, 0);
+        assert_eq!(pace.0.len(), PACED_GROUPS);
+        assert!(pace.left(group(0), 2 * SECOND).is_none());
+        assert!(pace.left(group(1), 2 * SECOND).is_some());
+        // All but the last are over: they make room.
+        pace.hold(group(PACED_GROUPS + 1), 20 * SECOND, SECOND, &answer());
+        assert_eq!(pace.0.len(), 2);
+        assert!(matches!(
+            pace.enter(group(PACED_GROUPS), 20 * SECOND),
+            Entry::Slot(_)
+        ));
+    }
+}
