@@ -67,10 +67,26 @@ pub(crate) enum KeyField {
     Status,
 }
 
-pub(crate) const KEY_FIELDS: usize = 12;
+pub(crate) const KEY_FIELDS: usize = KeyField::ALL.len();
 
 impl KeyField {
-    fn from_name(name: &str) -> Option<Self> {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::ApiKeyId,
+        Self::Cloud,
+        Self::CreatedAt,
+        Self::CreatedBy,
+        Self::Endpoint,
+        Self::Geography,
+        Self::GroupId,
+        Self::LastUsedAt,
+        Self::MaskedSecret,
+        Self::Name,
+        Self::Secret,
+        Self::Status,
+    ];
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        // Spelled out, and not a search in `ALL`: every field of every key goes through here.
         Some(match name {
             "apiKeyId" => Self::ApiKeyId,
             "cloud" => Self::Cloud,
@@ -88,7 +104,7 @@ impl KeyField {
         })
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ApiKeyId => "apiKeyId",
             Self::Cloud => "cloud",
@@ -103,6 +119,11 @@ impl KeyField {
             Self::Secret => "secret",
             Self::Status => "status",
         }
+    }
+
+    /// Whether the preview version has it, too.
+    pub(crate) fn is_in_preview(self) -> bool {
+        !matches!(self, Self::Cloud | Self::Endpoint | Self::Geography)
     }
 }
 
@@ -616,5 +637,19 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
             reader.at.set(Place::Top);
         }
         Ok(page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_names_and_places_agree() {
+        for (place, field) in KeyField::ALL.into_iter().enumerate() {
+            assert_eq!(field as usize, place);
+            assert_eq!(KeyField::from_name(field.name()), Some(field));
+        }
+        assert_eq!(KeyField::from_name("Name"), None);
     }
 }

@@ -1,11 +1,13 @@
 //! How a page differs from what is documented.
 
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::decode::KeyField;
 use crate::{ApiVersion, text};
 
 /// What a page has that is not documented, and what it lacks that is: a preview API changes, and
@@ -22,7 +24,7 @@ pub struct Drift {
     pub more_unknown: bool,
     /// Documented fields that were absent, by path, and how often. Which fields are documented
     /// depends on the version that answered.
-    pub missing: BTreeMap<&'static str, u32>,
+    pub missing: BTreeMap<String, u32>,
 }
 
 /// How many unknown fields are told apart.
@@ -108,26 +110,17 @@ impl Object {
         }
     }
 
-    /// Paths of the documented fields, and whether each is known, but of the dated version only.
-    fn fields(self) -> &'static [(&'static str, bool)] {
-        match self {
-            Self::Page => &[("links", false), ("results", false), ("totalCount", false)],
-            Self::Link => &[("links[].href", false), ("links[].rel", false)],
-            Self::Key => &[
-                ("results[].apiKeyId", false),
-                ("results[].cloud", true),
-                ("results[].createdAt", false),
-                ("results[].createdBy", false),
-                ("results[].endpoint", true),
-                ("results[].geography", true),
-                ("results[].groupId", false),
-                ("results[].lastUsedAt", false),
-                ("results[].maskedSecret", false),
-                ("results[].name", false),
-                ("results[].secret", false),
-                ("results[].status", false),
-            ],
-        }
+    /// The documented fields of a version. What only another one has is known all the same.
+    fn fields(self, is_dated: bool) -> impl Iterator<Item = &'static str> {
+        let (names, has_keys): (&[_], _) = match self {
+            Self::Page => (&["links", "results", "totalCount"], false),
+            Self::Link => (&["href", "rel"], false),
+            Self::Key => (&[], true),
+        };
+        let keys = KeyField::ALL
+            .into_iter()
+            .filter(move |field| has_keys && (is_dated || field.is_in_preview()));
+        names.iter().copied().chain(keys.map(KeyField::name))
     }
 }
 
@@ -180,19 +173,17 @@ impl<'de> Visitor<'de> for Level<'_> {
             object,
             is_dated,
         } = self;
-        let (prefix, fields) = (object.prefix(), object.fields());
+        let prefix = object.prefix();
+        // A bit for each field that any version has.
         let mut seen = 0u16;
-        while let Some(name) = map.next_key::<Name>()? {
-            let known = fields
-                .iter()
-                .position(|(path, _)| path.strip_prefix(prefix) == Some(&name.0));
-            match known {
+        while let Some(Name(name)) = map.next_key()? {
+            match object.fields(true).position(|known| known == name) {
                 Some(place) => seen |= 1 << place,
                 // An envelope's; whoever asked for it knows of it.
-                None if matches!(object, Object::Page) && name.0 == "status" => {}
-                None => drift.unknown(prefix, &name.0),
+                None if matches!(object, Object::Page) && name == "status" => {}
+                None => drift.unknown(prefix, &name),
             }
-            let object = match (object, name.0.as_str()) {
+            let object = match (object, name.as_str()) {
                 (Object::Page, "results") => Object::Key,
                 (Object::Page, "links") => Object::Link,
                 _ => {
@@ -206,9 +197,10 @@ impl<'de> Visitor<'de> for Level<'_> {
                 is_dated,
             })?;
         }
-        for (place, (path, only_dated)) in fields.iter().enumerate() {
-            if seen & (1 << place) == 0 && (is_dated || !only_dated) {
-                *drift.missing.entry(path).or_default() += 1;
+        for name in object.fields(is_dated) {
+            let place = object.fields(true).position(|known| known == name);
+            if place.is_some_and(|place| seen & (1 << place) == 0) {
+                *drift.missing.entry(format!("{prefix}{name}")).or_default() += 1;
             }
         }
         Ok(())
