@@ -369,7 +369,7 @@ impl Session {
     }
 
     fn send_token_request<B>(&self, mut ticket: Box<Ticket>) -> Step<B> {
-        ticket.sent = Sent::TokenRequest;
+        ticket.sent = Sent::Nothing;
         Step::Send(Exchange {
             request: self.oauth_request("token", "grant_type=client_credentials"),
             pending: Pending(ticket),

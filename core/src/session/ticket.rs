@@ -81,11 +81,10 @@ impl Ticket {
     }
 }
 
-/// What the ticket's request carries.
+/// With what the ticket's listing was sent.
 pub(super) enum Sent {
+    /// It was not sent yet, or what it was sent with is of no more use.
     Nothing,
-    /// A request for a token.
-    TokenRequest,
     /// The caller's own token.
     Bearer,
     /// A token of this generation.
@@ -93,10 +92,7 @@ pub(super) enum Sent {
     /// No credential: the server is to send a challenge.
     Unsigned,
     /// A digest, and how many challenges of this exchange were answered.
-    Digest {
-        answerer: Answerer,
-        answered: u32,
-    },
+    Digest { answerer: Answerer, answered: u32 },
 }
 
 impl Sent {
