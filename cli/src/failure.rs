@@ -337,7 +337,7 @@ fn not_allowed(answer: &ApiError, asked: &Asked) -> String {
 }
 
 /// Whole seconds, rounded up: "in 0s" would be no advice.
-struct Rounded(Duration);
+pub(crate) struct Rounded(pub(crate) Duration);
 
 impl fmt::Display for Rounded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

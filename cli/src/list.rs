@@ -1,8 +1,9 @@
 //! `list`: asks for the pages, and hands them to whoever writes them.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
 
-use atlas_model_keys_core::{BaseUrl, Limits, ListRequest, Listing, ModelKey};
+use atlas_model_keys_core::{BaseUrl, Limits, ListRequest, Listing, ModelKey, Wait};
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator};
 use atlas_model_keys_ureq::{Client, Credentials};
@@ -10,7 +11,7 @@ use atlas_model_keys_ureq::{Client, Credentials};
 use crate::args::{Format, ListArgs};
 use crate::credentials;
 use crate::environment::{self, Environment};
-use crate::failure::{Asked, Failure};
+use crate::failure::{Asked, Failure, Rounded};
 use crate::output::{self, Csv, Field, Json, Ndjson, Sink, Table, Terminal};
 use crate::progress::Progress;
 
@@ -225,7 +226,8 @@ impl Service {
         emulator: Option<Server>,
     ) -> Result<Self, Failure> {
         let mut builder = Client::builder(asked.base.clone(), credentials)
-            .user_agent(concat!("atlas-model-keys/", env!("CARGO_PKG_VERSION")));
+            .user_agent(concat!("atlas-model-keys/", env!("CARGO_PKG_VERSION")))
+            .on_wait(tell_of);
         if let Some(version) = args.api_version {
             builder = builder.version(version);
         }
@@ -278,6 +280,22 @@ impl Stdout {
             colour: self.colour,
         })
     }
+}
+
+/// Tells of a wait that a person would wonder about.
+fn tell_of(wait: &Wait) {
+    if wait.delay() < Duration::from_secs(1) {
+        return;
+    }
+    let why = match wait.answer() {
+        Some(answer) => format!("Atlas answered {}", answer.status),
+        None => "the network failed".to_owned(),
+    };
+    if io::stderr().is_terminal() {
+        // There may be a line of progress; it comes again with the next page.
+        let _ = io::stderr().write_all(b"\r\x1b[K");
+    }
+    note(&format!("{why}; trying again in {}", Rounded(wait.delay())));
 }
 
 /// Something to know that is no error.

@@ -932,6 +932,12 @@ fn a_429_holds_back_every_exchange_of_the_group_and_no_other() {
 
     let held = waits(world.start(&world.request()));
     assert!(held.delay() >= told.delay(), "{held:?}");
+    for wait in [&told, &held] {
+        assert_eq!(
+            wait.answer().unwrap().error_code.as_deref(),
+            Some("RATE_LIMITED")
+        );
+    }
     let other = atlas_model_keys_core::ListRequest::new(groups[1]);
     let _ = sent(world.start(&other));
 

@@ -30,7 +30,10 @@ struct Shared {
     http: Http,
     deadline: Duration,
     limits: Limits,
+    on_wait: Option<OnWait>,
 }
+
+type OnWait = Box<dyn Fn(&Wait) + Send + Sync>;
 
 struct State {
     session: Session,
@@ -55,6 +58,7 @@ impl Client {
             deadline: Duration::from_secs(240),
             timeouts: http::Timeouts::default(),
             agent: None,
+            on_wait: None,
         }
     }
 
@@ -222,6 +226,9 @@ impl Shared {
             if wait.delay() >= left {
                 return Err(wait.give_up());
             }
+            if let Some(on_wait) = &self.on_wait {
+                on_wait(&wait);
+            }
             std::thread::sleep(wait.delay());
             return Ok(wait);
         }
@@ -293,6 +300,7 @@ pub struct ClientBuilder {
     deadline: Duration,
     timeouts: http::Timeouts,
     agent: Option<Agent>,
+    on_wait: Option<OnWait>,
 }
 
 impl ClientBuilder {
@@ -344,6 +352,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Is told of each wait before a request is repeated, so that a person can be told, too: how long
+    /// ([`Wait::delay`]), and which answer of Atlas made it necessary ([`Wait::answer`]). Called by the
+    /// thread that waits; waits for other threads are not told.
+    pub fn on_wait(mut self, tell: impl Fn(&Wait) + Send + Sync + 'static) -> Self {
+        self.on_wait = Some(Box::new(tell));
+        self
+    }
+
     /// Makes the client. Nothing is sent yet.
     ///
     /// # Errors
@@ -359,6 +375,7 @@ impl ClientBuilder {
             http,
             deadline: self.deadline,
             limits: self.limits,
+            on_wait: self.on_wait,
         })))
     }
 }

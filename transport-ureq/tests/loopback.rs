@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator, Operation, RateLimit};
+use atlas_model_keys_emulator::{Config, Emulator, Operation, RateLimit, error_answer};
 use atlas_model_keys_ureq::core::{ApiError, Endpoint, FailureKind};
 use atlas_model_keys_ureq::{
     ApiVersion, BaseUrl, Client, ClientBuilder, Credentials, Error, GroupId, ItemsPerPage, Limits,
@@ -290,6 +290,23 @@ fn a_rate_limit_is_waited_out() {
         .request()
         .items_per_page(ItemsPerPage::new(2).unwrap());
     assert_eq!(client.list_all(&request).unwrap().len(), 3);
+}
+
+#[test]
+fn somebody_is_told_of_a_wait_and_its_reason() {
+    let atlas = Atlas::with_keys(1);
+    atlas.answer_next(error_answer(StatusCode::TOO_MANY_REQUESTS));
+    let mut limits = Limits::default();
+    limits.retry.base = Duration::from_millis(1);
+    let (tell, told) = std::sync::mpsc::channel();
+    let client = atlas.builder(Kind::Bearer).limits(limits);
+    let client = client.on_wait(move |wait| {
+        let answer = wait.answer().map(|answer| answer.status.as_u16());
+        tell.send((wait.delay() <= Duration::from_millis(1), answer))
+            .unwrap();
+    });
+    client.build().unwrap().list(&atlas.request()).unwrap();
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [(true, Some(429))]);
 }
 
 #[test]

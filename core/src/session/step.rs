@@ -8,7 +8,7 @@ use core::time::Duration;
 use http::Request;
 
 use super::ticket::{Ticket, Trouble, in_vain};
-use crate::{Body, Error, FailureKind, Reply};
+use crate::{ApiError, Body, Error, FailureKind, Reply};
 
 /// Everything that a step takes from around it, as a value: the time and fresh randomness.
 ///
@@ -107,6 +107,15 @@ impl Wait {
     #[must_use]
     pub fn on_change(&self) -> bool {
         self.on_change
+    }
+
+    /// Atlas's answer that made it wait, where one did: for telling a person why.
+    #[must_use]
+    pub fn answer(&self) -> Option<&ApiError> {
+        match &self.ticket.trouble {
+            Some(Trouble::Answer(answer)) if !self.on_change => Some(answer),
+            _ => None,
+        }
     }
 
     /// Ends the exchange instead, with the error that made it wait: for a caller whose deadline
