@@ -55,7 +55,8 @@ Credentials come from the environment only; the first of these that is set is us
   MONGODB_ATLAS_CLIENT_ID and MONGODB_ATLAS_CLIENT_SECRET      a service account
   MONGODB_ATLAS_PUBLIC_API_KEY and MONGODB_ATLAS_PRIVATE_API_KEY
                                                                an API key
-Also read: HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, NO_COLOR.";
+  (or MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY)
+Also read: HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR, NO_COLOR.";
 
 const EMULATE_EXAMPLES: &str = "\
 Examples:
@@ -92,7 +93,7 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) columns: Option<Vec<Field>>,
 
-    /// Write secrets as they are; otherwise they are masked in every output
+    /// Write secrets as they are; otherwise they are masked or left out in every output
     #[arg(long)]
     pub(crate) show_secrets: bool,
 
@@ -119,6 +120,10 @@ pub(crate) struct ListArgs {
         help = "Where Atlas is [env: MONGODB_ATLAS_BASE_URL] [default: https://cloud.mongodb.com]"
     )]
     pub(crate) base_url: Option<String>,
+
+    /// How long one page may take, with all its retries and waits [default: 4m]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
+    pub(crate) timeout: Option<Duration>,
 
     /// Allow a base URL of http:// that is not this machine: credentials are readable on the way
     #[arg(long)]

@@ -23,7 +23,7 @@ impl Way {
         match self {
             Self::AccessToken => format!("the access token in {ACCESS_TOKEN}"),
             Self::ServiceAccount => format!("the service account in {CLIENT_ID}"),
-            Self::ApiKey => format!("the API key in {PUBLIC_KEY}"),
+            Self::ApiKey => format!("the API key in {PUBLIC_KEY} (or {PUBLIC_KEY_SHORT})"),
         }
     }
 }
@@ -31,20 +31,19 @@ impl Way {
 /// The first of the three that is there.
 pub(crate) fn find(environment: &Environment) -> Result<(Credentials, Way), Failure> {
     if let Some(token) = environment.get(ACCESS_TOKEN)? {
-        let credentials = Credentials::bearer(token);
-        return checked(credentials, Way::AccessToken);
+        return checked(Credentials::bearer(token), Way::AccessToken, environment);
     }
     let id = environment.get(CLIENT_ID)?;
     let secret = environment.get(CLIENT_SECRET)?;
     if let Some((id, secret)) = both((CLIENT_ID, id), (CLIENT_SECRET, secret))? {
         let credentials = Credentials::service_account(id, secret);
-        return checked(credentials, Way::ServiceAccount);
+        return checked(credentials, Way::ServiceAccount, environment);
     }
     let public = either(environment, PUBLIC_KEY, PUBLIC_KEY_SHORT)?;
     let private = either(environment, PRIVATE_KEY, PRIVATE_KEY_SHORT)?;
     if let Some((public, private)) = both((PUBLIC_KEY, public), (PRIVATE_KEY, private))? {
         let credentials = Credentials::api_key(public, private);
-        return checked(credentials, Way::ApiKey);
+        return checked(credentials, Way::ApiKey, environment);
     }
     Err(
         Failure::usage("there are no credentials in the environment")
@@ -88,13 +87,25 @@ fn both<'e>(
 fn checked(
     credentials: Result<Credentials, InvalidValue>,
     way: Way,
+    environment: &Environment,
 ) -> Result<(Credentials, Way), Failure> {
-    match credentials {
-        Ok(credentials) => Ok((credentials, way)),
-        Err(invalid) => {
-            Err(Failure::usage(invalid.to_string()).hint(format!("look at {}", way.describe())))
-        }
-    }
+    credentials
+        .map(|credentials| (credentials, way))
+        .map_err(|invalid| {
+            // The one that was read, of the two names that it may have.
+            let read = |name, short| match environment.get(name) {
+                Ok(None) => short,
+                _ => name,
+            };
+            let variable = match invalid.parameter() {
+                "client id" => CLIENT_ID,
+                "client secret" => CLIENT_SECRET,
+                "public key" => read(PUBLIC_KEY, PUBLIC_KEY_SHORT),
+                "private key" => read(PRIVATE_KEY, PRIVATE_KEY_SHORT),
+                _ => ACCESS_TOKEN,
+            };
+            Failure::usage(invalid.to_string()).hint(format!("look at {variable}"))
+        })
 }
 
 #[cfg(test)]

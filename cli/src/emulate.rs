@@ -8,7 +8,9 @@ use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator};
 
 use crate::args::{EmulateArgs, Rate};
-use crate::environment::{BASE_URL, CLIENT_ID, CLIENT_SECRET, PRIVATE_KEY, PROJECT_ID, PUBLIC_KEY};
+use crate::environment::{
+    ACCESS_TOKEN, BASE_URL, CLIENT_ID, CLIENT_SECRET, PRIVATE_KEY, PROJECT_ID, PUBLIC_KEY,
+};
 use crate::failure::Failure;
 
 pub(crate) fn run(args: &EmulateArgs) -> Result<(), Failure> {
@@ -96,6 +98,8 @@ fn introduction(base: &str, emulator: &Emulator) -> String {
 # As the service account: a token (of those, 100 at a time), and a token that was made beforehand in use:
 #   curl --user {client} --data grant_type=client_credentials '{base}/api/oauth/token'
 #   curl --oauth2-bearer {token} {accept} '{keys}?pretty=true'
+# The same token for `atlas-model-keys list`, which prefers it to both:
+#   export {ACCESS_TOKEN}={token}
 ",
         token = shell_word(token),
     );

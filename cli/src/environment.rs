@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use atlas_model_keys_ureq::PROXY_VARIABLES;
+
 use crate::failure::Failure;
 
 pub(crate) const ACCESS_TOKEN: &str = "MONGODB_ATLAS_ACCESS_TOKEN";
@@ -36,6 +38,13 @@ impl Environment {
     }
 
     /// Whether colours and cursor movements are welcome, as far as the environment is concerned
+    /// The variable that the transport takes a proxy from.
+    pub(crate) fn proxy(&self) -> Option<&'static str> {
+        PROXY_VARIABLES
+            .into_iter()
+            .find(|name| !matches!(self.get(name), Ok(None)))
+    }
+
     /// (<https://no-color.org>).
     pub(crate) fn allows_colour(&self) -> bool {
         let is_set = |name: &str| {

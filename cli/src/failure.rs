@@ -183,6 +183,8 @@ pub(crate) struct Asked {
     pub(crate) base: BaseUrl,
     /// `None`: the demonstration's own.
     pub(crate) way: Option<Way>,
+    /// The variable that names the proxy in between, if there is one.
+    pub(crate) proxy: Option<&'static str>,
 }
 
 impl Asked {
@@ -292,10 +294,15 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
                 FailureKind::NotSent if base.is_loopback() => {
                     format!("nothing answers at {base}: is it running, and is the port right?")
                 }
-                FailureKind::NotSent => format!(
-                    "is {base} right, and reachable from here? Behind a proxy, set HTTPS_PROXY \
-                     (and NO_PROXY)"
-                ),
+                FailureKind::NotSent => match asked.proxy {
+                    Some(proxy) => format!(
+                        "is the proxy in {proxy} right, and reachable from here? And is {base} right?"
+                    ),
+                    None => format!(
+                        "is {base} right, and reachable from here? Behind a proxy, set HTTPS_PROXY \
+                         (and NO_PROXY)"
+                    ),
+                },
                 FailureKind::Permanent if base.is_https() => format!(
                     "if the certificate of {base} is not trusted, give its authority in \
                      SSL_CERT_FILE; behind a proxy, check HTTPS_PROXY"
@@ -361,6 +368,7 @@ mod tests {
             group: GroupId::new("69681d39c9e8cfd375386316").unwrap(),
             base: BaseUrl::default(),
             way: Some(Way::ApiKey),
+            proxy: None,
         }
     }
 
@@ -444,6 +452,21 @@ mod tests {
             assert!(block.contains("caused by: inner\\u{a}line\n"), "{block}");
             assert!(block.contains("HTTPS_PROXY"), "{block}");
         }
+    }
+
+    #[test]
+    fn a_proxy_in_between_is_named() {
+        let error = Error::Transport {
+            kind: FailureKind::NotSent,
+            attempts: 5,
+            source: Arc::new(io::Error::other("refused")),
+        };
+        let asked = Asked {
+            proxy: Some("HTTPS_PROXY"),
+            ..asked()
+        };
+        let block = Failure::listing(&error, &asked).to_string();
+        assert!(block.contains("the proxy in HTTPS_PROXY"), "{block}");
     }
 
     #[test]

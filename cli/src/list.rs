@@ -33,7 +33,7 @@ pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Fail
         Format::Csv => Box::new(Csv::new(io::stdout(), columns, args.show_secrets)),
         Format::Raw => return one_page_raw(args, &service, &request, stdout.is_terminal),
         Format::Table => {
-            let terminal = stdout.terminal();
+            let terminal = stdout.terminal(args.columns.is_none());
             Box::new(Table::new(
                 io::stdout(),
                 columns,
@@ -123,7 +123,10 @@ fn columns(args: &ListArgs) -> Result<Vec<Field>, Failure> {
                 .into_iter()
                 .filter(|field| args.show_secrets || *field != Field::Secret)
                 .collect(),
-            _ => Field::TABLE.to_vec(),
+            _ => {
+                let secret = args.show_secrets.then_some(Field::Secret);
+                Field::TABLE.into_iter().chain(secret).collect()
+            }
         });
     };
     if !matches!(args.output, Format::Table | Format::Csv) {
@@ -192,6 +195,7 @@ impl Service {
             group,
             base,
             way: Some(way),
+            proxy: environment.proxy(),
         };
         Self::new(args, credentials, asked, None)
     }
@@ -215,6 +219,7 @@ impl Service {
             group,
             base,
             way: None,
+            proxy: None,
         };
         Self::new(args, credentials, asked, Some(server))
     }
@@ -230,6 +235,9 @@ impl Service {
             .on_wait(tell_of);
         if let Some(version) = args.api_version {
             builder = builder.version(version);
+        }
+        if let Some(timeout) = args.timeout {
+            builder = builder.deadline(timeout);
         }
         let client = builder
             .build()
@@ -272,12 +280,13 @@ impl Stdout {
         }
     }
 
-    fn terminal(&self) -> Option<Terminal> {
+    fn terminal(&self, may_drop: bool) -> Option<Terminal> {
         self.is_terminal.then(|| Terminal {
             // A terminal that does not tell (a serial line) is taken for the classic one.
             width: terminal_size::terminal_size_of(io::stdout())
                 .map_or(80, |(terminal_size::Width(width), _)| usize::from(width)),
             colour: self.colour,
+            may_drop,
         })
     }
 }

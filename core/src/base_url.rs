@@ -109,7 +109,11 @@ impl BaseUrl {
         let (scheme, default_port) = match uri.scheme_str() {
             Some("https") => ("https://", ":443"),
             Some("http") => ("http://", ":80"),
-            _ => return Err(invalid("it begins with https://")),
+            _ => {
+                return Err(invalid(
+                    "it begins with https:// (or http://, for this machine)",
+                ));
+            }
         };
         let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
         let (host, port) = match authority.rfind(':') {

@@ -48,15 +48,16 @@ impl Credentials {
         if holds_a_secret(&id) {
             return Err(InvalidValue::secret(
                 "client id",
-                "it holds the client secret, too: the id (mdb_sa_id_…) and the secret (mdb_sa_sk_…) are \
-                 given apart",
+                "it is, or holds, a secret: the id (mdb_sa_id_…) and the secret (mdb_sa_sk_…) are given \
+                 apart, each in its place",
             ));
         }
         if id.is_empty() || !id.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(InvalidValue::new(
+            // Not repeated, here and below: it may be the secret, in the wrong place.
+            return Err(InvalidValue::secret(
                 "client id",
-                &id,
-                "a service account's client id is visible ASCII such as mdb_sa_id_0123456789abcdef",
+                "a service account's client id is visible ASCII such as mdb_sa_id_0123456789abcdef \
+                 (no spaces, no line end)",
             ));
         }
         if !is_visible(secret.expose()) {
@@ -82,8 +83,8 @@ impl Credentials {
         if holds_a_secret(&public) {
             return Err(InvalidValue::secret(
                 "public key",
-                "it holds the private key or a client secret, too: the two keys of an API key are \
-                 given apart",
+                "it is, or holds, a secret: the public key (such as abcdefgh) and the private key \
+                 (such as 01234567-89ab-…) are given apart, each in its place",
             ));
         }
         if public.starts_with("mdb_sa_id_") {
@@ -95,9 +96,8 @@ impl Credentials {
             ));
         }
         if public.is_empty() || public.chars().any(char::is_control) {
-            return Err(InvalidValue::new(
+            return Err(InvalidValue::secret(
                 "public key",
-                &public,
                 "an API key's public key is short text such as abcdefgh (no line end)",
             ));
         }
@@ -112,9 +112,16 @@ impl Credentials {
     }
 }
 
-/// The slips of those who are used to `curl --user id:secret`, and of those who mix the two up.
+/// The slips of those who are used to `curl --user id:secret`, and of those who mix the two up: what is
+/// taken for public is sent and shown.
 fn holds_a_secret(public: &str) -> bool {
-    public.contains(':') || public.starts_with("mdb_sa_sk_")
+    public.contains(':') || public.starts_with("mdb_sa_sk_") || is_private_key(public.trim())
+}
+
+/// The form of an API key's private key: that of a UUID.
+fn is_private_key(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
 fn is_visible(text: &str) -> bool {
@@ -166,6 +173,8 @@ mod tests {
             Credentials::service_account("mdb_sa_sk_hunter2", "x").unwrap_err(),
             Credentials::api_key("abcdefgh:hunter2", "x").unwrap_err(),
             Credentials::api_key("mdb_sa_sk_hunter2", "x").unwrap_err(),
+            Credentials::api_key("hunter2\n", "x").unwrap_err(),
+            Credentials::service_account("hunter2\n", "x").unwrap_err(),
             Credentials::api_key("", "hunter2").unwrap_err(),
             Credentials::api_key("a", "hunter2\n").unwrap_err(),
             Credentials::api_key("a", "").unwrap_err(),
@@ -173,6 +182,17 @@ mod tests {
         for error in refused {
             let shown = format!("{error} {error:?}");
             assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        let swapped = "80fc9fb3-a1f0-e14b-e801-7e68925321cf";
+        for private in [swapped, "80fc9fb3-a1f0-e14b-e801-7e68925321cf\n"] {
+            let error = format!(
+                "{:?}",
+                Credentials::api_key(private, "abcdefgh").unwrap_err()
+            );
+            assert!(
+                error.contains("each in its place") && !error.contains("80fc"),
+                "{error}"
+            );
         }
         let error = Credentials::api_key("mdb_sa_id_0123", "x").unwrap_err();
         assert!(format!("{error}").contains("service account"), "{error}");

@@ -8,7 +8,7 @@ use atlas_model_keys_core::{BaseUrl, Body, Error, Failure, FailureKind, Limits};
 use http::{Request, Response};
 use rustls::crypto::ring;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
-use ureq::{Agent, AsSendBody, Timeout};
+use ureq::{Agent, AsSendBody, Proxy, ProxyProtocol, Timeout};
 
 use crate::client::{Deadline, permanent};
 
@@ -129,14 +129,21 @@ fn bounded(timeout: Duration) -> Option<Duration> {
 /// An agent with this platform's root certificates, rustls and *ring*.
 fn own_agent(base: &BaseUrl) -> Result<Agent, Error> {
     let mut config = Agent::config_builder();
+    if !base.is_loopback() {
+        check_proxy(|name| std::env::var(name).ok())?;
+    }
     if base.is_https() {
         let loaded = rustls_native_certs::load_native_certs();
         if loaded.certs.is_empty() {
-            let reasons: Vec<_> = loaded.errors.iter().map(ToString::to_string).collect();
+            let reasons: Vec<_> = loaded
+                .errors
+                .iter()
+                .map(|error| format!(": {error}"))
+                .collect();
             return Err(permanent(format!(
-                "this machine has no root certificates to check https with \
-                 (install the package ca-certificates, or set SSL_CERT_FILE): {}",
-                reasons.join("; ")
+                "no root certificates were found to check https with (install the package \
+                 ca-certificates, or set SSL_CERT_FILE or SSL_CERT_DIR){}",
+                reasons.concat()
             )));
         }
         let roots = loaded
@@ -152,6 +159,37 @@ fn own_agent(base: &BaseUrl) -> Result<Agent, Error> {
         );
     }
     Ok(config.build().new_agent())
+}
+
+/// The environment's variables that name a proxy; the first one that is set counts. Not looked at for a
+/// base URL on loopback.
+pub const PROXY_VARIABLES: [&str; 6] = [
+    "ALL_PROXY",
+    "all_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+];
+
+/// Where ureq cannot use a proxy it goes without, which is not what whoever has set one wants.
+fn check_proxy(variable: impl Fn(&str) -> Option<String>) -> Result<(), Error> {
+    let first = PROXY_VARIABLES
+        .iter()
+        .find_map(|name| Some((name, variable(name).filter(|value| !value.is_empty())?)));
+    let Some((name, value)) = first else {
+        return Ok(());
+    };
+    let usable = Proxy::new(&value)
+        .is_ok_and(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https));
+    if usable {
+        return Ok(());
+    }
+    // The value may hold a password.
+    Err(permanent(format!(
+        "{name} is set, and cannot be used: a proxy is given as http://host:port or https://host:port \
+         (SOCKS is not supported)"
+    )))
 }
 
 /// Tells what became of the request. In doubt it was sent.
@@ -216,6 +254,39 @@ fn of_tls(error: &rustls::Error) -> FailureKind {
 mod tests {
     use super::*;
     use rustls::CertificateError;
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_refused_and_not_gone_around() {
+        let check = |name: &'static str, value: &'static str| {
+            check_proxy(move |asked| (asked == name).then(|| value.to_owned()))
+        };
+        for value in [
+            "",
+            "http://proxy.example:3128",
+            "https://me:hunter2@proxy.example",
+            "proxy.example:3128",
+        ] {
+            assert!(check("HTTPS_PROXY", value).is_ok(), "{value}");
+        }
+        for value in [
+            "socks5://me:hunter2@127.0.0.1:1",
+            "nonsense:::///hunter2",
+            "http://",
+            "ftp://hunter2",
+        ] {
+            for name in PROXY_VARIABLES {
+                let Err(Error::Transport { source, .. }) = check(name, value) else {
+                    panic!("{name}={value} is accepted");
+                };
+                let text = source.to_string();
+                assert!(
+                    text.starts_with(name) && !text.contains("hunter2"),
+                    "{text}"
+                );
+            }
+        }
+        assert!(check("NO_PROXY", "nonsense:::///").is_ok());
+    }
 
     #[test]
     fn failures_are_told_apart_by_what_became_of_the_request() {

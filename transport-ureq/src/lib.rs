@@ -83,6 +83,7 @@ pub use atlas_model_keys_core::{
 };
 
 pub use client::{Client, ClientBuilder};
+pub use http::PROXY_VARIABLES;
 pub use listing::{Keys, Pages};
 
 /// The examples of the project's and this crate's README compile.

@@ -13,6 +13,8 @@ const GAP: &str = "  ";
 const DATE: usize = 10;
 /// `2026-01-15T16:47:49Z`
 const DATE_AND_TIME: usize = 20;
+/// Columns are padded so far in a file or a pipe.
+const PADDED: usize = 40;
 /// So much of an id is left where it cannot be whole: enough to tell one from another.
 const SHORT_ID: usize = 7;
 
@@ -21,6 +23,8 @@ const SHORT_ID: usize = 7;
 pub(crate) struct Terminal {
     pub(crate) width: usize,
     pub(crate) colour: bool,
+    /// Whether columns may be left out where it is too narrow: nobody has asked for them.
+    pub(crate) may_drop: bool,
 }
 
 pub(crate) struct Table<W> {
@@ -156,23 +160,58 @@ fn render(columns: &[Field], rows: &[Vec<Cell>], terminal: Option<Terminal>) -> 
             }
         })
         .collect();
-    let widths = match terminal {
-        Some(terminal) => fitted(&wanted, terminal.width),
-        None => wanted.iter().map(|column| column.wanted).collect(),
+    let widths: Vec<usize> = match terminal {
+        Some(terminal) => {
+            let kept = match terminal.may_drop {
+                true => kept(&wanted, terminal.width),
+                false => wanted.iter().collect(),
+            };
+            let mut widths = fitted(&kept, terminal.width).into_iter();
+            let is_kept = |column: &Column| kept.iter().any(|kept| kept.field == column.field);
+            wanted
+                .iter()
+                .map(|column| {
+                    if is_kept(column) {
+                        widths.next().unwrap_or(0)
+                    } else {
+                        0
+                    }
+                })
+                .collect()
+        }
+        // Nothing is cut there; but one long name does not push the others apart, either.
+        None => wanted
+            .iter()
+            .map(|column| column.wanted.min(PADDED))
+            .collect(),
     };
+    let cuts = terminal.is_some();
     let colour = terminal.is_some_and(|terminal| terminal.colour);
     let mut out = String::new();
     for row in [&headings].into_iter().chain(rows) {
-        push_row(&mut out, columns, row, &widths, colour);
+        push_row(&mut out, columns, row, (&widths, cuts), colour);
     }
     out
 }
 
-fn push_row(out: &mut String, columns: &[Field], row: &[Cell], widths: &[usize], colour: bool) {
+fn push_row(
+    out: &mut String,
+    columns: &[Field],
+    row: &[Cell],
+    (widths, cuts): (&[usize], bool),
+    colour: bool,
+) {
     // Spaces are owed until something follows them, so that no line ends with any.
     let mut owed = 0;
     for ((cell, room), field) in row.iter().zip(widths).zip(columns) {
-        let shown = shown(cell, *room, *field);
+        if *room == 0 {
+            // Left out.
+            continue;
+        }
+        let shown = match cuts {
+            true => shown(cell, *room, *field),
+            false => Cow::Borrowed(cell.text.as_str()),
+        };
         if !shown.is_empty() {
             out.extend(std::iter::repeat_n(' ', owed));
             owed = 0;
@@ -238,16 +277,46 @@ fn is_id(field: Field) -> bool {
     matches!(field, Field::ApiKeyId | Field::GroupId | Field::Secret)
 }
 
+/// The first that goes where not all fit, and the last. The name and the last use always stay.
+const DROPPED: [Field; 5] = [
+    Field::MaskedSecret,
+    Field::CreatedAt,
+    Field::CreatedBy,
+    Field::Status,
+    Field::ApiKeyId,
+];
+
+/// As many of the columns as fit.
+fn kept(columns: &[Column], width: usize) -> Vec<&Column> {
+    let mut kept: Vec<&Column> = columns.iter().collect();
+    for field in DROPPED {
+        if reduced(&kept, width).is_some() {
+            break;
+        }
+        kept.retain(|column| column.field != field);
+    }
+    kept
+}
+
+fn room(columns: &[&Column], width: usize) -> usize {
+    width.saturating_sub(GAP.len() * columns.len().saturating_sub(1))
+}
+
+/// The first step that is enough.
+fn reduced(columns: &[&Column], width: usize) -> Option<Vec<usize>> {
+    let room = room(columns, width);
+    STEPS
+        .into_iter()
+        .map(|step| columns.iter().map(|column| floor(column, step)).collect())
+        .find(|widths: &Vec<usize>| widths.iter().sum::<usize>() <= room)
+}
+
 /// Widths that fit, gaps included: the first step that is enough, and what is then left goes to
 /// the columns of free text, a cell at a time. On a very narrow terminal, every column gets the
 /// same. (Below one cell for each there is no fitting.)
-fn fitted(columns: &[Column], width: usize) -> Vec<usize> {
-    let gaps = GAP.len() * columns.len().saturating_sub(1);
-    let room = width.saturating_sub(gaps);
-    let reduced = STEPS
-        .into_iter()
-        .map(|step| columns.iter().map(|column| floor(column, step)).collect())
-        .find(|widths: &Vec<usize>| widths.iter().sum::<usize>() <= room);
+fn fitted(columns: &[&Column], width: usize) -> Vec<usize> {
+    let room = room(columns, width);
+    let reduced = reduced(columns, width);
     let is_squeezed = reduced.is_none();
     let mut widths =
         reduced.unwrap_or_else(|| columns.iter().map(|column| column.wanted.min(1)).collect());
@@ -278,10 +347,42 @@ mod tests {
         let terminal = width.map(|width| Terminal {
             width,
             colour: false,
+            may_drop: false,
         });
         written(vec![keys], None, |out| {
             Box::new(Table::new(out, columns, false, terminal))
         })
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_fewer_columns_unless_they_were_asked_for() {
+        let headings = |width, may_drop| {
+            let terminal = Terminal {
+                width,
+                colour: false,
+                may_drop,
+            };
+            let text = written(vec![vec![full_key()]], None, |out| {
+                let columns = Field::TABLE.to_vec();
+                Box::new(Table::new(out, columns, false, Some(terminal)))
+            });
+            assert!(
+                text.lines().all(|line| text::width(line) <= width),
+                "{text}"
+            );
+            let first = text.lines().next().unwrap_or_default().to_owned();
+            first
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(headings(80, true), headings(80, false));
+        assert_eq!(
+            headings(45, true),
+            ["ID", "NAME", "STATUS", "CREATOR", "LAST", "USED"]
+        );
+        assert_eq!(headings(20, true), ["NAME", "LAST", "USED"]);
+        assert_eq!(headings(20, false).len(), 7);
     }
 
     #[test]
@@ -307,6 +408,8 @@ mod tests {
             lines[2].ends_with("  -       -         soon                  never      -"),
             "{text}"
         );
+        // A long name does not push the others apart.
+        assert!(lines[1].len() < 160, "{text}");
     }
 
     #[test]
@@ -384,7 +487,11 @@ mod tests {
         let mut suspended = full_key();
         suspended.status = Some("SUSPENDED".to_owned());
         let render = |colour| {
-            let terminal = Terminal { width: 80, colour };
+            let terminal = Terminal {
+                width: 80,
+                colour,
+                may_drop: true,
+            };
             let keys = vec![vec![suspended.clone(), full_key()]];
             written(keys, None, |out| {
                 Box::new(Table::new(

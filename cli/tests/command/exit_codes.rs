@@ -143,6 +143,44 @@ fn a_failing_service_is_5() {
 }
 
 #[test]
+fn a_wait_is_told_of_and_a_timeout_ends_it() {
+    let atlas = atlas();
+    let wait = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("1"))]);
+    atlas.server.with(|emulator| {
+        emulator.fail_next(1, LIST, StatusCode::TOO_MANY_REQUESTS, &wait);
+    });
+    let error = atlas.list(&["--timeout", "900ms"]).failure(5);
+    assert!(
+        error.contains("429") && !error.contains("trying again"),
+        "{error}"
+    );
+
+    atlas.server.with(|emulator| {
+        emulator.fail_next(1, LIST, StatusCode::TOO_MANY_REQUESTS, &wait);
+    });
+    let outcome = atlas.list(&["-o", "ndjson"]);
+    let told = "note: Atlas answered 429 Too Many Requests; trying again in 2s";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_6_and_not_gone_around() {
+    let atlas = atlas();
+    let mut environment = atlas.environment(Login::Token);
+    environment.retain(|(name, _)| *name != "MONGODB_ATLAS_BASE_URL");
+    environment.push(("HTTPS_PROXY", "socks5://me:hunter2@127.0.0.1:1".to_owned()));
+    let error = run(&["list"], &environment).failure(6);
+    assert!(
+        error.contains("HTTPS_PROXY is set, and cannot be used"),
+        "{error}"
+    );
+    assert!(!error.contains("hunter2"), "{error}");
+    // On loopback none is used.
+    environment.push(("MONGODB_ATLAS_BASE_URL", atlas.server.base_url()));
+    run(&["list"], &environment).stdout();
+}
+
+#[test]
 fn a_failing_network_is_6() {
     // TLS with a server that has none does not get better with time, so it is not tried again.
     let atlas = atlas();
