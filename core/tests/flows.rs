@@ -466,6 +466,14 @@ fn an_exported_token_serves_another_session_of_the_same_account() {
     world.list(&world.request()).unwrap();
     assert_eq!(world.emulator.token_requests(), 1);
 
+    // A fetch that was under way and fails does not take it away again.
+    world.session = Session::new(BaseUrl::new(BASE).unwrap(), credentials());
+    let fetch = sent(world.start(&world.request()));
+    world.session.restore_token(&exported, at).unwrap();
+    assert!(world.fail(fetch.pending, FailureKind::Permanent).is_err());
+    world.list(&world.request()).unwrap();
+    assert_eq!(world.emulator.token_requests(), 1);
+
     // It is refused for another place and another account, when it has expired, and by anything
     // that has no service account; the error does not repeat it.
     let elsewhere = BaseUrl::new("https://elsewhere.example").unwrap();

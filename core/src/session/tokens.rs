@@ -132,7 +132,10 @@ impl Tokens {
 
     /// The fetch failed for good: those who wait for it get the same error.
     pub(super) fn failed(&mut self, error: &Error) {
-        self.state = State::Absent;
+        // A token that was restored meanwhile stays.
+        if matches!(self.state, State::Fetching(_)) {
+            self.state = State::Absent;
+        }
         self.failed = Some((self.flight, error.clone()));
     }
 
