@@ -106,7 +106,7 @@ impl Listing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{GroupId, Reply};
+    use crate::{GroupId, PageNum, Reply};
     use alloc::format;
     use alloc::string::String;
     use alloc::vec::Vec;
@@ -190,5 +190,15 @@ mod tests {
             ),
             "{error}"
         );
+    }
+
+    #[test]
+    fn after_the_last_number_that_a_page_can_have_there_is_an_error_and_no_silent_end() {
+        let group = GroupId::new("0123456789abcdef01234567").unwrap();
+        let last = PageNum::new(u32::MAX).unwrap();
+        let request = ListRequest::new(group).page_num(last);
+        let mut listing = Listing::new(request, &Limits::default());
+        assert_eq!(accept(&mut listing, &page(&["a"], "next")), ["a"]);
+        assert!(matches!(listing.request(), Err(Error::Limit { .. })));
     }
 }

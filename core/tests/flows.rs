@@ -5,7 +5,8 @@ mod dialogue;
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    BaseUrl, Credentials, Endpoint, Error, FailureKind, Limits, Refused, Reply, Session, Step,
+    BaseUrl, Credentials, Endpoint, Error, FailureKind, Limits, Refused, Reply, RetryPolicy,
+    Session, Step,
 };
 use atlas_model_keys_emulator::{Config, Credential, Emulator, Operation, error_answer};
 use dialogue::{BASE, KINDS, Kind, World, sent, waits};
@@ -1018,6 +1019,24 @@ fn with_nothing_remaining_one_request_at_a_time_goes_out_until_the_number_rises(
     world.now += Duration::from_secs(60);
     let _ = sent(world.wake(second));
     drop(first);
+}
+
+#[test]
+fn with_the_policy_never_the_first_failure_is_the_answer() {
+    let mut limits = Limits::default();
+    limits.retry = RetryPolicy::never();
+    for kind in KINDS {
+        let mut world = world(kind);
+        world.session = world.session.with_limits(limits.clone());
+        let exchange = sent(world.start(&world.request()));
+        let error = world
+            .respond(exchange.pending, answer(503, &[], ""))
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::GaveUp { attempts: 1, .. }),
+            "{error:?}"
+        );
+    }
 }
 
 #[test]
