@@ -37,7 +37,6 @@ impl Environment {
         }
     }
 
-    /// Whether colours and cursor movements are welcome, as far as the environment is concerned
     /// The variable that the transport takes a proxy from.
     pub(crate) fn proxy(&self) -> Option<&'static str> {
         PROXY_VARIABLES
@@ -45,6 +44,7 @@ impl Environment {
             .find(|name| !matches!(self.get(name), Ok(None)))
     }
 
+    /// Whether colours and cursor movements are welcome, as far as the environment is concerned
     /// (<https://no-color.org>).
     pub(crate) fn allows_colour(&self) -> bool {
         let is_set = |name: &str| {
