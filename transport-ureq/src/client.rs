@@ -4,8 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Credentials, Error, Exchange, Failure, FailureKind, InvalidValue, Limits,
-    ListRequest, Listing, ModelKey, Moment, OwnedModelKey, Page, Reply, Secret, Session, Step,
-    Wait,
+    ListRequest, Listing, Moment, OwnedModelKey, Page, Reply, Secret, Session, Step, Wait,
 };
 use ureq::Agent;
 
@@ -98,15 +97,7 @@ impl Client {
     /// # Errors
     /// See [`Error`]. For what arrived before an error, use [`keys`](Client::keys).
     pub fn list_all(&self, request: &ListRequest) -> Result<Vec<OwnedModelKey>, Error> {
-        let mut listing = Listing::new(*request, &self.0.limits);
-        let mut keys = Vec::new();
-        let mut buffer = Vec::new();
-        while let Some(request) = listing.request()? {
-            let page = self.drive(&request, buffer)?.into_page()?;
-            keys.extend(listing.accept(&page).map(ModelKey::to_owned));
-            buffer = page.into_body();
-        }
-        Ok(keys)
+        self.keys(request).collect()
     }
 
     /// The service account's token, for a client of another process to
