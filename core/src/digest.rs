@@ -26,9 +26,8 @@
 //! - a parameter given twice makes its challenge unusable: which one counts is a guess;
 //! - after the first thing that is not of the grammar, the rest of that header is not looked at.
 
-use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 use http::HeaderValue;
 use md5::Md5;
@@ -36,6 +35,7 @@ use sha2::{Sha256, Sha512_256};
 use zeroize::Zeroizing;
 
 use crate::Limits;
+use crate::secret::percent_encoded;
 
 /// A Digest challenge that can be answered.
 #[derive(Clone, PartialEq, Eq)]
@@ -187,7 +187,7 @@ impl Algorithm {
 pub struct Answerer {
     challenge: Challenge,
     /// What stands in `username=` or `username*=`, with the name of the parameter.
-    username: String,
+    username: Vec<u8>,
     /// `H(A1)` in hexadecimal: as good as the password for this realm.
     ha1: Hex,
     /// For `-sess`: the client's nonce that went into `ha1` must be sent each time.
@@ -208,15 +208,22 @@ impl Answerer {
             let cnonce = Hex::of(&cnonce);
             ha1 = hash.hex(&[ha1.as_bytes(), &challenge.nonce, cnonce.as_bytes()]);
         }
-        let username = if challenge.userhash {
-            quoted("username", hash.hex(&[name, realm]).as_str())
+        let mut field = Vec::new();
+        if challenge.userhash {
+            push_quoted(
+                &mut field,
+                b"username=",
+                hash.hex(&[name, realm]).as_bytes(),
+            );
         } else if username.is_ascii() {
-            quoted("username", username)
+            push_quoted(&mut field, b"username=", name);
         } else {
-            extended("username", username)
-        };
+            // RFC 8187 §3.2, for names outside ASCII (RFC 7616 §3.4).
+            field.extend_from_slice(b"username*=UTF-8''");
+            field.extend_from_slice(percent_encoded(username, b"").as_bytes());
+        }
         Self {
-            username,
+            username: field,
             ha1,
             session_cnonce: session.then_some(cnonce),
             challenge,
@@ -266,7 +273,7 @@ impl Answerer {
 
         let mut header = Vec::with_capacity(320 + target.len());
         header.extend_from_slice(b"Digest ");
-        header.extend_from_slice(self.username.as_bytes());
+        header.extend_from_slice(&self.username);
         push_quoted(&mut header, b", realm=", &self.challenge.realm);
         push_quoted(&mut header, b", nonce=", &self.challenge.nonce);
         push_quoted(&mut header, b", uri=", target.as_bytes());
@@ -297,34 +304,6 @@ impl fmt::Debug for Answerer {
             .field("count", &self.count)
             .finish_non_exhaustive()
     }
-}
-
-fn quoted(name: &str, value: &str) -> String {
-    let mut out = String::from(name);
-    out.push_str("=\"");
-    for c in value.chars() {
-        if matches!(c, '"' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out.push('"');
-    out
-}
-
-/// RFC 8187 §3.2, for names outside ASCII (RFC 7616 §3.4).
-fn extended(name: &str, value: &str) -> String {
-    let mut out = String::from(name);
-    out.push_str("*=UTF-8''");
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a `String` cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 fn push_quoted(header: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -379,10 +358,6 @@ impl Hex {
 
     fn as_bytes(&self) -> &[u8] {
         self.0.get(..self.1).unwrap_or_default()
-    }
-
-    fn as_str(&self) -> &str {
-        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 }
 
@@ -518,6 +493,11 @@ impl<'a> Parser<'a> {
 mod tests {
     use super::*;
     use alloc::format;
+    use alloc::string::String;
+
+    fn text(hex: &Hex) -> String {
+        String::from_utf8(hex.as_bytes().into()).unwrap()
+    }
 
     fn strongest(headers: &[&'static str]) -> Option<Challenge> {
         let headers: Vec<_> = headers
@@ -553,7 +533,7 @@ mod tests {
             ha2.as_bytes(),
         ];
         let name = hash.hex(&[user.0.as_bytes(), &challenge.realm]);
-        (hash.hex(&parts).as_str().into(), name.as_str().into())
+        (text(&hash.hex(&parts)), text(&name))
     }
 
     #[test]

@@ -58,21 +58,11 @@ impl<B: AsRef<[u8]>> Reply<B> {
     pub fn from_response(response: Response<B>) -> Result<Self, Error> {
         let limits = Limits::default();
         check_size(&response, &limits)?;
-        if !response.status().is_success() {
-            return Err(Error::Api(Box::new(ApiError::read(
-                response.status(),
-                Endpoint::ModelKeys,
-                response.headers(),
-                response.body().as_ref(),
-                None,
-                &Redaction {
-                    secrets: &KnownSecrets::default(),
-                    limits: limits.of_body(),
-                },
-            ))));
+        let reply = Self::new(response, None, limits.of_body(), KnownSecrets::default());
+        if !reply.status.is_success() {
+            return Err(Error::Api(Box::new(reply.api_error(reply.status))));
         }
-        let secrets = KnownSecrets::default();
-        Ok(Self::new(response, None, limits.of_body(), secrets))
+        Ok(reply)
     }
 
     /// Parses the body: one time, for good.
@@ -84,22 +74,11 @@ impl<B: AsRef<[u8]>> Reply<B> {
     /// [`Error::Api`] where it is Atlas's error object in spite of the status.
     pub fn into_page(self) -> Result<Page<B>, Error> {
         let decoded = Decoded::read(self.body.as_ref(), self.limits);
-        let failed = match &decoded {
-            Ok(decoded) => error_status(decoded),
-            Err(_) => None,
-        };
-        let is_page = decoded.as_ref().is_ok_and(|decoded| decoded.keys.is_some());
-        let failed = failed.or_else(|| {
-            // An error object may have any shape at all, or be under `content`.
-            (!is_page)
-                .then(|| status_in(self.body.as_ref(), self.limits))
-                .flatten()
-        });
-        if let Some(status) = failed {
+        if let Some(status) = failed_in(&decoded, self.body.as_ref(), self.limits) {
             return Err(Error::Api(Box::new(self.api_error(status))));
         }
         let decoded = decoded?;
-        if !is_page {
+        if decoded.keys.is_none() {
             return Err(Error::Answer(AnswerError {
                 endpoint: Endpoint::ModelKeys,
                 kind: AnswerErrorKind::Shape,
@@ -135,12 +114,24 @@ fn error_status(decoded: &Decoded) -> Option<StatusCode> {
         .find_map(|number| failed_status(u64::try_from(number).ok()?))
 }
 
+/// The status of the error that a body is, in whichever shape: a page's, or an error object's, which
+/// may have any shape at all, or be under `content`.
+fn failed_in(
+    decoded: &Result<Decoded, Error>,
+    body: &[u8],
+    limits: BodyLimits,
+) -> Option<StatusCode> {
+    let said = decoded.as_ref().ok().and_then(error_status);
+    let is_page = decoded.as_ref().is_ok_and(|decoded| decoded.keys.is_some());
+    if said.is_some() || is_page {
+        return said;
+    }
+    status_in(body, limits)
+}
+
 /// The status that an enveloped body says, where it is an error's.
 pub(crate) fn enveloped_status(body: &[u8], limits: BodyLimits) -> Option<StatusCode> {
-    match Decoded::read(body, limits) {
-        Ok(decoded) if decoded.keys.is_some() => error_status(&decoded),
-        _ => status_in(body, limits),
-    }
+    failed_in(&Decoded::read(body, limits), body, limits)
 }
 
 pub(crate) fn rate_limit(headers: &HeaderMap) -> RateLimit {

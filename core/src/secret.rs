@@ -84,7 +84,7 @@ impl KnownSecrets {
     pub(crate) fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
         let mut all = Vec::new();
         for secret in secrets {
-            let encoded = percent_encoded(secret.expose());
+            let encoded = percent_encoded(secret.expose(), UNRESERVED);
             if *encoded != secret.expose() {
                 all.push(Secret(encoded));
             }
@@ -143,11 +143,14 @@ fn shared(a: &str, b: &str) -> usize {
         .sum()
 }
 
-/// As in a form (all but RFC 3986's unreserved characters encoded).
-pub(crate) fn percent_encoded(text: &str) -> Zeroizing<String> {
+/// What stays as it is in a form beside letters and digits (RFC 3986 §2.3).
+pub(crate) const UNRESERVED: &[u8] = b"-._~";
+
+/// Everything encoded but ASCII letters, digits and `kept`.
+pub(crate) fn percent_encoded(text: &str, kept: &[u8]) -> Zeroizing<String> {
     let mut out = Zeroizing::new(String::with_capacity(3 * text.len()));
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
             out.push(char::from(byte));
         } else {
             // Writing to a `String` cannot fail.

@@ -28,7 +28,7 @@ use crate::digest::Challenge;
 use crate::limits::{CHALLENGES_ANSWERED, FOLLOW, LONGEST_HOLD, SHORTEST_WAIT};
 use crate::reply::{check_size, enveloped_status, rate_limit};
 use crate::request::{DEFAULT_USER_AGENT, to_uri, user_agent};
-use crate::secret::{KnownSecrets, percent_encoded};
+use crate::secret::{KnownSecrets, UNRESERVED, percent_encoded};
 use crate::{
     ApiError, ApiVersion, BaseUrl, Body, Credentials, Endpoint, Error, FailureKind, InvalidValue,
     Limits, ListRequest, Refused, Reply, Secret,
@@ -242,7 +242,7 @@ impl Session {
             return None;
         };
         let token = tokens.take()?;
-        let token = percent_encoded(token.expose());
+        let token = percent_encoded(token.expose(), UNRESERVED);
         let form = Zeroizing::new(format!("token={}&token_type_hint=access_token", *token));
         Some(self.oauth_request("revoke", &form))
     }
