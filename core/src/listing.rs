@@ -1,7 +1,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 
-use crate::{Error, Limits, ListRequest, ModelKey, Page};
+use crate::{Error, ItemsPerPage, Limits, ListRequest, ModelKey, Page, Reply};
 
 /// Where a listing over several pages stands: what to ask for next, and which keys were seen.
 ///
@@ -9,7 +9,7 @@ use crate::{Error, Limits, ListRequest, ModelKey, Page};
 ///
 /// - there is a next page if and only if a link says so and the page is not empty; it is the
 ///   same request with the next page number, never a link's target;
-/// - `totalCount` ends nothing;
+/// - `totalCount` ends nothing; it only bounds what a [`window`](Listing::window) reads ahead;
 /// - a list that moves while it is read shifts entries over a page's edge: [`accept`] leaves
 ///   out a key whose id the page before already had. Keys without an id are never left out;
 /// - more pages than [`Limits::pages`] are an error, not a silent end.
@@ -39,6 +39,7 @@ pub struct Listing {
     next: Option<ListRequest>,
     pages_left: u32,
     limit: u32,
+    last_page: LastPage,
     /// The ids of the last page, and of the one before it.
     last: BTreeSet<Box<str>>,
     before: BTreeSet<Box<str>>,
@@ -51,6 +52,7 @@ impl Listing {
             next: Some(first),
             pages_left: limits.pages,
             limit: limits.pages,
+            last_page: LastPage::This,
             last: BTreeSet::new(),
             before: BTreeSet::new(),
         }
@@ -68,6 +70,39 @@ impl Listing {
             }),
             next => Ok(next),
         }
+    }
+
+    /// What may be asked for at the same time, for those who read ahead: the request that
+    /// [`request`](Listing::request) gives, and those after it, `size` in all and one at the least.
+    ///
+    /// Only the first one before a link has said that there is a next page, and no more than
+    /// `totalCount` suggests or [`Limits::pages`] allows. Answers are taken in this order, each by
+    /// [`accept`](Listing::accept) or [`advance`](Listing::advance); after each, what is on its way is the beginning of the
+    /// new window. What was asked for beyond the end is to be dropped, errors too.
+    ///
+    /// ```
+    /// # use atlas_model_keys_core::{GroupId, Limits, ListRequest, Listing, Reply};
+    /// let request = ListRequest::new(GroupId::new("69681d39c9e8cfd375386316")?);
+    /// let mut listing = Listing::new(request, &Limits::default());
+    /// assert_eq!(listing.window(8).count(), 1);
+    ///
+    /// let body = br#"{"links":[{"rel":"next"}],"results":[{}],"totalCount":450}"#;
+    /// listing.advance(&Reply::from_response(http::Response::new(body.as_slice()))?.into_page()?);
+    /// let pages: Vec<u32> = listing.window(8).map(|request| request.page().get()).collect();
+    /// assert_eq!(pages, [2, 3, 4, 5]);
+    /// # Ok::<(), atlas_model_keys_core::Error>(())
+    /// ```
+    pub fn window(&self, size: usize) -> impl Iterator<Item = ListRequest> + use<> {
+        let first = self.next;
+        let last = match self.last_page {
+            LastPage::This => first.map_or(0, |first| first.page().get()),
+            LastPage::Suggested(number) => number,
+            LastPage::Unknown => u32::MAX,
+        };
+        let left = usize::try_from(self.pages_left).unwrap_or(usize::MAX);
+        core::iter::successors(first, ListRequest::next)
+            .take(size.max(1).min(left))
+            .take_while(move |request| request.page().get() <= last)
     }
 
     /// Takes the page that answers [`request`](Listing::request), moves on, and gives the keys
@@ -88,19 +123,47 @@ impl Listing {
 
     /// The same, for callers who want every key as it came.
     pub fn advance<B: AsRef<[u8]>>(&mut self, page: &Page<B>) {
+        let has_next = page.has_next() && !page.is_empty();
+        self.move_on(has_next, page.total_count());
+    }
+
+    /// The same, for callers who do not decode the body; see [`Reply::has_next`].
+    pub fn advance_undecoded<B: AsRef<[u8]>>(&mut self, reply: &Reply<B>) {
+        self.move_on(reply.has_next(), None);
+    }
+
+    fn move_on(&mut self, has_next: bool, total_count: Option<u64>) {
         self.pages_left = self.pages_left.saturating_sub(1);
         let Some(current) = self.next.take() else {
             return;
         };
-        if page.has_next() && !page.is_empty() {
-            self.next = current.next();
-            if self.next.is_none() {
-                // Page 4,294,967,295 has no number after it; that is beyond any limit.
-                self.next = Some(current);
-                self.pages_left = 0;
-            }
+        if !has_next {
+            return;
         }
+        self.next = current.next();
+        let Some(next) = self.next else {
+            // Page 4,294,967,295 has no number after it; that is beyond any limit.
+            self.next = Some(current);
+            self.pages_left = 0;
+            return;
+        };
+        let items = current.items().unwrap_or(ItemsPerPage::DEFAULT).get();
+        self.last_page = total_count
+            .and_then(|keys| u32::try_from(keys.div_ceil(u64::from(items))).ok())
+            .filter(|last| *last >= next.page().get())
+            .map_or(LastPage::Unknown, LastPage::Suggested);
     }
+}
+
+/// How far a listing may be read ahead.
+#[derive(Clone, Copy, Debug)]
+enum LastPage {
+    /// Nothing has said that there is a page after the one that is asked for.
+    This,
+    /// As `totalCount` has it, which is an estimate.
+    Suggested(u32),
+    /// There is no count, or it is 0, or there are more pages than it says.
+    Unknown,
 }
 
 #[cfg(test)]
@@ -190,6 +253,50 @@ mod tests {
             ),
             "{error}"
         );
+    }
+
+    fn window(listing: &Listing, size: usize) -> Vec<u32> {
+        listing.window(size).map(|r| r.page().get()).collect()
+    }
+
+    #[test]
+    fn the_window_opens_when_a_link_says_next_and_ends_where_the_count_does() {
+        let page = |total: &str| {
+            let body = format!(r#"{{"links":[{{"rel":"next"}}],"results":[{{}}]{total}}}"#);
+            let response = http::Response::new(body.into_bytes());
+            Reply::from_response(response).unwrap().into_page().unwrap()
+        };
+        let mut listing = listing(&Limits::default());
+        assert_eq!(window(&listing, 0), [1]);
+        assert_eq!(window(&listing, 8), [1]);
+        listing.advance(&page(""));
+        assert_eq!(window(&listing, 3), [2, 3, 4]);
+        assert_eq!(window(&listing, 0), [2]);
+        listing.advance(&page(r#","totalCount":401"#));
+        assert_eq!(window(&listing, 8), [3, 4, 5]);
+        // There is a page more than the count says: it is not believed.
+        listing.advance(&page(r#","totalCount":300"#));
+        assert_eq!(window(&listing, 2), [4, 5]);
+        for absurd in ["0", "-1", "1e300", "18446744073709551615", "\"9\""] {
+            listing.advance(&page(&format!(r#","totalCount":{absurd}"#)));
+            assert_eq!(window(&listing, 2).len(), 2, "{absurd}");
+        }
+        listing.next = None;
+        assert!(window(&listing, 8).is_empty());
+    }
+
+    #[test]
+    fn the_window_has_no_more_pages_than_the_limit() {
+        let limits = Limits {
+            pages: 3,
+            ..Limits::default()
+        };
+        let mut listing = listing(&limits);
+        accept(&mut listing, &page(&["a"], "next"));
+        assert_eq!(window(&listing, usize::MAX), [2, 3]);
+        accept(&mut listing, &page(&["b"], "next"));
+        accept(&mut listing, &page(&["c"], "next"));
+        assert!(window(&listing, 8).is_empty());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::decode::Decoded;
 use crate::error::{AnswerError, AnswerErrorKind};
 use crate::limits::BodyLimits;
 use crate::secret::KnownSecrets;
+use crate::skim;
 use crate::timestamp::parse_http_date;
 use crate::{ApiError, ApiVersion, Endpoint, Error, Limits, Page, UnixTime};
 
@@ -88,6 +89,16 @@ impl<B: AsRef<[u8]>> Reply<B> {
             }));
         }
         Ok(Page::new(self.body, decoded, self.version))
+    }
+
+    /// Whether there is a page after this one: a link says `next`, and the page is not empty. For those
+    /// who leave the body undecoded; [`Page::has_next`] is the one for those who do not.
+    ///
+    /// Reads no more of the body than it takes to tell, which with Atlas's order of fields is its
+    /// beginning. A body that is not a page has none after it.
+    #[must_use]
+    pub fn has_next(&self) -> bool {
+        skim::has_next(self.body.as_ref())
     }
 
     fn api_error(&self, status: StatusCode) -> ApiError {

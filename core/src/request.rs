@@ -89,6 +89,12 @@ impl ListRequest {
         self.page_num.unwrap_or_default()
     }
 
+    /// How many keys a page may hold, where the request says so.
+    #[must_use]
+    pub fn items(&self) -> Option<ItemsPerPage> {
+        self.items_per_page
+    }
+
     /// Whether an envelope is asked for.
     #[must_use]
     pub fn is_enveloped(&self) -> bool {

@@ -86,6 +86,15 @@ pub struct Exchange {
 #[must_use]
 pub struct Pending(pub(super) Box<Ticket>);
 
+impl Pending {
+    /// How many times the exchange has tried what this request is for, this one included: for telling
+    /// a person, or a log. A request that answers a challenge belongs to the attempt before it.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.0.attempts().saturating_add(1)
+    }
+}
+
 /// The ticket of an exchange that waits.
 #[must_use]
 pub struct Wait {
