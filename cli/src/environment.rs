@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use atlas_model_keys_ureq::PROXY_VARIABLES;
+use atlas_model_keys_ureq::Proxy;
 
 use crate::failure::Failure;
 
@@ -39,7 +39,7 @@ impl Environment {
 
     /// The variable that the transport takes a proxy from.
     pub(crate) fn proxy(&self) -> Option<&'static str> {
-        PROXY_VARIABLES
+        Proxy::VARIABLES
             .into_iter()
             .find(|name| !matches!(self.get(name), Ok(None)))
     }

@@ -1,15 +1,17 @@
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, PoisonError};
+use std::time::{Duration, Instant};
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Error, Exchange, Failure, FailureKind, InvalidValue, Limits,
-    ListRequest, Listing, Moment, OwnedModelKey, Page, Reply, Secret, Session, Step, Wait,
+    ApiVersion, BaseUrl, Credentials, Error, Exchange, Failure, Limits, ListRequest, Listing,
+    OwnedModelKey, Page, Reply, Secret, Step, Wait,
 };
+use atlas_model_keys_transport::{OnWait, Settings, SharedSession, Trace, builder_methods};
 use ureq::Agent;
 
-use crate::http::{self, Http};
-use crate::listing::{Keys, Pages};
+use crate::http::Http;
+use crate::listing::{Keys, Pages, Replies};
 
 /// The blocking client: lists the AI model API keys of Atlas projects.
 ///
@@ -23,21 +25,11 @@ use crate::listing::{Keys, Pages};
 pub struct Client(Arc<Shared>);
 
 struct Shared {
-    state: Mutex<State>,
-    /// Something that others may wait for has changed.
-    changed: Condvar,
+    session: SharedSession<Condvar>,
     http: Http,
     deadline: Duration,
     limits: Limits,
     on_wait: Option<OnWait>,
-}
-
-type OnWait = Box<dyn Fn(&Wait) + Send + Sync>;
-
-struct State {
-    session: Session,
-    /// Counts the exchanges that ended, so that no end is missed between two locks.
-    ended: u64,
 }
 
 impl Client {
@@ -52,12 +44,8 @@ impl Client {
     /// A client that is set up.
     pub fn builder(base: BaseUrl, credentials: Credentials) -> ClientBuilder {
         ClientBuilder {
-            session: Ok(Session::new(base, credentials)),
-            limits: Limits::default(),
-            deadline: Duration::from_secs(240),
-            timeouts: http::Timeouts::default(),
+            settings: Settings::new(base, credentials, USER_AGENT),
             agent: None,
-            on_wait: None,
         }
     }
 
@@ -74,14 +62,19 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub fn reply(&self, request: &ListRequest) -> Result<Reply<Vec<u8>>, Error> {
-        self.drive(request, Vec::new())
+        self.drive(request, Vec::new(), &self.deadline())
     }
 
     /// All pages from the requested one on, one at a time, as they came.
     ///
     /// After an error there is nothing more.
     pub fn pages(&self, request: &ListRequest) -> Pages {
-        Pages::new(self.clone(), Listing::new(*request, &self.0.limits))
+        Pages::new(self.clone(), self.listing(request))
+    }
+
+    /// The same, with the bodies not decoded: for those who keep, forward or decode them their own way.
+    pub fn replies(&self, request: &ListRequest) -> Replies {
+        Replies::new(self.clone(), self.listing(request))
     }
 
     /// All keys from the requested page on, fetched a page at a time. A key that a moving list
@@ -89,7 +82,7 @@ impl Client {
     ///
     /// After an error there is nothing more.
     pub fn keys(&self, request: &ListRequest) -> Keys {
-        Keys::new(self.clone(), Listing::new(*request, &self.0.limits))
+        Keys::new(self.clone(), self.listing(request))
     }
 
     /// All keys from the requested page on, at once.
@@ -105,8 +98,7 @@ impl Client {
     /// where there is none that is good for a while. Keep it as you would keep the client secret.
     #[must_use]
     pub fn export_token(&self) -> Option<Secret> {
-        let at = moment().ok()?;
-        self.0.lock().session.export_token(at)
+        self.0.session.export_token()
     }
 
     /// Takes a token over that another client has exported.
@@ -115,9 +107,7 @@ impl Client {
     /// [`Error::Invalid`] for a text that is none, for one of another base URL or service account, and for
     /// one that has expired. The client is as usable as before.
     pub fn restore_token(&self, exported: &Secret) -> Result<(), Error> {
-        let at = moment()?;
-        self.0.lock().session.restore_token(exported, at)?;
-        Ok(())
+        self.0.session.restore_token(exported)
     }
 
     /// Revokes the service account's token, if there is one. The next request fetches another.
@@ -126,23 +116,38 @@ impl Client {
     /// See [`Error`]. The token is forgotten all the same, and nothing is repeated.
     pub fn revoke_token(&self) -> Result<(), Error> {
         let shared = &*self.0;
-        let Some(request) = shared.lock().session.revoke_token() else {
+        let request = shared.session.with(|s, _| Ok(s.revoke_token()))?;
+        let Some(request) = request else {
             return Ok(());
         };
-        let deadline = Deadline::after(shared.deadline);
         let response = shared
             .http
-            .send(request, &deadline, Vec::new(), &shared.limits)
+            .send(request, &self.deadline(), Vec::new(), &shared.limits)
             .map_err(Failure::into_error)?;
-        let at = moment()?;
-        shared.lock().session.revoked(&response, at)
+        shared.session.with(|s, at| s.revoked(&response, at))
     }
 
     /// The version of the resource that the session asks for now: `preview`, until Atlas no
     /// longer has it.
     #[must_use]
     pub fn version(&self) -> ApiVersion {
-        self.0.lock().session.version()
+        self.0.session.version()
+    }
+
+    fn listing(&self, request: &ListRequest) -> Listing {
+        Listing::new(*request, &self.0.limits)
+    }
+
+    /// When a page that is asked for now must be there.
+    pub(crate) fn deadline(&self) -> Deadline {
+        Deadline::after(self.0.deadline)
+    }
+
+    /// Ends exchanges before their deadline; each notices with its next step.
+    pub(crate) fn abandon(&self, abandoned: &AtomicBool) {
+        abandoned.store(true, Ordering::Relaxed);
+        // Those who look at it hold the lock until they wait.
+        drop(self.0.session.wake_on_drop());
     }
 
     /// The loop that drives the core: all that a transport is. The body is read into `buffer`.
@@ -150,32 +155,35 @@ impl Client {
         &self,
         list: &ListRequest,
         mut buffer: Vec<u8>,
+        deadline: &Deadline,
     ) -> Result<Reply<Vec<u8>>, Error> {
         let shared = &*self.0;
-        // Whatever it ends with, a step, a wait that is given up, or a panic: others may wait for it.
-        let _wake = WakeOthers(shared);
-        let deadline = Deadline::after(shared.deadline);
-        let (mut step, mut ended) = shared.step(|session, at| session.start(list, at))?;
+        let session = &shared.session;
+        // Whatever it ends with: others may wait for it.
+        let _wake = session.wake_on_drop();
+        let (mut step, mut ended) = session.step(|session, at| session.start(list, at))?;
         loop {
             (step, ended) = match step {
                 Step::Done(reply) => return Ok(reply),
                 Step::Send(Exchange { request, pending }) => {
                     // Woken after each exchange, too: the one after may take its time.
-                    let _wake = WakeOthers(shared);
+                    let _wake = session.wake_on_drop();
+                    let trace = Trace::of(&request, pending.attempt());
                     let buffer = std::mem::take(&mut buffer);
-                    match shared.http.send(request, &deadline, buffer, &shared.limits) {
-                        Ok(response) => shared.step(|s, at| s.respond(pending, response, at))?,
+                    let send = || shared.http.send(request, deadline, buffer, &shared.limits);
+                    match trace.in_scope(send) {
+                        Ok(response) => session.step(|s, at| s.respond(pending, response, at))?,
                         // This caller's time is up. That says nothing about Atlas to those who wait for
                         // the same token, so the ticket is dropped and not answered.
                         Err(failure) if deadline.left().is_zero() => {
                             return Err(failure.into_error());
                         }
-                        Err(failure) => shared.step(|s, at| s.failed(pending, failure, at))?,
+                        Err(failure) => session.step(|s, at| s.failed(pending, failure, at))?,
                     }
                 }
                 Step::Wait(wait) => {
-                    let wait = shared.wait(wait, ended, &deadline)?;
-                    shared.step(|session, at| session.resume(wait, at))?
+                    let wait = shared.wait(wait, ended, deadline)?;
+                    session.step(|session, at| session.resume(wait, at))?
                 }
             };
         }
@@ -185,31 +193,13 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("session", &self.0.lock().session)
+            .field("session", &self.0.session)
             .field("deadline", &self.0.deadline)
             .finish_non_exhaustive()
     }
 }
 
-type StepAndCount = (Step<Vec<u8>>, u64);
-
 impl Shared {
-    /// The session is left in order by every call, so a panic of another thread spoils nothing.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One call of the session, and how many exchanges had ended at that time.
-    fn step(
-        &self,
-        call: impl FnOnce(&mut Session, Moment) -> Result<Step<Vec<u8>>, Error>,
-    ) -> Result<StepAndCount, Error> {
-        let at = moment()?;
-        let mut state = self.lock();
-        let step = call(&mut state.session, at)?;
-        Ok((step, state.ended))
-    }
-
     /// Waits as long as the session says, or ends the exchange if that is beyond the deadline.
     fn wait(&self, wait: Wait, ended: u64, deadline: &Deadline) -> Result<Wait, Error> {
         let left = deadline.left();
@@ -220,13 +210,14 @@ impl Shared {
             if let Some(on_wait) = &self.on_wait {
                 on_wait(&wait);
             }
-            std::thread::sleep(wait.delay());
-            return Ok(wait);
         }
-        let state = self.lock();
+        let unchanged = |now: u64| !wait.on_change() || now == ended;
         let (state, _) = self
-            .changed
-            .wait_timeout_while(state, wait.delay().min(left), |state| state.ended == ended)
+            .session
+            .waiting
+            .wait_timeout_while(self.session.lock(), wait.delay().min(left), |state| {
+                unchanged(state.ended()) && !deadline.is_abandoned()
+            })
             .unwrap_or_else(PoisonError::into_inner);
         drop(state);
         if deadline.left().is_zero() {
@@ -236,27 +227,35 @@ impl Shared {
     }
 }
 
-/// Wakes those who wait for another exchange, when this one has ended in whatever way. What is
-/// declared after it, the ticket, is dropped before it.
-struct WakeOthers<'a>(&'a Shared);
-
-impl Drop for WakeOthers<'_> {
-    fn drop(&mut self) {
-        self.0.lock().ended += 1;
-        self.0.changed.notify_all();
-    }
-}
-
 /// When a call must have ended.
-pub(crate) struct Deadline(Option<Instant>);
+pub(crate) struct Deadline {
+    end: Option<Instant>,
+    /// Nobody wants the answer any more: as if the time were up.
+    abandoned: Option<Arc<AtomicBool>>,
+}
 
 impl Deadline {
     fn after(duration: Duration) -> Self {
-        Self(Instant::now().checked_add(duration))
+        Self {
+            end: Instant::now().checked_add(duration),
+            abandoned: None,
+        }
+    }
+
+    pub(crate) fn or_if(mut self, abandoned: &Arc<AtomicBool>) -> Self {
+        self.abandoned = Some(Arc::clone(abandoned));
+        self
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.abandoned
+            .as_ref()
+            .is_some_and(|abandoned| abandoned.load(Ordering::Relaxed))
     }
 
     pub(crate) fn left(&self) -> Duration {
-        match self.0 {
+        match self.end {
+            _ if self.is_abandoned() => Duration::ZERO,
             Some(end) => end.saturating_duration_since(Instant::now()),
             // Farther away than the clock can count.
             None => Duration::MAX,
@@ -264,109 +263,40 @@ impl Deadline {
     }
 }
 
-/// The clock and the randomness of this machine, for one step.
-fn moment() -> Result<Moment, Error> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let mut entropy = [0; 16];
-    getrandom::fill(&mut entropy).map_err(|error| permanent(error.to_string()))?;
-    Ok(Moment::new(now, entropy))
-}
-
-/// Something on this machine that no retry mends.
-pub(crate) fn permanent(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Transport {
-        kind: FailureKind::Permanent,
-        attempts: 0,
-        source: Arc::from(source.into()),
-    }
-}
-
 /// Sets up a [`Client`].
 #[must_use]
 pub struct ClientBuilder {
-    session: Result<Session, InvalidValue>,
-    limits: Limits,
-    deadline: Duration,
-    timeouts: http::Timeouts,
+    settings: Settings,
     agent: Option<Agent>,
-    on_wait: Option<OnWait>,
 }
 
 impl ClientBuilder {
-    /// How long one page may take, with all its retries and waits. 240 s.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
-        self
-    }
-
-    /// How long a connection may take to come about, name resolution and TLS included. 10 s.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.connect = timeout;
-        self
-    }
-
-    /// How long the network may be silent while something is expected. 30 s.
-    pub fn read_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.read = timeout;
-        self
-    }
-
-    /// Bounds on what arrives, retries and waits among them.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Asks for this version of the resource and no other.
-    pub fn version(mut self, version: ApiVersion) -> Self {
-        self.session = self.session.map(|session| session.with_version(version));
-        self
-    }
-
-    /// Puts the name of your program before this crate's in the `User-Agent`, as in
-    /// `my-service/1.0`. Checked by [`build`](ClientBuilder::build).
-    pub fn user_agent(mut self, product: &str) -> Self {
-        let text = format!("{product} {USER_AGENT}");
-        self.session = self
-            .session
-            .and_then(|session| session.with_user_agent(&text));
-        self
-    }
+    builder_methods!();
 
     /// Uses the caller's agent: its connections, TLS, proxy and middleware. Each request is made
-    /// safe all the same: no redirect is followed, no status becomes ureq's error, and the
-    /// timeouts are those of this client.
+    /// safe all the same: no redirect is followed, no status becomes ureq's error, nothing goes through a
+    /// proxy to a loopback base URL, and the timeouts are those of this client.
     pub fn agent(mut self, agent: Agent) -> Self {
         self.agent = Some(agent);
-        self
-    }
-
-    /// Is told of each wait before a request is repeated, so that a person can be told, too: how long
-    /// ([`Wait::delay`]), and which answer of Atlas made it necessary ([`Wait::answer`]). Called by the
-    /// thread that waits; waits for other threads are not told.
-    pub fn on_wait(mut self, tell: impl Fn(&Wait) + Send + Sync + 'static) -> Self {
-        self.on_wait = Some(Box::new(tell));
         self
     }
 
     /// Makes the client. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a `User-Agent` that is none, and [`Error::Transport`] where the
-    /// platform has no usable root certificates (they are looked for only if the base URL is
-    /// `https`).
+    /// [`Error::Invalid`] for a `User-Agent` or a proxy that is none, given or in the environment, and
+    /// [`Error::Transport`] for root certificates that are none, where there are none at all (they are
+    /// looked for only if the base URL is `https`), and where root certificates or a proxy are given beside
+    /// an agent of your own.
     pub fn build(self) -> Result<Client, Error> {
-        let session = self.session?.with_limits(self.limits.clone());
-        let http = Http::new(session.base(), self.agent, self.timeouts)?;
+        let resolved = self.settings.resolve(self.agent.is_some())?;
+        let http = Http::new(&resolved, self.agent);
         Ok(Client(Arc::new(Shared {
-            state: Mutex::new(State { session, ended: 0 }),
-            changed: Condvar::new(),
+            session: SharedSession::new(resolved.session, Condvar::new()),
             http,
-            deadline: self.deadline,
-            limits: self.limits,
-            on_wait: self.on_wait,
+            deadline: resolved.timeouts.deadline,
+            limits: resolved.limits,
+            on_wait: resolved.on_wait,
         })))
     }
 }
@@ -374,8 +304,7 @@ impl ClientBuilder {
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
-            .field("session", &self.session)
-            .field("deadline", &self.deadline)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }

@@ -1,53 +1,34 @@
 //! Sending one request with ureq, safely, and telling what became of it.
 
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atlas_model_keys_core::{BaseUrl, Body, Error, Failure, FailureKind, Limits};
+use atlas_model_keys_core::{Body, Failure, FailureKind, Limits, Proxy};
+use atlas_model_keys_transport::{ProxyFailure, Resolved, Timeouts, of_io, of_tls};
 use http::{Request, Response};
 use rustls::crypto::ring;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
-use ureq::{Agent, AsSendBody, Proxy, ProxyProtocol, Timeout};
+use ureq::{Agent, AsSendBody, ProxyProtocol, Timeout};
 
-use crate::client::{Deadline, permanent};
+use crate::client::Deadline;
 
 /// ureq, and how it is to be used.
 pub(crate) struct Http {
     agent: Agent,
     timeouts: Timeouts,
     loopback: bool,
-}
-
-pub(crate) struct Timeouts {
-    pub(crate) connect: Duration,
-    pub(crate) read: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            read: Duration::from_secs(30),
-        }
-    }
+    proxy: Option<Proxy>,
 }
 
 impl Http {
-    pub(crate) fn new(
-        base: &BaseUrl,
-        agent: Option<Agent>,
-        timeouts: Timeouts,
-    ) -> Result<Self, Error> {
-        let agent = match agent {
-            Some(agent) => agent,
-            None => own_agent(base)?,
-        };
-        Ok(Self {
-            agent,
-            timeouts,
-            loopback: base.is_loopback(),
-        })
+    pub(crate) fn new(resolved: &Resolved, agent: Option<Agent>) -> Self {
+        Self {
+            agent: agent.unwrap_or_else(|| own_agent(resolved)),
+            timeouts: resolved.timeouts,
+            loopback: resolved.session.base().is_loopback(),
+            proxy: resolved.proxy.clone(),
+        }
     }
 
     /// Sends the request and reads the whole answer into `buffer`, one byte beyond the limit at
@@ -77,7 +58,7 @@ impl Http {
     ) -> Result<Response<Vec<u8>>, Failure> {
         let left = deadline.left();
         if left.is_zero() {
-            return Err(explain(ureq::Error::Timeout(Timeout::Global)));
+            return Err(self.explain(ureq::Error::Timeout(Timeout::Global)));
         }
         // Set for each request, since the agent may be the caller's own.
         let mut config = self
@@ -102,7 +83,10 @@ impl Http {
         if self.loopback {
             config = config.proxy(None);
         }
-        let response = self.agent.run(config.build()).map_err(explain)?;
+        let response = self
+            .agent
+            .run(config.build())
+            .map_err(|error| self.explain(error))?;
 
         let (head, body) = response.into_parts();
         buffer.clear();
@@ -115,8 +99,23 @@ impl Http {
             .reader()
             .take(one_more)
             .read_to_end(&mut buffer)
-            .map_err(|error| explain(error.into()))?;
+            .map_err(|error| self.explain(error.into()))?;
         Ok(Response::from_parts(head, buffer))
+    }
+
+    /// Tells what became of the request, and names the proxy if it is the proxy's.
+    fn explain(&self, error: ureq::Error) -> Failure {
+        let kind = kind_of(&error);
+        let refused = matches!(error, ureq::Error::ConnectProxyFailed(_));
+        match &self.proxy {
+            // What failed before the tunnel stood is between this machine and the proxy.
+            Some(proxy) if refused || kind == FailureKind::NotSent => {
+                // ureq tells the status by its text alone.
+                let wants_login = error.to_string().contains("responded 407");
+                Failure::new(kind, ProxyFailure::new(proxy, wants_login, error))
+            }
+            _ => Failure::new(kind, error),
+        }
     }
 }
 
@@ -126,93 +125,53 @@ fn bounded(timeout: Duration) -> Option<Duration> {
     (timeout < YEAR).then_some(timeout)
 }
 
-/// An agent with this platform's root certificates, rustls and *ring*.
-fn own_agent(base: &BaseUrl) -> Result<Agent, Error> {
-    let mut config = Agent::config_builder();
-    if !base.is_loopback() {
-        check_proxy(|name| std::env::var(name).ok())?;
-    }
-    if base.is_https() {
-        let loaded = rustls_native_certs::load_native_certs();
-        if loaded.certs.is_empty() {
-            let reasons: Vec<_> = loaded
-                .errors
-                .iter()
-                .map(|error| format!(": {error}"))
-                .collect();
-            return Err(permanent(format!(
-                "no root certificates were found to check https with (install the package \
-                 ca-certificates, or set SSL_CERT_FILE or SSL_CERT_DIR){}",
-                reasons.concat()
-            )));
-        }
-        let roots = loaded
-            .certs
-            .iter()
-            .map(|root| Certificate::from_der(root).to_owned());
-        config = config.tls_config(
-            TlsConfig::builder()
-                .provider(TlsProvider::Rustls)
-                .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
-                .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
-                .build(),
-        );
-    }
-    Ok(config.build().new_agent())
-}
-
-/// The environment's variables that name a proxy; the first one that is set counts. Not looked at for a
-/// base URL on loopback.
-pub const PROXY_VARIABLES: [&str; 6] = [
-    "ALL_PROXY",
-    "all_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-];
-
-/// Where ureq cannot use a proxy it goes without, which is not what whoever has set one wants.
-fn check_proxy(variable: impl Fn(&str) -> Option<String>) -> Result<(), Error> {
-    let first = PROXY_VARIABLES
+/// An agent with rustls and *ring*.
+fn own_agent(resolved: &Resolved) -> Agent {
+    let roots = resolved
+        .roots
         .iter()
-        .find_map(|name| Some((name, variable(name).filter(|value| !value.is_empty())?)));
-    let Some((name, value)) = first else {
-        return Ok(());
-    };
-    let usable = Proxy::new(&value)
-        .is_ok_and(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https));
-    if usable {
-        return Ok(());
-    }
-    // The value may hold a password.
-    Err(permanent(format!(
-        "{name} is set, and cannot be used: a proxy is given as http://host:port or https://host:port \
-         (SOCKS is not supported)"
-    )))
+        .map(|root| Certificate::from_der(root).to_owned());
+    let tls = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+        .root_certs(RootCerts::Specific(Arc::new(roots.collect())));
+    Agent::config_builder()
+        .tls_config(tls.build())
+        // Not ureq's own reading of the environment.
+        .proxy(resolved.proxy.as_ref().and_then(of_ureq))
+        .max_idle_connections(resolved.connections.max_idle)
+        .max_idle_connections_per_host(resolved.connections.max_idle)
+        .max_idle_age(resolved.connections.idle_timeout)
+        .build()
+        .new_agent()
 }
 
-/// Tells what became of the request. In doubt it was sent.
-fn explain(error: ureq::Error) -> Failure {
+/// The proxy in ureq's words. The parts come from a parsed URL, so ureq takes them.
+fn of_ureq(proxy: &Proxy) -> Option<ureq::Proxy> {
+    let uri = proxy.uri();
+    let (protocol, default_port) = match uri.scheme_str() {
+        Some("https") => (ProxyProtocol::Https, 443),
+        _ => (ProxyProtocol::Http, 80),
+    };
+    let mut builder = ureq::Proxy::builder(protocol)
+        .host(uri.host()?)
+        .port(uri.port_u16().unwrap_or(default_port));
+    if let Some((user, password)) = proxy.login() {
+        builder = builder.username(user).password(password.expose());
+    }
+    builder.build().ok()
+}
+
+/// What became of the request. In doubt it was sent.
+fn kind_of(error: &ureq::Error) -> FailureKind {
     use FailureKind::{Lost, NotSent, Permanent};
     use ureq::Error as E;
 
-    let kind = match &error {
+    match error {
         E::HostNotFound | E::ConnectionFailed | E::Timeout(Timeout::Resolve | Timeout::Connect) => {
             NotSent
         }
-        E::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-            Some(tls) => of_tls(tls),
-            None => match error.kind() {
-                io::ErrorKind::ConnectionRefused
-                | io::ErrorKind::AddrNotAvailable
-                | io::ErrorKind::HostUnreachable
-                | io::ErrorKind::NetworkUnreachable
-                | io::ErrorKind::NetworkDown => NotSent,
-                _ if is_of_resolver(error) => NotSent,
-                _ => Lost,
-            },
-        },
+        E::Io(error) => of_io(error),
         E::Rustls(tls) => of_tls(tls),
         // The deadline is over; the rest is set up wrongly, here or at a proxy.
         E::Timeout(Timeout::Global)
@@ -226,83 +185,21 @@ fn explain(error: ureq::Error) -> Failure {
         | E::Pem(_)
         | E::LargeResponseHeader(..) => Permanent,
         _ => Lost,
-    };
-    Failure::new(kind, error)
-}
-
-/// The standard library tells a name that was not found by its text alone.
-fn is_of_resolver(error: &io::Error) -> bool {
-    error.raw_os_error().is_none() && error.to_string().starts_with("failed to lookup address")
-}
-
-/// Whether trying again could help: not where one side does not trust or understand the other.
-fn of_tls(error: &rustls::Error) -> FailureKind {
-    use rustls::Error as E;
-    match error {
-        E::InvalidCertificate(_)
-        | E::NoCertificatesPresented
-        | E::UnsupportedNameType
-        | E::InvalidMessage(_)
-        | E::PeerIncompatible(_)
-        | E::NoApplicationProtocol
-        | E::AlertReceived(_) => FailureKind::Permanent,
-        _ => FailureKind::Lost,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::CertificateError;
-
-    #[test]
-    fn a_proxy_that_cannot_be_used_is_refused_and_not_gone_around() {
-        let check = |name: &'static str, value: &'static str| {
-            check_proxy(move |asked| (asked == name).then(|| value.to_owned()))
-        };
-        for value in [
-            "",
-            "http://proxy.example:3128",
-            "https://me:hunter2@proxy.example",
-            "proxy.example:3128",
-        ] {
-            assert!(check("HTTPS_PROXY", value).is_ok(), "{value}");
-        }
-        for value in [
-            "socks5://me:hunter2@127.0.0.1:1",
-            "nonsense:::///hunter2",
-            "http://",
-            "ftp://hunter2",
-        ] {
-            for name in PROXY_VARIABLES {
-                let Err(Error::Transport { source, .. }) = check(name, value) else {
-                    panic!("{name}={value} is accepted");
-                };
-                let text = source.to_string();
-                assert!(
-                    text.starts_with(name) && !text.contains("hunter2"),
-                    "{text}"
-                );
-            }
-        }
-        assert!(check("NO_PROXY", "nonsense:::///").is_ok());
-    }
+    use std::io;
 
     #[test]
     fn failures_are_told_apart_by_what_became_of_the_request() {
         let io = |kind: io::ErrorKind| ureq::Error::Io(kind.into());
-        let untrusted = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         for (error, kind) in [
             (ureq::Error::HostNotFound, FailureKind::NotSent),
             (ureq::Error::Timeout(Timeout::Connect), FailureKind::NotSent),
             (io(io::ErrorKind::ConnectionRefused), FailureKind::NotSent),
-            (
-                ureq::Error::Io(io::Error::other(
-                    "failed to lookup address information: Name or service not known",
-                )),
-                FailureKind::NotSent,
-            ),
-            (io(io::ErrorKind::ConnectionReset), FailureKind::Lost),
             (io(io::ErrorKind::UnexpectedEof), FailureKind::Lost),
             (ureq::Error::Timeout(Timeout::PerRead), FailureKind::Lost),
             (
@@ -310,16 +207,11 @@ mod tests {
                 FailureKind::Permanent,
             ),
             (
-                ureq::Error::Io(io::Error::other(untrusted)),
-                FailureKind::Permanent,
-            ),
-            (
                 ureq::Error::ConnectProxyFailed("407".into()),
                 FailureKind::Permanent,
             ),
         ] {
-            let failure = format!("{:?}", explain(error));
-            assert!(failure.contains(&format!("kind: {kind:?}")), "{failure}");
+            assert_eq!(kind_of(&error), kind, "{error}");
         }
     }
 }

@@ -79,12 +79,11 @@ mod listing;
 pub use atlas_model_keys_core as core;
 pub use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Credentials, Error, GroupId, ItemsPerPage, Limits, ListRequest, ModelKey,
-    OwnedModelKey, Page, PageNum, Reply, RetryPolicy, Secret,
+    OwnedModelKey, Page, PageNum, Proxy, Reply, RetryPolicy, Secret,
 };
 
 pub use client::{Client, ClientBuilder};
-pub use http::PROXY_VARIABLES;
-pub use listing::{Keys, Pages};
+pub use listing::{Keys, Pages, Replies};
 
 /// The examples of the project's and this crate's README compile.
 #[cfg(doctest)]

@@ -1,39 +1,172 @@
 //! Listings over several pages, as iterators.
 
+use std::collections::VecDeque;
 use std::iter::FusedIterator;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::{self, JoinHandle};
 use std::vec;
 
-use atlas_model_keys_core::{Error, Listing, ModelKey, OwnedModelKey, Page};
+use atlas_model_keys_core::{Error, ListRequest, Listing, ModelKey, OwnedModelKey, Page, Reply};
+use atlas_model_keys_transport::{MOST_READ_AHEAD, permanent};
 
 use crate::Client;
+use crate::client::Deadline;
 
-/// All pages of a listing, one at a time; made by [`Client::pages`].
+/// Fetches what the pages of a listing are answered with, several at a time if that is wanted, and hands
+/// it out in order.
 #[derive(Debug)]
-#[must_use]
-pub struct Pages {
+struct Fetcher<T> {
     client: Client,
     /// `None` after an error.
     listing: Option<Listing>,
+    fetch: fn(&Client, &ListRequest, Vec<u8>, &Deadline) -> Result<T, Error>,
+    /// How many pages may be on their way or wait to be taken.
+    size: usize,
+    /// One thread for each page, in order.
+    on_their_way: VecDeque<JoinHandle<Result<T, Error>>>,
+    /// Tells the threads that nobody wants their pages.
+    abandoned: Arc<AtomicBool>,
+    /// Buffers to be used again.
+    buffers: Vec<Vec<u8>>,
 }
 
-impl Pages {
-    pub(crate) fn new(client: Client, listing: Listing) -> Self {
+impl<T: Send + 'static> Fetcher<T> {
+    fn new(
+        client: Client,
+        listing: Listing,
+        fetch: fn(&Client, &ListRequest, Vec<u8>, &Deadline) -> Result<T, Error>,
+    ) -> Self {
         Self {
             client,
             listing: Some(listing),
+            fetch,
+            size: 1,
+            on_their_way: VecDeque::new(),
+            abandoned: Arc::default(),
+            buffers: Vec::new(),
         }
     }
 
-    fn fetch(&mut self) -> Result<Option<Page<Vec<u8>>>, Error> {
-        let Some(listing) = &mut self.listing else {
+    fn read_ahead(&mut self, pages: usize) {
+        self.size = pages.min(MOST_READ_AHEAD);
+    }
+
+    /// The next one, and what `advance` makes of it. After an error, and at the end, there is nothing
+    /// more, and what was asked for beyond is dropped.
+    fn next<R>(&mut self, advance: impl FnOnce(&mut Listing, T) -> R) -> Option<Result<R, Error>> {
+        let fetched = self.fetch().transpose();
+        let result = match (fetched, &mut self.listing) {
+            (Some(Ok(fetched)), Some(listing)) => Some(Ok(advance(listing, fetched))),
+            (Some(Err(error)), _) => Some(Err(error)),
+            _ => None,
+        };
+        if !matches!(result, Some(Ok(_))) {
+            self.listing = None;
+            self.abandon();
+        }
+        result
+    }
+
+    fn fetch(&mut self) -> Result<Option<T>, Error> {
+        let Some(listing) = &self.listing else {
             return Ok(None);
         };
         let Some(request) = listing.request()? else {
             return Ok(None);
         };
-        let page = self.client.list(&request)?;
-        listing.advance(&page);
-        Ok(Some(page))
+        let ahead = listing.window(self.size);
+        if self.on_their_way.is_empty() && listing.window(self.size).nth(1).is_none() {
+            let buffer = self.buffers.pop().unwrap_or_default();
+            return (self.fetch)(&self.client, &request, buffer, &self.client.deadline()).map(Some);
+        }
+        for request in ahead.skip(self.on_their_way.len()) {
+            let thread = self.send(request)?;
+            self.on_their_way.push_back(thread);
+        }
+        match self.on_their_way.pop_front().map(JoinHandle::join) {
+            Some(Ok(fetched)) => fetched.map(Some),
+            Some(Err(panic)) => resume_unwind(panic),
+            None => Ok(None),
+        }
+    }
+
+    fn send(&mut self, request: ListRequest) -> Result<JoinHandle<Result<T, Error>>, Error> {
+        let (client, fetch) = (self.client.clone(), self.fetch);
+        let buffer = self.buffers.pop().unwrap_or_default();
+        let deadline = client.deadline().or_if(&self.abandoned);
+        thread::Builder::new()
+            .name("atlas-model-keys".to_owned())
+            .spawn(move || fetch(&client, &request, buffer, &deadline))
+            .map_err(permanent)
+    }
+
+    fn abandon(&mut self) {
+        if !self.on_their_way.is_empty() {
+            self.client.abandon(&self.abandoned);
+            self.on_their_way.clear();
+        }
+    }
+}
+
+/// The threads are not waited for: each ends with its next step, or with its deadline.
+impl<T> Drop for Fetcher<T> {
+    fn drop(&mut self) {
+        if !self.on_their_way.is_empty() {
+            self.client.abandon(&self.abandoned);
+        }
+    }
+}
+
+/// Undecoded answers of a listing, one at a time; made by [`Client::replies`].
+#[derive(Debug)]
+#[must_use]
+pub struct Replies(Fetcher<Reply<Vec<u8>>>);
+
+impl Replies {
+    pub(crate) fn new(client: Client, listing: Listing) -> Self {
+        Self(Fetcher::new(client, listing, Client::drive))
+    }
+
+    /// Asks for up to so many pages at the same time, each from a thread of its own; their order
+    /// is kept. 1 (or 0) is one at a time, and more than 64 counts as 64.
+    ///
+    /// It begins when a link has said that there is a next page. Pages asked for beyond the end
+    /// are dropped.
+    pub fn read_ahead(mut self, pages: usize) -> Self {
+        self.0.read_ahead(pages);
+        self
+    }
+}
+
+impl Iterator for Replies {
+    type Item = Result<Reply<Vec<u8>>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next(|listing, reply| {
+            listing.advance_undecoded(&reply);
+            reply
+        })
+    }
+}
+
+impl FusedIterator for Replies {}
+
+/// All pages of a listing, one at a time; made by [`Client::pages`].
+#[derive(Debug)]
+#[must_use]
+pub struct Pages(Fetcher<Page<Vec<u8>>>);
+
+impl Pages {
+    pub(crate) fn new(client: Client, listing: Listing) -> Self {
+        Self(Fetcher::new(client, listing, page))
+    }
+
+    /// Asks for up to so many pages at the same time; see [`Replies::read_ahead`].
+    pub fn read_ahead(mut self, pages: usize) -> Self {
+        self.0.read_ahead(pages);
+        self
     }
 }
 
@@ -41,11 +174,10 @@ impl Iterator for Pages {
     type Item = Result<Page<Vec<u8>>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let page = self.fetch();
-        if page.is_err() {
-            self.listing = None;
-        }
-        page.transpose()
+        self.0.next(|listing, page| {
+            listing.advance(&page);
+            page
+        })
     }
 }
 
@@ -55,38 +187,22 @@ impl FusedIterator for Pages {}
 #[derive(Debug)]
 #[must_use]
 pub struct Keys {
-    client: Client,
-    /// `None` after an error.
-    listing: Option<Listing>,
+    pages: Fetcher<Page<Vec<u8>>>,
     page: vec::IntoIter<OwnedModelKey>,
-    /// The body of the page before, for its buffer to be used again.
-    buffer: Vec<u8>,
 }
 
 impl Keys {
     pub(crate) fn new(client: Client, listing: Listing) -> Self {
         Self {
-            client,
-            listing: Some(listing),
+            pages: Fetcher::new(client, listing, page),
             page: Vec::new().into_iter(),
-            buffer: Vec::new(),
         }
     }
 
-    /// Fetches the next page. `false` at the end.
-    fn fetch(&mut self) -> Result<bool, Error> {
-        let Some(listing) = &mut self.listing else {
-            return Ok(false);
-        };
-        let Some(request) = listing.request()? else {
-            return Ok(false);
-        };
-        let buffer = std::mem::take(&mut self.buffer);
-        let page = self.client.drive(&request, buffer)?.into_page()?;
-        let keys: Vec<_> = listing.accept(&page).map(ModelKey::to_owned).collect();
-        self.page = keys.into_iter();
-        self.buffer = page.into_body();
-        Ok(true)
+    /// Asks for up to so many pages at the same time; see [`Replies::read_ahead`].
+    pub fn read_ahead(mut self, pages: usize) -> Self {
+        self.pages.read_ahead(pages);
+        self
     }
 }
 
@@ -98,16 +214,28 @@ impl Iterator for Keys {
             if let Some(key) = self.page.next() {
                 return Some(Ok(key));
             }
-            match self.fetch() {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) => {
-                    self.listing = None;
-                    return Some(Err(error));
+            let next = self.pages.next(|listing, page| {
+                let keys: Vec<_> = listing.accept(&page).map(ModelKey::to_owned).collect();
+                (keys, page.into_body())
+            });
+            match next? {
+                Ok((keys, buffer)) => {
+                    self.page = keys.into_iter();
+                    self.pages.buffers.push(buffer);
                 }
+                Err(error) => return Some(Err(error)),
             }
         }
     }
 }
 
 impl FusedIterator for Keys {}
+
+fn page(
+    client: &Client,
+    request: &ListRequest,
+    buffer: Vec<u8>,
+    deadline: &Deadline,
+) -> Result<Page<Vec<u8>>, Error> {
+    client.drive(request, buffer, deadline)?.into_page()
+}

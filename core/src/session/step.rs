@@ -161,6 +161,12 @@ impl Failure {
         }
     }
 
+    /// What became of the request.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        self.kind
+    }
+
     /// The failure as the error of an exchange that is not to go on, for a transport whose caller has no
     /// time left: it drops the [`Pending`] instead of answering it, since its own deadline is no
     /// verdict for others who wait for the same token.

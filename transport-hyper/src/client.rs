@@ -1,0 +1,305 @@
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use atlas_model_keys_core::{
+    ApiVersion, BaseUrl, Credentials, Error, Exchange, Failure, Limits, ListRequest, Listing,
+    OwnedModelKey, Page, Reply, Secret, Step, Wait,
+};
+use atlas_model_keys_transport::{OnWait, Settings, SharedSession, Trace, Wake, builder_methods};
+use http::Uri;
+use hyper::rt::{Read, Write};
+use hyper_util::client::legacy::connect::Connection;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use tower_service::Service;
+
+use crate::connect::{BoxError, Connector};
+use crate::http::{Deadline, Http};
+use crate::listing::{Keys, Pages, Replies};
+
+/// The async client: lists the AI model API keys of Atlas projects.
+///
+/// Cheap to clone; clones share the session (token, nonces, rate limit, version) and the
+/// connections. Any number of tasks may call it at the same time: one token is fetched for all
+/// of them, and a 429 slows all that ask for the same group.
+///
+/// Every call is bounded: by a [deadline](ClientBuilder::deadline) for each page with all its
+/// retries, by timeouts, and by [`Limits`]. Any future may be dropped at any time: what it had begun ends
+/// with it, and the client is as usable as before.
+///
+/// Its calls are made within a tokio runtime, of either kind, with time and I/O enabled. Connections
+/// are driven by the runtime that made them: with several runtimes, make a client for each.
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+struct Shared {
+    session: SharedSession<Changed>,
+    http: Http,
+    deadline: Duration,
+    limits: Limits,
+    on_wait: Option<OnWait>,
+}
+
+/// Those who wait for another exchange of the session to end.
+#[derive(Debug)]
+struct Changed(Notify);
+
+impl Wake for Changed {
+    fn wake_all(&self) {
+        self.0.notify_waiters();
+    }
+}
+
+impl Client {
+    /// A client for the Atlas at `base`, with the defaults of [`Client::builder`].
+    ///
+    /// # Errors
+    /// [`Error::Transport`] where the platform has no usable root certificates, and [`Error::Invalid`] for a
+    /// proxy in the environment that cannot be used.
+    pub fn new(base: BaseUrl, credentials: Credentials) -> Result<Self, Error> {
+        Self::builder(base, credentials).build()
+    }
+
+    /// A client that is set up.
+    pub fn builder(base: BaseUrl, credentials: Credentials) -> ClientBuilder {
+        ClientBuilder {
+            settings: Settings::new(base, credentials, USER_AGENT),
+            connector: None,
+        }
+    }
+
+    /// One page: exactly the request, parsed.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn list(&self, request: &ListRequest) -> Result<Page<Vec<u8>>, Error> {
+        self.reply(request).await?.into_page()
+    }
+
+    /// One page as it came: its headers, and its body not decoded.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn reply(&self, request: &ListRequest) -> Result<Reply<Vec<u8>>, Error> {
+        self.drive(request, Vec::new()).await
+    }
+
+    /// All pages from the requested one on, one at a time, as they came.
+    ///
+    /// After an error there is nothing more.
+    pub fn pages(&self, request: &ListRequest) -> Pages {
+        Pages::new(self.clone(), self.listing(request))
+    }
+
+    /// The same, with the bodies not decoded: for those who keep, forward or decode them their own way.
+    pub fn replies(&self, request: &ListRequest) -> Replies {
+        Replies::new(self.clone(), self.listing(request))
+    }
+
+    /// All keys from the requested page on, fetched a page at a time. A key that a moving list
+    /// shows on two neighbouring pages comes once.
+    ///
+    /// After an error there is nothing more.
+    pub fn keys(&self, request: &ListRequest) -> Keys {
+        Keys::new(self.clone(), self.listing(request))
+    }
+
+    /// All keys from the requested page on, at once.
+    ///
+    /// # Errors
+    /// See [`Error`]. For what arrived before an error, use [`keys`](Client::keys).
+    pub async fn list_all(&self, request: &ListRequest) -> Result<Vec<OwnedModelKey>, Error> {
+        let mut keys = self.keys(request);
+        let mut all = Vec::new();
+        while let Some(key) = keys.next().await {
+            all.push(key?);
+        }
+        Ok(all)
+    }
+
+    /// The service account's token, for a client of another process to
+    /// [restore](Client::restore_token): a service account may hold only 100 live tokens. `None`
+    /// where there is none that is good for a while. Keep it as you would keep the client secret.
+    #[must_use]
+    pub fn export_token(&self) -> Option<Secret> {
+        self.0.session.export_token()
+    }
+
+    /// Takes a token over that another client has exported.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a text that is none, for one of another base URL or service account, and for
+    /// one that has expired. The client is as usable as before.
+    pub fn restore_token(&self, exported: &Secret) -> Result<(), Error> {
+        self.0.session.restore_token(exported)
+    }
+
+    /// Revokes the service account's token, if there is one. The next request fetches another.
+    ///
+    /// # Errors
+    /// See [`Error`]. The token is forgotten all the same, and nothing is repeated.
+    pub async fn revoke_token(&self) -> Result<(), Error> {
+        let shared = &*self.0;
+        let request = shared.session.with(|s, _| Ok(s.revoke_token()))?;
+        let Some(request) = request else {
+            return Ok(());
+        };
+        let response = shared
+            .http
+            .send(request, self.deadline(), Vec::new(), &shared.limits)
+            .await
+            .map_err(Failure::into_error)?;
+        shared.session.with(|s, at| s.revoked(&response, at))
+    }
+
+    /// The version of the resource that the session asks for now: `preview`, until Atlas no
+    /// longer has it.
+    #[must_use]
+    pub fn version(&self) -> ApiVersion {
+        self.0.session.version()
+    }
+
+    fn listing(&self, request: &ListRequest) -> Listing {
+        Listing::new(*request, &self.0.limits)
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.0.deadline)
+    }
+
+    /// The loop that drives the core: all that a transport is. The body is read into `buffer`.
+    pub(crate) async fn drive(
+        &self,
+        list: &ListRequest,
+        mut buffer: Vec<u8>,
+    ) -> Result<Reply<Vec<u8>>, Error> {
+        let shared = &*self.0;
+        let session = &shared.session;
+        let deadline = self.deadline();
+        // Whatever it ends with, and wherever it is dropped: others may wait for it.
+        let _wake = session.wake_on_drop();
+        let (mut step, mut ended) = session.step(|session, at| session.start(list, at))?;
+        loop {
+            (step, ended) = match step {
+                Step::Done(reply) => return Ok(reply),
+                Step::Send(Exchange { request, pending }) => {
+                    // Woken after each exchange, too: the one after may take its time.
+                    let _wake = session.wake_on_drop();
+                    let trace = Trace::of(&request, pending.attempt());
+                    let buffer = std::mem::take(&mut buffer);
+                    let send = shared.http.send(request, deadline, buffer, &shared.limits);
+                    match trace.instrument(send).await {
+                        Ok(response) => session.step(|s, at| s.respond(pending, response, at))?,
+                        // This caller's time is up. That says nothing about Atlas to those who wait for
+                        // the same token, so the ticket is dropped and not answered.
+                        Err(failure) if deadline.left().is_zero() => {
+                            return Err(failure.into_error());
+                        }
+                        Err(failure) => session.step(|s, at| s.failed(pending, failure, at))?,
+                    }
+                }
+                Step::Wait(wait) => {
+                    let wait = shared.wait(wait, ended, deadline).await?;
+                    session.step(|session, at| session.resume(wait, at))?
+                }
+            };
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("session", &self.0.session)
+            .field("deadline", &self.0.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Waits as long as the session says, or ends the exchange if that is beyond the deadline.
+    async fn wait(&self, wait: Wait, ended: u64, deadline: Deadline) -> Result<Wait, Error> {
+        let left = deadline.left();
+        if !wait.on_change() {
+            if wait.delay() >= left {
+                return Err(wait.give_up());
+            }
+            if let Some(on_wait) = &self.on_wait {
+                on_wait(&wait);
+            }
+            sleep(wait.delay()).await;
+            return Ok(wait);
+        }
+        let mut changed = pin!(self.session.waiting.0.notified());
+        // From now on no end is missed; those before are counted.
+        changed.as_mut().enable();
+        if self.session.lock().ended() == ended {
+            // Either way it is looked at again.
+            let _ = timeout(wait.delay().min(left), changed).await;
+        }
+        if deadline.left().is_zero() {
+            return Err(wait.give_up());
+        }
+        Ok(wait)
+    }
+}
+
+/// Sets up a [`Client`].
+#[must_use]
+pub struct ClientBuilder {
+    settings: Settings,
+    connector: Option<Box<dyn FnOnce(Duration) -> Connector + Send + Sync>>,
+}
+
+impl ClientBuilder {
+    builder_methods!();
+
+    /// Makes connections the caller's way: a tower service as hyper-util's client takes it, which gives a
+    /// stream for a URI. Name resolution, proxy and TLS are its business, and so is saying (by
+    /// [`Connected::negotiated_h2`](hyper_util::client::legacy::connect::Connected::negotiated_h2)) that HTTP/2 is spoken on it.
+    pub fn connector<C>(mut self, connector: C) -> Self
+    where
+        C: Service<Uri> + Clone + Send + Sync + 'static,
+        C::Response: Connection + Read + Write + Send + Unpin + 'static,
+        C::Future: Send,
+        C::Error: Into<BoxError>,
+    {
+        self.connector = Some(Box::new(|timeout| Connector::new(connector, timeout)));
+        self
+    }
+
+    /// Makes the client. Nothing is sent yet, and no runtime is needed yet.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a `User-Agent` or a proxy that is none, given or in the environment, and
+    /// [`Error::Transport`] for root certificates that are none, where there are none at all (they are
+    /// looked for only if the base URL is `https`), and where root certificates or a proxy are given beside
+    /// a connector of your own.
+    pub fn build(self) -> Result<Client, Error> {
+        let resolved = self.settings.resolve(self.connector.is_some())?;
+        let connector = match self.connector {
+            Some(connector) => connector(resolved.timeouts.connect),
+            None => Connector::by_tcp(&resolved)?,
+        };
+        let http = Http::new(&resolved, connector);
+        Ok(Client(Arc::new(Shared {
+            session: SharedSession::new(resolved.session, Changed(Notify::new())),
+            http,
+            deadline: resolved.timeouts.deadline,
+            limits: resolved.limits,
+            on_wait: resolved.on_wait,
+        })))
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+const USER_AGENT: &str = concat!("atlas-model-keys-hyper/", env!("CARGO_PKG_VERSION"));

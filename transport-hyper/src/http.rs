@@ -1,0 +1,168 @@
+//! Sending one request with hyper, safely, and telling what became of it.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use atlas_model_keys_core::{Body, Failure, FailureKind, Limits};
+use atlas_model_keys_transport::Resolved;
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::body::Sink;
+use crate::connect::{ConnectFailure, Connector, Silence};
+
+/// hyper with its pool, and how it is to be used.
+pub(crate) struct Http {
+    client: Client<Connector, Full<Bytes>>,
+    read_timeout: Duration,
+}
+
+/// An HTTP/2 connection that carries a request is asked for a sign of life this often, and given up
+/// without one: all requests to come would go to it otherwise.
+const PING: Duration = Duration::from_secs(10);
+
+/// The smallest buffer that hyper takes.
+const SMALLEST_BUFFER: usize = 8192;
+
+impl Http {
+    pub(crate) fn new(resolved: &Resolved, connector: Connector) -> Self {
+        // The core counts, and says so in an error of its own; these are for what is far beyond.
+        let head_bytes = resolved.limits.head_bytes.saturating_mul(2);
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(resolved.connections.max_idle)
+            .pool_idle_timeout(resolved.connections.idle_timeout)
+            .http1_max_headers(resolved.limits.headers.saturating_add(1))
+            .http1_max_buf_size(head_bytes.max(SMALLEST_BUFFER))
+            .http2_max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
+            .http2_adaptive_window(true)
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PING)
+            .build(connector);
+        Self {
+            client,
+            read_timeout: resolved.timeouts.read,
+        }
+    }
+
+    /// Sends the request and reads the whole answer into `buffer`, one byte beyond the limit at
+    /// most: the core refuses what is too large.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Body>,
+        deadline: Deadline,
+        buffer: Vec<u8>,
+        limits: &Limits,
+    ) -> Result<Response<Vec<u8>>, Failure> {
+        let exchange = self.exchange(request, buffer, limits);
+        let Some(end) = deadline.0 else {
+            return exchange.await;
+        };
+        timeout_at(end, exchange)
+            .await
+            .unwrap_or_else(|_| Err(Failure::new(FailureKind::Permanent, "the deadline is over")))
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Body>,
+        buffer: Vec<u8>,
+        limits: &Limits,
+    ) -> Result<Response<Vec<u8>>, Failure> {
+        let mut request = request.map(|body| match body.is_empty() {
+            true => Full::default(),
+            // Erased when it is dropped.
+            false => Full::new(Bytes::from_owner(body)),
+        });
+        request
+            .headers_mut()
+            .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        let (mut head, mut body) = self.head(request).await?.into_parts();
+        let mut sink = Sink::new(
+            &head.headers.get_all(CONTENT_ENCODING),
+            buffer,
+            limits.body_bytes.saturating_add(1),
+        );
+        while !sink.is_full() {
+            let frame = match timeout(self.read_timeout, body.frame()).await {
+                Ok(Some(frame)) => frame.map_err(lost)?,
+                Ok(None) => break,
+                Err(_) => return Err(lost(Silence("part of the body", self.read_timeout))),
+            };
+            if let Some(data) = frame.data_ref() {
+                sink.write(data).map_err(lost)?;
+            }
+        }
+        if sink.decodes() {
+            head.headers.remove(CONTENT_ENCODING);
+            head.headers.remove(CONTENT_LENGTH);
+        }
+        let buffer = sink.finish().map_err(lost)?;
+        Ok(Response::from_parts(head, buffer))
+    }
+
+    /// Sends, and waits for the head of the answer. Making a connection has a timeout of its own.
+    async fn head(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+        let mut connection = capture_connection(&mut request);
+        let mut response = pin!(self.client.request(request));
+        let mut silence = pin!(async {
+            connection.wait_for_connection_metadata().await;
+            sleep(self.read_timeout).await;
+        });
+        poll_fn(|cx| match response.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(outcome.map_err(explain)),
+            Poll::Pending => silence
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(lost(Silence("answer", self.read_timeout)))),
+        })
+        .await
+    }
+}
+
+/// When a page must be there. `None`: farther away than the clock can count.
+#[derive(Clone, Copy)]
+pub(crate) struct Deadline(Option<Instant>);
+
+impl Deadline {
+    pub(crate) fn after(duration: Duration) -> Self {
+        Self(Instant::now().checked_add(duration))
+    }
+
+    pub(crate) fn left(self) -> Duration {
+        self.0.map_or(Duration::MAX, |end| {
+            end.saturating_duration_since(Instant::now())
+        })
+    }
+}
+
+fn lost(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+    Failure::new(FailureKind::Lost, error)
+}
+
+/// Tells what became of the request. In doubt it was sent.
+fn explain(error: Error) -> Failure {
+    let mut kind = FailureKind::Lost;
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        if let Some(failure) = inner.downcast_ref::<ConnectFailure>() {
+            kind = failure.kind;
+        }
+        // Told by its text alone.
+        if inner.is::<hyper::Error>() && inner.to_string().contains("too large") {
+            kind = FailureKind::Permanent;
+        }
+        cause = inner.source();
+    }
+    Failure::new(kind, error)
+}

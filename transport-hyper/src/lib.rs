@@ -1,0 +1,106 @@
+//! List the AI model API keys of MongoDB Atlas projects: the async client, over [hyper](https://docs.rs/hyper) and tokio.
+//!
+//! [`Client`] is the front door. What to send and what came back is the business of
+//! [`atlas_model_keys_core`]; this crate moves the bytes, keeps the time and lets tasks wait for each
+//! other.
+//!
+//! ```text
+//!            your tasks
+//!          ┌──────┴───────┐
+//!          ▼              ▼
+//!       Client ──────► Session (core)      start · respond · failed · resume
+//!          │   ◄────── Step                 Send · Wait · Done
+//!          ▼
+//!     hyper's pool ──► Atlas               HTTP/2 or 1.1; no redirect is followed
+//! ```
+//!
+//! ```
+//! use atlas_model_keys_hyper::{BaseUrl, Client, Credentials, GroupId, ListRequest};
+//! # use atlas_model_keys_emulator::{Config, Emulator, server::{Options, Server}};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let emulator = Emulator::new(Config::default());
+//! # let group = emulator.first_group();
+//! # let account = emulator.service_account();
+//! # let (id, secret) = (account.client_id.clone(), account.client_secret.clone());
+//! # let server = Server::start(emulator, Options::default())?;
+//! # let base = server.base_url();
+//!
+//! // For Atlas itself: BaseUrl::default().
+//! let client = Client::new(BaseUrl::new(&base)?, Credentials::service_account(id, secret)?)?;
+//! let mut keys = client.keys(&ListRequest::new(group)).read_ahead(4);
+//! while let Some(key) = keys.next().await {
+//!     let key = key?;
+//!     if key.last_used_at.is_none() {
+//!         println!("never used: {:?}, made by {:?}", key.name, key.created_by);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Keys`], [`Pages`] and [`Replies`] are `Stream`s, too, for those who like combinators better than a
+//! loop.
+//!
+//! # The loop
+//!
+//! A session says one [`Step`](atlas_model_keys_core::Step) at a time, and each has exactly one next
+//! call. That is all there is to driving it; this is what [`Client`] does, without its waiting
+//! for other tasks:
+//!
+//! ```
+//! use atlas_model_keys_hyper::core::{Error, Exchange, Failure, ListRequest, Moment, Reply, Session, Step};
+//! use atlas_model_keys_hyper::core::{Body, FailureKind};
+//!
+//! async fn list(
+//!     session: &mut Session,
+//!     request: &ListRequest,
+//!     send: impl AsyncFn(http::Request<Body>) -> Result<http::Response<Vec<u8>>, std::io::Error>,
+//!     moment: impl Fn() -> Moment,
+//! ) -> Result<Reply<Vec<u8>>, Error> {
+//!     let mut step = session.start(request, moment())?;
+//!     loop {
+//!         step = match step {
+//!             Step::Done(reply) => return Ok(reply),
+//!             Step::Send(Exchange { request, pending }) => match send(request).await {
+//!                 Ok(response) => session.respond(pending, response, moment())?,
+//!                 Err(error) => {
+//!                     let failure = Failure::new(FailureKind::Lost, error);
+//!                     session.failed(pending, failure, moment())?
+//!                 }
+//!             },
+//!             Step::Wait(wait) => {
+//!                 tokio::time::sleep(wait.delay()).await;
+//!                 session.resume(wait, moment())?
+//!             }
+//!         };
+//!     }
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! # Features
+//!
+//! - `tracing`: a span (`exchange`, level debug, target `atlas_model_keys`) for each request, with method,
+//!   path, attempt, status or failure, and duration; never a header, never a body.
+
+mod body;
+mod client;
+mod connect;
+mod http;
+mod listing;
+
+pub use atlas_model_keys_core as core;
+pub use atlas_model_keys_core::{
+    ApiVersion, BaseUrl, Credentials, Error, GroupId, ItemsPerPage, Limits, ListRequest, ModelKey,
+    OwnedModelKey, Page, PageNum, Proxy, Reply, RetryPolicy, Secret,
+};
+
+pub use client::{Client, ClientBuilder};
+pub use connect::BoxError;
+pub use listing::{Keys, Pages, Replies};
+
+/// The examples of this crate's README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,288 @@
+//! Listings over several pages, as streams.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::vec;
+
+use atlas_model_keys_core::{Error, ListRequest, Listing, ModelKey, OwnedModelKey, Page, Reply};
+use atlas_model_keys_transport::{MOST_READ_AHEAD, permanent};
+use futures_core::{FusedStream, Stream};
+use tokio::task::JoinHandle;
+
+use crate::Client;
+
+type Fetching<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
+/// Fetches what the pages of a listing are answered with, several at a time if that is wanted, and hands
+/// it out in order.
+struct Fetcher<T> {
+    client: Client,
+    /// `None` at the end, and after an error.
+    listing: Option<Listing>,
+    fetch: fn(Client, ListRequest, Vec<u8>) -> Fetching<T>,
+    /// How many pages may be on their way or wait to be taken.
+    size: usize,
+    /// In order.
+    on_their_way: VecDeque<OnItsWay<T>>,
+    /// Buffers to be used again.
+    buffers: Vec<Vec<u8>>,
+}
+
+enum OnItsWay<T> {
+    /// One at a time: driven by whoever takes it.
+    Here(Fetching<T>),
+    /// One of several: driven by a task, however slowly they are taken.
+    Task(Task<T>),
+}
+
+impl<T: Send + 'static> Fetcher<T> {
+    fn new(
+        client: Client,
+        listing: Listing,
+        fetch: fn(Client, ListRequest, Vec<u8>) -> Fetching<T>,
+    ) -> Self {
+        Self {
+            client,
+            listing: Some(listing),
+            fetch,
+            size: 1,
+            on_their_way: VecDeque::new(),
+            buffers: Vec::new(),
+        }
+    }
+
+    fn read_ahead(&mut self, pages: usize) {
+        self.size = pages.min(MOST_READ_AHEAD);
+    }
+
+    /// The next one, and what `advance` makes of it. After an error, and at the end, there is nothing
+    /// more, and what was asked for beyond is dropped.
+    fn poll_next<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        advance: impl FnOnce(&mut Listing, T) -> R,
+    ) -> Poll<Option<Result<R, Error>>> {
+        let fetched = ready!(self.poll_fetch(cx)).transpose();
+        let result = match (fetched, &mut self.listing) {
+            (Some(Ok(fetched)), Some(listing)) => Some(Ok(advance(listing, fetched))),
+            (Some(Err(error)), _) => Some(Err(error)),
+            _ => None,
+        };
+        if !matches!(result, Some(Ok(_))) {
+            self.listing = None;
+            self.on_their_way.clear();
+        }
+        Poll::Ready(result)
+    }
+
+    fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>, Error>> {
+        let Some(listing) = &self.listing else {
+            return Poll::Ready(Ok(None));
+        };
+        match listing.request() {
+            Ok(Some(_)) => {}
+            Ok(None) => return Poll::Ready(Ok(None)),
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        let several = listing.window(self.size).nth(1).is_some();
+        let wanted = listing.window(self.size).skip(self.on_their_way.len());
+        for request in wanted {
+            let buffer = self.buffers.pop().unwrap_or_default();
+            let fetching = (self.fetch)(self.client.clone(), request, buffer);
+            self.on_their_way.push_back(if several {
+                OnItsWay::Task(Task(tokio::spawn(fetching)))
+            } else {
+                OnItsWay::Here(fetching)
+            });
+        }
+        let fetched = match self.on_their_way.front_mut() {
+            Some(OnItsWay::Here(fetching)) => ready!(fetching.as_mut().poll(cx)),
+            Some(OnItsWay::Task(task)) => ready!(task.poll(cx)),
+            None => return Poll::Ready(Ok(None)),
+        };
+        self.on_their_way.pop_front();
+        Poll::Ready(fetched.map(Some))
+    }
+}
+
+impl<T> fmt::Debug for Fetcher<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetcher")
+            .field("listing", &self.listing)
+            .field("size", &self.size)
+            .field("on_their_way", &self.on_their_way.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A task that ends when nobody wants its result.
+struct Task<T>(JoinHandle<Result<T, Error>>);
+
+impl<T> Task<T> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        Poll::Ready(match ready!(Pin::new(&mut self.0).poll(cx)) {
+            Ok(fetched) => fetched,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The runtime is being shut down.
+                Err(error) => Err(permanent(error)),
+            },
+        })
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Undecoded answers of a listing, one at a time; made by [`Client::replies`].
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct Replies(Fetcher<Reply<Vec<u8>>>);
+
+impl Replies {
+    pub(crate) fn new(client: Client, listing: Listing) -> Self {
+        Self(Fetcher::new(client, listing, |client, request, buffer| {
+            Box::pin(async move { client.drive(&request, buffer).await })
+        }))
+    }
+
+    /// Asks for up to so many pages at the same time, each from a task of its own; their order is
+    /// kept. 1 (or 0) is one at a time, and more than 64 counts as 64.
+    ///
+    /// It begins when a link has said that there is a next page. Pages asked for beyond the end are
+    /// dropped.
+    pub fn read_ahead(mut self, pages: usize) -> Self {
+        self.0.read_ahead(pages);
+        self
+    }
+
+    /// The next one; `None` at the end, and after an error.
+    pub async fn next(&mut self) -> Option<Result<Reply<Vec<u8>>, Error>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for Replies {
+    type Item = Result<Reply<Vec<u8>>, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next(cx, |listing, reply| {
+            listing.advance_undecoded(&reply);
+            reply
+        })
+    }
+}
+
+impl FusedStream for Replies {
+    fn is_terminated(&self) -> bool {
+        self.0.listing.is_none()
+    }
+}
+
+/// All pages of a listing, one at a time; made by [`Client::pages`].
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct Pages(Fetcher<Page<Vec<u8>>>);
+
+impl Pages {
+    pub(crate) fn new(client: Client, listing: Listing) -> Self {
+        Self(Fetcher::new(client, listing, page))
+    }
+
+    /// Asks for up to so many pages at the same time; see [`Replies::read_ahead`].
+    pub fn read_ahead(mut self, pages: usize) -> Self {
+        self.0.read_ahead(pages);
+        self
+    }
+
+    /// The next one; `None` at the end, and after an error.
+    pub async fn next(&mut self) -> Option<Result<Page<Vec<u8>>, Error>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for Pages {
+    type Item = Result<Page<Vec<u8>>, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next(cx, |listing, page| {
+            listing.advance(&page);
+            page
+        })
+    }
+}
+
+impl FusedStream for Pages {
+    fn is_terminated(&self) -> bool {
+        self.0.listing.is_none()
+    }
+}
+
+/// All keys of a listing, a page at a time; made by [`Client::keys`].
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct Keys {
+    pages: Fetcher<Page<Vec<u8>>>,
+    page: vec::IntoIter<OwnedModelKey>,
+}
+
+impl Keys {
+    pub(crate) fn new(client: Client, listing: Listing) -> Self {
+        Self {
+            pages: Fetcher::new(client, listing, page),
+            page: Vec::new().into_iter(),
+        }
+    }
+
+    /// Asks for up to so many pages at the same time; see [`Replies::read_ahead`].
+    pub fn read_ahead(mut self, pages: usize) -> Self {
+        self.pages.read_ahead(pages);
+        self
+    }
+
+    /// The next one; `None` at the end, and after an error.
+    pub async fn next(&mut self) -> Option<Result<OwnedModelKey, Error>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for Keys {
+    type Item = Result<OwnedModelKey, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(key) = self.page.next() {
+                return Poll::Ready(Some(Ok(key)));
+            }
+            let next = ready!(self.pages.poll_next(cx, |listing, page| {
+                let keys: Vec<_> = listing.accept(&page).map(ModelKey::to_owned).collect();
+                (keys, page.into_body())
+            }));
+            match next {
+                Some(Ok((keys, buffer))) => {
+                    self.page = keys.into_iter();
+                    self.pages.buffers.push(buffer);
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl FusedStream for Keys {
+    fn is_terminated(&self) -> bool {
+        self.pages.listing.is_none() && self.page.as_slice().is_empty()
+    }
+}
+
+fn page(client: Client, request: ListRequest, buffer: Vec<u8>) -> Fetching<Page<Vec<u8>>> {
+    Box::pin(async move { client.drive(&request, buffer).await?.into_page() })
+}

@@ -1,0 +1,163 @@
+//! What became of a request that failed.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use atlas_model_keys_core::{Error, FailureKind, Proxy};
+
+/// Something on this machine that no retry mends.
+pub fn permanent(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Transport {
+        kind: FailureKind::Permanent,
+        attempts: 0,
+        source: Arc::from(source.into()),
+    }
+}
+
+/// Whether trying again could help after a TLS error: not where one side does not trust or understand the
+/// other.
+#[must_use]
+pub fn of_tls(error: &rustls::Error) -> FailureKind {
+    use rustls::Error as E;
+    match error {
+        E::InvalidCertificate(_)
+        | E::NoCertificatesPresented
+        | E::UnsupportedNameType
+        | E::InvalidMessage(_)
+        | E::PeerIncompatible(_)
+        | E::NoApplicationProtocol
+        | E::AlertReceived(_) => FailureKind::Permanent,
+        _ => FailureKind::Lost,
+    }
+}
+
+/// What an error of a socket, or of what lies on top of one, says of the request. In doubt it was
+/// sent.
+#[must_use]
+pub fn of_io(error: &io::Error) -> FailureKind {
+    let inner = error.get_ref();
+    if let Some(tls) = inner.and_then(|inner| inner.downcast_ref()) {
+        return of_tls(tls);
+    }
+    match inner.and_then(|inner| inner.downcast_ref::<io::Error>()) {
+        Some(inner) => of_io(inner),
+        None => match error.kind() {
+            io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown => FailureKind::NotSent,
+            _ if is_of_resolver(error) => FailureKind::NotSent,
+            _ => FailureKind::Lost,
+        },
+    }
+}
+
+/// The standard library tells a name that was not found by its text alone.
+fn is_of_resolver(error: &io::Error) -> bool {
+    error.raw_os_error().is_none() && error.to_string().starts_with("failed to lookup address")
+}
+
+/// A proxy that did not open the tunnel. Names the proxy, without its login.
+#[derive(Debug)]
+pub struct ProxyFailure {
+    proxy: Proxy,
+    wants_login: bool,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl ProxyFailure {
+    /// What the proxy, or the way to it, failed with; `wants_login` where it answered 407.
+    pub fn new(
+        proxy: &Proxy,
+        wants_login: bool,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            proxy: proxy.clone(),
+            wants_login,
+            source: source.into(),
+        }
+    }
+}
+
+impl fmt::Display for ProxyFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proxy = &self.proxy;
+        match (self.wants_login, proxy.login()) {
+            (false, _) => write!(f, "the proxy {proxy} opened no tunnel"),
+            (true, Some(_)) => write!(f, "the proxy {proxy} refused its login (407)"),
+            (true, None) => write!(
+                f,
+                "the proxy {proxy} wants a login (407): it is given as http://user:password@host"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ProxyFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::CertificateError;
+    use std::error::Error as _;
+
+    #[test]
+    fn failures_of_sockets_are_told_apart_by_what_became_of_the_request() {
+        let untrusted = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let unknown = "failed to lookup address information: Name or service not known";
+        for (error, kind) in [
+            (
+                io::Error::from(io::ErrorKind::ConnectionRefused),
+                FailureKind::NotSent,
+            ),
+            (io::Error::other(unknown), FailureKind::NotSent),
+            (io::ErrorKind::ConnectionReset.into(), FailureKind::Lost),
+            (io::ErrorKind::UnexpectedEof.into(), FailureKind::Lost),
+            (
+                io::Error::other(io::Error::other(untrusted)),
+                FailureKind::Permanent,
+            ),
+            (
+                io::Error::other(rustls::Error::DecryptError),
+                FailureKind::Lost,
+            ),
+        ] {
+            assert_eq!(of_io(&error), kind, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_named_without_its_login() {
+        for (proxy, wants_login, text) in [
+            (
+                "proxy.example:3128",
+                false,
+                "the proxy http://proxy.example:3128 opened no tunnel",
+            ),
+            (
+                "http://me:hunter2@proxy.example",
+                true,
+                "the proxy http://proxy.example refused its login (407)",
+            ),
+            (
+                "https://proxy.example",
+                true,
+                "the proxy https://proxy.example wants a login (407): \
+                 it is given as http://user:password@host",
+            ),
+        ] {
+            let proxy = Proxy::new(proxy).unwrap();
+            let failure = ProxyFailure::new(&proxy, wants_login, "why");
+            assert_eq!(failure.to_string(), text);
+            assert_eq!(failure.source().unwrap().to_string(), "why");
+            assert!(!format!("{failure:?}").contains("hunter2"));
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! How a client is set up: the same settings, with the same names, for both.
+
+use std::fmt;
+use std::time::Duration;
+
+use atlas_model_keys_core::{
+    ApiVersion, BaseUrl, Credentials, Error, InvalidValue, Limits, Proxy, Session, Wait,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use crate::permanent;
+
+/// Is told of each wait before a request is repeated.
+pub type OnWait = Box<dyn Fn(&Wait) + Send + Sync>;
+
+/// How long what may take, at most.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_structs)] // Between the crates of this workspace.
+pub struct Timeouts {
+    /// One page, with all its retries and waits. 240 s: more than all waits that
+    /// [`RetryPolicy`](atlas_model_keys_core::RetryPolicy) allows.
+    pub deadline: Duration,
+    /// A connection, name resolution, proxy and TLS included. 10 s.
+    pub connect: Duration,
+    /// Silence of the network while something is expected. 30 s.
+    pub read: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(240),
+            connect: Duration::from_secs(10),
+            read: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Connections that rest.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_structs)] // Between the crates of this workspace.
+pub struct Connections {
+    /// How many are kept. 16: as many pages as anybody reads ahead.
+    pub max_idle: usize,
+    /// For how long. 30 s: balancers close after a minute or more, and whoever closes first does not
+    /// lose a request.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            max_idle: 16,
+            idle_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// All that both clients can be set up with. Wrong values are kept, and told by
+/// [`resolve`](Settings::resolve).
+pub struct Settings {
+    session: Result<Session, InvalidValue>,
+    client: &'static str,
+    /// Bounds on what arrives.
+    pub limits: Limits,
+    /// How long what may take.
+    pub timeouts: Timeouts,
+    /// Connections that rest.
+    pub connections: Connections,
+    roots: Result<Vec<CertificateDer<'static>>, &'static str>,
+    proxy: Result<ProxyChoice, InvalidValue>,
+    /// Is told of waits.
+    pub on_wait: Option<OnWait>,
+}
+
+enum ProxyChoice {
+    OfEnvironment,
+    None,
+    This(Proxy),
+}
+
+/// The settings, checked, with what they need of this machine.
+#[allow(missing_debug_implementations)] // It holds a closure, and lives for a moment.
+#[allow(clippy::exhaustive_structs)] // Between the crates of this workspace.
+pub struct Resolved {
+    /// With limits, version and `User-Agent`.
+    pub session: Session,
+    /// The session's.
+    pub limits: Limits,
+    /// How long what may take.
+    pub timeouts: Timeouts,
+    /// Connections that rest.
+    pub connections: Connections,
+    /// Root certificates, where the base URL is `https` and the connections are not the caller's own.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// The proxy to ask for a tunnel.
+    pub proxy: Option<Proxy>,
+    /// Is told of waits.
+    pub on_wait: Option<OnWait>,
+}
+
+impl Settings {
+    /// The defaults. `client` is the name and the version of the client for the `User-Agent`.
+    #[must_use]
+    pub fn new(base: BaseUrl, credentials: Credentials, client: &'static str) -> Self {
+        Self {
+            session: Session::new(base, credentials).with_user_agent(client),
+            client,
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            connections: Connections::default(),
+            roots: Ok(Vec::new()),
+            proxy: Ok(ProxyChoice::OfEnvironment),
+            on_wait: None,
+        }
+    }
+
+    /// Asks for this version and no other.
+    #[must_use]
+    pub fn with_version(mut self, version: ApiVersion) -> Self {
+        self.session = self.session.map(|session| session.with_version(version));
+        self
+    }
+
+    /// Puts a product before this client's name.
+    #[must_use]
+    pub fn with_user_agent(mut self, product: &str) -> Self {
+        let text = format!("{product} {}", self.client);
+        self.session = self
+            .session
+            .and_then(|session| session.with_user_agent(&text));
+        self
+    }
+
+    /// Trusts these certificates, too.
+    pub fn add_root_certificates(&mut self, pem: &[u8]) {
+        let Ok(roots) = &mut self.roots else {
+            return;
+        };
+        let usable = |root: &CertificateDer<'static>| {
+            rustls::RootCertStore::empty().add(root.clone()).is_ok()
+        };
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        match read {
+            Ok(mut read) if !read.is_empty() && read.iter().all(usable) => roots.append(&mut read),
+            _ => {
+                self.roots = Err(
+                    "the root certificates given are not X.509 certificates in PEM \
+                                  (-----BEGIN CERTIFICATE-----)",
+                );
+            }
+        }
+    }
+
+    /// Goes through this proxy.
+    pub fn set_proxy(&mut self, url: &str) {
+        self.proxy = Proxy::new(url).map(ProxyChoice::This);
+    }
+
+    /// Goes through none.
+    pub fn set_no_proxy(&mut self) {
+        self.proxy = Ok(ProxyChoice::None);
+    }
+
+    /// Checks everything, and looks for root certificates and a proxy. With `own_connections` it does
+    /// not: whoever makes the connections cares for both.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a value that is none; [`Error::Transport`] where there is no usable root
+    /// certificate, and where roots or a proxy are given that the caller's own connections would not
+    /// heed.
+    pub fn resolve(self, own_connections: bool) -> Result<Resolved, Error> {
+        let session = self.session?.with_limits(self.limits.clone());
+        let base = session.base();
+        let extra = self.roots.map_err(permanent)?;
+        let choice = self.proxy?;
+        if own_connections && !(extra.is_empty() && matches!(choice, ProxyChoice::OfEnvironment)) {
+            return Err(permanent(
+                "root certificates and a proxy are the business of the connections, and these are your \
+                 own: set them there",
+            ));
+        }
+        let proxy = match choice {
+            _ if own_connections || base.is_loopback() => None,
+            ProxyChoice::None => None,
+            ProxyChoice::This(proxy) => Some(proxy),
+            ProxyChoice::OfEnvironment => {
+                Proxy::from_variables(base, |name| std::env::var(name).ok())?
+            }
+        };
+        let needs_tls = base.is_https()
+            || proxy
+                .as_ref()
+                .is_some_and(|proxy| proxy.uri().scheme_str() == Some("https"));
+        let roots = if needs_tls && !own_connections {
+            with_those_of_the_platform(extra)?
+        } else {
+            Vec::new()
+        };
+        Ok(Resolved {
+            limits: self.limits,
+            timeouts: self.timeouts,
+            connections: self.connections,
+            roots,
+            proxy,
+            on_wait: self.on_wait,
+            session,
+        })
+    }
+}
+
+fn with_those_of_the_platform(
+    mut extra: Vec<CertificateDer<'static>>,
+) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let mut loaded = rustls_native_certs::load_native_certs();
+    extra.append(&mut loaded.certs);
+    if extra.is_empty() {
+        let reasons: Vec<_> = loaded
+            .errors
+            .iter()
+            .map(|error| format!(": {error}"))
+            .collect();
+        return Err(permanent(format!(
+            "no root certificates were found to check https with (install the package \
+             ca-certificates, or set SSL_CERT_FILE or SSL_CERT_DIR){}",
+            reasons.concat()
+        )));
+    }
+    Ok(extra)
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("session", &self.session)
+            .field("timeouts", &self.timeouts)
+            .field("connections", &self.connections)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The methods that the builders of both clients have; for an `impl` of a type with `settings`, a
+/// [`Settings`].
+#[macro_export]
+macro_rules! builder_methods {
+    () => {
+        /// How long one page may take, with all its retries and waits. 240 s.
+        pub fn deadline(mut self, deadline: ::core::time::Duration) -> Self {
+            self.settings.timeouts.deadline = deadline;
+            self
+        }
+
+        /// How long a connection may take to come about, with name resolution, proxy and TLS. 10 s.
+        pub fn connect_timeout(mut self, timeout: ::core::time::Duration) -> Self {
+            self.settings.timeouts.connect = timeout;
+            self
+        }
+
+        /// How long the network may be silent while something is expected. 30 s.
+        pub fn read_timeout(mut self, timeout: ::core::time::Duration) -> Self {
+            self.settings.timeouts.read = timeout;
+            self
+        }
+
+        /// How many connections are kept for later while nothing is asked for. 16.
+        pub fn max_idle_connections(mut self, max: usize) -> Self {
+            self.settings.connections.max_idle = max;
+            self
+        }
+
+        /// For how long a connection is kept that nothing is asked on. 30 s.
+        pub fn idle_timeout(mut self, timeout: ::core::time::Duration) -> Self {
+            self.settings.connections.idle_timeout = timeout;
+            self
+        }
+
+        /// Bounds on what arrives, retries and waits among them.
+        pub fn limits(mut self, limits: $crate::reexported::Limits) -> Self {
+            self.settings.limits = limits;
+            self
+        }
+
+        /// Asks for this version of the resource and no other.
+        pub fn version(mut self, version: $crate::reexported::ApiVersion) -> Self {
+            self.settings = self.settings.with_version(version);
+            self
+        }
+
+        /// Puts the name of your program before this crate's in the `User-Agent`, as in `my-service/1.0`.
+        pub fn user_agent(mut self, product: &str) -> Self {
+            self.settings = self.settings.with_user_agent(product);
+            self
+        }
+
+        /// Trusts these root certificates (X.509 in PEM, one or several) beside the platform's: those of a
+        /// private authority, or of a proxy that looks into TLS.
+        pub fn root_certificates(mut self, pem: impl AsRef<[u8]>) -> Self {
+            self.settings.add_root_certificates(pem.as_ref());
+            self
+        }
+
+        /// Goes through this proxy, whatever the environment says:
+        /// `http://host:port` or `https://host:port`, with `user:password@` before the host if it wants a
+        /// login. It is asked for a tunnel (`CONNECT`) and sees nothing of what goes through. A loopback
+        /// base URL never goes through a proxy.
+        pub fn proxy(mut self, url: &str) -> Self {
+            self.settings.set_proxy(url);
+            self
+        }
+
+        /// Goes through no proxy, whatever the environment says.
+        pub fn no_proxy(mut self) -> Self {
+            self.settings.set_no_proxy();
+            self
+        }
+
+        /// Is told of each wait before a request is repeated, so that a person can be told, too: how long
+        /// ([`Wait::delay`](atlas_model_keys_core::Wait::delay)), and which answer of Atlas made it necessary
+        /// ([`Wait::answer`](atlas_model_keys_core::Wait::answer)). Waits for other exchanges of the same
+        /// client are not told.
+        pub fn on_wait(
+            mut self,
+            tell: impl Fn(&$crate::reexported::Wait) + Send + Sync + 'static,
+        ) -> Self {
+            self.settings.on_wait = Some(Box::new(tell));
+            self
+        }
+    };
+}
