@@ -112,16 +112,20 @@ impl Credentials {
     }
 }
 
-/// The slips of those who are used to `curl --user id:secret`, and of those who mix the two up: what is
-/// taken for public is sent and shown.
+/// The slips of those who are used to `curl --user id:secret`, of those who mix the two up, and of those who
+/// paste both at once: what is taken for public is sent and shown.
 fn holds_a_secret(public: &str) -> bool {
-    public.contains(':') || public.starts_with("mdb_sa_sk_") || is_private_key(public.trim())
+    let is_digit = |c: char| c.is_ascii_hexdigit() || c == '-';
+    public.contains(':')
+        || public.contains("mdb_sa_sk_")
+        || public
+            .split(|c| !is_digit(c))
+            .any(|digits| is_private_key(digits))
 }
 
 /// The form of an API key's private key: that of a UUID.
-fn is_private_key(text: &str) -> bool {
-    let lengths = text.split('-').map(str::len);
-    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+fn is_private_key(digits: &str) -> bool {
+    digits.split('-').map(str::len).eq([8, 4, 4, 4, 12])
 }
 
 fn is_visible(text: &str) -> bool {
@@ -173,6 +177,8 @@ mod tests {
             Credentials::service_account("mdb_sa_sk_hunter2", "x").unwrap_err(),
             Credentials::api_key("abcdefgh:hunter2", "x").unwrap_err(),
             Credentials::api_key("mdb_sa_sk_hunter2", "x").unwrap_err(),
+            Credentials::api_key("mdb_sa_id_a mdb_sa_sk_hunter2", "x").unwrap_err(),
+            Credentials::service_account("mdb_sa_id_a,mdb_sa_sk_hunter2", "x").unwrap_err(),
             Credentials::api_key("hunter2\n", "x").unwrap_err(),
             Credentials::service_account("hunter2\n", "x").unwrap_err(),
             Credentials::api_key("", "hunter2").unwrap_err(),
@@ -184,7 +190,8 @@ mod tests {
             assert!(!shown.contains("hunter2"), "{shown}");
         }
         let swapped = "80fc9fb3-a1f0-e14b-e801-7e68925321cf";
-        for private in [swapped, "80fc9fb3-a1f0-e14b-e801-7e68925321cf\n"] {
+        let pasted = "abcdefgh 80fc9fb3-a1f0-e14b-e801-7e68925321cf";
+        for private in [swapped, "80fc9fb3-a1f0-e14b-e801-7e68925321cf\n", pasted] {
             let error = format!(
                 "{:?}",
                 Credentials::api_key(private, "abcdefgh").unwrap_err()

@@ -101,9 +101,12 @@ pub(crate) const COUNTED_NONCES: usize = 2 * IDLE_NONCES;
 /// repeat.
 pub(crate) const RECENT_TOKENS: usize = 4;
 
-/// After `RateLimit-Remaining: 0`, one request at a time goes out until the number rises, or for this
-/// long: Atlas's usual buckets refill every 60 s, and the header is often missing.
-pub(crate) const SINGLE_FILE: Duration = Duration::from_secs(60);
+/// For this long after a `RateLimit-Remaining` no more requests go out at a time than it said: Atlas's
+/// usual buckets refill every 60 s, and the header is often missing.
+pub(crate) const NARROW: Duration = Duration::from_secs(60);
+
+/// So many requests left are not worth remembering: nobody has more on their way for one group.
+pub(crate) const AMPLE: u64 = 128;
 
 /// A token is renewed this long before it ends (a quarter of its life, if that is less), so that
 /// it does not run out between our clock and Atlas's.

@@ -108,6 +108,9 @@ impl Http {
             head.headers.remove(CONTENT_LENGTH);
         }
         let buffer = sink.finish().map_err(lost)?;
+        // The connection is given back to the pool by a task of its own. Let it: the next request would make
+        // another one.
+        tokio::task::yield_now().await;
         Ok(Response::from_parts(head, buffer))
     }
 

@@ -3,10 +3,10 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use core::time::Duration;
 
-use crate::limits::{PACED_GROUPS, SINGLE_FILE};
+use crate::limits::{AMPLE, NARROW, PACED_GROUPS};
 use crate::{ApiError, GroupId};
 
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub(super) struct Pace(BTreeMap<GroupId, Group>);
 #[derive(Default)]
 struct Group {
     hold: Option<Hold>,
-    single: Option<SingleFile>,
+    narrow: Option<Narrow>,
 }
 
 /// A 429 said to leave the group alone.
@@ -24,11 +24,13 @@ struct Hold {
     answer: Box<ApiError>,
 }
 
-/// `RateLimit-Remaining: 0` said that the next request may be one too many.
-struct SingleFile {
+/// `RateLimit-Remaining` said how many requests are left: no more are to be on their way at a time, so that
+/// they do not run into a 429 together. One always may, to see whether the number has risen.
+struct Narrow {
     period: Period,
-    /// The one on its way.
-    on_its_way: Weak<()>,
+    remaining: u64,
+    /// Each request on its way has a clone.
+    slot: Arc<()>,
 }
 
 /// A time that a clock that was set back ends too: nobody is kept for longer than was planned.
@@ -54,9 +56,9 @@ impl Period {
 pub(super) enum Entry {
     /// It may.
     Free,
-    /// It may, and no other until this is dropped.
+    /// It may, and is on its way until this is dropped.
     Slot(Arc<()>),
-    /// Another one is on its way.
+    /// As many as may are on their way.
     Busy,
 }
 
@@ -88,38 +90,30 @@ impl Pace {
 
     /// An answer told what remains of the limit.
     pub(super) fn remaining(&mut self, group: GroupId, now: Duration, remaining: u64) {
-        if remaining > 0 {
-            if let Some(group) = self.0.get_mut(&group) {
-                group.single = None;
-            }
+        if remaining >= AMPLE && !self.0.contains_key(&group) {
             return;
         }
-        let period = Period::new(now, SINGLE_FILE);
-        let group = self.group(group, now);
-        match &mut group.single {
-            Some(single) => single.period = period,
-            none => {
-                *none = Some(SingleFile {
-                    period,
-                    on_its_way: Weak::new(),
-                });
-            }
-        }
+        let period = Period::new(now, NARROW);
+        let narrow = &mut self.group(group, now).narrow;
+        let slot = narrow.take().map(|narrow| narrow.slot);
+        *narrow = Some(Narrow {
+            period,
+            remaining,
+            slot: slot.unwrap_or_default(),
+        });
     }
 
-    pub(super) fn enter(&mut self, group: GroupId, now: Duration) -> Entry {
-        let single = self
-            .0
-            .get_mut(&group)
-            .and_then(|group| group.single.as_mut());
-        match single {
-            Some(single) if single.period.holds(now) => {
-                if single.on_its_way.strong_count() > 0 {
-                    return Entry::Busy;
+    pub(super) fn enter(&self, group: GroupId, now: Duration) -> Entry {
+        let group = self.0.get(&group);
+        match group.and_then(|group| group.narrow.as_ref()) {
+            Some(narrow) if narrow.period.holds(now) => {
+                let on_their_way = Arc::strong_count(&narrow.slot).saturating_sub(1);
+                let wide = u64::try_from(on_their_way).is_ok_and(|n| n < narrow.remaining.max(1));
+                if wide {
+                    Entry::Slot(Arc::clone(&narrow.slot))
+                } else {
+                    Entry::Busy
                 }
-                let slot = Arc::new(());
-                single.on_its_way = Arc::downgrade(&slot);
-                Entry::Slot(slot)
             }
             _ => Entry::Free,
         }
@@ -144,11 +138,11 @@ impl Group {
             .hold
             .as_ref()
             .is_some_and(|hold| hold.period.holds(now));
-        let single = self
-            .single
+        let narrow = self
+            .narrow
             .as_ref()
-            .is_some_and(|single| single.period.holds(now));
-        held || single
+            .is_some_and(|narrow| narrow.period.holds(now));
+        held || narrow
     }
 }
 
@@ -159,6 +153,7 @@ mod tests {
     use crate::secret::KnownSecrets;
     use crate::{Endpoint, Limits};
     use alloc::format;
+    use alloc::vec::Vec;
     use http::{HeaderMap, StatusCode};
 
     fn group(n: usize) -> GroupId {
@@ -196,6 +191,36 @@ mod tests {
         assert!(pace.left(group(1), now + 30 * SECOND).is_none());
         assert!(pace.left(group(1), now - SECOND).is_none());
         assert!(pace.left(group(2), now).is_none());
+    }
+
+    #[test]
+    fn as_many_are_on_their_way_as_are_left_and_one_at_the_least() {
+        let mut pace = Pace::default();
+        let enter = |pace: &Pace| match pace.enter(group(1), SECOND) {
+            Entry::Slot(slot) => Some(slot),
+            Entry::Busy => None,
+            Entry::Free => panic!("nothing was said"),
+        };
+        assert!(matches!(pace.enter(group(1), SECOND), Entry::Free));
+        pace.remaining(group(1), SECOND, AMPLE);
+        assert!(pace.0.is_empty());
+        pace.remaining(group(1), SECOND, 2);
+        let first = enter(&pace).unwrap();
+        let second = enter(&pace).unwrap();
+        assert!(enter(&pace).is_none());
+        // One of them came back and said that no more is left: the other one is still on its way.
+        pace.remaining(group(1), SECOND, 0);
+        drop(first);
+        assert!(enter(&pace).is_none());
+        drop(second);
+        let third = enter(&pace).unwrap();
+        assert!(enter(&pace).is_none());
+        // The number has risen.
+        pace.remaining(group(1), SECOND, AMPLE);
+        let all: Vec<_> = (1..AMPLE).map(|_| enter(&pace).unwrap()).collect();
+        assert!(enter(&pace).is_none());
+        drop((third, all));
+        assert!(matches!(pace.enter(group(1), SECOND + NARROW), Entry::Free));
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(super) struct Ticket {
     pub(super) following: Option<u64>,
     /// The generation of the token that it fetched itself, and uses once however old it is by then.
     pub(super) fetched: Option<u64>,
-    /// Held while its request is the only one of the group that may be on its way.
+    /// Held while its request is one of the few of the group that may be on their way.
     pub(super) slot: Option<Arc<()>>,
     /// Whether a token request of it was lost once.
     pub(super) token_lost: bool,

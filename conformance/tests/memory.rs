@@ -1,0 +1,156 @@
+//! How much memory a listing takes, and how long reading ahead makes it: in processes of their own, over
+//! loopback. Without arguments it is a test: a million keys, streamed, stay below 32 MiB. With
+//! `--speed` it measures, and asserts nothing.
+//!
+//! ```text
+//! cargo test --release -p atlas-model-keys-conformance --test memory -- --speed
+//! ```
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, io};
+
+use atlas_model_keys_conformance::{Atlas, Blocking, Front, NonBlocking, Setup};
+use atlas_model_keys_core::{BaseUrl, Credentials, GroupId, ItemsPerPage, ListRequest};
+
+const MEBIBYTE: u64 = 1 << 20;
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["serve", keys, latency] => serve(keys.parse().unwrap(), latency.parse().unwrap()),
+        ["drain", "ureq", rest @ ..] => drain::<Blocking>(rest),
+        ["drain", "hyper", rest @ ..] => drain::<NonBlocking>(rest),
+        ["--speed"] => speed(),
+        // What the harness of other tests understands.
+        _ if arguments.contains(&"--list") => println!("a_million_keys_stay_below_32_mib: test"),
+        _ => a_million_keys_stay_below_32_mib(),
+    }
+}
+
+fn a_million_keys_stay_below_32_mib() {
+    if !cfg!(target_os = "linux") {
+        println!("skipped: the peak of a process's memory is read from Linux's /proc");
+        return;
+    }
+    let emulator = Emulator::start(1_000_000, 0);
+    for client in ["ureq", "hyper"] {
+        for ahead in [1, 8] {
+            let drained = emulator.drain(client, ahead);
+            println!("{client}, {ahead} in flight: {drained:?}");
+            assert_eq!(drained.keys, 1_000_000);
+            assert!(drained.peak < 32 * MEBIBYTE, "{client}: {}", drained.peak);
+        }
+    }
+}
+
+fn speed() {
+    let emulator = Emulator::start(200 * 500, 20);
+    for client in ["ureq", "hyper"] {
+        let one = emulator.drain(client, 1).wall;
+        println!("{client}, 200 pages, 20 ms latency: {one:?} one at a time");
+        for ahead in [4, 8, 16] {
+            let wall = emulator.drain(client, ahead).wall;
+            let times = one.as_secs_f64() / wall.as_secs_f64();
+            println!("{client}, {ahead} in flight: {wall:?}, {times:.1} times as fast");
+        }
+    }
+}
+
+/// An emulator in a process of its own.
+struct Emulator {
+    process: Child,
+    base: String,
+    group: String,
+    token: String,
+}
+
+/// What came of a listing in a process of its own.
+#[derive(Debug)]
+struct Drained {
+    keys: u64,
+    /// Bytes.
+    peak: u64,
+    wall: Duration,
+}
+
+impl Emulator {
+    fn start(keys: usize, latency: u64) -> Self {
+        let mut process = Command::new(env::current_exe().unwrap())
+            .args(["serve", &keys.to_string(), &latency.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut line = || lines.next().unwrap().unwrap();
+        let (base, group, token) = (line(), line(), line());
+        Self {
+            process,
+            base,
+            group,
+            token,
+        }
+    }
+
+    fn drain(&self, client: &str, ahead: usize) -> Drained {
+        let output = Command::new(env::current_exe().unwrap())
+            .args(["drain", client, &ahead.to_string()])
+            .args([&self.base, &self.group, &self.token])
+            .stderr(Stdio::inherit())
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut numbers = text.split_whitespace().map(|n| n.parse::<u64>().unwrap());
+        let mut number = || numbers.next().unwrap();
+        Drained {
+            keys: number(),
+            peak: number(),
+            wall: Duration::from_micros(number()),
+        }
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // It ends with its input.
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+fn serve(keys: usize, latency: u64) {
+    let atlas = Atlas::with_latency(keys, Duration::from_millis(latency));
+    println!("{}", atlas.server.base_url());
+    println!("{}", atlas.group);
+    println!("{}", atlas.server.with(|e| e.access_token().to_owned()));
+    // Until whoever started it has ended.
+    let _ = io::copy(&mut io::stdin(), &mut io::sink());
+}
+
+fn drain<C: Front>(arguments: &[&str]) {
+    let [ahead, base, group, token] = arguments else {
+        panic!("{arguments:?}");
+    };
+    let base = BaseUrl::new(base).unwrap();
+    let client = C::new(base, Credentials::bearer(*token).unwrap(), Setup::default()).unwrap();
+    let group: GroupId = group.parse().unwrap();
+    let request = ListRequest::new(group).items_per_page(ItemsPerPage::MAX);
+    let begun = Instant::now();
+    let keys = client.keys(&request, ahead.parse().unwrap());
+    let keys = keys.map(Result::unwrap).count();
+    let wall = begun.elapsed().as_micros();
+    println!("{keys} {} {wall}", peak());
+}
+
+/// The most memory that this process has had, in bytes.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kibibytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    kibibytes.map_or(0, |n| n.parse::<u64>().unwrap() * 1024)
+}
