@@ -7,3 +7,8 @@ pub mod scenarios;
 
 pub use atlas::{Atlas, Kind};
 pub use front::{Blocking, Front, NonBlocking, Setup};
+
+/// The examples of the project's README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

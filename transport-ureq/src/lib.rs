@@ -85,8 +85,7 @@ pub use atlas_model_keys_core::{
 pub use client::{Client, ClientBuilder};
 pub use listing::{Keys, Pages, Replies};
 
-/// The examples of the project's and this crate's README compile.
+/// The examples of this crate's README compile.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,5 @@
-//! What the command is built on: licences that anybody can live with, and nothing twice without a reason.
+//! What the command and the clients are built on: licences that anybody can live with, and nothing twice
+//! without a reason.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -28,8 +29,13 @@ fn tree(arguments: &[&str]) -> Vec<String> {
         .args([
             "tree",
             "--offline",
+            "--all-features",
             "--package",
             "atlas-model-keys",
+            "--package",
+            "atlas-model-keys-ureq",
+            "--package",
+            "atlas-model-keys-hyper",
             "--prefix",
             "none",
         ])
