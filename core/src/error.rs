@@ -121,6 +121,8 @@ pub enum AnswerErrorKind {
     Json,
     /// The body is JSON, but not the documented object.
     Shape,
+    /// The body is not JSON, and by its `Content-Encoding` it could not be: it was not decompressed.
+    Encoding,
 }
 
 impl AnswerError {

@@ -4,8 +4,8 @@ use core::time::Duration;
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response, StatusCode};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::api_error::{Redaction, failed_status, status_in};
 use crate::decode::Decoded;
@@ -78,7 +78,7 @@ impl<B: AsRef<[u8]>> Reply<B> {
         if let Some(status) = failed_in(&decoded, self.body.as_ref(), self.limits) {
             return Err(Error::Api(Box::new(self.api_error(status))));
         }
-        let decoded = decoded?;
+        let decoded = decoded.map_err(|error| self.explain(error))?;
         if decoded.keys.is_none() {
             return Err(Error::Answer(AnswerError {
                 endpoint: Endpoint::ModelKeys,
@@ -99,6 +99,26 @@ impl<B: AsRef<[u8]>> Reply<B> {
     #[must_use]
     pub fn has_next(&self) -> bool {
         skim::has_next(self.body.as_ref())
+    }
+
+    /// What is compressed in a way that nobody asked for is no JSON, which is not the whole truth.
+    fn explain(&self, error: Error) -> Error {
+        let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+        let mut encodings = self.headers.get_all(CONTENT_ENCODING).iter();
+        match error {
+            Error::Answer(AnswerError {
+                endpoint,
+                kind: AnswerErrorKind::Utf8 | AnswerErrorKind::Json,
+                ..
+            }) if !encodings.all(identity) => Error::Answer(AnswerError {
+                endpoint,
+                kind: AnswerErrorKind::Encoding,
+                place: None,
+                path: String::new(),
+                problem: "it was not decompressed (see its Content-Encoding)",
+            }),
+            error => error,
+        }
     }
 
     fn api_error(&self, status: StatusCode) -> ApiError {

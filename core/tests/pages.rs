@@ -284,3 +284,25 @@ fn a_body_that_changes_between_looks_gives_no_panic() {
         assert!(key.name().is_none() && key.status().is_none());
     }
 }
+
+#[test]
+fn what_was_not_decompressed_is_said_so() {
+    for (encoding, body, kind) in [
+        ("br", &b"\x8b\x02\x80"[..], AnswerErrorKind::Encoding),
+        ("gzip", b"\x1f\x8b\x08", AnswerErrorKind::Encoding),
+        ("deflate", b"xyz", AnswerErrorKind::Encoding),
+        ("identity", b"xyz", AnswerErrorKind::Json),
+        ("br", b"[]", AnswerErrorKind::Shape),
+    ] {
+        let response = http::Response::builder().header("content-encoding", encoding);
+        let reply = Reply::from_response(response.body(body).unwrap()).unwrap();
+        let Err(Error::Answer(error)) = reply.into_page() else {
+            panic!("{encoding}");
+        };
+        assert_eq!(error.kind(), kind, "{encoding}: {error}");
+    }
+    // A label alone does no harm.
+    let response = http::Response::builder().header("content-encoding", "br");
+    let reply = Reply::from_response(response.body(br#"{"results":[]}"#).unwrap()).unwrap();
+    assert!(reply.into_page().is_ok());
+}
