@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use atlas_model_keys_core::{ApiVersion, GroupId, ItemsPerPage, PageNum};
-use atlas_model_keys_emulator::RateLimit;
+use atlas_model_keys_emulator::{Fault, RateLimit};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure;
@@ -69,7 +69,10 @@ Examples:
   atlas-model-keys list
 
   # How does a client bear a small rate limit?
-  atlas-model-keys emulate --keys 1234 --rate-limit 3/10/1";
+  atlas-model-keys emulate --keys 1234 --rate-limit 3/10/1
+
+  # And connections that break, after a token that is slow to come?
+  atlas-model-keys emulate --fault reset-in-body --fault token-slow=2s";
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
@@ -187,6 +190,14 @@ pub(crate) struct EmulateArgs {
     #[arg(long)]
     pub(crate) with_secrets: bool,
 
+    /// Go wrong in this way, every time; may be given several times, for several ways at once
+    #[arg(long = "fault", value_name = "NAME[=ARG]", value_parser = fault)]
+    pub(crate) faults: Vec<Fault>,
+
+    /// List the faults that there are, and end
+    #[arg(long)]
+    pub(crate) list_faults: bool,
+
     /// End after this time [default: on Ctrl-C]
     #[arg(long = "for", value_name = "DURATION", value_parser = lifetime)]
     pub(crate) duration: Option<Duration>,
@@ -220,6 +231,11 @@ fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Str
     }
     let [from, to] = [range.start(), range.end()].map(|d| humantime::format_duration(*d));
     Err(format!("it is from {from} to {to}"))
+}
+
+fn fault(text: &str) -> Result<Fault, String> {
+    text.parse()
+        .map_err(|error| format!("{error} (--list-faults lists them all)"))
 }
 
 fn rate_limit(text: &str) -> Result<Rate, String> {

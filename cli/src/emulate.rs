@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::sync::mpsc;
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator};
+use atlas_model_keys_emulator::{Config, Emulator, Fault};
 
 use crate::args::{EmulateArgs, Rate};
 use crate::environment::{
@@ -14,6 +14,9 @@ use crate::environment::{
 use crate::failure::Failure;
 
 pub(crate) fn run(args: &EmulateArgs) -> Result<(), Failure> {
+    if args.list_faults {
+        return print(&catalogue());
+    }
     // Before anything is printed: whoever reads it may send the signal at once.
     let (stop, stopped) = mpsc::channel();
     ctrlc::set_handler(move || {
@@ -23,7 +26,7 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), Failure> {
     .map_err(|error| Failure::local("cannot wait for signals", &io::Error::other(error)))?;
 
     let Rate(rate_limit) = args.rate_limit;
-    let emulator = Emulator::new(Config {
+    let mut emulator = Emulator::new(Config {
         seed: args.seed,
         groups: to_usize(args.groups),
         keys_per_group: to_usize(args.keys),
@@ -33,6 +36,9 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), Failure> {
         include_secrets: args.with_secrets,
         ..Config::default()
     });
+    for fault in &args.faults {
+        emulator.inject(*fault, None);
+    }
     let options = Options {
         port: args.port.unwrap_or(0),
         latency: args.latency.unwrap_or_default(),
@@ -46,12 +52,8 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), Failure> {
         }
     })?;
 
-    let text = server.with(|emulator| introduction(&server.base_url(), emulator));
-    let mut stdout = io::stdout();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::stdout(&error))?;
+    let base = server.base_url();
+    print(&server.with(|emulator| introduction(&base, emulator, &args.faults)))?;
 
     // Either way of ending is the end.
     match args.duration {
@@ -62,12 +64,49 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::stdout(&error))
+}
+
+/// A table of all faults, by area.
+fn catalogue() -> String {
+    let rows: Vec<_> = Fault::all()
+        .map(|fault| {
+            let name = match fault.argument() {
+                Some(argument) => format!("{}[={argument}]", fault.name()),
+                None => fault.name().to_owned(),
+            };
+            (fault, name)
+        })
+        .collect();
+    let width = rows.iter().map(|(_, name)| name.len()).max().unwrap_or(0);
+    let mut out = "\
+Faults, to be given as --fault NAME or --fault NAME=ARG; the ARG shown is what it is without one.
+Where there is a +, a robust client gets all keys all the same.
+"
+    .to_owned();
+    let mut area = None;
+    for (fault, name) in rows {
+        // Writing to a `String` cannot fail.
+        if area.replace(fault.area()) != Some(fault.area()) {
+            let _ = writeln!(out, "\nIn {}:", fault.area().description());
+        }
+        let mark = if fault.is_harmless() { '+' } else { ' ' };
+        let _ = writeln!(out, "{mark} {name:width$}  {}", fault.description());
+    }
+    out
+}
+
 fn to_usize(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// What a shell needs to know, and what a person may want to.
-fn introduction(base: &str, emulator: &Emulator) -> String {
+fn introduction(base: &str, emulator: &Emulator, faults: &[Fault]) -> String {
     let group = emulator.first_group();
     let key = emulator.api_key();
     let account = emulator.service_account();
@@ -106,6 +145,9 @@ fn introduction(base: &str, emulator: &Emulator) -> String {
     if let Some(forbidden) = emulator.forbidden_group() {
         let _ = writeln!(out, "# A project whose keys nobody may list: {forbidden}");
     }
+    for fault in faults {
+        let _ = writeln!(out, "# On demand: {fault}: {}", fault.description());
+    }
     out
 }
 
@@ -134,7 +176,11 @@ mod tests {
 
     #[test]
     fn every_line_is_an_export_or_a_comment() {
-        let text = introduction("http://127.0.0.1:1", &Emulator::new(Config::default()));
+        let text = introduction(
+            "http://127.0.0.1:1",
+            &Emulator::new(Config::default()),
+            &Fault::all().collect::<Vec<_>>(),
+        );
         assert!(text.ends_with('\n'));
         assert!(
             text.lines()

@@ -9,6 +9,9 @@ use atlas_model_keys_core::{
 };
 use tokio::runtime::Runtime;
 
+/// Is told of waits.
+pub type OnWait = Box<dyn Fn(&Wait) + Send + Sync>;
+
 /// How a client is set up, where not by default.
 #[derive(Default)]
 #[allow(missing_debug_implementations)] // It holds a closure.
@@ -33,7 +36,7 @@ pub struct Setup {
     /// An empty one is none.
     pub proxy: Option<String>,
     /// Is told of waits.
-    pub on_wait: Option<Box<dyn Fn(&Wait) + Send + Sync>>,
+    pub on_wait: Option<OnWait>,
 }
 
 /// Every client, as far as they are alike.

@@ -15,7 +15,7 @@ use atlas_model_keys_core::{
     ListRequest, PageNum, Refused,
 };
 use atlas_model_keys_emulator::server::Options;
-use atlas_model_keys_emulator::{Config, Operation, RateLimit, TotalCount, error_answer};
+use atlas_model_keys_emulator::{Config, Emulator, Operation, RateLimit, TotalCount, error_answer};
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::atlas::{Atlas, Kind, Scripted, listener, once, soon};
@@ -295,7 +295,7 @@ pub fn a_token_that_ends_while_listing_is_renewed<C: Front>() {
         let client: C = atlas.client(Kind::ServiceAccount, setup());
         let mut keys = client.keys(&atlas.request(), ahead);
         let mut seen: Vec<_> = keys.by_ref().take(150).collect();
-        atlas.server.with(|emulator| emulator.revoke_tokens());
+        atlas.server.with(Emulator::revoke_tokens);
         seen.extend(keys);
         let seen = seen.into_iter().map(|key| key.unwrap().api_key_id.unwrap());
         assert_eq!(seen.collect::<Vec<_>>(), atlas.ids());
@@ -309,7 +309,7 @@ pub fn nonces_that_end_while_listing_cost_a_round_trip<C: Front>() {
         let client: C = atlas.client(Kind::ApiKey, setup());
         let mut keys = client.keys(&atlas.request(), ahead);
         let mut seen: Vec<_> = keys.by_ref().take(150).collect();
-        atlas.server.with(|emulator| emulator.expire_nonces());
+        atlas.server.with(Emulator::expire_nonces);
         seen.extend(keys);
         let seen = seen.into_iter().map(|key| key.unwrap().api_key_id.unwrap());
         assert_eq!(seen.collect::<Vec<_>>(), atlas.ids());

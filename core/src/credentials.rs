@@ -118,9 +118,7 @@ fn holds_a_secret(public: &str) -> bool {
     let is_digit = |c: char| c.is_ascii_hexdigit() || c == '-';
     public.contains(':')
         || public.contains("mdb_sa_sk_")
-        || public
-            .split(|c| !is_digit(c))
-            .any(|digits| is_private_key(digits))
+        || public.split(|c| !is_digit(c)).any(is_private_key)
 }
 
 /// The form of an API key's private key: that of a UUID.

@@ -239,6 +239,8 @@ pub(crate) struct Nonces {
 struct Nonce {
     issued: Duration,
     last_nc: u32,
+    /// What a fault offered with it, beside the configured algorithms.
+    also: Option<DigestAlgorithm>,
 }
 
 impl Nonces {
@@ -261,6 +263,7 @@ impl Nonces {
         let nonce = Nonce {
             issued: now,
             last_nc: 0,
+            also: None,
         };
         self.known.insert(text.clone(), nonce);
         self.order.push_back(text.clone());
@@ -278,6 +281,25 @@ impl Nonces {
         }
         nonce.last_nc = nc;
         true
+    }
+
+    /// From now on, an answer to this nonce may be made with this algorithm too.
+    pub(crate) fn offer(&mut self, nonce: &str, algorithm: DigestAlgorithm) {
+        if let Some(nonce) = self.known.get_mut(nonce) {
+            nonce.also = Some(algorithm);
+        }
+    }
+
+    pub(crate) fn offered(&self, nonce: &str, algorithm: DigestAlgorithm) -> bool {
+        self.known
+            .get(nonce)
+            .is_some_and(|nonce| nonce.also == Some(algorithm))
+    }
+
+    /// Makes one nonce expire.
+    pub(crate) fn forget(&mut self, nonce: &str) {
+        // Its place in the order is left to itself: it is passed by when its time comes.
+        self.known.remove(nonce);
     }
 
     pub(crate) fn forget_all(&mut self) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use atlas_model_keys_core::{ApiVersion, GroupId};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
+use serde_json::Value;
 
 use crate::bucket::{Bucket, RateLimit, Verdict};
 use crate::calendar::unpadded_date;
@@ -13,6 +14,7 @@ use crate::config::Config;
 use crate::credentials::{ApiKey, Credential, ServiceAccount};
 use crate::digest::{self, Nonces};
 use crate::errors::{Failure, error_answer};
+use crate::fault::{Fault, Faults, Layer};
 use crate::generate::{self, Key};
 use crate::listing::{self, GroupEntry, KeyEntry, KeyView, Paging};
 use crate::oauth::{self, Tokens};
@@ -40,6 +42,7 @@ pub struct Emulator {
     nonces: Nonces,
     tokens: Tokens,
     script: VecDeque<Scripted>,
+    faults: Faults,
     counts: Counts,
 }
 
@@ -97,11 +100,11 @@ impl From<Failure> for Refusal {
 
 /// A request, without the type of its body.
 #[derive(Clone, Copy)]
-struct Incoming<'a> {
-    method: &'a Method,
-    uri: &'a Uri,
-    headers: &'a HeaderMap,
-    body: &'a [u8],
+pub(crate) struct Incoming<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
 }
 
 impl Emulator {
@@ -136,6 +139,7 @@ impl Emulator {
             nonces: Nonces::new(seed, config.nonce_ttl),
             tokens,
             script: VecDeque::new(),
+            faults: Faults::default(),
             counts: Counts::default(),
             config,
         }
@@ -169,7 +173,16 @@ impl Emulator {
                 env!("CARGO_PKG_VERSION")
             )),
         );
+        if self.faults.are_none() {
+            render::compress(request.headers, &mut response);
+            return response;
+        }
+        // Taken out for the while, as they may look into all the rest.
+        let mut faults = std::mem::take(&mut self.faults);
+        faults.strike(Layer::Meaning, self, request, now, &mut response);
         render::compress(request.headers, &mut response);
+        faults.strike(Layer::Bytes, self, request, now, &mut response);
+        self.faults = faults;
         response
     }
 
@@ -275,7 +288,8 @@ impl Emulator {
             answer.username == self.api_key.public_key
                 && answer.realm == digest::REALM
                 && answer.uri == target
-                && self.config.digest.contains(&answer.algorithm)
+                && (self.config.digest.contains(&answer.algorithm)
+                    || self.nonces.offered(&answer.nonce, answer.algorithm))
                 && answer.is_made_with(&self.api_key.private_key, request.method.as_str())
         });
         let Some((answer, nc)) = answer.and_then(|answer| answer.nc().map(|nc| (answer, nc)))
@@ -291,7 +305,7 @@ impl Emulator {
     }
 
     /// 401 with a challenge for each algorithm, all with the same fresh nonce.
-    fn challenge(&mut self, stale: bool, now: Duration) -> Failure {
+    pub(crate) fn challenge(&mut self, stale: bool, now: Duration) -> Failure {
         let nonce = self.nonces.issue(now);
         let algorithms = self.config.digest.iter();
         algorithms.fold(Failure::unauthenticated(), |failure, algorithm| {
@@ -323,6 +337,7 @@ impl Emulator {
         let view = key_view(version, config);
         let body = paging.page(
             group.keys.iter(),
+            group.keys.len(),
             |key| KeyEntry::new(key, view),
             config.total_count,
             &self_url(config, request),
@@ -344,9 +359,10 @@ impl Emulator {
         let paging = Paging::asked_for(request.uri, View::wanted(request.uri))?;
         let allowance = admit(config.rate_limit, &mut self.org.bucket, now)?;
         let view = key_view(version, config);
-        let keys: Vec<&Key> = self.groups.iter().flat_map(|group| &group.keys).collect();
         let body = paging.page(
-            keys.into_iter(),
+            // Whole groups are skipped at a time, not key by key.
+            self.groups.iter().flat_map(|group| &group.keys),
+            self.groups.iter().map(|group| group.keys.len()).sum(),
             |key| KeyEntry::new(key, view),
             config.total_count,
             &self_url(config, request),
@@ -362,6 +378,7 @@ impl Emulator {
         let paging = Paging::asked_for(request.uri, View::wanted(request.uri))?;
         let body = paging.page(
             self.groups.iter(),
+            self.groups.len(),
             |group| GroupEntry {
                 cluster_count: 1,
                 created: &group.created,
@@ -379,6 +396,69 @@ impl Emulator {
         let is_served = |version| self.config.versions.contains(&version);
         version::negotiate(request.headers, is_served, &self.config.withdrawn)
     }
+}
+
+/// What faults need of it.
+impl Emulator {
+    pub(crate) fn nonces(&mut self) -> &mut Nonces {
+        &mut self.nonces
+    }
+
+    /// What links of the answer to this request begin with.
+    pub(crate) fn self_url(&self, request: Incoming<'_>) -> String {
+        self_url(&self.config, request)
+    }
+
+    /// Some of the keys that this request lists, whatever page it asks for, as it would see them.
+    pub(crate) fn entries(
+        &self,
+        request: Incoming<'_>,
+        before: u64,
+        count: u64,
+        secrets: bool,
+    ) -> Vec<Value> {
+        let wanted = |group: &&Group| match Route::of(request.uri.path()) {
+            Some(Route::GroupKeys { group_id }) => group.id.as_str() == group_id,
+            route => matches!(route, Some(Route::OrgKeys { .. })),
+        };
+        let view = self.entry_view(request, secrets);
+        self.groups
+            .iter()
+            .filter(wanted)
+            .flat_map(|group| &group.keys)
+            .skip(usize::try_from(before).unwrap_or(usize::MAX))
+            .take(usize::try_from(count).unwrap_or(usize::MAX))
+            .map(|key| entry(key, view))
+            .collect()
+    }
+
+    /// Keys that no group has, other ones on every page.
+    pub(crate) fn strangers(&self, request: Incoming<'_>, page: u64, count: u64) -> Vec<Value> {
+        let view = self.entry_view(request, false);
+        let group = match Route::of(request.uri.path()) {
+            Some(Route::GroupKeys { group_id }) => GroupId::new(group_id).ok(),
+            _ => None,
+        };
+        let group = group.unwrap_or(self.first_group());
+        let mut prng = Prng::stream(self.config.seed, &format!("strangers of page {page}"));
+        (0..usize::try_from(count).unwrap_or_default())
+            .map(|index| entry(&generate::key(&mut prng, group, index), view))
+            .collect()
+    }
+
+    fn entry_view(&self, request: Incoming<'_>, secrets: bool) -> KeyView {
+        let version = self.key_version(request).unwrap_or(ApiVersion::PREVIEW);
+        let view = key_view(version, &self.config);
+        KeyView {
+            secret: view.secret || secrets,
+            ..view
+        }
+    }
+}
+
+fn entry(key: &Key, view: KeyView) -> Value {
+    // A struct of texts always serialises.
+    serde_json::to_value(KeyEntry::new(key, view)).unwrap_or_default()
 }
 
 /// What there is, and changing it between requests.
@@ -533,6 +613,32 @@ impl Emulator {
             answer.headers_mut().extend(headers.clone());
             self.answer_next(operation, answer);
         }
+    }
+
+    /// Lets a fault strike every request of the operation that it is for, or only the next
+    /// `times` of them.
+    ///
+    /// Several strike one after the other, each what the one before has left: first those of
+    /// [`Area::Page`](crate::Area::Page), then `Meaning`, `Coding` and `Socket`; in the same area in
+    /// the order they came in here. So a page without results can come in chunks; but of two that
+    /// replace the answer, or say how it is delivered, the last one wins. Scripted answers
+    /// ([`Emulator::answer_next`] and the like) are not struck.
+    ///
+    /// ```
+    /// # use atlas_model_keys_emulator::{Config, Emulator};
+    /// # let mut emulator = Emulator::new(Config::default());
+    /// emulator.inject("retry-after-date=503".parse()?, Some(2));
+    /// emulator.inject("token-slow=2s".parse()?, None);
+    /// emulator.heal();
+    /// # Ok::<(), atlas_model_keys_emulator::InvalidFault>(())
+    /// ```
+    pub fn inject(&mut self, fault: Fault, times: Option<u32>) {
+        self.faults.inject(fault, times);
+    }
+
+    /// Takes every fault away. What is under way already goes on.
+    pub fn heal(&mut self) {
+        self.faults = Faults::default();
     }
 
     /// How many requests there were, whatever came of them, those for unknown paths too.

@@ -94,11 +94,11 @@ pub(crate) fn groups(seed: u64, count: usize, first_keys: usize) -> Vec<GroupSee
     groups
 }
 
-fn key(prng: &mut Prng, group: GroupId, index: usize) -> Key {
+pub(crate) fn key(prng: &mut Prng, group: GroupId, index: usize) -> Key {
     let some = |text: &str| Some(text.to_owned());
     // Begins with a letter that no hexadecimal number has, so that nobody takes it for one.
-    let mut api_key_id = prng.text(b"ghijklmnopqrstuvwxyz", 1);
-    api_key_id.push_str(&prng.text(prng::LOWER_ALPHANUMERIC, 23));
+    let first = prng.text(b"ghijklmnopqrstuvwxyz", 1);
+    let api_key_id = [first, prng.text(prng::LOWER_ALPHANUMERIC, 23)].concat();
     let secret = prng.text(prng::ALPHANUMERIC, 44);
     let last_four = secret.get(40..).unwrap_or_default();
     let created = PRESENT - DAY - prng.below(500 * DAY);

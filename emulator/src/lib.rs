@@ -11,7 +11,8 @@
 //!                                               │                                          │
 //!  any HTTP client      ┌────────┐  the same    │ route ▸ script ▸ credential ▸ version    │
 //!  (curl, a browser) ◀─▶│ server │ ◀──────────▶ │       ▸ group and role ▸ parameters      │
-//!        127.0.0.1      └────────┘              │       ▸ rate limit ▸ page ▸ gzip         │
+//!        127.0.0.1      └────────┘              │       ▸ rate limit ▸ page                │
+//!                                               │       ▸ faults ▸ gzip                    │
 //!                                               └──────────────────────────────────────────┘
 //! ```
 //!
@@ -66,8 +67,10 @@
 //!   `Deprecation` and `Sunset`, a token bucket with 429 and `Retry-After`, gzip.
 //! - Keys with all that a client must bear: names in many scripts, control characters, 250
 //!   characters; keys without a name, never used, long unused.
-//! - Faults on demand: [`Emulator::answer_next`], [`Emulator::fail_next`],
-//!   [`Emulator::expire_nonces`], [`Emulator::revoke_tokens`], [`Emulator::withdraw`] …
+//! - Faults on demand, by name: [`Fault::all`] is the catalogue, from a connection that is reset in
+//!   the body to a nonce that is stale for ever, and [`Emulator::inject`] lets one strike. Beside
+//!   them, [`Emulator::answer_next`], [`Emulator::fail_next`], [`Emulator::expire_nonces`],
+//!   [`Emulator::revoke_tokens`], [`Emulator::withdraw`] …
 //!
 //! # Where Atlas's documentation is silent
 //!
@@ -98,6 +101,7 @@ mod credentials;
 mod digest;
 mod emulator;
 mod errors;
+mod fault;
 mod generate;
 mod listing;
 mod oauth;
@@ -114,6 +118,7 @@ pub use credentials::{ApiKey, Credential, ServiceAccount};
 pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;
 pub use errors::error_answer;
+pub use fault::{Area, Delivery, Fault, InvalidFault, Step};
 pub use generate::Key;
 pub use route::Operation;
 

@@ -1,5 +1,7 @@
 //! Pages: which items, which links, and how they look in JSON.
 
+use std::fmt;
+
 use http::Uri;
 use http::header::{HOST, HeaderMap};
 use http::uri::{Authority, Scheme};
@@ -62,16 +64,17 @@ impl Paging {
 
     /// The page's body. Past the end it is empty, and no error. Only what is on the page is ever
     /// looked at, so that the last of ten thousand pages costs what the first does.
-    pub(crate) fn page<I: ExactSizeIterator, T: Serialize>(
+    pub(crate) fn page<I: Iterator, T: Serialize>(
         &self,
         items: I,
+        total: usize,
         show: impl Fn(I::Item) -> T,
         total_count: TotalCount,
         resource: &str,
     ) -> Vec<u8> {
-        let total = items.len() as u64;
-        let per_page = u64::from(self.items_per_page);
-        let before = u64::from(self.page_num - 1) * per_page;
+        let total = total as u64;
+        let per_page = self.items_per_page();
+        let before = self.before();
         let page = Page {
             links: self.links(before + per_page < total, resource),
             results: items
@@ -89,6 +92,29 @@ impl Paging {
         render::json(&page, self.view.pretty)
     }
 
+    pub(crate) fn items_per_page(&self) -> u64 {
+        u64::from(self.items_per_page)
+    }
+
+    pub(crate) fn page_num(&self) -> u64 {
+        u64::from(self.page_num)
+    }
+
+    /// How many items are on the pages before.
+    pub(crate) fn before(&self) -> u64 {
+        (self.page_num() - 1) * self.items_per_page()
+    }
+
+    /// The target of a link to another page.
+    pub(crate) fn href(&self, resource: &str, page: impl fmt::Display) -> String {
+        let Self {
+            items_per_page,
+            others,
+            ..
+        } = self;
+        format!("{resource}?itemsPerPage={items_per_page}&pageNum={page}{others}")
+    }
+
     /// `self` puts the page's number first, and fills in what was never sent; its neighbours put
     /// the page's size first. So Atlas does.
     fn links(&self, has_next: bool, resource: &str) -> Vec<Link> {
@@ -99,7 +125,7 @@ impl Paging {
             ..
         } = self;
         let neighbour = |rel, page: u32| Link {
-            href: format!("{resource}?itemsPerPage={items_per_page}&pageNum={page}{others}"),
+            href: self.href(resource, page),
             rel,
         };
         let previous = (*page_num > 1).then(|| neighbour("previous", page_num - 1));
@@ -242,7 +268,13 @@ mod tests {
     fn page(query: &str, total: u32) -> serde_json::Value {
         let uri: Uri = format!("/p?{query}").parse().unwrap();
         let paging = Paging::asked_for(&uri, View::wanted(&uri)).unwrap();
-        let body = paging.page(0..total, |n| n, TotalCount::Exact, "http://h/p");
+        let body = paging.page(
+            0..total,
+            total as usize,
+            |n| n,
+            TotalCount::Exact,
+            "http://h/p",
+        );
         serde_json::from_slice(&body).unwrap()
     }
 

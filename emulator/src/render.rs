@@ -1,6 +1,6 @@
 //! From a value to bytes: JSON, and gzip for whoever takes it.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -46,7 +46,9 @@ pub(crate) fn json(value: &impl Serialize, pretty: bool) -> Vec<u8> {
 }
 
 pub(crate) fn compress(request: &HeaderMap, response: &mut Response<Vec<u8>>) {
-    if response.body().len() <= GZIP_ABOVE {
+    // A fault on purpose may have been first.
+    let is_coded = response.headers().contains_key(CONTENT_ENCODING);
+    if is_coded || response.body().len() <= GZIP_ABOVE {
         return;
     }
     let headers = response.headers_mut();
@@ -54,17 +56,19 @@ pub(crate) fn compress(request: &HeaderMap, response: &mut Response<Vec<u8>>) {
     if !accepts_gzip(request) {
         return;
     }
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     // Writing to memory does not fail; if it did, the body as it is would be as right.
-    let packed = encoder
-        .write_all(response.body())
-        .and_then(|()| encoder.finish());
-    if let Ok(packed) = packed {
+    if let Ok(packed) = gzip(response.body()) {
         *response.body_mut() = packed;
         response
             .headers_mut()
             .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
+}
+
+pub(crate) fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes)?;
+    encoder.finish()
 }
 
 /// RFC 9110 §12.5.3, as far as gzip is concerned.

@@ -5,13 +5,14 @@
 //! other address than 127.0.0.1: the credentials it accepts are no secrets.
 
 mod connection;
+mod delivery;
 mod http1;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -217,8 +218,9 @@ struct Connections {
 }
 
 struct Connection {
-    /// To shut down what its thread is blocked on.
-    stream: TcpStream,
+    /// To shut down what its thread is blocked on. It must not keep the socket open when the thread
+    /// is done with it: only the last close of a socket resets or ends a connection.
+    stream: Weak<TcpStream>,
     thread: JoinHandle<()>,
 }
 
@@ -230,15 +232,16 @@ impl Connections {
             connection::turn_away(stream);
             return;
         }
-        let spawned = stream.try_clone().and_then(|clone| {
-            let shared = Arc::clone(shared);
-            thread::Builder::new()
-                .name("emulator-connection".to_owned())
-                .spawn(move || connection::serve(clone, &shared))
-        });
+        let stream = Arc::new(stream);
+        let weak = Arc::downgrade(&stream);
+        let shared = Arc::clone(shared);
+        let spawned = thread::Builder::new()
+            .name("emulator-connection".to_owned())
+            .spawn(move || connection::serve(stream, &shared));
         // Where there is no thread left, dropping the stream closes the connection.
         if let Ok(thread) = spawned {
             self.last_id += 1;
+            let stream = weak;
             self.open
                 .insert(self.last_id, Connection { stream, thread });
         }
@@ -246,9 +249,9 @@ impl Connections {
 
     fn close(&mut self) {
         let shut_down = |connections: &Self, how| {
-            for connection in connections.open.values() {
+            for stream in connections.open.values().filter_map(|c| c.stream.upgrade()) {
                 // Fails where the client was first.
-                let _ = connection.stream.shutdown(how);
+                let _ = stream.shutdown(how);
             }
         };
         // A thread that waits for a request sees the end of it; one that writes an answer may

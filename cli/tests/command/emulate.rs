@@ -1,8 +1,10 @@
 //! The emulator as a service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead as _, BufReader};
 use std::process::Child;
+
+use atlas_model_keys_emulator::Fault;
 
 use crate::support::{command, finish, run};
 
@@ -138,6 +140,63 @@ fn absurd_values_are_2() {
         ["--rate-limit", "fast"],
     ] {
         run(&[&["emulate"], &arguments[..]].concat(), &[]).failure(2);
+    }
+}
+
+#[test]
+fn every_fault_is_listed_with_its_argument() {
+    let text = run(&["emulate", "--list-faults"], &[]).stdout();
+    let mut names = HashSet::new();
+    for fault in Fault::all() {
+        let start = match fault.argument() {
+            Some(argument) => format!("{}[={argument}] ", fault.name()),
+            None => format!("{} ", fault.name()),
+        };
+        let mark = if fault.is_harmless() { "+ " } else { "  " };
+        let line = format!("{mark}{start}");
+        let found: Vec<_> = text.lines().filter(|l| l.starts_with(&line)).collect();
+        assert!(
+            found.len() == 1 && found[0].ends_with(fault.description()),
+            "{fault}: {found:?}"
+        );
+        names.insert(fault.name());
+    }
+    // And nothing else.
+    let listed = text.lines().filter(|line| line.starts_with(['+', ' ']));
+    assert_eq!(listed.count(), names.len());
+}
+
+#[test]
+fn faults_strike_each_their_operation() {
+    let arguments = ["--fault", "results-null", "--fault=token-slow=1ms"];
+    let (child, lines) = started(&[&["emulate", "--for", "30s"], &arguments[..]].concat());
+    let variables: Vec<_> = exports(lines.iter().map(String::as_str))
+        .into_iter()
+        .filter_map(|(name, value)| Some((*NAMES.iter().find(|known| **known == name)?, value)))
+        .collect();
+    let error = run(&["list"], &variables).failure(7);
+    assert!(error.contains("results"), "{error}");
+    stop(child);
+    let text = run(&["emulate", "--for", "1ms", "--fault", "slow-body"], &[]).stdout();
+    assert!(text.contains("\n# On demand: slow-body=10ms: "), "{text}");
+}
+
+#[test]
+fn faults_that_do_not_exist_are_2_and_name_the_way_out() {
+    for (fault, rule) in [
+        ("rest-in-body", "did you mean \"reset-in-body\"?"),
+        ("", "there is no fault \"\""),
+        ("garbage=1", "takes no argument"),
+        ("slow-body=fast", "a duration from 0ms to 1m"),
+        ("error-json=200", "a number from 400 to 599"),
+        ("\u{1b}[2J", "there is no fault"),
+    ] {
+        let error = run(&["emulate", "--fault", fault], &[]).failure(2);
+        assert!(
+            error.contains(rule) && error.contains("--list-faults"),
+            "{error}"
+        );
+        assert!(!error.contains('\u{1b}'), "{error:?}");
     }
 }
 

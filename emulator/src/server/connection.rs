@@ -2,12 +2,17 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response};
+use socket2::SockRef;
+
+use crate::fault::Delivery;
 
 use super::Shared;
-use super::http1::{self, Delivery, Head, Malformed};
+use super::delivery::Delivering;
+use super::http1::{self, Head, Malformed, Sending};
 
 /// How long a client may leave an answer unread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,9 +22,18 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_millis(250);
 const LINGER_READS: usize = 128;
 
+/// What happens after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another request may follow.
+    Request,
+    Close,
+    Reset,
+}
+
 /// Until the client leaves, a request is malformed, or the server stops. Errors of the socket end
 /// it too, and there is nobody to tell.
-pub(super) fn serve(stream: TcpStream, shared: &Shared) {
+pub(super) fn serve(stream: Arc<TcpStream>, shared: &Shared) {
     let _ = stream.set_nodelay(true);
     let _ = stream.set_read_timeout(Some(shared.options.idle_timeout.max(LINGER)));
     let _ = stream.set_write_timeout(Some(WRITE_TIMEOUT));
@@ -29,15 +43,19 @@ pub(super) fn serve(stream: TcpStream, shared: &Shared) {
     };
     let ended = loop {
         match connection.exchange(shared) {
-            Ok(true) => {}
-            Ok(false) => break Ok(()),
-            Err(error) => break Err(error),
+            Ok(Next::Request) => {}
+            ended => break ended,
         }
     };
-    if ended.is_ok() {
-        connection.linger();
+    match ended {
+        Ok(Next::Reset) => {
+            // Closing then discards what is not yet sent, and says so with an RST.
+            let _ = SockRef::from(&*connection.stream).set_linger(Some(Duration::ZERO));
+            return;
+        }
+        Ok(_) => connection.linger(),
+        Err(_) => {}
     }
-    // The server holds a clone of the stream, so dropping this one does not close it.
     let _ = connection.stream.shutdown(Shutdown::Both);
 }
 
@@ -51,42 +69,53 @@ pub(super) fn turn_away(mut stream: TcpStream) {
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     /// What came and was not used yet: a part of a request, or several (pipelining).
     received: Vec<u8>,
 }
 
 impl Connection {
-    /// One request and its answer. Whether another may follow.
-    fn exchange(&mut self, shared: &Shared) -> io::Result<bool> {
+    /// One request and its answer.
+    fn exchange(&mut self, shared: &Shared) -> io::Result<Next> {
         let (request, mut keep_alive) = match self.request()? {
             Received::Request(request, keep_alive) => (request, keep_alive),
             Received::Malformed(status) => {
                 let mut response = Response::new(Vec::new());
                 *response.status_mut() = status;
-                let delivery = Delivery {
+                let sending = Sending {
                     now: (shared.options.clock)(),
                     to_head: false,
                     keep_alive: false,
                 };
-                self.stream
-                    .write_all(&http1::write_response(&response, delivery))?;
-                return Ok(false);
+                self.send(&http1::write_response(&response, sending))?;
+                return Ok(Next::Close);
             }
-            Received::Nothing => return Ok(false),
+            Received::Nothing => return Ok(Next::Close),
         };
+        // Each connection for itself: the emulator is not locked meanwhile.
         shared.pause(shared.options.latency);
         let now = (shared.options.clock)();
         let response = shared.emulator().handle(&request, now);
         keep_alive &= http1::can_follow(&response) && !shared.is_stopping();
-        let delivery = Delivery {
+        let sending = Sending {
             now,
             to_head: request.method() == Method::HEAD,
             keep_alive,
         };
-        self.stream
-            .write_all(&http1::write_response(&response, delivery))?;
-        Ok(keep_alive)
+        if let Some(delivery) = response.extensions().get::<Delivery>() {
+            let delivering = Delivering::new(&self.stream, shared);
+            return delivering.deliver(&delivery.steps, &response, sending);
+        }
+        self.send(&http1::write_response(&response, sending))?;
+        Ok(if keep_alive {
+            Next::Request
+        } else {
+            Next::Close
+        })
+    }
+
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        (&*self.stream).write_all(bytes)
     }
 
     fn request(&mut self) -> io::Result<Received> {
@@ -116,7 +145,7 @@ impl Connection {
                 Err(status) => return Ok(Received::Malformed(status)),
             }
             if std::mem::take(&mut expects_continue) {
-                self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+                self.send(b"HTTP/1.1 100 Continue\r\n\r\n")?;
             }
             if !self.receive()? {
                 return Ok(Received::Nothing);
@@ -128,7 +157,7 @@ impl Connection {
     fn receive(&mut self) -> io::Result<bool> {
         let mut chunk = [0; 8192];
         let length = loop {
-            match self.stream.read(&mut chunk) {
+            match (&*self.stream).read(&mut chunk) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read?,
             }

@@ -202,9 +202,9 @@ fn whole_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
     }
 }
 
-/// How a response ends up on the wire.
+/// What a response on the wire depends on, beside itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Delivery {
+pub(super) struct Sending {
     pub(super) now: Duration,
     pub(super) to_head: bool,
     pub(super) keep_alive: bool,
@@ -216,26 +216,44 @@ pub(super) fn can_follow(response: &Response<Vec<u8>>) -> bool {
     !has_framing(response.headers()) && !says(response.headers(), "close")
 }
 
+/// How a head begins, and whether it tells where the body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeadStyle {
+    Usual,
+    WithoutLength,
+    /// HTTP/1.0, without a length either.
+    Old,
+}
+
 /// Head and body in one buffer, so that they leave in one write.
-pub(super) fn write_response(response: &Response<Vec<u8>>, delivery: Delivery) -> Vec<u8> {
+pub(super) fn write_response(response: &Response<Vec<u8>>, sending: Sending) -> Vec<u8> {
+    let mut bytes = write_head(response, sending, HeadStyle::Usual);
+    bytes.extend_from_slice(body(response, sending));
+    bytes
+}
+
+pub(super) fn write_head(
+    response: &Response<Vec<u8>>,
+    sending: Sending,
+    style: HeadStyle,
+) -> Vec<u8> {
     let status = response.status();
     let headers = response.headers();
     let mut head = format!(
-        "HTTP/1.1 {} {}\r\n",
+        "HTTP/1.{} {} {}\r\n",
+        u8::from(style != HeadStyle::Old),
         status.as_str(),
         status.canonical_reason().unwrap_or_default()
     );
     // Writing to a String cannot fail.
     if !headers.contains_key(header::DATE) {
-        let _ = write!(head, "date: {}\r\n", http_date(delivery.now.as_secs()));
+        let _ = write!(head, "date: {}\r\n", http_date(sending.now.as_secs()));
     }
-    // RFC 9110 §8.6.
-    let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT;
-    if !bodiless && !has_framing(headers) {
+    if style == HeadStyle::Usual && !is_bodiless(status) && !has_framing(headers) {
         let _ = write!(head, "content-length: {}\r\n", response.body().len());
     }
     if !headers.contains_key(header::CONNECTION) {
-        let connection = if delivery.keep_alive {
+        let connection = if sending.keep_alive {
             "keep-alive"
         } else {
             "close"
@@ -244,16 +262,35 @@ pub(super) fn write_response(response: &Response<Vec<u8>>, delivery: Delivery) -
     }
     let mut bytes = head.into_bytes();
     for (name, value) in headers {
+        if style != HeadStyle::Usual && is_framing(name) {
+            continue;
+        }
         bytes.extend_from_slice(name.as_str().as_bytes());
         bytes.extend_from_slice(b": ");
         bytes.extend_from_slice(value.as_bytes());
         bytes.extend_from_slice(b"\r\n");
     }
     bytes.extend_from_slice(b"\r\n");
-    if !bodiless && !delivery.to_head && status != StatusCode::NOT_MODIFIED {
-        bytes.extend_from_slice(response.body());
-    }
     bytes
+}
+
+/// What of the body is sent.
+pub(super) fn body(response: &Response<Vec<u8>>, sending: Sending) -> &[u8] {
+    let status = response.status();
+    if is_bodiless(status) || sending.to_head || status == StatusCode::NOT_MODIFIED {
+        &[]
+    } else {
+        response.body()
+    }
+}
+
+/// RFC 9110 §8.6: neither a body nor a length.
+fn is_bodiless(status: StatusCode) -> bool {
+    status.is_informational() || status == StatusCode::NO_CONTENT
+}
+
+fn is_framing(name: &HeaderName) -> bool {
+    name == header::CONTENT_LENGTH || name == header::TRANSFER_ENCODING
 }
 
 fn has_framing(headers: &HeaderMap) -> bool {
@@ -379,12 +416,12 @@ mod tests {
     #[test]
     fn responses_are_framed_once() {
         let written = |response: &Response<Vec<u8>>, to_head| {
-            let delivery = Delivery {
+            let sending = Sending {
                 now: Duration::from_secs(784_111_777),
                 to_head,
                 keep_alive: true,
             };
-            String::from_utf8(write_response(response, delivery)).unwrap()
+            String::from_utf8(write_response(response, sending)).unwrap()
         };
         let mut response = Response::new(b"body".to_vec());
         let head = "HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\

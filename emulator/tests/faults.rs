@@ -1,0 +1,937 @@
+//! Every fault of the catalogue, as it looks to a client on a socket.
+
+mod support;
+
+use std::collections::HashSet;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use atlas_model_keys_emulator::server::{Options, Server};
+use atlas_model_keys_emulator::{Area, Config, Delivery, Emulator, Fault, Operation, Step};
+use flate2::read::{GzDecoder, MultiGzDecoder};
+use http::Response;
+use md5::{Digest as _, Md5};
+use serde_json::Value;
+use sha2::{Sha256, Sha512_256};
+use support::{
+    NOW, PREVIEW, bearer, digest, fetch, get, header, json, keys_path, nonce_of, token_request,
+};
+
+/// As long as no test should last: far beyond what any of this takes.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// What is read of an answer that has no end.
+const PLENTY: usize = 3 << 20;
+
+const KEYS: usize = 5;
+
+fn emulator() -> Emulator {
+    Emulator::new(Config {
+        keys_per_group: KEYS,
+        ..Config::default()
+    })
+}
+
+fn server() -> Server {
+    Server::start(emulator(), Options::default()).unwrap()
+}
+
+fn fault(text: &str) -> Fault {
+    text.parse().unwrap()
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Closed,
+    Reset,
+    /// There was more than anybody wants.
+    Plenty,
+    /// Nothing came any more, and the connection was not closed before the client left.
+    Silence,
+}
+
+/// What a client saw on a connection of its own.
+struct Seen {
+    bytes: Vec<u8>,
+    end: End,
+    /// How many bytes the honest answer has, and its body.
+    honest: (usize, Vec<u8>),
+}
+
+impl Seen {
+    /// Status line and fields, or nothing where there is no whole head.
+    fn head(&self) -> String {
+        let end = self.head_length().unwrap_or(0);
+        String::from_utf8_lossy(&self.bytes[..end]).into_owned()
+    }
+
+    fn head_length(&self) -> Option<usize> {
+        let at = self.bytes.windows(4).position(|part| part == b"\r\n\r\n");
+        at.map(|at| at + 4)
+    }
+
+    fn body(&self) -> &[u8] {
+        &self.bytes[self.head_length().unwrap_or(0)..]
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(self.body()).into_owned()
+    }
+
+    fn starts(&self, text: &str) -> bool {
+        self.bytes.starts_with(text.as_bytes())
+    }
+
+    fn status(&self, status: u16) -> bool {
+        self.starts(&format!("HTTP/1.1 {status} "))
+    }
+
+    fn has(&self, field: &str) -> bool {
+        self.head().contains(&format!("\r\n{field}\r\n"))
+    }
+
+    fn page(&self) -> Value {
+        serde_json::from_slice(self.body()).unwrap_or(Value::Null)
+    }
+
+    fn next(&self) -> String {
+        let page = self.page();
+        let links = page["links"].as_array().cloned().unwrap_or_default();
+        let next = links.iter().find(|link| link["rel"] == "next");
+        next.map(|link| link["href"].as_str().unwrap().to_owned())
+            .unwrap_or_default()
+    }
+
+    fn results(&self) -> Vec<Value> {
+        self.page()["results"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    fn is_html(&self) -> bool {
+        self.has("content-type: text/html; charset=utf-8")
+            && self.text().starts_with("<!DOCTYPE html>")
+    }
+
+    fn is_honest_body(&self) -> bool {
+        self.body() == self.honest.1
+    }
+
+    /// The body out of its chunks, where they are right up to the last.
+    fn unchunked(&self) -> Option<Vec<u8>> {
+        let mut rest = self.body();
+        let mut body = Vec::new();
+        loop {
+            let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(rest)
+            else {
+                return None;
+            };
+            let size = usize::try_from(size).ok()?;
+            if size == 0 {
+                return Some(body);
+            }
+            rest = rest.get(line..)?;
+            body.extend_from_slice(rest.get(..size)?);
+            rest = rest.get(size..)?.strip_prefix(b"\r\n")?;
+        }
+    }
+
+    fn is_chunked(&self) -> bool {
+        self.has("transfer-encoding: chunked")
+    }
+
+    fn is_chunked_right(&self) -> bool {
+        self.is_chunked() && self.unchunked().as_ref() == Some(&self.honest.1)
+    }
+
+    fn unpacked(&self) -> Option<Vec<u8>> {
+        unpack(self.body())
+    }
+
+    fn is_length(&self, length: usize) -> bool {
+        self.has(&format!("content-length: {length}")) && self.head().matches("length").count() == 1
+    }
+
+    fn retry_after(&self, value: &str) -> bool {
+        self.status(429) && self.has(&format!("retry-after: {value}"))
+    }
+
+    fn redirects(&self, status: u16, location: &str) -> bool {
+        let head = self.head();
+        let found = head
+            .lines()
+            .find_map(|line| line.strip_prefix("location: "));
+        self.status(status) && found.is_some_and(|found| found.contains(location))
+    }
+}
+
+fn unpack(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    MultiGzDecoder::new(bytes).read_to_end(&mut out).ok()?;
+    Some(out)
+}
+
+/// Sends one request on a connection of its own, and reads until its end.
+fn ask(server: &Server, request: &str, silence: Duration) -> (Vec<u8>, End) {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(silence)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    let began = Instant::now();
+    let mut was_silent = false;
+    loop {
+        assert!(
+            began.elapsed() < LIMIT,
+            "no end after {} bytes",
+            bytes.len()
+        );
+        if bytes.len() > PLENTY {
+            return (bytes, End::Plenty);
+        }
+        match stream.read(&mut buffer) {
+            Ok(0) if was_silent => return (bytes, End::Silence),
+            Ok(0) => return (bytes, End::Closed),
+            Ok(length) => bytes.extend_from_slice(&buffer[..length]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return (bytes, End::Reset),
+            Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
+                assert!(!was_silent, "it stalls though the client left");
+                was_silent = true;
+                // Leaving ends the stall; what was sent before, however late, still comes.
+                stream.shutdown(Shutdown::Write).unwrap();
+                stream.set_read_timeout(Some(LIMIT)).unwrap();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// The second page of three, on the wire.
+fn list_request(server: &Server, authorization: Option<&str>) -> String {
+    let (path, token) = server.with(|emulator| (keys_path(emulator), bearer(emulator)));
+    let authorization = authorization.unwrap_or(&token);
+    format!(
+        "GET {path}?itemsPerPage=2&pageNum=2 HTTP/1.1\r\nHost: {}\r\nAccept: {PREVIEW}\r\n\
+         Authorization: {authorization}\r\nConnection: close\r\n\r\n",
+        server.address()
+    )
+}
+
+fn token_request_bytes(server: &Server) -> String {
+    let form = "grant_type=client_credentials";
+    let request = server.with(|emulator| token_request(emulator, form));
+    let authorization = request.headers()["authorization"].to_str().unwrap();
+    format!(
+        "POST /api/oauth/token HTTP/1.1\r\nHost: {}\r\nAuthorization: {authorization}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{form}",
+        server.address(),
+        form.len()
+    )
+}
+
+/// With which argument a fault is tried here: the default, but where that takes long.
+fn tried(fault: Fault) -> Fault {
+    match fault.name() {
+        "slow-head" | "slow-body" | "token-slow" => format!("{}=1ms", fault.name()),
+        "nested" => "nested=1000".to_owned(),
+        _ => return fault,
+    }
+    .parse()
+    .unwrap()
+}
+
+/// The essence of each fault, and how its answer ends.
+#[expect(clippy::too_many_lines, reason = "a table, with a line for each fault")]
+fn is_as_described(name: &str, seen: &Seen) -> bool {
+    use End::{Closed, Plenty, Reset, Silence};
+    let (total, honest) = &seen.honest;
+    let length = honest.len();
+    let cut = |end| seen.end == end && seen.bytes.len() < *total;
+    let whole_head = seen.head_length().is_some();
+    let in_head = |end| cut(end) && seen.starts("HTTP/1.1 200") && !whole_head;
+    let in_body = |end| {
+        cut(end) && seen.is_length(length) && !seen.body().is_empty() && seen.body().len() < length
+    };
+    let closed = seen.end == Closed;
+    let plenty = seen.end == Plenty;
+    let text = seen.text();
+    let page = seen.page();
+    let honest_page: Value = serde_json::from_slice(honest).unwrap_or_default();
+    // A page that differs from the honest one in this field only.
+    let only = |field: &str| {
+        let mut page = page.clone();
+        let mut honest = honest_page.clone();
+        let differs = page[field] != honest[field];
+        page[field].take();
+        honest[field].take();
+        differs && page == honest
+    };
+    let without = |field: &str| page.is_object() && page.get(field).is_none();
+    let challenges: Vec<_> = seen
+        .head()
+        .lines()
+        .filter_map(|line| line.strip_prefix("www-authenticate: ").map(str::to_owned))
+        .collect();
+    let one_challenge = |test: fn(&str) -> bool| {
+        seen.status(401) && challenges.len() == 1 && challenges.iter().all(|c| test(c))
+    };
+    match name {
+        "reset-before-head" | "token-reset" => seen.bytes.is_empty() && seen.end == Reset,
+        "reset-in-head" => in_head(Reset),
+        "reset-in-body" => in_body(Reset),
+        "close-before-head" | "token-close" => seen.bytes.is_empty() && closed,
+        "close-in-head" => in_head(Closed),
+        "close-in-body" => in_body(Closed),
+        "stall-before-head" | "token-stall" => seen.bytes.is_empty() && seen.end == Silence,
+        "stall-in-head" => in_head(Silence),
+        "stall-in-body" => in_body(Silence),
+        "slow-head" | "slow-body" | "byte-by-byte" | "connection-close" | "connection-lost" => {
+            closed && seen.is_length(length) && seen.is_honest_body()
+        }
+        "length-too-small" => seen.is_length(length - 10) && seen.is_honest_body(),
+        "length-too-large" => seen.is_length(length + 10) && seen.is_honest_body() && closed,
+        "length-conflicting" => {
+            let [first, second] = [length, length / 2].map(|n| format!("content-length: {n}"));
+            seen.has(&first) && seen.has(&second)
+        }
+        "length-text" => seen.has("content-length: many"),
+        "length-negative" => seen.has("content-length: -1"),
+        "length-max" => seen.has("content-length: 18446744073709551615") && closed,
+        "length-overflow" => seen.has("content-length: 18446744073709551616") && closed,
+        "length-and-chunked" => seen.is_chunked() && seen.has(&format!("content-length: {length}")),
+        "chunked" => seen.is_chunked_right() && text.ends_with("\r\n0\r\n\r\n"),
+        "chunked-extensions" => seen.is_chunked_right() && text.contains("1;a=\"b;c\"\r\n"),
+        "chunked-extensions-long" => seen.is_chunked() && text.contains(&"a".repeat(4096)),
+        "chunked-trailers" => {
+            seen.is_chunked_right() && text.contains("\r\n0\r\nx-checksum: none\r\n")
+        }
+        "chunk-size-bad" => seen.is_chunked() && text.contains("\r\nfive\r\n"),
+        "chunk-size-huge" => seen.is_chunked() && text.contains("\r\nffffffffffffffff\r\nhello"),
+        "chunk-size-overflow" => {
+            seen.is_chunked() && text.contains("\r\n10000000000000005\r\nhello")
+        }
+        "chunks-truncated" => {
+            seen.is_chunked() && seen.unchunked().is_none() && text.ends_with("}\r\n") && closed
+        }
+        "chunks-endless" => seen.is_chunked() && plenty && text.starts_with("1000\r\n    "),
+        "body-until-close" => {
+            seen.status(200)
+                && closed
+                && !seen.head().contains("length")
+                && seen.has("connection: close")
+                && seen.is_honest_body()
+        }
+        "body-endless" => {
+            plenty && !seen.head().contains("length") && seen.body().starts_with(b"    ")
+        }
+        "http-1-0" => {
+            seen.starts("HTTP/1.0 200 OK\r\n")
+                && !seen.head().contains("length")
+                && seen.is_honest_body()
+        }
+        "header-long" => seen.has(&format!("x-long: {}", "a".repeat(1 << 20))),
+        "headers-many" => seen.head().matches("\r\nx-many-").count() == 10_000,
+        "headers-endless" => plenty && !whole_head && seen.starts("HTTP/1.1 200 OK\r\nx-endless: "),
+        "status-line-bad" => seen.starts("HTTP/1.1 2OO OK\r\n") && closed,
+        "garbage" => seen.starts("\0") && closed,
+        "tls-record" => seen.bytes == [21, 3, 3, 0, 2, 2, 70] && closed,
+        "interim" => {
+            let order = [
+                "HTTP/1.1 100 ",
+                "HTTP/1.1 102 ",
+                "HTTP/1.1 103 ",
+                "HTTP/1.1 200 ",
+            ];
+            let whole = String::from_utf8_lossy(&seen.bytes).into_owned();
+            let found: Vec<_> = order
+                .iter()
+                .filter_map(|status| whole.find(status))
+                .collect();
+            found.len() == 4 && found.is_sorted() && seen.bytes.ends_with(honest)
+        }
+        "interim-endless" => plenty && text.starts_with("HTTP/1.1 103 ") && seen.status(103),
+        "switching-protocols" => seen.status(101) && seen.has("upgrade: h2c"),
+        "extra-bytes" => seen.is_length(length) && text.ends_with("and by the way"),
+        "second-answer" => {
+            seen.is_length(length)
+                && seen.body().starts_with(honest)
+                && text.contains("}HTTP/1.1 200 OK\r\n")
+                && text.contains("unsolicited")
+        }
+
+        "gzip" => seen.has("content-encoding: gzip") && seen.unpacked().as_ref() == Some(honest),
+        "gzip-two-members" => {
+            let mut first = Vec::new();
+            GzDecoder::new(seen.body()).read_to_end(&mut first).unwrap();
+            first.len() < length && seen.unpacked().as_ref() == Some(honest)
+        }
+        "gzip-bomb" => {
+            // No more than the first of its 1024 MiB.
+            let mut start = Vec::new();
+            let unpacked = GzDecoder::new(seen.body())
+                .take(1 << 20)
+                .read_to_end(&mut start);
+            seen.body().len() < 2 << 20
+                && unpacked.is_ok()
+                && start.len() == 1 << 20
+                && start.iter().all(|byte| *byte == b' ')
+        }
+        "gzip-corrupt" | "gzip-truncated" | "gzip-bad-checksum" => {
+            seen.has("content-encoding: gzip") && seen.unpacked().is_none()
+        }
+        "gzip-trailing-garbage" => {
+            let mut first = Vec::new();
+            GzDecoder::new(seen.body()).read_to_end(&mut first).unwrap();
+            first == *honest && text.ends_with("and by the way")
+        }
+        "gzip-twice" => {
+            let once = seen.unpacked().unwrap_or_default();
+            seen.has("content-encoding: gzip, gzip") && unpack(&once).as_ref() == Some(honest)
+        }
+        "gzip-label-only" => seen.has("content-encoding: gzip") && seen.is_honest_body(),
+        "coding-br" => seen.has("content-encoding: br") && seen.is_honest_body(),
+        "coding-unknown" => seen.has("content-encoding: x-unknown") && seen.is_honest_body(),
+
+        "ok-html" | "token-html" => seen.status(200) && seen.is_html(),
+        "ok-empty" => seen.status(200) && seen.is_length(0) && seen.body().is_empty(),
+        "no-content" => seen.status(204) && seen.body().is_empty(),
+        "not-modified" => seen.status(304) && seen.body().is_empty(),
+        "partial-content" => seen.status(206) && *seen.body() == honest[..length / 2],
+        "error-json" | "token-error" => seen.status(500) && page["errorCode"] == "UNEXPECTED_ERROR",
+        "error-html" => seen.status(500) && seen.is_html(),
+        "error-empty" => seen.status(502) && seen.body().is_empty(),
+        "not-found-html" => seen.status(404) && seen.is_html(),
+        "proxy-authentication" => {
+            seen.status(407) && seen.has("proxy-authenticate: Basic realm=\"proxy\"")
+        }
+        "request-timeout" => seen.status(408) && closed,
+        "too-early" => seen.status(425),
+        "redirect-own" => seen.redirects(302, "http://127.0.0.1:"),
+        "redirect-loop" => seen.redirects(307, "/aiModelApiKeys?itemsPerPage=2&pageNum=2"),
+        "redirect-relative" => seen.redirects(308, "../elsewhere"),
+        "redirect-other" => seen.redirects(307, "https://attacker.example/"),
+        "redirect-downgrade" => seen.redirects(301, "http://127.0.0.1/"),
+        "redirect-nowhere" => seen.status(303) && !seen.head().contains("location"),
+        "token-redirect" => seen.redirects(307, "https://attacker.example/api/oauth/token"),
+        "retry-after-zero" => seen.retry_after("0"),
+        "retry-after-seconds" => seen.retry_after("2"),
+        "retry-after-date" => {
+            seen.status(429)
+                && seen
+                    .head()
+                    .lines()
+                    .any(|line| line.starts_with("retry-after: ") && line.ends_with(" GMT"))
+        }
+        "retry-after-unpadded-date" => seen.retry_after("Sat, 6 Nov 2094 08:20:00 GMT"),
+        "retry-after-past-date" => seen.retry_after("Sun, 06 Nov 1994 08:49:37 GMT"),
+        "retry-after-huge" => seen.retry_after("99999999999999999999"),
+        "retry-after-negative" => seen.retry_after("-1"),
+        "retry-after-text" => seen.retry_after("soon"),
+        "retry-after-empty" => seen.retry_after(""),
+        "retry-after-missing" => seen.status(429) && !seen.head().contains("retry-after"),
+        "retry-after-twice" => seen.retry_after("1") && seen.retry_after("3600"),
+        "token-too-many" => seen.retry_after("1"),
+        "remaining-zero" => seen.has("ratelimit-remaining: 0") && seen.is_honest_body(),
+        "headers-unknown" => seen.has("x-empty: ") && seen.is_honest_body(),
+
+        "next-other-host" => {
+            seen.next().starts_with("https://attacker.example/api/") && only("links")
+        }
+        "next-credentials" => seen.next().starts_with("http://user:password@127.0.0.1:"),
+        "next-javascript" => seen.next() == "javascript:alert(1)",
+        "next-relative" => seen.next().starts_with("/api/") && seen.next().ends_with("pageNum=3"),
+        "next-itself" => seen.next().ends_with("pageNum=2"),
+        "next-lower" => seen.next().ends_with("pageNum=1"),
+        "next-huge" => seen.next().ends_with("pageNum=99999999999999999999"),
+        // More of these where several pages are asked for, below.
+        "pages-loop" | "pages-endless" => {
+            seen.next().ends_with("pageNum=3") && seen.results().len() == 2 && only("results")
+        }
+        "page-empty" => seen.next().ends_with("pageNum=3") && seen.results().is_empty(),
+        "pages-overlap" => seen.next().ends_with("pageNum=3") && seen.results().len() == 2,
+        "total-zero" => page["totalCount"] == 0 && only("totalCount"),
+        "total-huge" => page["totalCount"] == u64::MAX,
+        "total-missing" => without("totalCount"),
+        "total-negative" => page["totalCount"] == -1,
+        "total-text" => page["totalCount"] == "42",
+        "total-float" => page["totalCount"] == 42.5,
+        "total-null" => !without("totalCount") && page["totalCount"].is_null(),
+        "results-null" => !without("results") && page["results"].is_null(),
+        "results-missing" => without("results"),
+        "results-object" => page["results"].is_object(),
+        "results-with-null" => seen.results().len() == 3 && seen.results()[2].is_null(),
+        "links-missing" => without("links"),
+        "links-null" => !without("links") && page["links"].is_null(),
+        "empty-keys" => {
+            seen.results().len() == 100_000 && seen.results()[99_999] == serde_json::json!({})
+        }
+        "fields-unknown" => {
+            page["aNewField"]["a"].is_array() && seen.results()[1]["aNewField"]["a"].is_array()
+        }
+        "status-unknown" => seen.results()[1]["status"] == "HIBERNATING" && only("results"),
+        "fields-mistyped" => seen.results()[1]["name"] == 42,
+        "secrets" => seen.results().iter().all(|key| {
+            let secret = key["secret"].as_str().unwrap_or_default();
+            let masked = key["maskedSecret"].as_str().unwrap_or_default();
+            secret.starts_with("al-") && secret.ends_with(&masked[masked.len() - 4..])
+        }),
+        "field-twice" => text.contains(r#"[{"apiKeyId":"theOtherOne","apiKeyId":"#),
+        "field-twice-unknown" => {
+            text.starts_with(r#"{"aNewField":1,"aNewField":{"a":1,"a":2},"links""#)
+                && text.contains(r#"[{"aNewField":1,"aNewField":2,"apiKeyId":"#)
+        }
+        "utf8-invalid" => std::str::from_utf8(seen.body()).is_err(),
+        "utf8-bom" => seen.body().strip_prefix(b"\xef\xbb\xbf") == Some(honest),
+        "utf16" => {
+            let pairs = seen.body().chunks_exact(2);
+            let units: Vec<_> = pairs.map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
+            let text = String::from_utf16(&units).unwrap_or_default();
+            text.strip_prefix('\u{feff}').map(str::as_bytes) == Some(honest)
+        }
+        "surrogate-unknown" => text.starts_with(r#"{"aNewField":"\ud800","#),
+        "surrogate-name" => text.contains(r#""name":"\ud800"#),
+        "nul-name" => text.contains("\"name\":\"\0"),
+        "nested" => text.contains(&format!(":{}{},", "[".repeat(1000), "]".repeat(1000))),
+        "number-long" => text.contains(&format!(":{},", "7".repeat(10_000))),
+        "number-huge" => text.starts_with("{\"aNewField\":1e400,"),
+        "json-truncated" => *seen.body() == honest[..length / 2] && seen.is_length(length / 2),
+        "json-trailing" => text.ends_with("}\n{}"),
+        "json-spaces" => page == honest_page && seen.body().len() == length + 100_000,
+        "json-number" => text == "42",
+        "error-in-200" => seen.status(200) && page["error"] == 500,
+
+        "token-slow" => seen.status(200) && page["access_token"].is_string() && closed,
+        "token-invalid-client" => seen.status(401) && page["error"] == "invalid_client",
+        "token-access-denied" => seen.status(403) && page["error"] == "access_denied",
+        "token-missing" => without("access_token"),
+        "token-empty" => page["access_token"] == "",
+        "token-null" => !without("access_token") && page["access_token"].is_null(),
+        "token-control" => page["access_token"] == "abc\r\nx-injected: 1",
+        "token-spaces" => page["access_token"] == " abc def ",
+        "token-long" => page["access_token"].as_str().map(str::len) == Some(1 << 20),
+        "token-unknown" => page["access_token"] == "eyJhbm90aGVy.eyJvcmc.c2ln",
+        "token-type" => page["token_type"] == "mac",
+        "token-type-missing" => without("token_type"),
+        "expires-zero" => page["expires_in"] == 0,
+        "expires-negative" => page["expires_in"] == -1,
+        "expires-huge" => page["expires_in"] == u64::MAX,
+        "expires-text" => page["expires_in"] == "3600",
+        "expires-float" => page["expires_in"] == 3599.5,
+        "expires-missing" => without("expires_in"),
+
+        // The dialogues of these three are below.
+        "digest-nonce-once" => seen.status(401) && challenges.len() == 1,
+        "digest-never" => one_challenge(|c| c.ends_with("stale=false")),
+        "digest-in-one-header" => one_challenge(|c| {
+            c.starts_with("Basic ")
+                && c.contains(", Digest realm=")
+                && c.contains("algorithm=SHA-256,")
+                && c.contains("algorithm=MD5,")
+        }),
+        "digest-no-qop" => one_challenge(|c| c.starts_with("Digest ") && !c.contains("qop")),
+        "digest-qop-int" => one_challenge(|c| c.contains("qop=\"auth-int\"")),
+        "digest-no-nonce" => one_challenge(|c| c.starts_with("Digest ") && !c.contains("nonce")),
+        "digest-unknown-algorithm" => one_challenge(|c| c.contains("algorithm=SHA-1024,")),
+        "digest-basic-only" => one_challenge(|c| c.starts_with("Basic ")),
+        "digest-garbage" => one_challenge(|c| c.starts_with("Digest =")),
+        "digest-no-challenge" => seen.status(401) && challenges.is_empty(),
+        "digest-long" => one_challenge(|c| c.ends_with(&format!("{}\"", "a".repeat(1 << 16)))),
+        "digest-many" => {
+            challenges.len() == 11
+                && challenges[0].contains("algorithm=SHA-0,")
+                && challenges[10].contains("algorithm=MD5,")
+        }
+        _ => panic!("{name} needs a line here"),
+    }
+}
+
+/// Every fault of an area, and an honest answer on a new connection as soon as it is healed.
+fn drive(areas: &[Area]) {
+    let server = server();
+    for fault in Fault::all().filter(|fault| areas.contains(&fault.area())) {
+        let fault = tried(fault);
+        let name = fault.name();
+        let request = match fault.area() {
+            Area::Token => token_request_bytes(&server),
+            Area::Digest => list_request(&server, Some("none")),
+            _ => list_request(&server, None),
+        };
+        let (bytes, end) = ask(&server, &request, LIMIT);
+        assert_eq!(end, End::Closed);
+        let honest = Seen {
+            bytes,
+            end,
+            honest: Default::default(),
+        };
+        let status = if fault.area() == Area::Digest {
+            401
+        } else {
+            200
+        };
+        assert!(honest.status(status), "{}", honest.head());
+        let honest = (honest.bytes.len(), honest.body().to_vec());
+
+        server.with(|emulator| emulator.inject(fault, None));
+        // Only of what stalls it is known that nothing comes; the rest has time.
+        let silence = if name.contains("stall") {
+            Duration::from_millis(100)
+        } else {
+            LIMIT
+        };
+        let (bytes, end) = ask(&server, &request, silence);
+        let seen = Seen { bytes, end, honest };
+        assert!(
+            is_as_described(name, &seen),
+            "{fault}: {:?} after {} bytes, honest ones {}: {}",
+            seen.end,
+            seen.bytes.len(),
+            seen.honest.0,
+            String::from_utf8_lossy(&seen.bytes[..seen.bytes.len().min(2000)])
+        );
+        server.with(Emulator::heal);
+    }
+    let (bytes, _) = ask(&server, &list_request(&server, None), LIMIT);
+    assert!(bytes.starts_with(b"HTTP/1.1 200 "));
+    let began = Instant::now();
+    server.shutdown();
+    assert!(began.elapsed() < LIMIT);
+}
+
+#[test]
+fn of_the_socket() {
+    drive(&[Area::Socket]);
+}
+
+#[test]
+fn of_coding_and_meaning() {
+    drive(&[Area::Coding, Area::Meaning]);
+}
+
+#[test]
+fn of_pages() {
+    drive(&[Area::Page]);
+}
+
+#[test]
+fn of_tokens_and_challenges() {
+    drive(&[Area::Token, Area::Digest]);
+}
+
+fn ids(response: &Response<Vec<u8>>) -> Vec<String> {
+    let page = json(response);
+    let results = page["results"].as_array().unwrap().iter();
+    results
+        .map(|key| key["apiKeyId"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn has_next(response: &Response<Vec<u8>>) -> bool {
+    let page = json(response);
+    let mut links = page["links"].as_array().unwrap().iter();
+    links.any(|link| link["rel"] == "next")
+}
+
+/// The ids of pages of two keys, and whether each says next.
+fn pages(text: &str, count: u32) -> Vec<(Vec<String>, bool)> {
+    let mut emulator = emulator();
+    emulator.inject(fault(text), None);
+    let org = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.org_id());
+    // The organization has them too.
+    assert_eq!(fetch(&mut emulator, &org, PREVIEW).status(), 200);
+    let path = keys_path(&emulator);
+    let page = |number| {
+        let target = format!("{path}?itemsPerPage=2&pageNum={number}");
+        let page = fetch(&mut emulator, &target, PREVIEW);
+        (ids(&page), has_next(&page))
+    };
+    (1..=count).map(page).collect()
+}
+
+fn honest_ids() -> Vec<String> {
+    let emulator = emulator();
+    let keys = emulator.keys(emulator.first_group()).iter();
+    keys.map(|key| key.api_key_id.clone().unwrap()).collect()
+}
+
+#[test]
+fn a_loop_has_the_same_keys_and_endless_pages_have_new_ones() {
+    let honest = honest_ids();
+    for (ids, has_next) in pages("pages-loop", 20) {
+        assert!(has_next && ids == honest[..2]);
+    }
+    let mut seen = HashSet::new();
+    for (ids, has_next) in pages("pages-endless", 20) {
+        assert!(has_next && ids.len() == 2);
+        assert!(ids.into_iter().all(|id| seen.insert(id)));
+    }
+}
+
+#[test]
+fn an_empty_page_in_the_middle_loses_nothing_and_an_overlap_repeats() {
+    let honest = honest_ids();
+    let expected = [
+        (&honest[..2], true),
+        (&[], true),
+        (&honest[2..4], true),
+        (&honest[4..], false),
+        (&[], false),
+    ];
+    for ((ids, has_next), expected) in pages("page-empty", 5).into_iter().zip(expected) {
+        assert_eq!((ids.as_slice(), has_next), expected);
+    }
+    let expected = [
+        (&honest[..2], true),
+        (&honest[1..3], true),
+        (&honest[2..4], true),
+        (&honest[3..5], false),
+    ];
+    for ((ids, has_next), expected) in pages("pages-overlap", 4).into_iter().zip(expected) {
+        assert_eq!((ids.as_slice(), has_next), expected);
+    }
+}
+
+#[test]
+fn a_nonce_for_once_and_one_that_is_never_right() {
+    let mut emulator = emulator();
+    let path = keys_path(&emulator);
+    let key = emulator.api_key().clone();
+    let ask = |emulator: &mut Emulator, nonce: &str, nc| {
+        let answer = digest(&key.public_key, &key.private_key, nonce, nc, &path);
+        let response = emulator.handle(&get(&path, PREVIEW, &answer), NOW);
+        let challenge = header(&response, "www-authenticate").unwrap_or_default();
+        (response.status().as_u16(), challenge.to_owned())
+    };
+    let (_, challenge) = ask(&mut emulator, "unknown", 1);
+    emulator.inject(fault("digest-nonce-once"), None);
+    let nonce = nonce_of(&challenge);
+    assert_eq!(ask(&mut emulator, nonce, 1).0, 200);
+    let (status, again) = ask(&mut emulator, nonce, 2);
+    assert!(status == 401 && again.ends_with("stale=true"));
+    assert_eq!(ask(&mut emulator, nonce_of(&again), 1).0, 200);
+
+    emulator.heal();
+    emulator.inject(fault("digest-never"), None);
+    let mut challenge = challenge;
+    for _ in 0..5 {
+        let (status, next) = ask(&mut emulator, nonce_of(&challenge), 1);
+        assert!(status == 401 && next.ends_with("stale=true"));
+        assert_ne!(nonce_of(&next), nonce_of(&challenge));
+        challenge = next;
+    }
+    // The last of them is as good as any.
+    emulator.heal();
+    assert_eq!(ask(&mut emulator, nonce_of(&challenge), 1).0, 200);
+    // None of this is for whoever has a token.
+    emulator.inject(fault("digest-never"), None);
+    assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 200);
+}
+
+#[test]
+fn what_is_offered_in_one_header_is_accepted() {
+    for (algorithm, expected) in [("MD5", 200), ("SHA-256", 200), ("SHA-512-256", 401)] {
+        let mut emulator = emulator();
+        let path = keys_path(&emulator);
+        emulator.inject(fault("digest-in-one-header"), None);
+        let challenge = emulator.handle(&get(&path, PREVIEW, ""), NOW);
+        let nonce = nonce_of(header(&challenge, "www-authenticate").unwrap());
+        let key = emulator.api_key();
+        let h = |text: String| match algorithm {
+            "MD5" => hex(&Md5::digest(text)),
+            "SHA-256" => hex(&Sha256::digest(text)),
+            _ => hex(&Sha512_256::digest(text)),
+        };
+        let (public, realm) = (&key.public_key, "MMS Public API");
+        let secret = h(format!("{public}:{realm}:{}", key.private_key));
+        let asked = h(format!("GET:{path}"));
+        let response = h(format!("{secret}:{nonce}:00000001:c:auth:{asked}"));
+        let answer = format!(
+            "Digest username=\"{public}\", realm=\"{realm}\", nonce=\"{nonce}\", \
+             uri=\"{path}\", cnonce=\"c\", nc=00000001, qop=auth, response=\"{response}\", \
+             algorithm={algorithm}"
+        );
+        let status = emulator.handle(&get(&path, PREVIEW, &answer), NOW).status();
+        assert_eq!(status, expected, "{algorithm}");
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn only_the_next_ones_and_only_of_its_operation() {
+    let mut emulator = emulator();
+    let path = keys_path(&emulator);
+    emulator.inject(fault("error-empty=503"), Some(2));
+    emulator.inject(fault("token-error"), Some(1));
+    emulator.inject(fault("results-null"), Some(0));
+    let mut statuses = Vec::new();
+    // The gate's own refusal, other paths and other methods do not count.
+    let none = get(&path, PREVIEW, "");
+    assert_eq!(emulator.handle(&none, NOW).status(), 401);
+    let groups = "/api/atlas/v2/groups";
+    let groups = fetch(
+        &mut emulator,
+        groups,
+        "application/vnd.atlas.2023-01-01+json",
+    );
+    assert_eq!(groups.status(), 200);
+    for _ in 0..3 {
+        statuses.push(fetch(&mut emulator, &path, PREVIEW).status().as_u16());
+    }
+    assert_eq!(statuses, [503, 503, 200]);
+    let form = token_request(&emulator, "grant_type=client_credentials");
+    assert_eq!(emulator.handle(&form, NOW).status(), 500);
+    assert_eq!(emulator.handle(&form, NOW).status(), 200);
+    // Scripted answers go out as they are.
+    emulator.inject(fault("error-html"), None);
+    let scripted = Response::builder().status(418).body(Vec::new()).unwrap();
+    emulator.answer_next(Operation::ListGroupKeys, scripted);
+    assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 418);
+    assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 500);
+    emulator.heal();
+    assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 200);
+}
+
+#[test]
+fn several_strike_from_the_inside_out() {
+    for order in [
+        ["chunked", "gzip", "results-null"],
+        ["results-null", "gzip", "chunked"],
+    ] {
+        let server = server();
+        let request = list_request(&server, None);
+        server.with(|emulator| {
+            for text in order {
+                emulator.inject(fault(text), None);
+            }
+        });
+        let (bytes, end) = ask(&server, &request, LIMIT);
+        let seen = Seen {
+            bytes,
+            end,
+            honest: Default::default(),
+        };
+        assert!(seen.is_chunked() && seen.has("content-encoding: gzip"));
+        let page = unpack(&seen.unchunked().unwrap()).unwrap();
+        let page: Value = serde_json::from_slice(&page).unwrap();
+        assert_eq!(page["results"], Value::Null);
+    }
+}
+
+#[test]
+fn in_memory_the_delivery_can_be_seen() {
+    let mut emulator = emulator();
+    let path = keys_path(&emulator);
+    let honest = fetch(&mut emulator, &path, PREVIEW);
+    assert!(honest.extensions().get::<Delivery>().is_none());
+    emulator.inject(fault("stall-in-body"), None);
+    let response = fetch(&mut emulator, &path, PREVIEW);
+    assert_eq!(response.body(), honest.body());
+    let delivery = response.extensions().get::<Delivery>().unwrap();
+    assert_eq!(delivery.steps, [Step::Head, Step::HalfBody, Step::Stall]);
+}
+
+#[test]
+fn a_head_request_has_no_body_and_pages_that_are_none_are_left_alone() {
+    let server = server();
+    for text in ["byte-by-byte", "chunked", "reset-in-body", "second-answer"] {
+        server.with(|emulator| emulator.inject(fault(text), Some(1)));
+        let request = list_request(&server, None).replacen("GET", "HEAD", 1);
+        let (bytes, _) = ask(&server, &request, LIMIT);
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+        assert!(!text.contains("maskedSecret"), "{text}");
+    }
+    let mut emulator = emulator();
+    let path = keys_path(&emulator);
+    let honest = fetch(&mut emulator, &path, "*/*");
+    for fault in Fault::all().filter(|fault| fault.area() == Area::Page) {
+        emulator.inject(fault, None);
+        let refused = fetch(&mut emulator, &path, "*/*");
+        assert_eq!(
+            (refused.status(), refused.body()),
+            (honest.status(), honest.body())
+        );
+        emulator.heal();
+    }
+}
+
+#[test]
+fn no_fault_makes_it_panic() {
+    let all: Vec<Fault> = Fault::all().collect();
+    for (index, one) in all.iter().enumerate() {
+        for other in [all[0], all[(index * 7 + 3) % all.len()]] {
+            let mut emulator = emulator();
+            let targets = [
+                keys_path(&emulator),
+                format!(
+                    "{}?pageNum=4294967295&itemsPerPage=500",
+                    keys_path(&emulator)
+                ),
+                format!("{}?pageNum=0", keys_path(&emulator)),
+                format!(
+                    "/api/atlas/v2/orgs/{}/aiModelApiKeys?itemsPerPage=1",
+                    emulator.org_id()
+                ),
+                "/api/atlas/v2/orgs/none/aiModelApiKeys".to_owned(),
+                "/".to_owned(),
+            ];
+            emulator.inject(*one, None);
+            emulator.inject(other, None);
+            for target in &targets {
+                let _ = fetch(&mut emulator, target, PREVIEW);
+                let _ = emulator.handle(&get(target, PREVIEW, "Digest x"), Duration::MAX);
+            }
+            for form in ["", "grant_type=client_credentials"] {
+                let request = token_request(&emulator, form);
+                let _ = emulator.handle(&request, NOW);
+            }
+            emulator.heal();
+            assert_eq!(fetch(&mut emulator, &targets[0], PREVIEW).status(), 200);
+        }
+    }
+}
+
+#[test]
+fn what_never_ends_holds_up_neither_others_nor_a_shutdown() {
+    let server = server();
+    let request = list_request(&server, None);
+    let mut clients = Vec::new();
+    for text in [
+        "stall-before-head",
+        "stall-in-body",
+        "body-endless",
+        "chunks-endless",
+        "headers-endless",
+        "interim-endless",
+        "slow-head=1m",
+        "slow-body=1m",
+    ] {
+        server.with(|emulator| emulator.inject(fault(text), Some(1)));
+        let before = server.with(|emulator| emulator.requests());
+        let mut client = TcpStream::connect(server.address()).unwrap();
+        client.write_all(request.as_bytes()).unwrap();
+        let began = Instant::now();
+        while server.with(|emulator| emulator.requests()) == before {
+            assert!(began.elapsed() < LIMIT);
+            thread::yield_now();
+        }
+        clients.push(client);
+        // None of it is read; and others are served.
+        let (bytes, end) = ask(&server, &request, LIMIT);
+        assert!(
+            bytes.starts_with(b"HTTP/1.1 200 ") && end == End::Closed,
+            "{text}"
+        );
+    }
+    let began = Instant::now();
+    server.shutdown();
+    assert!(began.elapsed() < Duration::from_secs(10));
+    drop(clients);
+}
