@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::time::Instant;
 use tower_service::Service;
 
 /// An error of whatever kind, as connectors have it.
@@ -47,7 +48,7 @@ impl Connector {
                     .await
                     .map_err(Into::into)?;
                 let stream = connector.call(uri).await.map_err(Into::into)?;
-                Ok(Stream(Box::new(stream)))
+                Ok(Stream::new(stream))
             })
         };
         Self {
@@ -232,8 +233,34 @@ impl fmt::Display for Silence {
 
 impl std::error::Error for Silence {}
 
-/// A connection of whatever kind.
-pub(crate) struct Stream(Box<dyn Io>);
+/// A connection of whatever kind, and when it was last heard of.
+pub(crate) struct Stream {
+    io: Box<dyn Io>,
+    heard: Heard,
+}
+
+/// When a connection was last heard of; goes with its [`Connected`].
+#[derive(Clone, Debug)]
+pub(crate) struct Heard(Arc<Mutex<Instant>>);
+
+impl Heard {
+    pub(crate) fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+impl Stream {
+    fn new(io: impl Io + 'static) -> Self {
+        Self {
+            io: Box::new(io),
+            heard: Heard(Arc::new(Mutex::new(Instant::now()))),
+        }
+    }
+}
 
 trait Io: Connection + Read + Write + Send + Unpin {}
 
@@ -241,7 +268,7 @@ impl<T: Connection + Read + Write + Send + Unpin> Io for T {}
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        self.0.connected()
+        self.io.connected().extra(self.heard.clone())
     }
 }
 
@@ -251,7 +278,11 @@ impl Read for Stream {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0).poll_read(cx, buffer)
+        let read = Pin::new(&mut *self.io).poll_read(cx, buffer);
+        if read.is_ready() {
+            self.heard.now();
+        }
+        read
     }
 }
 
@@ -261,19 +292,19 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0).poll_write(cx, bytes)
+        Pin::new(&mut *self.io).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0).poll_flush(cx)
+        Pin::new(&mut *self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0).poll_shutdown(cx)
+        Pin::new(&mut *self.io).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.io.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -281,6 +312,6 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0).poll_write_vectored(cx, slices)
+        Pin::new(&mut *self.io).poll_write_vectored(cx, slices)
     }
 }

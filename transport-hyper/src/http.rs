@@ -1,6 +1,6 @@
 //! Sending one request with hyper, safely, and telling what became of it.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use atlas_model_keys_core::{Body, Failure, FailureKind, Limits};
 use atlas_model_keys_transport::Resolved;
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::body::Sink;
-use crate::connect::{ConnectFailure, Connector, Silence};
+use crate::connect::{ConnectFailure, Connector, Heard, Silence};
 
 /// hyper with its pool, and how it is to be used.
 pub(crate) struct Http {
@@ -119,8 +119,17 @@ impl Http {
         let mut connection = capture_connection(&mut request);
         let mut response = pin!(self.client.request(request));
         let mut silence = pin!(async {
-            connection.wait_for_connection_metadata().await;
-            sleep(self.read_timeout).await;
+            let mut extensions = Extensions::new();
+            if let Some(connected) = &*connection.wait_for_connection_metadata().await {
+                connected.get_extras(&mut extensions);
+            }
+            let sent = Instant::now();
+            let heard: Option<&Heard> = extensions.get();
+            let last = || heard.map_or(sent, |heard| heard.last().max(sent));
+            // Each byte that comes puts the end off.
+            while last().elapsed() < self.read_timeout {
+                sleep_until_after(last(), self.read_timeout).await;
+            }
         });
         poll_fn(|cx| match response.as_mut().poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(outcome.map_err(explain)),
@@ -130,6 +139,14 @@ impl Http {
                 .map(|()| Err(lost(Silence("answer", self.read_timeout)))),
         })
         .await
+    }
+}
+
+/// Sleeps until so long after; for ever where the clock cannot count that far.
+async fn sleep_until_after(instant: Instant, time: Duration) {
+    match instant.checked_add(time) {
+        Some(end) => sleep_until(end).await,
+        None => pending().await,
     }
 }
 

@@ -1,0 +1,169 @@
+//! Drives the core with nothing but the standard library's `TcpStream`: no HTTP client, no runtime.
+//!
+//! ```sh
+//! cargo run -p atlas-model-keys-core --example tcp_stream
+//! ```
+//!
+//! It starts the emulator and lists from it as an API key does, by HTTP Digest, with one connection for
+//! all requests. The emulator has a bad moment first, so that there is something to wait for, and closes
+//! the connection meanwhile. Atlas itself speaks TLS only: put a `rustls::StreamOwned` around the stream.
+
+mod support;
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use atlas_model_keys_core::wire::{Decoder, Progress, encode};
+use atlas_model_keys_core::{
+    BaseUrl, Body, Credentials, Exchange, Failure, FailureKind, ListRequest, Listing, Reply,
+    Session, Step,
+};
+use atlas_model_keys_emulator::server::{Options, Server};
+use atlas_model_keys_emulator::{Config, Emulator, Operation};
+use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use http::{Request, Response, StatusCode};
+use support::{BoxError, moment};
+
+/// For connecting, and again for the request with its answer. More is for the session to try again.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn main() -> Result<(), BoxError> {
+    let mut atlas = Emulator::new(Config {
+        keys_per_group: 250,
+        ..Config::default()
+    });
+    let (key, group) = (atlas.api_key().clone(), atlas.first_group());
+    let busy = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("1"))]);
+    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    atlas.fail_next(1, Operation::ListGroupKeys, unavailable, &busy);
+    let impatient = Options {
+        idle_timeout: Duration::from_millis(500),
+        ..Options::default()
+    };
+    let server = Server::start(atlas, impatient)?;
+
+    let credentials = Credentials::api_key(key.public_key, key.private_key)?;
+    let mut client = Client {
+        session: Session::new(BaseUrl::new(&server.base_url())?, credentials),
+        address: server.address(),
+        connection: None,
+    };
+    let mut listing = Listing::new(ListRequest::new(group), client.session.limits());
+    let (mut all, mut unused) = (0, 0);
+    while let Some(request) = listing.request()? {
+        let page = client.list(&request)?.into_page()?;
+        // These keys point into the page; what is to be kept is copied.
+        for key in listing.accept(&page) {
+            all += 1;
+            unused += u32::from(key.last_used_at().is_none());
+        }
+        println!("page {}: {} keys", request.page(), page.len());
+    }
+    println!("{unused} of {all} keys were never used");
+    Ok(())
+}
+
+struct Client {
+    session: Session,
+    address: SocketAddr,
+    /// Kept for the next request.
+    connection: Option<TcpStream>,
+}
+
+impl Client {
+    /// One page: does what each step says.
+    fn list(&mut self, request: &ListRequest) -> Result<Reply<Vec<u8>>, BoxError> {
+        let mut step = self.session.start(request, moment()?)?;
+        loop {
+            step = match step {
+                Step::Done(reply) => return Ok(reply),
+                Step::Send(Exchange { request, pending }) => match self.exchange(&request) {
+                    Ok(response) => self.session.respond(pending, response, moment()?)?,
+                    Err(failure) => self.session.failed(pending, failure, moment()?)?,
+                },
+                Step::Wait(wait) => {
+                    // Alone with the session, nobody can end a wait sooner (Wait::on_change).
+                    println!("waiting {:.1} s", wait.delay().as_secs_f32());
+                    thread::sleep(wait.delay());
+                    self.session.resume(wait, moment()?)?
+                }
+            };
+        }
+    }
+
+    /// One request and its answer. What becomes of it decides whether it is tried again, so a failure
+    /// says how far it came: `NotSent` until there is a connection, and `Lost` from the first byte on,
+    /// since nobody knows then what the other side has read. `?` makes a `Failure` of the errors of
+    /// `wire`.
+    fn exchange(&mut self, request: &Request<Body>) -> Result<Response<Vec<u8>>, Failure> {
+        let bytes = encode(request)?;
+        let mut stream = match self.connection.take().filter(is_open) {
+            Some(stream) => stream,
+            None => connect(self.address).map_err(not_sent)?,
+        };
+        let end = Instant::now() + PATIENCE;
+        stream.write_all(bytes.as_bytes()).map_err(lost)?;
+
+        let mut decoder = Decoder::new(request.method(), self.session.limits());
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            let n = read_until(end, &mut stream, &mut buffer).map_err(lost)?;
+            if n == 0 {
+                return Ok(decoder.close()?.response);
+            }
+            decoder = match decoder.push(&buffer[..n])? {
+                Progress::More(decoder) => decoder,
+                Progress::Done { message, leftover } => {
+                    // Bytes that nobody asked for are no basis to go on.
+                    if message.keep_alive && leftover.is_empty() {
+                        self.connection = Some(stream);
+                    }
+                    return Ok(message.response);
+                }
+            };
+        }
+    }
+}
+
+fn not_sent(error: io::Error) -> Failure {
+    Failure::new(FailureKind::NotSent, error)
+}
+
+fn lost(error: io::Error) -> Failure {
+    Failure::new(FailureKind::Lost, error)
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    println!("connected");
+    Ok(stream)
+}
+
+/// Whether a connection that was kept can be used: closed by the other side it has an end to read, and
+/// if it works there is nothing. (Closed just now, it fails as `Lost`.)
+fn is_open(stream: &TcpStream) -> bool {
+    let peeked = stream
+        .set_nonblocking(true)
+        .and_then(|()| stream.peek(&mut [0]));
+    let is_silent = peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+    is_silent && stream.set_nonblocking(false).is_ok()
+}
+
+/// Each read gets what is left of the time: a byte now and then is not enough.
+fn read_until(end: Instant, stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Runs the examples of a package. (Of each that has some: `cargo test` builds them, but does not run
+//! them.)
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+use std::{env, fs, thread};
+
+/// They take a second or two. On a machine that does ten things at a time, more.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs each example, and looks for what it must print.
+pub(crate) fn run_all(examples: &[(&str, &[&str])]) {
+    let listed: BTreeSet<String> = examples.iter().map(|(name, _)| (*name).into()).collect();
+    assert_eq!(listed, in_folder(), "examples/ has others than this test");
+    for (name, expected) in examples {
+        let (success, out, err) = run(name);
+        assert!(success, "{name} failed: {out}\n{err}");
+        for text in *expected {
+            assert!(out.contains(text), "{name}: no {text:?} in {out}\n{err}");
+        }
+    }
+}
+
+fn in_folder() -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Whether it succeeded, and what it printed.
+fn run(name: &str) -> (bool, String, String) {
+    let mut command = Command::new(built(name));
+    // Whoever runs the tests may have a credential of their own.
+    let mut child = without_variables(&mut command, &["MONGODB_ATLAS_"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = read(child.stdout.take().unwrap());
+    let err = read(child.stderr.take().unwrap());
+    // It ends when the process does.
+    let Ok(out) = out.recv_timeout(PATIENCE) else {
+        child.kill().unwrap();
+        panic!("{name} did not end: {}", err.recv().unwrap());
+    };
+    (child.wait().unwrap().success(), out, err.recv().unwrap())
+}
+
+fn without_variables<'c>(command: &'c mut Command, prefixes: &[&str]) -> &'c mut Command {
+    for (variable, _) in env::vars_os() {
+        let name = variable.to_string_lossy();
+        if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(&variable);
+        }
+    }
+    command
+}
+
+fn read(mut from: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        sender.send(String::from_utf8_lossy(&bytes).into_owned())
+    });
+    receiver
+}
+
+/// The program: `<target>/<profile>/examples/<name>`, beside `deps` with this test in it.
+fn built(name: &str) -> PathBuf {
+    let this = env::current_exe().unwrap();
+    let profile = this.parent().and_then(Path::parent).unwrap();
+    let program = profile
+        .join("examples")
+        .join(format!("{name}{}", env::consts::EXE_SUFFIX));
+    if !is_up_to_date(&program) {
+        // `cargo test` with the name of a test leaves the examples as they are. With the same profile
+        // little is left to be built; and cargo let go of its lock before it ran this.
+        let same = match profile.file_name().and_then(|name| name.to_str()) {
+            None | Some("debug") => "test",
+            Some(name) => name,
+        };
+        let mut cargo = Command::new(env!("CARGO"));
+        // What cargo says of the package that is tested is news to ring's build script, which is then
+        // run again, and everything that needs ring is built again, here and outside, each time.
+        let status = without_variables(&mut cargo, &["CARGO_MANIFEST_", "CARGO_PKG_"])
+            .args(["build", "--quiet", "--offline", "--profile", same])
+            .args(["--package", env!("CARGO_PKG_NAME"), "--example", name])
+            .arg("--target-dir")
+            .arg(profile.parent().unwrap())
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(status.success(), "{name} cannot be built");
+    }
+    program
+}
+
+/// Whether the program is there, and younger than all that cargo's note beside it says it was made of.
+fn is_up_to_date(program: &Path) -> bool {
+    let changed = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
+    let made_of = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
+    let Some((_, made_of)) = made_of.split_once(": ") else {
+        return false;
+    };
+    // A path with a space in it is none of these pieces: not found, and so out of date.
+    let born = changed(program);
+    made_of
+        .split_whitespace()
+        .all(|path| changed(Path::new(path)).is_some_and(|changed| Some(changed) <= born))
+}

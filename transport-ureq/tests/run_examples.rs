@@ -1,0 +1,18 @@
+//! The examples run, by themselves and to their end, and print what they are there for.
+
+#[path = "../../core/tests/runner/mod.rs"]
+mod runner;
+
+#[test]
+fn each_example_runs() {
+    runner::run_all(&[
+        ("list_blocking", &["of 250 keys were never used"]),
+        (
+            "own_tls_root_blocking",
+            &[
+                "without the root certificate: the request failed for good",
+                "with it: 250 keys",
+            ],
+        ),
+    ]);
+}
