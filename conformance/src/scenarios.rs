@@ -62,6 +62,10 @@ macro_rules! test_each {
             what_is_on_the_wire,
             wrong_settings_are_refused,
             connections_are_used_again,
+            an_error_counts_even_if_its_body_cannot_be_unpacked,
+            a_deadline_that_cuts_a_retry_tells_what_made_it_try_again,
+            what_fails_while_connecting_was_not_sent,
+            limits_may_be_as_large_as_numbers,
         }
     };
 }
@@ -751,7 +755,10 @@ pub fn connections_are_used_again<C: Front>() {
     for _ in 0..5 {
         client.list(&some_request()).unwrap();
     }
-    assert_eq!(count(), 1);
+    // The pool of an async client may make one more, where a request is faster than the way back of the
+    // connection before.
+    assert!((1..=2).contains(&count()), "{}", count());
+    let before = count();
     // Unless none is to be kept.
     let none = Setup {
         idle: Some((0, Duration::ZERO)),
@@ -761,5 +768,61 @@ pub fn connections_are_used_again<C: Front>() {
     for _ in 0..5 {
         client.list(&some_request()).unwrap();
     }
-    assert_eq!(count(), 6);
+    assert_eq!(count(), before + 5);
+}
+
+pub fn an_error_counts_even_if_its_body_cannot_be_unpacked<C: Front>() {
+    let atlas = Atlas::with_keys(1);
+    let client: C = atlas.client(Kind::ApiKey, with_limits(once()));
+    for body in ["", "no gzip"] {
+        let answer = Response::builder()
+            .status(403)
+            .header("content-encoding", "gzip")
+            .body(body.as_bytes().to_vec());
+        atlas.answer_next(answer.unwrap());
+        let error = client.list(&atlas.request()).unwrap_err();
+        assert_eq!(error.status().map(|s| s.as_u16()), Some(403), "{error:?}");
+    }
+    assert_eq!(client.list(&atlas.request()).unwrap().len(), 1);
+}
+
+pub fn a_deadline_that_cuts_a_retry_tells_what_made_it_try_again<C: Front>() {
+    let atlas = Atlas::with_keys(1);
+    let setup = Setup {
+        limits: Some(soon()),
+        deadline: Some(Duration::from_millis(500)),
+        ..setup()
+    };
+    let client: C = atlas.client(Kind::Bearer, setup);
+    atlas.answer_next(empty(503));
+    atlas.server.with(|emulator| {
+        emulator.inject("stall-before-head".parse().unwrap(), None);
+    });
+    let error = client.list(&atlas.request()).unwrap_err();
+    assert!(
+        matches!(error, Error::GaveUp { attempts: 2, .. }),
+        "{error:?}"
+    );
+    assert!(error.is_retryable());
+}
+
+pub fn what_fails_while_connecting_was_not_sent<C: Front>() {
+    let (listener, base) = listener();
+    // Ends the TLS handshake before it began.
+    thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(drop));
+    let client: C = nowhere(&base.replace("http:", "https:"), with_limits(once()));
+    let error = client.list(&some_request()).unwrap_err();
+    assert_eq!(kind_of(&error), FailureKind::NotSent, "{error:?}");
+}
+
+pub fn limits_may_be_as_large_as_numbers<C: Front>() {
+    let mut limits = once();
+    limits.headers = usize::MAX;
+    limits.head_bytes = usize::MAX;
+    limits.body_bytes = usize::MAX;
+    limits.elements = usize::MAX;
+    limits.pages = u32::MAX;
+    let atlas = Atlas::with_keys(250);
+    let client: C = atlas.client(Kind::ServiceAccount, with_limits(limits));
+    assert_eq!(ids(&client, &atlas.request(), 4).len(), 250);
 }

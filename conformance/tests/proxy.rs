@@ -174,6 +174,35 @@ fn an_unreachable_proxy_is_named<C: Front>() {
     assert!(!text.contains("hunter2") && !format!("{error:?}").contains("hunter2"));
 }
 
+fn a_proxy_that_drips_ends_with_the_connect_timeout<C: Front>() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            // Always something, and never the end of it.
+            thread::spawn(move || {
+                while stream.write_all(b"HTTP/1.1 200 OK\r\nX: ").is_ok() {
+                    thread::sleep(Duration::from_millis(20));
+                }
+            });
+        }
+    });
+    let setup = Setup {
+        proxy: Some(address.clone()),
+        connect_timeout: Some(Duration::from_millis(200)),
+        limits: Some(atlas_model_keys_conformance::atlas::once()),
+        ..Setup::default()
+    };
+    let base = BaseUrl::new("https://atlas.example").unwrap();
+    let token = Credentials::bearer("token").unwrap();
+    let client = C::new(base, token, setup).unwrap();
+    let group = GroupId::new("0123456789abcdef01234567").unwrap();
+    let begun = Instant::now();
+    let error = client.list(&ListRequest::new(group)).unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert!(told(&error).contains(&address), "{}", told(&error));
+}
+
 fn loopback_goes_through_none<C: Front>() {
     let proxy = Noting::start(None, "407");
     let atlas = Atlas::with_keys(1);
@@ -296,6 +325,7 @@ test_both! {
     a_tunnel_is_asked_for_with_the_proxys_login_and_nothing_else,
     a_refusal_names_the_proxy_and_is_final,
     an_unreachable_proxy_is_named,
+    a_proxy_that_drips_ends_with_the_connect_timeout,
     loopback_goes_through_none,
     a_real_proxy_lets_through_who_has_its_login,
 }

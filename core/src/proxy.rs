@@ -83,10 +83,12 @@ impl Proxy {
         let Some((name, value)) = own.or_else(|| first_of(&any)) else {
             return Ok(None);
         };
-        let proxy = Self::parse(name, value.trim())?;
         let exempt = first_of(&["no_proxy", "NO_PROXY"])
             .is_some_and(|(_, exceptions)| is_exempt(base, &exceptions));
-        Ok(Some(proxy).filter(|_| !exempt))
+        if exempt {
+            return Ok(None);
+        }
+        Self::parse(name, value.trim()).map(Some)
     }
 
     fn parse(parameter: &'static str, text: &str) -> Result<Self, InvalidValue> {

@@ -30,7 +30,8 @@ use crate::listing::{Keys, Pages, Replies};
 /// with it, and the client is as usable as before.
 ///
 /// Its calls are made within a tokio runtime, of either kind, with time and I/O enabled. Connections
-/// are driven by the runtime that made them: with several runtimes, make a client for each.
+/// are driven by the runtime that made them: with several runtimes, make a client for each. (A request on
+/// a connection whose runtime does not run gets no answer before the read timeout.)
 #[derive(Clone)]
 pub struct Client(Arc<Shared>);
 
@@ -146,11 +147,11 @@ impl Client {
         let Some(request) = request else {
             return Ok(());
         };
-        let response = shared
+        let trace = Trace::of(&request, 1);
+        let send = shared
             .http
-            .send(request, self.deadline(), Vec::new(), &shared.limits)
-            .await
-            .map_err(Failure::into_error)?;
+            .send(request, self.deadline(), Vec::new(), &shared.limits);
+        let response = trace.instrument(send).await.map_err(Failure::into_error)?;
         shared.session.with(|s, at| s.revoked(&response, at))
     }
 
@@ -195,7 +196,7 @@ impl Client {
                         // This caller's time is up. That says nothing about Atlas to those who wait for
                         // the same token, so the ticket is dropped and not answered.
                         Err(failure) if deadline.left().is_zero() => {
-                            return Err(failure.into_error());
+                            return Err(pending.give_up(failure));
                         }
                         Err(failure) => session.step(|s, at| s.failed(pending, failure, at))?,
                     }
@@ -257,8 +258,12 @@ impl ClientBuilder {
     builder_methods!();
 
     /// Makes connections the caller's way: a tower service as hyper-util's client takes it, which gives a
-    /// stream for a URI. Name resolution, proxy and TLS are its business, and so is saying (by
+    /// stream for a URI. Name resolution, proxy and TLS are its business (for `https` it must speak TLS
+    /// itself: nothing else does), and so is saying (by
     /// [`Connected::negotiated_h2`](hyper_util::client::legacy::connect::Connected::negotiated_h2)) that HTTP/2 is spoken on it.
+    /// A proxy is to be asked for a tunnel: a stream that is
+    /// [`proxied`](hyper_util::client::legacy::connect::Connected::proxy) otherwise would show it the
+    /// credentials, and is refused.
     pub fn connector<C>(mut self, connector: C) -> Self
     where
         C: Service<Uri> + Clone + Send + Sync + 'static,

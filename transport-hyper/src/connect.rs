@@ -28,6 +28,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) struct Connector {
     connect: Arc<dyn Fn(Uri) -> Connecting<BoxError> + Send + Sync>,
     timeout: Duration,
+    /// To be named where nothing comes of it.
+    proxy: Option<Proxy>,
 }
 
 type Connecting<E> = Pin<Box<dyn Future<Output = Result<Stream, E>> + Send>>;
@@ -54,6 +56,7 @@ impl Connector {
         Self {
             connect: Arc::new(connect),
             timeout,
+            proxy: None,
         }
     }
 
@@ -62,8 +65,8 @@ impl Connector {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        // Half of the whole, so that another address may be tried.
-        tcp.set_connect_timeout(Some(resolved.timeouts.connect / 2));
+        // Divided among the addresses of a host.
+        tcp.set_connect_timeout(Some(resolved.timeouts.connect));
 
         let timeout = resolved.timeouts.connect;
         let http_1 = tls(resolved)?;
@@ -82,10 +85,10 @@ impl Connector {
             tunnel,
             proxy: proxy.clone(),
         };
-        Ok(Self::new(
-            HttpsConnector::from((tunnel, http_1_or_2)),
-            timeout,
-        ))
+        Ok(Self {
+            proxy: Some(proxy.clone()),
+            ..Self::new(HttpsConnector::from((tunnel, http_1_or_2)), timeout)
+        })
     }
 }
 
@@ -113,11 +116,24 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = (self.connect)(uri);
-        let timeout = self.timeout;
+        let (timeout, proxy) = (self.timeout, self.proxy.clone());
         Box::pin(async move {
             match tokio::time::timeout(timeout, connecting).await {
+                Ok(Ok(stream)) if stream.connected().is_proxied() => Err(ConnectFailure {
+                    kind: FailureKind::Permanent,
+                    source:
+                        "the connector leads to a proxy, which would see the credentials: it is to \
+                             ask for a tunnel (CONNECT)"
+                            .into(),
+                }),
                 Ok(connected) => connected.map_err(ConnectFailure::new),
-                Err(_) => Err(ConnectFailure::new(Silence("connection", timeout).into())),
+                Err(_) => {
+                    let silence = Silence("connection", timeout);
+                    Err(ConnectFailure::new(match proxy {
+                        Some(proxy) => ProxyFailure::new(&proxy, false, silence).into(),
+                        None => silence.into(),
+                    }))
+                }
             }
         })
     }
@@ -199,6 +215,9 @@ fn kind_of(error: &(dyn std::error::Error + 'static)) -> FailureKind {
         }
         if let Some(io) = error.downcast_ref() {
             return of_io(io);
+        }
+        if error.is::<Silence>() {
+            return FailureKind::NotSent;
         }
         if error.is::<ProxyFailure>() {
             // It answered, with a refusal, unless the causes say something else.

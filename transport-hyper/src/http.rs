@@ -30,6 +30,9 @@ pub(crate) struct Http {
 /// without one: all requests to come would go to it otherwise.
 const PING: Duration = Duration::from_secs(10);
 
+/// Header fields that hyper looks at, however many the limits allow.
+const MOST_HEADERS: usize = 1024;
+
 /// The smallest buffer that hyper takes.
 const SMALLEST_BUFFER: usize = 8192;
 
@@ -42,7 +45,8 @@ impl Http {
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(resolved.connections.max_idle)
             .pool_idle_timeout(resolved.connections.idle_timeout)
-            .http1_max_headers(resolved.limits.headers.saturating_add(1))
+            // hyper makes room for all of them at once.
+            .http1_max_headers(resolved.limits.headers.saturating_add(1).min(MOST_HEADERS))
             .http1_max_buf_size(head_bytes.max(SMALLEST_BUFFER))
             .http2_max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
             .http2_adaptive_window(true)
@@ -88,6 +92,7 @@ impl Http {
             .headers_mut()
             .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         let (mut head, mut body) = self.head(request).await?.into_parts();
+        let is_success = head.status.is_success();
         let mut sink = Sink::new(
             &head.headers.get_all(CONTENT_ENCODING),
             buffer,
@@ -99,17 +104,24 @@ impl Http {
                 Ok(None) => break,
                 Err(_) => return Err(lost(Silence("part of the body", self.read_timeout))),
             };
-            if let Some(data) = frame.data_ref() {
-                sink.write(data).map_err(lost)?;
+            match frame.data_ref().map_or(Ok(()), |data| sink.write(data)) {
+                Ok(()) => {}
+                // The status and the headers of an error count, even if its body cannot be unpacked.
+                Err(_) if !is_success => break,
+                Err(error) => return Err(lost(error)),
             }
         }
         if sink.decodes() {
             head.headers.remove(CONTENT_ENCODING);
             head.headers.remove(CONTENT_LENGTH);
         }
-        let buffer = sink.finish().map_err(lost)?;
-        // The connection is given back to the pool by a task of its own. Let it: the next request would make
-        // another one.
+        let buffer = match sink.finish() {
+            Ok(buffer) => buffer,
+            Err(_) if !is_success => Vec::new(),
+            Err(error) => return Err(lost(error)),
+        };
+        // The connection is given back to the pool by a task of its own. It gets its turn, so that the next
+        // request seldom makes another one.
         tokio::task::yield_now().await;
         Ok(Response::from_parts(head, buffer))
     }
@@ -178,9 +190,19 @@ fn explain(error: Error) -> Failure {
         if let Some(failure) = inner.downcast_ref::<ConnectFailure>() {
             kind = failure.kind;
         }
-        // Told by its text alone.
-        if inner.is::<hyper::Error>() && inner.to_string().contains("too large") {
-            kind = FailureKind::Permanent;
+        if let Some(error) = inner.downcast_ref::<hyper::Error>() {
+            if error.is_canceled() {
+                // It waited for a connection that came to nothing.
+                kind = FailureKind::NotSent;
+            }
+            // Told by its text alone.
+            if error.to_string().contains("too large") {
+                kind = FailureKind::Permanent;
+            }
+        }
+        // An HTTP/2 server that says so has not looked at it (RFC 9113 §8.7); told by its text alone.
+        if inner.to_string().contains("refused stream") {
+            kind = FailureKind::NotSent;
         }
         cause = inner.source();
     }

@@ -1,5 +1,6 @@
 //! Listings over several pages, as streams.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -9,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::vec;
 
 use atlas_model_keys_core::{Error, ListRequest, Listing, ModelKey, OwnedModelKey, Page, Reply};
-use atlas_model_keys_transport::{MOST_READ_AHEAD, permanent};
+use atlas_model_keys_transport::{MOST_READ_AHEAD, in_current_span, permanent};
 use futures_core::{FusedStream, Stream};
 use tokio::task::JoinHandle;
 
@@ -94,14 +95,22 @@ impl<T: Send + 'static> Fetcher<T> {
             let buffer = self.buffers.pop().unwrap_or_default();
             let fetching = (self.fetch)(self.client.clone(), request, buffer);
             self.on_their_way.push_back(if several {
-                OnItsWay::Task(Task(tokio::spawn(fetching)))
+                OnItsWay::Task(Task(tokio::spawn(in_current_span(fetching))))
             } else {
                 OnItsWay::Here(fetching)
             });
         }
         let fetched = match self.on_their_way.front_mut() {
             Some(OnItsWay::Here(fetching)) => ready!(fetching.as_mut().poll(cx)),
-            Some(OnItsWay::Task(task)) => ready!(task.poll(cx)),
+            Some(OnItsWay::Task(task)) => match ready!(task.poll(cx)) {
+                Ok(fetched) => fetched,
+                Err(panic) => {
+                    // Whoever catches it finds the listing at its end.
+                    self.listing = None;
+                    self.on_their_way.clear();
+                    resume_unwind(panic)
+                }
+            },
             None => return Poll::Ready(Ok(None)),
         };
         self.on_their_way.pop_front();
@@ -123,13 +132,17 @@ impl<T> fmt::Debug for Fetcher<T> {
 struct Task<T>(JoinHandle<Result<T, Error>>);
 
 impl<T> Task<T> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
-        Poll::Ready(match ready!(Pin::new(&mut self.0).poll(cx)) {
-            Ok(fetched) => fetched,
+    /// What it fetched, or its panic.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Result<T, Error>, Box<dyn Any + Send>>> {
+        Pin::new(&mut self.0).poll(cx).map(|ended| match ended {
+            Ok(fetched) => Ok(fetched),
             Err(error) => match error.try_into_panic() {
-                Ok(panic) => resume_unwind(panic),
+                Ok(panic) => Err(panic),
                 // The runtime is being shut down.
-                Err(error) => Err(permanent(error)),
+                Err(error) => Ok(Err(permanent(error))),
             },
         })
     }

@@ -2,17 +2,129 @@
 //! in the workspace's conformance tests.
 
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{io, pin::Pin};
 
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator, Operation};
+use atlas_model_keys_hyper::core::FailureKind;
 use atlas_model_keys_hyper::{
-    BaseUrl, Client, ClientBuilder, Credentials, GroupId, Keys, ListRequest, Pages, Replies,
+    BaseUrl, BoxError, Client, ClientBuilder, Credentials, Error, GroupId, Keys, ListRequest,
+    Pages, Replies,
 };
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tower_service::Service;
+
+/// A connector of the caller's own, that notes how often it was used. Its streams may say that they lead
+/// to a proxy.
+#[derive(Clone)]
+struct Own {
+    tcp: HttpConnector,
+    used: Arc<AtomicUsize>,
+    is_proxied: bool,
+}
+
+impl Service<Uri> for Own {
+    type Response = OwnStream;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<OwnStream, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tcp.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        self.used.fetch_add(1, Ordering::SeqCst);
+        let (connecting, is_proxied) = (self.tcp.call(uri), self.is_proxied);
+        Box::pin(async move { Ok(OwnStream(connecting.await?, is_proxied)) })
+    }
+}
+
+struct OwnStream(TokioIo<TcpStream>, bool);
+
+impl Connection for OwnStream {
+    fn connected(&self) -> Connected {
+        self.0.connected().proxy(self.1)
+    }
+}
+
+impl Read for OwnStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl Write for OwnStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_connector_of_the_callers_own_is_used_unless_it_would_show_the_credentials() {
+    let atlas = Atlas::start(250, Duration::ZERO);
+    for is_proxied in [false, true] {
+        let used = Arc::new(AtomicUsize::new(0));
+        let base = BaseUrl::new(&atlas.server.base_url()).unwrap();
+        let connector = Own {
+            tcp: HttpConnector::new(),
+            used: Arc::clone(&used),
+            is_proxied,
+        };
+        let before = atlas.server.with(|e| e.requests());
+        let builder = Client::builder(base, atlas.api_key()).connector(connector);
+        let client = builder.build().unwrap();
+        let listed = client.list_all(&atlas.request()).await;
+        assert!(used.load(Ordering::SeqCst) > 0);
+        if is_proxied {
+            assert!(matches!(
+                listed,
+                Err(Error::Transport {
+                    kind: FailureKind::Permanent,
+                    ..
+                })
+            ));
+            assert_eq!(atlas.server.with(|e| e.requests()), before);
+        } else {
+            assert_eq!(listed.unwrap().len(), 250);
+        }
+    }
+    // What it would not heed is not taken beside it.
+    let base = BaseUrl::new(&atlas.server.base_url()).unwrap();
+    let connector = Own {
+        tcp: HttpConnector::new(),
+        used: Arc::default(),
+        is_proxied: false,
+    };
+    let builder = Client::builder(base, atlas.api_key()).connector(connector);
+    assert!(builder.no_proxy().build().is_err());
+}
 
 struct Atlas {
     server: Server,
@@ -208,8 +320,17 @@ async fn a_panic_while_reading_ahead_is_the_readers() {
         let busy = StatusCode::SERVICE_UNAVAILABLE;
         e.fail_next(2, Operation::ListGroupKeys, busy, &HeaderMap::new());
     });
-    let panicked = tokio::spawn(async move { keys.next().await.map(|key| key.is_ok()) }).await;
-    assert!(panicked.unwrap_err().is_panic());
+    let panicked = poll_fn(|cx| {
+        let next = catch_unwind(AssertUnwindSafe(|| pin!(keys.next()).poll(cx)));
+        match next {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(_)) => Poll::Ready(false),
+            Err(_) => Poll::Ready(true),
+        }
+    });
+    assert!(panicked.await);
+    // It does not go on with a page missing.
+    assert!(keys.next().await.is_none());
     // And nothing is locked.
     assert_eq!(client.version(), client.clone().version());
     assert_eq!(client.list_all(&atlas.request()).await.unwrap().len(), 300);

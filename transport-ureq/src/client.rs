@@ -120,10 +120,14 @@ impl Client {
         let Some(request) = request else {
             return Ok(());
         };
-        let response = shared
-            .http
-            .send(request, &self.deadline(), Vec::new(), &shared.limits)
-            .map_err(Failure::into_error)?;
+        let trace = Trace::of(&request, 1);
+        let deadline = self.deadline();
+        let send = || {
+            shared
+                .http
+                .send(request, &deadline, Vec::new(), &shared.limits)
+        };
+        let response = trace.in_scope(send).map_err(Failure::into_error)?;
         shared.session.with(|s, at| s.revoked(&response, at))
     }
 
@@ -176,7 +180,7 @@ impl Client {
                         // This caller's time is up. That says nothing about Atlas to those who wait for
                         // the same token, so the ticket is dropped and not answered.
                         Err(failure) if deadline.left().is_zero() => {
-                            return Err(failure.into_error());
+                            return Err(pending.give_up(failure));
                         }
                         Err(failure) => session.step(|s, at| s.failed(pending, failure, at))?,
                     }
@@ -276,6 +280,9 @@ impl ClientBuilder {
     /// Uses the caller's agent: its connections, TLS, proxy and middleware. Each request is made
     /// safe all the same: no redirect is followed, no status becomes ureq's error, nothing goes through a
     /// proxy to a loopback base URL, and the timeouts are those of this client.
+    ///
+    /// For `https`, give it a TLS configuration (`TlsConfig`) with a crypto provider and root certificates:
+    /// this crate switches on none of ureq's own, and ureq panics without.
     pub fn agent(mut self, agent: Agent) -> Self {
         self.agent = Some(agent);
         self

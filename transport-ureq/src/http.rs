@@ -2,16 +2,17 @@
 
 use std::io::Read as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use atlas_model_keys_core::{Body, Failure, FailureKind, Limits, Proxy};
 use atlas_model_keys_transport::{ProxyFailure, Resolved, Timeouts, of_io, of_tls};
 use http::{Request, Response};
 use rustls::crypto::ring;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, AsSendBody, ProxyProtocol, Timeout};
 
 use crate::client::Deadline;
+use crate::connect::{ConnectFailure, InTime};
 
 /// ureq, and how it is to be used.
 pub(crate) struct Http {
@@ -69,13 +70,14 @@ impl Http {
             .max_redirects_will_error(false)
             // The core counts, and says so in an error of its own; this one is for what is far beyond.
             .max_response_header_size(limits.head_bytes.saturating_mul(2))
-            .timeout_global(bounded(left))
-            .timeout_connect(bounded(self.timeouts.connect))
-            .timeout_per_read(bounded(self.timeouts.read))
-            .timeout_per_write(bounded(self.timeouts.read))
+            .timeout_global(Some(left))
+            // ureq counts the two apart.
+            .timeout_resolve(Some(self.timeouts.connect))
+            .timeout_connect(Some(self.timeouts.connect))
+            .timeout_per_read(Some(self.timeouts.read))
+            .timeout_per_write(Some(self.timeouts.read))
             // What else the caller's agent may have set; the global one covers them.
             .timeout_per_call(None)
-            .timeout_resolve(None)
             .timeout_send_request(None)
             .timeout_send_body(None)
             .timeout_recv_response(None)
@@ -94,12 +96,18 @@ impl Http {
             .unwrap_or(u64::MAX)
             .saturating_add(1);
         // What is bounded is what comes out of the decompression.
-        body.into_with_config()
+        let read = body
+            .into_with_config()
             .limit(u64::MAX)
             .reader()
             .take(one_more)
-            .read_to_end(&mut buffer)
-            .map_err(|error| self.explain(error.into()))?;
+            .read_to_end(&mut buffer);
+        match read.map_err(ureq::Error::from) {
+            Ok(_) => {}
+            // The status and the headers of an error count, even if its body cannot be unpacked.
+            Err(ureq::Error::Decompress(..)) if !head.status.is_success() => {}
+            Err(error) => return Err(self.explain(error)),
+        }
         Ok(Response::from_parts(head, buffer))
     }
 
@@ -119,12 +127,6 @@ impl Http {
     }
 }
 
-/// ureq adds timeouts to the time, which overflows with one of many years: as good as none.
-fn bounded(timeout: Duration) -> Option<Duration> {
-    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-    (timeout < YEAR).then_some(timeout)
-}
-
 /// An agent with rustls and *ring*.
 fn own_agent(resolved: &Resolved) -> Agent {
     let roots = resolved
@@ -135,15 +137,15 @@ fn own_agent(resolved: &Resolved) -> Agent {
         .provider(TlsProvider::Rustls)
         .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
         .root_certs(RootCerts::Specific(Arc::new(roots.collect())));
-    Agent::config_builder()
+    let config = Agent::config_builder()
         .tls_config(tls.build())
         // Not ureq's own reading of the environment.
         .proxy(resolved.proxy.as_ref().and_then(of_ureq))
         .max_idle_connections(resolved.connections.max_idle)
         .max_idle_connections_per_host(resolved.connections.max_idle)
         .max_idle_age(resolved.connections.idle_timeout)
-        .build()
-        .new_agent()
+        .build();
+    Agent::with_parts(config, InTime::default(), DefaultResolver::default())
 }
 
 /// The proxy in ureq's words. The parts come from a parsed URL, so ureq takes them.
@@ -163,7 +165,7 @@ fn of_ureq(proxy: &Proxy) -> Option<ureq::Proxy> {
 }
 
 /// What became of the request. In doubt it was sent.
-fn kind_of(error: &ureq::Error) -> FailureKind {
+pub(crate) fn kind_of(error: &ureq::Error) -> FailureKind {
     use FailureKind::{Lost, NotSent, Permanent};
     use ureq::Error as E;
 
@@ -172,6 +174,10 @@ fn kind_of(error: &ureq::Error) -> FailureKind {
             NotSent
         }
         E::Io(error) => of_io(error),
+        E::Other(error) => match error.downcast_ref::<ConnectFailure>() {
+            Some(failure) => failure.kind(),
+            None => Lost,
+        },
         E::Rustls(tls) => of_tls(tls),
         // The deadline is over; the rest is set up wrongly, here or at a proxy.
         E::Timeout(Timeout::Global)
@@ -184,6 +190,8 @@ fn kind_of(error: &ureq::Error) -> FailureKind {
         | E::TlsRequired
         | E::Pem(_)
         | E::LargeResponseHeader(..) => Permanent,
+        // Told by its text alone: it would come again.
+        E::Protocol(error) if error.to_string().contains("too many headers") => Permanent,
         _ => Lost,
     }
 }

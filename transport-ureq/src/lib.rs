@@ -73,6 +73,7 @@
 //! ```
 
 mod client;
+mod connect;
 mod http;
 mod listing;
 

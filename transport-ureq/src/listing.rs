@@ -1,6 +1,7 @@
 //! Listings over several pages, as iterators.
 
 use std::collections::VecDeque;
+use std::io;
 use std::iter::FusedIterator;
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::vec;
 
 use atlas_model_keys_core::{Error, ListRequest, Listing, ModelKey, OwnedModelKey, Page, Reply};
-use atlas_model_keys_transport::{MOST_READ_AHEAD, permanent};
+use atlas_model_keys_transport::{MOST_READ_AHEAD, within_current_span};
 
 use crate::Client;
 use crate::client::Deadline;
@@ -82,24 +83,35 @@ impl<T: Send + 'static> Fetcher<T> {
             return (self.fetch)(&self.client, &request, buffer, &self.client.deadline()).map(Some);
         }
         for request in ahead.skip(self.on_their_way.len()) {
-            let thread = self.send(request)?;
-            self.on_their_way.push_back(thread);
+            match self.send(request) {
+                Ok(thread) => self.on_their_way.push_back(thread),
+                // No thread is left: fewer at a time, then.
+                Err(_) => break,
+            }
         }
         match self.on_their_way.pop_front().map(JoinHandle::join) {
             Some(Ok(fetched)) => fetched.map(Some),
-            Some(Err(panic)) => resume_unwind(panic),
-            None => Ok(None),
+            Some(Err(panic)) => {
+                // Whoever catches it finds the listing at its end.
+                self.listing = None;
+                self.abandon();
+                resume_unwind(panic)
+            }
+            None => {
+                (self.fetch)(&self.client, &request, Vec::new(), &self.client.deadline()).map(Some)
+            }
         }
     }
 
-    fn send(&mut self, request: ListRequest) -> Result<JoinHandle<Result<T, Error>>, Error> {
+    fn send(&mut self, request: ListRequest) -> io::Result<JoinHandle<Result<T, Error>>> {
         let (client, fetch) = (self.client.clone(), self.fetch);
         let buffer = self.buffers.pop().unwrap_or_default();
         let deadline = client.deadline().or_if(&self.abandoned);
         thread::Builder::new()
             .name("atlas-model-keys".to_owned())
-            .spawn(move || fetch(&client, &request, buffer, &deadline))
-            .map_err(permanent)
+            .spawn(within_current_span(move || {
+                fetch(&client, &request, buffer, &deadline)
+            }))
     }
 
     fn abandon(&mut self) {

@@ -19,7 +19,7 @@ mod trace;
 pub use failure::{ProxyFailure, of_io, of_tls, permanent};
 pub use settings::{Connections, OnWait, Resolved, Settings, Timeouts};
 pub use shared::{Guard, SharedSession, Wake};
-pub use trace::Trace;
+pub use trace::{Trace, in_current_span, within_current_span};
 
 /// How many pages are read ahead at most, whatever is asked for: each is a connection, with a thread in
 /// the blocking client, and Atlas's buckets hold about a thousand requests a minute.

@@ -9,7 +9,7 @@ use atlas_model_keys_core::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::permanent;
+use crate::{MOST_READ_AHEAD, permanent};
 
 /// Is told of each wait before a request is repeated.
 pub type OnWait = Box<dyn Fn(&Wait) + Send + Sync>;
@@ -41,7 +41,7 @@ impl Default for Timeouts {
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::exhaustive_structs)] // Between the crates of this workspace.
 pub struct Connections {
-    /// How many are kept. 16: as many pages as anybody reads ahead.
+    /// How many are kept. 64: as many pages as are read ahead at most.
     pub max_idle: usize,
     /// For how long. 30 s: balancers close after a minute or more, and whoever closes first does not
     /// lose a request.
@@ -51,7 +51,7 @@ pub struct Connections {
 impl Default for Connections {
     fn default() -> Self {
         Self {
-            max_idle: 16,
+            max_idle: MOST_READ_AHEAD,
             idle_timeout: Duration::from_secs(30),
         }
     }
@@ -200,14 +200,27 @@ impl Settings {
         };
         Ok(Resolved {
             limits: self.limits,
-            timeouts: self.timeouts,
-            connections: self.connections,
+            timeouts: Timeouts {
+                deadline: bounded(self.timeouts.deadline),
+                connect: bounded(self.timeouts.connect),
+                read: bounded(self.timeouts.read),
+            },
+            connections: Connections {
+                idle_timeout: bounded(self.connections.idle_timeout),
+                ..self.connections
+            },
             roots,
             proxy,
             on_wait: self.on_wait,
             session,
         })
     }
+}
+
+/// Some of what adds a duration to the time overflows with one of many years: a year is as good as for
+/// ever.
+fn bounded(duration: Duration) -> Duration {
+    duration.min(Duration::from_secs(365 * 24 * 60 * 60))
 }
 
 fn with_those_of_the_platform(
@@ -263,7 +276,7 @@ macro_rules! builder_methods {
             self
         }
 
-        /// How many connections are kept for later while nothing is asked for. 16.
+        /// How many connections are kept for later while nothing is asked for. 64.
         pub fn max_idle_connections(mut self, max: usize) -> Self {
             self.settings.connections.max_idle = max;
             self

@@ -83,8 +83,8 @@ impl<W: Wake> SharedSession<W> {
     }
 
     /// Wakes those who wait when it is dropped: an exchange has ended in whatever way, a step, a wait that
-    /// is given up, a cancellation, or a panic. What is declared after it, the ticket, is dropped
-    /// before it.
+    /// is given up, a cancellation, or a panic. The one around a whole exchange is declared before any
+    /// of its tickets, and so dropped after them.
     pub fn wake_on_drop(&self) -> Guard<'_, W> {
         Guard(self)
     }

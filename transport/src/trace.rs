@@ -112,3 +112,20 @@ impl Trace {
         });
     }
 }
+
+/// The future, within the span that whoever calls this is in: a task has none of its own.
+pub fn in_current_span<F: Future>(future: F) -> impl Future<Output = F::Output> + use<F> {
+    #[cfg(feature = "tracing")]
+    let future = tracing::Instrument::in_current_span(future);
+    future
+}
+
+/// The same for what a thread does.
+pub fn within_current_span<R, F: FnOnce() -> R>(call: F) -> impl FnOnce() -> R + use<R, F> {
+    #[cfg(feature = "tracing")]
+    let call = {
+        let span = tracing::Span::current();
+        move || span.in_scope(call)
+    };
+    call
+}

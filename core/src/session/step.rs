@@ -93,6 +93,18 @@ impl Pending {
     pub fn attempt(&self) -> u32 {
         self.0.attempts().saturating_add(1)
     }
+
+    /// Ends the exchange instead of answering the ticket, for a caller whose own deadline is over: that
+    /// is no verdict for others who wait for the same token. The error is what made it try again, where
+    /// something did, else this failure. Others may have waited for it; see [`Wait::on_change`].
+    #[must_use]
+    pub fn give_up(mut self, failure: Failure) -> Error {
+        let attempts = self.attempt();
+        let trouble = self.0.trouble.take();
+        trouble
+            .unwrap_or(Trouble::Failure(failure))
+            .into_error(attempts, Duration::ZERO)
+    }
 }
 
 /// The ticket of an exchange that waits.
@@ -167,9 +179,7 @@ impl Failure {
         self.kind
     }
 
-    /// The failure as the error of an exchange that is not to go on, for a transport whose caller has no
-    /// time left: it drops the [`Pending`] instead of answering it, since its own deadline is no
-    /// verdict for others who wait for the same token.
+    /// The failure as the error of a request that is no exchange's, such as a revocation.
     #[must_use]
     pub fn into_error(self) -> Error {
         Trouble::Failure(self).into_error(1, Duration::ZERO)

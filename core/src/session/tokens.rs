@@ -168,12 +168,13 @@ impl Tokens {
         let State::Present(token) = &self.state else {
             return None;
         };
-        (now < token.fresh_until).then(|| {
+        // In whole seconds, as `restore` will read it.
+        let until = token.fresh_until.as_secs();
+        (now < Duration::from_secs(until)).then(|| {
             // None of the parts can hold a line end.
             Secret::new(format!(
-                "{EXPORT}\n{base}\n{}\n{}\n{}\n",
+                "{EXPORT}\n{base}\n{}\n{until}\n{}\n",
                 self.id,
-                token.fresh_until.as_secs(),
                 token.text.expose()
             ))
         })
@@ -421,6 +422,24 @@ mod tests {
             read(&longer),
             Err(Error::Limit { limit: 65_536, .. })
         ));
+    }
+
+    #[test]
+    fn what_is_exported_can_be_restored() {
+        let base = BaseUrl::default();
+        let mut tokens = Tokens::new("id", Secret::new("s"));
+        let now = Duration::from_millis(1_000_900);
+        let life = Duration::from_secs(4);
+        let token = Secret::new("t");
+        // Fresh until 1003.9 s, of which a text has whole seconds.
+        tokens.arrived(Grant { token, life }, now);
+        let exported = |now| tokens.export(&base, Duration::from_millis(now));
+        assert!(exported(1_003_000).is_none());
+        let text = exported(1_002_999).unwrap();
+        let mut other = Tokens::new("id", Secret::new("s"));
+        let now = Duration::from_millis(1_002_999);
+        let restored = other.restore(&text, &base, now, &Limits::default());
+        assert_eq!(restored, Ok(()));
     }
 
     #[test]

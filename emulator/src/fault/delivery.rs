@@ -62,7 +62,7 @@ pub enum Step {
     HalfBody,
     /// These bytes are sent.
     Bytes(Vec<u8>),
-    /// These bytes are sent again and again, for 30 seconds or 256 MiB; then the connection is
+    /// These bytes are sent again and again, for 30 seconds or 4 GiB; then the connection is
     /// closed.
     Endlessly(Vec<u8>),
     /// What follows is sent in pieces of this size, with this long between two of them. What is

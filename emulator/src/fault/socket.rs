@@ -203,7 +203,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     fault(
         "chunks-endless",
-        "one chunk of spaces after another, for 30 seconds or 256 MiB",
+        "one chunk of spaces after another, for 30 seconds or 4 GiB",
         |s| {
             s.set(header::TRANSFER_ENCODING, "chunked");
             s.remove(header::CONTENT_ENCODING);
@@ -218,7 +218,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     fault(
         "body-endless",
-        "no Content-Length, and instead of the body spaces, for 30 seconds or 256 MiB",
+        "no Content-Length, and instead of the body spaces, for 30 seconds or 4 GiB",
         |s| {
             s.remove(header::CONTENT_ENCODING);
             let spaces = Step::Endlessly(vec![b' '; 0x1000]);
@@ -249,7 +249,7 @@ pub(super) const ROWS: &[Row] = &[
     .with(Argument::number(10_000, 1, 20_000)),
     fault(
         "headers-endless",
-        "one header field after another, for 30 seconds or 256 MiB",
+        "one header field after another, for 30 seconds or 4 GiB",
         |s| {
             let start = Step::Bytes(b"HTTP/1.1 200 OK\r\n".to_vec());
             s.deliver([start, Step::Endlessly(b"x-endless: 1\r\n".to_vec())]);
@@ -291,7 +291,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     fault(
         "interim-endless",
-        "one answer 103 after another, for 30 seconds or 256 MiB",
+        "one answer 103 after another, for 30 seconds or 4 GiB",
         |s| {
             s.deliver([Step::Endlessly(
                 b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec(),

@@ -16,7 +16,7 @@ use super::http1::{self, HeadStyle, Sending};
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// Nor is more sent by one that would never end.
-const MOST: usize = 256 << 20;
+const MOST: u64 = 4 << 30;
 
 /// What endless bytes are multiplied to, so that a fast client keeps no core busy with small writes.
 const BLOCK: usize = 64 << 10;
@@ -133,12 +133,8 @@ impl<'a> Delivering<'a> {
         let block = bytes.repeat((BLOCK / bytes.len().max(1)).max(1));
         let mut left = MOST;
         while left > 0 && self.is_in_time() {
-            let piece = block.get(..left).unwrap_or(&block);
-            self.stream.write_all(piece)?;
-            left -= piece.len();
-            if piece.is_empty() {
-                break;
-            }
+            self.stream.write_all(&block)?;
+            left = left.saturating_sub(u64::try_from(block.len()).unwrap_or(left).max(1));
         }
         Ok(())
     }
