@@ -255,6 +255,19 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_listing_goes_on_without_decoding() {
+        let reply = |rel: &str| {
+            let body = format!(r#"{{"links":[{{"rel":"{rel}"}}],"results":[{{}}]}}"#);
+            Reply::from_response(http::Response::new(body.into_bytes())).unwrap()
+        };
+        let mut listing = listing(&Limits::default());
+        listing.advance_undecoded(&reply("next"));
+        assert_eq!(window(&listing, 2), [2, 3]);
+        listing.advance_undecoded(&reply("self"));
+        assert_eq!(listing.request().unwrap(), None);
+    }
+
     fn window(listing: &Listing, size: usize) -> Vec<u32> {
         listing.window(size).map(|r| r.page().get()).collect()
     }

@@ -206,6 +206,24 @@ impl fmt::Debug for Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
+
+    #[test]
+    fn nothing_shows_what_it_holds() {
+        assert_eq!(format!("{:?}", Secret::new("hunter2")), "[redacted]");
+        let borrowed = SecretStr::new("hunter2");
+        assert_eq!(format!("{borrowed:?}"), "[redacted]");
+        assert_eq!(format!("{:?}", borrowed.to_secret()), "[redacted]");
+        assert_eq!(
+            (borrowed.expose(), borrowed.to_secret().expose()),
+            ("hunter2", "hunter2")
+        );
+        let form = Body::form("token=hunter2");
+        assert_eq!(format!("{form:?}"), "Body(13 bytes)");
+        assert_eq!(form.as_bytes(), b"token=hunter2");
+        assert!(!form.is_empty() && Body::empty().is_empty());
+        assert!(Body::empty().as_bytes().is_empty());
+    }
 
     #[test]
     fn known_secrets_are_replaced_whole_truncated_and_encoded() {

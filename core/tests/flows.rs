@@ -738,6 +738,19 @@ fn a_nonce_that_was_accepted_may_be_refused_for_the_next_request() {
 }
 
 #[test]
+fn no_token_is_believed_to_live_for_longer_than_a_day() {
+    let mut world = world(Kind::ServiceAccount);
+    let token = sent(world.start(&world.request()));
+    let grant = r#"{"access_token":"t","expires_in":18446744073709551615}"#;
+    drop(sent(world.respond(token.pending, answer(200, &[], grant))));
+    for (hours, method) in [(23, "GET"), (1, "POST")] {
+        world.now += Duration::from_secs(hours * 60 * 60);
+        let next = sent(world.start(&world.request()));
+        assert_eq!(next.request.method(), method);
+    }
+}
+
+#[test]
 fn the_count_of_a_nonce_that_is_issued_twice_goes_on() {
     let mut world = world(Kind::ApiKey);
     let challenge = [(

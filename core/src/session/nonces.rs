@@ -73,3 +73,40 @@ impl Nonces {
         answerer.authorization(method, target, cnonce)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+    use alloc::format;
+    use http::HeaderMap;
+    use http::header::WWW_AUTHENTICATE;
+
+    #[test]
+    fn the_last_128_nonces_are_counted() {
+        let mut nonces = Nonces::new("public".into(), Secret::new("private"));
+        // What is sent with a nonce that the server has just issued, maybe not for the first time.
+        let mut count = |nonce: usize| {
+            let mut headers = HeaderMap::new();
+            let text = format!("Digest realm=\"r\", nonce=\"{nonce}\", qop=\"auth\"");
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_str(&text).unwrap());
+            let challenges = headers.get_all(WWW_AUTHENTICATE);
+            let challenge = Challenge::strongest(challenges, &Limits::default()).unwrap();
+            let mut answerer = nonces.answer(challenge, [0; 16]);
+            let header = nonces.sign(&mut answerer, "GET", "/", [0; 16]).unwrap();
+            let text = header.to_str().unwrap();
+            let (_, count) = text.split_once("nc=").unwrap();
+            u32::from_str_radix(count.get(..8).unwrap(), 16).unwrap()
+        };
+        for nonce in 0..128 {
+            assert_eq!(count(nonce), 1);
+        }
+        for nonce in 0..128 {
+            assert_eq!(count(nonce), 2);
+        }
+        // One more, and the oldest is forgotten.
+        assert_eq!(count(128), 1);
+        assert_eq!(count(127), 3);
+        assert_eq!(count(0), 1);
+    }
+}
