@@ -507,6 +507,17 @@ mod tests {
         Challenge::strongest(&headers, &Limits::default())
     }
 
+    #[test]
+    fn of_challenges_that_are_equally_strong_the_first_counts() {
+        let both = r#"Digest realm="r", nonce="first", qop="auth", Digest realm="r", nonce="second", qop="auth", algorithm=MD5-sess"#;
+        let challenge = strongest(&[both]).unwrap();
+        assert_eq!(challenge.nonce, b"first");
+        assert_eq!(
+            format!("{challenge:?}"),
+            r#"Challenge { realm: "r", algorithm: "MD5", stale: false, .. }"#
+        );
+    }
+
     /// The fields of an answer with a fixed `cnonce`, as the RFCs' examples print them.
     fn response(
         challenge: &'static str,
