@@ -380,7 +380,8 @@ impl<'a> Parser<'a> {
             self.0 = &[];
             return None;
         }
-        if self.skip_spaces() && self.token68() {
+        self.skip_spaces();
+        if self.token68() {
             return Some((scheme, None));
         }
         let mut parameters = Vec::new();
@@ -418,11 +419,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Whether there was any.
-    fn skip_spaces(&mut self) -> bool {
-        let before = self.0.len();
+    fn skip_spaces(&mut self) {
         self.skip(b" \t");
-        self.0.len() < before
     }
 
     fn eat(&mut self, byte: u8) -> bool {
@@ -505,6 +503,32 @@ mod tests {
             .map(|h| HeaderValue::from_static(h))
             .collect();
         Challenge::strongest(&headers, &Limits::default())
+    }
+
+    #[test]
+    fn challenges_of_other_schemes_are_passed_over() {
+        for other in [
+            "Negotiate",
+            "Negotiate YII==",
+            "NTLM TlRM, Basic realm=\"b\"",
+            "Bearer",
+        ] {
+            let all = format!(r#"{other}, Digest realm="r", nonce="n", qop="auth", {other}"#);
+            let header = HeaderValue::from_str(&all).unwrap();
+            let challenge = Challenge::strongest(&[header], &Limits::default());
+            assert_eq!(challenge.unwrap().nonce, b"n", "{all}");
+        }
+    }
+
+    #[test]
+    fn an_answerer_shows_no_key() {
+        let challenge = strongest(&[r#"Digest realm="r", nonce="n", qop="auth""#]).unwrap();
+        let answerer = Answerer::new(challenge, "public", "hunter2", [7; 16]);
+        let shown = format!("{answerer:?}");
+        assert!(
+            shown.contains("count: 0") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 
     #[test]
