@@ -1,0 +1,646 @@
+//! Writes the seeds that are made from the core's transcripts and fixtures, and from what RFCs and Atlas write:
+//! `cargo run --example seeds`, from the folder `fuzz`. What a campaign has found comes on top of them; see the
+//! README.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use atlas_model_keys_fuzz::input::Writer;
+use atlas_model_keys_fuzz::session::{CODES, Code, HEADERS, KINDS, Kind, STATUSES};
+use atlas_model_keys_fuzz::{emulator, reply, request};
+
+fn main() -> io::Result<()> {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tests = fuzz.join("../core/tests");
+    let fixtures = files(&tests.join("fixtures"), "json")?;
+    let transcripts = files(&tests.join("transcripts"), "txt")?;
+    let seeds = Seeds(fuzz.join("seeds"));
+
+    for (name, body) in &fixtures {
+        seeds.write("page", name, body)?;
+        let status = name
+            .get(..3)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or(200);
+        seeds.write("reply", name, &reply(status, &[], body))?;
+        let head = format!(
+            "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        seeds.write("wire", name, &wire(&[head.as_bytes(), body].concat()))?;
+    }
+    for (name, text) in &transcripts {
+        let text = String::from_utf8_lossy(text);
+        seeds.write("session", name, &session(&text))?;
+        for (n, answer) in answers(&text).iter().enumerate() {
+            let name = format!("{name}-{n}");
+            let headers: Vec<_> = answer
+                .headers
+                .iter()
+                .map(|(n, v)| (n.as_str(), v.as_str()))
+                .collect();
+            seeds.write(
+                "reply",
+                &name,
+                &reply(answer.status, &headers, answer.body.as_bytes()),
+            )?;
+            seeds.write("wire", &name, &wire(&stream(answer)))?;
+            if !answer.body.is_empty() {
+                seeds.write("page", &name, answer.body.as_bytes())?;
+            }
+        }
+    }
+    for (name, bytes) in sessions() {
+        seeds.write("session", name, &bytes)?;
+    }
+    let unknown: String = (0..70).map(|n| format!(r#","{n}":0"#)).collect();
+    seeds.write(
+        "page",
+        "many-unknown",
+        format!(r#"{{"results":[]{unknown}}}"#).as_bytes(),
+    )?;
+    let interim = "HTTP/1.1 103 X\r\n\r\n".repeat(17);
+    seeds.write("wire", "many-interim", &wire(interim.as_bytes()))?;
+    for (n, stream) in STREAMS.iter().enumerate() {
+        seeds.write("wire", &format!("stream-{n}"), &wire(stream.as_bytes()))?;
+    }
+    seeds.write(
+        "wire",
+        "head",
+        &Writer::default()
+            .byte(1)
+            .byte(0)
+            .number(1)
+            .rest(STREAMS[0])
+            .0,
+    )?;
+    seeds.write(
+        "wire",
+        "small",
+        &Writer::default()
+            .byte(0)
+            .byte(1)
+            .number(2)
+            .rest(STREAMS[1])
+            .0,
+    )?;
+    for (n, body) in BODIES.iter().enumerate() {
+        seeds.write("page", &format!("body-{n}"), body.as_bytes())?;
+        seeds.write(
+            "reply",
+            &format!("body-{n}"),
+            &reply(200, &[], body.as_bytes()),
+        )?;
+    }
+    for (n, headers) in HEADER_SETS.iter().enumerate() {
+        seeds.write(
+            "reply",
+            &format!("headers-{n}"),
+            &reply(200, headers, b"{\"results\":[]}"),
+        )?;
+    }
+    for (n, challenge) in CHALLENGES.iter().enumerate() {
+        let user = u8::try_from(n % 4).expect("a byte");
+        let bytes = Writer::default().byte(user).byte(0).rest(challenge).0;
+        seeds.write("challenge", &format!("challenge-{n}"), &bytes)?;
+    }
+    for (n, date) in DATES.iter().enumerate() {
+        let bytes = Writer::default().rest([n as u8; 8]).rest(date).0;
+        seeds.write("dates", &format!("date-{n}"), &bytes)?;
+    }
+    for (n, (base, text)) in TEXTS.iter().enumerate() {
+        seeds.write("request", &format!("text-{n}"), &asks(base, text, n))?;
+    }
+    for (name, bytes) in emulated() {
+        seeds.write("emulator", &name, &bytes)?;
+    }
+    Ok(())
+}
+
+struct Seeds(PathBuf);
+
+impl Seeds {
+    fn write(&self, target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let folder = self.0.join(target);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(name), bytes)
+    }
+}
+
+/// The files of a folder with this extension, by their names without it.
+fn files(folder: &Path, extension: &str) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == extension)
+            && let Some(name) = path.file_stem().and_then(|name| name.to_str())
+        {
+            found.push((name.to_owned(), fs::read(&path)?));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn wire(stream: &[u8]) -> Vec<u8> {
+    Writer::default().byte(0).byte(0).number(7).rest(stream).0
+}
+
+fn reply(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let known = |name: &str| reply::NAMES.iter().position(|known| *known == name);
+    let headers: Vec<_> = headers
+        .iter()
+        .filter_map(|(name, value)| Some((u8::try_from(known(name)?).ok()?, value)))
+        .take(7)
+        .collect();
+    let count = u8::try_from(headers.len()).expect("a few");
+    let mut writer = Writer::default().number(status).byte(count);
+    for (name, value) in headers {
+        writer = writer.byte(name).short(value);
+    }
+    writer.rest(body).0
+}
+
+/// An answer of a transcript.
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+/// The lines of an answer, without what they begin with.
+fn answer<'t>(lines: impl IntoIterator<Item = &'t str>) -> Answer {
+    let mut answer = Answer {
+        status: 200,
+        headers: Vec::new(),
+        body: String::new(),
+    };
+    for (n, line) in lines.into_iter().enumerate() {
+        match line.split_once(": ") {
+            _ if n == 0 => answer.status = line.parse().expect("a status"),
+            Some((name, value)) if !name.starts_with(['{', '<']) => {
+                answer.headers.push((name.to_owned(), value.to_owned()));
+            }
+            _ => line.clone_into(&mut answer.body),
+        }
+    }
+    answer
+}
+
+fn answers(transcript: &str) -> Vec<Answer> {
+    let lines: Vec<&str> = transcript.lines().collect();
+    let blocks = lines.chunk_by(|a, b| a.starts_with("< ") && b.starts_with("< "));
+    blocks
+        .filter(|block| block[0].starts_with("< "))
+        .map(|block| answer(block.iter().filter_map(|line| line.strip_prefix("< "))))
+        .collect()
+}
+
+fn stream(answer: &Answer) -> Vec<u8> {
+    let mut head = format!("HTTP/1.1 {} X\r\n", answer.status);
+    for (name, value) in &answer.headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    head += "Transfer-Encoding: chunked\r\n\r\n";
+    if !answer.body.is_empty() {
+        head += &format!("{:x}\r\n{}\r\n", answer.body.len(), answer.body);
+    }
+    (head + "0\r\n\r\n").into_bytes()
+}
+
+/// A transcript, as operations in the first slot.
+fn session(transcript: &str) -> Vec<u8> {
+    let code = |code: Code| {
+        u8::try_from(CODES.iter().position(|c| *c == code).expect("it is there")).expect("a byte")
+    };
+    let mut writer = Writer::default();
+    let lines: Vec<&str> = transcript.lines().collect();
+    let kind = lines.iter().find_map(|line| line.strip_prefix("= "));
+    let kind = match kind.and_then(|line| line.split(' ').next()) {
+        Some("bearer") => 0,
+        Some("account") => 1,
+        _ => 2,
+    };
+    let pinned = u8::from(transcript.contains("= version"));
+    writer = writer.byte(kind).byte(1).byte(pinned);
+    for block in lines.chunk_by(|a, b| a.starts_with("< ") && b.starts_with("< ")) {
+        let line = block[0];
+        if line.starts_with("< ") {
+            let answer = answer(block.iter().filter_map(|line| line.strip_prefix("< ")));
+            writer = respond(writer.byte(code(Code::Respond)).byte(0), &answer);
+        } else if line.starts_with("= list") {
+            let envelope = u8::from(line.contains("envelope=true"));
+            writer = writer.byte(code(Code::Start)).byte(0).byte(envelope);
+        } else if let Some(kind) = line.strip_prefix("! ") {
+            let kinds = ["not-sent", "lost", "permanent"];
+            let kind = kinds
+                .iter()
+                .position(|known| *known == kind)
+                .expect("a kind");
+            writer = writer
+                .byte(code(Code::Fail))
+                .byte(0)
+                .byte(u8::try_from(kind).expect("three"));
+        } else if let Some(seconds) = line.strip_prefix(". ") {
+            let seconds: u16 = seconds.parse().expect("seconds");
+            writer = writer.byte(code(Code::Clock)).number(seconds).byte(1);
+            writer = writer.byte(code(Code::Resume)).byte(0);
+        } else if line.starts_with("= page") {
+            writer = writer
+                .byte(code(Code::Export))
+                .byte(code(Code::Restore))
+                .byte(0)
+                .short("x");
+        }
+    }
+    writer.byte(code(Code::Revoke)).byte(0).byte(0).byte(2).0
+}
+
+fn respond(writer: Writer, answer: &Answer) -> Writer {
+    let status = STATUSES
+        .iter()
+        .position(|status| *status == answer.status)
+        .expect("it is there");
+    let headers: Vec<_> = answer
+        .headers
+        .iter()
+        .filter_map(|(name, value)| {
+            let name = HEADERS.iter().position(|(known, _)| known == name)?;
+            let known = HEADERS[name].1.iter().position(|known| known == value);
+            Some((u8::try_from(name).ok()?, known, value))
+        })
+        .take(3)
+        .collect();
+    let byte = |n: usize| u8::try_from(n).expect("a byte");
+    let mut writer = writer.byte(byte(status)).byte(byte(headers.len()));
+    for (name, known, value) in headers {
+        writer = match known {
+            Some(known) => writer.byte(name).byte(byte(known)),
+            None => writer.byte(name).byte(255).short(value),
+        };
+    }
+    let kind = |kind: Kind| byte(KINDS.iter().position(|k| *k == kind).expect("it is there"));
+    if answer.body.contains("access_token") {
+        return writer.byte(kind(Kind::Token)).short("a").byte(0);
+    }
+    writer.byte(kind(Kind::Raw)).long(&answer.body)
+}
+
+/// Dialogues that no transcript has: credentials that are refused, several exchanges at the same time, limits.
+fn sessions() -> Vec<(&'static str, Vec<u8>)> {
+    let code = |code: Code| {
+        u8::try_from(CODES.iter().position(|c| *c == code).expect("it is there")).expect("a byte")
+    };
+    let start = |writer: Writer, slot| writer.byte(code(Code::Start)).byte(slot).byte(0);
+    let friendly = |writer: Writer, slot| writer.byte(code(Code::Friendly)).byte(slot);
+    let resume = |writer: Writer, slot| writer.byte(code(Code::Resume)).byte(slot);
+    let with = |writer: Writer, slot, status, header: (&str, usize)| {
+        let (name, value) = header;
+        let answer = Answer {
+            status,
+            headers: HEADERS
+                .iter()
+                .filter(|(known, _)| *known == name)
+                .map(|(known, values)| ((*known).to_owned(), values[value].to_owned()))
+                .collect(),
+            body: r#"{"results":[]}"#.to_owned(),
+        };
+        respond(writer.byte(code(Code::Respond)).byte(slot), &answer)
+    };
+    let session = |kind: u8, flags: u8| Writer::default().byte(kind).byte(0).byte(flags);
+
+    let mut refused = start(session(2, 0), 0);
+    for _ in 0..2 {
+        refused = with(refused, 0, 401, ("www-authenticate", 0));
+    }
+    let mut stale = start(session(2, 0), 0);
+    for _ in 0..4 {
+        stale = with(stale, 0, 401, ("www-authenticate", 1));
+    }
+    let left = with(start(session(0, 0), 0), 0, 200, ("ratelimit-remaining", 0));
+    let left = friendly(resume(start(start(left, 0), 1), 1), 0);
+    let held = with(
+        start(start(session(0, 0), 0), 1),
+        0,
+        429,
+        ("retry-after", 3),
+    );
+    let held = start(with(held, 1, 503, ("retry-after", 2)), 2)
+        .byte(code(Code::GiveUp))
+        .byte(2);
+    let followed = start(start(start(session(1, 0), 0), 1), 2);
+    let followed = resume(
+        friendly(friendly(followed, 0), 0)
+            .byte(code(Code::Drop))
+            .byte(1),
+        2,
+    );
+    let renewed = friendly(start(session(1, 0), 0), 0);
+    let renewed = with(
+        friendly(with(renewed, 0, 401, ("x-other", 0)), 0),
+        0,
+        401,
+        ("x-other", 0),
+    );
+    // The page that was asked for with the first token repeats it when there is a second one.
+    let echo = |writer: Writer, slot| {
+        let status = STATUSES
+            .iter()
+            .position(|status| *status == 400)
+            .expect("it is there");
+        let kind = KINDS
+            .iter()
+            .position(|kind| *kind == Kind::Echo)
+            .expect("it is there");
+        let byte = |n: usize| u8::try_from(n).expect("a byte");
+        writer
+            .byte(code(Code::Respond))
+            .byte(slot)
+            .byte(byte(status))
+            .byte(0)
+            .byte(byte(kind))
+    };
+    let late = friendly(start(friendly(start(session(1, 0), 0), 0), 1), 2);
+    let late = friendly(with(start(late, 2), 0, 401, ("x-other", 0)), 0);
+    let late = echo(echo(late, 1), 2);
+    let once = with(start(session(0, 4), 0), 0, 503, ("retry-after", 1));
+    let unrepeated = with(start(session(0, 8), 0), 0, 429, ("retry-after", 1));
+    let foreign = start(session(1, 2), 0).byte(code(Code::Foreign)).byte(0);
+    let moved = with(start(session(0, 0), 0), 0, 410, ("x-other", 0));
+    let moved = friendly(with(moved, 0, 429, ("retry-after", 1)), 0);
+    let longer = with(start(session(0, 2), 0), 0, 429, ("retry-after", 2));
+    let longer = with(
+        resume(longer.byte(code(Code::Clock)).number(9).byte(1), 0),
+        0,
+        429,
+        ("retry-after", 2),
+    );
+    [
+        ("late", late),
+        ("longer", longer),
+        ("refused", refused),
+        ("stale", stale),
+        ("left", left),
+        ("held", held),
+        ("followed", followed),
+        ("renewed", renewed),
+        ("once", once),
+        ("unrepeated", unrepeated),
+        ("foreign", foreign),
+        ("moved", moved),
+    ]
+    .map(|(name, writer)| (name, writer.0))
+    .into()
+}
+
+/// A request with these texts, which has a request for the wire, too.
+fn asks(base: &str, text: &str, n: usize) -> Vec<u8> {
+    let byte = u8::try_from(n).expect("a byte");
+    let body = if n.is_multiple_of(2) { "" } else { "a=b" };
+    Writer::default()
+        .rest([byte.wrapping_mul(37); 12])
+        .byte(byte.wrapping_mul(29))
+        .number(u16::from(byte) * 20)
+        .rest(u32::from(byte).to_le_bytes())
+        .short(base)
+        .short(text)
+        .byte(byte % u8::try_from(request::METHODS.len()).expect("a few"))
+        .short(
+            [
+                "http://a.example/x?y=z",
+                "https://u:p@a.example:8443",
+                "/only/a/path",
+                "*",
+                "a.example:443",
+            ][n % 5],
+        )
+        .byte(2)
+        .short("x-one")
+        .short(" a\tb ")
+        .short(["host", "content-length", "transfer-encoding", "x-two"][n % 4])
+        .short(["b.example", "3", "chunked", "\u{e9}"][n % 4])
+        .rest(body)
+        .0
+}
+
+fn emulated() -> Vec<(String, Vec<u8>)> {
+    let credential = |wanted: fn(&emulator::Credential) -> bool| {
+        let place = emulator::CREDENTIALS.iter().position(wanted);
+        u8::try_from(place.expect("it is there")).expect("a byte")
+    };
+    use emulator::Credential as C;
+    let none = credential(|c| matches!(c, C::None));
+    let known = credential(|c| matches!(c, C::Known));
+    let issued = credential(|c| matches!(c, C::Issued));
+    let basic = credential(|c| matches!(c, C::Basic));
+    let digest = credential(|c| matches!(c, C::Digest));
+    // How long after the one before, method, path, query, version, credential, other headers, body.
+    let ask = |writer: Writer, parts: [u8; 8]| {
+        parts[1..]
+            .iter()
+            .fold(writer.number(u16::from(parts[0])), |writer, part| {
+                writer.byte(*part)
+            })
+    };
+    let world = |flags: u8| Writer::default().byte(7).byte(3).byte(5).byte(flags);
+    let dialogues: [(&str, Writer, &[[u8; 8]]); 6] = [
+        (
+            "digest",
+            world(0),
+            &[
+                [0, 0, 0, 0, 0, none, 0, 0],
+                [1, 0, 0, 0, 0, digest, 1, 0],
+                [1, 0, 0, 1, 1, digest, 0, 0],
+            ],
+        ),
+        (
+            "account",
+            world(8),
+            &[
+                [0, 1, 3, 0, 0, basic, 0, 1],
+                [1, 0, 0, 3, 1, issued, 1, 0],
+                [1, 1, 4, 0, 0, basic, 0, 2],
+            ],
+        ),
+        (
+            "queries",
+            world(0),
+            &[
+                [0, 0, 0, 4, 0, known, 0, 0],
+                [0, 0, 0, 2, 0, known, 0, 0],
+                [0, 0, 5, 5, 1, known, 0, 0],
+            ],
+        ),
+        (
+            "others",
+            world(4),
+            &[
+                [0, 0, 1, 0, 0, known, 0, 0],
+                [0, 0, 2, 0, 2, known, 1, 0],
+                [0, 0, 6, 0, 0, known, 0, 0],
+                [0, 2, 0, 0, 3, known, 0, 0],
+            ],
+        ),
+        (
+            "refused",
+            world(1),
+            &[
+                [0, 4, 0, 0, 0, none, 0, 0],
+                [0, 1, 3, 0, 0, none, 0, 3],
+                [9, 0, 0, 0, 0, issued, 0, 0],
+            ],
+        ),
+        (
+            "expired",
+            world(3),
+            &[[0, 0, 0, 0, 0, none, 0, 0], [200, 0, 0, 0, 0, digest, 0, 0]],
+        ),
+    ];
+    dialogues
+        .into_iter()
+        .map(|(name, writer, asked)| {
+            (
+                name.to_owned(),
+                asked.iter().fold(writer, |w, parts| ask(w, *parts)).0,
+            )
+        })
+        .collect()
+}
+
+const STREAMS: [&str; 15] = [
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhelloHTTP/1.1 200",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\"b\"\r\nhello\r\nA \t; c\r\n0123456789\r\n0\r\nX: y\r\n\r\n",
+    "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n\r\nuntil the end",
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+    "HTTP/1.1 304\r\nContent-Length: 10\r\n\r\n",
+    "HTTP/1.1 200 \r\nX-Folded: a\r\n b\r\n\tc\r\nContent-Length: 2, 2\r\n\r\nok",
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+    "\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nName : x\r\nContent-Length: +1\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a\x7f\r\nx\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\nConnection: a, close\r\n\r\n",
+];
+
+const BODIES: [&str; 21] = [
+    r#"{"links":[{"href":"https://x/?pageNum=1","rel":"self"},{"href":"//evil","rel":"next"}],"results":[{"apiKeyId":"k","cloud":"ANY","createdAt":"2026-01-15T16:47:49Z","createdBy":"\u00e4\"\\","endpoint":"ai.mongodb.com","geography":"ANY","groupId":null,"lastUsedAt":null,"maskedSecret":"al-****odu2","name":"ключ 鍵 \ud83d\ude00","secret":"al-live","status":"ACTIVE","new":{"a":[1,-2.5e3,true,null,"\n"]}}],"status":200,"totalCount":12}"#,
+    r#"{"status":404,"content":{"detail":"No group","error":404,"errorCode":"GROUP_NOT_FOUND","parameters":["x",1],"reason":"Not Found"}}"#,
+    r#"{"error":"invalid_client","error_description":"Invalid credentials provided.","status":"401"}"#,
+    r#"{"error":400,"errorCode":"VALIDATION_ERROR","badRequestDetail":{"fields":[{"field":"itemsPerPage","description":"\u001b[31mtoo many"},{"field":null}]},"parameters":null}"#,
+    r#"{"errorCode":"X","results":null}"#,
+    r#"{"results":[{"name":1}]}"#,
+    r#"{"results":[{"name":"a","name":"b"}]}"#,
+    r#"{"results":[],"x":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}"#,
+    r#"{"results":[],"x":"\ud800"}"#,
+    r#"{"results":[],"x":1e999}"#,
+    "{\"results\":[],\n\"x\":\"\u{202e}\"",
+    r#"[{"results":[]}]"#,
+    r#"{"results":[{},[]],"links":null,"totalCount":-1.5}"#,
+    "<html>502 Bad Gateway</html>",
+    r#"{"results":[{"x":"\ud800"}]}"#,
+    r#"{"results":[{"x":-1e999}],"links":[]}"#,
+    r#"{"results":[{"x":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[{}]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}]}"#,
+    r#"{"results":[],"links":[{"x":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}]}"#,
+    r#"{"links":[{"rel":"a","rel":null}],"results":[]}"#,
+    r#"{"links":[{"rel":"next"}],"results":[]}"#,
+    r#"{"results":[{}],"links":[{"rel":"previous"},{"rel":"\u006eext"}],"totalCount":9}"#,
+];
+
+const HEADER_SETS: [&[(&str, &str)]; 4] = [
+    &[
+        (
+            "content-type",
+            "application/vnd.atlas.2025-03-12+json;charset=utf-8",
+        ),
+        ("x-mongodb-service-version", "gitHash=0"),
+    ],
+    &[
+        ("ratelimit-limit", "1200"),
+        ("ratelimit-remaining", "0"),
+        ("retry-after", "17"),
+    ],
+    &[
+        ("deprecation", "@1722816000"),
+        ("sunset", "Mon, 5 Aug 2024 00:00:00 GMT"),
+        ("date", "Mon, 05 Aug 2024 00:00:00 GMT"),
+    ],
+    &[
+        ("x-error-code", "RATE_LIMITED"),
+        ("content-encoding", "gzip"),
+        ("location", "https://evil.example/"),
+    ],
+];
+
+const CHALLENGES: [&str; 13] = [
+    r#"Digest realm="MMS Public API", domain="", nonce="Nfx+VMFO0sY4tpgy1sHRakvvv0NN4S91", algorithm=MD5, qop="auth", stale=false"#,
+    r#"Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#,
+    r#"Digest realm="api@example.org", qop="auth", algorithm=SHA-512-256, nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS", charset=UTF-8, userhash=true"#,
+    r#"Digest realm="r", nonce="n", qop=auth, algorithm=md5-SESS"#,
+    r#"Basic realm="x", Digest realm="a\"b\\c", nonce="n", qop="auth", Digest realm="r", nonce="m", qop="auth", algorithm=SHA-256-sess, stale=TRUE"#,
+    "Negotiate YII=\nDigest realm=\"r\", nonce=\"n\", qop=\"auth\"\nDigest realm=\"r\", nonce=\"m\", qop=\"auth\", algorithm=SHA-256",
+    r#",, Digest realm = "r" ,nonce= n,, qop="x,auth" , unknown="y","#,
+    r#"Digest realm="r", nonce="n""#,
+    r#"Digest realm="r", nonce="n", qop="auth-int""#,
+    r#"Digest realm="r", nonce="n", qop="auth", qop="auth""#,
+    r#"Digest realm="r", nonce="n", qop="auth", algorithm=SHA3"#,
+    r#"Digest realm="r, nonce="n", qop="auth""#,
+    "Digest realm=\"\u{e9}\", nonce=\"\", qop=\"auth\"",
+];
+
+const DATES: [&str; 20] = [
+    "Sun, 06 Nov 1994 08:49:37 GMT",
+    "Mon, 5 Aug 2024 00:00:00 GMT",
+    "Sunday, 06-Nov-94 08:49:37 GMT",
+    "Sun Nov  6 08:49:37 1994",
+    "Sat, 29 Feb 2020 23:59:60 GMT",
+    "Thu, 01 Jan 1970 00:00:00 GMT",
+    "Fri, 31 Dec 9999 23:59:59 GMT",
+    "@1722816000",
+    "17",
+    "0",
+    "99999999999999999999",
+    "2026-01-15T16:47:49Z",
+    "2026-01-15T16:47:49.855000+00:00",
+    "2026-01-15t16:47:49.1234567891-23:59",
+    "0000-01-01 00:00:00z",
+    "2016-12-31T23:59:60Z",
+    "2025-03-12",
+    "2024-02-29",
+    "2025-02-29",
+    "preview",
+];
+
+/// Base URLs or proxies, and parameters or exceptions.
+const TEXTS: [(&str, &str); 22] = [
+    ("https://cloud.mongodb.com", "0123456789abcdef01234567"),
+    ("HTTPS://Cloud.MongoDB.com:443/", "500"),
+    ("https://gw.example:8443/some/prefix/", "4294967295"),
+    ("http://[::1]:8080", "501"),
+    ("http://127.8.9.1:1", "mdb_sa_id_1"),
+    ("http://localhost", "mdb_sa_id_1 mdb_sa_sk_2"),
+    ("http://atlas.example", "mdb_sa_sk_2"),
+    (
+        "https://user:password@atlas.example",
+        "01234567-89ab-cdef-0123-456789abcdef",
+    ),
+    ("https://atlas.example/?x=1", "abcdefgh"),
+    (
+        "https://atlas.example/#x",
+        "my-service/1.0 (ops@example.com)",
+    ),
+    ("https://a.example/%2e%2e/x", "a\r\nX: y"),
+    ("https://a.example/a/../b", "eyJhbGciOiJI.abc/def+ghi=="),
+    ("https://[fd00::1]:8443", "fd00::/8, 10.0.0.0/8"),
+    ("https://10.1.2.3", "10.1.2.3:443 [fd00::1]:8443"),
+    ("http://me:p%40ss%3a@proxy.example:3128", "*.mongodb.com"),
+    ("proxy.example", "MONGODB.com:443"),
+    ("socks5://127.0.0.1:1", "*"),
+    ("https://a_b.example.", ".example."),
+    ("https://127.1", "0.0.0.0/0"),
+    ("https://xn--a.example", "::/0"),
+    ("", ""),
+    ("ftp://x", "+1"),
+];

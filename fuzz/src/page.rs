@@ -1,0 +1,412 @@
+//! A body is a page or an error, and it is a page exactly where a plain derived struct says so.
+//!
+//! **Input**: the body of a 200, as it is.
+//!
+//! **Properties**
+//!
+//! - Accepted if and only if a struct derived over the documented shape accepts it (which refuses a documented field
+//!   that is given twice), a second reading of all of the JSON finds its numbers, escapes and surrogates
+//!   in order, no more than [`Limits::nesting`] arrays and objects are within each other, no list has more
+//!   than [`Limits::elements`], and it says of itself no failed status. (A derived struct takes an array
+//!   for an object, too: that is excluded here.)
+//! - What is lent and what is owned has the derived struct's values; links, count and status too.
+//! - `Debug` of a key shows all of it but its secret.
+//! - The next request is the same request for the next page, whatever a link says; a page that comes twice
+//!   gives no key twice that has an id.
+//! - What is told of a next page without decoding is what the decoded page says; what may be read ahead is
+//!   what comes after it, as far as the count suggests.
+//! - [`Drift`](atlas_model_keys_core::Drift) counts what a second reading counts.
+//! - An error tells a place in the body and a documented path, and nothing of the body; its kind is
+//!   the right one.
+//! - Memory is bounded by the size of the body, and, for what is lent, by the number of elements.
+
+use std::collections::BTreeMap;
+
+use atlas_model_keys_core::{
+    AnswerError, AnswerErrorKind, ApiVersion, BaseUrl, Error, GroupId, ItemsPerPage, Limits,
+    ListRequest, Listing, ModelKey, Page, PageNum, Reply, Timestamp, is_unsafe_to_show,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::json::Json;
+use crate::shown;
+
+/// The documented page.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PlainPage {
+    pub(crate) results: Option<Vec<PlainKey>>,
+    links: Option<Vec<PlainLink>>,
+    total_count: Option<Value>,
+    status: Option<Value>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct PlainLink {
+    rel: Option<String>,
+    href: Option<String>,
+}
+
+#[derive(Clone, Deserialize, PartialEq, Debug)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PlainKey {
+    api_key_id: Option<String>,
+    cloud: Option<String>,
+    created_at: Option<String>,
+    created_by: Option<String>,
+    endpoint: Option<String>,
+    geography: Option<String>,
+    group_id: Option<String>,
+    last_used_at: Option<String>,
+    masked_secret: Option<String>,
+    name: Option<String>,
+    secret: Option<String>,
+    status: Option<String>,
+}
+
+/// The fields of a key, and whether the preview version has them.
+const KEY_FIELDS: [(&str, bool); 12] = [
+    ("apiKeyId", true),
+    ("cloud", false),
+    ("createdAt", true),
+    ("createdBy", true),
+    ("endpoint", false),
+    ("geography", false),
+    ("groupId", true),
+    ("lastUsedAt", true),
+    ("maskedSecret", true),
+    ("name", true),
+    ("secret", true),
+    ("status", true),
+];
+
+impl PlainPage {
+    /// Reads a body of the documented shape, `results` or not.
+    pub(crate) fn read(body: &[u8]) -> Option<(Self, Json)> {
+        let limits = Limits::default();
+        let json = Json::read(body)?;
+        let lists = [json.elements("results"), json.elements("links")];
+        let fits = json.is_object()
+            && json.depth() <= usize::from(limits.nesting)
+            && lists
+                .iter()
+                .all(|list| list.len() <= limits.elements && list.iter().all(Json::is_object));
+        let plain = fits.then(|| serde_json::from_slice(body).ok())??;
+        Some((plain, json))
+    }
+
+    /// The status of the error that the page is in spite of everything.
+    pub(crate) fn failed_status(&self) -> Option<u16> {
+        let said = [&self.status, &self.error];
+        said.into_iter()
+            .flatten()
+            .filter_map(|value| u16::try_from(value.as_i64()?).ok())
+            .find(|status| (400..600).contains(status))
+    }
+
+    fn has_next(&self) -> bool {
+        let mut links = self.links.iter().flatten();
+        links.any(|link| link.rel.as_deref() == Some("next"))
+    }
+}
+
+fn borrowed(key: ModelKey<'_>) -> PlainKey {
+    let text = |value: Option<&str>| value.map(str::to_owned);
+    PlainKey {
+        api_key_id: text(key.api_key_id()),
+        cloud: text(key.cloud()),
+        created_at: text(key.created_at().map(Timestamp::as_str)),
+        created_by: text(key.created_by()),
+        endpoint: text(key.endpoint()),
+        geography: text(key.geography()),
+        group_id: text(key.group_id()),
+        last_used_at: text(key.last_used_at().map(Timestamp::as_str)),
+        masked_secret: text(key.masked_secret()),
+        name: text(key.name()),
+        secret: text(key.secret().map(|secret| secret.expose())),
+        status: text(key.status()),
+    }
+}
+
+fn owned(key: ModelKey<'_>) -> PlainKey {
+    let key = key.to_owned();
+    PlainKey {
+        api_key_id: key.api_key_id,
+        cloud: key.cloud,
+        created_at: key.created_at,
+        created_by: key.created_by,
+        endpoint: key.endpoint,
+        geography: key.geography,
+        group_id: key.group_id,
+        last_used_at: key.last_used_at,
+        masked_secret: key.masked_secret,
+        name: key.name,
+        secret: key.secret.map(|secret| secret.expose().to_owned()),
+        status: key.status,
+    }
+}
+
+/// What `Debug` of a key is to be: all of it, and a word in the place of the secret.
+fn debug_of(key: &PlainKey) -> String {
+    fn timestamp(text: &Option<String>) -> Option<Timestamp<'_>> {
+        text.as_deref().map(Timestamp::new)
+    }
+    let secret = match key.secret {
+        Some(_) => "Some([redacted])",
+        None => "None",
+    };
+    format!(
+        "ModelKey {{ api_key_id: {:?}, name: {:?}, status: {:?}, created_at: {:?}, created_by: {:?}, \
+         last_used_at: {:?}, group_id: {:?}, masked_secret: {:?}, secret: {secret}, cloud: {:?}, \
+         geography: {:?}, endpoint: {:?} }}",
+        key.api_key_id,
+        key.name,
+        key.status,
+        timestamp(&key.created_at),
+        key.created_by,
+        timestamp(&key.last_used_at),
+        key.group_id,
+        key.masked_secret,
+        key.cloud,
+        key.geography,
+        key.endpoint,
+    )
+}
+
+/// Checks one input.
+pub fn check(body: &[u8]) {
+    let reply = Reply::from_response(http::Response::new(body)).expect("the status is 200");
+    let expected = PlainPage::read(body);
+    let has_next = reply.has_next();
+    let mut undecoded = Listing::new(first(), &Limits::default());
+    undecoded.advance_undecoded(&reply);
+    let mut result = None;
+    let memory = allocation_counter::measure(|| result = Some(reply.into_page()));
+    let elements = (body.len() / 2).min(2 * Limits::default().elements);
+    match result.expect("it ran") {
+        Ok(page) => {
+            // A list that grows is there twice, and a key takes a hundred bytes.
+            let most = 1024 + 4 * body.len() + 3 * 100 * elements;
+            assert!(memory.bytes_max <= most as u64, "{memory:?}");
+            let (plain, json) = expected.expect("the core accepted it");
+            assert_eq!(plain.failed_status(), None);
+            same(&page, &plain, &json);
+            // Told without decoding, it is the same.
+            assert_eq!(has_next, page.has_next() && !page.is_empty());
+            let mut decoded = Listing::new(first(), &Limits::default());
+            decoded.advance(&page);
+            assert_eq!(undecoded.request().ok(), decoded.request().ok());
+            assert_eq!(page.into_body(), body);
+        }
+        Err(error) => {
+            // An error object is read as a value of any shape.
+            let decoded = body.len().min(Limits::default().error_body_bytes);
+            let most = 4096 + 4 * body.len() + 3 * 100 * elements + 400 * decoded;
+            assert!(memory.bytes_max <= most as u64, "{memory:?}");
+            shown::is_one_line(&error);
+            if let Some((plain, _)) = &expected {
+                let is_page = plain.results.is_some() && plain.failed_status().is_none();
+                assert!(!is_page, "refused: {error}");
+            }
+            if let Error::Answer(error) = &error {
+                answer(error, body);
+            }
+        }
+    }
+}
+
+/// The page is what the plain struct is.
+pub(crate) fn same(page: &Page<&[u8]>, plain: &PlainPage, json: &Json) {
+    let keys = plain.results.as_deref().expect("a page has results");
+    assert_eq!(page.keys().map(borrowed).collect::<Vec<_>>(), keys);
+    assert_eq!(page.keys().map(owned).collect::<Vec<_>>(), keys);
+    assert!(page.len() == keys.len() && page.is_empty() == keys.is_empty());
+    assert!(page.into_iter().len() == keys.len());
+    for (key, plain) in page.into_iter().zip(keys) {
+        let shown = format!("{key:?}");
+        assert_eq!(shown, debug_of(plain));
+        if let Some(secret) = key.secret() {
+            assert_eq!(secret.to_secret().expose(), secret.expose());
+            assert_eq!(
+                format!("{secret:?}{:?}", secret.to_secret()),
+                "[redacted][redacted]"
+            );
+        }
+    }
+    let shown: Vec<_> = keys.iter().map(debug_of).collect();
+    assert_eq!(
+        format!("{:?}", page.keys()),
+        format!("[{}]", shown.join(", "))
+    );
+    assert!(format!("{page:?}").starts_with(&format!("Page {{ keys: {}, ", keys.len())));
+
+    let links: Vec<_> = plain.links.iter().flatten().collect();
+    assert!(
+        page.links().map(|link| (link.rel, link.href)).eq(links
+            .iter()
+            .map(|link| (link.rel.as_deref(), link.href.as_deref())))
+    );
+    assert_eq!(page.has_next(), plain.has_next());
+    // Nothing depends on these two, so that anything but a sensible number is as good as absent.
+    let sensible = |value: &Option<Value>| u64::try_from(value.as_ref()?.as_i64()?).ok();
+    assert_eq!(page.total_count(), sensible(&plain.total_count));
+    let status = sensible(&plain.status).and_then(|status| u16::try_from(status).ok());
+    assert_eq!(page.envelope_status(), status);
+
+    drifts(page, json);
+    goes_on(page, plain.has_next() && !keys.is_empty());
+}
+
+fn number(n: u32) -> PageNum {
+    PageNum::new(n).expect("it is one")
+}
+
+/// The seventh page of a list.
+fn first() -> ListRequest {
+    let group = GroupId::new("0123456789abcdef01234567").expect("it is one");
+    ListRequest::new(group)
+        .items_per_page(ItemsPerPage::MIN)
+        .page_num(number(7))
+        .pretty(true)
+}
+
+/// What is asked for next is the same, but for the number of the page.
+fn goes_on(page: &Page<&[u8]>, has_next: bool) {
+    let first = first();
+    let mut listing = Listing::new(first, &Limits::default());
+    assert_eq!(listing.request().expect("the first"), Some(first));
+    // Nothing is read ahead before a link says that there is more.
+    assert!(listing.window(9).eq([first]));
+    // No page came before: nothing is left out.
+    assert_eq!(listing.accept(page).count(), page.len());
+    let next = listing.request().expect("the second of many");
+    assert_eq!(next, has_next.then(|| first.page_num(number(8))));
+    // What may be read ahead begins with what comes next, goes on from number to number, and is not more than
+    // the count has pages (of one key, as was asked), if it has so many.
+    let ahead: Vec<u32> = listing
+        .window(9)
+        .map(|request| request.page().get())
+        .collect();
+    let suggested = page.total_count().filter(|count| (8..16).contains(count));
+    let last = suggested.map_or(16, |count| u32::try_from(count).expect("it is small"));
+    let expected: Vec<u32> = (8..=last).filter(|_| has_next).collect();
+    assert_eq!(ahead, expected);
+    if let Some(next) = next {
+        let uri = |request: &ListRequest| {
+            let http = request.to_http(&BaseUrl::default(), &ApiVersion::PREVIEW);
+            http.uri().to_string()
+        };
+        assert_eq!(uri(&next), uri(&first).replace("pageNum=7", "pageNum=8"));
+    }
+    // The same page again: what has an id was there.
+    let ids = |key: &ModelKey<'_>| key.api_key_id().is_some();
+    let nameless = page.keys().filter(|key| !ids(key)).count();
+    assert_eq!(listing.accept(page).filter(ids).count(), 0);
+    assert_eq!(listing.accept(page).count(), nameless);
+}
+
+/// Counts unknown and missing fields a second time.
+fn drifts(page: &Page<&[u8]>, json: &Json) {
+    let drift = page.drift();
+    shown::is_safe(&drift);
+    assert_eq!(drift.is_empty(), drift.to_string() == "as documented");
+    // Every dated version that a page can have here is 2025-03-12 or later.
+    let dated = page.version().is_some_and(|version| {
+        version >= ApiVersion::V2025_03_12 && version != ApiVersion::PREVIEW
+    });
+    let mut unknown = BTreeMap::<String, u32>::new();
+    let mut missing = BTreeMap::<String, u32>::new();
+    let mut plain_names = true;
+    let mut count = |object: &Json, prefix: &str, known: &[(&str, bool)]| {
+        for (name, _) in object.entries() {
+            let is_known = known.iter().any(|(known, _)| known == name);
+            let is_envelope = prefix.is_empty() && name == "status";
+            if !is_known && !is_envelope {
+                plain_names &= name.len() <= 80 && !name.chars().any(is_unsafe_to_show);
+                *unknown.entry(format!("{prefix}{name}")).or_default() += 1;
+            }
+        }
+        for (name, _) in known.iter().filter(|(_, preview)| dated || *preview) {
+            if !object.entries().iter().any(|(there, _)| there == name) {
+                *missing.entry(format!("{prefix}{name}")).or_default() += 1;
+            }
+        }
+    };
+    count(
+        json,
+        "",
+        &[("links", true), ("results", true), ("totalCount", true)],
+    );
+    for link in json.elements("links") {
+        count(link, "links[].", &[("href", true), ("rel", true)]);
+    }
+    for key in json.elements("results") {
+        count(key, "results[].", &KEY_FIELDS);
+    }
+    assert_eq!(drift.missing, missing);
+    assert!(drift.unknown.len() <= 64);
+    // Names that are cut or escaped may become one.
+    if plain_names {
+        assert_eq!(drift.more_unknown, unknown.len() > 64);
+        match unknown.len() {
+            0..=64 => assert_eq!(drift.unknown, unknown),
+            _ => assert!(
+                drift
+                    .unknown
+                    .iter()
+                    .all(|(name, n)| unknown.get(name) == Some(n))
+            ),
+        }
+    }
+}
+
+/// An error tells where, and in documented words.
+pub(crate) fn answer(error: &AnswerError, body: &[u8]) {
+    let path = error.path();
+    let is_documented = |name: &str| KEY_FIELDS.iter().any(|(known, _)| *known == name);
+    let inside = |list: &str| {
+        let (number, field) = path
+            .strip_prefix(list)?
+            .strip_prefix('[')?
+            .split_once(']')?;
+        number.bytes().all(|b| b.is_ascii_digit()).then_some(field)
+    };
+    let fits = matches!(
+        path,
+        "" | "error" | "links" | "results" | "status" | "totalCount"
+    ) || inside("links") == Some("")
+        || inside("results").is_some_and(|field| {
+            field.is_empty() || field.strip_prefix('.').is_some_and(is_documented)
+        });
+    assert!(fits, "{path}");
+    let line = error.to_string();
+    assert!(
+        line.starts_with("the answer is not a page of keys: ") && line.len() < 200,
+        "{line}"
+    );
+    assert_eq!(
+        format!("{error:?}"),
+        format!("AnswerError({:?}: {line})", error.kind())
+    );
+
+    if let Some((line, column)) = error.line_and_column() {
+        let lines: Vec<&[u8]> = body.split(|byte| *byte == b'\n').collect();
+        // The parser counts a line end as column 0 of the line that it begins.
+        let length = lines.get(line.saturating_sub(1)).map(|line| line.len());
+        assert!(
+            length.is_some_and(|length| column <= length + 1),
+            "{line}:{column}"
+        );
+    }
+    match error.kind() {
+        AnswerErrorKind::Utf8 => assert!(std::str::from_utf8(body).is_err()),
+        AnswerErrorKind::Json => assert!(Json::read(body).is_none()),
+        AnswerErrorKind::Encoding => {
+            assert!(Json::read(body).is_none());
+            assert!(path.is_empty() && error.line_and_column().is_none());
+        }
+        _ => assert!(std::str::from_utf8(body).is_ok()),
+    }
+}

@@ -1,0 +1,39 @@
+//! Replays the seeds and the regressions of every target, on any toolchain: what a property was once broken by
+//! does not break it again.
+
+use std::path::Path;
+
+use atlas_model_keys_fuzz::{TARGETS, replay};
+
+#[test]
+fn seeds_and_regressions_hold() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (name, check) in TARGETS {
+        let seeds = replay(&fuzz.join("seeds").join(name), check);
+        assert!(seeds.is_ok_and(|files| files > 0), "{name} has no seeds");
+        let regressions = fuzz.join("regressions").join(name);
+        if regressions.is_dir() {
+            replay(&regressions, check).expect("they can be read");
+        }
+        // A campaign's corpora, where there are some, if somebody wants to know what they cover.
+        if let Some(more) = std::env::var_os("FUZZ_REPLAY") {
+            let more = Path::new(&more).join(name);
+            if more.is_dir() {
+                replay(&more, check).expect("they can be read");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_target_has_its_program_and_its_line_in_the_readme() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(fuzz.join("README.md")).expect("it is there");
+    for (name, _) in TARGETS {
+        assert!(
+            fuzz.join(format!("fuzz_targets/{name}.rs")).is_file(),
+            "{name}"
+        );
+        assert!(readme.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
