@@ -328,6 +328,19 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
     let held = start(with(held, 1, 503, ("retry-after", 2)), 2)
         .byte(code(Code::GiveUp))
         .byte(2);
+    let set_back = with(start(session(0, 0), 0), 0, 429, ("retry-after", 3));
+    let set_back = start(
+        set_back
+            .byte(code(Code::Clock))
+            .number((-3_i16).cast_unsigned())
+            .byte(1),
+        1,
+    );
+    let set_back = with(set_back, 1, 429, ("x-other", 0))
+        .byte(code(Code::Clock))
+        .number(5)
+        .byte(1);
+    let set_back = start(set_back, 2);
     let followed = start(start(start(session(1, 0), 0), 1), 2);
     let followed = resume(
         friendly(friendly(followed, 0), 0)
@@ -379,6 +392,7 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
         ("late", late),
         ("longer", longer),
         ("refused", refused),
+        ("set-back", set_back),
         ("stale", stale),
         ("left", left),
         ("held", held),

@@ -90,6 +90,9 @@ fn read(text: &str) -> Option<i64> {
     })
 }
 
+/// The end of the years of four digits.
+const YEAR_10000: i64 = 253_402_300_800;
+
 /// The forms of RFC 9110 §5.6.7.
 const FORMS: [&str; 3] = [
     "%a, %d %b %Y %H:%M:%S GMT",
@@ -99,8 +102,7 @@ const FORMS: [&str; 3] = [
 
 /// A time in every form is that time.
 fn forms(time: u64) {
-    const YEAR_10000: u64 = 253_402_300_800;
-    let seconds = i64::try_from(time % YEAR_10000).expect("it is less");
+    let seconds = i64::try_from(time >> 1).expect("63 bits") % YEAR_10000;
     let nanoseconds = u32::try_from(time >> 34).expect("30 bits") % 1_000_000_000;
     let date = DateTime::<Utc>::from_timestamp(seconds, nanoseconds).expect("chrono knows it");
     let unpadded = "%a, %-d %b %Y %H:%M:%S GMT";
@@ -203,6 +205,8 @@ fn header(value: &HeaderValue, time: u64) {
     // What only the core reads is as it would be written in the strict form, with the day's name.
     if let (Some(ours), None, Some(text)) = (ours, theirs, text)
         && !text.trim().starts_with('@')
+        // The leap second of the last year that has four digits.
+        && ours < YEAR_10000
     {
         let date = DateTime::<Utc>::from_timestamp(ours, 0).expect("within ten thousand years");
         let strict = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();

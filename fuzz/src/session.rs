@@ -673,6 +673,9 @@ impl World {
                     true => self.now.saturating_sub(length),
                     false => self.now.saturating_add(length),
                 };
+                // A clock that is set back ends what was said later.
+                self.holds.retain(|_, (since, _)| *since <= self.now);
+                self.left.retain(|_, (since, _)| *since <= self.now);
             }
             Op::Export => self.export(at),
             Op::Restore { how, text } => self.restore(how, &text, at),

@@ -169,10 +169,10 @@ fn chunks(stream: &[u8], at: usize) -> Option<(usize, Vec<u8>)> {
             .count();
         let (digits, extensions) = line.split_at(digits);
         let is_extension = |text: &[u8]| {
-            let text = text.trim_ascii_start();
-            text.first() == Some(&b';') && !text.iter().any(|b| b.is_ascii_control() && *b != b'\t')
+            let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+            text.first() == Some(&b';') && !text.iter().any(is_control)
         };
-        // Space in front of an extension is none of the others that `trim` takes.
+        // §7.1.1: space in front of an extension, and nothing else that `trim` would take.
         let space = extensions
             .iter()
             .take_while(|byte| matches!(byte, b' ' | b'\t'))
