@@ -378,6 +378,10 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
     let late = echo(echo(late, 1), 2);
     let once = with(start(session(0, 4), 0), 0, 503, ("retry-after", 1));
     let unrepeated = with(start(session(0, 8), 0), 0, 429, ("retry-after", 1));
+    let lost = |writer: Writer| writer.byte(code(Code::Fail)).byte(0).byte(1);
+    let lost = lost(resume(lost(start(session(1, 0), 0)), 0));
+    let gone = with(start(session(0, 0), 0), 0, 406, ("x-other", 0));
+    let gone = with(gone, 0, 410, ("x-other", 0));
     let foreign = start(session(1, 2), 0).byte(code(Code::Foreign)).byte(0);
     let moved = with(start(session(0, 0), 0), 0, 410, ("x-other", 0));
     let moved = friendly(with(moved, 0, 429, ("retry-after", 1)), 0);
@@ -391,10 +395,12 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
     [
         ("late", late),
         ("longer", longer),
+        ("lost", lost),
         ("refused", refused),
         ("set-back", set_back),
         ("stale", stale),
         ("left", left),
+        ("gone", gone),
         ("held", held),
         ("followed", followed),
         ("renewed", renewed),

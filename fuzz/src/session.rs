@@ -14,6 +14,8 @@
 //!
 //! - An exchange ends within a number of requests that follows from its attempts; what it plans to wait is within
 //!   [`RetryPolicy::wait`](atlas_model_keys_core::RetryPolicy) each time and `total_wait` in all, and what it waits for others, too.
+//! - A 406 or 410 makes an exchange ask for another version once at most, and never where one is pinned; a token
+//!   request that is lost is sent again once at most; what fails for good is not sent again.
 //! - A 401 makes an exchange take another token once at most, and ends one whose token was handed in.
 //! - Every request goes to the base URL, is a listing as it was asked for, a token request or a revocation, and carries
 //!   the credential that it has to, marked sensitive: the token that was handed in, one that was issued, or a digest
@@ -434,6 +436,10 @@ struct Flight {
     is_counted: bool,
     /// Whether a 401 made it take another token.
     is_renewed: bool,
+    /// Whether a 406 or 410 made it ask for another version.
+    is_moved: bool,
+    /// Whether a token request of it was lost.
+    is_lost: bool,
 }
 
 enum Ticket {
@@ -625,6 +631,8 @@ impl World {
                     followed: Duration::ZERO,
                     is_counted: false,
                     is_renewed: false,
+                    is_moved: false,
+                    is_lost: false,
                 };
                 self.go_on(slot, flight, next, true);
             }
@@ -651,8 +659,14 @@ impl World {
                 }
             }
             Op::Fail { slot, kind } => {
-                if let Some((flight, pending, _)) = self.pending(slot) {
+                if let Some((mut flight, pending, is_token)) = self.pending(slot) {
                     let next = self.session.failed(pending, failure(kind), at);
+                    assert!(next.is_err() || kind != FailureKind::Permanent);
+                    if next.is_ok() && is_token && kind == FailureKind::Lost {
+                        // Each may have issued a token, and only so many may live.
+                        assert!(!flight.is_lost, "a second token request was lost");
+                        flight.is_lost = true;
+                    }
                     self.go_on(slot, flight, next, true);
                 }
             }
@@ -755,6 +769,8 @@ impl World {
         // Too large, or not a token: then there is none, and nothing that was said counts.
         let is_read = !matches!(next, Err(Error::Answer(_) | Error::Limit { .. }));
         if let Some(token) = issued.filter(|_| is_read) {
+            assert!(token.len() <= self.limits.token_bytes);
+            assert!(!token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()));
             self.arrived(token);
         }
         if let Some(seconds) = held.filter(|_| is_read) {
@@ -788,6 +804,14 @@ impl World {
                 wait.on_change() || wait.delay() >= asked,
                 "it comes back sooner than it was asked to"
             );
+        }
+        let is_gone = matches!(status.as_u16(), 406 | 410) && !is_token;
+        if is_gone && next.is_ok() {
+            assert!(
+                !self.pinned && !flight.is_moved,
+                "another version once more"
+            );
+            flight.is_moved = true;
         }
         // A challenge is answered at once, held back or not.
         self.go_on(slot, flight, next, self.kind != 2);
