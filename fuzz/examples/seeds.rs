@@ -313,6 +313,8 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
     for _ in 0..2 {
         refused = with(refused, 0, 401, ("www-authenticate", 0));
     }
+    // Each kind of credential, in every slot: nothing but refusals until the end.
+    let under_way = |kind| (0..4).fold(session(kind, 0), start);
     let mut stale = start(session(2, 0), 0);
     for _ in 0..4 {
         stale = with(stale, 0, 401, ("www-authenticate", 1));
@@ -382,6 +384,14 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
     let lost = lost(resume(lost(start(session(1, 0), 0)), 0));
     let gone = with(start(session(0, 0), 0), 0, 406, ("x-other", 0));
     let gone = with(gone, 0, 410, ("x-other", 0));
+    let token = KINDS.iter().position(|kind| *kind == Kind::Token);
+    let token = u8::try_from(token.expect("it is there")).expect("a byte");
+    let long = start(session(1, 2), 0)
+        .byte(code(Code::Respond))
+        .byte(0)
+        .byte(0)
+        .byte(0);
+    let long = long.byte(token).short("x".repeat(70)).byte(0);
     let foreign = start(session(1, 2), 0).byte(code(Code::Foreign)).byte(0);
     let moved = with(start(session(0, 0), 0), 0, 410, ("x-other", 0));
     let moved = friendly(with(moved, 0, 429, ("retry-after", 1)), 0);
@@ -394,11 +404,15 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
     );
     [
         ("late", late),
+        ("long-token", long),
         ("longer", longer),
         ("lost", lost),
         ("refused", refused),
         ("set-back", set_back),
         ("stale", stale),
+        ("under-way-0", under_way(0)),
+        ("under-way-1", under_way(1)),
+        ("under-way-2", under_way(2)),
         ("left", left),
         ("gone", gone),
         ("held", held),
@@ -527,7 +541,7 @@ fn emulated() -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-const STREAMS: [&str; 15] = [
+const STREAMS: [&str; 17] = [
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhelloHTTP/1.1 200",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\"b\"\r\nhello\r\nA \t; c\r\n0123456789\r\n0\r\nX: y\r\n\r\n",
     "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n\r\nuntil the end",
@@ -541,6 +555,8 @@ const STREAMS: [&str; 15] = [
     "\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     "HTTP/1.1 200 OK\r\nName : x\r\nContent-Length: +1\r\n\r\n",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n00000000000000001\r\nx\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1 x;a\r\nx\r\n0\r\n\r\n",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a\x7f\r\nx\r\n0\r\n\r\n",
     "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\nConnection: a, close\r\n\r\n",
 ];
