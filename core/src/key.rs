@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::decode::{KeyField, KeySpans};
+use crate::decode::{Arena, KeyField, KeySpans};
 use crate::{Secret, SecretStr, Timestamp};
 
 /// An AI model API key, as a [`Page`](crate::Page) lends it. `Copy`; texts point into the page.
@@ -13,7 +13,7 @@ use crate::{Secret, SecretStr, Timestamp};
 #[derive(Clone, Copy)]
 pub struct ModelKey<'a> {
     pub(crate) text: &'a str,
-    pub(crate) arena: &'a str,
+    pub(crate) arena: &'a Arena,
     pub(crate) spans: &'a KeySpans,
 }
 

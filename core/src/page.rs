@@ -1,6 +1,6 @@
 use core::fmt;
 
-use crate::decode::{Decoded, KeySpans, LinkSpans};
+use crate::decode::{Arena, Decoded, KeySpans, LinkSpans};
 use crate::{ApiVersion, Drift, ModelKey};
 
 /// A page of keys: owns the body it was parsed from, and lends [`ModelKey`]s that point into it.
@@ -88,7 +88,7 @@ impl<B: AsRef<[u8]>> Page<B> {
     /// `links`, as received. They are not to be followed: hosts in them can be wrong. What comes
     /// next is the same request with the next page number.
     pub fn links(&self) -> impl Iterator<Item = Link<'_>> {
-        let (text, arena) = (self.text(), self.decoded.arena.as_str());
+        let (text, arena) = (self.text(), &self.decoded.arena);
         self.decoded
             .links
             .iter()
@@ -101,7 +101,7 @@ impl<B: AsRef<[u8]>> Page<B> {
     /// Whether a link says that there is a page after this one (`rel` is `next`).
     #[must_use]
     pub fn has_next(&self) -> bool {
-        self.links().any(|link| link.rel == Some("next"))
+        self.decoded.says_next
     }
 
     /// How the page differs from what is documented. Parses the body again.
@@ -131,7 +131,7 @@ pub struct Link<'a> {
 #[derive(Clone)]
 pub struct Keys<'a> {
     text: &'a str,
-    arena: &'a str,
+    arena: &'a Arena,
     spans: core::slice::Iter<'a, KeySpans>,
 }
 

@@ -1,0 +1,278 @@
+//! A page as Atlas writes it: compact, with documented fields, and a string, null or count where one belongs.
+//!
+//! At the first thing that is different this gives up, and the parser of record begins from the start; nothing
+//! here refuses a page. What it does take, the parser of record would take as well, with the same result.
+
+use alloc::vec::Vec;
+
+use super::{Arena, Decoded, KEY_FIELDS, KeyField, KeySpans, LinkSpans, PageField, Span};
+use crate::ItemsPerPage;
+use crate::limits::BodyLimits;
+
+/// Reads a page; `None` leaves it to the parser of record.
+pub(super) fn read(body: &[u8], limits: BodyLimits) -> Option<Decoded> {
+    let mut cursor = Cursor {
+        len: body.len(),
+        rest: body,
+        arena: Arena::default(),
+        elements: limits.elements,
+    };
+    let mut page = cursor.page()?;
+    page.arena = cursor.arena;
+    cursor.rest.is_empty().then_some(page)
+}
+
+struct Cursor<'b> {
+    /// Of the whole body.
+    len: usize,
+    rest: &'b [u8],
+    arena: Arena,
+    elements: usize,
+}
+
+impl Cursor<'_> {
+    fn page(&mut self) -> Option<Decoded> {
+        let mut page = Decoded::default();
+        let mut seen = Seen::default();
+        self.object(|cursor, name| {
+            let field = PageField::from_name(name)?;
+            seen.first(field as u8)?;
+            match field {
+                PageField::Links => page.links = cursor.array(Self::link)?,
+                PageField::Results => page.keys = Some(cursor.array(Self::key)?),
+                PageField::TotalCount => page.total_count = Some(cursor.count()?),
+                // Of an error or an envelope.
+                PageField::Error | PageField::Status => return None,
+            }
+            Some(())
+        })?;
+        Some(page)
+    }
+
+    fn key(&mut self) -> Option<KeySpans> {
+        let mut spans = [Span::ABSENT; KEY_FIELDS];
+        let mut seen = Seen::default();
+        self.object(|cursor, name| {
+            let field = KeyField::from_name(name)?;
+            seen.first(field as u8)?;
+            *spans.get_mut(field as usize)? = cursor.text()?;
+            Some(())
+        })?;
+        Some(KeySpans(spans))
+    }
+
+    fn link(&mut self) -> Option<LinkSpans> {
+        let mut link = LinkSpans {
+            rel: Span::ABSENT,
+            href: Span::ABSENT,
+        };
+        let mut seen = Seen::default();
+        self.object(|cursor, name| {
+            let (number, place) = match name {
+                b"rel" => (0, &mut link.rel),
+                b"href" => (1, &mut link.href),
+                _ => return None,
+            };
+            seen.first(number)?;
+            *place = cursor.text()?;
+            Some(())
+        })?;
+        Some(link)
+    }
+
+    /// An object, whose fields' values `value` takes by their names.
+    #[inline]
+    fn object(&mut self, mut value: impl FnMut(&mut Self, &[u8]) -> Option<()>) -> Option<()> {
+        self.eat(b"{")?;
+        if self.eat(b"}").is_some() {
+            return Some(());
+        }
+        loop {
+            self.eat(b"\"")?;
+            let (name, rest) = self.rest.split_at_checked(plain(self.rest).0)?;
+            self.rest = rest;
+            self.eat(b"\":")?;
+            value(self, name)?;
+            if self.eat(b",").is_none() {
+                return self.eat(b"}");
+            }
+        }
+    }
+
+    #[inline]
+    fn array<T>(&mut self, element: fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let mut list = Vec::new();
+        self.eat(b"[")?;
+        if self.eat(b"]").is_some() {
+            return Some(list);
+        }
+        loop {
+            let before = self.rest.len();
+            let element = element(self)?;
+            if list.is_empty() {
+                // As many as there may be of this size, but no more than Atlas sends.
+                let alike = self.rest.len() / (before - self.rest.len()) + 1;
+                list.reserve_exact(alike.min(usize::from(ItemsPerPage::MAX.get())));
+            } else if list.len() >= self.elements {
+                return None;
+            }
+            list.push(element);
+            if self.eat(b",").is_none() {
+                self.eat(b"]")?;
+                return Some(list);
+            }
+        }
+    }
+
+    /// A string or null.
+    #[inline]
+    fn text(&mut self) -> Option<Span> {
+        if self.eat(b"\"").is_none() {
+            return self.eat(b"null").map(|()| Span::ABSENT);
+        }
+        let start = self.len - self.rest.len();
+        let (len, is_ascii) = plain(self.rest);
+        let (text, rest) = self.rest.split_at_checked(len)?;
+        match rest {
+            [b'"', rest @ ..] => {
+                self.rest = rest;
+                if !is_ascii {
+                    core::str::from_utf8(text).ok()?;
+                }
+                Span::in_body(start, len)
+            }
+            [b'\\', ..] => self.unescaped(len),
+            _ => None,
+        }
+    }
+
+    /// A string that has an escape at `len`, into the arena.
+    #[cold]
+    fn unescaped(&mut self, mut len: usize) -> Option<Span> {
+        while let [b'\\', _, rest @ ..] = self.rest.get(len..)? {
+            len += 2 + plain(rest).0;
+        }
+        let (text, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest.strip_prefix(b"\"")?;
+        let mut text = core::str::from_utf8(text).ok()?;
+        // Nothing is longer than its escape.
+        self.arena.reserve(text.len());
+        let (before, at) = (self.arena.0.len(), self.arena.span(0)?);
+        while let Some((plain, escape)) = text.split_once('\\') {
+            let (character, rest) = unescape(escape)?;
+            self.arena.0.push_str(plain);
+            self.arena.0.push(character);
+            text = rest;
+        }
+        self.arena.0.push_str(text);
+        let len = u32::try_from(self.arena.0.len() - before).ok()?;
+        Some(Span { len, ..at })
+    }
+
+    /// A number without sign, fraction and exponent.
+    fn count(&mut self) -> Option<i64> {
+        let digits = self
+            .rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        let (number, rest) = self.rest.split_at_checked(digits)?;
+        // Up to 18 digits fit.
+        match number {
+            [] | [b'0', _, ..] => return None,
+            _ if digits > 18 => return None,
+            _ => self.rest = rest,
+        }
+        Some(
+            number
+                .iter()
+                .fold(0, |n, digit| n * 10 + i64::from(digit - b'0')),
+        )
+    }
+
+    #[inline]
+    fn eat(&mut self, token: &[u8]) -> Option<()> {
+        self.rest = self.rest.strip_prefix(token)?;
+        Some(())
+    }
+}
+
+/// The fields that an object has had.
+#[derive(Default)]
+struct Seen(u16);
+
+impl Seen {
+    /// `None` the second time.
+    fn first(&mut self, field: u8) -> Option<()> {
+        let before = self.0;
+        self.0 |= 1 << field;
+        (self.0 != before).then_some(())
+    }
+}
+
+/// How many bytes come before the first that ends a string, begins an escape, or must not be in one; and
+/// whether they are all ASCII.
+#[inline]
+fn plain(text: &[u8]) -> (usize, bool) {
+    let (words, tail) = text.as_chunks::<8>();
+    let (mut len, mut seen) = (0, 0);
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let stops = stops(word);
+        if stops != 0 {
+            // One bit for each byte, the first one lowest.
+            let first = stops.trailing_zeros() / 8;
+            seen |= word & !(u64::MAX << (8 * first));
+            return (len + first as usize, seen & HIGHS == 0);
+        }
+        seen |= word;
+        len += 8;
+    }
+    let is_stop = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
+    let (tail, _) = tail.split_at(tail.iter().position(is_stop).unwrap_or(tail.len()));
+    (len + tail.len(), seen & HIGHS == 0 && tail.is_ascii())
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = ONES << 7;
+
+/// Which of eight bytes are `"`, `\` or below a space, as their highest bits. Those above the first one
+/// may be wrong, since the subtractions borrow from them.
+#[inline]
+fn stops(word: u64) -> u64 {
+    let is_below = |word: u64, n: u8| word.wrapping_sub(ONES * u64::from(n)) & !word;
+    let is = |byte: u8| is_below(word ^ (ONES * u64::from(byte)), 1);
+    (is_below(word, b' ') | is(b'"') | is(b'\\')) & HIGHS
+}
+
+/// What follows a backslash: the character that is meant, and the rest (RFC 8259 §7).
+fn unescape(escape: &str) -> Option<(char, &str)> {
+    let character = match escape.as_bytes().first()? {
+        b'u' => return unescape_utf16(escape),
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        byte @ (b'"' | b'\\' | b'/') => char::from(*byte),
+        _ => return None,
+    };
+    Some((character, escape.get(1..)?))
+}
+
+/// `uXXXX`, or two of them where one is not enough.
+fn unescape_utf16(escape: &str) -> Option<(char, &str)> {
+    let unit = |escape: &str| {
+        let digits = escape.strip_prefix('u')?.get(..4)?;
+        // What is parsed may have a sign.
+        let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        is_hex.then(|| u16::from_str_radix(digits, 16).ok())?
+    };
+    let (first, rest) = (unit(escape)?, escape.get(5..)?);
+    if let Some(character) = char::from_u32(u32::from(first)) {
+        return Some((character, rest));
+    }
+    let second = unit(rest.strip_prefix('\\')?)?;
+    let character = char::decode_utf16([first, second]).next()?.ok()?;
+    Some((character, rest.get(6..)?))
+}

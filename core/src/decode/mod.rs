@@ -1,0 +1,277 @@
+//! A page's JSON, read once: documented fields as places in the body, everything else checked, nothing
+//! copied but strings with escapes.
+//!
+//! Every documented field may be absent or null. A documented field of another type (but for
+//! `totalCount` and `status`, which nothing depends on), or given twice, is an error; so is nesting
+//! beyond the limit, in unknown fields too.
+//!
+//! There are two ways to read, and [`plain`] is the one that decides what is a page. [`expected`] is for what
+//! Atlas writes day by day; it gives the same, sooner, or leaves it to the other.
+
+mod expected;
+mod plain;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use zeroize::Zeroizing;
+
+use crate::Error;
+use crate::limits::BodyLimits;
+
+/// A field's value: a place in the body, or in the arena of unescaped strings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// The top bit tells the arena from the body; `u32::MAX` is absent or null.
+    start: u32,
+    len: u32,
+}
+
+const IN_ARENA: u32 = 1 << 31;
+
+impl Span {
+    /// `None` where the place cannot be written down.
+    fn in_body(start: usize, len: usize) -> Option<Self> {
+        Some(Self {
+            start: u32::try_from(start).ok().filter(|n| n & IN_ARENA == 0)?,
+            len: u32::try_from(len).ok()?,
+        })
+    }
+
+    pub(crate) const ABSENT: Self = Self {
+        start: u32::MAX,
+        len: 0,
+    };
+
+    pub(crate) fn get<'a>(self, text: &'a str, arena: &'a Arena) -> Option<&'a str> {
+        if self == Self::ABSENT {
+            return None;
+        }
+        match self.in_arena() {
+            Some(range) => arena.0.get(range),
+            None => text.get(self.range()),
+        }
+    }
+
+    /// Its bytes, in a body that need not have been checked for being text.
+    fn bytes<'a>(self, body: &'a [u8], arena: &'a Arena) -> Option<&'a [u8]> {
+        match self.in_arena() {
+            Some(range) => arena.0.as_bytes().get(range),
+            None => body.get(self.range()),
+        }
+    }
+
+    fn in_arena(self) -> Option<Range<usize>> {
+        let start = self.start & !IN_ARENA;
+        (start != self.start).then(|| Self { start, ..self }.range())
+    }
+
+    fn range(self) -> Range<usize> {
+        let start = self.start as usize;
+        start..start.saturating_add(self.len as usize)
+    }
+}
+
+/// The documented fields of a key, in the order of their places in [`KeySpans`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum KeyField {
+    ApiKeyId,
+    Cloud,
+    CreatedAt,
+    CreatedBy,
+    Endpoint,
+    Geography,
+    GroupId,
+    LastUsedAt,
+    MaskedSecret,
+    Name,
+    Secret,
+    Status,
+}
+
+pub(crate) const KEY_FIELDS: usize = KeyField::ALL.len();
+
+impl KeyField {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::ApiKeyId,
+        Self::Cloud,
+        Self::CreatedAt,
+        Self::CreatedBy,
+        Self::Endpoint,
+        Self::Geography,
+        Self::GroupId,
+        Self::LastUsedAt,
+        Self::MaskedSecret,
+        Self::Name,
+        Self::Secret,
+        Self::Status,
+    ];
+
+    pub(crate) fn from_name(name: &[u8]) -> Option<Self> {
+        // Spelled out, and not a search in `ALL`: every field of every key goes through here.
+        Some(match name {
+            b"apiKeyId" => Self::ApiKeyId,
+            b"cloud" => Self::Cloud,
+            b"createdAt" => Self::CreatedAt,
+            b"createdBy" => Self::CreatedBy,
+            b"endpoint" => Self::Endpoint,
+            b"geography" => Self::Geography,
+            b"groupId" => Self::GroupId,
+            b"lastUsedAt" => Self::LastUsedAt,
+            b"maskedSecret" => Self::MaskedSecret,
+            b"name" => Self::Name,
+            b"secret" => Self::Secret,
+            b"status" => Self::Status,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ApiKeyId => "apiKeyId",
+            Self::Cloud => "cloud",
+            Self::CreatedAt => "createdAt",
+            Self::CreatedBy => "createdBy",
+            Self::Endpoint => "endpoint",
+            Self::Geography => "geography",
+            Self::GroupId => "groupId",
+            Self::LastUsedAt => "lastUsedAt",
+            Self::MaskedSecret => "maskedSecret",
+            Self::Name => "name",
+            Self::Secret => "secret",
+            Self::Status => "status",
+        }
+    }
+
+    /// Whether the preview version has it, too.
+    pub(crate) fn is_in_preview(self) -> bool {
+        !matches!(self, Self::Cloud | Self::Endpoint | Self::Geography)
+    }
+}
+
+/// One key: where each documented field is.
+pub(crate) struct KeySpans([Span; KEY_FIELDS]);
+
+impl KeySpans {
+    pub(crate) fn get(&self, field: KeyField) -> Span {
+        self.0.get(field as usize).copied().unwrap_or(Span::ABSENT)
+    }
+}
+
+/// One link: `rel` and `href`.
+pub(crate) struct LinkSpans {
+    pub(crate) rel: Span,
+    pub(crate) href: Span,
+}
+
+/// What a page's JSON says, as places in it.
+#[derive(Default)]
+pub(crate) struct Decoded {
+    /// `None` where `results` is absent or null.
+    pub(crate) keys: Option<Vec<KeySpans>>,
+    pub(crate) links: Vec<LinkSpans>,
+    pub(crate) total_count: Option<i64>,
+    /// The envelope's `status`.
+    pub(crate) status: Option<i64>,
+    /// `error`, where it is a number, as in Atlas's error object.
+    pub(crate) error: Option<i64>,
+    /// Whether a link's `rel` is `next`.
+    pub(crate) says_next: bool,
+    pub(crate) arena: Arena,
+}
+
+impl Decoded {
+    /// Reads a page, and checks all of `body`.
+    pub(crate) fn read(body: &[u8], limits: BodyLimits) -> Result<Self, Error> {
+        let mut decoded = match expected::read(body, limits) {
+            Some(decoded) => decoded,
+            None => plain::read(body, limits)?,
+        };
+        let Self { links, arena, .. } = &decoded;
+        let is_next = |link: &LinkSpans| link.rel.bytes(body, arena) == Some(b"next");
+        decoded.says_next = links.iter().any(is_next);
+        Ok(decoded)
+    }
+}
+
+/// Unescaped strings, end to end. One of them may be a secret.
+#[derive(Default)]
+pub(crate) struct Arena(Zeroizing<String>);
+
+impl Arena {
+    /// Takes a copy. `None` where its place could not be written down.
+    fn push(&mut self, unescaped: &str) -> Option<Span> {
+        let span = self.span(unescaped.len())?;
+        self.reserve(unescaped.len());
+        self.0.push_str(unescaped);
+        Some(span)
+    }
+
+    /// The place of what is pushed next.
+    fn span(&self, len: usize) -> Option<Span> {
+        let start = u32::try_from(self.0.len()).ok()?;
+        Some(Span {
+            start: (start < IN_ARENA - 1).then_some(start | IN_ARENA)?,
+            len: u32::try_from(len).ok()?,
+        })
+    }
+
+    fn reserve(&mut self, more: usize) {
+        let needed = self.0.len().saturating_add(more);
+        if needed > self.0.capacity() {
+            // Growing would leave the old buffer behind as it is.
+            let mut grown = Zeroizing::new(String::with_capacity(needed.saturating_mul(2)));
+            grown.push_str(&self.0);
+            self.0 = grown;
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum PageField {
+    Error,
+    Links,
+    Results,
+    Status,
+    TotalCount,
+}
+
+impl PageField {
+    fn from_name(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"error" => Self::Error,
+            b"links" => Self::Links,
+            b"results" => Self::Results,
+            b"status" => Self::Status,
+            b"totalCount" => Self::TotalCount,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Links => "links",
+            Self::Results => "results",
+            Self::Status => "status",
+            Self::TotalCount => "totalCount",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_names_and_places_agree() {
+        for (place, field) in KeyField::ALL.into_iter().enumerate() {
+            assert_eq!(field as usize, place);
+            assert_eq!(KeyField::from_name(field.name().as_bytes()), Some(field));
+        }
+        assert_eq!(KeyField::from_name(b"Name"), None);
+    }
+}
