@@ -276,3 +276,204 @@ fn unescape_utf16(escape: &str) -> Option<(char, &str)> {
     let character = char::decode_utf16([first, second]).next()?.ok()?;
     Some((character, rest.get(6..)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::plain;
+    use super::*;
+    use crate::Limits;
+    use alloc::format;
+    use alloc::string::String;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    type Shown<'a> = (
+        Option<Vec<Vec<Option<&'a [u8]>>>>,
+        Vec<[Option<&'a [u8]>; 2]>,
+        Option<i64>,
+    );
+
+    fn shown<'a>(page: &'a Decoded, body: &'a [u8]) -> Shown<'a> {
+        let text = |span: Span| span.bytes(body, &page.arena);
+        let key = |key: &KeySpans| key.0.iter().map(|span| text(*span)).collect();
+        (
+            page.keys
+                .as_ref()
+                .map(|keys| keys.iter().map(key).collect()),
+            page.links
+                .iter()
+                .map(|link| [text(link.rel), text(link.href)])
+                .collect(),
+            page.total_count,
+        )
+    }
+
+    fn limits() -> BodyLimits {
+        let limits = Limits {
+            elements: 3,
+            ..Limits::default()
+        };
+        limits.of_body()
+    }
+
+    /// Whether it was taken. If so, the parser of record gives the same.
+    fn is_taken(body: &[u8]) -> bool {
+        let Some(page) = read(body, limits()) else {
+            return false;
+        };
+        let Ok(record) = plain::read(body, limits()) else {
+            panic!("only the parser of record refuses {}", body.escape_ascii());
+        };
+        assert_eq!(shown(&page, body), shown(&record, body));
+        assert_eq!((page.status, page.error), (record.status, record.error));
+        assert_eq!(page.arena.0.as_str(), record.arena.0.as_str());
+        true
+    }
+
+    #[test]
+    fn what_atlas_writes_is_taken() {
+        for body in [
+            r#"{"links":[{"href":"https://cloud.mongodb.com/x?pageNum=1","rel":"self"},{"href":"h","rel":"next"}],"results":[{"apiKeyId":"69a5","createdAt":"2026-03-02T10:11:12Z","createdBy":"a@example.com","groupId":"g","lastUsedAt":null,"maskedSecret":"al-****odu2","name":"a \"b\" \u00e4\ud83d\ude00 ä鍵😀","status":"ACTIVE"},{}],"totalCount":1201}"#,
+            r#"{"totalCount":0,"results":[],"links":[]}"#,
+            r#"{"results":[{"secret":"s","cloud":"ANY","geography":"ANY","endpoint":"e"}]}"#,
+            "{}",
+        ] {
+            assert!(is_taken(body.as_bytes()), "{body}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_left_to_the_parser_of_record() {
+        for body in [
+            "",
+            "[]",
+            " {}",
+            "{} ",
+            "{}}",
+            "{\"results\":[]",
+            r#"{"results": []}"#,
+            r#"{"results":null}"#,
+            r#"{"results":[{},{},{},{}]}"#,
+            r#"{"results":[{}],"results":[{}]}"#,
+            r#"{"links":[],"links":[]}"#,
+            r#"{"links":[{"rel":"a","rel":"a"}]}"#,
+            r#"{"links":[{"rel":"a","title":"a"}]}"#,
+            r#"{"results":[{"name":"a","name":"a"}]}"#,
+            r#"{"results":[{"name":"a","new":"a"}]}"#,
+            r#"{"results":[{"n\u0061me":"a"}]}"#,
+            r#"{"results":[{"name":1}]}"#,
+            r#"{"results":[{"name":"a}]}"#,
+            r#"{"results":[{"name":"\x"}]}"#,
+            r#"{"results":[{"name":"\u+123"}]}"#,
+            r#"{"results":[{"name":"\ud83d"}]}"#,
+            r#"{"results":[{"name":"\ud83d\u0041"}]}"#,
+            r#"{"results":[{"name":"\ude00\ud83d"}]}"#,
+            "{\"results\":[{\"name\":\"a\tb\"}]}",
+            r#"{"results":[],}"#,
+            r#"{"results":[{},]}"#,
+            r#"{,"results":[]}"#,
+            r#"{"new":1}"#,
+            r#"{"status":200,"results":[]}"#,
+            r#"{"error":400}"#,
+            r#"{"totalCount":-1}"#,
+            r#"{"totalCount":01}"#,
+            r#"{"totalCount":1.0}"#,
+            r#"{"totalCount":1e3}"#,
+            r#"{"totalCount":}"#,
+            r#"{"totalCount":1234567890123456789}"#,
+        ] {
+            assert!(!is_taken(body.as_bytes()), "{body}");
+        }
+        assert!(!is_taken(b"{\"results\":[{\"name\":\"\xff\"}]}"));
+        assert!(!is_taken(b"{\"results\":[{\"name\":\"\\n\xc3\"}]}"));
+    }
+
+    #[test]
+    fn a_string_ends_where_it_does_wherever_that_is() {
+        // Eight bytes are looked at together.
+        for byte in 0..=u8::MAX {
+            for len in 0..20 {
+                for at in 0..=len {
+                    let mut text = alloc::vec![b'x'; len];
+                    text.insert(at, byte);
+                    let ends = matches!(byte, b'"' | b'\\' | ..b' ');
+                    let expected = if ends {
+                        (at, true)
+                    } else {
+                        (len + 1, byte.is_ascii())
+                    };
+                    assert_eq!(super::plain(&text), expected, "{byte:#x} at {at} of {len}");
+                }
+            }
+        }
+    }
+
+    fn string() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            8 => "[ -~&&[^\"\\\\]]{0,12}",
+            1 => "[^\"\\\\\\x00-\\x1f]{0,4}",
+            1 => select(&[r"\n", r#"\""#, r"\\", r"\/", r"\u00e4", r"\uD83D\ude00", r"\u0000", r"\ud800", r"\q"][..])
+                .prop_map(String::from),
+        ];
+        vec(piece, 0..3).prop_map(|pieces| format!("\"{}\"", pieces.concat()))
+    }
+
+    fn object(names: &'static [&'static str]) -> impl Strategy<Value = String> {
+        let value = prop_oneof![9 => string(), 1 => Just(String::from("null"))];
+        let field = (select(names), value).prop_map(|(name, value)| format!("\"{name}\":{value}"));
+        vec(field, 0..5).prop_map(|fields| format!("{{{}}}", fields.join(",")))
+    }
+
+    fn page() -> impl Strategy<Value = Vec<u8>> {
+        const KEY: &[&str] = &[
+            "apiKeyId",
+            "cloud",
+            "createdAt",
+            "createdBy",
+            "endpoint",
+            "geography",
+            "groupId",
+            "lastUsedAt",
+            "maskedSecret",
+            "name",
+            "secret",
+            "status",
+        ];
+        let list = |element| vec(element, 0..5).prop_map(|list| format!("[{}]", list.join(",")));
+        let field = prop_oneof![
+            list(object(&["rel", "href"]).boxed()).prop_map(|list| format!("\"links\":{list}")),
+            list(object(KEY).boxed()).prop_map(|list| format!("\"results\":{list}")),
+            any::<u32>().prop_map(|count| format!("\"totalCount\":{count}")),
+        ];
+        vec(field, 0..4).prop_map(|fields| format!("{{{}}}", fields.join(",")).into_bytes())
+    }
+
+    proptest! {
+        /// Whatever is taken is what the parser of record makes of it, near what Atlas writes...
+        #[test]
+        fn what_is_taken_is_the_same(
+            mut body in page(),
+            edits in vec((any::<prop::sample::Index>(), select(&b"\"\\{}[],:0n \n\xc3\xff"[..]), 0..3), 0..3),
+        ) {
+            for (at, byte, how) in edits {
+                let at = at.index(body.len());
+                match how {
+                    0 => body[at] = byte,
+                    1 => body.insert(at, byte),
+                    _ => drop(body.remove(at)),
+                }
+                if body.is_empty() {
+                    break;
+                }
+            }
+            is_taken(&body);
+        }
+
+        /// ... and far from it.
+        #[test]
+        fn what_is_taken_is_the_same_for_any_bytes(body in vec(any::<u8>(), 0..64)) {
+            is_taken(&body);
+        }
+    }
+}
