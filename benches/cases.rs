@@ -15,11 +15,7 @@ fn main() {
         if let Some(bytes) = case.bytes {
             group.throughput(Throughput::Bytes(u64::try_from(bytes).unwrap_or(u64::MAX)));
         }
-        let name = match case.size {
-            Some(size) => format!("{}/{size}", case.name),
-            None => case.name.to_owned(),
-        };
-        group.bench_function(name, |bencher| bencher.iter(&mut case.run));
+        group.bench_function(case.id(), |bencher| bencher.iter(&mut case.run));
         group.finish();
     }
     criterion.final_summary();

@@ -1,14 +1,7 @@
-//! How much memory a listing takes, and how long reading ahead makes it: in processes of their own, over
-//! loopback. Without arguments it is a test: a million keys, streamed, stay below 32 MiB. With
-//! `--speed` it measures, and asserts nothing.
-//!
-//! ```text
-//! cargo test --release -p atlas-model-keys-conformance --test memory -- --speed
-//! ```
+//! A million keys, streamed, stay below 32 MiB: in processes of their own, over loopback.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 use std::{env, io};
 
 use atlas_model_keys_conformance::{Atlas, Blocking, Front, NonBlocking, Setup};
@@ -20,10 +13,9 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["serve", keys, latency] => serve(keys.parse().unwrap(), latency.parse().unwrap()),
+        ["serve", keys] => serve(keys.parse().unwrap()),
         ["drain", "ureq", rest @ ..] => drain::<Blocking>(rest),
         ["drain", "hyper", rest @ ..] => drain::<NonBlocking>(rest),
-        ["--speed"] => speed(),
         // What the harness of other tests understands.
         _ if arguments.contains(&"--list") => println!("a_million_keys_stay_below_32_mib: test"),
         _ => a_million_keys_stay_below_32_mib(),
@@ -35,26 +27,13 @@ fn a_million_keys_stay_below_32_mib() {
         println!("skipped: the peak of a process's memory is read from Linux's /proc");
         return;
     }
-    let emulator = Emulator::start(1_000_000, 0);
+    let emulator = Emulator::start(1_000_000);
     for client in ["ureq", "hyper"] {
         for ahead in [1, 8] {
             let drained = emulator.drain(client, ahead);
             println!("{client}, {ahead} in flight: {drained:?}");
             assert_eq!(drained.keys, 1_000_000);
             assert!(drained.peak < 32 * MEBIBYTE, "{client}: {}", drained.peak);
-        }
-    }
-}
-
-fn speed() {
-    let emulator = Emulator::start(200 * 500, 20);
-    for client in ["ureq", "hyper"] {
-        let one = emulator.drain(client, 1).wall;
-        println!("{client}, 200 pages, 20 ms latency: {one:?} one at a time");
-        for ahead in [4, 8, 16] {
-            let wall = emulator.drain(client, ahead).wall;
-            let times = one.as_secs_f64() / wall.as_secs_f64();
-            println!("{client}, {ahead} in flight: {wall:?}, {times:.1} times as fast");
         }
     }
 }
@@ -73,13 +52,12 @@ struct Drained {
     keys: u64,
     /// Bytes.
     peak: u64,
-    wall: Duration,
 }
 
 impl Emulator {
-    fn start(keys: usize, latency: u64) -> Self {
+    fn start(keys: usize) -> Self {
         let mut process = Command::new(env::current_exe().unwrap())
-            .args(["serve", &keys.to_string(), &latency.to_string()])
+            .args(["serve", &keys.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -109,7 +87,6 @@ impl Emulator {
         Drained {
             keys: number(),
             peak: number(),
-            wall: Duration::from_micros(number()),
         }
     }
 }
@@ -122,8 +99,8 @@ impl Drop for Emulator {
     }
 }
 
-fn serve(keys: usize, latency: u64) {
-    let atlas = Atlas::with_latency(keys, Duration::from_millis(latency));
+fn serve(keys: usize) {
+    let atlas = Atlas::with_keys(keys);
     println!("{}", atlas.server.base_url());
     println!("{}", atlas.group);
     println!("{}", atlas.server.with(|e| e.access_token().to_owned()));
@@ -139,11 +116,9 @@ fn drain<C: Front>(arguments: &[&str]) {
     let client = C::new(base, Credentials::bearer(*token).unwrap(), Setup::default()).unwrap();
     let group: GroupId = group.parse().unwrap();
     let request = ListRequest::new(group).items_per_page(ItemsPerPage::MAX);
-    let begun = Instant::now();
     let keys = client.keys(&request, ahead.parse().unwrap());
     let keys = keys.map(Result::unwrap).count();
-    let wall = begun.elapsed().as_micros();
-    println!("{keys} {} {wall}", peak());
+    println!("{keys} {}", peak());
 }
 
 /// The most memory that this process has had, in bytes.

@@ -4,17 +4,21 @@
 //! cargo run --release -p atlas-model-keys-benches --bin allocations
 //! ```
 
+use std::io;
+
 use allocation_counter::measure;
 use atlas_model_keys_benches::cases;
+use atlas_model_keys_benches::results::{Row, record};
 
-fn main() {
+fn main() -> io::Result<()> {
+    let mut rows = Vec::new();
     for mut case in cases::all() {
         // The first time, what is kept for later may grow.
         (case.run)();
         let counted = measure(&mut case.run);
-        println!(
-            "{:>8} {:>10} bytes  {case}",
-            counted.count_total, counted.bytes_total
-        );
+        let (count, bytes) = (counted.count_total, counted.bytes_total);
+        println!("{count:>8} {bytes:>10} bytes  {case}");
+        rows.push(Row::new(case.group, case.id(), "allocations", count as f64));
     }
+    record("allocations", rows)
 }

@@ -49,11 +49,21 @@ impl Case {
     }
 }
 
+impl Case {
+    /// What it is within its group: `ours, borrowed/500`.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self.size {
+            Some(size) => format!("{}/{size}", self.name),
+            None => self.name.to_owned(),
+        }
+    }
+}
+
 /// Its path, as criterion writes it: `page/ours, borrowed/500`.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.group, self.name)?;
-        self.size.map_or(Ok(()), |size| write!(f, "/{size}"))
+        write!(f, "{}/{}", self.group, self.id())
     }
 }
 

@@ -1,0 +1,31 @@
+//! Drains a listing with reqwest and a loop by hand.
+
+use std::error::Error;
+use std::hint::black_box;
+
+use atlas_model_keys_benches::drain::{self, Outcome, Task};
+use atlas_model_keys_benches::naive::Page;
+use reqwest::Client;
+use tokio::runtime::Builder;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    drain::main(&[("owned", |task| {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(owned(task))
+    })])
+}
+
+/// From page to page, as their links say.
+async fn owned(task: &Task) -> Outcome {
+    let client = Client::new();
+    let mut count = 0;
+    let mut next = Some(task.url(1));
+    while let Some(url) = next {
+        let request = client.get(url).header("accept", Task::ACCEPT);
+        let response = request.bearer_auth(&task.token).send().await?;
+        let page: Page = black_box(response.error_for_status()?.json().await?);
+        count += page.results.len();
+        next = page.next();
+    }
+    Ok(count)
+}

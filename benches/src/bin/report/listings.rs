@@ -1,0 +1,210 @@
+//! Whole listings: every loop beside the others, sizes, and reading ahead.
+
+use atlas_model_keys_benches::results::Row;
+
+use crate::Section;
+use crate::plot::{self, Bar, Group, Kind};
+use crate::text::{digits, mebibytes, table, time};
+
+const LIBRARIES: [&str; 2] = ["ureq", "hyper"];
+
+/// What does not decode is compared with the loop that does not, and the rest with the owned structs.
+const BASELINES: [(&str, &[&str]); 2] = [
+    ("bare", &["bare", "replies()"]),
+    (
+        "by hand",
+        &[
+            "by hand",
+            "by hand, read_json",
+            "by hand, reqwest",
+            "pages()",
+            "keys()",
+        ],
+    ),
+];
+
+const CPU: &str = "CPU µs/page";
+const WALL: &str = "wall ms";
+const PEAK: &str = "peak KiB";
+
+pub(crate) fn sections(rows: &[Row]) -> Vec<Section> {
+    let rows = Rows(rows);
+    [rows.loops(), rows.sizes(), rows.read_ahead()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+struct Rows<'a>(&'a [Row]);
+
+impl Rows<'_> {
+    fn value(&self, group: &str, id: &str, unit: &str) -> Option<f64> {
+        let is_it = |row: &&Row| row.group == group && row.id == id && row.unit == unit;
+        self.0.iter().find(is_it).map(|row| row.value)
+    }
+
+    /// Of a library, in their order.
+    fn ids(&self, group: &str) -> Vec<&str> {
+        let of_group = self.0.iter().filter(|row| row.group == group);
+        of_group
+            .filter(|row| row.unit == CPU)
+            .map(|row| row.id.as_str())
+            .collect()
+    }
+
+    /// The CPU time of a page and what it is compared with, which may be itself.
+    fn compared(&self, group: &str, id: &str) -> Option<(f64, f64)> {
+        let (baseline, _) = BASELINES.iter().find(|(_, all)| all.contains(&id))?;
+        let value = self.value(group, id, CPU)?;
+        Some((value, self.value(group, baseline, CPU)?))
+    }
+
+    fn loops(&self) -> Option<Section> {
+        const DELIVERIES: [&str; 4] = ["content-length", "chunked", "small chunks", "gzip"];
+        let mut text = String::new();
+        let mut groups = Vec::new();
+        for library in LIBRARIES {
+            let first = format!("{library}/{}", DELIVERIES[0]);
+            let ids = self.ids(&first);
+            let lines = ids.iter().map(|id| {
+                let mut line = vec![(*id).to_owned()];
+                line.extend(DELIVERIES.map(|delivery| {
+                    let compared = self.compared(&format!("{library}/{delivery}"), id);
+                    compared.map_or(String::new(), |(value, baseline)| show(value, baseline))
+                }));
+                let peak = self.value(&first, id, PEAK);
+                line.push(peak.map_or(String::new(), mebibytes));
+                line
+            });
+            let mut headings = vec![library];
+            headings.extend(DELIVERIES);
+            headings.push("peak memory");
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text += &table(&headings, lines);
+            let bars = ids.iter().filter_map(|id| {
+                let (value, baseline) = self.compared(&first, id)?;
+                Some(Bar {
+                    label: (*id).to_owned(),
+                    value,
+                    text: show(value, baseline),
+                    kind: match *id {
+                        "bare" | "by hand" => Kind::Baseline,
+                        ours if ours.ends_with("()") => Kind::Ours,
+                        _ => Kind::Other,
+                    },
+                })
+            });
+            groups.push(Group {
+                heading: format!("over {library}"),
+                bars: bars.collect(),
+            });
+        }
+        let is_measured = groups.iter().any(|group| !group.bars.is_empty());
+        let title = "CPU time of a page of 500 keys, with Content-Length";
+        is_measured.then(|| Section {
+            name: "loops".to_owned(),
+            text,
+            plot: Some(plot::bars(title, &groups, false)),
+        })
+    }
+
+    fn sizes(&self) -> Option<Section> {
+        let mut lines = Vec::new();
+        let mut groups = Vec::new();
+        for library in LIBRARIES {
+            let group = format!("{library}/sizes");
+            let value = |id, unit| self.value(&group, id, unit);
+            let baseline = value("10^5", "CPU ns/key");
+            let mut bars = Vec::new();
+            for id in self.ids(&group) {
+                let cpu = value(id, "CPU ns/key")?;
+                let peak = mebibytes(value(id, PEAK)?);
+                lines.push(vec![
+                    format!("{library}, {id}"),
+                    time(cpu),
+                    digits(cpu / baseline?),
+                    time(value(id, WALL)? * 1e6),
+                    peak.clone(),
+                ]);
+                bars.push(Bar {
+                    label: id.to_owned(),
+                    value: value(id, PEAK)?,
+                    text: peak,
+                    kind: Kind::Ours,
+                });
+            }
+            groups.push(Group {
+                heading: format!("over {library}"),
+                bars,
+            });
+        }
+        let headings = [
+            "keys",
+            "CPU per key",
+            "of that of 10^5",
+            "wall",
+            "peak memory",
+        ];
+        let title = "Peak memory of a process that lists so many keys";
+        (!lines.is_empty()).then(|| Section {
+            name: "sizes".to_owned(),
+            text: table(&headings, lines),
+            plot: Some(plot::bars(title, &groups, false)),
+        })
+    }
+
+    fn read_ahead(&self) -> Option<Section> {
+        let mut lines = Vec::new();
+        let mut groups = Vec::new();
+        for library in LIBRARIES {
+            let group = format!("{library}/read-ahead");
+            let value = |id, unit| self.value(&group, id, unit);
+            let one = value("1", WALL)?;
+            let mut bars = Vec::new();
+            for id in self.ids(&group) {
+                let wall = value(id, WALL)?;
+                let times = digits(one / wall);
+                lines.push(vec![
+                    format!("{library}, {id} in flight"),
+                    time(wall * 1e6),
+                    times.clone(),
+                    time(value(id, CPU)? * 1e3),
+                    mebibytes(value(id, PEAK)?),
+                ]);
+                bars.push(Bar {
+                    label: format!("{id} in flight"),
+                    value: wall,
+                    text: format!("{} ({times} times as fast)", time(wall * 1e6)),
+                    kind: if id == "1" {
+                        Kind::Baseline
+                    } else {
+                        Kind::Ours
+                    },
+                });
+            }
+            groups.push(Group {
+                heading: format!("over {library}"),
+                bars,
+            });
+        }
+        let headings = [
+            "200 pages",
+            "wall",
+            "times as fast",
+            "CPU per page",
+            "peak memory",
+        ];
+        Some(Section {
+            name: "read-ahead".to_owned(),
+            text: table(&headings, lines),
+            plot: Some(plot::bars("200 pages from 20 ms away", &groups, false)),
+        })
+    }
+}
+
+/// Microseconds, and how they compare.
+fn show(value: f64, baseline: f64) -> String {
+    format!("{} ({})", time(value * 1e3), digits(value / baseline))
+}

@@ -1,0 +1,108 @@
+//! Writes the tables of `benches/README.md` and the plots beside it from what the benches measured:
+//! `cargo run -p atlas-model-keys-benches --bin report`.
+//!
+//! A section stands between `<!-- begin: NAME -->` and `<!-- end: NAME -->`. One that nothing was measured
+//! for stays as it is, and so does everything around them.
+
+mod command;
+mod criterion;
+mod listings;
+mod plot;
+mod readme;
+mod small;
+mod text;
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use atlas_model_keys_benches::cases;
+use atlas_model_keys_benches::results::{self, Machine, Results};
+
+use crate::plot::Plot;
+use crate::readme::Readme;
+
+/// What is written between two markers, with a plot below it.
+struct Section {
+    name: String,
+    text: String,
+    plot: Option<Plot>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut readme = Readme::read(&folder.join("README.md"))?;
+    fs::create_dir_all(folder.join("plots"))?;
+    for section in sections() {
+        let Section {
+            name,
+            mut text,
+            plot,
+        } = section;
+        if let Some(Plot { title, .. }) = &plot {
+            text += &format!("\n![{title}](plots/{name}.svg)\n");
+        }
+        if !readme.replace(&name, &text) {
+            println!("{name}: README.md has no such section");
+            continue;
+        }
+        if let Some(Plot { svg, .. }) = plot {
+            fs::write(folder.join(format!("plots/{name}.svg")), svg)?;
+        }
+        println!("{name}: written");
+    }
+    readme.write()?;
+    Ok(())
+}
+
+fn sections() -> Vec<Section> {
+    let [allocations, instructions, drain, start] =
+        ["allocations", "instructions", "drain", "start"].map(results::read);
+    let measured = [&allocations, &instructions, &drain, &start];
+    let newest = measured
+        .into_iter()
+        .flatten()
+        .map(|results| &results.machine)
+        .max_by_key(|machine| &machine.date)
+        .cloned();
+    let rows = |results: Option<Results>| results.map_or(Vec::new(), |results| results.rows);
+
+    let times = criterion::read(&results::target().join("criterion"));
+    let machine = newest.or((!times.is_empty()).then(Machine::this));
+    let mut measured = [times, rows(instructions), rows(allocations)].concat();
+    // Whatever was measured first, by whatever filter.
+    let order: Vec<String> = cases::all().iter().map(ToString::to_string).collect();
+    measured.sort_by_key(|row| {
+        let name = format!("{}/{}", row.group, row.id);
+        order.iter().position(|case| *case == name)
+    });
+    let mut sections = small::sections(&measured);
+    sections.extend(listings::sections(&rows(drain)));
+    sections.extend(command::sections(&rows(start)));
+    sections.extend(machine.map(|machine| describe(&machine)));
+    sections
+}
+
+fn describe(machine: &Machine) -> Section {
+    let Machine {
+        date,
+        cpu,
+        cores,
+        kernel,
+        rustc,
+        peers,
+        ..
+    } = machine;
+    let peers: Vec<String> = peers
+        .iter()
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
+    Section {
+        name: "machine".to_owned(),
+        text: format!(
+            "Measured on {date}: {cores} cores of {cpu}, {kernel}, {rustc}; {}.\n",
+            peers.join(", ")
+        ),
+        plot: None,
+    }
+}

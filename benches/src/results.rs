@@ -1,0 +1,206 @@
+//! What was measured, kept in files for the report: `measured/<bench>.json` in cargo's target folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+use std::{env, fs, io, thread};
+
+use serde::{Deserialize, Serialize};
+
+/// One value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Row {
+    /// What was measured together in one run, and may be compared.
+    pub group: String,
+    /// What of it.
+    pub id: String,
+    /// What the value counts: of one thing there may be several.
+    pub unit: String,
+    /// The value; of several rounds the median.
+    pub value: f64,
+}
+
+impl Row {
+    /// One value.
+    pub fn new(
+        group: impl Into<String>,
+        id: impl Into<String>,
+        unit: impl Into<String>,
+        value: f64,
+    ) -> Self {
+        Self {
+            group: group.into(),
+            id: id.into(),
+            unit: unit.into(),
+            value,
+        }
+    }
+}
+
+/// All values of a bench.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Results {
+    /// Where they were measured.
+    pub machine: Machine,
+    /// What was measured, in the order in which it is to be shown.
+    pub rows: Vec<Row>,
+}
+
+/// Where and with what something was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Machine {
+    /// The day.
+    pub date: String,
+    /// Its processor.
+    pub cpu: String,
+    /// How many cores it has.
+    pub cores: usize,
+    /// The system.
+    pub kernel: String,
+    /// The compiler.
+    pub rustc: String,
+    /// What is compared with, in which versions.
+    pub peers: BTreeMap<String, String>,
+}
+
+/// What people would use instead, or what it would be built on.
+const PEERS: &[&str] = &[
+    "digest_auth",
+    "http-auth",
+    "httparse",
+    "hyper",
+    "hyper-util",
+    "reqwest",
+    "serde_json",
+    "tokio",
+    "ureq",
+    "ureq-proto",
+];
+
+impl Machine {
+    /// This one, now.
+    #[must_use]
+    pub fn this() -> Self {
+        let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let cpu = cpu.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            (name.trim() == "model name").then(|| value.trim().to_owned())
+        });
+        Self {
+            date: date.chars().take("2000-01-01".len()).collect(),
+            cpu: cpu.unwrap_or_else(|| env::consts::ARCH.to_owned()),
+            cores: thread::available_parallelism().map_or(1, Into::into),
+            kernel: first_line("uname", "-sr"),
+            rustc: first_line("rustc", "--version"),
+            peers: peers(include_str!("../../Cargo.lock")),
+        }
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        let date = self.date.clone();
+        *self
+            == Self {
+                date,
+                ..other.clone()
+            }
+    }
+}
+
+fn first_line(program: &str, argument: &str) -> String {
+    let output = Command::new(program).arg(argument).output();
+    let text = output.map(|output| output.stdout).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    text.lines().next().unwrap_or("unknown").to_owned()
+}
+
+/// Of each of the peers its version, or its versions.
+fn peers(lock: &str) -> BTreeMap<String, String> {
+    fn value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+        let value = line.strip_prefix(name)?.strip_prefix(" = \"")?;
+        value.strip_suffix('"')
+    }
+
+    let mut peers: BTreeMap<String, String> = BTreeMap::new();
+    for (line, next) in lock.lines().zip(lock.lines().skip(1)) {
+        if let (Some(name), Some(version)) = (value(line, "name"), value(next, "version"))
+            && PEERS.contains(&name)
+        {
+            let versions = peers.entry(name.to_owned()).or_default();
+            if !versions.is_empty() {
+                versions.push_str(" and ");
+            }
+            versions.push_str(version);
+        }
+    }
+    peers
+}
+
+/// Keeps the rows of a bench. What its file has of the groups that these rows belong to is replaced; the
+/// rest stays, if it comes from a machine like this one.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn record(bench: &str, rows: impl IntoIterator<Item = Row>) -> io::Result<()> {
+    let path = file(bench);
+    let new: Vec<Row> = rows.into_iter().collect();
+    let machine = Machine::this();
+    let old = read(bench).filter(|old| old.machine.is_like(&machine));
+    let mut rows = old.map(|old| old.rows).unwrap_or_default();
+    rows.retain(|old| new.iter().all(|new| new.group != old.group));
+    rows.extend(new);
+    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    fs::write(path, serde_json::to_vec_pretty(&Results { machine, rows })?)
+}
+
+/// What is kept of a bench.
+#[must_use]
+pub fn read(bench: &str) -> Option<Results> {
+    let bytes = fs::read(file(bench)).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+fn file(bench: &str) -> PathBuf {
+    target().join("measured").join(format!("{bench}.json"))
+}
+
+/// Cargo's target folder, wherever it is: this executable is in it, and cargo marks it.
+///
+/// # Panics
+/// In an executable that is not there.
+#[must_use]
+pub fn target() -> PathBuf {
+    let executable = env::current_exe().unwrap_or_default();
+    let mut folders = executable.ancestors().skip(1);
+    folders
+        .find(|folder| folder.join("CACHEDIR.TAG").exists())
+        .expect("this executable is in cargo's target folder")
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_read_from_the_lock_file() {
+        let peers = peers(include_str!("../../Cargo.lock"));
+        assert!(peers["ureq"].starts_with("3."), "{peers:?}");
+        assert!(peers["reqwest"].starts_with("0.13"), "{peers:?}");
+        assert!(!peers.contains_key("clap"));
+    }
+
+    #[test]
+    fn results_are_like_those_of_the_day_before() {
+        let today = Machine::this();
+        let mut before = today.clone();
+        before.date = "2000-01-01".to_owned();
+        assert!(today.is_like(&before));
+        before.cores += 1;
+        assert!(!today.is_like(&before));
+    }
+}
