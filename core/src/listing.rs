@@ -1,5 +1,4 @@
-use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use crate::{Error, ItemsPerPage, Limits, ListRequest, ModelKey, Page, Reply};
 
@@ -41,8 +40,10 @@ pub struct Listing {
     limit: u32,
     last_page: LastPage,
     /// The ids of the last page, and of the one before it.
-    last: BTreeSet<Box<str>>,
-    before: BTreeSet<Box<str>>,
+    last: Ids,
+    before: Ids,
+    /// Which of the last page's keys the one before it had, too.
+    repeated: Vec<usize>,
 }
 
 impl Listing {
@@ -53,8 +54,9 @@ impl Listing {
             pages_left: limits.pages,
             limit: limits.pages,
             last_page: LastPage::This,
-            last: BTreeSet::new(),
-            before: BTreeSet::new(),
+            last: Ids::default(),
+            before: Ids::default(),
+            repeated: Vec::new(),
         }
     }
 
@@ -114,11 +116,20 @@ impl Listing {
         self.advance(page);
         core::mem::swap(&mut self.before, &mut self.last);
         self.last.clear();
-        self.last
-            .extend(page.keys().filter_map(ModelKey::api_key_id).map(Box::from));
-        let before = &self.before;
+        self.repeated.clear();
+        for (n, id) in page.ids().enumerate() {
+            let Some(id) = id else { continue };
+            if self.before.contains(id) {
+                self.repeated.push(n);
+            }
+            self.last.push(id);
+        }
+        self.last.sort();
+        let mut repeated = self.repeated.iter().peekable();
         page.keys()
-            .filter(move |key| key.api_key_id().is_none_or(|id| !before.contains(id)))
+            .enumerate()
+            .filter(move |(n, _)| repeated.next_if_eq(&n).is_none())
+            .map(|(_, key)| key)
     }
 
     /// The same, for callers who want every key as it came.
@@ -155,6 +166,71 @@ impl Listing {
     }
 }
 
+/// The ids of a page, for finding them again.
+#[derive(Clone, Debug, Default)]
+struct Ids {
+    /// End to end.
+    bytes: Vec<u8>,
+    /// In order, once they are sorted.
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The last bytes: where ids that were made one after the other differ.
+    tail: u64,
+    start: usize,
+    len: usize,
+}
+
+impl Ids {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.places.clear();
+    }
+
+    fn push(&mut self, id: &[u8]) {
+        self.places.push(Place {
+            tail: tail(id),
+            start: self.bytes.len(),
+            len: id.len(),
+        });
+        self.bytes.extend_from_slice(id);
+    }
+
+    fn sort(&mut self) {
+        let Self { bytes, places } = self;
+        places.sort_unstable_by(|a, b| {
+            let by_tail = a.tail.cmp(&b.tail);
+            by_tail.then_with(|| a.of(bytes).cmp(b.of(bytes)))
+        });
+    }
+
+    /// Whether it is there, once they are sorted.
+    fn contains(&self, id: &[u8]) -> bool {
+        let tail = tail(id);
+        let place = self.places.binary_search_by(|place| {
+            let by_tail = place.tail.cmp(&tail);
+            by_tail.then_with(|| place.of(&self.bytes).cmp(id))
+        });
+        place.is_ok()
+    }
+}
+
+impl Place {
+    fn of(self, bytes: &[u8]) -> &[u8] {
+        let rest = bytes.get(self.start..).unwrap_or_default();
+        rest.get(..self.len).unwrap_or_default()
+    }
+}
+
+fn tail(id: &[u8]) -> u64 {
+    match id.last_chunk() {
+        Some(last) => u64::from_be_bytes(*last),
+        None => id.iter().fold(0, |tail, byte| tail << 8 | u64::from(*byte)),
+    }
+}
+
 /// How far a listing may be read ahead.
 #[derive(Clone, Copy, Debug)]
 enum LastPage {
@@ -170,9 +246,11 @@ enum LastPage {
 mod tests {
     use super::*;
     use crate::{GroupId, PageNum, Reply};
+    use alloc::collections::BTreeSet;
     use alloc::format;
     use alloc::string::String;
-    use alloc::vec::Vec;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     fn listing(limits: &Limits) -> Listing {
         let group = GroupId::new("0123456789abcdef01234567").unwrap();
@@ -320,5 +398,25 @@ mod tests {
         let mut listing = Listing::new(request, &Limits::default());
         assert_eq!(accept(&mut listing, &page(&["a"], "next")), ["a"]);
         assert!(matches!(listing.request(), Err(Error::Limit { .. })));
+    }
+
+    proptest! {
+        /// Ids of any length, many with the same end.
+        #[test]
+        fn exactly_what_the_page_before_had_is_left_out(
+            pages in vec(vec("[ab]{0,2}(01234567)?", 0..6), 1..4),
+        ) {
+            let mut listing = listing(&Limits::default());
+            let mut before = BTreeSet::new();
+            for ids in pages {
+                let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+                let named: Vec<&str> = ids.iter().copied().filter(|id| !id.is_empty()).collect();
+                let new: Vec<&str> = ids.iter().map(|id| if id.is_empty() { "-" } else { id })
+                    .filter(|id| !before.contains(*id))
+                    .collect();
+                prop_assert_eq!(accept(&mut listing, &page(&ids, "next")), new);
+                before = named.into_iter().map(String::from).collect();
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 use core::fmt;
 
-use crate::decode::{Arena, Decoded, KeySpans, LinkSpans};
+use crate::decode::{Arena, Decoded, KeyField, KeySpans, LinkSpans};
 use crate::{ApiVersion, Drift, ModelKey};
 
 /// A page of keys: owns the body it was parsed from, and lends [`ModelKey`]s that point into it.
@@ -108,6 +108,13 @@ impl<B: AsRef<[u8]>> Page<B> {
     #[must_use]
     pub fn drift(&self) -> Drift {
         Drift::read(self.text(), self.version)
+    }
+
+    /// Of each key its id, which is text that need not be checked again to be compared.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        let (body, arena) = (self.body.as_ref(), &self.decoded.arena);
+        let spans = self.spans().iter();
+        spans.map(move |spans| spans.get(KeyField::ApiKeyId).bytes(body, arena))
     }
 
     /// The body as text. It was checked when it was parsed; a body whose `as_ref` gives another

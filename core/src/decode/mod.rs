@@ -55,7 +55,10 @@ impl Span {
     }
 
     /// Its bytes, in a body that need not have been checked for being text.
-    fn bytes<'a>(self, body: &'a [u8], arena: &'a Arena) -> Option<&'a [u8]> {
+    pub(crate) fn bytes<'a>(self, body: &'a [u8], arena: &'a Arena) -> Option<&'a [u8]> {
+        if self == Self::ABSENT {
+            return None;
+        }
         match self.in_arena() {
             Some(range) => arena.0.as_bytes().get(range),
             None => body.get(self.range()),
