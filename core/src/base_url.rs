@@ -1,10 +1,12 @@
+use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
 use core::str::FromStr;
 
 use http::Uri;
-use http::uri::Authority;
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 
 use crate::InvalidValue;
 
@@ -28,6 +30,8 @@ pub struct BaseUrl {
     text: String,
     /// Where the path prefix begins in `text`.
     path: usize,
+    /// Host and port, ready for the URI of every request.
+    authority: Authority,
     loopback: bool,
 }
 
@@ -69,13 +73,15 @@ impl BaseUrl {
     /// Atlas for government, `https://cloud.mongodbgov.com`.
     #[must_use]
     pub fn government() -> Self {
-        Self::from_https_host("https://cloud.mongodbgov.com")
+        Self::from_https_host("cloud.mongodbgov.com")
     }
 
-    fn from_https_host(text: &str) -> Self {
+    fn from_https_host(host: &'static str) -> Self {
+        let text = format!("https://{host}");
         Self {
-            text: String::from(text),
             path: text.len(),
+            text,
+            authority: Authority::from_static(host),
             loopback: false,
         }
     }
@@ -141,10 +147,14 @@ impl BaseUrl {
         normal.push_str(port);
         normal.make_ascii_lowercase();
         let path = normal.len();
+        let authority = normal.get(scheme.len()..).unwrap_or_default();
+        let authority = Authority::try_from(authority)
+            .map_err(|_| invalid("it has a host, as in https://cloud.mongodb.com"))?;
         normal.push_str(prefix);
         Ok(Self {
             text: normal,
             path,
+            authority,
             loopback: is_loopback(host),
         })
     }
@@ -171,6 +181,19 @@ impl BaseUrl {
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.text.starts_with("https://")
+    }
+
+    /// The URI of a path and query, which follow the prefix.
+    pub(crate) fn uri(&self, path_and_query: Vec<u8>) -> Uri {
+        let mut parts = Parts::default();
+        parts.scheme = Some(match self.is_https() {
+            true => Scheme::HTTPS,
+            false => Scheme::HTTP,
+        });
+        parts.authority = Some(self.authority.clone());
+        // The prefix was checked, and what follows it is fixed text with digits: it is always one.
+        parts.path_and_query = PathAndQuery::try_from(path_and_query).ok();
+        Uri::from_parts(parts).unwrap_or_default()
     }
 
     /// Whether the host is this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
@@ -227,7 +250,7 @@ fn is_loopback(host: &str) -> bool {
 impl Default for BaseUrl {
     /// `https://cloud.mongodb.com`.
     fn default() -> Self {
-        Self::from_https_host("https://cloud.mongodb.com")
+        Self::from_https_host("cloud.mongodb.com")
     }
 }
 

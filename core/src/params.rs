@@ -52,6 +52,10 @@ impl GroupId {
         // Always valid: `new` let nothing but ASCII digits in.
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl FromStr for GroupId {

@@ -1,8 +1,7 @@
-use alloc::string::String;
-use core::fmt::Write as _;
+use alloc::vec::Vec;
 
 use http::header::{ACCEPT, USER_AGENT};
-use http::{HeaderValue, Method, Request, Uri};
+use http::{HeaderValue, Request};
 
 use crate::{ApiVersion, BaseUrl, GroupId, InvalidValue, ItemsPerPage, PageNum};
 
@@ -110,49 +109,95 @@ impl ListRequest {
     /// The request as HTTP, without credentials: pure, and never refused.
     #[must_use]
     pub fn to_http(&self, base: &BaseUrl, version: &ApiVersion) -> Request<()> {
-        let mut request = Request::new(());
-        *request.method_mut() = Method::GET;
-        *request.uri_mut() = to_uri(self.url(base));
+        self.with(base, version, DEFAULT_USER_AGENT, ())
+    }
+
+    /// The same, from this user agent and with this body.
+    pub(crate) fn with<T>(
+        &self,
+        base: &BaseUrl,
+        version: &ApiVersion,
+        user_agent: HeaderValue,
+        body: T,
+    ) -> Request<T> {
+        let mut request = Request::new(body);
+        *request.uri_mut() = base.uri(self.path_and_query(base.path_prefix()));
         let headers = request.headers_mut();
         headers.insert(ACCEPT, version.accept());
-        headers.insert(USER_AGENT, DEFAULT_USER_AGENT);
+        headers.insert(USER_AGENT, user_agent);
         request
     }
 
     /// Nothing in it needs percent-encoding: the path is fixed text and hexadecimal digits, the
     /// query fixed names with numbers and booleans.
-    fn url(&self, base: &BaseUrl) -> String {
-        let mut url = String::with_capacity(base.as_str().len() + 128);
-        // Writing to a `String` cannot fail.
-        let _ = write!(
-            url,
-            "{base}/api/atlas/v2/groups/{}/aiModelApiKeys",
-            self.group
-        );
-        let mut separator = '?';
-        let mut push = |name: &str, value: &dyn core::fmt::Display| {
-            let _ = write!(url, "{separator}{name}={value}");
-            separator = '&';
+    fn path_and_query(&self, prefix: &str) -> Vec<u8> {
+        let boolean = |value| match value {
+            true => b"true".as_slice(),
+            false => b"false",
         };
-        if let Some(items) = &self.items_per_page {
-            push("itemsPerPage", items);
+        let items = self
+            .items_per_page
+            .map(|items| Digits::of(items.get().into()));
+        let page = self.page_num.map(|page| Digits::of(page.get()));
+        let parameters = [
+            ("itemsPerPage=", items.as_ref().map(Digits::as_bytes)),
+            ("pageNum=", page.as_ref().map(Digits::as_bytes)),
+            ("envelope=", self.envelope.map(boolean)),
+            ("pretty=", self.pretty.map(boolean)),
+        ];
+        let path = [
+            prefix.as_bytes(),
+            b"/api/atlas/v2/groups/",
+            self.group.as_bytes(),
+            b"/aiModelApiKeys",
+        ];
+        // Exactly as long as it gets: what is left over would have to be copied.
+        let mut len: usize = path.iter().map(|part| part.len()).sum();
+        for (name, value) in parameters {
+            len += value.map_or(0, |value| 1 + name.len() + value.len());
         }
-        if let Some(page) = &self.page_num {
-            push("pageNum", page);
+        let mut target = Vec::with_capacity(len);
+        for part in path {
+            target.extend_from_slice(part);
         }
-        if let Some(envelope) = &self.envelope {
-            push("envelope", envelope);
+        let mut separator = b'?';
+        for (name, value) in parameters {
+            if let Some(value) = value {
+                target.push(separator);
+                target.extend_from_slice(name.as_bytes());
+                target.extend_from_slice(value);
+                separator = b'&';
+            }
         }
-        if let Some(pretty) = &self.pretty {
-            push("pretty", pretty);
-        }
-        url
+        target
     }
 }
 
-/// A URL that a [`BaseUrl`] begins and fixed text ends is always a `Uri`.
-pub(crate) fn to_uri(url: String) -> Uri {
-    Uri::try_from(url).unwrap_or_default()
+/// A number in decimal, without heap.
+struct Digits {
+    /// At the end.
+    text: [u8; 10],
+    start: usize,
+}
+
+impl Digits {
+    fn of(mut number: u32) -> Self {
+        let mut text = [b'0'; 10];
+        let mut start = text.len();
+        for place in text.iter_mut().rev() {
+            *place += (number % 10) as u8;
+            number /= 10;
+            start -= 1;
+            if number == 0 {
+                break;
+            }
+        }
+        Self { text, start }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.text.get(self.start..).unwrap_or_default()
+    }
 }
 
 /// A `User-Agent` as RFC 9110 §10.1.5 has it, checked for being a header value.
@@ -173,7 +218,8 @@ pub(crate) fn user_agent(text: &str) -> Result<HeaderValue, InvalidValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::ToString;
+    use alloc::string::{String, ToString};
+    use http::Method;
 
     fn request() -> ListRequest {
         ListRequest::new(GroupId::new("0123456789abcdef01234567").unwrap())

@@ -165,7 +165,11 @@ pub(crate) fn percent_encoded(text: &str, kept: &[u8]) -> Zeroizing<String> {
 /// Redacted in `Debug` and overwritten when dropped. An empty one is to be sent as *no* body,
 /// without `Content-Length`.
 #[derive(Default)]
-pub struct Body(Zeroizing<Vec<u8>>);
+pub struct Body(
+    /// `None` where it is empty: every request for a page has such a one, and overwriting nothing is
+    /// dearer than it looks.
+    Option<Zeroizing<Vec<u8>>>,
+);
 
 impl Body {
     /// No body.
@@ -175,19 +179,19 @@ impl Body {
     }
 
     pub(crate) fn form(text: &str) -> Self {
-        Self(Zeroizing::new(Vec::from(text)))
+        Self(Some(Zeroizing::new(Vec::from(text))))
     }
 
     /// Whether there is nothing to send.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.as_bytes().is_empty()
     }
 
     /// The bytes to send.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_ref().map_or(&[], |bytes| bytes)
     }
 }
 
@@ -199,7 +203,7 @@ impl AsRef<[u8]> for Body {
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Body({} bytes)", self.0.len())
+        write!(f, "Body({} bytes)", self.as_bytes().len())
     }
 }
 

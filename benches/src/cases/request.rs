@@ -33,7 +33,7 @@ pub(super) fn bearer() -> Session {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut session = bearer();
+    let (mut session, list) = (bearer(), list());
     vec![
         Case::new("request", "format! and parse", || {
             let (items, page) = (500, 17);
@@ -48,7 +48,7 @@ pub(super) fn cases() -> Vec<Case> {
                 .expect("a request")
         }),
         Case::new("request", "ours", move || {
-            match session.start::<&[u8]>(&list(), at()) {
+            match session.start::<&[u8]>(&list, at()) {
                 Ok(Step::Send(exchange)) => exchange,
                 _ => panic!("nothing to wait for"),
             }

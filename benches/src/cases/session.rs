@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use atlas_model_keys_core::{BaseUrl, Credentials, Reply, Session, Step};
+use atlas_model_keys_core::{BaseUrl, Credentials, ListRequest, Reply, Session, Step};
 use http::{Request, Response};
 
 use super::request::{at, bearer, list};
@@ -40,8 +40,8 @@ fn answer<'a, T>(request: &Request<T>, page: &'a [u8]) -> Response<&'a [u8]> {
     response.expect("a response")
 }
 
-fn dialogue<'p>(session: &mut Session, page: &'p [u8]) -> Reply<&'p [u8]> {
-    let mut step = session.start(&list(), at());
+fn dialogue<'p>(session: &mut Session, list: &ListRequest, page: &'p [u8]) -> Reply<&'p [u8]> {
+    let mut step = session.start(list, at());
     loop {
         step = match step.expect("a step") {
             Step::Done(reply) => return reply,
@@ -69,16 +69,19 @@ fn api_key() -> Session {
 
 pub(super) fn cases() -> Vec<Case> {
     let page: Rc<[u8]> = page::body(1).into();
+    let list = list();
     let again = |name, mut session: Session| {
         let page = Rc::clone(&page);
         // The token, or the nonce, is there.
-        drop(dialogue(&mut session, &page));
-        Case::new("session", name, move || drop(dialogue(&mut session, &page)))
+        drop(dialogue(&mut session, &list, &page));
+        Case::new("session", name, move || {
+            drop(dialogue(&mut session, &list, &page))
+        })
     };
     let first = |name, session: fn() -> Session| {
         let page = Rc::clone(&page);
         Case::new("session", name, move || {
-            drop(dialogue(&mut session(), &page));
+            drop(dialogue(&mut session(), &list, &page));
         })
     };
     vec![

@@ -15,7 +15,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use zeroize::Zeroizing;
+use zeroize::Zeroize as _;
 
 use crate::Error;
 use crate::limits::BodyLimits;
@@ -199,9 +199,9 @@ impl Decoded {
     }
 }
 
-/// Unescaped strings, end to end. One of them may be a secret.
+/// Unescaped strings, end to end. One of them may be a secret: overwritten when dropped.
 #[derive(Default)]
-pub(crate) struct Arena(Zeroizing<String>);
+pub(crate) struct Arena(String);
 
 impl Arena {
     /// Takes a copy. `None` where its place could not be written down.
@@ -225,9 +225,18 @@ impl Arena {
         let needed = self.0.len().saturating_add(more);
         if needed > self.0.capacity() {
             // Growing would leave the old buffer behind as it is.
-            let mut grown = Zeroizing::new(String::with_capacity(needed.saturating_mul(2)));
+            let mut grown = String::with_capacity(needed.saturating_mul(2));
             grown.push_str(&self.0);
-            self.0 = grown;
+            *self = Self(grown);
+        }
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // Most have never had anything, and overwriting nothing is dearer than it looks.
+        if self.0.capacity() > 0 {
+            self.0.zeroize();
         }
     }
 }

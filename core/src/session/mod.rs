@@ -27,7 +27,7 @@ use crate::credentials::Kind;
 use crate::digest::Challenge;
 use crate::limits::{CHALLENGES_ANSWERED, FOLLOW, LONGEST_HOLD, SHORTEST_WAIT};
 use crate::reply::{check_size, enveloped_status, rate_limit};
-use crate::request::{DEFAULT_USER_AGENT, to_uri, user_agent};
+use crate::request::{DEFAULT_USER_AGENT, user_agent};
 use crate::secret::{KnownSecrets, UNRESERVED, percent_encoded};
 use crate::{
     ApiError, ApiVersion, BaseUrl, Body, Credentials, Endpoint, Error, FailureKind, InvalidValue,
@@ -339,10 +339,10 @@ impl Session {
         authorization: Option<HeaderValue>,
         at: Moment,
     ) -> Step<B> {
+        let user_agent = self.user_agent.clone();
         let mut request = ticket
             .list
-            .to_http(&self.base, &ticket.version)
-            .map(|()| Body::empty());
+            .with(&self.base, &ticket.version, user_agent, Body::empty());
         let mut authorization = authorization;
         if let (Auth::Nonces(nonces), Sent::Digest { answerer, .. }) =
             (&mut self.auth, &mut ticket.sent)
@@ -357,10 +357,8 @@ impl Session {
                 ticket.sent = Sent::Unsigned;
             }
         }
-        let headers = request.headers_mut();
-        headers.insert(USER_AGENT, self.user_agent.clone());
         if let Some(authorization) = authorization {
-            headers.insert(AUTHORIZATION, authorization);
+            request.headers_mut().insert(AUTHORIZATION, authorization);
         }
         Step::Send(Exchange {
             request,
@@ -380,7 +378,8 @@ impl Session {
     fn oauth_request(&self, endpoint: &str, form: &str) -> Request<Body> {
         let mut request = Request::new(Body::form(form));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = to_uri(format!("{}/api/oauth/{endpoint}", self.base));
+        let target = format!("{}/api/oauth/{endpoint}", self.base.path_prefix());
+        *request.uri_mut() = self.base.uri(target.into_bytes());
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(

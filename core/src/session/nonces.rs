@@ -1,5 +1,6 @@
 //! Digest: nonces that rest between exchanges.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,7 +18,8 @@ use crate::limits::{COUNTED_NONCES, IDLE_NONCES};
 pub(super) struct Nonces {
     public: String,
     private: Secret,
-    idle: Vec<Answerer>,
+    #[expect(clippy::vec_box, reason = "as they go into tickets and come back")]
+    idle: Vec<Box<Answerer>>,
     /// How often each of the last nonces was used.
     counts: VecDeque<(Vec<u8>, u32)>,
 }
@@ -33,18 +35,19 @@ impl Nonces {
     }
 
     /// The one that was used last: the least likely to have expired.
-    pub(super) fn check_out(&mut self) -> Option<Answerer> {
+    pub(super) fn check_out(&mut self) -> Option<Box<Answerer>> {
         self.idle.pop()
     }
 
-    pub(super) fn give_back(&mut self, answerer: Answerer) {
+    pub(super) fn give_back(&mut self, answerer: Box<Answerer>) {
         if self.idle.len() < IDLE_NONCES {
             self.idle.push(answerer);
         }
     }
 
-    pub(super) fn answer(&self, challenge: Challenge, cnonce: [u8; 16]) -> Answerer {
-        Answerer::new(challenge, &self.public, self.private.expose(), cnonce)
+    pub(super) fn answer(&self, challenge: Challenge, cnonce: [u8; 16]) -> Box<Answerer> {
+        let (public, private) = (&self.public, self.private.expose());
+        Box::new(Answerer::new(challenge, public, private, cnonce))
     }
 
     /// The next answer. A server may issue a nonce twice (some make it of the time), and still wants

@@ -92,7 +92,10 @@ pub(super) enum Sent {
     /// No credential: the server is to send a challenge.
     Unsigned,
     /// A digest, and how many challenges of this exchange were answered.
-    Digest { answerer: Answerer, answered: u32 },
+    Digest {
+        answerer: Box<Answerer>,
+        answered: u32,
+    },
 }
 
 impl Sent {
