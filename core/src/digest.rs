@@ -186,8 +186,8 @@ impl Algorithm {
 /// credential (never the credential) so that later answers are cheap.
 pub struct Answerer {
     challenge: Challenge,
-    /// What stands in `username=` or `username*=`, with the name of the parameter.
-    username: Vec<u8>,
+    /// What is the same in each answer: its beginning, up to the target.
+    beginning: Vec<u8>,
     /// `H(A1)` in hexadecimal: as good as the password for this realm.
     ha1: Hex,
     /// For `-sess`: the client's nonce that went into `ha1` must be sent each time.
@@ -208,22 +208,32 @@ impl Answerer {
             let cnonce = Hex::of(&cnonce);
             ha1 = hash.hex(&[ha1.as_bytes(), &challenge.nonce, cnonce.as_bytes()]);
         }
-        let mut field = Vec::new();
+        let mut beginning = Vec::from(b"Digest ");
         if challenge.userhash {
-            push_quoted(
-                &mut field,
-                b"username=",
-                hash.hex(&[name, realm]).as_bytes(),
-            );
+            let hashed = hash.hex(&[name, realm]);
+            push_quoted(&mut beginning, b"username=", hashed.as_bytes());
         } else if username.is_ascii() {
-            push_quoted(&mut field, b"username=", name);
+            push_quoted(&mut beginning, b"username=", name);
         } else {
             // RFC 8187 §3.2, for names outside ASCII (RFC 7616 §3.4).
-            field.extend_from_slice(b"username*=UTF-8''");
-            field.extend_from_slice(percent_encoded(username, b"").as_bytes());
+            beginning.extend_from_slice(b"username*=UTF-8''");
+            beginning.extend_from_slice(percent_encoded(username, b"").as_bytes());
         }
+        push_quoted(&mut beginning, b", realm=", &challenge.realm);
+        push_quoted(&mut beginning, b", nonce=", &challenge.nonce);
+        if challenge.names_algorithm {
+            beginning.extend_from_slice(b", algorithm=");
+            beginning.extend_from_slice(challenge.algorithm.name().as_bytes());
+        }
+        if let Some(opaque) = &challenge.opaque {
+            push_quoted(&mut beginning, b", opaque=", opaque);
+        }
+        if challenge.userhash {
+            beginning.extend_from_slice(b", userhash=true");
+        }
+        beginning.extend_from_slice(b", qop=auth, uri=");
         Self {
-            username: field,
+            beginning,
             ha1,
             session_cnonce: session.then_some(cnonce),
             challenge,
@@ -271,26 +281,14 @@ impl Answerer {
             ha2.as_bytes(),
         ]);
 
-        let mut header = Vec::with_capacity(320 + target.len());
-        header.extend_from_slice(b"Digest ");
-        header.extend_from_slice(&self.username);
-        push_quoted(&mut header, b", realm=", &self.challenge.realm);
-        push_quoted(&mut header, b", nonce=", &self.challenge.nonce);
-        push_quoted(&mut header, b", uri=", target.as_bytes());
-        push_quoted(&mut header, b", response=", response.as_bytes());
-        if self.challenge.names_algorithm {
-            header.extend_from_slice(b", algorithm=");
-            header.extend_from_slice(self.challenge.algorithm.name().as_bytes());
-        }
-        push_quoted(&mut header, b", cnonce=", cnonce.as_bytes());
-        header.extend_from_slice(b", qop=auth, nc=");
+        // With room for quotes and for the longest hash.
+        let mut header = Vec::with_capacity(self.beginning.len() + target.len() + 160);
+        header.extend_from_slice(&self.beginning);
+        push_quoted(&mut header, b"", target.as_bytes());
+        header.extend_from_slice(b", nc=");
         header.extend_from_slice(count.as_bytes());
-        if let Some(opaque) = &self.challenge.opaque {
-            push_quoted(&mut header, b", opaque=", opaque);
-        }
-        if self.challenge.userhash {
-            header.extend_from_slice(b", userhash=true");
-        }
+        push_quoted(&mut header, b", cnonce=", cnonce.as_bytes());
+        push_quoted(&mut header, b", response=", response.as_bytes());
         let mut value = HeaderValue::try_from(header).ok()?;
         value.set_sensitive(true);
         Some(value)
@@ -309,11 +307,15 @@ impl fmt::Debug for Answerer {
 fn push_quoted(header: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     header.extend_from_slice(name);
     header.push(b'"');
-    for &byte in value {
-        if matches!(byte, b'"' | b'\\') {
-            header.push(b'\\');
+    for part in value.split_inclusive(|byte| matches!(byte, b'"' | b'\\')) {
+        // What a part ends with is the one thing in it that may need it.
+        match part {
+            [plain @ .., special @ (b'"' | b'\\')] => {
+                header.extend_from_slice(plain);
+                header.extend_from_slice(&[b'\\', *special]);
+            }
+            plain => header.extend_from_slice(plain),
         }
-        header.push(byte);
     }
     header.push(b'"');
 }
@@ -640,8 +642,7 @@ mod tests {
         let second = answerer.authorization("GET", "/a?b=c", [0xab; 16]).unwrap();
         assert!(first.is_sensitive());
         let first = first.to_str().unwrap();
-        assert!(first.starts_with(r#"Digest username="us\"er", realm="a \"quoted\" \\ realm", nonce="n", uri="/a?b=c", response=""#), "{first}");
-        assert!(first.ends_with(r#"", algorithm=MD5, cnonce="abababababababababababababababab", qop=auth, nc=00000001, opaque="o\"o""#), "{first}");
+        assert!(first.starts_with(r#"Digest username="us\"er", realm="a \"quoted\" \\ realm", nonce="n", algorithm=MD5, opaque="o\"o", qop=auth, uri="/a?b=c", nc=00000001, cnonce="abababababababababababababababab", response=""#), "{first}");
         assert!(second.to_str().unwrap().contains("nc=00000002"));
         assert!(!format!("{answerer:?}").contains("pass"));
     }

@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
 
@@ -31,8 +32,10 @@ pub(super) enum Length {
     Chunked,
 }
 
-/// Reads a whole head of `fields` fields, from its status line to its empty line.
-pub(super) fn parse(section: &[u8], fields: usize) -> Result<Head, Fault> {
+/// Reads a whole head of `fields` fields, some of them folded or none, from its status line to its empty
+/// line. What the fields say is not copied, but shares the section.
+pub(super) fn parse(shared: &Bytes, fields: usize, folds: bool) -> Result<Head, Fault> {
+    let section: &[u8] = shared;
     let mut slots = vec![EMPTY_HEADER; fields];
     let mut response = httparse::Response::new(&mut slots);
     let parsed = ParserConfig::default()
@@ -51,7 +54,7 @@ pub(super) fn parse(section: &[u8], fields: usize) -> Result<Head, Fault> {
     Ok(Head {
         minor,
         status,
-        headers: headers(section, fields)?,
+        headers: headers(shared, fields, folds)?,
         length: length(section, minor, fields),
         persists: persists(minor, fields),
     })
@@ -78,15 +81,18 @@ fn offset(section: &[u8], part: &[u8]) -> usize {
     offset.min(section.len())
 }
 
-fn headers(section: &[u8], fields: &[Header<'_>]) -> Result<HeaderMap, Fault> {
+fn headers(section: &Bytes, fields: &[Header<'_>], folds: bool) -> Result<HeaderMap, Fault> {
     let mut map = HeaderMap::try_with_capacity(fields.len())
         .map_err(|_| (Kind::TooManyFields, section.len()))?;
     for field in fields {
         let at = offset(section, field.name.as_bytes());
         let name =
             HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| (Kind::FieldName, at))?;
-        let value =
-            HeaderValue::from_bytes(&unfolded(field.value)).map_err(|_| (Kind::FieldValue, at))?;
+        let value = match unfolded(field.value, folds) {
+            Cow::Borrowed(value) => section.slice_ref(value),
+            Cow::Owned(value) => value.into(),
+        };
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| (Kind::FieldValue, at))?;
         // What `http` has room for is a limit, too.
         map.try_append(name, value)
             .map_err(|_| (Kind::TooManyFields, at))?;
@@ -95,8 +101,8 @@ fn headers(section: &[u8], fields: &[Header<'_>]) -> Result<HeaderMap, Fault> {
 }
 
 /// RFC 9112 §5.2: each fold becomes a space.
-fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
-    if !value.contains(&b'\n') {
+fn unfolded(value: &[u8], folds: bool) -> Cow<'_, [u8]> {
+    if !folds || !value.contains(&b'\n') {
         return Cow::Borrowed(value);
     }
     let lines: Vec<&[u8]> = value
@@ -277,9 +283,13 @@ mod tests {
         fields.count()
     }
 
+    fn parse_all(section: &[u8], fields: usize) -> Result<Head, Fault> {
+        parse(&Bytes::copy_from_slice(section), fields, true)
+    }
+
     fn read(fields: &str) -> Head {
         let section = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
-        parse(section.as_bytes(), fields_of(section.as_bytes())).unwrap()
+        parse_all(section.as_bytes(), fields_of(section.as_bytes())).unwrap()
     }
 
     #[test]
@@ -310,7 +320,7 @@ mod tests {
                     section.extend(&value);
                     section.extend(b"\r\n\r\n");
                     let fine = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
-                    match (byte, parse(&section, 2).err()) {
+                    match (byte, parse_all(&section, 2).err()) {
                         (b'\r' | b'\n', _) => {} // The scanner's.
                         (_, None) => assert!(fine, "{byte:#x} at {at} of {len}"),
                         (_, Some(fault)) => {
@@ -322,7 +332,7 @@ mod tests {
                     let start = section.len();
                     section.extend(&value);
                     section.extend(b":v\r\n\r\n");
-                    match (byte, parse(&section, 1).err()) {
+                    match (byte, parse_all(&section, 1).err()) {
                         (b'\r' | b'\n', _) => {}
                         (b':', _) if at > 0 => {}
                         (_, None) => assert!(is_token(byte), "{byte:#x} at {at} of {len}"),
@@ -353,7 +363,7 @@ mod tests {
                 .collect();
             let section = format!("{start}\r\n{fields}\r\n");
             let section = section.as_bytes();
-            let parsed = parse(section, fields_of(section));
+            let parsed = parse_all(section, fields_of(section));
             prop_assert_eq!(parsed.err(), fault(section, true));
 
             let section = format!("{fields}\r\n");
@@ -379,7 +389,7 @@ mod tests {
             (0, "Connection: keep-alive\r\nConnection: close\r\n", false),
         ] {
             let section = format!("HTTP/1.{minor} 200 OK\r\n{fields}\r\n");
-            let head = parse(section.as_bytes(), fields_of(section.as_bytes()));
+            let head = parse_all(section.as_bytes(), fields_of(section.as_bytes()));
             assert_eq!(head.unwrap().persists, expected, "{section:?}");
         }
     }
