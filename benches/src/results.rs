@@ -111,7 +111,9 @@ impl Machine {
     }
 }
 
-fn first_line(program: &str, argument: &str) -> String {
+/// What a program says of itself.
+#[must_use]
+pub fn first_line(program: &str, argument: &str) -> String {
     let output = Command::new(program).arg(argument).output();
     let text = output.map(|output| output.stdout).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

@@ -50,6 +50,12 @@ impl Case {
 }
 
 impl Case {
+    /// Whether it is a piece of this project.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.group == "session" || self.name.starts_with("ours")
+    }
+
     /// What it is within its group: `ours, borrowed/500`.
     #[must_use]
     pub fn id(&self) -> String {

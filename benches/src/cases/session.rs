@@ -75,7 +75,7 @@ pub(super) fn cases() -> Vec<Case> {
         // The token, or the nonce, is there.
         drop(dialogue(&mut session, &list, &page));
         Case::new("session", name, move || {
-            drop(dialogue(&mut session, &list, &page))
+            drop(dialogue(&mut session, &list, &page));
         })
     };
     let first = |name, session: fn() -> Session| {
