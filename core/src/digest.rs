@@ -31,6 +31,7 @@ use core::fmt;
 
 use http::HeaderValue;
 use md5::Md5;
+use memchr::memchr2;
 use sha2::{Sha256, Sha512_256};
 use zeroize::Zeroizing;
 
@@ -307,16 +308,15 @@ impl fmt::Debug for Answerer {
 fn push_quoted(header: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     header.extend_from_slice(name);
     header.push(b'"');
-    for part in value.split_inclusive(|byte| matches!(byte, b'"' | b'\\')) {
-        // What a part ends with is the one thing in it that may need it.
-        match part {
-            [plain @ .., special @ (b'"' | b'\\')] => {
-                header.extend_from_slice(plain);
-                header.extend_from_slice(&[b'\\', *special]);
-            }
-            plain => header.extend_from_slice(plain),
-        }
+    let mut rest = value;
+    while let Some((plain, [special, after @ ..])) =
+        memchr2(b'"', b'\\', rest).and_then(|at| rest.split_at_checked(at))
+    {
+        header.extend_from_slice(plain);
+        header.extend_from_slice(&[b'\\', *special]);
+        rest = after;
     }
+    header.extend_from_slice(rest);
     header.push(b'"');
 }
 

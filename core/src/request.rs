@@ -131,41 +131,38 @@ impl ListRequest {
     /// Nothing in it needs percent-encoding: the path is fixed text and hexadecimal digits, the
     /// query fixed names with numbers and booleans.
     fn path_and_query(&self, prefix: &str) -> Vec<u8> {
-        let boolean = |value| match value {
-            true => b"true".as_slice(),
-            false => b"false",
-        };
-        let items = self
-            .items_per_page
-            .map(|items| Digits::of(items.get().into()));
-        let page = self.page_num.map(|page| Digits::of(page.get()));
         let parameters = [
-            ("itemsPerPage=", items.as_ref().map(Digits::as_bytes)),
-            ("pageNum=", page.as_ref().map(Digits::as_bytes)),
-            ("envelope=", self.envelope.map(boolean)),
-            ("pretty=", self.pretty.map(boolean)),
-        ];
-        let path = [
-            prefix.as_bytes(),
-            b"/api/atlas/v2/groups/",
-            self.group.as_bytes(),
-            b"/aiModelApiKeys",
+            (
+                "itemsPerPage=",
+                self.items_per_page
+                    .map(|items| Value::Number(items.get().into())),
+            ),
+            (
+                "pageNum=",
+                self.page_num.map(|page| Value::Number(page.get())),
+            ),
+            ("envelope=", self.envelope.map(Value::Boolean)),
+            ("pretty=", self.pretty.map(Value::Boolean)),
         ];
         // Exactly as long as it gets: what is left over would have to be copied.
-        let mut len: usize = path.iter().map(|part| part.len()).sum();
-        for (name, value) in parameters {
-            len += value.map_or(0, |value| 1 + name.len() + value.len());
+        let mut len =
+            prefix.len() + BEFORE_GROUP.len() + self.group.as_bytes().len() + AFTER_GROUP.len();
+        for (name, value) in &parameters {
+            len += value
+                .as_ref()
+                .map_or(0, |value| 1 + name.len() + value.len());
         }
         let mut target = Vec::with_capacity(len);
-        for part in path {
-            target.extend_from_slice(part);
-        }
+        target.extend_from_slice(prefix.as_bytes());
+        target.extend_from_slice(BEFORE_GROUP);
+        target.extend_from_slice(self.group.as_bytes());
+        target.extend_from_slice(AFTER_GROUP);
         let mut separator = b'?';
-        for (name, value) in parameters {
+        for (name, value) in &parameters {
             if let Some(value) = value {
                 target.push(separator);
                 target.extend_from_slice(name.as_bytes());
-                target.extend_from_slice(value);
+                value.push_to(&mut target);
                 separator = b'&';
             }
         }
@@ -173,30 +170,38 @@ impl ListRequest {
     }
 }
 
-/// A number in decimal, without heap.
-struct Digits {
-    /// At the end.
-    text: [u8; 10],
-    start: usize,
+const BEFORE_GROUP: &[u8] = b"/api/atlas/v2/groups/";
+const AFTER_GROUP: &[u8] = b"/aiModelApiKeys";
+
+/// What a parameter of a query says.
+enum Value {
+    Number(u32),
+    Boolean(bool),
 }
 
-impl Digits {
-    fn of(mut number: u32) -> Self {
-        let mut text = [b'0'; 10];
-        let mut start = text.len();
-        for place in text.iter_mut().rev() {
-            *place += (number % 10) as u8;
-            number /= 10;
-            start -= 1;
-            if number == 0 {
-                break;
-            }
+impl Value {
+    fn len(&self) -> usize {
+        match self {
+            Self::Number(number) => 1 + number.checked_ilog10().unwrap_or(0) as usize,
+            Self::Boolean(true) => b"true".len(),
+            Self::Boolean(false) => b"false".len(),
         }
-        Self { text, start }
     }
 
-    fn as_bytes(&self) -> &[u8] {
-        self.text.get(self.start..).unwrap_or_default()
+    fn push_to(&self, target: &mut Vec<u8>) {
+        match self {
+            Self::Number(number) => {
+                let (mut left, start) = (*number, target.len());
+                target.resize(start + self.len(), b'0');
+                let digits = target.iter_mut().skip(start).rev();
+                for digit in digits {
+                    *digit += (left % 10) as u8;
+                    left /= 10;
+                }
+            }
+            Self::Boolean(true) => target.extend_from_slice(b"true"),
+            Self::Boolean(false) => target.extend_from_slice(b"false"),
+        }
     }
 }
 
