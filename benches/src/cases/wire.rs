@@ -56,35 +56,35 @@ pub(super) fn cases() -> Vec<Case> {
         parsed.expect("a whole head")
     }
     vec![
-        case("wire head", "ureq-proto", &head, |bytes| {
+        case("wire-head", "ureq-proto", &head, |bytes| {
             std::hint::black_box(proto(bytes));
         }),
-        case("wire head", "ours", &head, |bytes| {
+        case("wire-head", "ours", &head, |bytes| {
             std::hint::black_box(decode(std::iter::once(bytes)));
         }),
-        case("wire head", "httparse, fields only", &head, |bytes| {
+        case("wire-head", "httparse, fields only", &head, |bytes| {
             let mut fields = [httparse::EMPTY_HEADER; 64];
             let mut response = httparse::Response::new(&mut fields);
             let parsed = response.parse(bytes).expect("a response");
             std::hint::black_box((parsed, response.headers.len()));
         }),
-        case("wire 500 keys", "ureq-proto, and a copy", &whole, |bytes| {
+        case("wire-page", "ureq-proto, and a copy", &whole, |bytes| {
             let (head, response) = proto(bytes);
             let body = bytes.get(head..).unwrap_or_default().to_vec();
             std::hint::black_box(response.map(|()| body));
         }),
-        case("wire 500 keys", "ours, at once", &whole, |bytes| {
+        case("wire-page", "ours, at once", &whole, |bytes| {
             std::hint::black_box(decode(std::iter::once(bytes)));
         }),
         case(
-            "wire 500 keys",
+            "wire-page",
             "ours, 1,400 bytes at a time",
             &whole,
             |bytes| {
                 std::hint::black_box(decode(bytes.chunks(1_400)));
             },
         ),
-        case("wire 500 keys", "ours, byte by byte", &whole, |bytes| {
+        case("wire-page", "ours, byte by byte", &whole, |bytes| {
             std::hint::black_box(decode(bytes.chunks(1)));
         }),
     ]
