@@ -34,7 +34,12 @@ pub(crate) fn escaped(text: &str, limit: usize) -> String {
 /// the text around them (Unicode's `Bidi_Control`) or hide in it. The two joiners (U+200C, U+200D)
 /// are let through: several scripts and many emoji are not written right without them.
 #[must_use]
+#[inline]
 pub fn is_unsafe_to_show(c: char) -> bool {
+    // Most are ASCII.
+    if c < '\u{7f}' {
+        return c < ' ';
+    }
     c.is_control()
         || matches!(c,
             '\u{061c}'

@@ -88,7 +88,8 @@ impl<W: Write> Sink for Ndjson<W> {
 /// write over what stands in a line, are left out.
 pub(crate) fn terminal_safe(json: &str) -> Cow<'_, str> {
     let is_fine = |c: char| matches!(c, '\n' | '\t') || !is_unsafe_to_show(c);
-    if json.chars().all(is_fine) {
+    let is_plain = |byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t');
+    if json.bytes().all(is_plain) || json.chars().all(is_fine) {
         return Cow::Borrowed(json);
     }
     let mut out = String::with_capacity(json.len() + 64);
