@@ -1,6 +1,6 @@
 //! A body as it arrives: decompressed, and bounded.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use flate2::write::MultiGzDecoder;
 use http::HeaderValue;
@@ -9,8 +9,12 @@ use http::header::GetAll;
 /// Takes the parts of a body and makes the whole of it.
 pub(crate) enum Sink {
     Plain(Bounded),
-    Gzip(Box<MultiGzDecoder<Bounded>>),
+    /// With a buffer before it: the decoder clears its own with each write, and parts may be small.
+    Gzip(Box<BufWriter<MultiGzDecoder<Bounded>>>),
 }
+
+/// Compressed bytes that are collected before they are unpacked.
+const COLLECTED: usize = 16 << 10;
 
 impl Sink {
     /// Decompresses if the one and only coding is gzip, the only one that is asked for. `most` is what comes
@@ -25,7 +29,8 @@ impl Sink {
         };
         match (codings.next(), codings.next()) {
             (Some(coding), None) if is_gzip(coding) => {
-                Self::Gzip(Box::new(MultiGzDecoder::new(bounded)))
+                let decoder = MultiGzDecoder::new(bounded);
+                Self::Gzip(Box::new(BufWriter::with_capacity(COLLECTED, decoder)))
             }
             _ => Self::Plain(bounded),
         }
@@ -39,7 +44,7 @@ impl Sink {
     pub(crate) fn is_full(&self) -> bool {
         match self {
             Self::Plain(bounded) => bounded.is_full(),
-            Self::Gzip(decoder) => decoder.get_ref().is_full(),
+            Self::Gzip(decoder) => decoder.get_ref().get_ref().is_full(),
         }
     }
 
@@ -56,8 +61,11 @@ impl Sink {
     pub(crate) fn finish(self) -> io::Result<Vec<u8>> {
         match self {
             Self::Plain(bounded) => Ok(bounded.buffer),
-            Self::Gzip(mut decoder) => {
-                let finished = decoder.try_finish();
+            Self::Gzip(collected) => {
+                let (mut decoder, rest) = collected.into_parts();
+                let finished = decoder
+                    .write_all(&rest.unwrap_or_default())
+                    .and_then(|()| decoder.try_finish());
                 let bounded = std::mem::take(decoder.get_mut());
                 if !bounded.is_full() {
                     finished?;

@@ -6,12 +6,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use atlas_model_keys_core::{Body, Failure, FailureKind, Limits};
-use atlas_model_keys_transport::Resolved;
+use atlas_model_keys_transport::{Resolved, Room};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::{Extensions, Request, Response};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -24,6 +24,7 @@ use crate::connect::{ConnectFailure, Connector, Heard, Silence};
 pub(crate) struct Http {
     client: Client<Connector, Full<Bytes>>,
     read_timeout: Duration,
+    room: Room,
 }
 
 /// An HTTP/2 connection that carries a request is asked for a sign of life this often, and given up
@@ -56,6 +57,7 @@ impl Http {
         Self {
             client,
             read_timeout: resolved.timeouts.read,
+            room: Room::default(),
         }
     }
 
@@ -80,7 +82,7 @@ impl Http {
     async fn exchange(
         &self,
         request: Request<Body>,
-        buffer: Vec<u8>,
+        mut buffer: Vec<u8>,
         limits: &Limits,
     ) -> Result<Response<Vec<u8>>, Failure> {
         let mut request = request.map(|body| match body.is_empty() {
@@ -93,8 +95,15 @@ impl Http {
             .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         let (mut head, mut body) = self.head(request).await?.into_parts();
         let is_success = head.status.is_success();
+        let codings = head.headers.get_all(CONTENT_ENCODING);
+        let promised = match codings.iter().next() {
+            None => body.size_hint().exact(),
+            Some(_) => None,
+        };
+        buffer.clear();
+        buffer.reserve_exact(self.room.expected(promised));
         let mut sink = Sink::new(
-            &head.headers.get_all(CONTENT_ENCODING),
+            &codings,
             buffer,
             limits.body_bytes.saturating_add(1),
         );
@@ -116,7 +125,10 @@ impl Http {
             head.headers.remove(CONTENT_LENGTH);
         }
         let buffer = match sink.finish() {
-            Ok(buffer) => buffer,
+            Ok(buffer) => {
+                self.room.learn(buffer.len());
+                buffer
+            }
             Err(_) if !is_success => Vec::new(),
             Err(error) => return Err(lost(error)),
         };

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Credentials, Error, Exchange, Failure, Limits, ListRequest, Listing,
     OwnedModelKey, Page, Reply, Secret, Step, Wait,
 };
-use atlas_model_keys_transport::{OnWait, Settings, SharedSession, Trace, builder_methods};
+use atlas_model_keys_transport::{OnWait, Settings, SharedSession, Trace, Wake, builder_methods};
 use ureq::Agent;
 
 use crate::http::Http;
@@ -25,11 +25,28 @@ use crate::listing::{Keys, Pages, Replies};
 pub struct Client(Arc<Shared>);
 
 struct Shared {
-    session: SharedSession<Condvar>,
+    session: SharedSession<Changed>,
     http: Http,
     deadline: Duration,
     limits: Limits,
     on_wait: Option<OnWait>,
+}
+
+/// Those who wait for another exchange of the session to end.
+#[derive(Debug, Default)]
+struct Changed {
+    condvar: Condvar,
+    /// How many they are. Counted under the session's lock, before they look whether to wait.
+    waiting: AtomicUsize,
+}
+
+impl Wake for Changed {
+    fn wake_all(&self) {
+        // To wake is a system call, and seldom anybody waits.
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.condvar.notify_all();
+        }
+    }
 }
 
 impl Client {
@@ -216,13 +233,16 @@ impl Shared {
             }
         }
         let unchanged = |now: u64| !wait.on_change() || now == ended;
-        let (state, _) = self
-            .session
-            .waiting
-            .wait_timeout_while(self.session.lock(), wait.delay().min(left), |state| {
+        let changed = &self.session.waiting;
+        let state = self.session.lock();
+        changed.waiting.fetch_add(1, Ordering::Relaxed);
+        let (state, _) = changed
+            .condvar
+            .wait_timeout_while(state, wait.delay().min(left), |state| {
                 unchanged(state.ended()) && !deadline.is_abandoned()
             })
             .unwrap_or_else(PoisonError::into_inner);
+        changed.waiting.fetch_sub(1, Ordering::Relaxed);
         drop(state);
         if deadline.left().is_zero() {
             return Err(wait.give_up());
@@ -299,7 +319,7 @@ impl ClientBuilder {
         let resolved = self.settings.resolve(self.agent.is_some())?;
         let http = Http::new(&resolved, self.agent);
         Ok(Client(Arc::new(Shared {
-            session: SharedSession::new(resolved.session, Condvar::new()),
+            session: SharedSession::new(resolved.session, Changed::default()),
             http,
             deadline: resolved.timeouts.deadline,
             limits: resolved.limits,

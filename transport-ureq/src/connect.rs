@@ -4,10 +4,15 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_core::FailureKind;
+use http::Uri;
 use ureq::Error;
+use ureq::config::Config;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport, time,
 };
@@ -35,13 +40,69 @@ impl Connector<()> for InTime {
             CONNECTED_BY.set(Instant::now().checked_add(*details.timeout.after));
             Reset
         });
-        match self.0.connect(details, chained) {
+        match here_and_now(details).and_then(|details| self.0.connect(&details, chained)) {
             Ok(transport) => Ok(transport.map(|transport| Box::new(Timed(transport)) as _)),
             Err(error @ (Error::Io(_) | Error::Rustls(_))) => {
                 Err(Error::Other(Box::new(ConnectFailure(error))))
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// What is known once a connection is really to be made.
+fn here_and_now<'d>(details: &ConnectionDetails<'d>) -> Result<ConnectionDetails<'d>, Error> {
+    let addrs = if details.addrs.is_empty() {
+        // The proxy will know.
+        details.resolver.empty()
+    } else {
+        look_up(details.uri, details.config, cut(details.timeout))?
+    };
+    Ok(ConnectionDetails {
+        uri: details.uri,
+        addrs,
+        config: details.config,
+        // ureq would make a TLS configuration for each connection of a request with settings of its own. None
+        // of ours is about TLS: one serves them all, and its sessions can be resumed.
+        request_level: false,
+        resolver: details.resolver,
+        now: (details.current_time)(),
+        timeout: cut(details.timeout),
+        current_time: Arc::clone(&details.current_time),
+        run_connector: Arc::clone(&details.run_connector),
+        register_shutdown: Arc::clone(&details.register_shutdown),
+    })
+}
+
+/// For the sake of the timeout ureq does it in a thread; an address needs neither.
+fn look_up(
+    uri: &Uri,
+    config: &Config,
+    mut timeout: NextTimeout,
+) -> Result<ResolvedSocketAddrs, Error> {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    if host.parse::<IpAddr>().is_ok() {
+        timeout.after = time::Duration::NotHappening;
+    }
+    DefaultResolver::default().resolve(uri, config, timeout)
+}
+
+/// Leaves it to [`InTime`]: ureq asks before each request, and nearly all of them find a connection that
+/// rests.
+#[derive(Debug)]
+pub(crate) struct Later;
+
+impl Resolver for Later {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        let mut addrs = self.empty();
+        // No address would mean: not to be looked up.
+        addrs.push((Ipv4Addr::UNSPECIFIED, 0).into());
+        Ok(addrs)
     }
 }
 

@@ -1,18 +1,17 @@
 //! Sending one request with ureq, safely, and telling what became of it.
 
-use std::io::Read as _;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use atlas_model_keys_core::{Body, Failure, FailureKind, Limits, Proxy};
-use atlas_model_keys_transport::{ProxyFailure, Resolved, Timeouts, of_io, of_tls};
+use atlas_model_keys_transport::{ProxyFailure, Resolved, Room, Timeouts, of_io, of_tls};
 use http::{Request, Response};
 use rustls::crypto::ring;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
-use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, AsSendBody, ProxyProtocol, Timeout};
 
 use crate::client::Deadline;
-use crate::connect::{ConnectFailure, InTime};
+use crate::connect::{ConnectFailure, InTime, Later};
 
 /// ureq, and how it is to be used.
 pub(crate) struct Http {
@@ -20,6 +19,7 @@ pub(crate) struct Http {
     timeouts: Timeouts,
     loopback: bool,
     proxy: Option<Proxy>,
+    room: Room,
 }
 
 impl Http {
@@ -29,6 +29,7 @@ impl Http {
             timeouts: resolved.timeouts,
             loopback: resolved.session.base().is_loopback(),
             proxy: resolved.proxy.clone(),
+            room: Room::default(),
         }
     }
 
@@ -91,19 +92,12 @@ impl Http {
             .map_err(|error| self.explain(error))?;
 
         let (head, body) = response.into_parts();
-        buffer.clear();
-        let one_more = u64::try_from(limits.body_bytes)
-            .unwrap_or(u64::MAX)
-            .saturating_add(1);
+        let expected = self.room.expected(body.content_length());
         // What is bounded is what comes out of the decompression.
-        let read = body
-            .into_with_config()
-            .limit(u64::MAX)
-            .reader()
-            .take(one_more)
-            .read_to_end(&mut buffer);
-        match read.map_err(ureq::Error::from) {
-            Ok(_) => {}
+        let body = body.into_with_config().limit(u64::MAX).reader();
+        let most = limits.body_bytes.saturating_add(1);
+        match read(body, &mut buffer, expected, most).map_err(ureq::Error::from) {
+            Ok(()) => self.room.learn(buffer.len()),
             // The status and the headers of an error count, even if its body cannot be unpacked.
             Err(ureq::Error::Decompress(..)) if !head.status.is_success() => {}
             Err(error) => return Err(self.explain(error)),
@@ -127,6 +121,45 @@ impl Http {
     }
 }
 
+/// Reads all there is, `most` bytes at most, over what the buffer holds. (`read_to_end` would clear the rest
+/// of the buffer before each of many small reads: as much work as everything else together.)
+fn read(
+    mut body: impl Read,
+    buffer: &mut Vec<u8>,
+    expected: usize,
+    most: usize,
+) -> io::Result<()> {
+    let mut filled = 0;
+    let outcome = loop {
+        if filled >= most {
+            break Ok(());
+        }
+        if filled == buffer.len() {
+            // One more than expected, to see that this was all.
+            let more = (filled / 4).saturating_add(LEAST_MORE);
+            let length = expected.saturating_add(1).max(filled.saturating_add(more));
+            let length = length.min(most);
+            buffer.reserve_exact(length - filled);
+            buffer.resize(length, 0);
+        }
+        match body.read(buffer.get_mut(filled..).unwrap_or_default()) {
+            Ok(0) => break Ok(()),
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+    };
+    buffer.truncate(filled.min(most));
+    outcome
+}
+
+/// By how much a buffer grows at least.
+const LEAST_MORE: usize = 16 << 10;
+
+/// For a connection's requests, whose longest line is that of the token: four times the longest token that
+/// [`Limits`] allow by default. ureq's own is 128 KiB.
+const OUTPUT_BUFFER: usize = 32 << 10;
+
 /// An agent with rustls and *ring*.
 fn own_agent(resolved: &Resolved) -> Agent {
     let roots = resolved
@@ -144,8 +177,9 @@ fn own_agent(resolved: &Resolved) -> Agent {
         .max_idle_connections(resolved.connections.max_idle)
         .max_idle_connections_per_host(resolved.connections.max_idle)
         .max_idle_age(resolved.connections.idle_timeout)
+        .output_buffer_size(OUTPUT_BUFFER)
         .build();
-    Agent::with_parts(config, InTime::default(), DefaultResolver::default())
+    Agent::with_parts(config, InTime::default(), Later)
 }
 
 /// The proxy in ureq's words. The parts come from a parsed URL, so ureq takes them.

@@ -6,6 +6,7 @@ use std::iter::FusedIterator;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::vec;
 
@@ -25,9 +26,13 @@ struct Fetcher<T> {
     fetch: fn(&Client, &ListRequest, Vec<u8>, &Deadline) -> Result<T, Error>,
     /// How many pages may be on their way or wait to be taken.
     size: usize,
-    /// One thread for each page, in order.
-    on_their_way: VecDeque<JoinHandle<Result<T, Error>>>,
-    /// Tells the threads that nobody wants their pages.
+    /// Each with one page, in order.
+    on_their_way: VecDeque<Worker<T>>,
+    /// For the pages to come.
+    idle: Vec<Worker<T>>,
+    /// Another worker.
+    spawn: fn() -> io::Result<Worker<T>>,
+    /// Tells the workers that nobody wants their pages.
     abandoned: Arc<AtomicBool>,
     /// Buffers to be used again.
     buffers: Vec<Vec<u8>>,
@@ -45,6 +50,8 @@ impl<T: Send + 'static> Fetcher<T> {
             fetch,
             size: 1,
             on_their_way: VecDeque::new(),
+            idle: Vec::new(),
+            spawn: Worker::spawn,
             abandoned: Arc::default(),
             buffers: Vec::new(),
         }
@@ -64,8 +71,7 @@ impl<T: Send + 'static> Fetcher<T> {
             _ => None,
         };
         if !matches!(result, Some(Ok(_))) {
-            self.listing = None;
-            self.abandon();
+            self.end();
         }
         result
     }
@@ -77,57 +83,113 @@ impl<T: Send + 'static> Fetcher<T> {
         let Some(request) = listing.request()? else {
             return Ok(None);
         };
-        let ahead = listing.window(self.size);
-        if self.on_their_way.is_empty() && listing.window(self.size).nth(1).is_none() {
+        self.ask_ahead();
+        let Some(mut worker) = self.on_their_way.pop_front() else {
             let buffer = self.buffers.pop().unwrap_or_default();
             return (self.fetch)(&self.client, &request, buffer, &self.client.deadline()).map(Some);
-        }
-        for request in ahead.skip(self.on_their_way.len()) {
-            match self.send(request) {
-                Ok(thread) => self.on_their_way.push_back(thread),
-                // No thread is left: fewer at a time, then.
-                Err(_) => break,
+        };
+        match worker.result() {
+            Ok(fetched) => {
+                self.idle.push(worker);
+                fetched.map(Some)
             }
-        }
-        match self.on_their_way.pop_front().map(JoinHandle::join) {
-            Some(Ok(fetched)) => fetched.map(Some),
-            Some(Err(panic)) => {
+            Err(panic) => {
                 // Whoever catches it finds the listing at its end.
-                self.listing = None;
-                self.abandon();
+                self.end();
                 resume_unwind(panic)
             }
-            None => {
-                (self.fetch)(&self.client, &request, Vec::new(), &self.client.deadline()).map(Some)
-            }
         }
     }
 
-    fn send(&mut self, request: ListRequest) -> io::Result<JoinHandle<Result<T, Error>>> {
-        let (client, fetch) = (self.client.clone(), self.fetch);
-        let buffer = self.buffers.pop().unwrap_or_default();
-        let deadline = client.deadline().or_if(&self.abandoned);
-        thread::Builder::new()
-            .name("atlas-model-keys".to_owned())
-            .spawn(within_current_span(move || {
-                fetch(&client, &request, buffer, &deadline)
-            }))
+    /// Asks for as many pages as may be on their way, if those are several.
+    fn ask_ahead(&mut self) {
+        let Some(listing) = &self.listing else {
+            return;
+        };
+        if self.on_their_way.is_empty() && listing.window(self.size).nth(1).is_none() {
+            return;
+        }
+        for request in listing.window(self.size).skip(self.on_their_way.len()) {
+            // Where no thread is left: fewer at a time, then.
+            let Some(worker) = self.idle.pop().or_else(|| (self.spawn)().ok()) else {
+                break;
+            };
+            let (client, fetch) = (self.client.clone(), self.fetch);
+            let buffer = self.buffers.pop().unwrap_or_default();
+            let deadline = client.deadline().or_if(&self.abandoned);
+            worker.begin(move || fetch(&client, &request, buffer, &deadline));
+            self.on_their_way.push_back(worker);
+        }
     }
 
-    fn abandon(&mut self) {
+    fn end(&mut self) {
+        self.listing = None;
+        self.abandon();
+        self.on_their_way.clear();
+        self.idle.clear();
+    }
+}
+
+impl<T> Fetcher<T> {
+    /// The workers are not waited for: each ends with its next step, or with its deadline.
+    fn abandon(&self) {
         if !self.on_their_way.is_empty() {
             self.client.abandon(&self.abandoned);
-            self.on_their_way.clear();
         }
     }
 }
 
-/// The threads are not waited for: each ends with its next step, or with its deadline.
 impl<T> Drop for Fetcher<T> {
     fn drop(&mut self) {
-        if !self.on_their_way.is_empty() {
-            self.client.abandon(&self.abandoned);
-        }
+        self.abandon();
+    }
+}
+
+type Job<T> = Box<dyn FnOnce() -> Result<T, Error> + Send>;
+
+/// A thread that fetches one page after the other, until it is dropped.
+#[derive(Debug)]
+struct Worker<T> {
+    jobs: SyncSender<Job<T>>,
+    results: Receiver<Result<T, Error>>,
+    /// `None` after a panic.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<T: Send + 'static> Worker<T> {
+    fn spawn() -> io::Result<Self> {
+        // There is one job at a time, so neither end waits to send.
+        let (jobs, to_do) = mpsc::sync_channel::<Job<T>>(1);
+        let (done, results) = mpsc::sync_channel(1);
+        let thread = thread::Builder::new()
+            .name("atlas-model-keys".to_owned())
+            .spawn(move || {
+                for job in to_do {
+                    if done.send(job()).is_err() {
+                        // Nobody wants it.
+                        break;
+                    }
+                }
+            })?;
+        Ok(Self {
+            jobs,
+            results,
+            thread: Some(thread),
+        })
+    }
+
+    fn begin(&self, job: impl FnOnce() -> Result<T, Error> + Send + 'static) {
+        // Fails where the thread has panicked, which its result tells.
+        let _ = self.jobs.send(Box::new(within_current_span(job)));
+    }
+
+    /// What became of the job, or its panic.
+    fn result(&mut self) -> thread::Result<Result<T, Error>> {
+        self.results.recv().map_err(|gone| {
+            let thread = self.thread.take().map(JoinHandle::join);
+            // A thread that ends without a result has panicked.
+            thread.and_then(Result::err).unwrap_or_else(|| Box::new(gone))
+        })
     }
 }
 

@@ -12,11 +12,13 @@
 //! ```
 
 mod failure;
+mod room;
 mod settings;
 mod shared;
 mod trace;
 
 pub use failure::{ProxyFailure, of_io, of_tls, permanent};
+pub use room::Room;
 pub use settings::{Connections, OnWait, Resolved, Settings, Timeouts};
 pub use shared::{Guard, SharedSession, Wake};
 pub use trace::{Trace, in_current_span, within_current_span};

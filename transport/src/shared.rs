@@ -1,6 +1,7 @@
 //! A session that many threads or tasks use at the same time.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use atlas_model_keys_core::{ApiVersion, Error, Moment, Secret, Session, Step};
@@ -11,12 +12,6 @@ use crate::permanent;
 pub trait Wake {
     /// Wakes all of them.
     fn wake_all(&self);
-}
-
-impl Wake for Condvar {
-    fn wake_all(&self) {
-        self.notify_all();
-    }
 }
 
 /// A [`Session`] behind a lock that is held for a call and never while anything is sent, and those
@@ -34,6 +29,7 @@ pub struct State {
     session: Session,
     /// Counts the exchanges that ended, so that no end is missed between two locks.
     ended: u64,
+    entropy: Entropy,
 }
 
 impl State {
@@ -42,12 +38,51 @@ impl State {
     pub fn ended(&self) -> u64 {
         self.ended
     }
+
+    /// The clock and the randomness of this machine, for one step.
+    fn moment(&mut self) -> Result<Moment, Error> {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Ok(Moment::new(now, self.entropy.take()?))
+    }
+}
+
+/// Randomness for several steps: to ask for it is a system call.
+#[derive(Default)]
+struct Entropy {
+    portions: [[u8; 16]; 16],
+    left: usize,
+}
+
+impl Entropy {
+    fn take(&mut self) -> Result<[u8; 16], Error> {
+        if self.left == 0 {
+            getrandom::fill(self.portions.as_flattened_mut())
+                .map_err(|error| permanent(error.to_string()))?;
+            self.left = self.portions.len();
+        }
+        self.left -= 1;
+        // Each is given once.
+        Ok(std::mem::take(&mut self.portions[self.left]))
+    }
+}
+
+/// What is yet to be used is not to be seen.
+impl fmt::Debug for Entropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entropy").finish_non_exhaustive()
+    }
 }
 
 impl<W: Wake> SharedSession<W> {
     /// Nobody waits yet.
     pub fn new(session: Session, waiting: W) -> Self {
-        let state = Mutex::new(State { session, ended: 0 });
+        let state = Mutex::new(State {
+            session,
+            ended: 0,
+            entropy: Entropy::default(),
+        });
         Self { state, waiting }
     }
 
@@ -64,8 +99,9 @@ impl<W: Wake> SharedSession<W> {
         &self,
         call: impl FnOnce(&mut Session, Moment) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let at = moment()?;
-        call(&mut self.lock().session, at)
+        let mut state = self.lock();
+        let at = state.moment()?;
+        call(&mut state.session, at)
     }
 
     /// One step, and how many exchanges had ended by then.
@@ -76,8 +112,8 @@ impl<W: Wake> SharedSession<W> {
         &self,
         call: impl FnOnce(&mut Session, Moment) -> Result<Step<Vec<u8>>, Error>,
     ) -> Result<(Step<Vec<u8>>, u64), Error> {
-        let at = moment()?;
         let mut state = self.lock();
+        let at = state.moment()?;
         let step = call(&mut state.session, at)?;
         Ok((step, state.ended))
     }
@@ -122,12 +158,16 @@ impl<W: Wake> Drop for Guard<'_, W> {
     }
 }
 
-/// The clock and the randomness of this machine, for one step.
-fn moment() -> Result<Moment, Error> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let mut entropy = [0; 16];
-    getrandom::fill(&mut entropy).map_err(|error| permanent(error.to_string()))?;
-    Ok(Moment::new(now, entropy))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_randomness_is_given_twice() {
+        let mut entropy = Entropy::default();
+        let taken: HashSet<_> = (0..100).map(|_| entropy.take().unwrap()).collect();
+        assert_eq!(taken.len(), 100);
+        assert!(!taken.contains(&[0; 16]));
+    }
 }
