@@ -1,7 +1,7 @@
 //! Sending one request with hyper, safely, and telling what became of it.
 
 use std::future::{pending, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use atlas_model_keys_transport::{Resolved, Room};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::{Extensions, Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::body::Sink;
 use crate::connect::{ConnectFailure, Connector, Heard, Silence};
@@ -102,17 +102,28 @@ impl Http {
         };
         buffer.clear();
         buffer.reserve_exact(self.room.expected(promised));
-        let mut sink = Sink::new(
-            &codings,
-            buffer,
-            limits.body_bytes.saturating_add(1),
-        );
+        let mut sink = Sink::new(&codings, buffer, limits.body_bytes.saturating_add(1));
+        // One alarm for all of the body, which looks again when it goes off: to set one for each part would be
+        // as much work as the parts, where they are small.
+        let mut last = Instant::now();
+        let mut alarm = pin!(sleep_until_after(last, self.read_timeout));
         while !sink.is_full() {
-            let frame = match timeout(self.read_timeout, body.frame()).await {
-                Ok(Some(frame)) => frame.map_err(lost)?,
-                Ok(None) => break,
-                Err(_) => return Err(lost(Silence("part of the body", self.read_timeout))),
-            };
+            let frame = poll_fn(|cx| {
+                if let Poll::Ready(frame) = Pin::new(&mut body).poll_frame(cx) {
+                    return Poll::Ready(Ok(frame));
+                }
+                while alarm.as_mut().poll(cx).is_ready() {
+                    if last.elapsed() >= self.read_timeout {
+                        let silence = Silence("part of the body", self.read_timeout);
+                        return Poll::Ready(Err(lost(silence)));
+                    }
+                    alarm.set(sleep_until_after(last, self.read_timeout));
+                }
+                Poll::Pending
+            });
+            let Some(frame) = frame.await? else { break };
+            let frame = frame.map_err(lost)?;
+            last = Instant::now();
             match frame.data_ref().map_or(Ok(()), |data| sink.write(data)) {
                 Ok(()) => {}
                 // The status and the headers of an error count, even if its body cannot be unpacked.

@@ -93,12 +93,7 @@ fn look_up(
 pub(crate) struct Later;
 
 impl Resolver for Later {
-    fn resolve(
-        &self,
-        _: &Uri,
-        _: &Config,
-        _: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, Error> {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let mut addrs = self.empty();
         // No address would mean: not to be looked up.
         addrs.push((Ipv4Addr::UNSPECIFIED, 0).into());

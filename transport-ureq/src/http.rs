@@ -123,12 +123,7 @@ impl Http {
 
 /// Reads all there is, `most` bytes at most, over what the buffer holds. (`read_to_end` would clear the rest
 /// of the buffer before each of many small reads: as much work as everything else together.)
-fn read(
-    mut body: impl Read,
-    buffer: &mut Vec<u8>,
-    expected: usize,
-    most: usize,
-) -> io::Result<()> {
+fn read(mut body: impl Read, buffer: &mut Vec<u8>, expected: usize, most: usize) -> io::Result<()> {
     let mut filled = 0;
     let outcome = loop {
         if filled >= most {
@@ -156,9 +151,17 @@ fn read(
 /// By how much a buffer grows at least.
 const LEAST_MORE: usize = 16 << 10;
 
-/// For a connection's requests, whose longest line is that of the token: four times the longest token that
-/// [`Limits`] allow by default. ureq's own is 128 KiB.
+/// The least for the head of a connection's request. ureq's own is 128 KiB, which each of many connections
+/// would touch.
 const OUTPUT_BUFFER: usize = 32 << 10;
+
+/// Room for a request's head: what is long in it is a token, or an answer to a challenge, which repeats most
+/// of that with a backslash before each byte at the worst.
+fn output_buffer(resolved: &Resolved) -> usize {
+    let limits = &resolved.limits;
+    let longest = limits.token_bytes.max(limits.challenge_bytes);
+    longest.saturating_mul(4).max(OUTPUT_BUFFER)
+}
 
 /// An agent with rustls and *ring*.
 fn own_agent(resolved: &Resolved) -> Agent {
@@ -177,7 +180,7 @@ fn own_agent(resolved: &Resolved) -> Agent {
         .max_idle_connections(resolved.connections.max_idle)
         .max_idle_connections_per_host(resolved.connections.max_idle)
         .max_idle_age(resolved.connections.idle_timeout)
-        .output_buffer_size(OUTPUT_BUFFER)
+        .output_buffer_size(output_buffer(resolved))
         .build();
     Agent::with_parts(config, InTime::default(), Later)
 }

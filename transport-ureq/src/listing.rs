@@ -188,7 +188,9 @@ impl<T: Send + 'static> Worker<T> {
         self.results.recv().map_err(|gone| {
             let thread = self.thread.take().map(JoinHandle::join);
             // A thread that ends without a result has panicked.
-            thread.and_then(Result::err).unwrap_or_else(|| Box::new(gone))
+            thread
+                .and_then(Result::err)
+                .unwrap_or_else(|| Box::new(gone))
         })
     }
 }
@@ -312,4 +314,112 @@ fn page(
     deadline: &Deadline,
 ) -> Result<Page<Vec<u8>>, Error> {
     client.drive(request, buffer, deadline)?.into_page()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::thread::ThreadId;
+
+    use atlas_model_keys_core::{BaseUrl, Credentials, Limits};
+    use http::Response;
+
+    /// By whom a page was fetched.
+    type Fetched = (ThreadId, Page<Vec<u8>>);
+
+    const PAGES: u32 = 20;
+
+    fn fetch(
+        _: &Client,
+        request: &ListRequest,
+        _: Vec<u8>,
+        _: &Deadline,
+    ) -> Result<Fetched, Error> {
+        let number = request.page().get();
+        let rel = if number < PAGES { "next" } else { "self" };
+        let body = format!(r#"{{"links":[{{"rel":"{rel}"}}],"results":[{{"name":"{number}"}}]}}"#);
+        let page = Reply::from_response(Response::new(body.into_bytes()))?.into_page()?;
+        Ok((thread::current().id(), page))
+    }
+
+    fn fetcher() -> Fetcher<Fetched> {
+        let credentials = Credentials::bearer("token").unwrap();
+        let client = Client::new(BaseUrl::new("http://127.0.0.1:9").unwrap(), credentials).unwrap();
+        let group = "0123456789abcdef01234567".parse().unwrap();
+        let listing = Listing::new(ListRequest::new(group), &Limits::default());
+        let mut fetcher = Fetcher::new(client, listing, fetch);
+        fetcher.read_ahead(4);
+        fetcher
+    }
+
+    fn next(fetcher: &mut Fetcher<Fetched>) -> Option<(ThreadId, String)> {
+        let next = fetcher.next(|listing, (by, page)| {
+            listing.advance(&page);
+            let name = page.keys().next().and_then(ModelKey::name);
+            (by, name.unwrap_or_default().to_owned())
+        });
+        next.map(Result::unwrap)
+    }
+
+    fn all(fetcher: &mut Fetcher<Fetched>) -> (BTreeSet<String>, Vec<String>) {
+        let fetched: Vec<_> = std::iter::from_fn(|| next(fetcher)).collect();
+        let by = fetched.iter().map(|(by, _)| format!("{by:?}"));
+        (
+            by.collect(),
+            fetched.iter().map(|(_, name)| name.clone()).collect(),
+        )
+    }
+
+    fn in_order() -> Vec<String> {
+        (1..=PAGES).map(|number| number.to_string()).collect()
+    }
+
+    #[test]
+    fn workers_stay_for_the_pages_to_come() {
+        let (by, pages) = all(&mut fetcher());
+        assert_eq!(pages, in_order());
+        // The first page is the caller's.
+        assert_eq!(by.len(), 5, "{by:?}");
+    }
+
+    #[test]
+    fn without_threads_the_caller_fetches() {
+        let mut fetcher = fetcher();
+        fetcher.spawn = || Err(io::ErrorKind::WouldBlock.into());
+        let (by, pages) = all(&mut fetcher);
+        assert_eq!(pages, in_order());
+        assert_eq!(by.len(), 1);
+        assert!(by.contains(&format!("{:?}", thread::current().id())));
+    }
+
+    #[test]
+    fn a_panic_is_the_callers_and_ends_the_listing() {
+        let mut fetcher = fetcher();
+        fetcher.fetch = |client, request, buffer, deadline| match request.page().get() {
+            5 => panic!("page 5"),
+            _ => fetch(client, request, buffer, deadline),
+        };
+        for _ in 1..5 {
+            assert!(next(&mut fetcher).is_some());
+        }
+        let panic = catch_unwind(AssertUnwindSafe(|| next(&mut fetcher))).unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&"page 5"));
+        assert!(next(&mut fetcher).is_none());
+    }
+
+    #[test]
+    fn a_worker_that_is_dropped_ends() {
+        let worker = Worker::<u32>::spawn().unwrap();
+        worker.begin(|| Ok(7));
+        let Worker {
+            jobs,
+            results,
+            thread,
+        } = worker;
+        assert_eq!(results.recv().unwrap().unwrap(), 7);
+        drop((jobs, results));
+        thread.unwrap().join().unwrap();
+    }
 }
