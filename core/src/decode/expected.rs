@@ -109,12 +109,13 @@ impl Cursor<'_> {
         loop {
             let before = self.rest.len();
             let element = element(self)?;
+            if list.len() >= self.elements {
+                return None;
+            }
             if list.is_empty() {
                 // As many as there may be of this size, but no more than Atlas sends.
                 let alike = self.rest.len() / (before - self.rest.len()) + 1;
                 list.reserve_exact(alike.min(usize::from(ItemsPerPage::MAX.get())));
-            } else if list.len() >= self.elements {
-                return None;
             }
             list.push(element);
             if self.eat(b",").is_none() {
@@ -309,20 +310,20 @@ mod tests {
         )
     }
 
-    fn limits() -> BodyLimits {
-        let limits = Limits {
-            elements: 3,
-            ..Limits::default()
-        };
-        limits.of_body()
-    }
-
     /// Whether it was taken. If so, the parser of record gives the same.
     fn is_taken(body: &[u8]) -> bool {
-        let Some(page) = read(body, limits()) else {
+        is_taken_within(3, body)
+    }
+
+    fn is_taken_within(elements: usize, body: &[u8]) -> bool {
+        let limits = Limits {
+            elements,
+            ..Limits::default()
+        };
+        let Some(page) = read(body, limits.of_body()) else {
             return false;
         };
-        let Ok(record) = plain::read(body, limits()) else {
+        let Ok(record) = plain::read(body, limits.of_body()) else {
             panic!("only the parser of record refuses {}", body.escape_ascii());
         };
         assert_eq!(shown(&page, body), shown(&record, body));
@@ -468,6 +469,7 @@ mod tests {
                 }
             }
             is_taken(&body);
+            is_taken_within(0, &body);
         }
 
         /// ... and far from it.
