@@ -45,7 +45,8 @@ pub enum Progress<'a> {
 /// `Debug` shows the length of the body, not the body.
 #[non_exhaustive]
 pub struct Message {
-    /// Its head as sent, with folded values joined, and its body without chunks.
+    /// Its head as sent, with folded values joined, and its body without chunks. Header values share the bytes
+    /// of the head: whoever keeps one keeps all of them.
     pub response: Response<Vec<u8>>,
     /// Whether the connection can be used again (RFC 9112 §9.3): the end of the response is beyond
     /// doubt, and the server does not want to close. A client that sent `Connection: close` itself
