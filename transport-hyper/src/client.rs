@@ -16,8 +16,9 @@ use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
 use crate::connect::{BoxError, Connector};
-use crate::http::{Deadline, Http};
+use crate::http::Http;
 use crate::listing::{Keys, Pages, Replies};
+use crate::patience::Deadline;
 
 /// The async client: lists the AI model API keys of Atlas projects.
 ///

@@ -1,6 +1,6 @@
 //! Sending one request with hyper, safely, and telling what became of it.
 
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
@@ -15,10 +15,11 @@ use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::Instant;
 
 use crate::body::Sink;
 use crate::connect::{ConnectFailure, Connector, Heard, Silence};
+use crate::patience::{Deadline, Patience, sleep_until};
 
 /// hyper with its pool, and how it is to be used.
 pub(crate) struct Http {
@@ -67,21 +68,6 @@ impl Http {
         &self,
         request: Request<Body>,
         deadline: Deadline,
-        buffer: Vec<u8>,
-        limits: &Limits,
-    ) -> Result<Response<Vec<u8>>, Failure> {
-        let exchange = self.exchange(request, buffer, limits);
-        let Some(end) = deadline.0 else {
-            return exchange.await;
-        };
-        timeout_at(end, exchange)
-            .await
-            .unwrap_or_else(|_| Err(Failure::new(FailureKind::Permanent, "the deadline is over")))
-    }
-
-    async fn exchange(
-        &self,
-        request: Request<Body>,
         mut buffer: Vec<u8>,
         limits: &Limits,
     ) -> Result<Response<Vec<u8>>, Failure> {
@@ -93,7 +79,7 @@ impl Http {
         request
             .headers_mut()
             .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        let (mut head, mut body) = self.head(request).await?.into_parts();
+        let (mut head, mut body) = deadline.end(self.head(request)).await?.into_parts();
         let is_success = head.status.is_success();
         let codings = head.headers.get_all(CONTENT_ENCODING);
         let promised = match codings.iter().next() {
@@ -103,27 +89,15 @@ impl Http {
         buffer.clear();
         buffer.reserve_exact(self.room.expected(promised));
         let mut sink = Sink::new(&codings, buffer, limits.body_bytes.saturating_add(1));
-        // One alarm for all of the body, which looks again when it goes off: to set one for each part would be
-        // as much work as the parts, where they are small.
-        let mut last = Instant::now();
-        let mut alarm = pin!(sleep_until_after(last, self.read_timeout));
+        let mut patience = Patience::new(deadline, self.read_timeout);
         while !sink.is_full() {
-            let frame = poll_fn(|cx| {
-                if let Poll::Ready(frame) = Pin::new(&mut body).poll_frame(cx) {
-                    return Poll::Ready(Ok(frame));
-                }
-                while alarm.as_mut().poll(cx).is_ready() {
-                    if last.elapsed() >= self.read_timeout {
-                        let silence = Silence("part of the body", self.read_timeout);
-                        return Poll::Ready(Err(lost(silence)));
-                    }
-                    alarm.set(sleep_until_after(last, self.read_timeout));
-                }
-                Poll::Pending
+            let frame = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
+                Poll::Ready(frame) => Poll::Ready(Ok(frame)),
+                Poll::Pending => patience.poll_end(cx).map(Err),
             });
             let Some(frame) = frame.await? else { break };
             let frame = frame.map_err(lost)?;
-            last = Instant::now();
+            patience.heard();
             match frame.data_ref().map_or(Ok(()), |data| sink.write(data)) {
                 Ok(()) => {}
                 // The status and the headers of an error count, even if its body cannot be unpacked.
@@ -163,7 +137,7 @@ impl Http {
             let last = || heard.map_or(sent, |heard| heard.last().max(sent));
             // Each byte that comes puts the end off.
             while last().elapsed() < self.read_timeout {
-                sleep_until_after(last(), self.read_timeout).await;
+                sleep_until(last().checked_add(self.read_timeout)).await;
             }
         });
         poll_fn(|cx| match response.as_mut().poll(cx) {
@@ -174,30 +148,6 @@ impl Http {
                 .map(|()| Err(lost(Silence("answer", self.read_timeout)))),
         })
         .await
-    }
-}
-
-/// Sleeps until so long after; for ever where the clock cannot count that far.
-async fn sleep_until_after(instant: Instant, time: Duration) {
-    match instant.checked_add(time) {
-        Some(end) => sleep_until(end).await,
-        None => pending().await,
-    }
-}
-
-/// When a page must be there. `None`: farther away than the clock can count.
-#[derive(Clone, Copy)]
-pub(crate) struct Deadline(Option<Instant>);
-
-impl Deadline {
-    pub(crate) fn after(duration: Duration) -> Self {
-        Self(Instant::now().checked_add(duration))
-    }
-
-    pub(crate) fn left(self) -> Duration {
-        self.0.map_or(Duration::MAX, |end| {
-            end.saturating_duration_since(Instant::now())
-        })
     }
 }
 

@@ -89,6 +89,7 @@ mod client;
 mod connect;
 mod http;
 mod listing;
+mod patience;
 
 pub use atlas_model_keys_core as core;
 pub use atlas_model_keys_core::{

@@ -29,6 +29,8 @@ struct Fetcher<T> {
     size: usize,
     /// In order.
     on_their_way: VecDeque<OnItsWay<T>>,
+    /// Whether all of the pages that may be are on their way.
+    is_full: bool,
     /// Buffers to be used again.
     buffers: Vec<Vec<u8>>,
 }
@@ -52,12 +54,14 @@ impl<T: Send + 'static> Fetcher<T> {
             fetch,
             size: 1,
             on_their_way: VecDeque::new(),
+            is_full: false,
             buffers: Vec::new(),
         }
     }
 
     fn read_ahead(&mut self, pages: usize) {
         self.size = pages.min(MOST_READ_AHEAD);
+        self.is_full = false;
     }
 
     /// The next one, and what `advance` makes of it. After an error, and at the end, there is nothing
@@ -81,24 +85,8 @@ impl<T: Send + 'static> Fetcher<T> {
     }
 
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>, Error>> {
-        let Some(listing) = &self.listing else {
-            return Poll::Ready(Ok(None));
-        };
-        match listing.request() {
-            Ok(Some(_)) => {}
-            Ok(None) => return Poll::Ready(Ok(None)),
-            Err(error) => return Poll::Ready(Err(error)),
-        }
-        let several = listing.window(self.size).nth(1).is_some();
-        let wanted = listing.window(self.size).skip(self.on_their_way.len());
-        for request in wanted {
-            let buffer = self.buffers.pop().unwrap_or_default();
-            let fetching = (self.fetch)(self.client.clone(), request, buffer);
-            self.on_their_way.push_back(if several {
-                OnItsWay::Task(Task(tokio::spawn(in_current_span(fetching))))
-            } else {
-                OnItsWay::Here(fetching)
-            });
+        if !self.is_full {
+            self.fill()?;
         }
         let fetched = match self.on_their_way.front_mut() {
             Some(OnItsWay::Here(fetching)) => ready!(fetching.as_mut().poll(cx)),
@@ -114,7 +102,32 @@ impl<T: Send + 'static> Fetcher<T> {
             None => return Poll::Ready(Ok(None)),
         };
         self.on_their_way.pop_front();
+        self.is_full = false;
         Poll::Ready(fetched.map(Some))
+    }
+
+    /// Asks for the pages that may be on their way now.
+    fn fill(&mut self) -> Result<(), Error> {
+        let Some(listing) = &self.listing else {
+            return Ok(());
+        };
+        if listing.request()?.is_none() {
+            // What was asked for beyond the end.
+            self.on_their_way.clear();
+        }
+        let several = listing.window(self.size).nth(1).is_some();
+        let wanted = listing.window(self.size).skip(self.on_their_way.len());
+        for request in wanted {
+            let buffer = self.buffers.pop().unwrap_or_default();
+            let fetching = (self.fetch)(self.client.clone(), request, buffer);
+            self.on_their_way.push_back(if several {
+                OnItsWay::Task(Task(tokio::spawn(in_current_span(fetching))))
+            } else {
+                OnItsWay::Here(fetching)
+            });
+        }
+        self.is_full = true;
+        Ok(())
     }
 }
 
