@@ -184,6 +184,7 @@ impl BaseUrl {
     }
 
     /// The URI of a path and query, which follow the prefix.
+    #[inline]
     pub(crate) fn uri(&self, path_and_query: Vec<u8>) -> Uri {
         let mut parts = Parts::default();
         parts.scheme = Some(match self.is_https() {

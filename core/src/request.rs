@@ -113,6 +113,7 @@ impl ListRequest {
     }
 
     /// The same, from this user agent and with this body.
+    #[inline]
     pub(crate) fn with<T>(
         &self,
         base: &BaseUrl,
@@ -131,38 +132,41 @@ impl ListRequest {
     /// Nothing in it needs percent-encoding: the path is fixed text and hexadecimal digits, the
     /// query fixed names with numbers and booleans.
     fn path_and_query(&self, prefix: &str) -> Vec<u8> {
+        let (mut items, mut page) = ([0; 10], [0; 10]);
         let parameters = [
             (
                 "itemsPerPage=",
                 self.items_per_page
-                    .map(|items| Value::Number(items.get().into())),
+                    .map(|n| decimal(n.get().into(), &mut items)),
             ),
             (
                 "pageNum=",
-                self.page_num.map(|page| Value::Number(page.get())),
+                self.page_num.map(|n| decimal(n.get(), &mut page)),
             ),
-            ("envelope=", self.envelope.map(Value::Boolean)),
-            ("pretty=", self.pretty.map(Value::Boolean)),
+            ("envelope=", self.envelope.map(boolean)),
+            ("pretty=", self.pretty.map(boolean)),
+        ];
+        let path = [
+            prefix.as_bytes(),
+            BEFORE_GROUP,
+            self.group.as_bytes(),
+            AFTER_GROUP,
         ];
         // Exactly as long as it gets: what is left over would have to be copied.
-        let mut len =
-            prefix.len() + BEFORE_GROUP.len() + self.group.as_bytes().len() + AFTER_GROUP.len();
-        for (name, value) in &parameters {
-            len += value
-                .as_ref()
-                .map_or(0, |value| 1 + name.len() + value.len());
+        let mut len = path.iter().map(|part| part.len()).sum();
+        for (name, value) in parameters {
+            len += value.map_or(0, |value| 1 + name.len() + value.len());
         }
         let mut target = Vec::with_capacity(len);
-        target.extend_from_slice(prefix.as_bytes());
-        target.extend_from_slice(BEFORE_GROUP);
-        target.extend_from_slice(self.group.as_bytes());
-        target.extend_from_slice(AFTER_GROUP);
+        for part in path {
+            target.extend_from_slice(part);
+        }
         let mut separator = b'?';
-        for (name, value) in &parameters {
+        for (name, value) in parameters {
             if let Some(value) = value {
                 target.push(separator);
                 target.extend_from_slice(name.as_bytes());
-                value.push_to(&mut target);
+                target.extend_from_slice(value);
                 separator = b'&';
             }
         }
@@ -173,35 +177,24 @@ impl ListRequest {
 const BEFORE_GROUP: &[u8] = b"/api/atlas/v2/groups/";
 const AFTER_GROUP: &[u8] = b"/aiModelApiKeys";
 
-/// What a parameter of a query says.
-enum Value {
-    Number(u32),
-    Boolean(bool),
-}
-
-impl Value {
-    fn len(&self) -> usize {
-        match self {
-            Self::Number(number) => 1 + number.checked_ilog10().unwrap_or(0) as usize,
-            Self::Boolean(true) => b"true".len(),
-            Self::Boolean(false) => b"false".len(),
+/// A number in digits, written at the end of `room`, which is enough for any.
+fn decimal(mut number: u32, room: &mut [u8; 10]) -> &[u8] {
+    let mut start = room.len();
+    for digit in room.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        start -= 1;
+        if number == 0 {
+            break;
         }
     }
+    room.get(start..).unwrap_or_default()
+}
 
-    fn push_to(&self, target: &mut Vec<u8>) {
-        match self {
-            Self::Number(number) => {
-                let (mut left, start) = (*number, target.len());
-                target.resize(start + self.len(), b'0');
-                let digits = target.iter_mut().skip(start).rev();
-                for digit in digits {
-                    *digit += (left % 10) as u8;
-                    left /= 10;
-                }
-            }
-            Self::Boolean(true) => target.extend_from_slice(b"true"),
-            Self::Boolean(false) => target.extend_from_slice(b"false"),
-        }
+fn boolean(value: bool) -> &'static [u8] {
+    match value {
+        true => b"true",
+        false => b"false",
     }
 }
 
@@ -255,6 +248,12 @@ mod tests {
             path_of(&request().pretty(false)).strip_prefix(PATH),
             Some("?pretty=false")
         );
+        for page in [1, 9, 10, 100, u32::MAX] {
+            assert_eq!(
+                path_of(&request().page_num(PageNum::new(page).unwrap())),
+                alloc::format!("{PATH}?pageNum={page}")
+            );
+        }
     }
 
     #[test]

@@ -333,6 +333,7 @@ impl Session {
         }))
     }
 
+    #[inline]
     fn send_list<B>(
         &mut self,
         mut ticket: Box<Ticket>,
