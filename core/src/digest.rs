@@ -32,7 +32,7 @@ use core::fmt;
 use http::HeaderValue;
 use md5::Md5;
 use memchr::memchr2;
-use sha2::{Sha256, Sha512_256};
+use sha2::{Digest as _, Sha256, Sha512_256};
 use zeroize::Zeroizing;
 
 use crate::Limits;
@@ -184,13 +184,14 @@ impl Algorithm {
 }
 
 /// Answers one challenge, as often as its nonce is accepted: counts `nc`, and keeps the hash of the
-/// credential (never the credential) so that later answers are cheap.
+/// credential and the nonce (never the credential) so that later answers are cheap.
 pub struct Answerer {
     challenge: Challenge,
     /// What is the same in each answer: its beginning, up to the target.
     beginning: Vec<u8>,
-    /// `H(A1)` in hexadecimal: as good as the password for this realm.
-    ha1: Hex,
+    /// What has begun with `H(A1)`, which is as good as the password for this realm, and the nonce, and goes on
+    /// with what differs.
+    keyed: Hashing,
     /// For `-sess`: the client's nonce that went into `ha1` must be sent each time.
     session_cnonce: Option<[u8; 16]>,
     /// The `nc` of the last answer.
@@ -235,7 +236,7 @@ impl Answerer {
         beginning.extend_from_slice(b", qop=auth, uri=");
         Self {
             beginning,
-            ha1,
+            keyed: Hashing::of(hash, &[ha1.as_bytes(), &challenge.nonce]),
             session_cnonce: session.then_some(cnonce),
             challenge,
             count: 0,
@@ -273,14 +274,12 @@ impl Answerer {
         let cnonce = Hex::of(&self.session_cnonce.unwrap_or(cnonce));
         let count = Hex::of(&self.count.to_be_bytes());
         let ha2 = hash.hex(&[method.as_bytes(), target.as_bytes()]);
-        let response = hash.hex(&[
-            self.ha1.as_bytes(),
-            &self.challenge.nonce,
-            count.as_bytes(),
-            cnonce.as_bytes(),
-            b"auth",
-            ha2.as_bytes(),
-        ]);
+        let mut response = self.keyed.clone();
+        let (count_hex, cnonce_hex) = (count.as_bytes(), cnonce.as_bytes());
+        for part in [b":", count_hex, b":", cnonce_hex, b":auth:", ha2.as_bytes()] {
+            response.update(part);
+        }
+        let response = response.hex();
 
         // With room for quotes and for the longest hash.
         let mut header = Vec::with_capacity(self.beginning.len() + target.len() + 160);
@@ -323,20 +322,48 @@ fn push_quoted(header: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 impl Hash {
     /// `H` of the parts with `:` between them.
     fn hex(self, parts: &[&[u8]]) -> Hex {
-        fn run<D: sha2::Digest>(parts: &[&[u8]]) -> Hex {
-            let mut hash = D::new();
-            for (n, part) in parts.iter().enumerate() {
-                if n > 0 {
-                    hash.update(b":");
-                }
-                hash.update(part);
+        Hashing::of(self, parts).hex()
+    }
+}
+
+/// A hash that is not at its end; overwritten when dropped.
+#[derive(Clone)]
+enum Hashing {
+    Md5(Md5),
+    Sha256(Sha256),
+    Sha512_256(Sha512_256),
+}
+
+impl Hashing {
+    /// Begins with the parts and `:` between them.
+    fn of(hash: Hash, parts: &[&[u8]]) -> Self {
+        let mut hashing = match hash {
+            Hash::Md5 => Self::Md5(Md5::new()),
+            Hash::Sha256 => Self::Sha256(Sha256::new()),
+            Hash::Sha512_256 => Self::Sha512_256(Sha512_256::new()),
+        };
+        for (n, part) in parts.iter().enumerate() {
+            if n > 0 {
+                hashing.update(b":");
             }
-            Hex::of(&hash.finalize())
+            hashing.update(part);
         }
+        hashing
+    }
+
+    fn update(&mut self, data: &[u8]) {
         match self {
-            Self::Md5 => run::<Md5>(parts),
-            Self::Sha256 => run::<Sha256>(parts),
-            Self::Sha512_256 => run::<Sha512_256>(parts),
+            Self::Md5(md5) => md5.update(data),
+            Self::Sha256(sha) => sha.update(data),
+            Self::Sha512_256(sha) => sha.update(data),
+        }
+    }
+
+    fn hex(self) -> Hex {
+        match self {
+            Self::Md5(md5) => Hex::of(&md5.finalize()),
+            Self::Sha256(sha) => Hex::of(&sha.finalize()),
+            Self::Sha512_256(sha) => Hex::of(&sha.finalize()),
         }
     }
 }
