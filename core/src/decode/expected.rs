@@ -338,6 +338,8 @@ mod tests {
             r#"{"links":[{"href":"https://cloud.mongodb.com/x?pageNum=1","rel":"self"},{"href":"h","rel":"next"}],"results":[{"apiKeyId":"69a5","createdAt":"2026-03-02T10:11:12Z","createdBy":"a@example.com","groupId":"g","lastUsedAt":null,"maskedSecret":"al-****odu2","name":"a \"b\" \u00e4\ud83d\ude00 ä鍵😀","status":"ACTIVE"},{}],"totalCount":1201}"#,
             r#"{"totalCount":0,"results":[],"links":[]}"#,
             r#"{"results":[{"secret":"s","cloud":"ANY","geography":"ANY","endpoint":"e"}]}"#,
+            r#"{"results":[{"name":"\b\f\n\r\t\"\\\/","status":"\u0000\u00e4"},{"name":"a\nb"}]}"#,
+            r#"{"totalCount":123456789012345678}"#,
             "{}",
         ] {
             assert!(is_taken(body.as_bytes()), "{body}");
@@ -406,6 +408,15 @@ mod tests {
                     };
                     assert_eq!(super::plain(&text), expected, "{byte:#x} at {at} of {len}");
                 }
+            }
+        }
+        // What comes behind its end does not count.
+        for end in 0..20 {
+            for other in 0..20 {
+                let mut text = [b'x'; 20];
+                text[other] = 0xff;
+                text[end] = b'"';
+                assert_eq!(super::plain(&text), (end, other >= end), "{other} {end}");
             }
         }
     }
