@@ -306,8 +306,12 @@ mod tests {
             accept(&mut listing, &page(&["b", "", "c", "c"], "next")),
             ["-", "c", "c"]
         );
-        // Two pages back is not looked at.
-        assert_eq!(accept(&mut listing, &page(&["a", "b", "c"], "self")), ["a"]);
+        // Two pages back is not looked at, nor is three.
+        assert_eq!(
+            accept(&mut listing, &page(&["a", "c", "d"], "next")),
+            ["a", "d"]
+        );
+        assert_eq!(accept(&mut listing, &page(&["b", "d"], "self")), ["b"]);
     }
 
     #[test]
