@@ -192,7 +192,7 @@ pub struct Answerer {
     /// What has begun with `H(A1)`, which is as good as the password for this realm, and the nonce, and goes on
     /// with what differs.
     keyed: Hashing,
-    /// For `-sess`: the client's nonce that went into `ha1` must be sent each time.
+    /// For `-sess`: the client's nonce that went into `H(A1)` must be sent each time.
     session_cnonce: Option<[u8; 16]>,
     /// The `nc` of the last answer.
     count: u32,
@@ -547,6 +547,15 @@ mod tests {
             let challenge = Challenge::strongest(&[header], &Limits::default());
             assert_eq!(challenge.unwrap().nonce, b"n", "{all}");
         }
+    }
+
+    #[test]
+    fn hashes_are_overwritten_when_they_are_dropped() {
+        // Compiles with a feature of theirs only.
+        fn is_overwritten<T: zeroize::ZeroizeOnDrop>() {}
+        is_overwritten::<Md5>();
+        is_overwritten::<Sha256>();
+        is_overwritten::<Sha512_256>();
     }
 
     #[test]
