@@ -1,11 +1,15 @@
-//! A page as Atlas writes it: compact, with documented fields, and a string, null or count where one belongs.
+//! A page as Atlas writes it: compact, and with a string, null or count in each documented field. Fields that
+//! are not documented are stepped over, since they will come.
 //!
 //! At the first thing that is different this gives up, and the parser of record begins from the start; nothing
 //! here refuses a page. What it does take, the parser of record would take as well, with the same result.
 
 use alloc::vec::Vec;
 
-use super::{Arena, Decoded, KEY_FIELDS, KeyField, KeySpans, LinkSpans, PageField, Span};
+use super::{
+    Arena, Decoded, IN_KEY, IN_LINK, IN_PAGE, KEY_FIELDS, KeyField, KeySpans, LinkSpans,
+    MOST_NESTING, PageField, Span,
+};
 use crate::ItemsPerPage;
 use crate::limits::BodyLimits;
 
@@ -16,6 +20,7 @@ pub(super) fn read(body: &[u8], limits: BodyLimits) -> Option<Decoded> {
         rest: body,
         arena: Arena::default(),
         elements: limits.elements,
+        nesting: limits.nesting.min(MOST_NESTING),
     };
     let mut page = cursor.page()?;
     page.arena = cursor.arena;
@@ -28,14 +33,17 @@ struct Cursor<'b> {
     rest: &'b [u8],
     arena: Arena,
     elements: usize,
+    nesting: u8,
 }
 
-impl Cursor<'_> {
+impl<'b> Cursor<'b> {
     fn page(&mut self) -> Option<Decoded> {
         let mut page = Decoded::default();
         let mut seen = Seen::default();
         self.object(|cursor, name| {
-            let field = PageField::from_name(name)?;
+            let Some(field) = PageField::from_name(name) else {
+                return cursor.undocumented(name, IN_PAGE);
+            };
             seen.first(field as u8)?;
             match field {
                 PageField::Links => page.links = cursor.array(Self::link)?,
@@ -53,7 +61,9 @@ impl Cursor<'_> {
         let mut spans = [Span::ABSENT; KEY_FIELDS];
         let mut seen = Seen::default();
         self.object(|cursor, name| {
-            let field = KeyField::from_name(name)?;
+            let Some(field) = KeyField::from_name(name) else {
+                return cursor.undocumented(name, IN_KEY);
+            };
             seen.first(field as u8)?;
             *spans.get_mut(field as usize)? = cursor.text()?;
             Some(())
@@ -71,7 +81,7 @@ impl Cursor<'_> {
             let (number, place) = match name {
                 b"rel" => (0, &mut link.rel),
                 b"href" => (1, &mut link.href),
-                _ => return None,
+                _ => return cursor.undocumented(name, IN_LINK),
             };
             seen.first(number)?;
             *place = cursor.text()?;
@@ -103,10 +113,7 @@ impl Cursor<'_> {
     fn array<T>(&mut self, element: fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let mut list = Vec::new();
         self.eat(b"[")?;
-        if self.eat(b"]").is_some() {
-            return Some(list);
-        }
-        loop {
+        while self.has_element(list.is_empty())? {
             let before = self.rest.len();
             let element = element(self)?;
             if list.len() >= self.elements {
@@ -118,10 +125,55 @@ impl Cursor<'_> {
                 list.reserve_exact(alike.min(usize::from(ItemsPerPage::MAX.get())));
             }
             list.push(element);
-            if self.eat(b",").is_none() {
-                self.eat(b"]")?;
-                return Some(list);
+        }
+        Some(list)
+    }
+
+    /// Whether an array goes on.
+    #[inline]
+    fn has_element(&mut self, is_first: bool) -> Option<bool> {
+        if self.eat(b"]").is_some() {
+            return Some(false);
+        }
+        if !is_first {
+            self.eat(b",")?;
+        }
+        Some(true)
+    }
+
+    /// A field that is not documented, which stands in so many arrays and objects.
+    #[cold]
+    fn undocumented(&mut self, name: &[u8], depth: u8) -> Option<()> {
+        // Text, without a look at what it says.
+        name.is_ascii().then_some(())?;
+        self.step_over(depth)
+    }
+
+    /// Any value, walked to its end.
+    fn step_over(&mut self, depth: u8) -> Option<()> {
+        match self.rest.first()? {
+            b'"' => {
+                self.eat(b"\"")?;
+                match self.string()? {
+                    Written::Plain(_) => Some(()),
+                    Written::Escaped(text) => unescape(text, |_, _| {}),
+                }
             }
+            b'n' => self.eat(b"null"),
+            b't' => self.eat(b"true"),
+            b'f' => self.eat(b"false"),
+            b'[' | b'{' if depth >= self.nesting => None,
+            b'[' => {
+                self.eat(b"[")?;
+                let mut is_first = true;
+                while self.has_element(is_first)? {
+                    self.step_over(depth + 1)?;
+                    is_first = false;
+                }
+                Some(())
+            }
+            b'{' => self.object(|cursor, name| cursor.undocumented(name, depth + 1)),
+            _ => self.count().map(|_| ()),
         }
     }
 
@@ -132,6 +184,15 @@ impl Cursor<'_> {
             return self.eat(b"null").map(|()| Span::ABSENT);
         }
         let start = self.len - self.rest.len();
+        match self.string()? {
+            Written::Plain(len) => Span::in_body(start, len),
+            Written::Escaped(text) => self.unescaped(text),
+        }
+    }
+
+    /// A string behind its first quote.
+    #[inline]
+    fn string(&mut self) -> Option<Written<'b>> {
         let (len, is_ascii) = plain(self.rest);
         let (text, rest) = self.rest.split_at_checked(len)?;
         match rest {
@@ -140,32 +201,34 @@ impl Cursor<'_> {
                 if !is_ascii {
                     core::str::from_utf8(text).ok()?;
                 }
-                Span::in_body(start, len)
+                Some(Written::Plain(len))
             }
-            [b'\\', ..] => self.unescaped(len),
+            [b'\\', ..] => self.escaped(len).map(Written::Escaped),
             _ => None,
         }
     }
 
-    /// A string that has an escape at `len`, into the arena.
+    /// A string that has an escape at `len`.
     #[cold]
-    fn unescaped(&mut self, mut len: usize) -> Option<Span> {
+    fn escaped(&mut self, mut len: usize) -> Option<&'b str> {
         while let [b'\\', _, rest @ ..] = self.rest.get(len..)? {
             len += 2 + plain(rest).0;
         }
         let (text, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest.strip_prefix(b"\"")?;
-        let mut text = core::str::from_utf8(text).ok()?;
-        // Nothing is longer than its escape.
-        self.arena.reserve(text.len());
+        core::str::from_utf8(text).ok()
+    }
+
+    /// What such a string means, into the arena.
+    #[cold]
+    fn unescaped(&mut self, text: &str) -> Option<Span> {
         let (before, at) = (self.arena.0.len(), self.arena.span(0)?);
-        while let Some((plain, escape)) = text.split_once('\\') {
-            let (character, rest) = unescape(escape)?;
-            self.arena.0.push_str(plain);
-            self.arena.0.push(character);
-            text = rest;
-        }
-        self.arena.0.push_str(text);
+        unescape(text, |part, character| {
+            self.arena
+                .reserve(part.len() + character.map_or(0, char::len_utf8));
+            self.arena.0.push_str(part);
+            self.arena.0.extend(character);
+        })?;
         let len = u32::try_from(self.arena.0.len() - before).ok()?;
         Some(Span { len, ..at })
     }
@@ -196,6 +259,14 @@ impl Cursor<'_> {
         self.rest = self.rest.strip_prefix(token)?;
         Some(())
     }
+}
+
+/// A string as it stands in the body.
+enum Written<'b> {
+    /// So many bytes, as they are meant.
+    Plain(usize),
+    /// With escapes.
+    Escaped(&'b str),
 }
 
 /// The fields that an object has had.
@@ -246,8 +317,20 @@ fn stops(word: u64) -> u64 {
     (is_below(word, b' ') | is(b'"') | is(b'\\')) & HIGHS
 }
 
-/// What follows a backslash: the character that is meant, and the rest (RFC 8259 §7).
-fn unescape(escape: &str) -> Option<(char, &str)> {
+/// Gives the parts of a string, each with the character that is meant by the escape behind it (RFC 8259 §7);
+/// `None` where there is an escape that means none.
+fn unescape(mut text: &str, mut take: impl FnMut(&str, Option<char>)) -> Option<()> {
+    while let Some((part, escape)) = text.split_once('\\') {
+        let (character, rest) = unescape_one(escape)?;
+        take(part, Some(character));
+        text = rest;
+    }
+    take(text, None);
+    Some(())
+}
+
+/// What follows a backslash: the character that is meant, and the rest.
+fn unescape_one(escape: &str) -> Option<(char, &str)> {
     let character = match escape.as_bytes().first()? {
         b'u' => return unescape_utf16(escape),
         b'b' => '\u{8}',
@@ -312,11 +395,12 @@ mod tests {
 
     /// Whether it was taken. If so, the parser of record gives the same.
     fn is_taken(body: &[u8]) -> bool {
-        is_taken_within(3, body)
+        is_taken_within(3, 5, body)
     }
 
-    fn is_taken_within(elements: usize, body: &[u8]) -> bool {
+    fn is_taken_within(elements: usize, nesting: u8, body: &[u8]) -> bool {
         let limits = Limits {
+            nesting,
             elements,
             ..Limits::default()
         };
@@ -341,6 +425,11 @@ mod tests {
             r#"{"results":[{"name":"\b\f\n\r\t\"\\\/","status":"\u0000\u00e4"},{"name":"a\nb"}]}"#,
             r#"{"totalCount":123456789012345678}"#,
             "{}",
+            // What it does not know.
+            r#"{"new":null,"newer":[],"results":[]}"#,
+            r#"{"results":[{"name":"a","new":"a","newer":{"name":"b","c":[1,true]}},{"new":""}]}"#,
+            r#"{"results":[{"new":"\u00e4 \ud83d\ude00 ä"},{"name":"\"","new":"\"","status":"\n"}]}"#,
+            r#"{"links":[{"rel":"a","title":"a","n":[0,[false]]}]}"#,
         ] {
             assert!(is_taken(body.as_bytes()), "{body}");
         }
@@ -361,10 +450,22 @@ mod tests {
             r#"{"results":[{}],"results":[{}]}"#,
             r#"{"links":[],"links":[]}"#,
             r#"{"links":[{"rel":"a","rel":"a"}]}"#,
-            r#"{"links":[{"rel":"a","title":"a"}]}"#,
             r#"{"results":[{"name":"a","name":"a"}]}"#,
-            r#"{"results":[{"name":"a","new":"a"}]}"#,
             r#"{"results":[{"n\u0061me":"a"}]}"#,
+            r#"{"results":[{"näme":"a"}]}"#,
+            r#"{"results":[{"new":[[[]]]}]}"#,
+            r#"{"results":[{"new":{"a":{"b":{}}}}]}"#,
+            r#"{"results":[{"new":[1,]}]}"#,
+            r#"{"results":[{"new":{"a":1,}}]}"#,
+            r#"{"results":[{"new":[1 ]}]}"#,
+            r#"{"results":[{"new":{"ä":1}}]}"#,
+            r#"{"results":[{"new":"\ud800"}]}"#,
+            r#"{"results":[{"new":-1}]}"#,
+            r#"{"results":[{"new":1.5}]}"#,
+            r#"{"results":[{"new":nul}]}"#,
+            r#"{"results":[{"new":truefalse}]}"#,
+            r#"{"results":[{"new":}]}"#,
+            r#"{"new":[[[[[]]]]]}"#,
             r#"{"results":[{"name":1}]}"#,
             r#"{"results":[{"name":"a}]}"#,
             r#"{"results":[{"name":"\x"}]}"#,
@@ -376,7 +477,6 @@ mod tests {
             r#"{"results":[],}"#,
             r#"{"results":[{},]}"#,
             r#"{,"results":[]}"#,
-            r#"{"new":1}"#,
             r#"{"status":200,"results":[]}"#,
             r#"{"error":400}"#,
             r#"{"totalCount":-1}"#,
@@ -389,7 +489,22 @@ mod tests {
             assert!(!is_taken(body.as_bytes()), "{body}");
         }
         assert!(!is_taken(b"{\"results\":[{\"name\":\"\xff\"}]}"));
+        assert!(!is_taken(b"{\"results\":[{\"new\":\"\xff\"}]}"));
+        assert!(!is_taken(b"{\"results\":[{\"n\xff\":0}]}"));
         assert!(!is_taken(b"{\"results\":[{\"name\":\"\\n\xc3\"}]}"));
+    }
+
+    #[test]
+    fn memory_follows_what_is_meant_and_is_asked_for() {
+        let many = r"\u0041".repeat(1000);
+        let room = |field| {
+            let body = format!(r#"{{"results":[{{"{field}":"{many}"}}]}}"#);
+            assert!(is_taken(body.as_bytes()));
+            let page = read(body.as_bytes(), Limits::default().of_body()).unwrap();
+            page.arena.0.capacity()
+        };
+        assert_eq!(room("new"), 0);
+        assert!((1000..=2000).contains(&room("name")), "{}", room("name"));
     }
 
     #[test]
@@ -431,10 +546,29 @@ mod tests {
         vec(piece, 0..3).prop_map(|pieces| format!("\"{}\"", pieces.concat()))
     }
 
+    /// Any value, and what is not quite one.
+    fn value() -> impl Strategy<Value = String> {
+        let simple = select(&["null", "true", "false", "0", "17", "-1", "1.5", "01", "nul"][..]);
+        let leaf = prop_oneof![string(), simple.prop_map(String::from)];
+        leaf.prop_recursive(4, 8, 3, |value| {
+            let list = vec(value.clone(), 0..3).prop_map(|list| format!("[{}]", list.join(",")));
+            let name = select(&[r#""name""#, r#""new""#, r#""é""#, r#""\n""#][..]);
+            let field = (name, value).prop_map(|(name, value)| format!("{name}:{value}"));
+            let object = vec(field, 0..3).prop_map(|list| format!("{{{}}}", list.join(",")));
+            prop_oneof![list, object]
+        })
+    }
+
+    fn field(names: &'static [&'static str]) -> impl Strategy<Value = String> {
+        let text = prop_oneof![9 => string(), 1 => Just(String::from("null"))];
+        let known = (select(names), text);
+        let known = known.prop_map(|(name, text)| format!("\"{name}\":{text}"));
+        let new = value().prop_map(|value| format!("\"new\":{value}"));
+        prop_oneof![6 => known, 1 => new]
+    }
+
     fn object(names: &'static [&'static str]) -> impl Strategy<Value = String> {
-        let value = prop_oneof![9 => string(), 1 => Just(String::from("null"))];
-        let field = (select(names), value).prop_map(|(name, value)| format!("\"{name}\":{value}"));
-        vec(field, 0..5).prop_map(|fields| format!("{{{}}}", fields.join(",")))
+        vec(field(names), 0..5).prop_map(|fields| format!("{{{}}}", fields.join(",")))
     }
 
     fn page() -> impl Strategy<Value = Vec<u8>> {
@@ -457,6 +591,7 @@ mod tests {
             list(object(&["rel", "href"]).boxed()).prop_map(|list| format!("\"links\":{list}")),
             list(object(KEY).boxed()).prop_map(|list| format!("\"results\":{list}")),
             any::<u32>().prop_map(|count| format!("\"totalCount\":{count}")),
+            value().prop_map(|value| format!("\"new\":{value}")),
         ];
         vec(field, 0..4).prop_map(|fields| format!("{{{}}}", fields.join(",")).into_bytes())
     }
@@ -480,7 +615,8 @@ mod tests {
                 }
             }
             is_taken(&body);
-            is_taken_within(0, &body);
+            is_taken_within(0, 5, &body);
+            is_taken_within(3, 2, &body);
         }
 
         /// ... and far from it.

@@ -241,6 +241,15 @@ impl Drop for Arena {
     }
 }
 
+/// The parser itself refuses 128 levels.
+const MOST_NESTING: u8 = 100;
+
+/// In how many arrays and objects the fields of a page stand, and those of a key and of a link: page, array,
+/// and the key or link itself.
+const IN_PAGE: u8 = 1;
+const IN_KEY: u8 = 3;
+const IN_LINK: u8 = 3;
+
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum PageField {

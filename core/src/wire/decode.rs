@@ -343,8 +343,9 @@ impl Machine {
                 // RFC 9112 §2.2: a bare CR is invalid, a bare LF "MAY" be recognized: not here.
                 (_, b'\n') => return error(Kind::LineEnd, 0),
                 (Line::Cr | Line::EmptyCr, _) => return error(Kind::LineEnd, 1),
-                (Line::Start, byte) => {
-                    if matches!(byte, b' ' | b'\t') {
+                (line @ (Line::Start | Line::Inside | Line::End), byte) => {
+                    if line != Line::Start {
+                    } else if matches!(byte, b' ' | b'\t') {
                         self.folds = true;
                     } else if self.fields_left > 0 {
                         self.fields_left -= 1;
@@ -352,13 +353,17 @@ impl Machine {
                     } else {
                         return error(Kind::TooManyFields, 0);
                     }
-                    Line::Inside
-                }
-                (line @ (Line::Inside | Line::End), _) => {
+                    // The rest of the line, with its end if that is there.
                     let inside = memchr2(b'\r', b'\n', after).unwrap_or(after.len());
                     self.count(inside);
                     left = after.get(inside..).unwrap_or_default();
-                    line
+                    match left.strip_prefix(b"\r\n") {
+                        Some(after) => {
+                            left = after;
+                            Line::Start
+                        }
+                        None => Line::Inside,
+                    }
                 }
             };
             if line == Line::End {

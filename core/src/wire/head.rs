@@ -1,6 +1,7 @@
 //! A head whose end has been found: its fields, and what they say about the body.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -36,12 +37,12 @@ pub(super) enum Length {
 /// line. What the fields say is not copied, but shares the section.
 pub(super) fn parse(shared: &Bytes, fields: usize, folds: bool) -> Result<Head, Fault> {
     let section: &[u8] = shared;
-    let mut slots = vec![EMPTY_HEADER; fields];
-    let mut response = httparse::Response::new(&mut slots);
+    let mut slots = Box::new_uninit_slice(fields);
+    let mut response = httparse::Response::new(&mut []);
     let parsed = ParserConfig::default()
         // RFC 9112 §5.2: a user agent unfolds.
         .allow_obsolete_multiline_headers_in_responses(true)
-        .parse_response(&mut response, section);
+        .parse_response_with_uninit_headers(&mut response, section, &mut slots);
     match parsed {
         Ok(Status::Complete(n)) if n == section.len() => {}
         _ => return Err(fault(section, true).unwrap_or((Kind::StatusLine, 0))),
