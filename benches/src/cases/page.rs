@@ -8,6 +8,7 @@ use atlas_model_keys_core::{ModelKey, OwnedModelKey, Page, Reply};
 use atlas_model_keys_emulator::{Config, Emulator};
 use http::{Request, Response};
 use serde::de::IgnoredAny;
+use serde_json::{Value, json};
 
 use super::Case;
 use crate::naive;
@@ -43,35 +44,82 @@ fn visit(key: ModelKey<'_>) {
     black_box((key.masked_secret(), key.secret()));
 }
 
-pub(super) fn cases() -> Vec<Case> {
-    [1, 100, 500].into_iter().flat_map(of_size).collect()
+/// Fields that a later version of the resource might bring: three in each key.
+fn with_new_fields(body: &[u8]) -> Vec<u8> {
+    let mut page: Value = serde_json::from_slice(body).expect("JSON");
+    for key in page["results"].as_array_mut().expect("keys") {
+        key["expiresAt"] = Value::Null;
+        key["scopes"] = json!(["EMBEDDING", "RERANKING"]);
+        key["usage"] = json!({"lastMonth": 1_200_000, "unit": "TOKENS"});
+    }
+    page.to_string().into_bytes()
 }
 
-fn of_size(keys: usize) -> [Case; 5] {
-    let body: Rc<[u8]> = body(keys).into();
-    let case = |name, run: fn(&[u8])| {
-        let (body, len) = (Rc::clone(&body), body.len());
-        Case::new("page", name, move || run(&body)).of_size(keys, len)
-    };
-    [
-        case("serde_json, owned structs", |body| {
+/// As with `pretty=true`.
+fn indented(body: &[u8]) -> Vec<u8> {
+    let page: Value = serde_json::from_slice(body).expect("JSON");
+    serde_json::to_vec_pretty(&page).expect("JSON")
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for keys in [1, 100, 500] {
+        let sample = Sample::new("page", keys, body(keys));
+        cases.extend([
+            sample.owned_by_serde_json(),
+            sample.borrowed(),
+            sample.case("ours, owned", |body| {
+                let page = page(body);
+                let keys: Vec<OwnedModelKey> = page.keys().map(ModelKey::to_owned).collect();
+                black_box((page.has_next(), keys));
+            }),
+            sample.case("serde_json, Value", |body| {
+                black_box(serde_json::from_slice::<Value>(body).expect("JSON"));
+            }),
+            sample.case("serde_json, syntax only", |body| {
+                black_box(serde_json::from_slice::<IgnoredAny>(body).expect("JSON"));
+            }),
+        ]);
+    }
+    let body = body(500);
+    for sample in [
+        Sample::new("page-new-fields", 500, with_new_fields(&body)),
+        Sample::new("page-indented", 500, indented(&body)),
+    ] {
+        cases.extend([sample.owned_by_serde_json(), sample.borrowed()]);
+    }
+    cases
+}
+
+/// What the cases of a group read.
+struct Sample {
+    group: &'static str,
+    keys: usize,
+    bytes: Rc<[u8]>,
+}
+
+impl Sample {
+    fn new(group: &'static str, keys: usize, bytes: Vec<u8>) -> Self {
+        let bytes = bytes.into();
+        Self { group, keys, bytes }
+    }
+
+    fn case(&self, name: &'static str, run: fn(&[u8])) -> Case {
+        let (body, len) = (Rc::clone(&self.bytes), self.bytes.len());
+        Case::new(self.group, name, move || run(&body)).of_size(self.keys, len)
+    }
+
+    fn owned_by_serde_json(&self) -> Case {
+        self.case("serde_json, owned structs", |body| {
             black_box(serde_json::from_slice::<naive::Page>(body).expect("a page"));
-        }),
-        case("ours, borrowed", |body| {
+        })
+    }
+
+    fn borrowed(&self) -> Case {
+        self.case("ours, borrowed", |body| {
             let page = page(body);
             page.keys().for_each(visit);
             black_box(page.has_next());
-        }),
-        case("ours, owned", |body| {
-            let page = page(body);
-            let keys: Vec<OwnedModelKey> = page.keys().map(ModelKey::to_owned).collect();
-            black_box((page.has_next(), keys));
-        }),
-        case("serde_json, Value", |body| {
-            black_box(serde_json::from_slice::<serde_json::Value>(body).expect("JSON"));
-        }),
-        case("serde_json, syntax only", |body| {
-            black_box(serde_json::from_slice::<IgnoredAny>(body).expect("JSON"));
-        }),
-    ]
+        })
+    }
 }
