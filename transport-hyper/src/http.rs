@@ -110,8 +110,8 @@ impl Http {
             head.headers.remove(CONTENT_LENGTH);
         }
         let buffer = match sink.finish() {
-            Ok(buffer) => {
-                self.room.learn(buffer.len());
+            Ok(mut buffer) => {
+                self.room.came(&mut buffer);
                 buffer
             }
             Err(_) if !is_success => Vec::new(),

@@ -1,10 +1,11 @@
 //! How long is waited: for a page in all, and for each part of it.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use atlas_model_keys_core::{Failure, FailureKind};
+use tokio::task::unconstrained;
 use tokio::time::{self, Instant, Sleep, timeout_at};
 
 use crate::connect::Silence;
@@ -75,7 +76,9 @@ impl Patience {
         if !self.alarm.is_elapsed() && self.woken.as_ref().is_some_and(is_same) {
             return Poll::Pending;
         }
-        while self.alarm.as_mut().poll(cx).is_ready() {
+        // At the end of a task's budget an alarm does not even note who is to be woken. This one is not asked again
+        // before it goes off, so it has to.
+        while pin!(unconstrained(self.alarm.as_mut())).poll(cx).is_ready() {
             if self.deadline.left().is_zero() {
                 return Poll::Ready(over());
             }
@@ -110,10 +113,11 @@ fn over() -> Failure {
 mod tests {
     use super::*;
     use std::future::poll_fn;
-    use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::Wake;
+    use tokio::task::coop::poll_proceed;
+    use tokio::time::timeout;
 
     /// Nobody reads as long as this without a part.
     const READ: Duration = Duration::from_secs(30);
@@ -151,6 +155,24 @@ mod tests {
             assert_eq!(after, seconds, "{deadline} {parts:?}");
             assert!(failure.contains(why), "{failure}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_where_the_tasks_budget_was_spent_when_it_began() {
+        let mut patience = Patience::new(Deadline::after(2 * READ), READ);
+        let begun = Instant::now();
+        let mut is_spent = false;
+        let end = poll_fn(|cx| {
+            while !is_spent {
+                match poll_proceed(cx) {
+                    Poll::Ready(unit) => unit.made_progress(),
+                    Poll::Pending => is_spent = true,
+                }
+            }
+            patience.poll_end(cx)
+        });
+        let failure = timeout(100 * READ, end).await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), READ.as_secs(), "{failure:?}");
     }
 
     struct Woken(AtomicBool);

@@ -97,7 +97,7 @@ impl Http {
         let body = body.into_with_config().limit(u64::MAX).reader();
         let most = limits.body_bytes.saturating_add(1);
         match read(body, &mut buffer, expected, most).map_err(ureq::Error::from) {
-            Ok(()) => self.room.learn(buffer.len()),
+            Ok(()) => self.room.came(&mut buffer),
             // The status and the headers of an error count, even if its body cannot be unpacked.
             Err(ureq::Error::Decompress(..)) if !head.status.is_success() => {}
             Err(error) => return Err(self.explain(error)),
@@ -108,6 +108,12 @@ impl Http {
     /// Tells what became of the request, and names the proxy if it is the proxy's.
     fn explain(&self, error: ureq::Error) -> Failure {
         let kind = kind_of(&error);
+        if is_too_long(&error) {
+            return Failure::new(
+                kind,
+                "the head of the request is too long to be sent: the credential and the User-Agent are in it",
+            );
+        }
         let refused = matches!(error, ureq::Error::ConnectProxyFailed(_));
         match &self.proxy {
             // What failed before the tunnel stood is between this machine and the proxy.
@@ -130,10 +136,12 @@ fn read(mut body: impl Read, buffer: &mut Vec<u8>, expected: usize, most: usize)
             break Ok(());
         }
         if filled == buffer.len() {
-            // One more than expected, to see that this was all.
-            let more = (filled / 4).saturating_add(LEAST_MORE);
-            let length = expected.saturating_add(1).max(filled.saturating_add(more));
-            let length = length.min(most);
+            let more = match filled {
+                // One more than expected, to see that this was all.
+                0 if expected > 0 => expected.saturating_add(1),
+                _ => (filled / 4).saturating_add(LEAST_MORE),
+            };
+            let length = filled.saturating_add(more).min(most);
             buffer.reserve_exact(length - filled);
             buffer.resize(length, 0);
         }
@@ -227,10 +235,17 @@ pub(crate) fn kind_of(error: &ureq::Error) -> FailureKind {
         | E::TlsRequired
         | E::Pem(_)
         | E::LargeResponseHeader(..) => Permanent,
-        // Told by its text alone: it would come again.
+        // It would come again.
+        _ if is_too_long(error) => Permanent,
+        // Told by its text alone.
         E::Protocol(error) if error.to_string().contains("too many headers") => Permanent,
         _ => Lost,
     }
+}
+
+/// Whether the request's head has no room in ureq's buffer, which is told by its text alone.
+fn is_too_long(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::Protocol(error) if error.to_string().contains("output too small"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Listings over several pages, as iterators.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
 use std::panic::resume_unwind;
@@ -18,7 +19,6 @@ use crate::client::Deadline;
 
 /// Fetches what the pages of a listing are answered with, several at a time if that is wanted, and hands
 /// it out in order.
-#[derive(Debug)]
 struct Fetcher<T> {
     client: Client,
     /// `None` after an error.
@@ -145,10 +145,20 @@ impl<T> Drop for Fetcher<T> {
     }
 }
 
+/// Without the buffers: there are bodies in them.
+impl<T> fmt::Debug for Fetcher<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetcher")
+            .field("listing", &self.listing)
+            .field("size", &self.size)
+            .field("on_their_way", &self.on_their_way.len())
+            .finish_non_exhaustive()
+    }
+}
+
 type Job<T> = Box<dyn FnOnce() -> Result<T, Error> + Send>;
 
 /// A thread that fetches one page after the other, until it is dropped.
-#[derive(Debug)]
 struct Worker<T> {
     jobs: SyncSender<Job<T>>,
     results: Receiver<Result<T, Error>>,
@@ -206,7 +216,8 @@ impl Replies {
     }
 
     /// Asks for up to so many pages at the same time, each from a thread of its own; their order
-    /// is kept. 1 (or 0) is one at a time, and more than 64 counts as 64.
+    /// is kept. 1 (or 0) is one at a time, and more than 64 counts as 64. The threads stay for the pages to
+    /// come, and end with the listing or when it is dropped.
     ///
     /// It begins when a link has said that there is a next page. Pages asked for beyond the end
     /// are dropped.
@@ -407,6 +418,18 @@ mod tests {
         let panic = catch_unwind(AssertUnwindSafe(|| next(&mut fetcher))).unwrap_err();
         assert_eq!(panic.downcast_ref(), Some(&"page 5"));
         assert!(next(&mut fetcher).is_none());
+    }
+
+    #[test]
+    fn debug_shows_no_body() {
+        let mut fetcher = fetcher();
+        fetcher.buffers.push(b"hunter2".to_vec());
+        let shown = format!("{fetcher:?}");
+        assert!(shown.contains("on_their_way: 0"), "{shown}");
+        assert!(
+            !shown.contains("104") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 
     #[test]

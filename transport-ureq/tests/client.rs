@@ -1,6 +1,7 @@
 //! What is particular to the blocking client: an agent of the caller's own, and threads. What both clients
 //! do is in the workspace's conformance tests.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -170,4 +171,43 @@ fn a_panic_while_reading_ahead_is_the_readers() {
     assert!(keys.next().is_none());
     // And nothing is locked.
     assert_eq!(client.list_all(&atlas.request()).unwrap().len(), 250);
+}
+
+#[test]
+fn a_credential_that_does_not_fit_is_refused_at_once() {
+    let (listener, base) = listener();
+    let client = |length| {
+        let token = Credentials::bearer("t".repeat(length)).unwrap();
+        Client::new(BaseUrl::new(&base).unwrap(), token).unwrap()
+    };
+    let request = ListRequest::new("0123456789abcdef01234567".parse().unwrap());
+    let error = client(100_000).list(&request).unwrap_err();
+    assert_eq!(kind_of(&error), FailureKind::Permanent);
+    // It would not fit the next time either.
+    assert!(
+        matches!(error, Error::Transport { attempts: 1, .. }),
+        "{error:?}"
+    );
+    let shown = format!("{:?}", std::error::Error::source(&error));
+    assert!(shown.contains("too long"), "{shown}");
+    assert!(!format!("{error} {error:?}").contains("ttt"));
+
+    // One that fits is sent.
+    let server = thread::spawn(move || {
+        drop(listener.accept().unwrap());
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut part = [0; 4096];
+            let n = stream.read(&mut part).unwrap();
+            head.extend_from_slice(&part[..n]);
+        }
+        stream
+            .write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
+        head.len()
+    });
+    let error = client(30_000).list(&request).unwrap_err();
+    assert_eq!(error.status().unwrap(), 403);
+    assert!(server.join().unwrap() > 30_000);
 }

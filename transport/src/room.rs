@@ -7,6 +7,8 @@ const MOST: usize = 256 << 10;
 
 /// Tells how long a body will be: as long as promised, else about as long as the last one. Memory that grows
 /// with what comes is copied, cleared and given back to the system again and again.
+///
+/// Where it was wrong by far, what is too much is given back: who keeps a page keeps its body.
 #[derive(Debug, Default)]
 pub struct Room {
     /// How long the last body was.
@@ -15,7 +17,7 @@ pub struct Room {
 
 impl Room {
     /// For a body with this `Content-Length`; `None` where it has none, or one that does not tell what comes
-    /// out of its decompression.
+    /// out of its decompression. 0 where nothing is known.
     pub fn expected(&self, promised: Option<u64>) -> usize {
         let expected = match promised {
             Some(length) => usize::try_from(length).unwrap_or(usize::MAX),
@@ -27,9 +29,12 @@ impl Room {
         expected.min(MOST)
     }
 
-    /// A body was as long as this.
-    pub fn learn(&self, length: usize) {
-        self.last.store(length, Ordering::Relaxed);
+    /// A body is there.
+    pub fn came(&self, body: &mut Vec<u8>) {
+        self.last.store(body.len(), Ordering::Relaxed);
+        if body.capacity() / 2 > body.len() {
+            body.shrink_to_fit();
+        }
     }
 }
 
@@ -43,10 +48,21 @@ mod tests {
         assert_eq!(room.expected(None), 0);
         assert_eq!(room.expected(Some(1000)), 1000);
         assert_eq!(room.expected(Some(u64::MAX)), MOST);
-        room.learn(1600);
+        room.came(&mut vec![0; 1600]);
         assert_eq!(room.expected(None), 1700);
         assert_eq!(room.expected(Some(0)), 0);
-        room.learn(usize::MAX);
+        room.came(&mut vec![0; 2 * MOST]);
         assert_eq!(room.expected(None), MOST);
+    }
+
+    #[test]
+    fn no_body_keeps_more_than_twice_its_length() {
+        let room = Room::default();
+        for (length, capacity, kept) in [(26, MOST, 26), (49, 100, 49), (50, 100, 100), (0, 1, 1)] {
+            let mut body = Vec::with_capacity(capacity);
+            body.resize(length, 0);
+            room.came(&mut body);
+            assert_eq!((body.len(), body.capacity()), (length, kept));
+        }
     }
 }
