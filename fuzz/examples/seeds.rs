@@ -59,6 +59,11 @@ fn main() -> io::Result<()> {
         "many-unknown",
         format!(r#"{{"results":[]{unknown}}}"#).as_bytes(),
     )?;
+    seeds.write(
+        "page",
+        "new-fields",
+        br#"{"links":[{"href":"h","rel":"next","title":"a \"b\""}],"results":[{"apiKeyId":"a","expiresAt":null,"scopes":["A",["B",{}]],"usage":{"used":true,"tokens":12,"unit":"\u00e4"}}],"totalCount":2,"totalPages":1}"#,
+    )?;
     let interim = "HTTP/1.1 103 X\r\n\r\n".repeat(17);
     seeds.write("wire", "many-interim", &wire(interim.as_bytes()))?;
     for (n, stream) in STREAMS.iter().enumerate() {

@@ -46,8 +46,10 @@ impl Deadline {
 pub(crate) struct Patience {
     deadline: Deadline,
     read_timeout: Duration,
-    /// When the last part came.
+    /// Since when it is silent, as far as anybody looked.
     last: Instant,
+    /// Whether a part came since then.
+    heard: bool,
     alarm: Pin<Box<Sleep>>,
     /// Who is woken by the alarm.
     woken: Option<Waker>,
@@ -60,6 +62,7 @@ impl Patience {
             deadline,
             read_timeout,
             last,
+            heard: false,
             alarm: Box::pin(sleep_until(end(deadline, last, read_timeout))),
             woken: None,
         }
@@ -67,11 +70,15 @@ impl Patience {
 
     /// A part came.
     pub(crate) fn heard(&mut self) {
-        self.last = Instant::now();
+        self.heard = true;
     }
 
-    /// Ready when it is at an end.
+    /// Ready when it is at an end. To be asked where there is nothing but to wait.
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        if std::mem::take(&mut self.heard) {
+            // Many parts may have come together.
+            self.last = Instant::now();
+        }
         let is_same = |woken: &Waker| woken.will_wake(cx.waker());
         if !self.alarm.is_elapsed() && self.woken.as_ref().is_some_and(is_same) {
             return Poll::Pending;

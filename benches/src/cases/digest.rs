@@ -1,10 +1,11 @@
-//! The next answer to a Digest challenge that has been answered before.
+//! The next answer to a Digest challenge that has been answered before. Randomness is not part of it: each is
+//! given the client's nonce.
 
 use atlas_model_keys_core::Limits;
 use atlas_model_keys_core::digest::{Answerer, Challenge};
 use digest_auth::AuthContext;
 use http::HeaderValue;
-use http_auth::{PasswordClient, PasswordParams};
+use http_auth::{ChallengeParser, DigestClient, PasswordParams};
 
 use super::Case;
 
@@ -12,11 +13,14 @@ use super::Case;
 const CHALLENGE: &str = r#"Digest realm="MMS Public API", domain="", nonce="4rJ8w2aUHxWE5k0Vr0hLj3cB7mJ1u2sQ", algorithm=MD5, qop="auth", stale=false"#;
 const USER: &str = "abcdefgh";
 const PASSWORD: &str = "01234567-89ab-cdef-0123-456789abcdef";
+const CNONCE: &str = "0a4f113b0a4f113b0a4f113b0a4f113b";
 const TARGET: &str =
     "/api/atlas/v2/groups/0123456789abcdef01234567/aiModelApiKeys?itemsPerPage=500&pageNum=17";
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut http_auth = PasswordClient::try_from(CHALLENGE).expect("a challenge");
+    let mut challenges = ChallengeParser::new(CHALLENGE);
+    let challenge = challenges.next().expect("one").expect("a challenge");
+    let mut http_auth = DigestClient::try_from(&challenge).expect("a challenge");
     let mut digest_auth = digest_auth::parse(CHALLENGE).expect("a challenge");
     let header = HeaderValue::from_static(CHALLENGE);
     let challenge = Challenge::strongest([&header], &Limits::default()).expect("a challenge");
@@ -24,17 +28,20 @@ pub(super) fn cases() -> Vec<Case> {
     let mut count = 0u128;
     vec![
         Case::new("digest", "http-auth", move || {
-            let answer = http_auth.respond(&PasswordParams {
+            let parameters = PasswordParams {
                 username: USER,
                 password: PASSWORD,
                 uri: TARGET,
                 method: "GET",
                 body: None,
-            });
+            };
+            let answer = http_auth.respond_with_testing_cnonce(&parameters, CNONCE);
             HeaderValue::try_from(answer.expect("an answer"))
         }),
         Case::new("digest", "digest_auth", move || {
-            let answer = digest_auth.respond(&AuthContext::new(USER, PASSWORD, TARGET));
+            let mut context = AuthContext::new(USER, PASSWORD, TARGET);
+            context.set_custom_cnonce(CNONCE);
+            let answer = digest_auth.respond(&context);
             HeaderValue::try_from(answer.expect("an answer").to_string())
         }),
         Case::new("digest", "ours", move || {

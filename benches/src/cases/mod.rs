@@ -53,7 +53,7 @@ impl Case {
     /// Whether it is a piece of this project.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        self.group == "session" || self.name.starts_with("ours")
+        self.name.starts_with("ours")
     }
 
     /// What it is within its group: `ours, borrowed/500`.

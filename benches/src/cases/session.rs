@@ -1,11 +1,13 @@
-//! Whole dialogues for a page of one key, with nothing between the two sides.
+//! Whole dialogues for a page of one key, with nothing between the two sides. By hand there is no more to it than
+//! a request and a look at the status.
 
+use std::hint::black_box;
 use std::rc::Rc;
 
 use atlas_model_keys_core::{BaseUrl, Credentials, ListRequest, Reply, Session, Step};
 use http::{Request, Response};
 
-use super::request::{at, bearer, list};
+use super::request::{at, bearer, list, naive};
 use super::{Case, page};
 
 const BODY: &[u8] = br#"{"access_token":"eyJhbGciOiJFUzUxMiJ9.eyJpc3MiOiJhdGxhcyJ9.c2lnbmF0dXJl","token_type":"Bearer","expires_in":3600}"#;
@@ -84,11 +86,18 @@ pub(super) fn cases() -> Vec<Case> {
             drop(dialogue(&mut session(), &list, &page));
         })
     };
+    let by_hand = Rc::clone(&page);
     vec![
-        again("bearer token", bearer()),
-        first("service account, token first", service_account),
-        again("service account, token there", service_account()),
-        first("API key, challenge first", api_key),
-        again("API key, nonce there", api_key()),
+        Case::new("session", "by hand, bearer token", move || {
+            let request = naive();
+            let response = answer(&request, &by_hand);
+            assert!(response.status().is_success());
+            black_box(response.into_body());
+        }),
+        again("ours, bearer token", bearer()),
+        first("ours, service account, token first", service_account),
+        again("ours, service account, token there", service_account()),
+        first("ours, API key, challenge first", api_key),
+        again("ours, API key, nonce there", api_key()),
     ]
 }
