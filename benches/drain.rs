@@ -172,24 +172,34 @@ fn sizes(quick: bool) -> Vec<Row> {
     measure(rounds, all)
 }
 
-/// 200 pages from 20 ms away.
+/// 200 pages from 20 ms away and from next door, several at a time.
 fn read_ahead(quick: bool) -> Vec<Row> {
     let rounds = if quick { 1 } else { 5 };
-    let atlas = Atlas::start(KEYS, Duration::from_millis(20), Delivery::Length);
-    let mut all = Vec::new();
-    for (library, program) in [("ureq", UREQ), ("hyper", HYPER)] {
-        for (id, ahead) in [("1", 1), ("4", 4), ("8", 8), ("16", 16)] {
-            all.push(Measured {
-                group: format!("{library}/read-ahead"),
-                id,
-                program,
-                how: "keys",
-                ahead,
-                atlas: &atlas,
-                keys: KEYS,
-                rounds: Vec::new(),
-            });
+    let mut rows = Vec::new();
+    for (distance, latency) in [("20 ms away", 20), ("next door", 0)] {
+        let atlas = Atlas::start(KEYS, Duration::from_millis(latency), Delivery::Length);
+        let mut all = Vec::new();
+        for (library, program) in [("ureq", UREQ), ("hyper", HYPER)] {
+            for (id, how, ahead) in [
+                ("by hand", "owned", 1),
+                ("1 in flight", "keys", 1),
+                ("4 in flight", "keys", 4),
+                ("8 in flight", "keys", 8),
+                ("16 in flight", "keys", 16),
+            ] {
+                all.push(Measured {
+                    group: format!("{library}/{distance}"),
+                    id,
+                    program,
+                    how,
+                    ahead,
+                    atlas: &atlas,
+                    keys: KEYS,
+                    rounds: Vec::new(),
+                });
+            }
         }
+        rows.extend(measure(rounds, all));
     }
-    measure(rounds, all)
+    rows
 }

@@ -72,13 +72,15 @@ impl Rows<'_> {
                     let compared = self.compared(&format!("{library}/{delivery}"), id);
                     compared.map_or(String::new(), |(value, baseline)| show(value, baseline))
                 }));
+                let wall = self.value(&first, id, WALL);
+                line.push(wall.map_or(String::new(), |wall| time(wall * 1e6)));
                 let peak = self.value(&first, id, PEAK);
                 line.push(peak.map_or(String::new(), mebibytes));
                 line
             });
             let mut headings = vec![library];
             headings.extend(DELIVERIES);
-            headings.push("peak memory");
+            headings.extend(["wall of 200 pages", "peak memory"]);
             if !text.is_empty() {
                 text.push('\n');
             }
@@ -159,28 +161,34 @@ impl Rows<'_> {
         let mut lines = Vec::new();
         let mut groups = Vec::new();
         for library in LIBRARIES {
-            let group = format!("{library}/read-ahead");
-            let value = |id, unit| self.value(&group, id, unit);
-            let one = value("1", WALL)?;
+            let far = format!("{library}/20 ms away");
+            let near = format!("{library}/next door");
             let mut bars = Vec::new();
-            for id in self.ids(&group) {
-                let wall = value(id, WALL)?;
-                let times = digits(one / wall);
+            for id in self.ids(&far) {
+                let value = |unit| self.value(&far, id, unit);
+                let wall = |group| {
+                    let wall = self.value(group, id, WALL)?;
+                    let one = self.value(group, "1 in flight", WALL)?;
+                    Some((time(wall * 1e6), digits(one / wall)))
+                };
+                let ((far_wall, far_times), (near_wall, near_times)) = (wall(&far)?, wall(&near)?);
                 lines.push(vec![
-                    format!("{library}, {id} in flight"),
-                    time(wall * 1e6),
-                    times.clone(),
-                    time(value(id, CPU)? * 1e3),
-                    mebibytes(value(id, PEAK)?),
+                    format!("{library}, {id}"),
+                    far_wall.clone(),
+                    far_times.clone(),
+                    time(value(CPU)? * 1e3),
+                    mebibytes(value(PEAK)?),
+                    near_wall,
+                    near_times,
                 ]);
                 bars.push(Bar {
-                    label: format!("{id} in flight"),
-                    value: wall,
-                    text: format!("{} ({times} times as fast)", time(wall * 1e6)),
-                    kind: if id == "1" {
-                        Kind::Baseline
-                    } else {
-                        Kind::Ours
+                    label: id.to_owned(),
+                    value: value(WALL)?,
+                    text: format!("{far_wall} ({far_times} times as fast)"),
+                    kind: match id {
+                        "by hand" => Kind::Other,
+                        "1 in flight" => Kind::Baseline,
+                        _ => Kind::Ours,
                     },
                 });
             }
@@ -191,12 +199,14 @@ impl Rows<'_> {
         }
         let headings = [
             "200 pages",
-            "wall",
+            "20 ms away",
             "times as fast",
             "CPU per page",
             "peak memory",
+            "next door",
+            "times as fast",
         ];
-        Some(Section {
+        (!lines.is_empty()).then(|| Section {
             name: "read-ahead".to_owned(),
             text: table(&headings, lines),
             plot: Some(plot::bars("200 pages from 20 ms away", &groups, false)),
