@@ -6,7 +6,7 @@
 //! cargo run --release -p atlas-model-keys-benches --bin instructions -- --write   # writes it down
 //! ```
 //!
-//! With the same compiler, C library and valgrind a case may take [`TOLERANCE`] more. With others, what is
+//! With the same compiler, C library, valgrind and architecture a case may take [`TOLERANCE`] more. With others, what is
 //! compared is its ratio to the first case of its group, and may be [`RATIO_TOLERANCE`] more.
 
 use std::collections::BTreeMap;
@@ -72,6 +72,7 @@ impl Counts {
             first_line("rustc", "--version"),
             first_line("ldd", "--version"),
             first_line("valgrind", "--version"),
+            std::env::consts::ARCH.to_owned(),
         ];
         Ok(Self {
             with: with.join("; "),

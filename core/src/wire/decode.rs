@@ -314,14 +314,14 @@ impl Machine {
         let (room, _) = rest
             .split_at_checked(self.bytes_left)
             .unwrap_or((rest, &[]));
-        let mut left = room;
+        let (offset, mut left) = (self.offset, room);
         while let Some((&byte, after)) = left.split_first() {
             self.count(1);
             let error = |kind, before: u64| {
                 let taken = (room.len() - left.len()) as u64;
                 Err(WireError::new(
                     kind,
-                    (self.offset + taken).saturating_sub(before),
+                    (offset + taken).saturating_sub(before),
                 ))
             };
             left = after;
@@ -344,13 +344,7 @@ impl Machine {
                 (_, b'\n') => return error(Kind::LineEnd, 0),
                 (Line::Cr | Line::EmptyCr, _) => return error(Kind::LineEnd, 1),
                 (line @ (Line::Start | Line::Inside | Line::End), byte) => {
-                    if line != Line::Start {
-                    } else if matches!(byte, b' ' | b'\t') {
-                        self.folds = true;
-                    } else if self.fields_left > 0 {
-                        self.fields_left -= 1;
-                        self.fields += 1;
-                    } else {
+                    if line == Line::Start && !self.begin_line(byte) {
                         return error(Kind::TooManyFields, 0);
                     }
                     // The rest of the line, with its end if that is there.
@@ -377,6 +371,20 @@ impl Machine {
             return Err(self.error(Kind::HeadTooLong));
         }
         Ok(line)
+    }
+
+    /// Counts a line, which begins with this byte, as a field or a fold. False where it is one field too many.
+    fn begin_line(&mut self, byte: u8) -> bool {
+        if matches!(byte, b' ' | b'\t') {
+            self.folds = true;
+            return true;
+        }
+        let Some(left) = self.fields_left.checked_sub(1) else {
+            return false;
+        };
+        self.fields_left = left;
+        self.fields += 1;
+        true
     }
 
     /// The head is whole: what comes next?
