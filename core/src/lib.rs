@@ -162,7 +162,7 @@ pub use invalid::InvalidValue;
 pub use key::{ModelKey, OwnedModelKey};
 pub use limits::Limits;
 pub use listing::Listing;
-pub use page::{Keys, Link, Page};
+pub use page::{Keys, Link, OwnedKeys, Page};
 pub use params::{GroupId, ItemsPerPage, PageNum};
 pub use proxy::Proxy;
 pub use reply::{RateLimit, Reply};

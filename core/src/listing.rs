@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use crate::{Error, ItemsPerPage, Limits, ListRequest, ModelKey, Page, Reply};
+use crate::{Error, ItemsPerPage, Limits, ListRequest, ModelKey, OwnedKeys, Page, Reply};
 
 /// Where a listing over several pages stands: what to ask for next, and which keys were seen.
 ///
@@ -113,6 +113,37 @@ impl Listing {
         &mut self,
         page: &'p Page<B>,
     ) -> impl Iterator<Item = ModelKey<'p>> + use<'_, 'p, B> {
+        self.take(page);
+        let mut repeated = self.repeated.iter().peekable();
+        page.keys()
+            .enumerate()
+            .filter(move |(n, _)| repeated.next_if_eq(&n).is_none())
+            .map(|(_, key)| key)
+    }
+
+    /// The same, for callers who want keys that do not need the page: made one at a time, and the page's buffer
+    /// is theirs again at the end.
+    ///
+    /// ```
+    /// # use atlas_model_keys_core::{GroupId, Limits, ListRequest, Listing, Reply};
+    /// # let mut listing = Listing::new(ListRequest::new(GroupId::new("69681d39c9e8cfd375386316")?), &Limits::default());
+    /// # let body = br#"{"results":[{"name":"a"},{"name":"b"}]}"#.to_vec();
+    /// # let page = Reply::from_response(http::Response::new(body))?.into_page()?;
+    /// let mut keys = listing.accept_owned(page);
+    /// for key in &mut keys {
+    ///     println!("{:?}", key.name);
+    /// }
+    /// let buffer = keys.into_body();
+    /// # assert_eq!(buffer.len(), 39);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn accept_owned(&mut self, page: Page<Vec<u8>>) -> OwnedKeys {
+        self.take(&page);
+        OwnedKeys::new(page, &self.repeated)
+    }
+
+    /// Moves on, and notes which keys the page before had, too.
+    fn take<B: AsRef<[u8]>>(&mut self, page: &Page<B>) {
         self.advance(page);
         core::mem::swap(&mut self.before, &mut self.last);
         self.last.clear();
@@ -125,11 +156,6 @@ impl Listing {
             self.last.push(id);
         }
         self.last.sort();
-        let mut repeated = self.repeated.iter().peekable();
-        page.keys()
-            .enumerate()
-            .filter(move |(n, _)| repeated.next_if_eq(&n).is_none())
-            .map(|(_, key)| key)
     }
 
     /// The same, for callers who want every key as it came.
@@ -286,6 +312,22 @@ mod tests {
         assert_eq!(listing.request().unwrap().unwrap().page().get(), 2);
         assert_eq!(accept(&mut listing, &page(&["c"], "previous")), ["c"]);
         assert_eq!(listing.request().unwrap(), None);
+    }
+
+    #[test]
+    fn owned_keys_are_those_that_are_lent_and_the_buffer_comes_back() {
+        let (mut lends, mut gives) = [(); 2].map(|()| listing(&Limits::default())).into();
+        for ids in [&["a", "b", "", "c"][..], &["c", "", "d", "b"], &["b"], &[]] {
+            let lent = accept(&mut lends, &page(ids, "next"));
+            let mut keys = gives.accept_owned(page(ids, "next"));
+            assert_eq!(keys.len(), lent.len());
+            let owned = (&mut keys).map(|key| key.api_key_id.unwrap_or("-".into()));
+            assert_eq!(owned.collect::<Vec<_>>(), lent);
+            assert!(keys.next().is_none());
+            assert_eq!(format!("{keys:?}"), "OwnedKeys { left: 0, .. }");
+            assert_eq!(keys.into_body(), page(ids, "next").into_body());
+            assert_eq!(gives.request().unwrap(), lends.request().unwrap());
+        }
     }
 
     #[test]

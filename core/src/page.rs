@@ -1,7 +1,10 @@
+use alloc::string::String;
+use alloc::vec::{self, Vec};
 use core::fmt;
+use core::iter::FusedIterator;
 
 use crate::decode::{Arena, Decoded, KeyField, KeySpans, LinkSpans};
-use crate::{ApiVersion, Drift, ModelKey};
+use crate::{ApiVersion, Drift, ModelKey, OwnedModelKey};
 
 /// A page of keys: owns the body it was parsed from, and lends [`ModelKey`]s that point into it.
 ///
@@ -168,6 +171,68 @@ impl<'a, B: AsRef<[u8]>> IntoIterator for &'a Page<B> {
     type IntoIter = Keys<'a>;
     fn into_iter(self) -> Keys<'a> {
         self.keys()
+    }
+}
+
+/// Keys of a page that is no longer needed itself; made by [`Listing::accept_owned`](crate::Listing::accept_owned).
+///
+/// Each is made when it is asked for, so that whoever drops one before the next has the memory of one.
+pub struct OwnedKeys {
+    text: String,
+    arena: Arena,
+    spans: vec::IntoIter<KeySpans>,
+}
+
+impl OwnedKeys {
+    /// The keys of `page`, but for those at the places (in order) that are `left_out`.
+    pub(crate) fn new(page: Page<Vec<u8>>, left_out: &[usize]) -> Self {
+        let Decoded { keys, arena, .. } = page.decoded;
+        let mut spans = keys.unwrap_or_default();
+        if !left_out.is_empty() {
+            let (mut places, mut left_out) = (0.., left_out.iter().peekable());
+            spans.retain(|_| {
+                let place = places.next();
+                left_out.next_if(|out| Some(**out) == place).is_none()
+            });
+        }
+        Self {
+            // It was checked when it was parsed.
+            text: String::from_utf8(page.body).unwrap_or_default(),
+            arena,
+            spans: spans.into_iter(),
+        }
+    }
+
+    /// The page's body back, for its buffer to be used again.
+    #[must_use]
+    pub fn into_body(self) -> Vec<u8> {
+        self.text.into_bytes()
+    }
+}
+
+impl Iterator for OwnedKeys {
+    type Item = OwnedModelKey;
+
+    fn next(&mut self) -> Option<OwnedModelKey> {
+        let Self { text, arena, spans } = self;
+        let spans = &spans.next()?;
+        Some(ModelKey { text, arena, spans }.to_owned())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.spans.size_hint()
+    }
+}
+
+impl ExactSizeIterator for OwnedKeys {}
+
+impl FusedIterator for OwnedKeys {}
+
+impl fmt::Debug for OwnedKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedKeys")
+            .field("left", &self.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -12,7 +12,7 @@
 //! - What is lent and what is owned has the derived struct's values; links, count and status too.
 //! - `Debug` of a key shows all of it but its secret.
 //! - The next request is the same request for the next page, whatever a link says; a page that comes twice
-//!   gives no key twice that has an id.
+//!   gives no key twice that has an id. Owned keys, made one at a time, are the lent ones.
 //! - What is told of a next page without decoding is what the decoded page says; what may be read ahead is
 //!   what comes after it, as far as the count suggests.
 //! - A space before all of it, which has the parser of record read it, changes nothing.
@@ -25,7 +25,8 @@ use std::collections::BTreeMap;
 
 use atlas_model_keys_core::{
     AnswerError, AnswerErrorKind, ApiVersion, BaseUrl, Error, GroupId, ItemsPerPage, Limits,
-    ListRequest, Listing, ModelKey, Page, PageNum, Reply, Timestamp, is_unsafe_to_show,
+    ListRequest, Listing, ModelKey, OwnedModelKey, Page, PageNum, Reply, Timestamp,
+    is_unsafe_to_show,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -131,8 +132,7 @@ fn borrowed(key: ModelKey<'_>) -> PlainKey {
     }
 }
 
-fn owned(key: ModelKey<'_>) -> PlainKey {
-    let key = key.to_owned();
+fn owned(key: OwnedModelKey) -> PlainKey {
     PlainKey {
         api_key_id: key.api_key_id,
         cloud: key.cloud,
@@ -196,6 +196,7 @@ pub fn check(body: &[u8]) {
             let (plain, json) = expected.expect("the core accepted it");
             assert_eq!(plain.failed_status(), None);
             same(&page, &plain, &json);
+            owned_is_lent(body, &page);
             // Told without decoding, it is the same.
             assert_eq!(has_next, page.has_next() && !page.is_empty());
             let mut decoded = Listing::new(first(), &Limits::default());
@@ -246,7 +247,13 @@ fn same_with_a_space(body: &[u8], result: &Result<Page<&[u8]>, Error>) {
 pub(crate) fn same(page: &Page<&[u8]>, plain: &PlainPage, json: &Json) {
     let keys = plain.results.as_deref().expect("a page has results");
     assert_eq!(page.keys().map(borrowed).collect::<Vec<_>>(), keys);
-    assert_eq!(page.keys().map(owned).collect::<Vec<_>>(), keys);
+    assert_eq!(
+        page.keys()
+            .map(ModelKey::to_owned)
+            .map(owned)
+            .collect::<Vec<_>>(),
+        keys
+    );
     assert!(page.len() == keys.len() && page.is_empty() == keys.is_empty());
     assert!(page.into_iter().len() == keys.len());
     for (key, plain) in page.into_iter().zip(keys) {
@@ -330,6 +337,23 @@ fn goes_on(page: &Page<&[u8]>, has_next: bool) {
     let nameless = page.keys().filter(|key| !ids(key)).count();
     assert_eq!(listing.accept(page).filter(ids).count(), 0);
     assert_eq!(listing.accept(page).count(), nameless);
+}
+
+/// What is owned is what is lent, of the first page and of one that came before; and the body is given back.
+fn owned_is_lent(body: &[u8], page: &Page<&[u8]>) {
+    let copy = || {
+        let response = http::Response::new(body.to_vec());
+        let reply = Reply::from_response(response).expect("the status is 200");
+        reply.into_page().expect("the core accepted it")
+    };
+    let mut listing = Listing::new(first(), &Limits::default());
+    for _ in 0..2 {
+        let mut keys = listing.clone().accept_owned(copy());
+        let lent: Vec<PlainKey> = listing.accept(page).map(borrowed).collect();
+        assert_eq!(keys.len(), lent.len());
+        assert!((&mut keys).map(owned).eq(lent));
+        assert_eq!(keys.into_body(), body);
+    }
 }
 
 /// Counts unknown and missing fields a second time.

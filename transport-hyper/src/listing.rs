@@ -7,9 +7,8 @@ use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::vec;
 
-use atlas_model_keys_core::{Error, ListRequest, Listing, ModelKey, OwnedModelKey, Page, Reply};
+use atlas_model_keys_core::{Error, ListRequest, Listing, OwnedKeys, OwnedModelKey, Page, Reply};
 use atlas_model_keys_transport::{MOST_READ_AHEAD, in_current_span, permanent};
 use futures_core::{FusedStream, Stream};
 use tokio::task::JoinHandle;
@@ -256,14 +255,14 @@ impl FusedStream for Pages {
 #[must_use = "streams do nothing unless polled"]
 pub struct Keys {
     pages: Fetcher<Page<Vec<u8>>>,
-    page: vec::IntoIter<OwnedModelKey>,
+    page: Option<OwnedKeys>,
 }
 
 impl Keys {
     pub(crate) fn new(client: Client, listing: Listing) -> Self {
         Self {
             pages: Fetcher::new(client, listing, page),
-            page: Vec::new().into_iter(),
+            page: None,
         }
     }
 
@@ -284,18 +283,13 @@ impl Stream for Keys {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Some(key) = self.page.next() {
+            if let Some(key) = self.page.as_mut().and_then(OwnedKeys::next) {
                 return Poll::Ready(Some(Ok(key)));
             }
-            let next = ready!(self.pages.poll_next(cx, |listing, page| {
-                let keys: Vec<_> = listing.accept(&page).map(ModelKey::to_owned).collect();
-                (keys, page.into_body())
-            }));
-            match next {
-                Some(Ok((keys, buffer))) => {
-                    self.page = keys.into_iter();
-                    self.pages.buffers.push(buffer);
-                }
+            let buffer = self.page.take().map(OwnedKeys::into_body);
+            self.pages.buffers.extend(buffer);
+            match ready!(self.pages.poll_next(cx, Listing::accept_owned)) {
+                Some(Ok(keys)) => self.page = Some(keys),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }
@@ -305,7 +299,8 @@ impl Stream for Keys {
 
 impl FusedStream for Keys {
     fn is_terminated(&self) -> bool {
-        self.pages.listing.is_none() && self.page.as_slice().is_empty()
+        let is_empty = |keys: &OwnedKeys| keys.len() == 0;
+        self.pages.listing.is_none() && self.page.as_ref().is_none_or(is_empty)
     }
 }
 

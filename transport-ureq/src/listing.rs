@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
-use std::vec;
 
-use atlas_model_keys_core::{Error, ListRequest, Listing, ModelKey, OwnedModelKey, Page, Reply};
+use atlas_model_keys_core::{Error, ListRequest, Listing, OwnedKeys, OwnedModelKey, Page, Reply};
 use atlas_model_keys_transport::{MOST_READ_AHEAD, within_current_span};
 
 use crate::Client;
@@ -275,14 +274,14 @@ impl FusedIterator for Pages {}
 #[must_use]
 pub struct Keys {
     pages: Fetcher<Page<Vec<u8>>>,
-    page: vec::IntoIter<OwnedModelKey>,
+    page: Option<OwnedKeys>,
 }
 
 impl Keys {
     pub(crate) fn new(client: Client, listing: Listing) -> Self {
         Self {
             pages: Fetcher::new(client, listing, page),
-            page: Vec::new().into_iter(),
+            page: None,
         }
     }
 
@@ -298,18 +297,13 @@ impl Iterator for Keys {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(key) = self.page.next() {
+            if let Some(key) = self.page.as_mut().and_then(OwnedKeys::next) {
                 return Some(Ok(key));
             }
-            let next = self.pages.next(|listing, page| {
-                let keys: Vec<_> = listing.accept(&page).map(ModelKey::to_owned).collect();
-                (keys, page.into_body())
-            });
-            match next? {
-                Ok((keys, buffer)) => {
-                    self.page = keys.into_iter();
-                    self.pages.buffers.push(buffer);
-                }
+            let buffer = self.page.take().map(OwnedKeys::into_body);
+            self.pages.buffers.extend(buffer);
+            match self.pages.next(Listing::accept_owned)? {
+                Ok(keys) => self.page = Some(keys),
                 Err(error) => return Some(Err(error)),
             }
         }
@@ -334,7 +328,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::thread::ThreadId;
 
-    use atlas_model_keys_core::{BaseUrl, Credentials, Limits};
+    use atlas_model_keys_core::{BaseUrl, Credentials, Limits, ModelKey};
     use http::Response;
 
     /// By whom a page was fetched.
