@@ -142,7 +142,7 @@ fn loops(quick: bool) -> Vec<Row> {
 
 /// From a thousand keys to a million.
 fn sizes(quick: bool) -> Vec<Row> {
-    let rounds = if quick { 3 } else { 7 };
+    let rounds = if quick { 3 } else { 15 };
     let mut sizes = vec![("10^3", 1000, 1), ("10^4", 10_000, 1), ("10^5", 100_000, 1)];
     if !quick {
         sizes.push(("10^6", 1_000_000, 1));
