@@ -46,10 +46,8 @@ impl Deadline {
 pub(crate) struct Patience {
     deadline: Deadline,
     read_timeout: Duration,
-    /// Since when it is silent, as far as anybody looked.
-    last: Instant,
-    /// Whether a part came since then.
-    heard: bool,
+    /// Since when there is nothing but to wait; `None` from a part on until that is so again.
+    silent_since: Option<Instant>,
     alarm: Pin<Box<Sleep>>,
     /// Who is woken by the alarm.
     woken: Option<Waker>,
@@ -57,28 +55,25 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) fn new(deadline: Deadline, read_timeout: Duration) -> Self {
-        let last = Instant::now();
+        let now = Instant::now();
         Self {
             deadline,
             read_timeout,
-            last,
-            heard: false,
-            alarm: Box::pin(sleep_until(end(deadline, last, read_timeout))),
+            silent_since: Some(now),
+            alarm: Box::pin(sleep_until(end(deadline, now, read_timeout))),
             woken: None,
         }
     }
 
     /// A part came.
     pub(crate) fn heard(&mut self) {
-        self.heard = true;
+        self.silent_since = None;
     }
 
     /// Ready when it is at an end. To be asked where there is nothing but to wait.
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        if std::mem::take(&mut self.heard) {
-            // Many parts may have come together.
-            self.last = Instant::now();
-        }
+        // Once for all the parts that came together.
+        let since = *self.silent_since.get_or_insert_with(Instant::now);
         let is_same = |woken: &Waker| woken.will_wake(cx.waker());
         if !self.alarm.is_elapsed() && self.woken.as_ref().is_some_and(is_same) {
             return Poll::Pending;
@@ -89,11 +84,11 @@ impl Patience {
             if self.deadline.left().is_zero() {
                 return Poll::Ready(over());
             }
-            if self.last.elapsed() >= self.read_timeout {
+            if since.elapsed() >= self.read_timeout {
                 let silence = Silence("part of the body", self.read_timeout);
                 return Poll::Ready(Failure::new(FailureKind::Lost, silence));
             }
-            let end = end(self.deadline, self.last, self.read_timeout);
+            let end = end(self.deadline, since, self.read_timeout);
             self.alarm.set(sleep_until(end));
         }
         self.woken = Some(cx.waker().clone());
@@ -102,8 +97,8 @@ impl Patience {
 }
 
 /// When it is time to look again.
-fn end(deadline: Deadline, last: Instant, read_timeout: Duration) -> Option<Instant> {
-    let silence = last.checked_add(read_timeout);
+fn end(deadline: Deadline, since: Instant, read_timeout: Duration) -> Option<Instant> {
+    let silence = since.checked_add(read_timeout);
     [deadline.0, silence].into_iter().flatten().min()
 }
 

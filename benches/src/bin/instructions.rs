@@ -6,8 +6,8 @@
 //! cargo run --release -p atlas-model-keys-benches --bin instructions -- --write   # writes it down
 //! ```
 //!
-//! With the same compiler, C library, valgrind and architecture a case may take [`TOLERANCE`] more. With others, what is
-//! compared is its ratio to the first case of its group, and may be [`RATIO_TOLERANCE`] more.
+//! With the same compiler, C library, valgrind and architecture a case may take [`TOLERANCE`] more. With
+//! others, what is compared is its ratio to the first case of its group, and may be [`RATIO_TOLERANCE`] more.
 
 use std::collections::BTreeMap;
 use std::error::Error;
