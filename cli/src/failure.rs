@@ -308,6 +308,7 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
                      SSL_CERT_FILE; behind a proxy, check HTTPS_PROXY"
                 ),
                 FailureKind::Permanent => format!("check the base URL {base}"),
+                FailureKind::TimedOut => "give it more time with --timeout, or try again".to_owned(),
                 FailureKind::Lost => "try again; a smaller --items-per-page gives shorter answers, and \
                                       behind a proxy, check HTTPS_PROXY"
                     .to_owned(),
@@ -356,9 +357,8 @@ impl fmt::Display for Rounded {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
-    use atlas_model_keys_core::Reply;
+    use atlas_model_keys_core::{Credentials, Reply, Session};
     use http::Response;
 
     use super::*;
@@ -423,6 +423,15 @@ mod tests {
         }
     }
 
+    fn transport_error(
+        kind: FailureKind,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Error {
+        let credentials = Credentials::bearer("token").unwrap();
+        let session = Session::new(BaseUrl::default(), credentials);
+        session.transport_error(atlas_model_keys_core::Failure::new(kind, source), 5)
+    }
+
     #[test]
     fn transport_errors_show_their_sources_made_fit() {
         #[derive(Debug)]
@@ -442,25 +451,20 @@ mod tests {
             FailureKind::Lost,
             FailureKind::Permanent,
         ] {
-            let (exit, block) = listing(&Error::Transport {
-                kind,
-                attempts: 5,
-                source: Arc::new(Outer(io::Error::other("inner\nline"))),
-            });
+            let source = Outer(io::Error::other("inner\nline"));
+            let (exit, block) = listing(&transport_error(kind, source));
             assert_eq!(exit, Exit::Network);
-            assert!(block.contains("caused by: outer\\u{1b}[2J\n"), "{block}");
-            assert!(block.contains("caused by: inner\\u{a}line\n"), "{block}");
+            assert!(
+                block.contains("caused by: outer\\u{1b}[2J: inner\\u{a}line\n"),
+                "{block}"
+            );
             assert!(block.contains("HTTPS_PROXY"), "{block}");
         }
     }
 
     #[test]
     fn a_proxy_in_between_is_named() {
-        let error = Error::Transport {
-            kind: FailureKind::NotSent,
-            attempts: 5,
-            source: Arc::new(io::Error::other("refused")),
-        };
+        let error = transport_error(FailureKind::NotSent, io::Error::other("refused"));
         let asked = Asked {
             proxy: Some("HTTPS_PROXY"),
             ..asked()

@@ -607,7 +607,7 @@ pub fn silence_ends_with_the_read_timeout_and_everything_with_the_deadline<C: Fr
     let client: C = atlas.client(Kind::Bearer, late);
     for ahead in [1, 4] {
         let error = client.pages(&atlas.request(), ahead).next().unwrap();
-        assert_eq!(kind_of(&error.unwrap_err()), FailureKind::Permanent);
+        assert_eq!(kind_of(&error.unwrap_err()), FailureKind::TimedOut);
     }
     assert!(begun.elapsed() < Duration::from_secs(20));
 }

@@ -71,7 +71,7 @@ pub(crate) struct Redaction<'a> {
 }
 
 impl Redaction<'_> {
-    fn clean(&self, raw: &str) -> String {
+    pub(crate) fn clean(&self, raw: &str) -> String {
         // Before escaping and cutting, either of which could hide a secret from the search.
         let raw = self.secrets.redact(raw);
         text::escaped(&raw, self.limits.detail_bytes)

@@ -1,11 +1,12 @@
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
 use http::StatusCode;
 
+use crate::api_error::Redaction;
 use crate::{ApiError, Endpoint, InvalidValue};
 
 /// Why a listing did not come about, split by who is to blame.
@@ -52,8 +53,8 @@ pub enum Error {
         kind: FailureKind,
         /// Attempts of this exchange, this one included; 0 where it did not come to one.
         attempts: u32,
-        /// The transport's own error.
-        source: Arc<dyn core::error::Error + Send + Sync>,
+        /// What the transport said of it, without secrets.
+        source: ForeignError,
     },
     /// What arrived is not an answer of Atlas.
     Answer(AnswerError),
@@ -96,9 +97,83 @@ pub enum FailureKind {
     NotSent,
     /// It was sent, at least in part, and no whole answer came back.
     Lost,
-    /// It would fail again: an untrusted certificate, a proxy's refusal, the caller's deadline.
+    /// The caller's deadline passed before the answer was complete.
+    TimedOut,
+    /// It would fail again: an untrusted certificate, a proxy's refusal.
     Permanent,
 }
+
+/// An error of another library (an HTTP client, a TLS library, the operating system), as text that is
+/// safe to show.
+///
+/// Such an error may repeat what a server sent, and a server may repeat a credential: HTTP/2, for
+/// example, lets it attach any text to the end of a connection. So `Display` and `Debug` show the text
+/// of the error and of all its sources with every secret of the session replaced, control characters
+/// escaped, and cut at [`Limits::detail_bytes`](crate::Limits::detail_bytes), in that order. There is
+/// no [`source`](core::error::Error::source): programs that print whole chains print nothing more.
+#[derive(Clone)]
+pub struct ForeignError {
+    text: Arc<str>,
+    raw: Arc<dyn core::error::Error + Send + Sync>,
+}
+
+impl ForeignError {
+    pub(crate) fn new(
+        raw: Arc<dyn core::error::Error + Send + Sync>,
+        redaction: &Redaction<'_>,
+    ) -> Self {
+        let text = redaction.clean(&chain(&*raw)).into();
+        Self { text, raw }
+    }
+
+    /// An error of this crate, which holds nothing from outside.
+    pub(crate) fn own(text: &'static str) -> Self {
+        let raw: Box<dyn core::error::Error + Send + Sync> = text.into();
+        Self {
+            text: text.into(),
+            raw: raw.into(),
+        }
+    }
+
+    /// Returns the error as the other library made it. Its texts, and those of its sources, may hold
+    /// secrets and control characters: use it to look for a type or a code, and do not print it.
+    #[must_use]
+    pub fn expose(&self) -> &(dyn core::error::Error + Send + Sync + 'static) {
+        &*self.raw
+    }
+}
+
+impl fmt::Display for ForeignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for ForeignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ForeignError({self})")
+    }
+}
+
+impl core::error::Error for ForeignError {}
+
+/// The texts of an error and its sources, joined by colons. Many libraries repeat the text of the source
+/// in their own: a text that is already there is not added again.
+fn chain(error: &(dyn core::error::Error + 'static)) -> String {
+    let mut all = error.to_string();
+    // A chain that never ends is bounded, too.
+    for source in core::iter::successors(error.source(), |error| error.source()).take(SOURCES) {
+        let text = source.to_string();
+        if !all.contains(&text) {
+            all.push_str(": ");
+            all.push_str(&text);
+        }
+    }
+    all
+}
+
+/// Sources of an error whose texts are kept. Those of hyper over TLS through a proxy are five.
+const SOURCES: usize = 16;
 
 /// An answer that is not one of Atlas's. Tells where, never what stood there.
 #[derive(Clone, PartialEq, Eq)]
@@ -267,6 +342,7 @@ impl fmt::Display for Error {
                 f.write_str(match kind {
                     FailureKind::NotSent => "the request could not be sent",
                     FailureKind::Lost => "the request was sent, but no whole answer came back",
+                    FailureKind::TimedOut => "the deadline passed before the answer was complete",
                     FailureKind::Permanent => "the request failed for good",
                 })?;
                 match attempts {
@@ -285,7 +361,7 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Transport { source, .. } => Some(&**source),
+            Self::Transport { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -349,7 +425,7 @@ mod tests {
         let transport = |kind, attempts| Error::Transport {
             kind,
             attempts,
-            source: Arc::new(InvalidValue::secret("cable", "it is pulled")),
+            source: ForeignError::own("the cable is pulled"),
         };
         let place = |kind, place, path: &str, problem| {
             Error::Answer(AnswerError {

@@ -163,3 +163,27 @@ pub struct OwnedModelKey {
     /// `endpoint`.
     pub endpoint: Option<String>,
 }
+
+impl OwnedModelKey {
+    /// Bytes of memory that it takes, as far as it is known here.
+    pub(crate) fn memory(&self) -> usize {
+        let texts = [
+            &self.api_key_id,
+            &self.name,
+            &self.status,
+            &self.created_at,
+            &self.created_by,
+            &self.last_used_at,
+            &self.group_id,
+            &self.masked_secret,
+            &self.cloud,
+            &self.geography,
+            &self.endpoint,
+        ];
+        let texts = texts.into_iter().flatten().map(String::len);
+        let secret = self.secret.as_ref().map(|secret| secret.expose().len());
+        texts
+            .chain(secret)
+            .fold(size_of::<Self>(), usize::saturating_add)
+    }
+}

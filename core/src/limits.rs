@@ -38,6 +38,10 @@ pub struct Limits {
     pub detail_bytes: usize,
     /// Pages of one listing. 10,000: five million keys. Reaching it is an error.
     pub pages: u32,
+    /// Bytes of memory that all keys of a listing may take where they are [collected](crate::Collected)
+    /// before any of them is used. 512 MiB: about a million keys with usual names. What takes keys one at
+    /// a time is not bounded by it.
+    pub collected_bytes: usize,
     /// Attempts and waits.
     pub retry: RetryPolicy,
 }
@@ -56,6 +60,7 @@ impl Default for Limits {
             token_bytes: 8 << 10,
             detail_bytes: 1 << 10,
             pages: 10_000,
+            collected_bytes: 512 << 20,
             retry: RetryPolicy::default(),
         }
     }

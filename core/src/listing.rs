@@ -1,6 +1,8 @@
 use alloc::vec::Vec;
 
-use crate::{Error, ItemsPerPage, Limits, ListRequest, ModelKey, OwnedKeys, Page, Reply};
+use crate::{
+    Error, ItemsPerPage, Limits, ListRequest, ModelKey, OwnedKeys, OwnedModelKey, Page, Reply,
+};
 
 /// Where a listing over several pages stands: what to ask for next, and which keys were seen.
 ///
@@ -189,6 +191,49 @@ impl Listing {
             .and_then(|keys| u32::try_from(keys.div_ceil(u64::from(items))).ok())
             .filter(|last| *last >= next.page().get())
             .map_or(LastPage::Unknown, LastPage::Suggested);
+    }
+}
+
+/// How much memory the keys of a listing take that a caller collects before it uses them, bounded by
+/// [`Limits::collected_bytes`].
+///
+/// ```
+/// # use atlas_model_keys_core::{Collected, Error, Limits, OwnedModelKey};
+/// # fn all(keys: impl Iterator<Item = OwnedModelKey>) -> Result<Vec<OwnedModelKey>, Error> {
+/// let mut collected = Collected::new(&Limits::default());
+/// keys.map(|key| collected.add(&key).map(|()| key)).collect()
+/// # }
+/// # assert!(all(std::iter::empty()).is_ok());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Collected {
+    bytes: usize,
+    limit: usize,
+}
+
+impl Collected {
+    /// Nothing is collected yet.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            bytes: 0,
+            limit: limits.collected_bytes,
+        }
+    }
+
+    /// Counts one more key.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where all of them together take more than [`Limits::collected_bytes`].
+    pub fn add(&mut self, key: &OwnedModelKey) -> Result<(), Error> {
+        self.bytes = self.bytes.saturating_add(key.memory());
+        if self.bytes > self.limit {
+            return Err(Error::Limit {
+                what: "bytes of collected keys",
+                limit: u64::try_from(self.limit).unwrap_or(u64::MAX),
+            });
+        }
+        Ok(())
     }
 }
 
@@ -390,6 +435,28 @@ mod tests {
         assert_eq!(window(&listing, 2), [2, 3]);
         listing.advance_undecoded(&reply("self"));
         assert_eq!(listing.request().unwrap(), None);
+    }
+
+    #[test]
+    fn collected_keys_are_counted_up_to_the_limit() {
+        let key = OwnedModelKey {
+            name: Some("a".repeat(1000)),
+            ..OwnedModelKey::default()
+        };
+        let limits = Limits {
+            collected_bytes: 2 * key.memory(),
+            ..Limits::default()
+        };
+        assert!(key.memory() > 1000);
+        let mut collected = Collected::new(&limits);
+        assert!(collected.add(&key).is_ok());
+        assert!(collected.add(&key).is_ok());
+        let error = collected.add(&OwnedModelKey::default()).unwrap_err();
+        let text = format!(
+            "beyond the limit of {} bytes of collected keys",
+            2 * key.memory()
+        );
+        assert_eq!(format!("{error}"), text);
     }
 
     fn window(listing: &Listing, size: usize) -> Vec<u32> {

@@ -477,12 +477,7 @@ fn encoded(request: &Request<&[u8]>) {
             assert!(why.contains(&error), "{error:?}, but {why:?}");
             let shown = error.to_string();
             assert!(shown.starts_with("the request cannot be encoded: "));
-            let failure = Failure::from(error).into_error();
-            assert!(!failure.is_retryable());
-            let atlas_model_keys_core::Error::Transport { kind, .. } = failure else {
-                panic!("{failure:?}");
-            };
-            assert_eq!(kind, FailureKind::Permanent);
+            assert_eq!(Failure::from(error).kind(), FailureKind::Permanent);
             return;
         }
     };

@@ -387,6 +387,7 @@ impl<'a> Arbitrary<'a> for Input {
                             FailureKind::NotSent,
                             FailureKind::Lost,
                             FailureKind::Permanent,
+                            FailureKind::TimedOut,
                         ],
                     )?,
                 },
@@ -661,7 +662,8 @@ impl World {
             Op::Fail { slot, kind } => {
                 if let Some((mut flight, pending, is_token)) = self.pending(slot) {
                     let next = self.session.failed(pending, failure(kind), at);
-                    assert!(next.is_err() || kind != FailureKind::Permanent);
+                    let is_final = matches!(kind, FailureKind::TimedOut | FailureKind::Permanent);
+                    assert!(next.is_err() || !is_final);
                     if next.is_ok() && is_token && kind == FailureKind::Lost {
                         // Each may have issued a token, and only so many may live.
                         assert!(!flight.is_lost, "a second token request was lost");
@@ -675,9 +677,10 @@ impl World {
             Op::GiveUp { slot } => match self.slots[usize::from(slot) % 4].take() {
                 Some((_, Ticket::Wait(wait, _))) => self.error(&wait.give_up(), false),
                 Some((_, Ticket::Pending { pending, .. })) => {
-                    let error = pending.give_up(failure(FailureKind::Lost));
+                    let error = self.session.give_up(pending, failure(FailureKind::Lost));
                     self.error(&error, false);
-                    self.error(&failure(FailureKind::Lost).into_error(), false);
+                    let error = self.session.transport_error(failure(FailureKind::Lost), 1);
+                    self.error(&error, false);
                 }
                 None => {}
             },

@@ -305,14 +305,12 @@ fn refused(input: &Input<'_>, error: WireError, other: Result<&Other, &String>) 
         !shown.contains(char::is_control) && shown.len() < 130,
         "{shown}"
     );
-    let failure = Failure::from(error).into_error();
+    let failure = Failure::from(error);
     let kind = match error.is_limit() {
         true => FailureKind::Permanent,
         false => FailureKind::Lost,
     };
-    assert!(
-        matches!(failure, atlas_model_keys_core::Error::Transport { kind: k, .. } if k == kind)
-    );
+    assert_eq!(failure.kind(), kind);
     if let Ok(other) = other {
         assert!(
             is_stricter(input, error, other),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Error, Exchange, Failure, Limits, ListRequest, Listing,
-    OwnedModelKey, Page, Reply, Secret, Step, Wait,
+    ApiVersion, BaseUrl, Collected, Credentials, Error, Exchange, Failure, Limits, ListRequest,
+    Listing, OwnedModelKey, Page, Reply, Secret, Step, Wait,
 };
 use atlas_model_keys_transport::{OnWait, Settings, SharedSession, Trace, Wake, builder_methods};
 use http::Uri;
@@ -111,12 +111,16 @@ impl Client {
     /// All keys from the requested page on, at once.
     ///
     /// # Errors
-    /// See [`Error`]. For what arrived before an error, use [`keys`](Client::keys).
+    /// See [`Error`]; [`Error::Limit`] where they take more memory than
+    /// [`Limits::collected_bytes`]. For what arrived before an error, use [`keys`](Client::keys).
     pub async fn list_all(&self, request: &ListRequest) -> Result<Vec<OwnedModelKey>, Error> {
         let mut keys = self.keys(request);
+        let mut collected = Collected::new(&self.0.limits);
         let mut all = Vec::new();
         while let Some(key) = keys.next().await {
-            all.push(key?);
+            let key = key?;
+            collected.add(&key)?;
+            all.push(key);
         }
         Ok(all)
     }
@@ -152,7 +156,10 @@ impl Client {
         let send = shared
             .http
             .send(request, self.deadline(), Vec::new(), &shared.limits);
-        let response = trace.instrument(send).await.map_err(Failure::into_error)?;
+        let response = trace
+            .instrument(send)
+            .await
+            .map_err(|failure| shared.session.transport_error(failure, 1))?;
         shared.session.with(|s, at| s.revoked(&response, at))
     }
 
@@ -161,6 +168,11 @@ impl Client {
     #[must_use]
     pub fn version(&self) -> ApiVersion {
         self.0.session.version()
+    }
+
+    /// See [`SharedSession::transport_error`].
+    pub(crate) fn transport_error(&self, failure: Failure) -> Error {
+        self.0.session.transport_error(failure, 0)
     }
 
     fn listing(&self, request: &ListRequest) -> Listing {
@@ -197,7 +209,7 @@ impl Client {
                         // This caller's time is up. That says nothing about Atlas to those who wait for
                         // the same token, so the ticket is dropped and not answered.
                         Err(failure) if deadline.left().is_zero() => {
-                            return Err(pending.give_up(failure));
+                            return Err(session.give_up(pending, failure));
                         }
                         Err(failure) => session.step(|s, at| s.failed(pending, failure, at))?,
                     }

@@ -99,7 +99,7 @@ fn tls(resolved: &Resolved) -> Result<ClientConfig, Error> {
     Ok(
         ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(permanent)?
+            .map_err(|error| permanent(&resolved.session, error))?
             .with_root_certificates(roots)
             .with_no_client_auth(),
     )

@@ -1,6 +1,5 @@
 //! Listings over several pages, as streams.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -8,10 +7,12 @@ use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use atlas_model_keys_core::{Error, ListRequest, Listing, OwnedKeys, OwnedModelKey, Page, Reply};
-use atlas_model_keys_transport::{MOST_READ_AHEAD, in_current_span, permanent};
+use atlas_model_keys_core::{
+    Error, Failure, FailureKind, ListRequest, Listing, OwnedKeys, OwnedModelKey, Page, Reply,
+};
+use atlas_model_keys_transport::{MOST_READ_AHEAD, in_current_span};
 use futures_core::{FusedStream, Stream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::Client;
 
@@ -91,11 +92,18 @@ impl<T: Send + 'static> Fetcher<T> {
             Some(OnItsWay::Here(fetching)) => ready!(fetching.as_mut().poll(cx)),
             Some(OnItsWay::Task(task)) => match ready!(task.poll(cx)) {
                 Ok(fetched) => fetched,
-                Err(panic) => {
-                    // Whoever catches it finds the listing at its end.
+                Err(error) => {
+                    // Whoever catches a panic finds the listing at its end.
                     self.listing = None;
                     self.on_their_way.clear();
-                    resume_unwind(panic)
+                    match error.try_into_panic() {
+                        Ok(panic) => resume_unwind(panic),
+                        // The runtime is being shut down.
+                        Err(error) => {
+                            let failure = Failure::new(FailureKind::Permanent, error);
+                            return Poll::Ready(Err(self.client.transport_error(failure)));
+                        }
+                    }
                 }
             },
             None => return Poll::Ready(Ok(None)),
@@ -145,18 +153,8 @@ struct Task<T>(JoinHandle<Result<T, Error>>);
 
 impl<T> Task<T> {
     /// What it fetched, or its panic.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Result<T, Error>, Box<dyn Any + Send>>> {
-        Pin::new(&mut self.0).poll(cx).map(|ended| match ended {
-            Ok(fetched) => Ok(fetched),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => Err(panic),
-                // The runtime is being shut down.
-                Err(error) => Ok(Err(permanent(error))),
-            },
-        })
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<T, Error>, JoinError>> {
+        Pin::new(&mut self.0).poll(cx)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, PoisonError};
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Error, Exchange, Failure, Limits, ListRequest, Listing,
+    ApiVersion, BaseUrl, Collected, Credentials, Error, Exchange, Limits, ListRequest, Listing,
     OwnedModelKey, Page, Reply, Secret, Step, Wait,
 };
 use atlas_model_keys_transport::{OnWait, Settings, SharedSession, Trace, Wake, builder_methods};
@@ -105,9 +105,13 @@ impl Client {
     /// All keys from the requested page on, at once.
     ///
     /// # Errors
-    /// See [`Error`]. For what arrived before an error, use [`keys`](Client::keys).
+    /// See [`Error`]; [`Error::Limit`] where they take more memory than
+    /// [`Limits::collected_bytes`]. For what arrived before an error, use [`keys`](Client::keys).
     pub fn list_all(&self, request: &ListRequest) -> Result<Vec<OwnedModelKey>, Error> {
-        self.keys(request).collect()
+        let mut collected = Collected::new(&self.0.limits);
+        self.keys(request)
+            .map(|key| key.and_then(|key| collected.add(&key).map(|()| key)))
+            .collect()
     }
 
     /// The service account's token, for a client of another process to
@@ -144,7 +148,9 @@ impl Client {
                 .http
                 .send(request, &deadline, Vec::new(), &shared.limits)
         };
-        let response = trace.in_scope(send).map_err(Failure::into_error)?;
+        let response = trace
+            .in_scope(send)
+            .map_err(|failure| shared.session.transport_error(failure, 1))?;
         shared.session.with(|s, at| s.revoked(&response, at))
     }
 
@@ -197,7 +203,7 @@ impl Client {
                         // This caller's time is up. That says nothing about Atlas to those who wait for
                         // the same token, so the ticket is dropped and not answered.
                         Err(failure) if deadline.left().is_zero() => {
-                            return Err(pending.give_up(failure));
+                            return Err(session.give_up(pending, failure));
                         }
                         Err(failure) => session.step(|s, at| s.failed(pending, failure, at))?,
                     }

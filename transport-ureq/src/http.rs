@@ -211,7 +211,7 @@ fn of_ureq(proxy: &Proxy) -> Option<ureq::Proxy> {
 
 /// What became of the request. In doubt it was sent.
 pub(crate) fn kind_of(error: &ureq::Error) -> FailureKind {
-    use FailureKind::{Lost, NotSent, Permanent};
+    use FailureKind::{Lost, NotSent, Permanent, TimedOut};
     use ureq::Error as E;
 
     match error {
@@ -224,9 +224,9 @@ pub(crate) fn kind_of(error: &ureq::Error) -> FailureKind {
             None => Lost,
         },
         E::Rustls(tls) => of_tls(tls),
-        // The deadline is over; the rest is set up wrongly, here or at a proxy.
-        E::Timeout(Timeout::Global)
-        | E::Http(_)
+        E::Timeout(Timeout::Global) => TimedOut,
+        // Something is set up wrongly, here or at a proxy.
+        E::Http(_)
         | E::BadUri(_)
         | E::InvalidProxyUrl
         | E::ConnectProxyFailed(_)
@@ -262,10 +262,7 @@ mod tests {
             (io(io::ErrorKind::ConnectionRefused), FailureKind::NotSent),
             (io(io::ErrorKind::UnexpectedEof), FailureKind::Lost),
             (ureq::Error::Timeout(Timeout::PerRead), FailureKind::Lost),
-            (
-                ureq::Error::Timeout(Timeout::Global),
-                FailureKind::Permanent,
-            ),
+            (ureq::Error::Timeout(Timeout::Global), FailureKind::TimedOut),
             (
                 ureq::Error::ConnectProxyFailed("407".into()),
                 FailureKind::Permanent,

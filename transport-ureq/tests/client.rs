@@ -126,8 +126,8 @@ fn a_deadline_that_is_over_is_no_verdict_for_others() {
         let begin = Instant::now();
         let error = client.list(&atlas.request()).unwrap_err();
         assert!(begin.elapsed() >= limit, "{:?}", begin.elapsed());
-        assert_eq!(kind_of(&error), FailureKind::Permanent);
-        assert_eq!(kind_of(&leader.join().unwrap()), FailureKind::Permanent);
+        assert_eq!(kind_of(&error), FailureKind::TimedOut);
+        assert_eq!(kind_of(&leader.join().unwrap()), FailureKind::TimedOut);
     });
 }
 

@@ -2,17 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 
-use atlas_model_keys_core::{Error, FailureKind, Proxy};
+use atlas_model_keys_core::{Error, Failure, FailureKind, Proxy, Session};
 
-/// Something on this machine that no retry mends.
-pub fn permanent(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::Transport {
-        kind: FailureKind::Permanent,
-        attempts: 0,
-        source: Arc::from(source.into()),
-    }
+/// Something on this machine that no retry mends, before it came to a request.
+pub fn permanent(
+    session: &Session,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
+    session.transport_error(Failure::new(FailureKind::Permanent, source), 0)
 }
 
 /// Whether trying again could help after a TLS error: not where one side does not trust or understand the

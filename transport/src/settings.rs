@@ -173,10 +173,11 @@ impl Settings {
     pub fn resolve(self, own_connections: bool) -> Result<Resolved, Error> {
         let session = self.session?.with_limits(self.limits.clone());
         let base = session.base();
-        let extra = self.roots.map_err(permanent)?;
+        let extra = self.roots.map_err(|problem| permanent(&session, problem))?;
         let choice = self.proxy?;
         if own_connections && !(extra.is_empty() && matches!(choice, ProxyChoice::OfEnvironment)) {
             return Err(permanent(
+                &session,
                 "root certificates and a proxy are the business of the connections, and these are your \
                  own: set them there",
             ));
@@ -194,7 +195,7 @@ impl Settings {
                 .as_ref()
                 .is_some_and(|proxy| proxy.uri().scheme_str() == Some("https"));
         let roots = if needs_tls && !own_connections {
-            with_those_of_the_platform(extra)?
+            with_those_of_the_platform(extra).map_err(|problem| permanent(&session, problem))?
         } else {
             Vec::new()
         };
@@ -225,7 +226,7 @@ fn bounded(duration: Duration) -> Duration {
 
 fn with_those_of_the_platform(
     mut extra: Vec<CertificateDer<'static>>,
-) -> Result<Vec<CertificateDer<'static>>, Error> {
+) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut loaded = rustls_native_certs::load_native_certs();
     extra.append(&mut loaded.certs);
     if extra.is_empty() {
@@ -234,11 +235,11 @@ fn with_those_of_the_platform(
             .iter()
             .map(|error| format!(": {error}"))
             .collect();
-        return Err(permanent(format!(
+        return Err(format!(
             "no root certificates were found to check https with (install the package \
              ca-certificates, or set SSL_CERT_FILE or SSL_CERT_DIR){}",
             reasons.concat()
-        )));
+        ));
     }
     Ok(extra)
 }

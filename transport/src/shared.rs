@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use atlas_model_keys_core::{ApiVersion, Error, Moment, Secret, Session, Step};
+use atlas_model_keys_core::{ApiVersion, Error, Failure, Moment, Pending, Secret, Session, Step};
 
 use crate::permanent;
 
@@ -44,7 +44,9 @@ impl State {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        Ok(Moment::new(now, self.entropy.take()?))
+        let entropy = self.entropy.take();
+        let entropy = entropy.map_err(|error| permanent(&self.session, error.to_string()))?;
+        Ok(Moment::new(now, entropy))
     }
 }
 
@@ -56,10 +58,9 @@ struct Entropy {
 }
 
 impl Entropy {
-    fn take(&mut self) -> Result<[u8; 16], Error> {
+    fn take(&mut self) -> Result<[u8; 16], getrandom::Error> {
         if self.left == 0 {
-            getrandom::fill(self.portions.as_flattened_mut())
-                .map_err(|error| permanent(error.to_string()))?;
+            getrandom::fill(self.portions.as_flattened_mut())?;
             self.left = self.portions.len();
         }
         self.left -= 1;
@@ -123,6 +124,16 @@ impl<W: Wake> SharedSession<W> {
     /// of its tickets, and so dropped after them.
     pub fn wake_on_drop(&self) -> Guard<'_, W> {
         Guard(self)
+    }
+
+    /// See [`Session::give_up`].
+    pub fn give_up(&self, pending: Pending, failure: Failure) -> Error {
+        self.lock().session.give_up(pending, failure)
+    }
+
+    /// See [`Session::transport_error`].
+    pub fn transport_error(&self, failure: Failure, attempts: u32) -> Error {
+        self.lock().session.transport_error(failure, attempts)
     }
 
     /// See [`Session::export_token`].

@@ -30,8 +30,8 @@ use crate::reply::{check_size, enveloped_status, rate_limit};
 use crate::request::{DEFAULT_USER_AGENT, user_agent};
 use crate::secret::{KnownSecrets, UNRESERVED, percent_encoded};
 use crate::{
-    ApiError, ApiVersion, BaseUrl, Body, Credentials, Endpoint, Error, FailureKind, InvalidValue,
-    Limits, ListRequest, Refused, Reply, Secret,
+    ApiError, ApiVersion, BaseUrl, Body, Credentials, Endpoint, Error, FailureKind, ForeignError,
+    InvalidValue, Limits, ListRequest, Refused, Reply, Secret,
 };
 
 /// A long-lived partner in the dialogue with one Atlas: credentials, token, nonces, waits and the
@@ -179,14 +179,50 @@ impl Session {
                 !core::mem::replace(&mut ticket.token_lost, true)
             }
             FailureKind::NotSent | FailureKind::Lost => true,
-            FailureKind::Permanent => false,
+            FailureKind::TimedOut | FailureKind::Permanent => false,
         };
+        let trouble = self.trouble(failure);
         if again {
-            return self.wait_to_retry(ticket, Trouble::Failure(failure), at);
+            return self.wait_to_retry(ticket, trouble, at);
         }
         ticket.count_failure();
-        let error = Trouble::Failure(failure).into_error(ticket.attempts(), Duration::ZERO);
+        let error = trouble.into_error(ticket.attempts(), Duration::ZERO);
         self.end(&ticket, error)
+    }
+
+    /// Ends the exchange of this ticket, for a caller whose own deadline is over: that is no verdict for
+    /// others who wait for the same token. The error is what made it try again, where something did,
+    /// else this failure. Others may have waited for it; see [`Wait::on_change`].
+    #[must_use]
+    pub fn give_up(&self, mut pending: Pending, failure: Failure) -> Error {
+        let attempts = pending.attempt();
+        let trouble = pending.0.trouble.take();
+        trouble
+            .unwrap_or_else(|| self.trouble(failure))
+            .into_error(attempts, Duration::ZERO)
+    }
+
+    /// Turns the failure of something that is no exchange, such as a revocation, into an error without
+    /// the session's secrets. `attempts` is how often it was tried; 0 where it did not come to a request.
+    #[must_use]
+    pub fn transport_error(&self, failure: Failure, attempts: u32) -> Error {
+        self.trouble(failure).into_error(attempts, Duration::ZERO)
+    }
+
+    /// The failure without secrets.
+    fn trouble(&self, failure: Failure) -> Trouble {
+        let Failure { kind, source } = failure;
+        Trouble::Failure {
+            kind,
+            source: ForeignError::new(source, &self.redaction()),
+        }
+    }
+
+    fn redaction(&self) -> Redaction<'_> {
+        Redaction {
+            secrets: &self.secrets,
+            limits: self.limits.of_body(),
+        }
     }
 
     /// Goes on after a wait.
@@ -323,7 +359,7 @@ impl Session {
     /// Waits for another exchange.
     fn follow<B>(&self, ticket: Box<Ticket>, at: Moment) -> Next<B> {
         if ticket.waited > self.limits.retry.total_wait {
-            return Err(in_vain());
+            return Err(in_vain(FailureKind::NotSent));
         }
         Ok(Step::Wait(Wait {
             ticket,
@@ -583,7 +619,7 @@ impl Session {
         ticket.count_failure();
         let asked = match &trouble {
             Trouble::Answer(answer) => answer.retry_after.unwrap_or_default(),
-            Trouble::Failure(_) => Duration::ZERO,
+            Trouble::Failure { .. } => Duration::ZERO,
         };
         let jitter = self.limits.retry.jitter(ticket.attempts(), &at);
         if let Trouble::Answer(answer) = &trouble
@@ -653,10 +689,7 @@ impl Session {
             response.headers(),
             response.body().as_ref(),
             Some(at.now),
-            &Redaction {
-                secrets: &self.secrets,
-                limits: self.limits.of_body(),
-            },
+            &self.redaction(),
         ))
     }
 }

@@ -93,18 +93,6 @@ impl Pending {
     pub fn attempt(&self) -> u32 {
         self.0.attempts().saturating_add(1)
     }
-
-    /// Ends the exchange instead of answering the ticket, for a caller whose own deadline is over: that
-    /// is no verdict for others who wait for the same token. The error is what made it try again, where
-    /// something did, else this failure. Others may have waited for it; see [`Wait::on_change`].
-    #[must_use]
-    pub fn give_up(mut self, failure: Failure) -> Error {
-        let attempts = self.attempt();
-        let trouble = self.0.trouble.take();
-        trouble
-            .unwrap_or(Trouble::Failure(failure))
-            .into_error(attempts, Duration::ZERO)
-    }
 }
 
 /// The ticket of an exchange that waits.
@@ -148,13 +136,12 @@ impl Wait {
         } = self;
         match ticket.trouble.take() {
             Some(trouble) => trouble.into_error(ticket.attempts(), delay),
-            None => in_vain(),
+            None => in_vain(FailureKind::TimedOut),
         }
     }
 }
 
 /// Why a transport could not deliver a request.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct Failure {
     pub(super) kind: FailureKind,
@@ -162,7 +149,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What became of the request, and the transport's own error.
+    /// What became of the request, and the transport's own error. That one is shown to nobody as it is:
+    /// it becomes a [`ForeignError`](crate::ForeignError), without the session's secrets.
     pub fn new(
         kind: FailureKind,
         source: impl Into<Box<dyn core::error::Error + Send + Sync>>,
@@ -178,11 +166,14 @@ impl Failure {
     pub fn kind(&self) -> FailureKind {
         self.kind
     }
+}
 
-    /// The failure as the error of a request that is no exchange's, such as a revocation.
-    #[must_use]
-    pub fn into_error(self) -> Error {
-        Trouble::Failure(self).into_error(1, Duration::ZERO)
+/// Without the source: its texts may hold secrets.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 

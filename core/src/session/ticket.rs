@@ -2,14 +2,12 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::fmt;
 use core::time::Duration;
 
 use http::StatusCode;
 
-use super::step::Failure;
 use crate::digest::Answerer;
-use crate::{ApiError, ApiVersion, Error, FailureKind, ListRequest};
+use crate::{ApiError, ApiVersion, Error, FailureKind, ForeignError, ListRequest};
 
 pub(super) struct Ticket {
     /// The session that issued it; no other takes it.
@@ -111,7 +109,10 @@ impl Sent {
 /// What keeps an exchange from being done.
 pub(super) enum Trouble {
     Answer(Box<ApiError>),
-    Failure(Failure),
+    Failure {
+        kind: FailureKind,
+        source: ForeignError,
+    },
 }
 
 impl Trouble {
@@ -129,7 +130,7 @@ impl Trouble {
                 attempts,
                 wait,
             },
-            Self::Failure(Failure { kind, source }) => Error::Transport {
+            Self::Failure { kind, source } => Error::Transport {
                 kind,
                 attempts,
                 source,
@@ -138,19 +139,11 @@ impl Trouble {
     }
 }
 
-/// What an exchange ends with that waited for another one in vain.
-pub(super) fn in_vain() -> Error {
-    #[derive(Debug)]
-    struct InVain;
-    impl fmt::Display for InVain {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("it waited in vain for another request of this session to end")
-        }
-    }
-    impl core::error::Error for InVain {}
+/// The error of an exchange that waited too long for another one.
+pub(super) fn in_vain(kind: FailureKind) -> Error {
     Error::Transport {
-        kind: FailureKind::NotSent,
+        kind,
         attempts: 0,
-        source: Arc::new(InVain),
+        source: ForeignError::own("it waited in vain for another request of this session to end"),
     }
 }
