@@ -284,6 +284,19 @@ impl<B> Reply<B> {
         crate::retry::retry_after(&self.headers, None)
     }
 
+    /// Changes the body's type.
+    #[must_use]
+    pub fn map_body<C>(self, change: impl FnOnce(B) -> C) -> Reply<C> {
+        Reply {
+            status: self.status,
+            headers: self.headers,
+            body: change(self.body),
+            version: self.version,
+            limits: self.limits,
+            secrets: self.secrets,
+        }
+    }
+
     /// The body, as received.
     #[must_use]
     pub fn body(&self) -> &B {

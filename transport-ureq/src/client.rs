@@ -199,7 +199,7 @@ impl Client {
                     let buffer = std::mem::take(&mut buffer);
                     let send = || shared.http.send(request, deadline, buffer, &shared.limits);
                     match trace.in_scope(send) {
-                        Ok(response) => session.step(|s, at| s.respond(pending, response, at))?,
+                        Ok(response) => session.respond(pending, response)?,
                         // This caller's time is up. That says nothing about Atlas to those who wait for
                         // the same token, so the ticket is dropped and not answered.
                         Err(failure) if deadline.left().is_zero() => {

@@ -12,12 +12,14 @@
 //! ```
 
 mod failure;
+mod reading;
 mod room;
 mod settings;
 mod shared;
 mod trace;
 
 pub use failure::{ProxyFailure, of_io, of_tls, permanent};
+pub use reading::{TooLarge, body_limit};
 pub use room::Room;
 pub use settings::{Connections, OnWait, Resolved, Settings, Timeouts};
 pub use shared::{Guard, SharedSession, Wake};

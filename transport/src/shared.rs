@@ -6,6 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use atlas_model_keys_core::{ApiVersion, Error, Failure, Moment, Pending, Secret, Session, Step};
 
+use http::Response;
+use zeroize::Zeroizing;
+
 use crate::permanent;
 
 /// Those who wait for another exchange of the session to end.
@@ -119,6 +122,25 @@ impl<W: Wake> SharedSession<W> {
         Ok((step, state.ended))
     }
 
+    /// Takes the response to a request. The body of one that may hold a token is overwritten afterwards.
+    ///
+    /// # Errors
+    /// Those of the step, and where this machine has no randomness.
+    pub fn respond(
+        &self,
+        pending: Pending,
+        response: Response<Vec<u8>>,
+    ) -> Result<(Step<Vec<u8>>, u64), Error> {
+        if !pending.is_for_token() {
+            return self.step(|session, at| session.respond(pending, response, at));
+        }
+        let response = response.map(Zeroizing::new);
+        self.step(|session, at| {
+            let step = session.respond(pending, response, at)?;
+            Ok(step.map_body(|mut body| std::mem::take(&mut *body)))
+        })
+    }
+
     /// Wakes those who wait when it is dropped: an exchange has ended in whatever way, a step, a wait that
     /// is given up, a cancellation, or a panic. The one around a whole exchange is declared before any
     /// of its tickets, and so dropped after them.
@@ -173,6 +195,72 @@ impl<W: Wake> Drop for Guard<'_, W> {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    use atlas_model_keys_core::{BaseUrl, Credentials, Exchange, ListRequest};
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake_all(&self) {}
+    }
+
+    /// Whether the memory of this process holds the text, which is given as its
+    /// characters at odd and at even places: put together, it would be found here.
+    #[cfg(target_os = "linux")]
+    fn memory_holds(odd: &str, even: &str) -> bool {
+        use std::io::{Read as _, Seek as _, SeekFrom};
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let mut memory = std::fs::File::open("/proc/self/mem").unwrap();
+        let holds = |bytes: &[u8]| {
+            bytes.windows(2 * odd.len()).any(|window| {
+                let (pairs, _) = window.as_chunks::<2>();
+                let mut pairs = pairs.iter().zip(odd.bytes().zip(even.bytes()));
+                pairs.all(|(pair, (odd, even))| *pair == [odd, even])
+            })
+        };
+        maps.lines()
+            .filter(|line| line.contains(" rw"))
+            .any(|line| {
+                let (range, _) = line.split_once(' ').unwrap();
+                let (start, end) = range.split_once('-').unwrap();
+                let [start, end] = [start, end].map(|n| u64::from_str_radix(n, 16).unwrap());
+                let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
+                memory.seek(SeekFrom::Start(start)).unwrap();
+                // Some of it cannot be read.
+                memory.read_exact(&mut bytes).is_ok() && holds(&bytes)
+            })
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_body_of_a_token_response_is_overwritten() {
+        let credentials = Credentials::service_account("mdb_sa_id_1", "mdb_sa_sk_1").unwrap();
+        let session = SharedSession::new(Session::new(BaseUrl::default(), credentials), Nobody);
+        let group = "0123456789abcdef01234567".parse().unwrap();
+        let list = ListRequest::new(group);
+        let (odd, even) = ("Ks7Qp2Zt9Xw4", "mB3vN8cR1yF6");
+        let is_held = || {
+            // In one piece of memory from the beginning.
+            let mut body = Vec::with_capacity(256);
+            body.extend_from_slice(br#"{"access_token":"t","unknown":""#);
+            body.extend(odd.bytes().zip(even.bytes()).flat_map(|(a, b)| [a, b]));
+            body.extend_from_slice(br#""}"#);
+            let (step, _) = session
+                .step(|session, at| session.start(&list, at))
+                .unwrap();
+            let Step::Send(Exchange { pending, .. }) = step else {
+                panic!("{step:?}")
+            };
+            let is_for_token = pending.is_for_token();
+            let response = Response::new(body);
+            let step = session.respond(pending, response);
+            drop(step);
+            (is_for_token, memory_holds(odd, even))
+        };
+        assert_eq!(is_held(), (true, false));
+        // What is not a token's is found: the search can.
+        assert_eq!(is_held(), (false, true));
+    }
 
     #[test]
     fn no_randomness_is_given_twice() {

@@ -68,6 +68,17 @@ pub enum Step<B> {
     Done(Reply<B>),
 }
 
+impl<B> Step<B> {
+    /// Changes the type of the reply's body; of a step without a reply, there is none to change.
+    pub fn map_body<C>(self, change: impl FnOnce(B) -> C) -> Step<C> {
+        match self {
+            Self::Send(exchange) => Step::Send(exchange),
+            Self::Wait(wait) => Step::Wait(wait),
+            Self::Done(reply) => Step::Done(reply.map_body(change)),
+        }
+    }
+}
+
 /// A request that is to be sent, and the ticket that its outcome is answered with.
 #[must_use]
 #[derive(Debug)]
@@ -92,6 +103,14 @@ impl Pending {
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.0.attempts().saturating_add(1)
+    }
+
+    /// Whether the response may hold an access token. A driver overwrites the body of such a response when
+    /// it has been answered, for example by giving [`respond`](crate::Session::respond) a body that is
+    /// overwritten when it is dropped.
+    #[must_use]
+    pub fn is_for_token(&self) -> bool {
+        self.0.fetches_token()
     }
 }
 
