@@ -6,6 +6,8 @@ use core::time::Duration;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
+use crate::decode::numbers;
+use crate::error::is_server_error;
 use crate::limits::BodyLimits;
 use crate::secret::KnownSecrets;
 use crate::{retry, text};
@@ -155,7 +157,7 @@ fn error_object(body: &[u8], limit: usize) -> Option<Map<String, Value>> {
     if body.len() > limit {
         return None;
     }
-    let Ok(Value::Object(mut object)) = serde_json::from_slice(body) else {
+    let Ok(Value::Object(mut object)) = numbers::parse(body) else {
         return None;
     };
     match object.remove("content") {
@@ -189,10 +191,10 @@ pub(crate) fn status_in(body: &[u8], limits: BodyLimits) -> Option<StatusCode> {
         .find_map(failed_status)
 }
 
-/// The status, if it is one of a client's or a server's error.
+/// The status, if it is one of a client's or a server's error. One that no response can have is none.
 pub(crate) fn failed_status(number: u64) -> Option<StatusCode> {
     let status = StatusCode::from_u16(u16::try_from(number).ok()?).ok()?;
-    (status.is_client_error() || status.is_server_error()).then_some(status)
+    (status.is_client_error() || is_server_error(status)).then_some(status)
 }
 
 fn text_of<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
@@ -341,6 +343,16 @@ mod tests {
                 .unwrap()
                 .starts_with("token [redacted] is\\u{a}\\u{1b}[31mbad xxx")
         );
+    }
+
+    #[test]
+    fn a_number_that_nothing_holds_hides_no_detail() {
+        let error = read(
+            500,
+            r#"{"detail":"Why.","parameters":[1e400,7],"x":-1e999}"#,
+        );
+        assert_eq!(error.to_string(), "500 Internal Server Error: Why.");
+        assert_eq!(error.parameters, ["7"]);
     }
 
     #[test]

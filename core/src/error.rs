@@ -175,6 +175,12 @@ fn chain(error: &(dyn core::error::Error + 'static)) -> String {
 /// Sources of an error whose texts are kept. Those of hyper over TLS through a proxy are five.
 const SOURCES: usize = 16;
 
+/// Whether a status is a server's error. Those from 600 on, which nobody has defined, are taken for such
+/// (RFC 9110 §15).
+pub(crate) fn is_server_error(status: StatusCode) -> bool {
+    status.as_u16() >= 500
+}
+
 /// An answer that is not one of Atlas's. Tells where, never what stood there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AnswerError {
@@ -198,6 +204,8 @@ pub enum AnswerErrorKind {
     Shape,
     /// The body is not JSON, and by its `Content-Encoding` it could not be: it was not decompressed.
     Encoding,
+    /// The body is a page, but a listing with it would never end.
+    Paging,
 }
 
 impl AnswerError {
@@ -213,7 +221,7 @@ impl AnswerError {
         self.place
     }
 
-    /// The path to the field, such as `results[3].name`; empty at the top.
+    /// The path to the field, such as `results[3].name`, or the page of a listing; empty at the top.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -279,8 +287,7 @@ impl Error {
             Self::RateLimited { .. } | Self::GaveUp { .. } => true,
             Self::Transport { kind, .. } => *kind != FailureKind::Permanent,
             Self::Api(answer) => {
-                let status = answer.status;
-                status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
+                answer.status == StatusCode::TOO_MANY_REQUESTS || is_server_error(answer.status)
             }
             _ => false,
         }
@@ -322,13 +329,22 @@ impl fmt::Display for Error {
                     "the server answered with a redirect, which is never followed: {answer}"
                 )
             }
-            Self::Api(answer) => write!(f, "Atlas answered {answer}"),
+            Self::Api(answer) if answer.status.is_success() => {
+                write!(
+                    f,
+                    "the server answered {answer}, where only 200 has an answer"
+                )
+            }
+            Self::Api(answer) if answer.endpoint == Endpoint::ModelKeys => {
+                write!(f, "Atlas answered {answer}")
+            }
+            Self::Api(answer) => Asked(answer).fmt(f),
             Self::RateLimited {
                 answer,
                 attempts,
                 wait,
             } => {
-                write!(f, "rate limited {}: {answer}", Tries(*attempts))?;
+                write!(f, "rate limited {}: {}", Tries(*attempts), Asked(answer))?;
                 write!(
                     f,
                     "; the next attempt would have to wait {}",
@@ -337,7 +353,7 @@ impl fmt::Display for Error {
             }
             Self::GaveUp {
                 answer, attempts, ..
-            } => write!(f, "gave up {}: {answer}", Tries(*attempts)),
+            } => write!(f, "gave up {}: {}", Tries(*attempts), Asked(answer)),
             Self::Transport { kind, attempts, .. } => {
                 f.write_str(match kind {
                     FailureKind::NotSent => "the request could not be sent",
@@ -370,6 +386,20 @@ impl core::error::Error for Error {
 impl From<InvalidValue> for Error {
     fn from(invalid: InvalidValue) -> Self {
         Self::Invalid(invalid)
+    }
+}
+
+/// An answer, and what was asked where that is not the listing.
+struct Asked<'a>(&'a ApiError);
+
+impl fmt::Display for Asked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0.endpoint {
+            Endpoint::ModelKeys => "",
+            Endpoint::Token => "the request for an access token was answered ",
+            Endpoint::Revocation => "the revocation of the access token was answered ",
+        })?;
+        self.0.fmt(f)
     }
 }
 

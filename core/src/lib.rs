@@ -142,6 +142,7 @@ mod listing;
 mod page;
 mod params;
 mod proxy;
+mod redaction;
 mod reply;
 mod request;
 mod retry;

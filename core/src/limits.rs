@@ -117,6 +117,11 @@ pub(crate) const AMPLE: u64 = 128;
 /// it does not run out between our clock and Atlas's.
 pub(crate) const TOKEN_MARGIN: Duration = Duration::from_secs(30);
 
+/// An exchange that fetches a token and does nothing for this long is taken for abandoned, and another one
+/// fetches a token: longer than a connection and an answer take with the timeouts that the clients have by
+/// default (10 s and 30 s).
+pub(crate) const TOKEN_LEAD: Duration = Duration::from_secs(60);
+
 /// What a token is taken to live where its answer does not say so sensibly. Short: a wrong guess
 /// costs one more request, a long one could outlive the token.
 pub(crate) const TOKEN_LIFE_UNKNOWN: Duration = Duration::from_secs(60);

@@ -1,19 +1,32 @@
+use alloc::boxed::Box;
+use alloc::format;
 use alloc::vec::Vec;
 
+use crate::decode::Decoded;
+use crate::error::{AnswerError, AnswerErrorKind};
 use crate::{
-    Error, ItemsPerPage, Limits, ListRequest, ModelKey, OwnedKeys, OwnedModelKey, Page, Reply,
+    Endpoint, Error, ItemsPerPage, Limits, ListRequest, ModelKey, OwnedKeys, OwnedModelKey, Page,
+    Reply,
 };
 
 /// Where a listing over several pages stands: what to ask for next, and which keys were seen.
 ///
-/// Pure, and the same for every transport:
+/// It has no I/O, and every transport uses it. It never ends silently short:
 ///
-/// - there is a next page if and only if a link says so and the page is not empty; it is the
-///   same request with the next page number, never a link's target;
-/// - `totalCount` ends nothing; it only bounds what a [`window`](Listing::window) reads ahead;
-/// - a list that moves while it is read shifts entries over a page's edge: [`accept`] leaves
-///   out a key whose id the page before already had. Keys without an id are never left out;
-/// - more pages than [`Limits::pages`] are an error, not a silent end.
+/// - There is a next page if a link says so. Where a page has no array of links at all (Atlas requires none),
+///   there is one if the page is full, or if `totalCount` is more than the keys so far; an empty page is the last.
+/// - The next request is the same request with the next page number, never a link's target.
+/// - An empty page that has a next page is skipped; the third in a row is an error. An empty page that has none,
+///   behind a page whose link announced it, is requested once more: the list may have become shorter, or
+///   the answer was another request's.
+/// - A page with the ids of the page before, all of them present and in the same order, is an error: such a
+///   listing would never end. With one key on a page it is an error at the third repetition, since a new key in
+///   front of the list makes a page repeat.
+/// - `totalCount` alone neither ends a listing nor makes it fail, because lists change while they are read. See
+///   [`keys_read`](Listing::keys_read) and [`total_count`](Listing::total_count).
+/// - A list that changes while it is read moves entries over a page's edge: [`accept`] leaves out a key whose id
+///   the page before already had. Keys without an id are never left out.
+/// - More pages than [`Limits::pages`] are an error.
 ///
 /// [`accept`]: Listing::accept
 ///
@@ -38,48 +51,95 @@ use crate::{
 #[must_use]
 pub struct Listing {
     next: Option<ListRequest>,
+    /// Why it cannot go on.
+    failed: Option<Box<Error>>,
     pages_left: u32,
     limit: u32,
     last_page: LastPage,
-    /// The ids of the last page, and of the one before it.
+    /// Keys before the first page, as far as its number tells, and keys on the pages so far.
+    skipped: u64,
+    keys_read: u64,
+    total_count: Option<u64>,
+    /// Whether a link of the last page announced the next one.
+    is_announced: bool,
+    /// Whether the next request repeats the last one.
+    is_repeated: bool,
+    /// Empty pages in a row, and pages in a row that had the one key of the page before.
+    empty_pages: u8,
+    same_pages: u8,
+    /// The ids of the last page with keys, and of the one before it.
     last: Ids,
     before: Ids,
+    /// Of the last page with keys, where its ids are not known.
+    sample: Option<u64>,
     /// Which of the last page's keys the one before it had, too.
     repeated: Vec<usize>,
 }
 
+/// So many empty pages in a row with a next page are an error.
+const EMPTY_PAGES: u8 = 3;
+
+/// So many repetitions of a page with a single key are an error.
+const SAME_PAGES: u8 = 3;
+
 impl Listing {
     /// A listing that begins with `first`.
     pub fn new(first: ListRequest, limits: &Limits) -> Self {
+        let pages = u64::from(first.page().get()).saturating_sub(1);
         Self {
             next: Some(first),
+            failed: None,
             pages_left: limits.pages,
             limit: limits.pages,
             last_page: LastPage::This,
+            skipped: pages.saturating_mul(u64::from(items(&first))),
+            keys_read: 0,
+            total_count: None,
+            is_announced: false,
+            is_repeated: false,
+            empty_pages: 0,
+            same_pages: 0,
             last: Ids::default(),
             before: Ids::default(),
+            sample: None,
             repeated: Vec::new(),
         }
     }
 
-    /// What to ask for next; `None` at the end.
+    /// Returns what to ask for next; `None` at the end.
     ///
     /// # Errors
-    /// [`Error::Limit`] where there is a page beyond [`Limits::pages`].
+    /// [`Error::Limit`] where there is a page beyond [`Limits::pages`], and [`Error::Answer`] where the pages
+    /// so far would never come to an end: each had the keys of the one before, or one after the other was
+    /// empty. What was accepted before is as it should be.
     pub fn request(&self) -> Result<Option<ListRequest>, Error> {
-        match self.next {
-            Some(_) if self.pages_left == 0 => Err(Error::Limit {
+        match (&self.failed, self.next) {
+            (Some(error), _) => Err((**error).clone()),
+            (None, Some(_)) if self.pages_left == 0 => Err(Error::Limit {
                 what: "pages",
                 limit: u64::from(self.limit),
             }),
-            next => Ok(next),
+            (None, next) => Ok(next),
         }
+    }
+
+    /// Returns how many keys the pages so far had, those that are left out included. Pages that were not
+    /// decoded do not count.
+    #[must_use]
+    pub fn keys_read(&self) -> u64 {
+        self.keys_read
+    }
+
+    /// Returns how many keys the whole list has, by the last page that gave a sensible `totalCount`.
+    #[must_use]
+    pub fn total_count(&self) -> Option<u64> {
+        self.total_count
     }
 
     /// What may be asked for at the same time, for those who read ahead: the request that
     /// [`request`](Listing::request) gives, and those after it, `size` in all and one at the least.
     ///
-    /// Only the first one before a link has said that there is a next page, and no more than
+    /// Only the first one before a page has shown that there is a next one, and no more than
     /// `totalCount` suggests or [`Limits::pages`] allows. Answers are taken in this order, each by
     /// [`accept`](Listing::accept) or [`advance`](Listing::advance); after each, what is on its way is the beginning of the
     /// new window. What was asked for beyond the end is to be dropped, errors too.
@@ -123,8 +183,8 @@ impl Listing {
             .map(|(_, key)| key)
     }
 
-    /// The same, for callers who want keys that do not need the page: made one at a time, and the page's buffer
-    /// is theirs again at the end.
+    /// Takes the page like [`accept`](Listing::accept), and gives keys that do not need the page: made one at a
+    /// time, and the page's buffer is the caller's again at the end.
     ///
     /// ```
     /// # use atlas_model_keys_core::{GroupId, Limits, ListRequest, Listing, Reply};
@@ -146,38 +206,124 @@ impl Listing {
 
     /// Moves on, and notes which keys the page before had, too.
     fn take<B: AsRef<[u8]>>(&mut self, page: &Page<B>) {
-        self.advance(page);
-        core::mem::swap(&mut self.before, &mut self.last);
-        self.last.clear();
         self.repeated.clear();
-        for (n, id) in page.ids().enumerate() {
-            let Some(id) = id else { continue };
-            if self.before.contains(id) {
-                self.repeated.push(n);
+        let is_behind_empty = self.empty_pages > 0 || self.is_repeated;
+        if !is_behind_empty {
+            for (n, id) in page.ids().enumerate() {
+                if id.is_some_and(|id| self.last.contains(id)) {
+                    self.repeated.push(n);
+                }
             }
-            self.last.push(id);
         }
+        self.advance(page);
         self.last.sort();
     }
 
-    /// The same, for callers who want every key as it came.
+    /// Takes the page that answers [`request`](Listing::request), and moves on: for callers who want every
+    /// key as it came.
     pub fn advance<B: AsRef<[u8]>>(&mut self, page: &Page<B>) {
-        let has_next = page.has_next() && !page.is_empty();
-        self.move_on(has_next, page.total_count());
+        let repeats = self.repeats(page.ids());
+        self.move_on(&Seen::of(page.decoded(), repeats));
     }
 
-    /// The same, for callers who do not decode the body; see [`Reply::has_next`].
+    /// Takes the reply to [`request`](Listing::request), and moves on: for callers who do not decode the body.
+    ///
+    /// A body that is not a page makes the next [`request`](Listing::request) an error, so that a
+    /// listing does not end with it as if it were the last. Whether a page repeats the one before is told by
+    /// both ends of its results.
     pub fn advance_undecoded<B: AsRef<[u8]>>(&mut self, reply: &Reply<B>) {
-        self.move_on(reply.has_next(), None);
+        let skimmed = reply.skim();
+        let sample = skimmed.filter(|s| s.has_keys).map(|s| s.sample);
+        let has_same_sample = sample.is_some() && sample == self.sample;
+        if let Some(skimmed) = skimmed
+            && !has_same_sample
+        {
+            self.sample = sample.or(self.sample);
+            return self.move_on(&Seen {
+                keys: 0,
+                is_empty: !skimmed.has_keys,
+                says_next: Some(skimmed.says_next),
+                total_count: None,
+                repeats: false,
+            });
+        }
+        match reply.decode() {
+            Ok(decoded) => {
+                let repeats = self.repeats(decoded.ids(reply.body().as_ref()));
+                let has_ids = decoded.ids(reply.body().as_ref()).all(|id| id.is_some());
+                self.move_on(&Seen::of(&decoded, repeats || (has_same_sample && has_ids)));
+            }
+            Err(error) => {
+                self.next = None;
+                self.failed = Some(Box::new(error));
+            }
+        }
     }
 
-    fn move_on(&mut self, has_next: bool, total_count: Option<u64>) {
+    /// Keeps the ids of a page with keys. Whether they are those of the page before, in the same order.
+    fn repeats<'a>(&mut self, ids: impl Iterator<Item = Option<&'a [u8]>>) -> bool {
+        let mut ids = ids.peekable();
+        if ids.peek().is_none() {
+            return false;
+        }
+        core::mem::swap(&mut self.before, &mut self.last);
+        self.last.clear();
+        let mut has_all = true;
+        for id in ids {
+            match id {
+                Some(id) => self.last.push(id),
+                None => has_all = false,
+            }
+        }
+        has_all && self.last.bytes == self.before.bytes
+    }
+
+    fn move_on(&mut self, seen: &Seen) {
         self.pages_left = self.pages_left.saturating_sub(1);
+        let keys = u64::try_from(seen.keys).unwrap_or(u64::MAX);
+        self.keys_read = self.keys_read.saturating_add(keys);
+        self.total_count = seen.total_count.or(self.total_count);
         let Some(current) = self.next.take() else {
             return;
         };
-        if !has_next {
-            return;
+        self.last_page = LastPage::This;
+        let was_announced =
+            core::mem::replace(&mut self.is_announced, seen.says_next == Some(true));
+        let was_repeated = core::mem::take(&mut self.is_repeated);
+        if seen.is_empty {
+            if self.is_announced {
+                self.empty_pages += 1;
+                if self.empty_pages >= EMPTY_PAGES {
+                    return self.fail(
+                        current,
+                        "one empty page after the other announces a next page",
+                    );
+                }
+            } else {
+                if was_announced && !was_repeated {
+                    self.is_announced = true;
+                    self.is_repeated = true;
+                    self.next = Some(current);
+                }
+                return;
+            }
+        } else {
+            self.empty_pages = 0;
+            self.same_pages = if seen.repeats { self.same_pages + 1 } else { 0 };
+            if seen.repeats && (seen.keys != 1 || self.same_pages >= SAME_PAGES) {
+                return self.fail(
+                    current,
+                    "it has the same keys as the page before, and so on without an end",
+                );
+            }
+            let items = items(&current);
+            let so_far = self.skipped.saturating_add(self.keys_read);
+            let has_next = seen.says_next.unwrap_or_else(|| {
+                seen.keys >= usize::from(items) || seen.total_count.is_some_and(|n| n > so_far)
+            });
+            if !has_next {
+                return;
+            }
         }
         self.next = current.next();
         let Some(next) = self.next else {
@@ -186,11 +332,51 @@ impl Listing {
             self.pages_left = 0;
             return;
         };
-        let items = current.items().unwrap_or(ItemsPerPage::DEFAULT).get();
-        self.last_page = total_count
-            .and_then(|keys| u32::try_from(keys.div_ceil(u64::from(items))).ok())
+        self.last_page = seen
+            .total_count
+            .and_then(|keys| u32::try_from(keys.div_ceil(u64::from(items(&current)))).ok())
             .filter(|last| *last >= next.page().get())
             .map_or(LastPage::Unknown, LastPage::Suggested);
+    }
+
+    fn fail(&mut self, at: ListRequest, problem: &'static str) {
+        self.failed = Some(Box::new(Error::Answer(AnswerError {
+            endpoint: Endpoint::ModelKeys,
+            kind: AnswerErrorKind::Paging,
+            place: None,
+            path: format!("page {} of the listing", at.page()),
+            problem,
+        })));
+    }
+}
+
+/// How many keys a page of the request may hold.
+fn items(request: &ListRequest) -> u16 {
+    request.items().unwrap_or(ItemsPerPage::DEFAULT).get()
+}
+
+/// What is known of a page that the next one depends on.
+struct Seen {
+    /// How many keys it has; 0 where they were not counted.
+    keys: usize,
+    is_empty: bool,
+    /// Whether a link says `next`; `None` without links.
+    says_next: Option<bool>,
+    total_count: Option<u64>,
+    /// Whether it has the ids of the page before.
+    repeats: bool,
+}
+
+impl Seen {
+    fn of(decoded: &Decoded, repeats: bool) -> Self {
+        let keys = decoded.keys.as_ref().map_or(0, Vec::len);
+        Self {
+            keys,
+            is_empty: keys == 0,
+            says_next: decoded.has_links.then_some(decoded.says_next),
+            total_count: decoded.total_count(),
+            repeats,
+        }
     }
 }
 
@@ -240,7 +426,7 @@ impl Collected {
 /// The ids of a page, for finding them again.
 #[derive(Clone, Debug, Default)]
 struct Ids {
-    /// End to end.
+    /// End to end, in the order of the page.
     bytes: Vec<u8>,
     /// In order, once they are sorted.
     places: Vec<Place>,
@@ -267,6 +453,8 @@ impl Ids {
             len: id.len(),
         });
         self.bytes.extend_from_slice(id);
+        // Which stands in no text, so that the same bytes are the same ids.
+        self.bytes.push(0xff);
     }
 
     fn sort(&mut self) {
@@ -320,6 +508,7 @@ mod tests {
     use alloc::collections::BTreeSet;
     use alloc::format;
     use alloc::string::String;
+    use alloc::vec;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -375,11 +564,236 @@ mod tests {
         }
     }
 
+    /// A page of so many keys, with ids that begin at `first`.
+    fn full(first: u32, keys: u32, links: &str, total: &str) -> Vec<u8> {
+        let ids = (first..first + keys).map(|n| format!(r#"{{"apiKeyId":"{n}"}}"#));
+        let ids = ids.collect::<Vec<_>>().join(",");
+        format!(r#"{{{links}"results":[{ids}]{total}}}"#).into_bytes()
+    }
+
+    /// The requested pages, and the keys or the error that the listing ends with, where the answers are
+    /// these; decoded and not.
+    fn ends(limit: Option<u32>, answers: &[Vec<u8>]) -> (Vec<u32>, Result<usize, Error>) {
+        let group = GroupId::new("0123456789abcdef01234567").unwrap();
+        let mut first = ListRequest::new(group);
+        if let Some(items) = limit {
+            first = first.items_per_page(ItemsPerPage::new(items).unwrap());
+        }
+        let [decoded, undecoded] = [true, false].map(|decodes| {
+            let mut listing = Listing::new(first, &Limits::default());
+            let mut answers = answers.iter();
+            let (mut pages, mut keys) = (Vec::new(), 0);
+            let end = loop {
+                match listing.request() {
+                    Ok(Some(request)) => pages.push(request.page().get()),
+                    Ok(None) => break Ok(keys),
+                    Err(error) => break Err(error),
+                }
+                let body = answers.next().expect("it goes on");
+                let reply = Reply::from_response(http::Response::new(body.clone())).unwrap();
+                if decodes {
+                    keys += listing.accept(&reply.into_page().unwrap()).count();
+                } else {
+                    listing.advance_undecoded(&reply);
+                }
+            };
+            assert!(answers.next().is_none(), "it ended early: {pages:?}");
+            (pages, end)
+        });
+        assert_eq!(decoded.0, undecoded.0);
+        assert_eq!(decoded.1.is_err(), undecoded.1.is_err());
+        decoded
+    }
+
+    const NEXT: &str = r#""links":[{"rel":"self"},{"rel":"next"}],"#;
+    const LAST: &str = r#""links":[{"rel":"self"}],"#;
+
     #[test]
-    fn an_empty_page_ends_it() {
+    fn without_links_a_full_page_or_the_count_announces_the_next_page() {
+        let total = r#","totalCount":250"#;
+        for links in ["", r#""links":null,"#] {
+            let answers = [
+                full(0, 100, links, total),
+                full(100, 100, links, total),
+                full(200, 50, links, total),
+            ];
+            let (pages, end) = ends(None, &answers);
+            assert_eq!((pages, end.unwrap()), (vec![1, 2, 3], 250));
+        }
+        // Pages that are smaller than asked for.
+        let total = r#","totalCount":3"#;
+        let answers = [full(0, 2, "", total), full(2, 1, "", total)];
+        assert_eq!(ends(None, &answers).1.unwrap(), 3);
+        // Full pages without a count: an empty one is the last.
+        let answers = [full(0, 2, "", ""), full(2, 2, "", ""), full(0, 0, "", "")];
+        assert_eq!(ends(Some(2), &answers).1.unwrap(), 4);
+        // Neither full nor counted, or with links that say nothing: the last.
+        let total = r#","totalCount":9"#;
+        let none = r#""links":[],"#;
+        let null = r#""links":[null],"#;
+        for answer in [
+            full(0, 1, "", ""),
+            full(0, 2, none, total),
+            full(0, 2, null, total),
+        ] {
+            assert!(ends(Some(2), &[answer]).1.is_ok());
+        }
+    }
+
+    #[test]
+    fn without_links_keys_before_the_first_page_count() {
+        let group = GroupId::new("0123456789abcdef01234567").unwrap();
+        let page_3 = PageNum::new(3).unwrap();
+        let items = ItemsPerPage::new(10).unwrap();
+        let request = ListRequest::new(group)
+            .page_num(page_3)
+            .items_per_page(items);
+        for (total, next) in [(25, None), (26, Some(4))] {
+            let mut listing = Listing::new(request, &Limits::default());
+            let body = full(20, 5, "", &format!(r#","totalCount":{total}"#));
+            let reply = Reply::from_response(http::Response::new(body)).unwrap();
+            listing.advance(&reply.into_page().unwrap());
+            let request = listing.request().unwrap();
+            assert_eq!(request.map(|request| request.page().get()), next);
+            assert_eq!(
+                (listing.keys_read(), listing.total_count()),
+                (5, Some(total))
+            );
+        }
+    }
+
+    #[test]
+    fn empty_pages_with_a_next_page_are_skipped_and_the_third_is_an_error() {
+        let empty = || full(0, 0, NEXT, "");
+        let answers = [
+            full(0, 2, NEXT, ""),
+            empty(),
+            empty(),
+            full(2, 1, NEXT, ""),
+            empty(),
+            full(3, 1, LAST, ""),
+        ];
+        let (pages, end) = ends(None, &answers);
+        assert_eq!((pages, end.unwrap()), (vec![1, 2, 3, 4, 5, 6], 4));
+        let (_, end) = ends(None, &[full(0, 2, NEXT, ""), empty(), empty(), empty()]);
+        let Err(Error::Answer(error)) = end else {
+            panic!("{end:?}")
+        };
+        assert_eq!(error.kind(), AnswerErrorKind::Paging);
+        assert_eq!(error.path(), "page 4 of the listing");
+    }
+
+    #[test]
+    fn an_empty_page_that_was_announced_is_requested_once_more() {
+        let empty = || full(0, 0, LAST, "");
+        let answers = [full(0, 2, NEXT, ""), empty(), full(2, 2, LAST, "")];
+        let (pages, end) = ends(None, &answers);
+        assert_eq!((pages, end.unwrap()), (vec![1, 2, 2], 4));
+        let (pages, end) = ends(None, &[full(0, 2, NEXT, ""), empty(), empty()]);
+        assert_eq!((pages, end.unwrap()), (vec![1, 2, 2], 2));
+        // Each page that was announced, once.
+        let answers = [
+            full(0, 2, NEXT, ""),
+            empty(),
+            full(2, 1, NEXT, ""),
+            full(0, 0, "", ""),
+            full(3, 1, NEXT, ""),
+            empty(),
+            empty(),
+        ];
+        let (pages, end) = ends(None, &answers);
+        assert_eq!((pages, end.unwrap()), (vec![1, 2, 2, 3, 3, 4, 4], 4));
+        // Nothing announced it.
+        assert_eq!(ends(None, &[empty()]).1.unwrap(), 0);
+        assert_eq!(
+            ends(None, &[full(0, 0, "", r#","totalCount":9"#)])
+                .1
+                .unwrap(),
+            0
+        );
+    }
+
+    #[test]
+    fn a_page_that_repeats_the_one_before_is_an_error() {
+        let (pages, end) = ends(None, &[full(0, 2, NEXT, ""), full(0, 2, NEXT, "")]);
+        let Err(Error::Answer(error)) = end else {
+            panic!("{end:?}")
+        };
+        assert_eq!((pages.len(), error.kind()), (2, AnswerErrorKind::Paging));
+        // Behind an empty page, or without links, or on the last page, too.
+        let empty = || full(0, 0, NEXT, "");
+        for answers in [
+            &[full(0, 2, NEXT, ""), empty(), full(0, 2, NEXT, "")][..],
+            &[full(0, 2, "", ""), full(0, 2, "", "")],
+            &[full(0, 2, NEXT, ""), full(0, 2, LAST, "")],
+        ] {
+            assert!(ends(Some(2), answers).1.is_err());
+        }
+        // One key: new ones in front of it make its page repeat.
+        let one = |id| full(id, 1, NEXT, "");
+        let answers = [
+            one(1),
+            one(1),
+            one(1),
+            one(2),
+            one(2),
+            one(2),
+            full(3, 1, LAST, ""),
+        ];
+        assert_eq!(ends(Some(1), &answers).1.unwrap(), 3);
+        assert!(ends(Some(1), &[one(1), one(1), one(1), one(1)]).1.is_err());
+    }
+
+    #[test]
+    fn pages_that_only_look_alike_are_no_repetition() {
+        let body = |results: &str| format!(r#"{{{NEXT}"results":[{results}]}}"#).into_bytes();
+        let last = full(0, 0, LAST, "");
+        for (first, second) in [
+            // Without ids, in another order, with other boundaries.
+            (r"{},{}", r"{},{}"),
+            (r#"{"apiKeyId":"a"},{}"#, r#"{"apiKeyId":"a"},{}"#),
+            (
+                r#"{"apiKeyId":"a"},{"apiKeyId":"b"}"#,
+                r#"{"apiKeyId":"b"},{"apiKeyId":"a"}"#,
+            ),
+            (
+                r#"{"apiKeyId":"a"},{"apiKeyId":"aa"}"#,
+                r#"{"apiKeyId":"aa"},{"apiKeyId":"a"}"#,
+            ),
+            (
+                r#"{"apiKeyId":"a"}"#,
+                r#"{"apiKeyId":"a"},{"apiKeyId":"a"}"#,
+            ),
+        ] {
+            let (pages, end) = ends(
+                None,
+                &[body(first), body(second), last.clone(), last.clone()],
+            );
+            assert!(end.is_ok(), "{pages:?} {end:?}");
+        }
+    }
+
+    #[test]
+    fn a_listing_that_is_not_decoded_does_not_end_with_what_is_no_page() {
         let mut listing = listing(&Limits::default());
-        assert!(accept(&mut listing, &page(&[], "next")).is_empty());
-        assert_eq!(listing.request().unwrap(), None);
+        for (body, kind) in [
+            ("<html>", AnswerErrorKind::Json),
+            (r#"{"links":[{"rel":"next"}]}"#, AnswerErrorKind::Shape),
+        ] {
+            listing.next = Some(ListRequest::new(
+                GroupId::new("0123456789abcdef01234567").unwrap(),
+            ));
+            let reply = Reply::from_response(http::Response::new(body)).unwrap();
+            listing.advance_undecoded(&reply);
+            let Err(Error::Answer(error)) = listing.request() else {
+                panic!("{listing:?}")
+            };
+            assert_eq!(error.kind(), kind);
+        }
+        let body = r#"{"error":500,"errorCode":"UNEXPECTED_ERROR"}"#;
+        let reply = Reply::from_response(http::Response::new(body)).unwrap();
+        listing.advance_undecoded(&reply);
+        assert!(matches!(listing.request(), Err(Error::Api(_))));
     }
 
     #[test]

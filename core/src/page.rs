@@ -3,7 +3,7 @@ use alloc::vec::{self, Vec};
 use core::fmt;
 use core::iter::FusedIterator;
 
-use crate::decode::{Arena, Decoded, KeyField, KeySpans, LinkSpans};
+use crate::decode::{Arena, Decoded, KeySpans, LinkSpans};
 use crate::{ApiVersion, Drift, ModelKey, OwnedModelKey};
 
 /// A page of keys: owns the body it was parsed from, and lends [`ModelKey`]s that point into it.
@@ -55,7 +55,7 @@ impl<B> Page<B> {
     /// 0 beside a full page, and never ends a listing.
     #[must_use]
     pub fn total_count(&self) -> Option<u64> {
-        self.decoded.total_count.and_then(|n| u64::try_from(n).ok())
+        self.decoded.total_count()
     }
 
     /// The `status` that an envelope adds to the body.
@@ -115,9 +115,11 @@ impl<B: AsRef<[u8]>> Page<B> {
 
     /// Of each key its id, which is text that need not be checked again to be compared.
     pub(crate) fn ids(&self) -> impl Iterator<Item = Option<&[u8]>> {
-        let (body, arena) = (self.body.as_ref(), &self.decoded.arena);
-        let spans = self.spans().iter();
-        spans.map(move |spans| spans.get(KeyField::ApiKeyId).bytes(body, arena))
+        self.decoded.ids(self.body.as_ref())
+    }
+
+    pub(crate) fn decoded(&self) -> &Decoded {
+        &self.decoded
     }
 
     /// The body as text. It was checked when it was parsed; a body whose `as_ref` gives another

@@ -4,7 +4,7 @@ use core::time::Duration;
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::api_error::{Redaction, failed_status, status_in};
@@ -12,11 +12,11 @@ use crate::decode::Decoded;
 use crate::error::{AnswerError, AnswerErrorKind};
 use crate::limits::BodyLimits;
 use crate::secret::KnownSecrets;
-use crate::skim;
+use crate::skim::{self, Skimmed};
 use crate::timestamp::parse_http_date;
 use crate::{ApiError, ApiVersion, Endpoint, Error, Limits, Page, UnixTime};
 
-/// An answer with a success status, its body not yet looked at.
+/// An answer with status 200, its body not yet looked at.
 ///
 /// [`into_page`](Reply::into_page) parses it; [`into_body`](Reply::into_body) hands it out as it
 /// came. `Debug` shows the length of the body, not the body.
@@ -44,8 +44,9 @@ impl<B: AsRef<[u8]>> Reply<B> {
     /// with their own authentication.
     ///
     /// # Errors
-    /// [`Error::Api`] for every status but 2xx (a 401 and a 429 too: here they have no flow), and
-    /// [`Error::Limit`] for an answer that is too large.
+    /// [`Error::Api`] for every status but 200 (a 401 and a 429 too: here they have no flow), and
+    /// [`Error::Limit`] for an answer that is too large. Another success, such as 206, is none: its body is
+    /// not the page that was asked for.
     ///
     /// ```
     /// use atlas_model_keys_core::Reply;
@@ -60,7 +61,7 @@ impl<B: AsRef<[u8]>> Reply<B> {
         let limits = Limits::default();
         check_size(&response, &limits)?;
         let reply = Self::new(response, None, limits.of_body(), KnownSecrets::default());
-        if !reply.status.is_success() {
+        if reply.status != StatusCode::OK {
             return Err(Error::Api(Box::new(reply.api_error(reply.status))));
         }
         Ok(reply)
@@ -74,6 +75,12 @@ impl<B: AsRef<[u8]>> Reply<B> {
     /// [`Error::Answer`] where the body is not a page, with the place but never the value;
     /// [`Error::Api`] where it is Atlas's error object in spite of the status.
     pub fn into_page(self) -> Result<Page<B>, Error> {
+        let decoded = self.decode()?;
+        Ok(Page::new(self.body, decoded, self.version))
+    }
+
+    /// The body as a page, or why it is none.
+    pub(crate) fn decode(&self) -> Result<Decoded, Error> {
         let decoded = Decoded::read(self.body.as_ref(), self.limits);
         if let Some(status) = failed_in(&decoded, self.body.as_ref(), self.limits) {
             return Err(Error::Api(Box::new(self.api_error(status))));
@@ -88,17 +95,22 @@ impl<B: AsRef<[u8]>> Reply<B> {
                 problem: "a page has an array of results",
             }));
         }
-        Ok(Page::new(self.body, decoded, self.version))
+        Ok(decoded)
     }
 
-    /// Whether there is a page after this one: a link says `next`, and the page is not empty. For those
-    /// who leave the body undecoded; [`Page::has_next`] is the one for those who do not.
+    /// Whether a link says that there is a page after this one (`rel` is `next`). For those who leave the
+    /// body undecoded; [`Page::has_next`] is the one for those who do not.
     ///
     /// Reads no more of the body than it takes to tell, which with Atlas's order of fields is its
-    /// beginning. A body that is not a page has none after it.
+    /// beginning. In a body that is not a page, no link says so.
     #[must_use]
     pub fn has_next(&self) -> bool {
-        skim::has_next(self.body.as_ref())
+        skim::says_next(self.body.as_ref())
+    }
+
+    /// What a listing needs to know; reads no more of the body than necessary.
+    pub(crate) fn skim(&self) -> Option<Skimmed> {
+        skim::skim(self.body.as_ref())
     }
 
     /// What is compressed in a way that nobody asked for is no JSON, which is not the whole truth.
@@ -205,11 +217,18 @@ pub(crate) fn check_size<B: AsRef<[u8]>>(
     });
     bound("header fields", headers.len(), limits.headers)?;
     bound("bytes of head", head_bytes, limits.head_bytes)?;
-    bound(
-        "bytes of body",
-        response.body().as_ref().len(),
-        limits.body_bytes,
-    )
+    if response.status() != StatusCode::OK {
+        // Its status counts, whatever its body; of that, no more is decoded than `error_body_bytes`.
+        return Ok(());
+    }
+    // What is promised counts, too: a transport need not read what will be refused.
+    let promised = headers.get(CONTENT_LENGTH).and_then(|length| {
+        let length: u64 = length.to_str().ok()?.trim().parse().ok()?;
+        Some(usize::try_from(length).unwrap_or(usize::MAX))
+    });
+    let length = response.body().as_ref().len();
+    let length = length.max(promised.unwrap_or(0));
+    bound("bytes of body", length, limits.body_bytes)
 }
 
 impl<B> Reply<B> {
@@ -235,7 +254,7 @@ impl<B> Reply<B> {
         }
     }
 
-    /// The status, 2xx.
+    /// The status, 200.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
@@ -317,5 +336,65 @@ impl<B: AsRef<[u8]>> fmt::Debug for Reply<B> {
             .field("version", &self.version)
             .field("body_bytes", &self.body.as_ref().len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString as _;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    fn sorted(status: u16, length: Option<&str>, body: usize) -> Result<(), Error> {
+        let mut response = Response::builder().status(status);
+        if let Some(length) = length {
+            response = response.header(CONTENT_LENGTH, length);
+        }
+        let body: Vec<u8> = vec![b' '; body];
+        Reply::from_response(response.body(body).unwrap()).map(|_| ())
+    }
+
+    #[test]
+    fn a_page_beyond_the_limit_is_refused_by_its_length_or_its_promise() {
+        let limit = Limits::default().body_bytes;
+        for (length, body) in [
+            (None, limit + 1),
+            (Some(limit + 1), 0),
+            (Some(usize::MAX), 0),
+        ] {
+            let length = length.map(|n| n.to_string());
+            let refused = sorted(200, length.as_deref(), body);
+            let Err(Error::Limit { what, limit: of }) = refused else {
+                panic!("{refused:?}")
+            };
+            assert_eq!((what, of), ("bytes of body", 16 << 20));
+        }
+        for length in [None, Some("16777216"), Some("-1"), Some("many")] {
+            assert!(sorted(200, length, 3).is_ok(), "{length:?}");
+        }
+        assert!(sorted(200, None, limit).is_ok());
+    }
+
+    #[test]
+    fn the_status_of_an_error_counts_whatever_its_body() {
+        let limit = Limits::default().body_bytes;
+        for (length, body) in [(None, limit + 1), (Some("18446744073709551615"), 0)] {
+            for status in [500, 404, 206] {
+                let error = sorted(status, length, body).unwrap_err();
+                assert_eq!(error.status().unwrap().as_u16(), status);
+            }
+        }
+    }
+
+    #[test]
+    fn a_success_other_than_200_is_an_error() {
+        for status in [201, 202, 203, 204, 206, 226, 299] {
+            let error = sorted(status, None, 0).unwrap_err();
+            assert!(matches!(error, Error::Api(_)), "{error:?}");
+            assert!(!error.is_retryable());
+            let shown = error.to_string();
+            assert!(shown.contains("only 200 has an answer"), "{shown}");
+        }
     }
 }

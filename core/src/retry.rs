@@ -29,8 +29,10 @@ pub struct RetryPolicy {
     pub wait: Duration,
     /// All planned waits of one exchange together. 180 s.
     pub total_wait: Duration,
-    /// The statuses that are repeated. 429 and 500 to 599: listing changes nothing, so repeating it
-    /// is safe. Of the answers to a token request only 429 and 503 are, and only if they are here.
+    /// The statuses that are repeated. 429, and 500 to 999: listing changes nothing, so repeating it
+    /// is safe, and those from 600 on, which nobody has defined, are taken for a server's error (RFC 9110 §15).
+    /// A token request is repeated by these for 429 and 503, and once for another error of the server, since it
+    /// may have issued a token.
     pub statuses: Vec<RangeInclusive<u16>>,
 }
 
@@ -42,7 +44,7 @@ impl Default for RetryPolicy {
             cap: Duration::from_secs(40),
             wait: Duration::from_secs(90),
             total_wait: Duration::from_secs(180),
-            statuses: Vec::from([429..=429, 500..=599]),
+            statuses: Vec::from([429..=429, 500..=999]),
         }
     }
 }
@@ -70,13 +72,18 @@ impl RetryPolicy {
     }
 }
 
-/// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date. A date is compared with the response's own
+/// `Retry-After` (RFC 9110 §10.2.3): seconds, with a fraction too, or a date. A date is compared with the response's own
 /// `Date`, since the clocks may differ, else with `now`; one in the past is no wait. A number too large
 /// for a `u64` is the largest; anything else is as good as absent.
 pub(crate) fn retry_after(headers: &HeaderMap, now: Option<Duration>) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if is_digits(whole) && is_digits(fraction) {
+        // A part of a second, which RFC 9110 does not know, is rounded up.
+        let up = u64::from(fraction.bytes().any(|digit| digit != b'0'));
+        let seconds: u64 = whole.parse().unwrap_or(u64::MAX);
+        return Some(Duration::from_secs(seconds.saturating_add(up)));
     }
     let since_epoch = |date: i64| Duration::from_secs(u64::try_from(date).unwrap_or(0));
     let until = since_epoch(parse_http_date(text)?);
@@ -106,7 +113,23 @@ mod tests {
         assert_eq!(of("Mon, 5 Aug 2024 00:00:09 GMT"), seconds(9));
         assert_eq!(of("Mon, 05 Aug 2024 00:01:00 GMT"), seconds(60));
         assert_eq!(of("Mon, 5 Aug 2019 00:00:00 GMT"), seconds(0));
-        for nonsense in ["", "-1", "+1", "1.5", "soon", "0x10", "Mon, 5 Aug 2024"] {
+        assert_eq!(of("2.5"), seconds(3));
+        assert_eq!(of("2.000"), seconds(2));
+        assert_eq!(of("0.0001"), seconds(1));
+        assert_eq!(of("99999999999999999999999.5"), seconds(u64::MAX));
+        for nonsense in [
+            "",
+            "-1",
+            "+1",
+            "1.",
+            ".5",
+            "1.5.5",
+            "1,5",
+            "-1.5",
+            "soon",
+            "0x10",
+            "Mon, 5 Aug 2024",
+        ] {
             assert_eq!(of(nonsense), None, "{nonsense}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), None), None);

@@ -1,4 +1,4 @@
-//! Whether there is a page after this one, told from as little of the body as possible.
+//! What a listing needs of a page, told from as little of the body as possible.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -6,54 +6,109 @@ use core::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Whether a link says `next` and the page is not empty. `false` for what is not a page, as far as it
-/// is read.
-pub(crate) fn has_next(body: &[u8]) -> bool {
-    let mut skim = Skim::default();
+/// What was read of a page: enough to know whether there is a page after it, if it has links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Skimmed {
+    /// Whether a link says `next`.
+    pub(crate) says_next: bool,
+    /// Whether there is at least one key.
+    pub(crate) has_keys: bool,
+    /// A hash of the beginning and the end of the results. Pages with the same keys have the same.
+    pub(crate) sample: u64,
+}
+
+/// Reads the links and looks for a key. `None` where the body is not a page as far as it is read, and where it has
+/// no array of links.
+pub(crate) fn skim(body: &[u8]) -> Option<Skimmed> {
+    let mut skim = Skim {
+        body,
+        says_next: None,
+        has_keys: None,
+        results: 0,
+    };
     // Ends with an error where it has read enough, too; what it saw by then counts.
     let _ = skim.deserialize(&mut serde_json::Deserializer::from_slice(body));
-    skim.says_next == Some(true) && skim.has_keys == Some(true)
+    Some(Skimmed {
+        says_next: skim.says_next?,
+        has_keys: skim.has_keys?,
+        sample: sample(body.get(skim.results..).unwrap_or(body)),
+    })
+}
+
+/// Whether a link says `next`. `false` for what is not a page, as far as it is read.
+pub(crate) fn says_next(body: &[u8]) -> bool {
+    skim(body).is_some_and(|skimmed| skimmed.says_next)
+}
+
+/// How much of each end goes into a [`sample`]: about four keys.
+const SAMPLED: usize = 1 << 10;
+
+/// A hash of both ends of a text. No defence: who forges one shortens their own listing, and by an error.
+fn sample(text: &[u8]) -> u64 {
+    let beginning = text.get(..SAMPLED).unwrap_or(text);
+    let end = text.last_chunk::<SAMPLED>().map_or(text, |end| end);
+    let words = [beginning, end].into_iter().flat_map(|part| {
+        let (words, rest) = part.as_chunks::<8>();
+        let rest = rest.iter().map(|byte| u64::from(*byte));
+        words
+            .iter()
+            .map(|word| u64::from_le_bytes(*word))
+            .chain(rest)
+    });
+    // FNV-1a, a word at a time.
+    words.fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+        (hash ^ word)
+            .wrapping_mul(0x0000_0100_0000_01b3)
+            .rotate_left(23)
+    })
 }
 
 /// What was seen of a page so far.
-#[derive(Default)]
-struct Skim {
+struct Skim<'b> {
+    body: &'b [u8],
     says_next: Option<bool>,
     has_keys: Option<bool>,
+    /// Where the name of the results stands.
+    results: usize,
 }
 
-impl Skim {
+impl Skim<'_> {
     /// Ends the reading as soon as the rest makes no difference.
     fn unless_enough<E: Error>(&self) -> Result<(), E> {
         match (self.says_next, self.has_keys) {
-            (None, None | Some(true)) | (Some(true), None) => Ok(()),
-            _ => Err(E::custom("enough")),
+            (Some(_), Some(_)) => Err(E::custom("enough")),
+            _ => Ok(()),
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for &mut Skim {
+impl<'de> DeserializeSeed<'de> for &mut Skim<'de> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
         input.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for &mut Skim {
+impl<'de> Visitor<'de> for &mut Skim<'de> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a page")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(field) = map.next_key()? {
+        while let Some(field) = map.next_key_seed(FieldSeed(self.body))? {
             match field {
                 Field::Links => {
-                    let links: Option<Vec<Link>> = map.next_value()?;
-                    let says_next = |links: Vec<Link>| links.iter().any(|link| link.rel.0);
-                    self.says_next = Some(links.is_some_and(says_next));
+                    let links: Option<Vec<Option<Link>>> = map.next_value()?;
+                    let says_next = |links: Vec<Option<Link>>| {
+                        links.into_iter().flatten().any(|link| link.rel.0)
+                    };
+                    self.says_next = links.map(says_next);
                     self.unless_enough()?;
                 }
-                Field::Results => map.next_value_seed(Results(self))?,
+                Field::Results(at) => {
+                    self.results = at;
+                    map.next_value_seed(Results(self))?;
+                }
                 Field::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -63,13 +118,45 @@ impl<'de> Visitor<'de> for &mut Skim {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "lowercase")]
 enum Field {
     Links,
-    Results,
-    #[serde(other)]
+    /// With the place of the name in the body.
+    Results(usize),
     Other,
+}
+
+struct FieldSeed<'b>(&'b [u8]);
+
+impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
+    type Value = Field;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Field, D::Error> {
+        input.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FieldSeed<'_> {
+    type Value = Field;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
+    }
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Field, E> {
+        Ok(match name {
+            "links" => Field::Links,
+            "results" => {
+                let at = (name.as_ptr() as usize).wrapping_sub(self.0.as_ptr() as usize);
+                Field::Results(at)
+            }
+            _ => Field::Other,
+        })
+    }
+    fn visit_str<E>(self, name: &str) -> Result<Field, E> {
+        Ok(match name {
+            "links" => Field::Links,
+            // With an escape in it.
+            "results" => Field::Results(0),
+            _ => Field::Other,
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -102,16 +189,16 @@ impl Visitor<'_> for IsNext {
 }
 
 /// The keys: that there is one.
-struct Results<'s>(&'s mut Skim);
+struct Results<'s, 'b>(&'s mut Skim<'b>);
 
-impl<'de> DeserializeSeed<'de> for Results<'_> {
+impl<'de> DeserializeSeed<'de> for Results<'_, '_> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
         input.deserialize_seq(self)
     }
 }
 
-impl<'de> Visitor<'de> for Results<'_> {
+impl<'de> Visitor<'de> for Results<'_, '_> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of keys")
@@ -129,29 +216,57 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_a_next_page_if_a_link_says_so_and_there_are_keys() {
-        for body in [
-            r#"{"links":[{"rel":"next"}],"results":[{}]}"#,
-            r#"{"results":[{"links":[]},{}],"x":[[{}]],"links":[{"href":"h","rel":"self"},{"rel":"\u006eext"},{}]}"#,
+    fn links_and_keys_are_seen_in_either_order() {
+        for (body, next_and_keys) in [
+            (r#"{"links":[{"rel":"next"}],"results":[{}]}"#, (true, true)),
+            (
+                r#"{"results":[{"links":[]},{}],"x":[[{}]],"links":[{"href":"h","rel":"self"},{"rel":"\u006eext"},{}]}"#,
+                (true, true),
+            ),
             // What comes after is not looked at.
-            r#"{"links":[{"rel":null},{"rel":"next"}],"results":[{},"#,
+            (
+                r#"{"links":[{"rel":null},null,{"rel":"next"}],"results":[{},"#,
+                (true, true),
+            ),
+            (r#"{"links":[{"rel":"next"}],"results":[]}"#, (true, false)),
+            (
+                r#"{"links":[{"rel":"previous"},{}],"r\u0065sults":[{}]}"#,
+                (false, true),
+            ),
+            (r#"{"links":[null],"results":[]}"#, (false, false)),
         ] {
-            assert!(has_next(body.as_bytes()), "{body}");
+            let skimmed = skim(body.as_bytes()).unwrap();
+            let seen = (skimmed.says_next, skimmed.has_keys);
+            assert_eq!(seen, next_and_keys, "{body}");
+            assert_eq!(says_next(body.as_bytes()), skimmed.says_next, "{body}");
         }
         for body in [
-            r#"{"links":[{"rel":"next"}],"results":[]}"#,
             r#"{"links":[{"rel":"next"}],"results":null}"#,
             r#"{"links":[{"rel":"next"}]}"#,
-            r#"{"links":[{"rel":"previous"},{}],"results":[{}]}"#,
             r#"{"links":null,"results":[{}]}"#,
             r#"{"results":[{}],"links":[{"rel":7}]}"#,
             r#"{"results":[{}]}"#,
             r#"[{"links":[{"rel":"next"}],"results":[{}]}]"#,
             "<html>",
             "",
+            "\u{ff}",
         ] {
-            assert!(!has_next(body.as_bytes()), "{body}");
+            assert_eq!(skim(body.as_bytes()), None, "{body}");
+            assert!(!says_next(body.as_bytes()), "{body}");
         }
-        assert!(!has_next(b"\xff"));
+    }
+
+    #[test]
+    fn a_sample_is_of_the_results_and_not_of_the_links() {
+        let sample = |page: u32, first: u32, last: u32| {
+            let middle = "{},".repeat(1000);
+            let body = alloc::format!(
+                r#"{{"links":[{{"href":"?pageNum={page}"}}],"results":[{first},{middle}{last}],"totalCount":9}}"#
+            );
+            skim(body.as_bytes()).unwrap().sample
+        };
+        assert_eq!(sample(9, 1, 2), sample(10, 1, 2));
+        assert_ne!(sample(9, 1, 2), sample(9, 3, 2));
+        assert_ne!(sample(9, 1, 2), sample(9, 1, 3));
     }
 }

@@ -121,6 +121,72 @@ fn a_leader_that_is_dropped_frees_the_flight() {
 }
 
 #[test]
+fn a_token_request_that_is_kept_without_an_answer_holds_others_up_for_90_seconds() {
+    let mut world = world(Kind::ServiceAccount);
+    let begun = world.now;
+    let kept = sent(world.start(&world.request()));
+    let mut step = world.start(&world.request());
+    let next = loop {
+        match step.unwrap() {
+            Step::Wait(wait) => step = world.resume(wait),
+            Step::Send(exchange) => break exchange,
+            Step::Done(reply) => panic!("{reply:?}"),
+        }
+    };
+    assert_eq!(next.request.method(), "POST");
+    assert!(world.now - begun <= Duration::from_secs(90));
+    // What the first one ends with after all is no verdict about the second one's fetch.
+    let follower = waits(world.start(&world.request()));
+    assert!(world.fail(kept.pending, FailureKind::Permanent).is_err());
+    let follower = waits(world.wake(follower));
+    let first = sent(world.exchange(next));
+    assert!(matches!(world.exchange(first), Ok(Step::Done(_))));
+    let step = world.wake(follower).unwrap();
+    world.finish(step).unwrap();
+    assert_eq!(world.emulator.token_requests(), 1);
+}
+
+#[test]
+fn an_exchange_that_goes_on_fetching_a_token_keeps_the_others_waiting() {
+    let mut world = world(Kind::ServiceAccount);
+    let mut leader = sent(world.start(&world.request()));
+    let mut follower = waits(world.start(&world.request()));
+    // Three waits of 50 s each, with a request after each.
+    for _ in 0..3 {
+        let wait = answer(503, &[("retry-after", "50")], "");
+        let wait = waits(world.respond(leader.pending, wait));
+        follower = waits(world.wake(follower));
+        leader = sent(world.resume(wait));
+        follower = waits(world.wake(follower));
+    }
+    let leader = sent(world.exchange(leader));
+    assert!(matches!(world.exchange(leader), Ok(Step::Done(_))));
+    let step = world.wake(follower).unwrap();
+    world.finish(step).unwrap();
+    assert_eq!(world.emulator.token_requests(), 1);
+}
+
+#[test]
+fn a_wait_says_what_made_it_necessary() {
+    let mut world = world(Kind::Bearer);
+    let exchange = sent(world.start(&world.request()));
+    let wait = waits(world.fail(exchange.pending, FailureKind::Lost));
+    let (kind, failure) = wait.failure().unwrap();
+    assert_eq!(
+        (kind, failure.to_string()),
+        (FailureKind::Lost, "cable pulled".to_owned())
+    );
+    assert!(wait.answer().is_none());
+    let exchange = sent(world.resume(wait));
+    let wait = waits(world.respond(exchange.pending, answer(503, &[], "")));
+    assert!(wait.failure().is_none());
+    assert_eq!(
+        wait.answer().unwrap().status,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+}
+
+#[test]
 fn those_who_wait_for_a_token_get_the_error_of_the_one_who_fetched_it() {
     let base = BaseUrl::new(BASE).unwrap();
     let credentials = Credentials::service_account("mdb_sa_id_x", "mdb_sa_sk_wrong").unwrap();
@@ -420,19 +486,31 @@ fn token_answers_of_other_kinds() {
     world.list(&world.request()).unwrap();
     assert_eq!(world.emulator.token_requests(), 3);
 
+    // Another error of the server is repeated once: a token may have been issued.
+    for (status, sent) in [(500, 2), (502, 2), (600, 2), (503, 5)] {
+        let mut world = World::new(Config::default(), Kind::ServiceAccount);
+        for _ in 0..5 {
+            world.emulator.answer_next(token, answer(status, &[], ""));
+        }
+        let error = world.list(&world.request()).unwrap_err();
+        assert!(error.is_retryable());
+        let shown = error.to_string();
+        let gave_up = format!(
+            "gave up after {sent} attempts: the request for an access token was answered {status}"
+        );
+        assert!(shown.starts_with(&gave_up), "{shown}");
+        assert_eq!(world.emulator.requests(), sent);
+    }
+
     // No other status is repeated, and each is an error of its own.
     for (answer, shown) in [
-        (
-            answer(500, &[], ""),
-            "Atlas answered 500 Internal Server Error",
-        ),
         (
             answer(
                 403,
                 &[],
                 r#"{"error":"access_denied","error_description":"100 tokens"}"#,
             ),
-            "Atlas answered 403 Forbidden (access_denied): 100 tokens",
+            "the request for an access token was answered 403 Forbidden (access_denied): 100 tokens",
         ),
         (
             answer(302, &[("location", "https://evil.example/")], ""),
@@ -1164,7 +1242,10 @@ fn what_is_too_large_is_refused_whatever_the_transport_did() {
     let long: &'static str = "x".repeat(50).leak();
     let cases = [
         (answer(200, &[], &" ".repeat(101)), "bytes of body"),
-        (answer(404, &[], &" ".repeat(101)), "bytes of body"),
+        (
+            answer(200, &[("content-length", "101")], ""),
+            "bytes of body",
+        ),
         (
             answer(200, &[("a", "1"), ("b", "2"), ("b", "3")], ""),
             "header fields",

@@ -46,7 +46,10 @@ impl<'b> Cursor<'b> {
             };
             seen.first(field as u8)?;
             match field {
-                PageField::Links => page.links = cursor.array(Self::link)?,
+                PageField::Links => {
+                    page.links = cursor.array(Self::link)?;
+                    page.has_links = true;
+                }
                 PageField::Results => page.keys = Some(cursor.array(Self::key)?),
                 PageField::TotalCount => page.total_count = Some(cursor.count()?),
                 // Of an error or an envelope.

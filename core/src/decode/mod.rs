@@ -9,6 +9,7 @@
 //! Atlas writes day by day; it gives the same, sooner, or leaves it to the other.
 
 mod expected;
+pub(crate) mod numbers;
 mod plain;
 
 use alloc::string::String;
@@ -175,6 +176,8 @@ pub(crate) struct Decoded {
     /// `None` where `results` is absent or null.
     pub(crate) keys: Option<Vec<KeySpans>>,
     pub(crate) links: Vec<LinkSpans>,
+    /// Whether there is an array of links. Without one, nothing is said about a next page.
+    pub(crate) has_links: bool,
     pub(crate) total_count: Option<i64>,
     /// The envelope's `status`.
     pub(crate) status: Option<i64>,
@@ -196,6 +199,20 @@ impl Decoded {
         let is_next = |link: &LinkSpans| link.rel.bytes(body, arena) == Some(b"next");
         decoded.says_next = links.iter().any(is_next);
         Ok(decoded)
+    }
+}
+
+impl Decoded {
+    /// Of each key its id, which is text that need not be checked again to be compared.
+    pub(crate) fn ids<'a>(&'a self, body: &'a [u8]) -> impl Iterator<Item = Option<&'a [u8]>> {
+        let keys = self.keys.as_deref().unwrap_or_default();
+        keys.iter()
+            .map(|key| key.get(KeyField::ApiKeyId).bytes(body, &self.arena))
+    }
+
+    /// `totalCount`, where it is a sensible one.
+    pub(crate) fn total_count(&self) -> Option<u64> {
+        u64::try_from(self.total_count?).ok()
     }
 }
 

@@ -13,7 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::{
     Arena, Decoded, IN_KEY, IN_LINK, IN_PAGE, KEY_FIELDS, KeyField, KeySpans, LinkSpans,
-    MOST_NESTING, PageField, Span,
+    MOST_NESTING, PageField, Span, numbers,
 };
 use crate::error::{AnswerError, AnswerErrorKind};
 use crate::limits::BodyLimits;
@@ -22,6 +22,26 @@ use crate::{Endpoint, Error};
 /// Reads a page, and checks all of it.
 pub(super) fn read(body: &[u8], limits: BodyLimits) -> Result<Decoded, Error> {
     let text = text(body)?;
+    match read_text(text, limits) {
+        Err(error) if is_syntax(&error) => match numbers::replaced(text) {
+            Some(text) => read_text(&text, limits),
+            None => Err(error),
+        },
+        read => read,
+    }
+}
+
+fn is_syntax(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Answer(AnswerError {
+            kind: AnswerErrorKind::Json,
+            ..
+        })
+    )
+}
+
+fn read_text(text: &str, limits: BodyLimits) -> Result<Decoded, Error> {
     let reader = Reader {
         text,
         arena: RefCell::default(),
@@ -255,7 +275,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let reader = self.reader;
         let mut entries = 0usize;
         let mut number = None;
-        while let Some(is_number) = map.next_key_seed(Named(|name: &str| name == NUMBER))? {
+        while let Some(is_number) = map.next_key_seed(IsNumber(reader))? {
             number = map.next_value_seed(Walk {
                 reader,
                 depth,
@@ -265,6 +285,29 @@ impl<'de> Visitor<'de> for Walk<'_> {
             entries += 1;
         }
         Ok(number.filter(|_| entries == 1))
+    }
+}
+
+/// Whether the key of a map is [`NUMBER`], made by the parser: one that stands in the body means nothing.
+struct IsNumber<'r>(&'r Reader<'r>);
+
+impl<'de> DeserializeSeed<'de> for IsNumber<'_> {
+    type Value = bool;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<bool, D::Error> {
+        input.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for IsNumber<'_> {
+    type Value = bool;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
+    }
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<bool, E> {
+        Ok(name == NUMBER && self.0.span_of(name).is_none())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<bool, E> {
+        Ok(false)
     }
 }
 
@@ -323,14 +366,20 @@ impl<'de> DeserializeSeed<'de> for LinkSeed<'_> {
     type Value = LinkSpans;
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<LinkSpans, D::Error> {
         self.reader.at.set(Place::Link(self.n));
-        input.deserialize_map(self)
+        input.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for LinkSeed<'_> {
     type Value = LinkSpans;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a link")
+        f.write_str("a link or null")
+    }
+    fn visit_unit<E>(self) -> Result<LinkSpans, E> {
+        Ok(LinkSpans {
+            rel: Span::ABSENT,
+            href: Span::ABSENT,
+        })
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LinkSpans, A::Error> {
         let reader = self.reader;
@@ -432,9 +481,9 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
                 }
                 PageField::Links => {
                     let element = |n| LinkSeed { reader, n };
-                    page.links = map
-                        .next_value_seed(ListSeed { reader, element })?
-                        .unwrap_or_default();
+                    let links = map.next_value_seed(ListSeed { reader, element })?;
+                    page.has_links = links.is_some();
+                    page.links = links.unwrap_or_default();
                 }
                 // An estimate, and what tells an envelope or an error object: no reason to refuse a
                 // page, whatever they hold.

@@ -25,6 +25,7 @@ use self::tokens::{Grant, Tokens, Turn};
 use crate::api_error::Redaction;
 use crate::credentials::Kind;
 use crate::digest::Challenge;
+use crate::error::is_server_error;
 use crate::limits::{CHALLENGES_ANSWERED, FOLLOW, LONGEST_HOLD, SHORTEST_WAIT};
 use crate::reply::{check_size, enveloped_status, rate_limit};
 use crate::request::{DEFAULT_USER_AGENT, user_agent};
@@ -305,7 +306,7 @@ impl Session {
     /// Sends what the ticket is at, unless something says to wait.
     fn go_on<B>(&mut self, mut ticket: Box<Ticket>, at: Moment) -> Next<B> {
         if ticket.lead.is_some() {
-            return Ok(self.send_token_request(ticket));
+            return Ok(self.send_token_request(ticket, at));
         }
         if let Some((left, answer)) = self.pace.left(ticket.list.group(), at.now) {
             let trouble = Trouble::Answer(Box::new(answer.clone()));
@@ -326,7 +327,7 @@ impl Session {
                 }
                 Turn::Lead(lead) => {
                     ticket.lead = Some(lead);
-                    return Ok(self.send_token_request(ticket));
+                    return Ok(self.send_token_request(ticket, at));
                 }
                 Turn::Follow { flight } => {
                     ticket.following = Some(flight);
@@ -403,8 +404,9 @@ impl Session {
         })
     }
 
-    fn send_token_request<B>(&self, mut ticket: Box<Ticket>) -> Step<B> {
+    fn send_token_request<B>(&mut self, mut ticket: Box<Ticket>, at: Moment) -> Step<B> {
         ticket.sent = Sent::Nothing;
+        self.keep_lead(&ticket, at, Duration::ZERO);
         Step::Send(Exchange {
             request: self.oauth_request("token", "grant_type=client_credentials"),
             pending: Pending(ticket),
@@ -437,7 +439,7 @@ impl Session {
         at: Moment,
     ) -> Next<B> {
         let status = response.status();
-        if status.is_success() {
+        if status == StatusCode::OK {
             let grant = match Grant::read(response.body().as_ref(), &self.limits) {
                 Ok(grant) => grant,
                 Err(error) => return self.end(&ticket, error),
@@ -451,8 +453,17 @@ impl Session {
             return self.go_on(ticket, at);
         }
         let answer = self.read_error(status, Endpoint::Token, response, at);
-        if matches!(status.as_u16(), 429 | 503) && self.limits.retry.repeats(status) {
-            return self.wait_to_retry(ticket, Trouble::Answer(answer), at);
+        if status == StatusCode::TOO_MANY_REQUESTS || is_server_error(status) {
+            // Any other error than these two may come with a token that was issued, and only so many may live.
+            let may_repeat = matches!(status.as_u16(), 429 | 503)
+                || !core::mem::replace(&mut ticket.token_lost, true);
+            let trouble = Trouble::Answer(answer);
+            if may_repeat && self.limits.retry.repeats(status) {
+                return self.wait_to_retry(ticket, trouble, at);
+            }
+            ticket.count_failure();
+            let wait = trouble.asked();
+            return self.end(&ticket, trouble.into_error(ticket.attempts(), wait));
         }
         let refused = answer.error_code.as_deref() == Some("invalid_client");
         let error = if refused || status == StatusCode::UNAUTHORIZED {
@@ -466,12 +477,19 @@ impl Session {
         self.end(&ticket, error)
     }
 
+    /// The exchange that fetches a token goes on, after this delay: those who follow it wait for it.
+    fn keep_lead(&mut self, ticket: &Ticket, at: Moment, delay: Duration) {
+        if let (Auth::Tokens(tokens), Some(lead)) = (&mut self.auth, &ticket.lead) {
+            tokens.is_led_by(lead, at.now, delay);
+        }
+    }
+
     /// The exchange is over. If it was to fetch a token, that is a verdict for those who follow it, too.
     fn end<B>(&mut self, ticket: &Ticket, error: Error) -> Next<B> {
         if ticket.fetches_token()
             && let Auth::Tokens(tokens) = &mut self.auth
         {
-            tokens.failed(&error);
+            tokens.failed(ticket.lead.as_ref(), &error);
         }
         Err(error)
     }
@@ -495,7 +513,7 @@ impl Session {
         at: Moment,
     ) -> Next<B> {
         let mut status = response.status();
-        if status.is_success() && ticket.list.is_enveloped() {
+        if status == StatusCode::OK && ticket.list.is_enveloped() {
             // What was asked for is looked into: the status in the body rules.
             status =
                 enveloped_status(response.body().as_ref(), self.limits.of_body()).unwrap_or(status);
@@ -506,7 +524,7 @@ impl Session {
         if status == StatusCode::UNAUTHORIZED {
             return self.on_unauthorized(ticket, &response, at);
         }
-        if status.is_success() {
+        if status == StatusCode::OK {
             self.give_back(&mut ticket);
             let version = Some(ticket.version);
             let (limits, secrets) = (self.limits.of_body(), self.secrets.clone());
@@ -521,7 +539,7 @@ impl Session {
             _ if self.limits.retry.repeats(status) => {
                 self.wait_to_retry(ticket, Trouble::Answer(answer), at)
             }
-            429 | 500..=599 => {
+            429 | 500.. => {
                 // Worth repeating, but the caller does not want it.
                 self.give_back(&mut ticket);
                 let wait = answer.retry_after.unwrap_or_default();
@@ -617,10 +635,7 @@ impl Session {
         at: Moment,
     ) -> Next<B> {
         ticket.count_failure();
-        let asked = match &trouble {
-            Trouble::Answer(answer) => answer.retry_after.unwrap_or_default(),
-            Trouble::Failure { .. } => Duration::ZERO,
-        };
+        let asked = trouble.asked();
         let jitter = self.limits.retry.jitter(ticket.attempts(), &at);
         if let Trouble::Answer(answer) = &trouble
             && answer.status == StatusCode::TOO_MANY_REQUESTS
@@ -664,6 +679,7 @@ impl Session {
             };
         }
         let delay = wanted.min(room);
+        self.keep_lead(&ticket, at, delay);
         ticket.waited = ticket.waited.saturating_add(delay);
         ticket.trouble = Some(trouble);
         // Meanwhile another one of the group may go.

@@ -34,20 +34,20 @@ struct Narrow {
 }
 
 /// A time that a clock that was set back ends too: nobody is kept for longer than was planned.
-struct Period {
+pub(super) struct Period {
     since: Duration,
     until: Duration,
 }
 
 impl Period {
-    fn new(now: Duration, length: Duration) -> Self {
+    pub(super) fn new(now: Duration, length: Duration) -> Self {
         Self {
             since: now,
             until: now.saturating_add(length),
         }
     }
 
-    fn holds(&self, now: Duration) -> bool {
+    pub(super) fn holds(&self, now: Duration) -> bool {
         self.since <= now && now < self.until
     }
 }
@@ -95,7 +95,9 @@ impl Pace {
         }
         let period = Period::new(now, NARROW);
         let narrow = &mut self.group(group, now).narrow;
-        let slot = narrow.take().map(|narrow| narrow.slot);
+        // A request that took longer than that does not count any more: its ticket may be kept for ever.
+        let known = narrow.take().filter(|narrow| narrow.period.holds(now));
+        let slot = known.map(|narrow| narrow.slot);
         *narrow = Some(Narrow {
             period,
             remaining,
@@ -221,6 +223,22 @@ mod tests {
         assert!(enter(&pace).is_none());
         drop((third, all));
         assert!(matches!(pace.enter(group(1), SECOND + NARROW), Entry::Free));
+    }
+
+    #[test]
+    fn a_request_that_never_comes_back_gives_its_place_up() {
+        let mut pace = Pace::default();
+        pace.remaining(group(1), SECOND, 0);
+        let Entry::Slot(kept) = pace.enter(group(1), SECOND) else {
+            panic!("the first one may go")
+        };
+        assert!(matches!(pace.enter(group(1), NARROW), Entry::Busy));
+        let later = SECOND + NARROW;
+        assert!(matches!(pace.enter(group(1), later), Entry::Free));
+        // The one that went then is told that nothing is left: still one may go.
+        pace.remaining(group(1), later, 0);
+        assert!(matches!(pace.enter(group(1), later), Entry::Slot(_)));
+        drop(kept);
     }
 
     #[test]

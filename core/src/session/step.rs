@@ -8,7 +8,7 @@ use core::time::Duration;
 use http::Request;
 
 use super::ticket::{Ticket, Trouble, in_vain};
-use crate::{ApiError, Body, Error, FailureKind, Reply};
+use crate::{ApiError, Body, Error, FailureKind, ForeignError, Reply};
 
 /// Everything that a step takes from around it, as a value: the time and fresh randomness.
 ///
@@ -93,7 +93,9 @@ pub struct Exchange {
 /// The ticket of a request on its way.
 ///
 /// Not `Clone`, and consumed by the call that answers it: answering twice does not compile.
-/// While it lives, other exchanges may wait for its outcome; wake them when it has gone.
+/// While it lives, other exchanges may wait for its outcome; wake them when it has gone. One that fetches
+/// a token and is kept without an answer holds them up for a minute and a half at most: then another
+/// one fetches a token. One that holds a place in a narrow rate limit gives it up after a minute.
 #[must_use]
 pub struct Pending(pub(super) Box<Ticket>);
 
@@ -142,6 +144,15 @@ impl Wait {
     pub fn answer(&self) -> Option<&ApiError> {
         match &self.ticket.trouble {
             Some(Trouble::Answer(answer)) if !self.on_change => Some(answer),
+            _ => None,
+        }
+    }
+
+    /// The transport's failure that made it wait, where one did: for telling a person why.
+    #[must_use]
+    pub fn failure(&self) -> Option<(FailureKind, &ForeignError)> {
+        match &self.ticket.trouble {
+            Some(Trouble::Failure { kind, source }) if !self.on_change => Some((*kind, source)),
             _ => None,
         }
     }

@@ -116,6 +116,14 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// How long the server asks to wait.
+    pub(super) fn asked(&self) -> Duration {
+        match self {
+            Self::Answer(answer) => answer.retry_after.unwrap_or_default(),
+            Self::Failure { .. } => Duration::ZERO,
+        }
+    }
+
     pub(super) fn into_error(self, attempts: u32, wait: Duration) -> Error {
         match self {
             Self::Answer(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => {

@@ -14,10 +14,13 @@ use serde::de::{Deserializer, IgnoredAny};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::pace::Period;
 use super::ticket::Ticket;
+use crate::decode::numbers;
 use crate::error::{AnswerError, AnswerErrorKind};
 use crate::limits::{
-    RECENT_TOKENS, TOKEN_LIFE_MAX, TOKEN_LIFE_UNKNOWN, TOKEN_MARGIN, TOKEN_RENEWAL_PAUSE,
+    RECENT_TOKENS, TOKEN_LEAD, TOKEN_LIFE_MAX, TOKEN_LIFE_UNKNOWN, TOKEN_MARGIN,
+    TOKEN_RENEWAL_PAUSE,
 };
 use crate::secret::KnownSecrets;
 use crate::{BaseUrl, Endpoint, Error, Limits, Secret};
@@ -43,8 +46,12 @@ pub(super) struct Tokens {
 
 enum State {
     Absent,
-    /// The one who fetches holds the `Arc`; if that ticket is dropped, the flight is free.
-    Fetching(Weak<()>),
+    /// The one who fetches holds the `Arc`; if that ticket is dropped, or not heard of for too long, the flight
+    /// is free.
+    Fetching {
+        lead: Weak<()>,
+        period: Period,
+    },
     Present(Token),
 }
 
@@ -98,7 +105,7 @@ impl Tokens {
                     generation: self.generation,
                 };
             }
-            State::Fetching(lead) if lead.strong_count() > 0 => {
+            State::Fetching { lead, period } if lead.strong_count() > 0 && period.holds(now) => {
                 return Turn::Follow {
                     flight: self.flight,
                 };
@@ -111,7 +118,10 @@ impl Tokens {
             return Turn::Failed(error.clone());
         }
         let lead = Arc::new(());
-        self.state = State::Fetching(Arc::downgrade(&lead));
+        self.state = State::Fetching {
+            lead: Arc::downgrade(&lead),
+            period: Period::new(now, TOKEN_LEAD),
+        };
         self.flight += 1;
         self.failed = None;
         Turn::Lead(lead)
@@ -130,11 +140,23 @@ impl Tokens {
         self.generation
     }
 
+    /// The one who fetches is still there, and goes on after this delay.
+    pub(super) fn is_led_by(&mut self, by: &Arc<()>, now: Duration, delay: Duration) {
+        if let State::Fetching { lead, period } = &mut self.state
+            && is_same(lead, by)
+        {
+            *period = Period::new(now, delay.saturating_add(TOKEN_LEAD));
+        }
+    }
+
     /// The fetch failed for good: those who wait for it get the same error.
-    pub(super) fn failed(&mut self, error: &Error) {
-        // A token that was restored meanwhile stays.
-        if matches!(self.state, State::Fetching(_)) {
-            self.state = State::Absent;
+    pub(super) fn failed(&mut self, by: Option<&Arc<()>>, error: &Error) {
+        match &self.state {
+            // Another one has taken over.
+            State::Fetching { lead, .. } if !by.is_some_and(|by| is_same(lead, by)) => return,
+            State::Fetching { .. } => self.state = State::Absent,
+            // A token that was restored meanwhile stays.
+            State::Absent | State::Present(_) => {}
         }
         self.failed = Some((self.flight, error.clone()));
     }
@@ -145,7 +167,7 @@ impl Tokens {
             return true;
         }
         match &self.state {
-            State::Fetching(_) => return true,
+            State::Fetching { .. } => return true,
             // It was due to be renewed anyway.
             State::Present(token) if now >= token.fresh_until => {}
             // A clock that was set back does not forbid it for longer.
@@ -243,6 +265,11 @@ impl Tokens {
     }
 }
 
+/// Whether the flight is this one's.
+fn is_same(lead: &Weak<()>, by: &Arc<()>) -> bool {
+    core::ptr::eq(lead.as_ptr(), Arc::as_ptr(by))
+}
+
 /// The `Authorization` that a token makes (RFC 6750 §2.1).
 pub(super) fn bearer(token: &Secret) -> HeaderValue {
     sensitive(&Zeroizing::new(format!("Bearer {}", token.expose())))
@@ -296,13 +323,12 @@ impl Grant {
             });
         }
         // A derived struct would take an array, too.
-        if !body.trim_ascii_start().starts_with(b"{")
-            && serde_json::from_slice::<IgnoredAny>(body).is_ok()
+        if !body.trim_ascii_start().starts_with(b"{") && numbers::parse::<IgnoredAny>(body).is_ok()
         {
             return Err(shape("it is not an object", ""));
         }
         // The parser's message could repeat the token, so it is not looked at.
-        let wire: Wire = serde_json::from_slice(body).map_err(|error| {
+        let wire: Wire = numbers::parse(body).map_err(|error| {
             if error.is_data() {
                 shape("a value is not of the documented type", "")
             } else {
@@ -376,7 +402,8 @@ mod tests {
     #[test]
     fn a_life_that_makes_no_sense_is_taken_to_be_short() {
         for life in [
-            "0", "-1", "-0.5", "0.0", "\"3600\"", "null", "true", "{}", "[1]", "1e300", "-1e300",
+            "1e400", "0", "-1", "-0.5", "0.0", "\"3600\"", "null", "true", "{}", "[1]", "1e300",
+            "-1e300",
         ] {
             let grant = read(&format!(r#"{{"access_token":"t","expires_in":{life}}}"#)).unwrap();
             assert_eq!(grant.life, TOKEN_LIFE_UNKNOWN, "{life}");

@@ -1,0 +1,128 @@
+//! Numbers that are too large for the parser, which would refuse the whole page for one of them.
+
+use alloc::string::String;
+
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+/// Parses small JSON, in which a number that no `f64` holds is as good as a value of a wrong type.
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(body).or_else(|error| {
+        let text = core::str::from_utf8(body).ok();
+        match text.and_then(replaced) {
+            Some(text) => serde_json::from_str(&text),
+            None => Err(error),
+        }
+    })
+}
+
+/// What stands in the place of such a number: a value that no documented field takes for a text, nor for a
+/// count.
+const REPLACEMENT: &str = "true";
+
+/// The text with each number that no `f64` holds replaced by a value of the same length, so that every other
+/// place stays where it is; `None` where there is no such number.
+pub(super) fn replaced(text: &str) -> Option<Zeroizing<String>> {
+    // There may be a secret in it, and growing would leave copies behind.
+    let mut out = Zeroizing::new(String::with_capacity(text.len()));
+    let mut rest = text;
+    let mut is_in_string = false;
+    while let Some(at) = rest.find(|c: char| c == '"' || (!is_in_string && is_of_number(c))) {
+        let (before, found) = rest.split_at_checked(at)?;
+        out.push_str(before);
+        if found.starts_with('"') {
+            // A quote behind an odd number of backslashes does not end a string.
+            let backslashes = before.len() - before.trim_end_matches('\\').len();
+            is_in_string = !is_in_string || backslashes % 2 == 1;
+            out.push('"');
+            rest = found.get(1..)?;
+            continue;
+        }
+        let end = found
+            .find(|c: char| !is_of_number(c))
+            .unwrap_or(found.len());
+        let (number, after) = found.split_at_checked(end)?;
+        if is_too_large(number) {
+            out.push_str(REPLACEMENT);
+            out.extend(core::iter::repeat_n(' ', number.len() - REPLACEMENT.len()));
+        } else {
+            out.push_str(number);
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    (*out != text).then_some(out)
+}
+
+/// The characters of a number, and of the words `true` and `false`.
+fn is_of_number(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')
+}
+
+/// Whether it is a number (RFC 8259 §6) without a finite value. The shortest one, `9e308`, is longer than what
+/// replaces it.
+fn is_too_large(number: &str) -> bool {
+    let unsigned = number.strip_prefix('-').unwrap_or(number);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_exponent = |text: &str| is_digits(text.strip_prefix(['+', '-']).unwrap_or(text));
+    is_digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && fraction.is_none_or(is_digits)
+        && exponent.is_none_or(is_exponent)
+        && number.len() >= REPLACEMENT.len()
+        && number.parse().is_ok_and(f64::is_infinite)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn a_number_without_a_finite_value_is_replaced_and_nothing_moves() {
+        let digits = "9".repeat(400);
+        for number in ["1e400", "-1E+400", "9e308", "12.5e999", &digits] {
+            let padding = " ".repeat(number.len() - 4);
+            for (before, after) in [
+                ("", ""),
+                ("[", "]"),
+                (r#"{"1e400":"#, r#","s":"\\\" 1e400","n":1e4}"#),
+            ] {
+                assert_eq!(
+                    *replaced(&format!("{before}{number}{after}")).unwrap(),
+                    format!("{before}true{padding}{after}")
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_such_number_is_left_alone() {
+        for text in [
+            "",
+            "1e308",
+            "01e400",
+            "1e",
+            "+1e400",
+            ".1e400",
+            "1.e400",
+            "inf",
+            "-Infinity",
+            "1e-400",
+            r#""1e400""#,
+            r#""\"1e400""#,
+            r#""1e400"#,
+            "x1e400",
+        ] {
+            assert!(replaced(text).is_none(), "{text}");
+        }
+    }
+}

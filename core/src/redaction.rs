@@ -1,0 +1,471 @@
+//! Secrets found in text from outside, also where they are encoded, and replaced.
+//!
+//! A server that repeats a credential in an error may encode it in the way of the format around it: in a URL, in JSON
+//! (perhaps in a string of JSON within JSON), in HTML, or with line breaks in it. The text is decoded
+//! layer by layer, with each byte's place in the original, and searched in each layer.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::Secret;
+
+/// What stands in the place of a secret.
+pub(crate) const REDACTED: &str = "[redacted]";
+
+/// So many bytes in a row of a secret are recognised, wherever in it they stand. Shorter secrets are recognised as
+/// a whole.
+const RUN: usize = 12;
+
+/// Layers that are decoded: JSON within JSON within a URL, and one to spare.
+const LAYERS: usize = 4;
+
+/// The text with every secret replaced: from where a run of it begins to the next space or quote.
+pub(crate) fn redacted<'t>(text: &'t str, secrets: &[Secret]) -> Cow<'t, str> {
+    let mut needles = Needles::new(secrets);
+    let mut found = Vec::new();
+    let mut layer = Layer::of(text);
+    for _ in 0..=LAYERS {
+        needles.find_in(&layer, text, &mut found);
+        match layer.decoded() {
+            Some(decoded) => layer = decoded,
+            None => break,
+        }
+        needles.decode();
+    }
+    if found.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    found.sort_unstable_by_key(|range: &Range<usize>| range.start);
+    let (mut out, mut shown) = (String::with_capacity(text.len()), 0);
+    for range in found {
+        if range.start >= shown {
+            out.push_str(text.get(shown..range.start).unwrap_or_default());
+            out.push_str(REDACTED);
+        }
+        shown = shown.max(range.end);
+    }
+    out.push_str(text.get(shown..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
+/// What is searched for.
+struct Needles<'s> {
+    /// The secrets as they are, and decoded as far as the text is: a secret may hold what looks encoded.
+    plain: Vec<&'s [u8]>,
+    decoded: Vec<Layer>,
+    /// Which groups of four bytes occur in them, by a hash: most places are told by that.
+    groups: Vec<u64>,
+}
+
+/// Bytes in a group.
+const GROUP: usize = 4;
+
+impl<'s> Needles<'s> {
+    fn new(secrets: &'s [Secret]) -> Self {
+        let secrets = secrets.iter().map(Secret::expose);
+        let texts: Vec<&str> = secrets.filter(|secret| !secret.is_empty()).collect();
+        let mut needles = Self {
+            plain: texts.iter().map(|text| text.as_bytes()).collect(),
+            decoded: texts.into_iter().map(Layer::of).collect(),
+            groups: alloc::vec![0; (1 << 16) / 64],
+        };
+        needles.note_groups();
+        needles
+    }
+
+    /// Decodes one more layer of them.
+    fn decode(&mut self) {
+        for needle in &mut self.decoded {
+            if let Some(decoded) = needle.decoded() {
+                *needle = decoded;
+            }
+        }
+        self.note_groups();
+    }
+
+    fn note_groups(&mut self) {
+        let decoded = self.decoded.iter().map(|layer| &*layer.bytes);
+        for needle in self.plain.iter().copied().chain(decoded) {
+            for group in needle.windows(GROUP) {
+                let (word, bit) = place(group);
+                if let Some(word) = self.groups.get_mut(word) {
+                    *word |= bit;
+                }
+            }
+        }
+    }
+
+    /// Adds the ranges of `text` in which the layer holds a secret.
+    fn find_in(&self, layer: &Layer, text: &str, found: &mut Vec<Range<usize>>) {
+        let mut at = 0;
+        while let Some(rest) = layer.bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let Some(length) = self.longest_at(rest) else {
+                at += 1;
+                continue;
+            };
+            let start = layer.places.get(at).map_or(0, |place| place.start);
+            let last = layer.places.get(at + length - 1);
+            let end = last.map_or(text.len(), |place| place.end);
+            let end = end_of_word(text, end);
+            found.push(start..end);
+            at += length;
+            while layer.places.get(at).is_some_and(|place| place.start < end) {
+                at += 1;
+            }
+        }
+    }
+
+    /// How many bytes the text begins with that are a run of a secret.
+    fn longest_at(&self, text: &[u8]) -> Option<usize> {
+        let may_be_run = text
+            .get(..RUN)
+            .is_some_and(|run| run.chunks_exact(GROUP).all(|group| self.has_group(group)));
+        let decoded = self.decoded.iter().map(|layer| &*layer.bytes);
+        let needles = self.plain.iter().copied().chain(decoded);
+        let lengths = needles.filter_map(|needle| {
+            if needle.len() < RUN {
+                return text.starts_with(needle).then_some(needle.len());
+            }
+            let run = text.get(..RUN).filter(|_| may_be_run)?;
+            let ends = needle
+                .windows(RUN)
+                .enumerate()
+                .filter(|(_, window)| *window == run);
+            let lengths =
+                ends.map(|(start, _)| shared(text, needle.get(start..).unwrap_or_default()));
+            lengths.max()
+        });
+        lengths.filter(|length| *length > 0).max()
+    }
+
+    fn has_group(&self, group: &[u8]) -> bool {
+        let (word, bit) = place(group);
+        self.groups.get(word).is_some_and(|word| word & bit != 0)
+    }
+}
+
+/// Where a group of bytes is noted.
+fn place(group: &[u8]) -> (usize, u64) {
+    let number = group
+        .iter()
+        .fold(0u32, |number, byte| (number << 8) | u32::from(*byte));
+    let hash = number.wrapping_mul(0x9e37_79b1) >> 16;
+    ((hash / 64) as usize, 1 << (hash % 64))
+}
+
+/// In how many bytes two texts begin alike.
+fn shared(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// Where the next space or quote is: what belongs to a secret in another encoding ends there.
+fn end_of_word(text: &str, from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
+    rest.find(is_end).map_or(text.len(), |length| from + length)
+}
+
+/// A text, decoded so far, without line breaks.
+struct Layer {
+    bytes: Vec<u8>,
+    /// Of each byte, what it was made of in the original text.
+    places: Vec<Range<usize>>,
+}
+
+impl Layer {
+    fn of(text: &str) -> Self {
+        let mut layer = Self {
+            bytes: Vec::with_capacity(text.len()),
+            places: Vec::with_capacity(text.len()),
+        };
+        for (start, c) in text.char_indices() {
+            layer.push(c, start..start + c.len_utf8());
+        }
+        layer
+    }
+
+    /// Takes a character, unless it belongs to a line break.
+    fn push(&mut self, c: char, place: Range<usize>) {
+        let mut buffer = [0; 4];
+        for byte in c.encode_utf8(&mut buffer).bytes() {
+            self.push_byte(byte, place.clone());
+        }
+    }
+
+    fn push_byte(&mut self, byte: u8, place: Range<usize>) {
+        self.bytes.push(byte);
+        self.places.push(place);
+    }
+
+    /// The text without its line breaks, with the spaces that follow them, and with one layer of encoding less;
+    /// `None` where it has neither.
+    fn decoded(&self) -> Option<Self> {
+        let mut decoded = Self {
+            bytes: Vec::with_capacity(self.bytes.len()),
+            places: Vec::with_capacity(self.bytes.len()),
+        };
+        let mut at = 0;
+        while let Some(rest) = self.bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let (decoding, length) = decode(rest);
+            let start = self.places.get(at)?.start;
+            let end = self.places.get(at + length - 1)?.end;
+            match decoding {
+                Decoding::LineBreak => {}
+                Decoding::Byte(byte) => decoded.push_byte(byte, start..end),
+                Decoding::Char(c) => decoded.push(c, start..end),
+            }
+            at += length;
+        }
+        (decoded.bytes != self.bytes).then_some(decoded)
+    }
+}
+
+enum Decoding {
+    /// Stands for nothing.
+    LineBreak,
+    Byte(u8),
+    Char(char),
+}
+
+/// What the text begins with, and in how many bytes.
+fn decode(text: &[u8]) -> (Decoding, usize) {
+    let decoded = match text {
+        [b'\r' | b'\n', rest @ ..] => {
+            let spaces = rest.iter().take_while(|byte| byte.is_ascii_whitespace());
+            Some((Decoding::LineBreak, 1 + spaces.count()))
+        }
+        [b'%', high, low, ..] => hex(&[*high, *low])
+            .and_then(|byte| u8::try_from(byte).ok())
+            .map(|byte| (Decoding::Byte(byte), 3)),
+        [b'\\', rest @ ..] => backslash(rest).map(|(c, length)| (Decoding::Char(c), 1 + length)),
+        [b'&', rest @ ..] => entity(rest).map(|(c, length)| (Decoding::Char(c), 1 + length)),
+        _ => None,
+    };
+    let itself = || (Decoding::Byte(text.first().copied().unwrap_or_default()), 1);
+    decoded.unwrap_or_else(itself)
+}
+
+/// An escape of JSON (RFC 8259 §7), C or Rust, behind its backslash.
+fn backslash(text: &[u8]) -> Option<(char, usize)> {
+    Some(match text {
+        [b'u', b'{', rest @ ..] => {
+            let digits = rest.iter().position(|byte| *byte == b'}')?;
+            let code = hex(rest.get(..digits).filter(|digits| digits.len() <= 6)?)?;
+            (char::from_u32(code)?, digits + 3)
+        }
+        [b'u', digits @ ..] => {
+            let high = hex(digits.get(..4)?)?;
+            match (high, digits.get(4..)) {
+                (0xd800..=0xdbff, Some([b'\\', b'u', low @ ..])) => {
+                    let low = hex(low.get(..4)?)?.checked_sub(0xdc00)?;
+                    (char::from_u32(0x10000 + ((high - 0xd800) << 10) + low)?, 11)
+                }
+                _ => (char::from_u32(high)?, 5),
+            }
+        }
+        [b'x', digits @ ..] => (char::from_u32(hex(digits.get(..2)?)?)?, 3),
+        [b'n', ..] => ('\n', 1),
+        [b'r', ..] => ('\r', 1),
+        [b't', ..] => ('\t', 1),
+        [b'b', ..] => ('\u{8}', 1),
+        [b'f', ..] => ('\u{c}', 1),
+        [c @ (b'"' | b'\'' | b'\\' | b'/'), ..] => (char::from(*c), 1),
+        _ => return None,
+    })
+}
+
+/// A character reference of HTML, behind its ampersand. The semicolon may be missing, as in HTML.
+fn entity(text: &[u8]) -> Option<(char, usize)> {
+    let number = |from: usize, radix: u32| {
+        let digits = text.get(from..)?;
+        let is_digit = |byte: &&u8| char::from(**byte).is_digit(radix);
+        let length = digits.iter().take_while(is_digit).count();
+        let digits = core::str::from_utf8(digits.get(..length)?).ok()?;
+        let c = char::from_u32(u32::from_str_radix(digits, radix).ok()?)?;
+        Some((c, from + length))
+    };
+    let (c, length) = match text {
+        [b'#', b'x' | b'X', ..] => number(2, 16)?,
+        [b'#', ..] => number(1, 10)?,
+        _ => {
+            let is_named = |(name, _): &&(&str, char)| text.starts_with(name.as_bytes());
+            let (name, c) = ENTITIES.iter().find(is_named)?;
+            (*c, name.len())
+        }
+    };
+    let semicolon = usize::from(text.get(length) == Some(&b';'));
+    Some((c, length + semicolon))
+}
+
+/// The names of the characters that credentials have beside letters and digits, and of those that HTML reserves.
+const ENTITIES: [(&str, char); 16] = [
+    ("amp", '&'),
+    ("apos", '\''),
+    ("colon", ':'),
+    ("comma", ','),
+    ("dash", '-'),
+    ("equals", '='),
+    ("gt", '>'),
+    ("hyphen", '-'),
+    ("lowbar", '_'),
+    ("lt", '<'),
+    ("percnt", '%'),
+    ("period", '.'),
+    ("plus", '+'),
+    ("quot", '"'),
+    ("sol", '/'),
+    ("Tilde", '~'),
+];
+
+fn hex(digits: &[u8]) -> Option<u32> {
+    let is_hex = !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit);
+    let digits = core::str::from_utf8(digits).ok().filter(|_| is_hex)?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use alloc::string::ToString as _;
+    use proptest::prelude::*;
+
+    const TOKEN: &str = "eyJhbGci.Zr8Xq2/Lm9Vb+Kt4W==";
+
+    fn redact(text: &str) -> String {
+        redacted(text, &["short", TOKEN].map(Secret::new)).into_owned()
+    }
+
+    #[test]
+    fn a_secret_is_replaced_whole_or_in_part_to_the_end_of_its_word() {
+        for (text, expected) in [
+            ("", ""),
+            (
+                "nothing here, shor or eyJhbGci.Zr",
+                "nothing here, shor or eyJhbGci.Zr",
+            ),
+            ("a short b short", "a [redacted] b [redacted]"),
+            (
+                r#"{"t":"eyJhbGci.Zr8Xq2/Lm9Vb+Kt4W=="}"#,
+                r#"{"t":"[redacted]"}"#,
+            ),
+            // A beginning, a middle, an end.
+            ("token eyJhbGci.Zr8Xq… is bad", "token [redacted] is bad"),
+            ("token …Zr8Xq2/Lm9Vb… is bad", "token …[redacted] is bad"),
+            ("token Xq2/Lm9Vb+Kt4W== is bad", "token [redacted] is bad"),
+            // Encoded again behind a beginning.
+            ("eyJhbGci.Zr8Xq2%2fLm9Vb and on", "[redacted] and on"),
+            ("eyJhbGci.Zr8 Xq2/Lm9Vb+Kt4W==", "[redacted] [redacted]"),
+            ("eyJhbGci.Zr8Xq2/eyJhbGci.Zr8Xq2/", "[redacted]"),
+        ] {
+            assert_eq!(redact(text), expected);
+        }
+        assert_eq!(redacted("a", &[]), "a");
+        assert_eq!(redacted("a", &[Secret::new("")]), "a");
+    }
+
+    #[test]
+    fn a_secret_is_found_in_each_encoding_that_the_format_around_it_may_have() {
+        let each = |encode: &dyn Fn(char) -> String| TOKEN.chars().map(encode).collect::<String>();
+        let json = each(&|c| format!("\\u{:04x}", u32::from(c)));
+        let again = json.replace('\\', "\\\\");
+        for encoded in [
+            each(&|c| format!("%{:02X}", u32::from(c))),
+            each(&|c| format!("%{:02x}", u32::from(c))),
+            each(&|c| format!("%25{:02x}", u32::from(c))),
+            TOKEN.replace('/', "%2F").replace('=', "%3D"),
+            json.clone(),
+            json.to_uppercase().replace("\\U", "\\u"),
+            TOKEN.replace('/', "\\/"),
+            again.clone(),
+            again.replace('\\', "\\\\"),
+            each(&|c| format!("&#{};", u32::from(c))),
+            each(&|c| format!("&#x{:x};", u32::from(c))),
+            each(&|c| format!("&#X{:04X};", u32::from(c))),
+            TOKEN
+                .replace('/', "&sol;")
+                .replace('+', "&plus;")
+                .replace('=', "&equals;"),
+            each(&|c| format!("\\u{{{:x}}}", u32::from(c))),
+            each(&|c| format!("\\x{:02x}", u32::from(c))),
+            each(&|c| format!("{c}\n")),
+            each(&|c| format!("{c}\r\n\t ")),
+            each(&|c| format!("{c}\\n")),
+            each(&|c| format!("{c}\\r\\n")),
+            each(&|c| format!("{c}%0d%0a")),
+        ] {
+            let shown = redact(&format!("token ({encoded}) is bad"));
+            let rest = shown.strip_prefix("token ([redacted]").unwrap_or_default();
+            assert!(rest.ends_with(" is bad"), "{encoded}: {shown}");
+            assert!(rest.len() <= " is bad".len() + 9, "{encoded}: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_looks_encoded_is_found_as_it_is_and_encoded() {
+        let secret = "p%41ss&amp;w\\u0041rd-0123";
+        for text in [
+            secret.to_string(),
+            secret.replace('\\', "\\\\"),
+            secret.replace('%', "%25"),
+            secret.replace('&', "&amp;"),
+        ] {
+            let shown = redacted(&text, &[Secret::new(secret)]).into_owned();
+            assert_eq!(shown, REDACTED, "{text}");
+        }
+    }
+
+    /// A plain search, without layers: what is left shows no run of a secret.
+    fn shows(text: &str, secret: &str) -> bool {
+        let bytes = secret.as_bytes();
+        let mut runs = bytes.windows(RUN.min(bytes.len()));
+        runs.any(|run| {
+            text.as_bytes()
+                .windows(run.len())
+                .any(|window| window == run)
+        })
+    }
+
+    fn encoded(c: char, how: u8) -> String {
+        let code = u32::from(c);
+        match how {
+            0 => format!("%{code:02X}"),
+            1 => format!("%{code:02x}"),
+            2 => format!("\\u{code:04x}"),
+            3 => format!("\\\\u{code:04X}"),
+            4 => format!("&#{code};"),
+            5 => format!("&#x{code:X};"),
+            6 => format!("{c}\n"),
+            _ => c.to_string(),
+        }
+    }
+
+    proptest! {
+        /// Any run of twelve characters of a secret, each encoded in its own way, in any text.
+        #[test]
+        fn no_run_of_a_secret_is_left(
+            secret in "[A-Za-z0-9._~+/=-]{12,40}",
+            from in 0usize..30,
+            hows in proptest::collection::vec(0u8..12, 40),
+            before in "[ -~é\\n]{0,20}",
+            after in "[ -~é\\n]{0,20}",
+        ) {
+            let from = from.min(secret.len() - RUN);
+            let part = secret.get(from..).unwrap();
+            let part: String = part.chars().zip(hows).map(|(c, how)| encoded(c, how)).collect();
+            let text = format!("{before} {part} {after}");
+            let shown = redacted(&text, &[Secret::new(&*secret)]);
+            prop_assert!(shown.contains(REDACTED), "{text}");
+            prop_assert!(!shown.contains(&*part), "{text}: {shown}");
+            prop_assert!(!shows(&shown, &secret), "{text}: {shown}");
+        }
+
+        #[test]
+        fn text_without_a_secret_is_left_as_it_is(text in "\\PC{0,60}", secret in "[a-z]{14}") {
+            prop_assume!(!shows(&text, &secret));
+            prop_assert_eq!(&*redacted(&text, &[Secret::new(secret)]), &*text);
+        }
+    }
+}
