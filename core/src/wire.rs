@@ -128,7 +128,8 @@
 //! |---|---|
 //! | bytes of interim heads, head and trailers together, as sent | [`Limits::head_bytes`](crate::Limits::head_bytes) |
 //! | fields of these together | [`Limits::headers`](crate::Limits::headers) |
-//! | bytes of the body, promised or arrived | [`Limits::body_bytes`](crate::Limits::body_bytes) |
+//! | bytes of the body of a 200, promised or arrived | [`Limits::body_bytes`](crate::Limits::body_bytes) |
+//! | bytes that are read of any other body | [`Limits::error_body_bytes`](crate::Limits::error_body_bytes) + 1; the connection is not used again |
 //! | interim responses | [`MAX_INTERIM`] |
 //! | bytes of all chunk extensions | [`CHUNK_EXTENSION_BYTES`] |
 //!

@@ -669,6 +669,40 @@ fn a_promise_beyond_the_limit_is_refused_at_once() {
 }
 
 #[test]
+fn of_an_error_no_more_is_read_than_is_decoded() {
+    let most = Limits::default().error_body_bytes + 1;
+    let head = |fields: &str| format!("HTTP/1.1 500 No\r\n{fields}\r\n");
+    let chunked = |size: u64| head("Transfer-Encoding: chunked\r\n") + &format!("{size:x}\r\n");
+    for stream in [
+        head("Content-Length: 18446744073709551615\r\n"),
+        head(""),
+        chunked(u64::MAX),
+        chunked(17 << 20),
+    ] {
+        let decoder = Decoder::new(&Method::GET, &Limits::default());
+        let Ok(Progress::More(decoder)) = decoder.push(stream.as_bytes()) else {
+            panic!("there is more to come")
+        };
+        let body = "x".repeat(most + 9);
+        let Ok(Progress::Done { message, leftover }) = decoder.push(body.as_bytes()) else {
+            panic!("enough of it is there")
+        };
+        assert_eq!(message.response.status(), 500);
+        assert_eq!(message.response.body().len(), most);
+        assert!(!message.keep_alive);
+        assert_eq!(leftover.len(), 9);
+    }
+    // One that fits is read to its end.
+    let body = "x".repeat(most - 1);
+    let whole = head(&format!("Content-Length: {}\r\n", most - 1)) + &body;
+    let decoder = Decoder::new(&Method::GET, &Limits::default());
+    let Ok(Progress::Done { message, .. }) = decoder.push(whole.as_bytes()) else {
+        panic!("it is whole")
+    };
+    assert!(message.keep_alive);
+}
+
+#[test]
 fn interim_responses_are_bounded() {
     let interim = "HTTP/1.1 100 Continue\r\n\r\n";
     let last = head("Content-Length: 0\r\n");

@@ -67,6 +67,8 @@ impl Decoder {
                 _ => Asked::Other,
             },
             body_bytes: limits.body_bytes,
+            error_body_bytes: limits.error_body_bytes,
+            is_cut: false,
             bytes_left: limits.head_bytes,
             fields_left: limits.headers,
             extensions_left: CHUNK_EXTENSION_BYTES,
@@ -117,7 +119,11 @@ impl Decoder {
 
 struct Machine {
     asked: Asked,
+    /// Of a body: what it may take, or what is taken of it.
     body_bytes: usize,
+    error_body_bytes: usize,
+    /// Whether a longer body is cut instead of refused.
+    is_cut: bool,
     /// What heads and trailers may still take.
     bytes_left: usize,
     fields_left: usize,
@@ -213,16 +219,19 @@ impl Machine {
                     left => Phase::Length(left),
                 },
                 Phase::Data(left) => match self.take_body(left, rest) {
+                    _ if self.is_cut && self.room() == 0 => self.cut(),
                     0 => Phase::DataCr,
                     left => Phase::Data(left),
                 },
                 Phase::UntilClose => {
-                    let room = self.body_bytes.saturating_sub(self.response.body().len());
-                    if room == 0 {
+                    if self.room() == 0 {
                         return Err(self.error(Kind::BodyTooLong));
                     }
-                    self.take_body(room, rest);
-                    Phase::UntilClose
+                    self.take_body(self.room(), rest);
+                    match self.room() {
+                        0 if self.is_cut => self.cut(),
+                        _ => Phase::UntilClose,
+                    }
                 }
                 phase => {
                     let phase = self.chunk_framing(phase, byte)?;
@@ -291,11 +300,23 @@ impl Machine {
 
     /// A chunk that would go beyond the limit is refused before any of it arrives.
     fn check_size(&self, size: u64) -> Result<usize, WireError> {
-        let room = self.body_bytes.saturating_sub(self.response.body().len());
-        usize::try_from(size)
-            .ok()
-            .filter(|size| *size <= room)
-            .ok_or_else(|| self.error(Kind::BodyTooLong))
+        let room = self.room();
+        match usize::try_from(size) {
+            Ok(size) if size <= room => Ok(size),
+            _ if self.is_cut => Ok(room),
+            _ => Err(self.error(Kind::BodyTooLong)),
+        }
+    }
+
+    /// How many bytes of body may still come.
+    fn room(&self) -> usize {
+        self.body_bytes.saturating_sub(self.response.body().len())
+    }
+
+    /// Enough of the body is there. What follows is no response.
+    fn cut(&mut self) -> Phase {
+        self.keep_alive = false;
+        Phase::Done
     }
 
     fn begin_section(&mut self) {
@@ -405,6 +426,12 @@ impl Machine {
             self.begin_section();
             return Ok(Phase::Head(Line::Begin(0)));
         }
+        if status != StatusCode::OK {
+            // Its status counts, whatever its body: of that, only so much is worth reading.
+            let most = self.error_body_bytes.saturating_add(1);
+            self.body_bytes = self.body_bytes.min(most);
+            self.is_cut = true;
+        }
         // RFC 9112 §6.3, in its order.
         let tunnels = matches!(self.asked, Asked::Connect) && status.is_success();
         let (phase, keep_alive) = match status {
@@ -424,6 +451,7 @@ impl Machine {
                 Length::Bytes(0, _) => (Phase::Done, true),
                 Length::Bytes(n, at) => match usize::try_from(n) {
                     Ok(n) if n <= self.body_bytes => (Phase::Length(n), true),
+                    _ if self.is_cut => (Phase::Length(self.body_bytes), false),
                     _ => return Err(self.fault((Kind::BodyTooLong, at))),
                 },
                 Length::Chunked => (Phase::Size(0, 0), true),

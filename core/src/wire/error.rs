@@ -53,7 +53,7 @@ pub enum WireErrorKind {
     /// More chunk extensions than [`CHUNK_EXTENSION_BYTES`](super::CHUNK_EXTENSION_BYTES).
     ExtensionsTooLong,
     /// More bytes of body, promised or arrived, than
-    /// [`Limits::body_bytes`](crate::Limits::body_bytes).
+    /// [`Limits::body_bytes`](crate::Limits::body_bytes), in a response with status 200.
     BodyTooLong,
 }
 
