@@ -9,7 +9,7 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use crate::calendar::http_date;
 
 /// A head of this size is no honest request: eight times what common servers take.
-const MAX_HEAD: usize = 64 * 1024;
+pub(super) const MAX_HEAD: usize = 64 * 1024;
 
 /// Forms of a few hundred bytes are all that the emulator reads.
 const MAX_BODY: usize = 1024 * 1024;
