@@ -3,8 +3,8 @@
 mod support;
 
 use std::collections::HashSet;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,14 +16,9 @@ use md5::{Digest as _, Md5};
 use serde_json::Value;
 use sha2::{Sha256, Sha512_256};
 use support::{
-    NOW, PREVIEW, bearer, digest, fetch, get, header, json, keys_path, nonce_of, token_request,
+    End, LIMIT, NOW, PREVIEW, ask, bearer, digest, fetch, get, header, json, keys_path, nonce_of,
+    token_request,
 };
-
-/// As long as no test should last: far beyond what any of this takes.
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// What is read of an answer that has no end.
-const PLENTY: usize = 3 << 20;
 
 const KEYS: usize = 5;
 
@@ -40,17 +35,6 @@ fn server() -> Server {
 
 fn fault(text: &str) -> Fault {
     text.parse().unwrap()
-}
-
-/// How an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Closed,
-    Reset,
-    /// There was more than anybody wants.
-    Plenty,
-    /// Nothing came any more, and the connection was not closed before the client left.
-    Silence,
 }
 
 /// What a client saw on a connection of its own.
@@ -175,41 +159,6 @@ fn unpack(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Sends one request on a connection of its own, and reads until its end.
-fn ask(server: &Server, request: &str, silence: Duration) -> (Vec<u8>, End) {
-    let mut stream = TcpStream::connect(server.address()).unwrap();
-    stream.set_read_timeout(Some(silence)).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut bytes = Vec::new();
-    let mut buffer = vec![0; 64 << 10];
-    let began = Instant::now();
-    let mut was_silent = false;
-    loop {
-        assert!(
-            began.elapsed() < LIMIT,
-            "no end after {} bytes",
-            bytes.len()
-        );
-        if bytes.len() > PLENTY {
-            return (bytes, End::Plenty);
-        }
-        match stream.read(&mut buffer) {
-            Ok(0) if was_silent => return (bytes, End::Silence),
-            Ok(0) => return (bytes, End::Closed),
-            Ok(length) => bytes.extend_from_slice(&buffer[..length]),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => return (bytes, End::Reset),
-            Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
-                assert!(!was_silent, "it stalls though the client left");
-                was_silent = true;
-                // Leaving ends the stall; what was sent before, however late, still comes.
-                stream.shutdown(Shutdown::Write).unwrap();
-                stream.set_read_timeout(Some(LIMIT)).unwrap();
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
 /// The second page of three, on the wire.
 fn list_request(server: &Server, authorization: Option<&str>) -> String {
     let (path, token) = server.with(|emulator| (keys_path(emulator), bearer(emulator)));
@@ -303,7 +252,11 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         "length-negative" => seen.has("content-length: -1"),
         "length-max" => seen.has("content-length: 18446744073709551615") && closed,
         "length-overflow" => seen.has("content-length: 18446744073709551616") && closed,
-        "length-and-chunked" => seen.is_chunked() && seen.has(&format!("content-length: {length}")),
+        "length-and-chunked" => {
+            seen.is_chunked_right()
+                && seen.has(&format!("content-length: {length}"))
+                && text.ends_with("\r\n0\r\n\r\n")
+        }
         "chunked" => seen.is_chunked_right() && text.ends_with("\r\n0\r\n\r\n"),
         "chunked-extensions" => seen.is_chunked_right() && text.contains("1;a=\"b;c\"\r\n"),
         "chunked-extensions-long" => seen.is_chunked() && text.contains(&"a".repeat(4096)),

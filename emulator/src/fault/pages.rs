@@ -316,8 +316,9 @@ pub(super) const ROWS: &[Row] = &[
         s.text(|body| [body, b"\n{}".to_vec()].concat());
     }),
     harmless("json-spaces", "around the page are this many spaces", |s| {
-        let spaces = b" \t\r\n".repeat(s.size().div_ceil(8));
-        s.text(|body| [spaces.clone(), body, spaces].concat());
+        let mut before: Vec<u8> = b" \t\r\n".iter().copied().cycle().take(s.size()).collect();
+        let after = before.split_off(s.size() / 2);
+        s.text(|body| [before, body, after].concat());
     })
     .with(Argument::number(100_000, 1, 64 << 20)),
     fault("json-number", "the page is a number", |s| {

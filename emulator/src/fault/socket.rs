@@ -129,6 +129,8 @@ pub(super) const ROWS: &[Row] = &[
         |s| {
             let length = s.response.body().len();
             chunk(s, "");
+            // All is there, so that only the two lengths are wrong.
+            s.body(|body| [body, LAST_CHUNK.to_vec()].concat());
             s.set(header::CONTENT_LENGTH, length.to_string());
         },
     ),
@@ -146,7 +148,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     fault(
         "chunked-extensions-long",
-        "the body comes in chunks with extensions of this many bytes each",
+        "the body comes in chunks, each with an extension whose name has this many bytes",
         |s| {
             chunk(s, &format!(";{}", "a".repeat(s.size())));
             s.body(|body| [&body, LAST_CHUNK].concat());

@@ -277,16 +277,19 @@ pub(super) fn write_head(
 /// What of the body is sent.
 pub(super) fn body(response: &Response<Vec<u8>>, sending: Sending) -> &[u8] {
     let status = response.status();
-    if is_bodiless(status) || sending.to_head || status == StatusCode::NOT_MODIFIED {
+    if is_bodiless(status) || sending.to_head {
         &[]
     } else {
         response.body()
     }
 }
 
-/// RFC 9110 §8.6: neither a body nor a length.
+/// RFC 9110 §8.6: neither a body nor a length. That of a 304 would be the length of what was not
+/// modified.
 fn is_bodiless(status: StatusCode) -> bool {
-    status.is_informational() || status == StatusCode::NO_CONTENT
+    status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
 }
 
 fn is_framing(name: &HeaderName) -> bool {
@@ -430,9 +433,11 @@ mod tests {
         assert_eq!(written(&response, true), head);
         assert!(can_follow(&response));
 
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        assert!(!written(&response, false).contains("content-length"));
-        assert!(!written(&response, false).ends_with("body"));
+        for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
+            *response.status_mut() = status;
+            assert!(!written(&response, false).contains("content-length"));
+            assert!(!written(&response, false).ends_with("body"));
+        }
 
         let mut lying = Response::new(b"body".to_vec());
         lying
