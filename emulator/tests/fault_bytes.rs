@@ -24,7 +24,7 @@ use support::{get, token_request};
 /// - `«page»`, `«links»` and `«keys»` are those of the honest answer: page 2 of 3, two keys.
 /// - `«length»` counts the bytes after the head, `«page length»` those of the honest page. To both a
 ///   number may be added or subtracted: `«length-10»`.
-/// - `«16 × a»` is sixteen times `a`, which may be the name of something else.
+/// - `«16 × a»` is sixteen times `a`. There may be guillemets within.
 /// - `«chunks»` is the page in chunks, without the last one; `«chunks ;a»` has that extension on each.
 /// - `«…»` is anything.
 /// - The rest is in [`Wire::named`].
@@ -89,6 +89,12 @@ length-negative
     content-length: -1⏎
     ⏎
     «page»«closed»
+length-huge
+    HTTP/1.1 200 OK⏎
+    «date»«type»«version»«vary»content-length: 1099511627776⏎
+    connection: keep-alive⏎
+    ⏎
+    «page»«silence»
 length-max
     «200 closing»
     content-length: 18446744073709551615⏎
@@ -121,6 +127,16 @@ chunked-trailers
     content-length: 5⏎
     ⏎
     «closed»
+trailer-long
+    «200 chunked»
+    «chunks»0⏎
+    x-long: «1048576 × a»⏎
+    ⏎
+    «closed»
+trailers-endless
+    «200 chunked»
+    «chunks»0⏎
+    «endlessly x-endless: 1⏎»
 chunk-size-bad
     «200 chunked»
     «chunks»five⏎hello⏎0⏎⏎«closed»
@@ -169,7 +185,7 @@ status-line-bad
     {}«closed»
 garbage
     «00 ff»⏎⏎«fe»220 ready⏎
-    «16 × bytes from ff down to 00»«closed»
+    «16 × «bytes from ff down to 00»»«closed»
 tls-record
     «15 03 03 00 02 02 46»«closed»
 interim
@@ -246,6 +262,11 @@ gzip-trailing-garbage
     content-encoding: gzip⏎
     ⏎
     «gzip of the page»and by the way«next»
+gzip-trailing-zeros
+    «200 coded»
+    content-encoding: gzip⏎
+    ⏎
+    «gzip of the page»«512 × «00»»«next»
 gzip-twice
     «200 coded»
     content-encoding: gzip, gzip⏎
@@ -289,6 +310,27 @@ partial-content
     content-range: bytes 0-«length-1»/«page length»⏎
     «vary»⏎
     «first half of the page»«next»
+partial-content-whole
+    «status 206 Partial Content»«type»«version»
+    content-range: bytes 0-«length-1»/«page length»⏎
+    «vary»⏎
+    «page»«next»
+ok-other
+    «status 201 Created»«type»«version»«vary»⏎
+    «page»«next»
+ok-other=202
+    «status 202 Accepted»«type»«version»«vary»⏎
+    «page»«next»
+ok-other=203
+    «status 203 Non Authoritative Information»«type»«version»«vary»⏎
+    «page»«next»
+ok-other=204
+    HTTP/1.1 204 No Content⏎
+    «date»«keep»«type»«version»«vary»⏎
+    «next»
+ok-other=226
+    «status 226 IM Used»«type»«version»«vary»⏎
+    «page»«next»
 error-json
     «status 500 Internal Server Error»«json»
     x-error-code: UNEXPECTED_ERROR⏎
@@ -300,6 +342,18 @@ error-html
 error-empty
     «status 502 Bad Gateway»⏎
     «next»
+error-unknown
+    «unknown status 600»«next»
+error-unknown=799
+    «unknown status 799»«next»
+error-unknown=999
+    «unknown status 999»«next»
+error-large
+    «status 500 Internal Server Error»«json»
+    x-error-code: UNEXPECTED_ERROR⏎
+    «vary»⏎
+    {"detail":"«17825659 × a»(This is a scripted answer.)","error":500,
+    "errorCode":"UNEXPECTED_ERROR","parameters":[],"reason":"Internal Server Error"}«next»
 not-found-html
     «status 404 Not Found»«html»⏎
     «html page 404 Not Found»«next»
@@ -353,6 +407,11 @@ retry-after-zero
 retry-after-seconds
     «429»
     retry-after: 2⏎
+    ⏎
+    «limited»«next»
+retry-after-fraction
+    «429»
+    retry-after: 2.5⏎
     ⏎
     «limited»«next»
 retry-after-date
@@ -412,6 +471,44 @@ headers-unknown
     x-empty: ⏎
     «vary»⏎
     «page»«next»
+echo-plain
+    «status 400 Bad Request»«json»
+    x-error-code: «bearer»⏎
+    «vary»⏎
+    {"badRequestDetail":{"fields":[{"description":"The credential «bearer» is not accepted.",
+    "field":"«bearer»"}]},"detail":"The credential «bearer» is not accepted.","error":400,
+    "parameters":["«bearer»"],"reason":"The credential «bearer» is not accepted."}«next»
+echo-percent
+    «status 400 Bad Request»«json»
+    x-error-code: %65%79%4A«…» is not accepted."}«next»
+echo-percent-lower
+    «status 400 Bad Request»«json»
+    x-error-code: %65%79%4a«…» is not accepted."}«next»
+echo-json-escaped
+    «status 400 Bad Request»«json»
+    x-error-code: «bearer»⏎
+    «vary»⏎
+    {"badRequestDetail":{"fields":[{"description":"The credential \u0065y\u004a«…» is not accepted."}«next»
+echo-json-twice
+    «status 400 Bad Request»«json»
+    x-error-code: \u0065y\u004a«…» is not accepted."}«next»
+echo-html
+    «status 400 Bad Request»«json»
+    x-error-code: &#101;&#x79;&#74;«…» is not accepted."}«next»
+echo-split
+    «status 400 Bad Request»«json»«vary»⏎
+    {"badRequestDetail":{"fields":[{"description":"The credential «bearer 0..8»\n«bearer 8..16»
+    \r\n «bearer 16..24»\n«…» is not accepted."}«next»
+echo-part
+    «status 400 Bad Request»«json»
+    x-error-code: «bearer 5..25»⏎
+    «vary»⏎
+    {"badRequestDetail":{"fields":[{"description":"The credential «bearer 5..25» is not accepted.",
+    "field":"«bearer 5..25»"}]},"detail":"The credential «bearer 5..25» is not accepted.","error":400,
+    "parameters":["«bearer 5..25»"],"reason":"The credential «bearer 5..25» is not accepted."}«next»
+echo-reencoded
+    «status 400 Bad Request»«json»
+    x-error-code: «bearer 0..12»%«…» is not accepted."}«next»
 
 next-other-host
     «200»⏎
@@ -454,9 +551,21 @@ pages-loop
 pages-endless
     «200»⏎
     {"links":[«links»],"results":[{"apiKeyId":"«…»"}],"totalCount":5}«next»
+pages-loop-one
+    «200»⏎
+    {"links":[«links»],"results":[«key 1»],"totalCount":5}«next»
 page-empty
     «200»⏎
     {"links":[«links»],"results":[],"totalCount":5}«next»
+pages-empty
+    «200»⏎
+    {"links":[«links»],"results":[],"totalCount":5}«next»
+pages-empty-endless
+    «200»⏎
+    {"links":[«links»],"results":[],"totalCount":5}«next»
+page-empty-once
+    «200»⏎
+    {"links":[«links but for next»],"results":[],"totalCount":5}«next»
 pages-overlap
     «200»⏎
     {"links":[«links»],"results":[«key 2»,«key 3»],"totalCount":5}«next»
@@ -481,6 +590,18 @@ total-float
 total-null
     «200»⏎
     {"links":[«links»],"results":[«keys»],"totalCount":null}«next»
+total-exponent
+    «200»⏎
+    {"totalCount":1e400,"links":[«links»],"results":[«keys»]}«next»
+total-long
+    «200»⏎
+    {"totalCount":«10000 × 7»,"links":[«links»],"results":[«keys»]}«next»
+total-private-number
+    «200»⏎
+    {"totalCount":{"$serde_json::private::Number":"12"},"links":[«links»],"results":[«keys»]}«next»
+total-private-raw
+    «200»⏎
+    {"totalCount":{"$serde_json::private::RawValue":"12"},"links":[«links»],"results":[«keys»]}«next»
 results-null
     «200»⏎
     {"links":[«links»],"results":null,"totalCount":5}«next»
@@ -496,9 +617,18 @@ results-with-null
 links-missing
     «200»⏎
     {"results":[«keys»],"totalCount":5}«next»
+links-total-missing
+    «200»⏎
+    {"results":[«keys»]}«next»
 links-null
     «200»⏎
     {"links":null,"results":[«keys»],"totalCount":5}«next»
+links-only-null
+    «200»⏎
+    {"links":[null],"results":[«keys»],"totalCount":5}«next»
+links-with-null
+    «200»⏎
+    {"links":[«links»,null],"results":[«keys»],"totalCount":5}«next»
 empty-keys
     «200»⏎
     {"links":[«links but for next»],"results":[«99999 × {},»{}],"totalCount":5}«next»
@@ -569,6 +699,12 @@ number-long
 number-huge
     «200»⏎
     {"aNewField":1e400,"links":[«links»],"results":[«keys»],"totalCount":5}«next»
+unknown-private-number
+    «200»⏎
+    {"aNewField":{"$serde_json::private::Number":"12"},«page but for the brace»«next»
+unknown-private-raw
+    «200»⏎
+    {"aNewField":{"$serde_json::private::RawValue":"12"},«page but for the brace»«next»
 json-truncated
     «200»⏎
     «first half of the page»«next»
@@ -577,7 +713,7 @@ json-trailing
     «page»«0a»{}«next»
 json-spaces
     «200»⏎
-    «12500 × blanks»«page»«12500 × blanks»«next»
+    «12500 × «blanks»»«page»«12500 × «blanks»»«next»
 json-spaces=3
     «200»⏎
     «20»«page»«09 0d»«next»
@@ -615,6 +751,24 @@ token-error
     x-error-code: UNEXPECTED_ERROR⏎
     ⏎
     «unexpected»«next»
+token-error-once
+    «status 500 Internal Server Error»«json»
+    x-error-code: UNEXPECTED_ERROR⏎
+    ⏎
+    «unexpected»«next»
+token-unavailable
+    «status 503 Service Unavailable»«json»
+    x-error-code: UNEXPECTED_ERROR⏎
+    retry-after: 1⏎
+    ⏎
+    {"detail":"(This is a scripted answer.)","error":503,
+    "errorCode":"UNEXPECTED_ERROR","parameters":[],"reason":"Service Unavailable"}«next»
+token-error-large
+    «status 500 Internal Server Error»«json»
+    x-error-code: UNEXPECTED_ERROR⏎
+    «vary»⏎
+    {"detail":"«17825659 × a»(This is a scripted answer.)","error":500,
+    "errorCode":"UNEXPECTED_ERROR","parameters":[],"reason":"Internal Server Error"}«next»
 token-html
     «status 200 OK»«html»⏎
     «html page 200 OK»«next»
@@ -668,6 +822,47 @@ expires-float
 expires-missing
     «200 token»«vary»⏎
     {"access_token":"«token»","token_type":"Bearer"}«next»
+token-echo-plain
+    «status 400 Bad Request»«json»
+    x-error-code: «client secret»⏎
+    ⏎
+    {"error":"«client secret»","error_description":"The credential «client secret» is not accepted."}«next»
+token-echo-percent
+    «status 400 Bad Request»«json»
+    x-error-code: %6D%64%62%5F%73%61%5F%73%6B%5F%«…» is not accepted."}«next»
+token-echo-percent-lower
+    «status 400 Bad Request»«json»
+    x-error-code: %6d%64%62%5f%73%61%5f%73%6b%5f%«…» is not accepted."}«next»
+token-echo-json-escaped
+    «status 400 Bad Request»«json»
+    x-error-code: «client secret»⏎
+    «vary»⏎
+    {"error":"\u006dd\u0062_\u0073a\u005fs\u006b_\u00«…» is not accepted."}«next»
+token-echo-json-twice
+    «status 400 Bad Request»«json»
+    x-error-code: \u006dd\u0062_\u0073a\u005fs\u006b_\u00«…» is not accepted."}«next»
+token-echo-html
+    «status 400 Bad Request»«json»
+    x-error-code: &#109;&#x64;&#98;&lowbar;&#115;&#x61;&lowbar;&#x73;&#107;&lowbar;&«…» is not accepted."}«next»
+token-echo-split
+    «status 400 Bad Request»«json»⏎
+    {"error":"mdb_sa_s\n«client secret 8..16»\r\n «client secret 16..24»\n«client secret 24..32»\r\n«20»
+    «client secret 32..40»\n«client secret 40..48»\r\n «client secret 48..50»",
+    "error_description":"The credential mdb_sa_s\n«client secret 8..16»\r\n «…» is not accepted."}«next»
+token-echo-part
+    «status 400 Bad Request»«json»
+    x-error-code: «client secret 5..25»⏎
+    ⏎
+    {"error":"«client secret 5..25»",
+    "error_description":"The credential «client secret 5..25» is not accepted."}«next»
+token-echo-reencoded
+    «status 400 Bad Request»«json»
+    x-error-code: «client secret 0..12»%«…» is not accepted."}«next»
+token-echo-basic
+    «status 400 Bad Request»«json»
+    x-error-code: «basic»⏎
+    «vary»⏎
+    {"error":"«basic»","error_description":"The credential «basic» is not accepted."}«next»
 
 digest-nonce-once
     «honest 401»«next»
@@ -718,6 +913,22 @@ digest-many=2
     www-authenticate: Digest «realm, domain, nonce», algorithm=SHA-1, qop="auth", stale=false⏎
     www-authenticate: Digest «realm, domain, nonce», algorithm=MD5, qop="auth", stale=false⏎
     ⏎
+    «unauthorized»«next»
+digest-realm-utf8
+    «401»
+    www-authenticate: Digest realm="Área", «domain, nonce», algorithm=MD5, qop="auth", stale=false⏎
+    ⏎
+    «unauthorized»«next»
+digest-realm-latin1
+    «401»
+    www-authenticate: Digest realm="«c1»rea", «domain, nonce», algorithm=MD5, qop="auth", stale=false⏎
+    ⏎
+    «unauthorized»«next»
+digest-folded
+    «status 401 Unauthorized»
+    www-authenticate: Digest realm="MMS Public API",⏎
+    «20»«domain, nonce», algorithm=MD5, qop="auth", stale=false⏎
+    «json»«version»⏎
     «unauthorized»«next»
 digest-in-one-header
     «401»
@@ -786,8 +997,9 @@ const NAMED: &[(&str, &str)] = &[
     ),
     (
         "realm, domain, nonce",
-        "realm=\"MMS Public API\", domain=\"\", nonce=\"«nonce»\"",
+        "realm=\"MMS Public API\", «domain, nonce»",
     ),
+    ("domain, nonce", "domain=\"\", nonce=\"«nonce»\""),
     (
         "unauthorized",
         r#"{"detail":"You are not authorized for this resource.","error":401,"reason":"Unauthorized"}"#,
@@ -863,6 +1075,8 @@ struct Wire {
     /// Of all pages, in JSON.
     keys: Vec<serde_json::Value>,
     secrets: Vec<String>,
+    /// What requests are made with.
+    credentials: [(&'static str, String); 3],
     /// The answer to [`AFTER`].
     next: Vec<u8>,
     /// How many bytes followed the head.
@@ -892,7 +1106,15 @@ impl Wire {
         let all = format!("{}?itemsPerPage=500", keys_path(&emulator));
         let all = emulator.handle(&get(&all, PREVIEW, &bearer(&emulator)), NOW);
         let secrets = emulator.keys(emulator.first_group()).iter();
+        let basic = request(Area::Token).headers()["authorization"].clone();
+        let basic = basic.to_str().unwrap().trim_start_matches("Basic ");
+        let client_secret = emulator.service_account().client_secret.clone();
         Self {
+            credentials: [
+                ("bearer", emulator.access_token().to_owned()),
+                ("client secret", client_secret),
+                ("basic", basic.to_owned()),
+            ],
             secrets: secrets.map(|key| key.secret.clone().unwrap()).collect(),
             keys: json(&all)["results"].as_array().unwrap().clone(),
             path: keys_path(&emulator),
@@ -968,12 +1190,7 @@ impl Wire {
             return self.bytes(template);
         }
         if let Some((count, what)) = name.split_once(" × ") {
-            let is_known = NAMED.iter().any(|(known, _)| *known == what) || what.contains("bytes");
-            let what = if is_known {
-                self.named(what)
-            } else {
-                self.bytes(what)
-            };
+            let what = self.bytes(what);
             return what.repeat(count.parse().unwrap());
         }
         if let Some(bytes) = hex(name) {
@@ -1026,6 +1243,7 @@ impl Wire {
                 let granted = json(&self.honest);
                 granted["access_token"].as_str().unwrap().into()
             }
+            "page but for the brace" => page()[1..].to_vec(),
             _ => self.numbered(name),
         }
     }
@@ -1036,6 +1254,26 @@ impl Wire {
             return self.bytes(&format!(
                 "HTTP/1.1 {status}⏎«date»content-length: «length»⏎«keep»"
             ));
+        }
+        if let Some(status) = name.strip_prefix("unknown status ") {
+            return self.bytes(&format!(
+                "«status {status} »«json»x-error-code: UNEXPECTED_ERROR⏎⏎\
+                 {{\"detail\":\"(This is a scripted answer.)\",\"error\":{status},\
+                 \"errorCode\":\"UNEXPECTED_ERROR\",\"parameters\":[],\"reason\":\"Unknown\"}}"
+            ));
+        }
+        for (secret, value) in &self.credentials {
+            let range = name
+                .strip_prefix(secret)
+                .map(|range| range.split_once(".."));
+            match range {
+                Some(Some((from, to))) => {
+                    let [from, to] = [from, to].map(|n| n.trim().parse::<usize>().unwrap());
+                    return value[from..to].into();
+                }
+                Some(None) => return value.clone().into_bytes(),
+                None => {}
+            }
         }
         if let Some(status) = name.strip_prefix("html page ") {
             return format!(
