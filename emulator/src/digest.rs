@@ -67,11 +67,11 @@ impl DigestAlgorithm {
             .find(|algorithm| algorithm.as_str().eq_ignore_ascii_case(name))
     }
 
-    fn hash(self, text: &str) -> String {
+    fn hash(self, bytes: &[u8]) -> String {
         match self {
-            Self::Md5 | Self::Md5Sess => hex(&Md5::digest(text)),
-            Self::Sha256 | Self::Sha256Sess => hex(&Sha256::digest(text)),
-            Self::Sha512_256 | Self::Sha512_256Sess => hex(&Sha512_256::digest(text)),
+            Self::Md5 | Self::Md5Sess => hex(&Md5::digest(bytes)),
+            Self::Sha256 | Self::Sha256Sess => hex(&Sha256::digest(bytes)),
+            Self::Sha512_256 | Self::Sha512_256Sess => hex(&Sha512_256::digest(bytes)),
         }
     }
 
@@ -111,7 +111,8 @@ pub(crate) fn challenge(algorithm: DigestAlgorithm, nonce: &str, stale: bool) ->
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) username: String,
-    pub(crate) realm: String,
+    /// In whatever encoding the challenge had it: its bytes are what counts.
+    pub(crate) realm: Vec<u8>,
     pub(crate) nonce: String,
     pub(crate) uri: String,
     pub(crate) algorithm: DigestAlgorithm,
@@ -123,12 +124,16 @@ pub(crate) struct Answer {
 impl Answer {
     /// Reads what stands after `Digest ` in an `Authorization` header. `None` where it is not
     /// well-formed, or lacks anything that `qop=auth` requires.
-    pub(crate) fn parse(credentials: &str) -> Option<Self> {
-        let mut params = params(credentials)?;
-        let mut take = |name| params.remove(name);
+    pub(crate) fn parse(credentials: &[u8]) -> Option<Self> {
+        // A character for each byte: one parser for all encodings.
+        let characters: String = credentials.iter().copied().map(char::from).collect();
+        let mut params = params(&characters)?;
+        let bytes = |text: String| text.chars().map(|c| u8::try_from(c).ok()).collect();
+        let realm: Option<Vec<u8>> = params.remove("realm").and_then(bytes);
+        let mut take = |name| String::from_utf8(params.remove(name).and_then(bytes)?).ok();
         let answer = Self {
             username: take("username")?,
-            realm: take("realm")?,
+            realm: realm?,
             nonce: take("nonce")?,
             uri: take("uri")?,
             // RFC 7616 §3.4: absent means MD5.
@@ -156,17 +161,17 @@ impl Answer {
 
     /// Whether whoever made it knows the password (RFC 7616 §3.4.1).
     pub(crate) fn is_made_with(&self, password: &str, method: &str) -> bool {
-        let h = |text: &str| self.algorithm.hash(text);
+        let h = |text: &str| self.algorithm.hash(text.as_bytes());
         let Self {
             username,
-            realm,
             nonce,
             uri,
             cnonce,
             nc,
             ..
         } = self;
-        let mut secret = h(&format!("{username}:{realm}:{password}"));
+        let user = [username.as_bytes(), &self.realm, password.as_bytes()].join(&b':');
+        let mut secret = self.algorithm.hash(&user);
         if self.algorithm.is_session() {
             secret = h(&format!("{secret}:{nonce}:{cnonce}"));
         }
@@ -241,6 +246,8 @@ struct Nonce {
     last_nc: u32,
     /// What a fault offered with it, beside the configured algorithms.
     also: Option<DigestAlgorithm>,
+    /// What a fault gave it instead of [`REALM`].
+    realm: Option<&'static [u8]>,
 }
 
 impl Nonces {
@@ -264,6 +271,7 @@ impl Nonces {
             issued: now,
             last_nc: 0,
             also: None,
+            realm: None,
         };
         self.known.insert(text.clone(), nonce);
         self.order.push_back(text.clone());
@@ -296,6 +304,18 @@ impl Nonces {
             .is_some_and(|nonce| nonce.also == Some(algorithm))
     }
 
+    /// From now on, an answer to this nonce must be made with this realm.
+    pub(crate) fn set_realm(&mut self, nonce: &str, realm: &'static [u8]) {
+        if let Some(nonce) = self.known.get_mut(nonce) {
+            nonce.realm = Some(realm);
+        }
+    }
+
+    pub(crate) fn realm(&self, nonce: &str) -> &'static [u8] {
+        let realm = self.known.get(nonce).and_then(|nonce| nonce.realm);
+        realm.unwrap_or(REALM.as_bytes())
+    }
+
     /// Makes one nonce expire.
     pub(crate) fn forget(&mut self, nonce: &str) {
         // Its place in the order is left to itself: it is passed by when its time comes.
@@ -314,13 +334,13 @@ mod tests {
 
     /// RFC 7616 §3.9.1, but for the algorithm and the response.
     fn rfc_7616(algorithm: &str, response: &str) -> Answer {
-        Answer::parse(&format!(
+        let credentials = format!(
             "username=\"Mufasa\", realm=\"http-auth@example.org\", uri=\"/dir/index.html\", \
              algorithm={algorithm}, nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\", \
              nc=00000001, cnonce=\"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ\", qop=auth, \
              response=\"{response}\", opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\""
-        ))
-        .unwrap()
+        );
+        Answer::parse(credentials.as_bytes()).unwrap()
     }
 
     #[test]
@@ -376,7 +396,7 @@ mod tests {
     fn an_answer_needs_all_that_qop_auth_requires() {
         let right = "username=u, realm=r, nonce=n, uri=\"/\", cnonce=c, nc=0000000f, \
                      response=x, qop=auth, userhash=false";
-        let answer = Answer::parse(right).unwrap();
+        let answer = Answer::parse(right.as_bytes()).unwrap();
         assert_eq!(answer.nc(), Some(15));
         assert_eq!(answer.algorithm, DigestAlgorithm::Md5);
         for (from, to) in [
@@ -392,7 +412,10 @@ mod tests {
             ("userhash=false", "algorithm=SHA-1"),
         ] {
             let wrong = right.replace(from, to);
-            assert!(wrong != right && Answer::parse(&wrong).is_none(), "{wrong}");
+            assert!(
+                wrong != right && Answer::parse(wrong.as_bytes()).is_none(),
+                "{wrong}"
+            );
         }
     }
 

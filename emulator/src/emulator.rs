@@ -257,18 +257,18 @@ impl Emulator {
     fn credential(&mut self, request: Incoming<'_>, now: Duration) -> Result<Credential, Failure> {
         let mut values = request.headers.get_all(header::AUTHORIZATION).iter();
         let only = values.next().filter(|_| values.next().is_none());
-        let text = only.and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-        let Some((scheme, rest)) = text.and_then(|text| text.split_once(' ')) else {
+        let Some((scheme, rest)) = only.and_then(|value| scheme_of(value.as_bytes())) else {
             return Err(self.challenge(false, now));
         };
-        if scheme.eq_ignore_ascii_case("Bearer") {
-            return self.tokens.holder(rest.trim(), now).ok_or_else(|| {
+        if scheme.eq_ignore_ascii_case(b"Bearer") {
+            let token = std::str::from_utf8(rest).unwrap_or_default();
+            return self.tokens.holder(token.trim(), now).ok_or_else(|| {
                 // No digest challenge: whoever has a token has no password. RFC 6750 §3.1.
                 Failure::unauthenticated()
                     .with_header(header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")
             });
         }
-        if scheme.eq_ignore_ascii_case("Digest") {
+        if scheme.eq_ignore_ascii_case(b"Digest") {
             return self.digest(rest, request, now);
         }
         Err(self.challenge(false, now))
@@ -276,7 +276,7 @@ impl Emulator {
 
     fn digest(
         &mut self,
-        credentials: &str,
+        credentials: &[u8],
         request: Incoming<'_>,
         now: Duration,
     ) -> Result<Credential, Failure> {
@@ -286,7 +286,7 @@ impl Emulator {
             .map_or("/", |path| path.as_str());
         let answer = digest::Answer::parse(credentials).filter(|answer| {
             answer.username == self.api_key.public_key
-                && answer.realm == digest::REALM
+                && answer.realm == self.nonces.realm(&answer.nonce)
                 && answer.uri == target
                 && (self.config.digest.contains(&answer.algorithm)
                     || self.nonces.offered(&answer.nonce, answer.algorithm))
@@ -662,6 +662,13 @@ impl Emulator {
     pub fn token_requests(&self) -> u64 {
         self.requests_for(Operation::Token)
     }
+}
+
+/// The scheme of an `Authorization` header, and what follows it. Digest may hold bytes of any encoding.
+pub(crate) fn scheme_of(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let space = value.iter().position(|byte| *byte == b' ')?;
+    let (scheme, rest) = value.split_at_checked(space)?;
+    Some((scheme, rest.get(1..)?))
 }
 
 /// What is left in a bucket, for the headers.

@@ -1,7 +1,7 @@
 //! Faults on demand, by name: the catalogue, and how what was injected strikes.
 //!
-//! A fault is a row in one of the tables of `challenges`, `coding`, `meaning`, `pages`, `socket`
-//! and `tokens`: a name, what it does, an argument perhaps, and a function that changes the honest
+//! A fault is a row in one of the tables of `challenges`, `coding`, `echo`, `meaning`, `pages`,
+//! `socket` and `tokens`: a name, what it does, an argument perhaps, and a function that changes the honest
 //! answer. What no answer can say, such as a connection that is reset, it attaches as a
 //! [`Delivery`], which the server obeys and everyone else may ignore.
 
@@ -9,6 +9,7 @@ mod argument;
 mod challenges;
 mod coding;
 mod delivery;
+mod echo;
 mod meaning;
 mod pages;
 mod socket;
@@ -148,12 +149,14 @@ impl Row {
 }
 
 /// All that there is.
-static CATALOGUE: [(Area, &[Row]); 6] = [
+static CATALOGUE: [(Area, &[Row]); 8] = [
     (Area::Socket, socket::ROWS),
     (Area::Coding, coding::ROWS),
     (Area::Meaning, meaning::ROWS),
+    (Area::Meaning, echo::ROWS),
     (Area::Page, pages::ROWS),
     (Area::Token, tokens::ROWS),
+    (Area::Token, echo::TOKEN_ROWS),
     (Area::Digest, challenges::ROWS),
 ];
 
@@ -316,12 +319,17 @@ struct Injected {
     fault: Fault,
     /// How many more requests it strikes; `None`: every one.
     left: Option<u32>,
+    memory: u64,
 }
 
 impl Faults {
     pub(crate) fn inject(&mut self, fault: Fault, times: Option<u32>) {
         if times != Some(0) {
-            self.0.push(Injected { fault, left: times });
+            self.0.push(Injected {
+                fault,
+                left: times,
+                memory: 0,
+            });
             // From the inside out, whatever the order they came in: an answer is written before it
             // is packed, and packed before it is sent. Stable, so that within an area the order
             // stays.
@@ -355,6 +363,7 @@ impl Faults {
             }
             (row.strike)(&mut Struck {
                 value,
+                memory: &mut injected.memory,
                 emulator: &mut *emulator,
                 request,
                 now,

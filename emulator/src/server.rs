@@ -7,6 +7,7 @@
 mod connection;
 mod delivery;
 mod http1;
+mod refused;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,6 +18,17 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Emulator;
+
+use refused::Refusals;
+
+/// How long a request may take from its first byte to its last. An honest one needs milliseconds; half
+/// a minute is what the slowest fault may take for an answer, so that a slow client holds a connection no
+/// longer than a slow answer does. Without it one byte a minute would hold it for ever.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a client may take nothing of an answer. An honest one reads at once; ten seconds are for
+/// a machine that is busy, or a person with a debugger.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a shutdown lets answers that are on their way reach their clients.
 const GRACE: Duration = Duration::from_millis(500);
@@ -31,9 +43,11 @@ pub struct Options {
     pub port: u16,
     /// How long each answer is held back.
     pub latency: Duration,
-    /// How many connections there are at a time, each with a thread. One more is told 503.
+    /// How many connections there are at a time, each with a thread. One more is told 503, after its
+    /// request.
     pub max_connections: usize,
-    /// How long a connection may be silent before it is closed.
+    /// How long a connection may be silent before it is closed. A request that has begun must be
+    /// there within 30 seconds besides, or it is answered with 408.
     pub idle_timeout: Duration,
     /// What the emulator takes for the time. A test may hold it still, or let it jump.
     pub clock: Clock,
@@ -82,10 +96,27 @@ pub struct Server {
     acceptor: Option<JoinHandle<()>>,
 }
 
+/// How long the server waits for clients that are slow on purpose. Tests have less.
+#[derive(Clone, Copy)]
+struct Patience {
+    request: Duration,
+    write: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            request: REQUEST_TIMEOUT,
+            write: WRITE_TIMEOUT,
+        }
+    }
+}
+
 /// What the threads have in common.
 struct Shared {
     emulator: Mutex<Emulator>,
     options: Options,
+    patience: Patience,
     stopping: Mutex<bool>,
     stopped: Condvar,
 }
@@ -96,19 +127,25 @@ impl Server {
     /// # Errors
     /// The port is taken, or the system has no socket or thread left.
     pub fn start(emulator: Emulator, options: Options) -> io::Result<Self> {
+        Self::start_with(emulator, options, Patience::default())
+    }
+
+    fn start_with(emulator: Emulator, options: Options, patience: Patience) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             emulator: Mutex::new(emulator),
             options,
+            patience,
             stopping: Mutex::new(false),
             stopped: Condvar::new(),
         });
+        let refusals = Refusals::start()?;
         let acceptor = thread::Builder::new()
             .name("emulator-accept".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
-                move || accept(&listener, &shared)
+                move || accept(&listener, refusals, &shared)
             })?;
         Ok(Self {
             address,
@@ -198,8 +235,12 @@ impl Shared {
 }
 
 /// The accepting thread: owns all connections, and outlives them.
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    let mut connections = Connections::default();
+fn accept(listener: &TcpListener, refusals: Refusals, shared: &Arc<Shared>) {
+    let mut connections = Connections {
+        last_id: 0,
+        open: HashMap::new(),
+        refusals,
+    };
     while !shared.is_stopping() {
         match listener.accept() {
             Ok(_) if shared.is_stopping() => {}
@@ -211,10 +252,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     connections.close();
 }
 
-#[derive(Default)]
 struct Connections {
     last_id: u64,
     open: HashMap<u64, Connection>,
+    refusals: Refusals,
 }
 
 struct Connection {
@@ -229,7 +270,7 @@ impl Connections {
         self.open
             .retain(|_, connection| !connection.thread.is_finished());
         if self.open.len() >= shared.options.max_connections {
-            connection::turn_away(stream);
+            self.refusals.add(stream);
             return;
         }
         let stream = Arc::new(stream);
@@ -267,5 +308,121 @@ impl Connections {
             // A panic was already reported by its thread.
             let _ = connection.thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use crate::Config;
+
+    use super::*;
+
+    /// As long as no test should last.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    fn start(max_connections: usize, patience: Patience) -> Server {
+        let options = Options {
+            max_connections,
+            ..Options::default()
+        };
+        Server::start_with(Emulator::new(Config::default()), options, patience).unwrap()
+    }
+
+    fn connect(server: &Server) -> TcpStream {
+        let stream = TcpStream::connect(server.address()).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream
+    }
+
+    #[test]
+    fn a_request_that_comes_too_slowly_is_answered_with_408_and_loses_its_connection() {
+        let server = start(
+            9,
+            Patience {
+                request: Duration::from_millis(100),
+                ..Patience::default()
+            },
+        );
+        let head = "POST /api/oauth/token HTTP/1.1\r\nHost: h\r\nContent-Length: 999\r\n\r\n";
+        // In the head, and in the body.
+        for begin in ["POST / HTTP/1.1\r\nx-slow: ", head] {
+            let mut client = connect(&server);
+            client.write_all(begin.as_bytes()).unwrap();
+            client
+                .set_read_timeout(Some(Duration::from_millis(5)))
+                .unwrap();
+            let begun = Instant::now();
+            let mut answer = Vec::new();
+            loop {
+                let mut bytes = [0; 1024];
+                match client.read(&mut bytes) {
+                    Ok(0) => break,
+                    Ok(length) => answer.extend_from_slice(&bytes[..length]),
+                    // Never silent for long, which would be another reason to be closed.
+                    Err(_) => {
+                        let _ = client.write_all(b"a");
+                    }
+                }
+                assert!(begun.elapsed() < LIMIT, "a slow client is waited for");
+            }
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(
+                answer.starts_with("HTTP/1.1 408 Request Timeout\r\n")
+                    && answer.contains("\r\nconnection: close\r\n"),
+                "{answer}"
+            );
+        }
+        // Waiting for a request to begin is another matter.
+        let mut client = connect(&server);
+        thread::sleep(Duration::from_millis(150));
+        client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    }
+
+    #[test]
+    fn a_client_that_never_reads_loses_its_connection() {
+        let server = start(
+            1,
+            Patience {
+                write: Duration::from_millis(50),
+                ..Patience::default()
+            },
+        );
+        let (path, token) = server.with(|emulator| {
+            let fault = "body-endless".parse().unwrap();
+            emulator.inject(fault, Some(1));
+            let path = format!(
+                "/api/atlas/v2/groups/{}/aiModelApiKeys",
+                emulator.first_group()
+            );
+            (path, emulator.access_token().to_owned())
+        });
+        let mut client = connect(&server);
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: h\r\nAccept: application/vnd.atlas.preview+json\r\n\
+             Authorization: Bearer {token}\r\n\r\n"
+        );
+        client.write_all(request.as_bytes()).unwrap();
+        // Kept open, and not read: it held its connection for a while, and not for ever.
+        let begun = Instant::now();
+        let mut refusals = 0;
+        loop {
+            let mut other = connect(&server);
+            other.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            other.read_to_string(&mut answer).unwrap();
+            if answer.starts_with("HTTP/1.1 404 ") {
+                break;
+            }
+            assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+            assert!(begun.elapsed() < LIMIT, "the connection is still held");
+            refusals += 1;
+        }
+        assert!(refusals > 0);
+        drop(client);
     }
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -232,6 +232,70 @@ fn one_connection_too_many_is_turned_away() {
         assert!(Instant::now() < deadline);
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn two_hundred_connections_too_many_all_get_their_503() {
+    let server = start(Options {
+        max_connections: 2,
+        ..Options::default()
+    });
+    let request = list_request(&server, "GET", "");
+    let mut kept: Vec<_> = (0..2).map(|_| connect(&server)).collect();
+    for client in &mut kept {
+        client.write_all(request.as_bytes()).unwrap();
+        assert_eq!(status(&read_response(client, false).0), "200");
+    }
+    // Some send their request late, some nothing at all.
+    let mut clients: Vec<_> = (0..200).map(|_| connect(&server)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        if number % 10 > 0 {
+            client.write_all(request.as_bytes()).unwrap();
+        }
+    }
+    for (number, mut client) in clients.into_iter().enumerate() {
+        let mut answer = String::new();
+        // A reset would be an error.
+        let ended = client.read_to_string(&mut answer);
+        assert!(
+            ended.is_ok(),
+            "connection {number}: {ended:?} after {answer:?}"
+        );
+        assert_eq!(
+            answer,
+            "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\
+             connection: close\r\n\r\n"
+        );
+    }
+    assert_eq!(server.with(|emulator| emulator.requests()), 2);
+    server.shutdown();
+}
+
+#[test]
+fn a_connection_too_many_is_answered_after_its_request_not_before() {
+    let server = start(Options {
+        max_connections: 0,
+        ..Options::default()
+    });
+    let mut client = connect(&server);
+    client
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
+    // A client that sees an answer before it asked may take the connection for broken.
+    let early = client.read(&mut [0]).unwrap_err();
+    assert!(matches!(
+        early.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut
+    ));
+    client
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    // More than any buffer on the way holds, so that all of it must be read.
+    let head = token_head(&server, "Content-Length: 1000000\r\n");
+    client.write_all(head.as_bytes()).unwrap();
+    client.write_all(&vec![b'a'; 1_000_000]).unwrap();
+    assert_eq!(status(&read_response(&mut client, false).0), "503");
+    assert!(is_closed(&mut client));
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 
-use crate::digest::{Answer, DigestAlgorithm};
+use crate::digest::{Answer, DigestAlgorithm, REALM};
+use crate::emulator::scheme_of;
 use crate::render::View;
 
 use super::argument::Argument;
+use super::delivery::Step;
 use super::struck::Struck;
 use super::{Row, fault, harmless};
 
@@ -66,7 +68,7 @@ pub(super) const ROWS: &[Row] = &[
         });
     }),
     fault("digest-no-challenge", "401 without a challenge", |s| {
-        challenge(s, |_| Vec::new());
+        challenge(s, |_| Vec::<String>::new());
     }),
     fault(
         "digest-long",
@@ -91,6 +93,25 @@ pub(super) const ROWS: &[Row] = &[
         },
     )
     .with(Argument::number(10, 1, 10_000)),
+    fault("digest-realm-utf8", "the realm is Área, in UTF-8", |s| {
+        with_realm(s, UTF_8);
+    }),
+    fault(
+        "digest-realm-latin1",
+        "the realm is Área, in Latin-1",
+        |s| {
+            with_realm(s, LATIN_1);
+        },
+    ),
+    fault(
+        "digest-folded",
+        "the challenge is folded over two lines, as HTTP/1.1 allowed once",
+        |s| {
+            if honest_challenge(s).is_some() {
+                s.deliver([Step::FoldedHead, Step::Body]);
+            }
+        },
+    ),
     harmless(
         "digest-in-one-header",
         "challenges for Basic, SHA-256 and MD5, all in one header field",
@@ -107,12 +128,29 @@ pub(super) const ROWS: &[Row] = &[
     ),
 ];
 
+/// `Área`, with the letter that is not ASCII in either encoding.
+const UTF_8: &[u8] = b"\xc3\x81rea";
+const LATIN_1: &[u8] = b"\xc1rea";
+
+/// Another realm in the challenge. An answer that is made with its bytes is right.
+fn with_realm(s: &mut Struck<'_>, realm: &'static [u8]) {
+    let Some(honest) = honest_challenge(s) else {
+        return;
+    };
+    if let Some(nonce) = nonce_of(&honest) {
+        s.emulator.nonces().set_realm(nonce, realm);
+    }
+    challenge(s, |honest| {
+        let (before, after) = honest.split_once(REALM).unwrap_or_default();
+        vec![[before.as_bytes(), realm, after.as_bytes()].concat()]
+    });
+}
+
 /// The digest answer that the request brings.
 fn answer(s: &Struck<'_>) -> Option<Answer> {
-    let text = s.request.headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, rest) = text.split_once(' ')?;
+    let (scheme, rest) = scheme_of(s.request.headers.get(AUTHORIZATION)?.as_bytes())?;
     scheme
-        .eq_ignore_ascii_case("Digest")
+        .eq_ignore_ascii_case(b"Digest")
         .then(|| Answer::parse(rest))
         .flatten()
 }
@@ -126,14 +164,14 @@ fn honest_challenge(s: &Struck<'_>) -> Option<String> {
 }
 
 /// Other challenges instead of the honest ones.
-fn challenge(s: &mut Struck<'_>, change: impl FnOnce(&str) -> Vec<String>) {
+fn challenge<T: Into<Vec<u8>>>(s: &mut Struck<'_>, change: impl FnOnce(&str) -> Vec<T>) {
     let Some(honest) = honest_challenge(s) else {
         return;
     };
     let headers = s.response.headers_mut();
     headers.remove(WWW_AUTHENTICATE);
     for challenge in change(&honest) {
-        if let Ok(challenge) = HeaderValue::try_from(challenge) {
+        if let Ok(challenge) = HeaderValue::try_from(challenge.into()) {
             headers.append(WWW_AUTHENTICATE, challenge);
         }
     }

@@ -74,6 +74,15 @@ pub(super) const ROWS: &[Row] = &[
         "the body is in gzip, with more behind it",
         |s| gzip(s, |packed| [packed, b"and by the way".to_vec()].concat()),
     ),
+    harmless(
+        "gzip-trailing-zeros",
+        "the body is in gzip, padded with this many zero bytes",
+        |s| {
+            let zeros = vec![0; s.size()];
+            gzip(s, |packed| [packed, zeros].concat());
+        },
+    )
+    .with(Argument::number(512, 1, 1 << 20)),
     fault(
         "gzip-twice",
         "the body is in gzip in gzip, and says so",

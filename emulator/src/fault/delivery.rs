@@ -54,6 +54,8 @@ pub enum Step {
     HeadWithoutLength,
     /// The same, in HTTP/1.0.
     OldHead,
+    /// The head is sent, with each challenge in it folded over two lines (RFC 9112 §5.2).
+    FoldedHead,
     /// The first half of the head is sent.
     HalfHead,
     /// The body is sent.

@@ -6,7 +6,7 @@ use http::header::{self, HeaderName, RETRY_AFTER};
 use crate::calendar::{http_date, unpadded_date};
 
 use super::argument::Argument;
-use super::struck::Struck;
+use super::struck::{Struck, fail_at_length};
 use super::{Row, fault, harmless};
 
 pub(super) const ROWS: &[Row] = &[
@@ -41,6 +41,22 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        "partial-content-whole",
+        "206 with the whole page, though no part was asked for",
+        |s| {
+            let length = s.response.body().len();
+            *s.response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let last = length.saturating_sub(1);
+            s.set(header::CONTENT_RANGE, format!("bytes 0-{last}/{length}"));
+        },
+    ),
+    fault(
+        "ok-other",
+        "this status of success instead of 200, with the whole page (but for 204, which has none)",
+        |s| *s.response.status_mut() = s.status(),
+    )
+    .with(Argument::number(201, 201, 299)),
+    fault(
         "error-json",
         "this status, with an error in Atlas's shape",
         |s| {
@@ -63,6 +79,21 @@ pub(super) const ROWS: &[Row] = &[
         s.replace(status, []);
     })
     .with(Argument::error(502)),
+    fault(
+        "error-unknown",
+        "this status, which is of no known class, with an error in Atlas's shape",
+        |s| {
+            let status = s.status();
+            s.fail(status);
+        },
+    )
+    .with(Argument::number(600, 600, 999)),
+    fault(
+        "error-large",
+        "500 with an error in Atlas's shape that has this many bytes",
+        fail_at_length,
+    )
+    .with(Argument::number(17 << 20, 1000, 256 << 20)),
     fault("not-found-html", "404 with a page for people", |s| {
         s.replace_with_html(StatusCode::NOT_FOUND);
     }),
@@ -152,6 +183,12 @@ pub(super) const ROWS: &[Row] = &[
         "retry-after-seconds",
         "this status, to be tried again in 2 seconds",
         |s| retry_after(s, Some("2")),
+    )
+    .with(Argument::error(429)),
+    fault(
+        "retry-after-fraction",
+        "this status, to be tried again in 2.5 seconds",
+        |s| retry_after(s, Some("2.5")),
     )
     .with(Argument::error(429)),
     fault(

@@ -89,27 +89,47 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
-        "page-empty",
-        "this page is empty and has a next one, which holds what this one should",
+        "pages-loop-one",
+        "always a next page, with the first key and no other",
         |s| {
             s.page(|s, page, paging| {
-                let items = paging.items_per_page();
-                if paging.page_num() < s.value {
-                    return;
-                }
-                let before = paging.before().saturating_sub(items);
-                let is_empty = paging.page_num() == s.value;
-                let keys = if is_empty {
-                    Vec::new()
-                } else {
-                    s.entries(before, items)
-                };
-                let after = if is_empty { before } else { before + items };
-                let has_next = !s.entries(after, 1).is_empty();
-                page.insert("results".to_owned(), keys.into());
-                if has_next {
+                page.insert("results".to_owned(), s.entries(0, 1).into());
+                link_next(s, page, paging);
+            });
+        },
+    ),
+    harmless(
+        "page-empty",
+        "this page is empty and has a next one, which holds what this one should",
+        |s| empty_pages(s, 1),
+    )
+    .with(Argument::number(2, 1, 1_000_000)),
+    harmless(
+        "pages-empty",
+        "this page and the one after it are empty and have a next one; then come the keys",
+        |s| empty_pages(s, 2),
+    )
+    .with(Argument::number(2, 1, 1_000_000)),
+    fault(
+        "pages-empty-endless",
+        "every page after the first is empty and has a next one",
+        |s| {
+            s.page(|s, page, paging| {
+                if paging.page_num() > 1 {
+                    page.insert("results".to_owned(), Value::Array(Vec::new()));
                     link_next(s, page, paging);
-                } else {
+                }
+            });
+        },
+    ),
+    harmless(
+        "page-empty-once",
+        "this page is empty and has no next one, but only the first time it is asked for",
+        |s| {
+            s.page(|s, page, paging| {
+                if paging.page_num() == s.value && *s.memory == 0 {
+                    *s.memory = 1;
+                    page.insert("results".to_owned(), Value::Array(Vec::new()));
                     set_next(page, None);
                 }
             });
@@ -158,6 +178,28 @@ pub(super) const ROWS: &[Row] = &[
     fault("total-null", "totalCount is null", |s| {
         set(s, "totalCount", Value::Null);
     }),
+    harmless("total-exponent", "totalCount is 1e400", |s| {
+        set_text(s, "totalCount", "1e400");
+    }),
+    harmless(
+        "total-long",
+        "totalCount is a number of this many digits",
+        |s| {
+            let digits = "7".repeat(s.size());
+            set_text(s, "totalCount", &digits);
+        },
+    )
+    .with(Argument::number(10_000, 1, 10_000_000)),
+    harmless(
+        "total-private-number",
+        "totalCount is an object, as serde_json keeps long numbers",
+        |s| set_text(s, "totalCount", PRIVATE_NUMBER),
+    ),
+    harmless(
+        "total-private-raw",
+        "totalCount is an object, as serde_json keeps raw values",
+        |s| set_text(s, "totalCount", PRIVATE_RAW),
+    ),
     fault("results-null", "results is null", |s| {
         set(s, "results", Value::Null);
     }),
@@ -174,11 +216,29 @@ pub(super) const ROWS: &[Row] = &[
             }
         });
     }),
-    fault("links-missing", "links is not there", |s| {
+    harmless("links-missing", "links is not there", |s| {
         remove(s, "links");
     }),
+    harmless(
+        "links-total-missing",
+        "neither links nor totalCount is there",
+        |s| {
+            remove(s, "links");
+            remove(s, "totalCount");
+        },
+    ),
     fault("links-null", "links is null", |s| {
         set(s, "links", Value::Null);
+    }),
+    fault("links-only-null", "links is an array of a null", |s| {
+        set(s, "links", json!([null]));
+    }),
+    harmless("links-with-null", "the last of links is null", |s| {
+        s.page(|_, page, _| {
+            if let Some(links) = page.get_mut("links").and_then(Value::as_array_mut) {
+                links.push(Value::Null);
+            }
+        });
     }),
     fault("empty-keys", "this many keys, each an empty object", |s| {
         s.page(|s, page, _| {
@@ -290,7 +350,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     )
     .with(Argument::number(10_000, 1, 10_000_000)),
-    fault(
+    harmless(
         "number-long",
         "an unknown field holds a number of this many digits",
         |s| {
@@ -299,9 +359,19 @@ pub(super) const ROWS: &[Row] = &[
         },
     )
     .with(Argument::number(10_000, 1, 10_000_000)),
-    fault("number-huge", "an unknown field holds 1e400", |s| {
+    harmless("number-huge", "an unknown field holds 1e400", |s| {
         s.insert_field(b"\"aNewField\":1e400");
     }),
+    harmless(
+        "unknown-private-number",
+        "an unknown field holds an object, as serde_json keeps long numbers",
+        |s| s.insert_field(format!("\"aNewField\":{PRIVATE_NUMBER}").as_bytes()),
+    ),
+    harmless(
+        "unknown-private-raw",
+        "an unknown field holds an object, as serde_json keeps raw values",
+        |s| s.insert_field(format!("\"aNewField\":{PRIVATE_RAW}").as_bytes()),
+    ),
     fault(
         "json-truncated",
         "the page is only the first half of itself",
@@ -316,8 +386,9 @@ pub(super) const ROWS: &[Row] = &[
         s.text(|body| [body, b"\n{}".to_vec()].concat());
     }),
     harmless("json-spaces", "around the page are this many spaces", |s| {
-        let spaces = b" \t\r\n".repeat(s.size().div_ceil(8));
-        s.text(|body| [spaces.clone(), body, spaces].concat());
+        let mut before: Vec<u8> = b" \t\r\n".iter().copied().cycle().take(s.size()).collect();
+        let after = before.split_off(s.size() / 2);
+        s.text(|body| [before, body, after].concat());
     })
     .with(Argument::number(100_000, 1, 64 << 20)),
     fault("json-number", "the page is a number", |s| {
@@ -331,6 +402,11 @@ pub(super) const ROWS: &[Row] = &[
     }),
 ];
 
+/// What `serde_json` uses inside, where a parser that knows it may take an object for something else:
+/// a number with `arbitrary_precision`, and any value with `raw_value`.
+const PRIVATE_NUMBER: &str = r#"{"$serde_json::private::Number":"12"}"#;
+const PRIVATE_RAW: &str = r#"{"$serde_json::private::RawValue":"12"}"#;
+
 impl Struck<'_> {
     /// Some of the keys that the request lists.
     fn entries(&self, before: u64, count: u64) -> Vec<Value> {
@@ -342,6 +418,12 @@ fn set(s: &mut Struck<'_>, field: &str, value: Value) {
     s.page(|_, page, _| {
         page.insert(field.to_owned(), value);
     });
+}
+
+/// As the first field of the page, for what no [`Value`] holds.
+fn set_text(s: &mut Struck<'_>, field: &str, json: &str) {
+    remove(s, field);
+    s.insert_field(format!("\"{field}\":{json}").as_bytes());
 }
 
 fn remove(s: &mut Struck<'_>, field: &str) {
@@ -357,6 +439,29 @@ fn each_key(s: &mut Struck<'_>, change: impl Fn(&mut Page)) {
             .flatten()
             .filter_map(Value::as_object_mut)
             .for_each(change);
+    });
+}
+
+/// From the page that is the argument on, `count` pages are empty and have a next one. What they should
+/// hold comes after them.
+fn empty_pages(s: &mut Struck<'_>, count: u64) {
+    s.page(|s, page, paging| {
+        let (first, items) = (s.value, paging.items_per_page());
+        let Some(pages_since) = paging.page_num().checked_sub(first) else {
+            return;
+        };
+        let full_before = first - 1 + pages_since.saturating_sub(count);
+        let (keys, after) = if pages_since < count {
+            (Vec::new(), full_before)
+        } else {
+            (s.entries(full_before * items, items), full_before + 1)
+        };
+        page.insert("results".to_owned(), keys.into());
+        if s.entries(after * items, 1).is_empty() {
+            set_next(page, None);
+        } else {
+            link_next(s, page, paging);
+        }
     });
 }
 

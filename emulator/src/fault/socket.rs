@@ -114,6 +114,17 @@ pub(super) const ROWS: &[Row] = &[
         s.set(header::CONTENT_LENGTH, "-1");
     }),
     fault(
+        "length-huge",
+        "Content-Length is this; after the page nothing comes for 30 seconds",
+        |s| {
+            let length = s.value.to_string();
+            s.set(header::CONTENT_LENGTH, length);
+            s.set(header::CONNECTION, "keep-alive");
+            s.deliver([Step::Head, Step::Body, Step::Stall]);
+        },
+    )
+    .with(Argument::number(1 << 40, 1, u64::MAX)),
+    fault(
         "length-max",
         "Content-Length is 2^64 - 1, the connection closed after the body",
         |s| s.set(header::CONTENT_LENGTH, u64::MAX.to_string()),
@@ -129,6 +140,8 @@ pub(super) const ROWS: &[Row] = &[
         |s| {
             let length = s.response.body().len();
             chunk(s, "");
+            // All is there, so that only the two lengths are wrong.
+            s.body(|body| [body, LAST_CHUNK.to_vec()].concat());
             s.set(header::CONTENT_LENGTH, length.to_string());
         },
     ),
@@ -146,7 +159,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     fault(
         "chunked-extensions-long",
-        "the body comes in chunks with extensions of this many bytes each",
+        "the body comes in chunks, each with an extension whose name has this many bytes",
         |s| {
             chunk(s, &format!(";{}", "a".repeat(s.size())));
             s.body(|body| [&body, LAST_CHUNK].concat());
@@ -160,6 +173,26 @@ pub(super) const ROWS: &[Row] = &[
             chunk(s, "");
             let trailers = b"0\r\nx-checksum: none\r\ncontent-length: 5\r\n\r\n";
             s.body(|body| [body, trailers.to_vec()].concat());
+        },
+    ),
+    fault(
+        "trailer-long",
+        "after the last chunk comes a field whose value has this many bytes",
+        |s| {
+            chunk(s, "");
+            let value = vec![b'a'; s.size()];
+            s.body(|body| [&body, b"0\r\nx-long: ".as_slice(), &value, b"\r\n\r\n"].concat());
+        },
+    )
+    .with(Argument::number(1 << 20, 1, 64 << 20)),
+    fault(
+        "trailers-endless",
+        "after the last chunk comes one field after another, for 30 seconds or 4 GiB",
+        |s| {
+            chunk(s, "");
+            s.body(|body| [&body, b"0\r\n".as_slice()].concat());
+            let trailers = Step::Endlessly(b"x-endless: 1\r\n".to_vec());
+            s.deliver([Step::Head, Step::Body, trailers]);
         },
     ),
     fault("chunk-size-bad", "a chunk's size is not a number", |s| {

@@ -19,6 +19,8 @@ use super::delivery::{Delivery, Step};
 pub(super) struct Struck<'a> {
     /// The fault's argument.
     pub(super) value: u64,
+    /// What the fault keeps from one request that it strikes to the next; 0 at first.
+    pub(super) memory: &'a mut u64,
     pub(super) emulator: &'a mut Emulator,
     pub(super) request: Incoming<'a>,
     pub(super) now: Duration,
@@ -178,4 +180,16 @@ impl Struck<'_> {
         let body = std::mem::take(self.response.body_mut());
         *self.response.body_mut() = change(body);
     }
+}
+
+/// An error in Atlas's shape, whose detail is so long that the body has as many bytes as the argument
+/// says.
+pub(super) fn fail_at_length(s: &mut Struck<'_>) {
+    s.fail(StatusCode::INTERNAL_SERVER_ERROR);
+    let more = vec![b'a'; s.size().saturating_sub(s.response.body().len())];
+    let start = b"{\"detail\":\"".as_slice();
+    s.body(|body| match body.strip_prefix(start) {
+        Some(rest) => [start, &more, rest].concat(),
+        None => body,
+    });
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::argument::Argument;
 use super::delivery::Step;
-use super::struck::Struck;
+use super::struck::{Struck, fail_at_length};
 use super::{Row, fault, harmless};
 
 pub(super) const ROWS: &[Row] = &[
@@ -67,6 +67,32 @@ pub(super) const ROWS: &[Row] = &[
         },
     )
     .with(Argument::error(500)),
+    harmless(
+        "token-error-once",
+        "this status the first time, with an error in Atlas's shape; then tokens as usual",
+        |s| {
+            if *s.memory == 0 {
+                *s.memory = 1;
+                let status = s.status();
+                s.fail(status);
+            }
+        },
+    )
+    .with(Argument::error(500)),
+    fault(
+        "token-unavailable",
+        "503, to be tried again in 1 second",
+        |s| {
+            s.fail(StatusCode::SERVICE_UNAVAILABLE);
+            s.set(RETRY_AFTER, "1");
+        },
+    ),
+    fault(
+        "token-error-large",
+        "500 with an error in Atlas's shape that has this many bytes",
+        fail_at_length,
+    )
+    .with(Argument::number(17 << 20, 1000, 256 << 20)),
     fault(
         "token-html",
         "200 with a page for people, as of a network's login",

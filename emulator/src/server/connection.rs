@@ -1,11 +1,11 @@
 //! One connection: reads requests, has them answered, writes the answers.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use socket2::SockRef;
 
 use crate::fault::Delivery;
@@ -13,9 +13,6 @@ use crate::fault::Delivery;
 use super::Shared;
 use super::delivery::Delivering;
 use super::http1::{self, Head, Malformed, Sending};
-
-/// How long a client may leave an answer unread.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long, and how much, is read of a request that was refused, so that its answer arrives: a
 /// socket closed with bytes unread resets the connection, and the answer with it.
@@ -35,8 +32,7 @@ pub(super) enum Next {
 /// it too, and there is nobody to tell.
 pub(super) fn serve(stream: Arc<TcpStream>, shared: &Shared) {
     let _ = stream.set_nodelay(true);
-    let _ = stream.set_read_timeout(Some(shared.options.idle_timeout.max(LINGER)));
-    let _ = stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let _ = stream.set_write_timeout(Some(shared.patience.write));
     let mut connection = Connection {
         stream,
         received: Vec::new(),
@@ -59,15 +55,6 @@ pub(super) fn serve(stream: Arc<TcpStream>, shared: &Shared) {
     let _ = connection.stream.shutdown(Shutdown::Both);
 }
 
-/// Too many connections: says so, without waiting for the request.
-pub(super) fn turn_away(mut stream: TcpStream) {
-    let _ = stream.set_write_timeout(Some(LINGER));
-    let _ = stream.write_all(
-        b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\
-          connection: close\r\n\r\n",
-    );
-}
-
 struct Connection {
     stream: Arc<TcpStream>,
     /// What came and was not used yet: a part of a request, or several (pipelining).
@@ -77,7 +64,7 @@ struct Connection {
 impl Connection {
     /// One request and its answer.
     fn exchange(&mut self, shared: &Shared) -> io::Result<Next> {
-        let (request, mut keep_alive) = match self.request()? {
+        let (request, mut keep_alive) = match self.request(shared)? {
             Received::Request(request, keep_alive) => (request, keep_alive),
             Received::Malformed(status) => {
                 let mut response = Response::new(Vec::new());
@@ -118,11 +105,26 @@ impl Connection {
         (&*self.stream).write_all(bytes)
     }
 
-    fn request(&mut self) -> io::Result<Received> {
+    /// Waits for a request, and then for all of it: each for a time of its own.
+    fn request(&mut self, shared: &Shared) -> io::Result<Received> {
+        let idle = shared.options.idle_timeout.max(LINGER);
+        if self.received.is_empty() && !self.receive(idle)? {
+            return Ok(Received::Nothing);
+        }
+        let deadline = Instant::now() + shared.patience.request;
+        match self.whole_request(deadline, idle) {
+            Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
+                Ok(Received::Malformed(StatusCode::REQUEST_TIMEOUT))
+            }
+            received => received,
+        }
+    }
+
+    fn whole_request(&mut self, deadline: Instant, idle: Duration) -> io::Result<Received> {
         let (head, length) = loop {
             match http1::parse_head(&self.received) {
                 Ok(Some(parsed)) => break parsed,
-                Ok(None) if self.receive()? => {}
+                Ok(None) if self.receive_by(deadline, idle)? => {}
                 Ok(None) => return Ok(Received::Nothing),
                 Err(status) => return Ok(Received::Malformed(status)),
             }
@@ -147,18 +149,28 @@ impl Connection {
             if std::mem::take(&mut expects_continue) {
                 self.send(b"HTTP/1.1 100 Continue\r\n\r\n")?;
             }
-            if !self.receive()? {
+            if !self.receive_by(deadline, idle)? {
                 return Ok(Received::Nothing);
             }
         }
     }
 
-    /// Whether anything more came.
-    fn receive(&mut self) -> io::Result<bool> {
+    fn receive_by(&mut self, deadline: Instant, idle: Duration) -> io::Result<bool> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Zero would mean: no timeout at all.
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        self.receive(left.min(idle))
+    }
+
+    /// Whether anything more came. It is an error if nothing does for so long.
+    fn receive(&mut self, timeout: Duration) -> io::Result<bool> {
+        self.stream.set_read_timeout(Some(timeout))?;
         let mut chunk = [0; 8192];
         let length = loop {
             match (&*self.stream).read(&mut chunk) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 read => break read?,
             }
         };
@@ -169,10 +181,9 @@ impl Connection {
 
     fn linger(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
-        let _ = self.stream.set_read_timeout(Some(LINGER));
         for _ in 0..LINGER_READS {
             self.received.clear();
-            if !self.receive().unwrap_or(false) {
+            if !self.receive(LINGER).unwrap_or(false) {
                 break;
             }
         }

@@ -68,12 +68,18 @@ impl<'a> Delivering<'a> {
         for step in steps {
             if !matches!(
                 step,
-                Step::Head | Step::HalfHead | Step::Body | Step::HalfBody | Step::Bytes(_)
+                Step::Head
+                    | Step::FoldedHead
+                    | Step::HalfHead
+                    | Step::Body
+                    | Step::HalfBody
+                    | Step::Bytes(_)
             ) {
                 self.flush()?;
             }
             let in_time = match step {
                 Step::Head => self.send(&head(HeadStyle::Usual, sending))?,
+                Step::FoldedHead => self.send(&head(HeadStyle::Folded, sending))?,
                 Step::HalfHead => self.send(half(&head(HeadStyle::Usual, sending)))?,
                 Step::HeadWithoutLength => {
                     next = Next::Close;

@@ -9,7 +9,7 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use crate::calendar::http_date;
 
 /// A head of this size is no honest request: eight times what common servers take.
-const MAX_HEAD: usize = 64 * 1024;
+pub(super) const MAX_HEAD: usize = 64 * 1024;
 
 /// Forms of a few hundred bytes are all that the emulator reads.
 const MAX_BODY: usize = 1024 * 1024;
@@ -220,6 +220,8 @@ pub(super) fn can_follow(response: &Response<Vec<u8>>) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HeadStyle {
     Usual,
+    /// As usual, but for challenges, which are folded over two lines.
+    Folded,
     WithoutLength,
     /// HTTP/1.0, without a length either.
     Old,
@@ -239,6 +241,7 @@ pub(super) fn write_head(
 ) -> Vec<u8> {
     let status = response.status();
     let headers = response.headers();
+    let has_length = matches!(style, HeadStyle::Usual | HeadStyle::Folded);
     let mut head = format!(
         "HTTP/1.{} {} {}\r\n",
         u8::from(style != HeadStyle::Old),
@@ -249,7 +252,7 @@ pub(super) fn write_head(
     if !headers.contains_key(header::DATE) {
         let _ = write!(head, "date: {}\r\n", http_date(sending.now.as_secs()));
     }
-    if style == HeadStyle::Usual && !is_bodiless(status) && !has_framing(headers) {
+    if has_length && !is_bodiless(status) && !has_framing(headers) {
         let _ = write!(head, "content-length: {}\r\n", response.body().len());
     }
     if !headers.contains_key(header::CONNECTION) {
@@ -262,12 +265,23 @@ pub(super) fn write_head(
     }
     let mut bytes = head.into_bytes();
     for (name, value) in headers {
-        if style != HeadStyle::Usual && is_framing(name) {
+        if !has_length && is_framing(name) {
             continue;
         }
         bytes.extend_from_slice(name.as_str().as_bytes());
         bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value.as_bytes());
+        let mut value = value.as_bytes();
+        let comma = value.iter().position(|byte| *byte == b',');
+        if style == HeadStyle::Folded
+            && name == header::WWW_AUTHENTICATE
+            && let Some((line, rest)) = comma.and_then(|at| value.split_at_checked(at + 1))
+        {
+            bytes.extend_from_slice(line);
+            // The space that follows the comma belongs to the second line.
+            bytes.extend_from_slice(b"\r\n");
+            value = rest;
+        }
+        bytes.extend_from_slice(value);
         bytes.extend_from_slice(b"\r\n");
     }
     bytes.extend_from_slice(b"\r\n");
@@ -277,16 +291,19 @@ pub(super) fn write_head(
 /// What of the body is sent.
 pub(super) fn body(response: &Response<Vec<u8>>, sending: Sending) -> &[u8] {
     let status = response.status();
-    if is_bodiless(status) || sending.to_head || status == StatusCode::NOT_MODIFIED {
+    if is_bodiless(status) || sending.to_head {
         &[]
     } else {
         response.body()
     }
 }
 
-/// RFC 9110 §8.6: neither a body nor a length.
+/// RFC 9110 §8.6: neither a body nor a length. That of a 304 would be the length of what was not
+/// modified.
 fn is_bodiless(status: StatusCode) -> bool {
-    status.is_informational() || status == StatusCode::NO_CONTENT
+    status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
 }
 
 fn is_framing(name: &HeaderName) -> bool {
@@ -430,9 +447,11 @@ mod tests {
         assert_eq!(written(&response, true), head);
         assert!(can_follow(&response));
 
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        assert!(!written(&response, false).contains("content-length"));
-        assert!(!written(&response, false).ends_with("body"));
+        for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
+            *response.status_mut() = status;
+            assert!(!written(&response, false).contains("content-length"));
+            assert!(!written(&response, false).ends_with("body"));
+        }
 
         let mut lying = Response::new(b"body".to_vec());
         lying

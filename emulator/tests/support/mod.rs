@@ -4,9 +4,12 @@
 #![allow(dead_code)]
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
 
 use atlas_model_keys_emulator::Emulator;
+use atlas_model_keys_emulator::server::Server;
 use base64::Engine as _;
 use http::{Request, Response};
 use md5::{Digest as _, Md5};
@@ -87,4 +90,56 @@ pub(crate) fn digest(public: &str, private: &str, nonce: &str, nc: u32, uri: &st
         "Digest username=\"{public}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", \
          cnonce=\"c0ffee\", nc={nc:08x}, qop=auth, response=\"{response}\", algorithm=MD5"
     )
+}
+
+/// As long as no test should last: far beyond what any of this takes.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// What is read of an answer that has no end.
+pub(crate) const PLENTY: usize = 18 << 20;
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Closed,
+    Reset,
+    /// There was more than anybody wants.
+    Plenty,
+    /// Nothing came any more, and the connection was not closed before the client left.
+    Silence,
+}
+
+/// Sends one request on a connection of its own, and reads until its end.
+pub(crate) fn ask(server: &Server, request: &str, silence: Duration) -> (Vec<u8>, End) {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(silence)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    let began = Instant::now();
+    let mut was_silent = false;
+    loop {
+        assert!(
+            began.elapsed() < LIMIT,
+            "no end after {} bytes",
+            bytes.len()
+        );
+        if bytes.len() > PLENTY {
+            return (bytes, End::Plenty);
+        }
+        match stream.read(&mut buffer) {
+            Ok(0) if was_silent => return (bytes, End::Silence),
+            Ok(0) => return (bytes, End::Closed),
+            Ok(length) => bytes.extend_from_slice(&buffer[..length]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return (bytes, End::Reset),
+            Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
+                assert!(!was_silent, "it stalls though the client left");
+                was_silent = true;
+                // Leaving ends the stall; what was sent before, however late, still comes.
+                stream.shutdown(Shutdown::Write).unwrap();
+                stream.set_read_timeout(Some(LIMIT)).unwrap();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
