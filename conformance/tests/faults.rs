@@ -9,20 +9,27 @@
 //! cargo test -p atlas-model-keys-conformance --test faults -- --write && git diff docs
 //! ```
 //!
-//! Each client runs in a process of its own, so that its memory can be measured; it is told what to do
-//! line by line, and answers line by line.
+//! Each fault is listed with every kind of credential that meets it. What comes of it is told for one of them; with
+//! each of them no error, and nothing that the client logs, may hold a secret.
+//!
+//! Each client runs in processes of its own, so that its memory can be measured; they are told what to do
+//! line by line, and answer line by line. Most of the time they wait, so there are several of each.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use atlas_model_keys_conformance::{Atlas, Blocking, Front, NonBlocking, Setup, atlas};
+use atlas_model_keys_conformance::{Atlas, Blocking, Front, Kind, NonBlocking, Setup, atlas};
 use atlas_model_keys_core::{BaseUrl, Credentials, Error, GroupId, ItemsPerPage, ListRequest};
 use atlas_model_keys_emulator::server::Options;
 use atlas_model_keys_emulator::{Area, Config, Emulator, Fault};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 /// The keys of a listing, three pages of them.
 const KEYS: usize = 5;
@@ -34,6 +41,9 @@ const SLACK: Duration = Duration::from_secs(20);
 
 /// What a client may take, in bytes.
 const MEMORY: u64 = 64 << 20;
+
+/// How many processes of each client share the faults.
+const PROCESSES: usize = 4;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -103,16 +113,51 @@ Made and checked by `conformance/tests/faults.rs`.
 
 /// What comes of each fault with this client.
 fn outcomes(name: &str) -> Vec<String> {
-    let mut process = Process::start(name);
-    let outcomes = Fault::all().map(|fault| outcome(&mut process, fault));
-    let outcomes = outcomes.collect();
-    let peak: u64 = process.ask("peak").parse().unwrap();
-    println!("{name}: peak memory {peak} bytes");
-    assert!(peak < MEMORY, "{name} took {peak} bytes");
-    outcomes
+    let next = AtomicUsize::new(0);
+    let share = || {
+        let mut process = Process::start(name);
+        let mut outcomes = Vec::new();
+        while let Some((n, fault)) = {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            Fault::all().nth(n).map(|fault| (n, fault))
+        } {
+            let (of_table, rest) = kinds(fault);
+            outcomes.push((n, outcome(&mut process, fault, of_table)));
+            for kind in rest {
+                outcome(&mut process, fault, *kind);
+            }
+        }
+        let peak: u64 = process.ask("peak").parse().unwrap();
+        assert!(peak < MEMORY, "{name} took {peak} bytes");
+        (outcomes, peak)
+    };
+    let shares = thread::scope(|scope| {
+        let shares: Vec<_> = (0..PROCESSES).map(|_| scope.spawn(share)).collect();
+        shares
+            .into_iter()
+            .map(|share| share.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    let peak = shares.iter().map(|(_, peak)| peak).max();
+    println!("{name}: peak memory {peak:?} bytes");
+    let mut outcomes: Vec<_> = shares
+        .into_iter()
+        .flat_map(|(outcomes, _)| outcomes)
+        .collect();
+    outcomes.sort();
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-fn outcome(process: &mut Process, fault: Fault) -> String {
+/// The kinds of credentials that meet a fault, first the one whose outcome the table tells.
+fn kinds(fault: Fault) -> (Kind, &'static [Kind]) {
+    match fault.area() {
+        Area::Token => (Kind::ServiceAccount, &[]),
+        Area::Digest => (Kind::ApiKey, &[]),
+        _ => (Kind::Bearer, &[Kind::ServiceAccount, Kind::ApiKey]),
+    }
+}
+
+fn outcome(process: &mut Process, fault: Fault, kind: Kind) -> String {
     let config = Config {
         keys_per_group: KEYS,
         groups: 3,
@@ -124,14 +169,21 @@ fn outcome(process: &mut Process, fault: Fault) -> String {
     let atlas = Atlas::start(config, Options::default());
     let credentials = atlas.server.with(|emulator| {
         let (account, key) = (emulator.service_account(), emulator.api_key());
-        match fault.area() {
-            Area::Token => format!("account {} {}", account.client_id, account.client_secret),
-            Area::Digest => format!("key {} {}", key.public_key, key.private_key),
-            _ => format!("bearer {}", emulator.access_token()),
+        match kind {
+            Kind::ServiceAccount => {
+                format!("account {} {}", account.client_id, account.client_secret)
+            }
+            Kind::ApiKey => format!("key {} {}", key.public_key, key.private_key),
+            Kind::Bearer => format!("bearer {}", emulator.access_token()),
         }
     });
+    // What the emulator issues is a secret, too.
+    let token = atlas
+        .server
+        .with(|emulator| emulator.access_token().to_owned());
+    let base = atlas.server.base_url();
     assert_eq!(
-        process.ask(&format!("new {} {credentials}", atlas.server.base_url())),
+        process.ask(&format!("new {base} {token} {credentials}")),
         "ok"
     );
     let list = |process: &mut Process, group| {
@@ -211,14 +263,24 @@ impl Drop for Process {
 fn client<C: Front>() {
     let mut client: Option<C> = None;
     let mut secrets: Vec<String> = Vec::new();
+    let log = Log::default();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_writer(log.clone())
+        .init();
     for line in io::stdin().lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split(' ').collect();
         let answer = match words.as_slice() {
-            ["new", base, kind, parts @ ..] => {
-                secrets = parts.iter().map(|&s| s.to_owned()).collect();
+            ["new", base, token, kind, parts @ ..] => {
                 // The public part may be shown.
-                secrets.drain(..parts.len() - 1);
+                secrets = parts
+                    .last()
+                    .into_iter()
+                    .chain([token])
+                    .map(|&s| s.to_owned())
+                    .collect();
                 let credentials = match (*kind, parts) {
                     ("bearer", [token]) => Credentials::bearer(*token),
                     ("account", [id, secret]) => Credentials::service_account(*id, *secret),
@@ -237,7 +299,13 @@ fn client<C: Front>() {
                 client = Some(C::new(base, credentials.unwrap(), setup).unwrap());
                 "ok".to_owned()
             }
-            ["list", group] => list(client.as_ref().unwrap(), group, &secrets),
+            ["list", group] => {
+                let outcome = list(client.as_ref().unwrap(), group, &secrets);
+                let logged = log.take();
+                assert!(logged.contains("exchange"), "nothing was logged");
+                holds_nothing(&logged, &secrets);
+                outcome
+            }
             ["peak"] => peak().to_string(),
             _ => panic!("{line}"),
         };
@@ -279,11 +347,49 @@ fn leaks_nothing(error: &Error, secrets: &[String]) {
         let _ = write!(text, " {inner:?} {inner}");
         cause = inner.source();
     }
-    for secret in secrets {
-        assert!(!text.contains(secret.as_str()), "{text}");
-    }
+    holds_nothing(&text, secrets);
     // The keys' own begin so.
     assert!(!text.contains("al-"), "{text}");
+}
+
+/// No run of twelve characters of a secret is in the text.
+fn holds_nothing(text: &str, secrets: &[String]) {
+    for secret in secrets {
+        let runs = secret
+            .as_bytes()
+            .windows(12)
+            .map(|run| str::from_utf8(run).unwrap());
+        let shown = runs.filter(|run| text.contains(run)).next();
+        assert!(shown.is_none(), "{shown:?} in {text}");
+    }
+}
+
+/// What the client logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn take(&self) -> String {
+        let logged = std::mem::take(&mut *self.0.lock().unwrap());
+        String::from_utf8(logged).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
 }
 
 /// How long a wait would be depends on the time of day.

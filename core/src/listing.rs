@@ -13,7 +13,7 @@ use crate::{
 ///
 /// It has no I/O, and every transport uses it. It never ends silently short:
 ///
-/// - There is a next page if a link says so. Where a page has no array of links at all (Atlas requires none),
+/// - There is a next page if a link says so. Where a page has no links, or none with a relation (Atlas requires none),
 ///   there is one if the page is full, or if `totalCount` is more than the keys so far; an empty page is the last.
 /// - The next request is the same request with the next page number, never a link's target.
 /// - An empty page that has a next page is skipped; the third in a row is an error. An empty page that has none,
@@ -611,7 +611,12 @@ mod tests {
     #[test]
     fn without_links_a_full_page_or_the_count_announces_the_next_page() {
         let total = r#","totalCount":250"#;
-        for links in ["", r#""links":null,"#] {
+        for links in [
+            "",
+            r#""links":null,"#,
+            r#""links":[null],"#,
+            r#""links":[{"href":"?"}],"#,
+        ] {
             let answers = [
                 full(0, 100, links, total),
                 full(100, 100, links, total),
@@ -630,11 +635,10 @@ mod tests {
         // Neither full nor counted, or with links that say nothing: the last.
         let total = r#","totalCount":9"#;
         let none = r#""links":[],"#;
-        let null = r#""links":[null],"#;
         for answer in [
             full(0, 1, "", ""),
             full(0, 2, none, total),
-            full(0, 2, null, total),
+            full(0, 2, LAST, total),
         ] {
             assert!(ends(Some(2), &[answer]).1.is_ok());
         }

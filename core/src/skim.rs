@@ -99,10 +99,12 @@ impl<'de> Visitor<'de> for &mut Skim<'de> {
             match field {
                 Field::Links => {
                     let links: Option<Vec<Option<Link>>> = map.next_value()?;
-                    let says_next = |links: Vec<Option<Link>>| {
-                        links.into_iter().flatten().any(|link| link.rel.0)
-                    };
-                    self.says_next = links.map(says_next);
+                    self.says_next = links.and_then(|links| {
+                        let mut relations = links.iter().flatten().filter_map(|link| link.rel.0);
+                        let says_next = relations.clone().any(|is_next| is_next);
+                        // Links without a relation, such as null, say nothing.
+                        (links.is_empty() || relations.next().is_some()).then_some(says_next)
+                    });
                     self.unless_enough()?;
                 }
                 Field::Results(at) => {
@@ -165,13 +167,13 @@ struct Link {
     rel: IsNext,
 }
 
-/// Whether a text is `next`, without keeping the text.
+/// Whether a text is `next`, without keeping the text; `None` for null.
 #[derive(Default)]
-struct IsNext(bool);
+struct IsNext(Option<bool>);
 
 impl<'de> Deserialize<'de> for IsNext {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        input.deserialize_any(Self(false))
+        input.deserialize_any(Self(None))
     }
 }
 
@@ -181,10 +183,10 @@ impl Visitor<'_> for IsNext {
         f.write_str("a string or null")
     }
     fn visit_str<E>(self, text: &str) -> Result<Self, E> {
-        Ok(Self(text == "next"))
+        Ok(Self(Some(text == "next")))
     }
     fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(Self(false))
+        Ok(Self(None))
     }
 }
 
@@ -233,7 +235,7 @@ mod tests {
                 r#"{"links":[{"rel":"previous"},{}],"r\u0065sults":[{}]}"#,
                 (false, true),
             ),
-            (r#"{"links":[null],"results":[]}"#, (false, false)),
+            (r#"{"links":[],"results":[]}"#, (false, false)),
         ] {
             let skimmed = skim(body.as_bytes()).unwrap();
             let seen = (skimmed.says_next, skimmed.has_keys);
@@ -244,6 +246,7 @@ mod tests {
             r#"{"links":[{"rel":"next"}],"results":null}"#,
             r#"{"links":[{"rel":"next"}]}"#,
             r#"{"links":null,"results":[{}]}"#,
+            r#"{"links":[null,{"rel":null},{}],"results":[{}]}"#,
             r#"{"results":[{}],"links":[{"rel":7}]}"#,
             r#"{"results":[{}]}"#,
             r#"[{"links":[{"rel":"next"}],"results":[{}]}]"#,

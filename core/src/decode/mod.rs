@@ -176,7 +176,8 @@ pub(crate) struct Decoded {
     /// `None` where `results` is absent or null.
     pub(crate) keys: Option<Vec<KeySpans>>,
     pub(crate) links: Vec<LinkSpans>,
-    /// Whether there is an array of links. Without one, nothing is said about a next page.
+    /// Whether there is an array of links, empty or with a relation in it. Without one, nothing is said about a next
+    /// page.
     pub(crate) has_links: bool,
     pub(crate) total_count: Option<i64>,
     /// The envelope's `status`.
@@ -197,7 +198,11 @@ impl Decoded {
         };
         let Self { links, arena, .. } = &decoded;
         let is_next = |link: &LinkSpans| link.rel.bytes(body, arena) == Some(b"next");
-        decoded.says_next = links.iter().any(is_next);
+        let says_next = links.iter().any(is_next);
+        // Links without a relation, such as null, say nothing.
+        let says_anything = links.is_empty() || links.iter().any(|link| link.rel != Span::ABSENT);
+        decoded.says_next = says_next;
+        decoded.has_links &= says_anything;
         Ok(decoded)
     }
 }
