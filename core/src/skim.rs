@@ -264,7 +264,7 @@ mod tests {
         let sample = |page: u32, first: u32, last: u32| {
             let middle = "{},".repeat(1000);
             let body = alloc::format!(
-                r#"{{"links":[{{"href":"?pageNum={page}"}}],"results":[{first},{middle}{last}],"totalCount":9}}"#
+                r#"{{"links":[{{"href":"?pageNum={page}","rel":"self"}}],"results":[{first},{middle}{last}],"totalCount":9}}"#
             );
             skim(body.as_bytes()).unwrap().sample
         };
