@@ -235,7 +235,11 @@ impl fmt::Display for AnswerError {
             Endpoint::Token => "an access token",
             Endpoint::Revocation => "that of a revocation",
         };
-        write!(f, "the answer is not {expected}: {}", self.problem)?;
+        if self.kind == AnswerErrorKind::Paging {
+            write!(f, "the listing would never end: {}", self.problem)?;
+        } else {
+            write!(f, "the answer is not {expected}: {}", self.problem)?;
+        }
         if !self.path.is_empty() {
             write!(f, ", at {}", self.path)?;
         }

@@ -296,7 +296,7 @@ impl Listing {
                 if self.empty_pages >= EMPTY_PAGES {
                     return self.fail(
                         current,
-                        "one empty page after the other announces a next page",
+                        "one empty page after the other announces a next one",
                     );
                 }
             } else {
@@ -311,10 +311,7 @@ impl Listing {
             self.empty_pages = 0;
             self.same_pages = if seen.repeats { self.same_pages + 1 } else { 0 };
             if seen.repeats && (seen.keys != 1 || self.same_pages >= SAME_PAGES) {
-                return self.fail(
-                    current,
-                    "it has the same keys as the page before, and so on without an end",
-                );
+                return self.fail(current, "a page has the same keys as the page before");
             }
             let items = items(&current);
             let so_far = self.skipped.saturating_add(self.keys_read);
@@ -344,7 +341,7 @@ impl Listing {
             endpoint: Endpoint::ModelKeys,
             kind: AnswerErrorKind::Paging,
             place: None,
-            path: format!("page {} of the listing", at.page()),
+            path: format!("page {}", at.page()),
             problem,
         })));
     }
@@ -684,7 +681,11 @@ mod tests {
             panic!("{end:?}")
         };
         assert_eq!(error.kind(), AnswerErrorKind::Paging);
-        assert_eq!(error.path(), "page 4 of the listing");
+        assert_eq!(error.path(), "page 4");
+        assert_eq!(
+            format!("{error}"),
+            "the listing would never end: one empty page after the other announces a next one, at page 4"
+        );
     }
 
     #[test]
