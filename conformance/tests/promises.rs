@@ -1,0 +1,73 @@
+//! Every promise of SECURITY.md names its tests, and they exist.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The names of all functions in the sources of the workspace, and the files they are in.
+fn sources(folder: &Path, files: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            sources(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_promise_has_tests_and_they_exist() {
+    let mut files = Vec::new();
+    sources(&root(), &mut files);
+    let functions: BTreeSet<&str> = files
+        .iter()
+        .flat_map(|text| text.split("fn ").skip(1))
+        .map(|rest| {
+            rest.split(|c: char| c != '_' && !c.is_alphanumeric())
+                .next()
+                .unwrap()
+        })
+        .collect();
+    let security = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let (_, promises) = security.split_once("| promise | tests |").unwrap();
+    let rows = promises
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let mut count = 0;
+    for row in rows {
+        let tests = row.trim_end_matches([' ', '|']).rsplit_once('|').unwrap().1;
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test: {row}");
+        for name in names {
+            assert!(functions.contains(name), "there is no test {name}");
+        }
+        count += 1;
+    }
+    assert!(count > 10, "{count}");
+}
+
+#[test]
+fn unsafe_code_is_forbidden_everywhere() {
+    let workspace = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(workspace.contains("unsafe_code = \"forbid\""));
+    for folder in [
+        "benches",
+        "cli",
+        "conformance",
+        "core",
+        "emulator",
+        "transport",
+        "transport-hyper",
+        "transport-ureq",
+    ] {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{folder}");
+    }
+}
