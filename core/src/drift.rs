@@ -7,8 +7,7 @@ use core::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::decode::KeyField;
-use crate::{ApiVersion, text};
+use crate::{ApiVersion, KeyField, text};
 
 /// What a page has that is not documented, and what it lacks that is: a preview API changes, and
 /// this tells on the day it happens.
@@ -118,7 +117,8 @@ impl Object {
             Self::Key => (&[], true),
         };
         let keys = KeyField::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .filter(move |field| has_keys && (is_dated || field.is_in_preview()));
         names.iter().copied().chain(keys.map(KeyField::name))
     }

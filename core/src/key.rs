@@ -1,15 +1,23 @@
-//! One AI model API key, borrowed from a page or owned.
+//! An AI model API key, borrowed from a page or owned.
 
 use alloc::string::String;
 use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::time::Duration;
 
-use crate::decode::{Arena, KeyField, KeySpans};
-use crate::{Secret, SecretStr, Timestamp};
+use zeroize::Zeroize as _;
 
-/// An AI model API key, as a [`Page`](crate::Page) lends it. `Copy`; texts point into the page.
+use crate::decode::{Arena, KEY_FIELDS, KeySpans, Span};
+use crate::key_field::with_key_fields;
+use crate::{KeyField, SecretStr, Timestamp, UnixTime};
+
+/// An AI model API key that a [`Page`](crate::Page) or an [`OwnedModelKey`] lends.
 ///
-/// No field is promised by Atlas: each is `None` where it is absent or null. `status` and what
-/// else looks like an enumeration is free text, since unknown values will come.
+/// It is `Copy`, and its texts point into what lends it. Atlas guarantees none of the fields: each is `None` where
+/// it is absent or null. `status` and other fields that look like enumerations are free text, because unknown
+/// values may come.
+///
+/// Two keys are equal if all their fields but `secret` are equal.
 #[derive(Clone, Copy)]
 pub struct ModelKey<'a> {
     pub(crate) text: &'a str,
@@ -17,173 +25,273 @@ pub struct ModelKey<'a> {
     pub(crate) spans: &'a KeySpans,
 }
 
+/// The type of an accessor's value, and how it is made of the text.
+macro_rules! value {
+    (type text $lifetime:lifetime) => { &$lifetime str };
+    (type time $lifetime:lifetime) => { Timestamp<$lifetime> };
+    (type secret $lifetime:lifetime) => { SecretStr<$lifetime> };
+    (of text $text:expr) => { $text };
+    (of time $text:expr) => { $text.map(Timestamp::new) };
+    (of secret $text:expr) => { $text.map(SecretStr::new) };
+}
+
+macro_rules! define_accessors {
+    ($($(#[$doc:meta])* $field:ident $name:literal $accessor:ident $value:ident $since:ident,)*) => {
+        impl<'a> ModelKey<'a> {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $accessor(self) -> Option<value!(type $value 'a)> {
+                    value!(of $value self.text_of(KeyField::$field))
+                }
+            )*
+        }
+
+        impl OwnedModelKey {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $accessor<'a>(&'a self) -> Option<value!(type $value 'a)> {
+                    self.as_key().$accessor()
+                }
+            )*
+        }
+
+        impl fmt::Debug for ModelKey<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct("ModelKey")
+                    $(.field(stringify!($accessor), &self.$accessor()))*
+                    .finish()
+            }
+        }
+    };
+}
+
+with_key_fields!(define_accessors);
+
 impl<'a> ModelKey<'a> {
-    fn get(self, field: KeyField) -> Option<&'a str> {
+    fn text_of(self, field: KeyField) -> Option<&'a str> {
         self.spans.get(field).get(self.text, self.arena)
     }
 
-    /// `apiKeyId`: what names the key. Not of a group id's form.
+    /// Returns the text of a field, or `None` where it is absent or null, and for [`KeyField::Secret`]: a secret comes
+    /// out by [`secret`](ModelKey::secret) only.
     #[must_use]
-    pub fn api_key_id(self) -> Option<&'a str> {
-        self.get(KeyField::ApiKeyId)
+    pub fn field(self, field: KeyField) -> Option<&'a str> {
+        if field.is_secret() {
+            return None;
+        }
+        self.text_of(field)
     }
 
-    /// `name`: 1 to 250 characters in any script, chosen by a person. May hold control
-    /// characters; see [`is_unsafe_to_show`](crate::is_unsafe_to_show).
+    /// Returns whether the key has not been used for this long, by the time `now`: it was last used, or was created and
+    /// never used, at least that long ago. A key that was created more recently is new, not unused.
+    ///
+    /// Returns `None` where the fields do not tell: `createdAt` is missing or malformed and `lastUsedAt` is absent, or
+    /// `lastUsedAt` is malformed.
     #[must_use]
-    pub fn name(self) -> Option<&'a str> {
-        self.get(KeyField::Name)
+    pub fn is_unused_for(self, duration: Duration, now: UnixTime) -> Option<bool> {
+        let since = self.last_used_at().or(self.created_at())?;
+        Some(since.age(now).ok()? >= duration)
     }
 
-    /// `status`: `ACTIVE` is the only value ever seen.
+    /// Makes an owned copy in one allocation. The copy erases its texts when it is dropped if there is a `secret`
+    /// among them.
     #[must_use]
-    pub fn status(self) -> Option<&'a str> {
-        self.get(KeyField::Status)
+    pub fn to_owned_key(self) -> OwnedModelKey {
+        OwnedModelKey::copy(self.text.as_bytes(), self.arena, self.spans)
     }
 
-    /// `createdAt`.
+    fn texts(self) -> impl Iterator<Item = Option<&'a str>> {
+        KeyField::ALL.iter().map(move |field| self.field(*field))
+    }
+}
+
+impl PartialEq for ModelKey<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.texts().eq(other.texts())
+    }
+}
+
+impl Eq for ModelKey<'_> {}
+
+impl Hash for ModelKey<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.texts().for_each(|text| text.hash(state));
+    }
+}
+
+/// A [`ModelKey`] that owns its texts, in one allocation.
+///
+/// It has the accessors of [`ModelKey`], and [`as_key`](OwnedModelKey::as_key) lends it as one.
+///
+/// ```
+/// use atlas_model_keys_core::{KeyField, OwnedModelKey};
+///
+/// let key = OwnedModelKey::from_fields([
+///     (KeyField::Name, "Production key"),
+///     (KeyField::CreatedAt, "2026-01-15T16:47:49Z"),
+/// ]);
+/// assert_eq!(key.name(), Some("Production key"));
+/// assert_eq!(key.last_used_at(), None);
+/// ```
+#[derive(Clone)]
+pub struct OwnedModelKey {
+    text: String,
+    spans: KeySpans,
+}
+
+/// The text of an owned key is not larger than this many times its fields, so that a block with an unknown field between
+/// the documented ones does not keep much more memory than they need.
+const BLOCK_FACTOR: usize = 4;
+
+impl OwnedModelKey {
+    /// Makes a key with these fields, for tests and examples. The last one of several with the same field counts.
     #[must_use]
-    pub fn created_at(self) -> Option<Timestamp<'a>> {
-        self.get(KeyField::CreatedAt).map(Timestamp::new)
+    pub fn from_fields<'f>(fields: impl IntoIterator<Item = (KeyField, &'f str)>) -> Self {
+        let mut texts = [None; KEY_FIELDS];
+        for (field, text) in fields {
+            if let Some(place) = texts.get_mut(field as usize) {
+                *place = Some(text);
+            }
+        }
+        Self::of_texts(&texts)
     }
 
-    /// `createdBy`: a person's or service account's name.
+    /// Lends the key.
     #[must_use]
-    pub fn created_by(self) -> Option<&'a str> {
-        self.get(KeyField::CreatedBy)
+    pub fn as_key(&self) -> ModelKey<'_> {
+        ModelKey {
+            text: &self.text,
+            arena: Arena::EMPTY,
+            spans: &self.spans,
+        }
     }
 
-    /// `lastUsedAt`: `None` until the key is first used.
+    /// Returns the text of a field; see [`ModelKey::field`].
     #[must_use]
-    pub fn last_used_at(self) -> Option<Timestamp<'a>> {
-        self.get(KeyField::LastUsedAt).map(Timestamp::new)
+    pub fn field(&self, field: KeyField) -> Option<&str> {
+        self.as_key().field(field)
     }
 
-    /// `groupId`, as received: compare it with [`GroupId::as_str`](crate::GroupId::as_str).
+    /// Returns whether the key has not been used for this long; see [`ModelKey::is_unused_for`].
     #[must_use]
-    pub fn group_id(self) -> Option<&'a str> {
-        self.get(KeyField::GroupId)
+    pub fn is_unused_for(&self, duration: Duration, now: UnixTime) -> Option<bool> {
+        self.as_key().is_unused_for(duration, now)
     }
 
-    /// `maskedSecret`, such as `al-****odu2`.
-    #[must_use]
-    pub fn masked_secret(self) -> Option<&'a str> {
-        self.get(KeyField::MaskedSecret)
+    /// Returns how many bytes of memory the key takes.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>().saturating_add(self.text.capacity())
     }
 
-    /// `secret`: a live credential. A listing should not carry it, yet may.
-    #[must_use]
-    pub fn secret(self) -> Option<SecretStr<'a>> {
-        self.get(KeyField::Secret).map(SecretStr::new)
+    /// Copies a key of a body, which was checked for being UTF-8. A body whose bytes have changed gives no fields.
+    pub(crate) fn copy(body: &[u8], arena: &Arena, spans: &KeySpans) -> Self {
+        Self::copy_block(body, spans).unwrap_or_else(|| {
+            let mut texts = [None; KEY_FIELDS];
+            for (text, field) in texts.iter_mut().zip(KeyField::ALL) {
+                let bytes = spans.get(*field).bytes(body, arena);
+                *text = bytes.and_then(|bytes| core::str::from_utf8(bytes).ok());
+            }
+            Self::of_texts(&texts)
+        })
     }
 
-    /// `cloud` (since 2025-03-12), such as `ANY`.
-    #[must_use]
-    pub fn cloud(self) -> Option<&'a str> {
-        self.get(KeyField::Cloud)
+    /// Copies the part of the body that holds all the fields at once. `None` where they are not all in the body, or far
+    /// apart.
+    fn copy_block(body: &[u8], spans: &KeySpans) -> Option<Self> {
+        let block = spans.block()?;
+        let text = body.get(block.range.clone())?;
+        if text.len() / BLOCK_FACTOR > block.bytes {
+            return None;
+        }
+        Some(Self {
+            text: String::from(core::str::from_utf8(text).ok()?),
+            spans: spans.moved_back(block.range.start),
+        })
     }
 
-    /// `geography` (since 2025-03-12), such as `ANY`.
-    #[must_use]
-    pub fn geography(self) -> Option<&'a str> {
-        self.get(KeyField::Geography)
-    }
-
-    /// `endpoint` (since 2025-03-12), such as `ai.mongodb.com`.
-    #[must_use]
-    pub fn endpoint(self) -> Option<&'a str> {
-        self.get(KeyField::Endpoint)
-    }
-
-    /// A copy that does not need the page.
-    #[must_use]
-    pub fn to_owned(self) -> OwnedModelKey {
-        OwnedModelKey {
-            api_key_id: self.api_key_id().map(String::from),
-            name: self.name().map(String::from),
-            status: self.status().map(String::from),
-            created_at: self.get(KeyField::CreatedAt).map(String::from),
-            created_by: self.created_by().map(String::from),
-            last_used_at: self.get(KeyField::LastUsedAt).map(String::from),
-            group_id: self.group_id().map(String::from),
-            masked_secret: self.masked_secret().map(String::from),
-            secret: self.secret().map(SecretStr::to_secret),
-            cloud: self.cloud().map(String::from),
-            geography: self.geography().map(String::from),
-            endpoint: self.endpoint().map(String::from),
+    fn of_texts(texts: &[Option<&str>; KEY_FIELDS]) -> Self {
+        let bytes = texts.iter().flatten().map(|text| text.len()).sum();
+        let mut text = String::with_capacity(bytes);
+        let mut spans = [Span::ABSENT; KEY_FIELDS];
+        for (span, field) in spans.iter_mut().zip(texts) {
+            if let Some(field) = field {
+                // A key whose texts do not fit into 31 bits is larger than any body that is parsed.
+                *span = Span::in_body(text.len(), field.len()).unwrap_or(Span::ABSENT);
+                text.push_str(field);
+            }
+        }
+        Self {
+            text,
+            spans: KeySpans::new(spans),
         }
     }
 }
 
-impl fmt::Debug for ModelKey<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ModelKey")
-            .field("api_key_id", &self.api_key_id())
-            .field("name", &self.name())
-            .field("status", &self.status())
-            .field("created_at", &self.created_at())
-            .field("created_by", &self.created_by())
-            .field("last_used_at", &self.last_used_at())
-            .field("group_id", &self.group_id())
-            .field("masked_secret", &self.masked_secret())
-            .field("secret", &self.secret())
-            .field("cloud", &self.cloud())
-            .field("geography", &self.geography())
-            .field("endpoint", &self.endpoint())
-            .finish()
+impl Drop for OwnedModelKey {
+    fn drop(&mut self) {
+        if self.spans.get(KeyField::Secret) != Span::ABSENT {
+            self.text.zeroize();
+        }
     }
 }
 
-/// A [`ModelKey`] that owns its texts. The fields have the meaning of the methods there.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct OwnedModelKey {
-    /// `apiKeyId`.
-    pub api_key_id: Option<String>,
-    /// `name`.
-    pub name: Option<String>,
-    /// `status`.
-    pub status: Option<String>,
-    /// `createdAt`, as received; see [`Timestamp`].
-    pub created_at: Option<String>,
-    /// `createdBy`.
-    pub created_by: Option<String>,
-    /// `lastUsedAt`, as received; see [`Timestamp`].
-    pub last_used_at: Option<String>,
-    /// `groupId`.
-    pub group_id: Option<String>,
-    /// `maskedSecret`.
-    pub masked_secret: Option<String>,
-    /// `secret`.
-    pub secret: Option<Secret>,
-    /// `cloud`.
-    pub cloud: Option<String>,
-    /// `geography`.
-    pub geography: Option<String>,
-    /// `endpoint`.
-    pub endpoint: Option<String>,
+impl Default for OwnedModelKey {
+    fn default() -> Self {
+        Self::from_fields([])
+    }
 }
 
-impl OwnedModelKey {
-    /// Bytes of memory that it takes, as far as it is known here.
-    pub(crate) fn memory(&self) -> usize {
-        let texts = [
-            &self.api_key_id,
-            &self.name,
-            &self.status,
-            &self.created_at,
-            &self.created_by,
-            &self.last_used_at,
-            &self.group_id,
-            &self.masked_secret,
-            &self.cloud,
-            &self.geography,
-            &self.endpoint,
-        ];
-        let texts = texts.into_iter().flatten().map(String::len);
-        let secret = self.secret.as_ref().map(|secret| secret.expose().len());
-        texts
-            .chain(secret)
-            .fold(size_of::<Self>(), usize::saturating_add)
+impl PartialEq for OwnedModelKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_key() == other.as_key()
+    }
+}
+
+impl Eq for OwnedModelKey {}
+
+impl Hash for OwnedModelKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_key().hash(state);
+    }
+}
+
+impl fmt::Debug for OwnedModelKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_key().fmt(f)
+    }
+}
+
+impl From<ModelKey<'_>> for OwnedModelKey {
+    fn from(key: ModelKey<'_>) -> Self {
+        key.to_owned_key()
+    }
+}
+
+#[cfg(feature = "serde")]
+mod serialize {
+    use serde::ser::{Serialize, SerializeMap as _, Serializer};
+
+    use super::{KeyField, ModelKey, OwnedModelKey};
+
+    /// Writes the fields that are there under Atlas's names, and never the secret.
+    impl Serialize for ModelKey<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut map = serializer.serialize_map(None)?;
+            for field in KeyField::ALL {
+                if let Some(text) = self.field(*field) {
+                    map.serialize_entry(field.name(), text)?;
+                }
+            }
+            map.end()
+        }
+    }
+
+    /// Writes the fields that are there under Atlas's names, and never the secret.
+    impl Serialize for OwnedModelKey {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            self.as_key().serialize(serializer)
+        }
     }
 }

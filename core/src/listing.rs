@@ -193,13 +193,13 @@ impl Listing {
     /// # let page = Reply::from_response(http::Response::new(body))?.into_page()?;
     /// let mut keys = listing.accept_owned(page);
     /// for key in &mut keys {
-    ///     println!("{:?}", key.name);
+    ///     println!("{:?}", key.name());
     /// }
     /// let buffer = keys.into_body();
     /// # assert_eq!(buffer.len(), 39);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn accept_owned(&mut self, page: Page<Vec<u8>>) -> OwnedKeys {
+    pub fn accept_owned<B: AsRef<[u8]>>(&mut self, page: Page<B>) -> OwnedKeys<B> {
         self.take(&page);
         OwnedKeys::new(page, &self.repeated)
     }
@@ -501,7 +501,8 @@ enum LastPage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{GroupId, PageNum, Reply};
+    use crate::{GroupId, KeyField, PageNum, Reply};
+    use alloc::borrow::ToOwned as _;
     use alloc::collections::BTreeSet;
     use alloc::format;
     use alloc::string::String;
@@ -552,7 +553,7 @@ mod tests {
             let lent = accept(&mut lends, &page(ids, "next"));
             let mut keys = gives.accept_owned(page(ids, "next"));
             assert_eq!(keys.len(), lent.len());
-            let owned = (&mut keys).map(|key| key.api_key_id.unwrap_or("-".into()));
+            let owned = (&mut keys).map(|key| key.api_key_id().unwrap_or("-").to_owned());
             assert_eq!(owned.collect::<Vec<_>>(), lent);
             assert!(keys.next().is_none());
             assert_eq!(format!("{keys:?}"), "OwnedKeys { left: 0, .. }");
@@ -858,10 +859,8 @@ mod tests {
 
     #[test]
     fn collected_keys_are_counted_up_to_the_limit() {
-        let key = OwnedModelKey {
-            name: Some("a".repeat(1000)),
-            ..OwnedModelKey::default()
-        };
+        let name = "a".repeat(1000);
+        let key = OwnedModelKey::from_fields([(KeyField::Name, &*name)]);
         let limits = Limits {
             collected_bytes: 2 * key.memory(),
             ..Limits::default()

@@ -1,4 +1,3 @@
-use alloc::string::String;
 use alloc::vec::{self, Vec};
 use core::fmt;
 use core::iter::FusedIterator;
@@ -176,49 +175,56 @@ impl<'a, B: AsRef<[u8]>> IntoIterator for &'a Page<B> {
     }
 }
 
-/// Keys of a page that is no longer needed itself; made by [`Listing::accept_owned`](crate::Listing::accept_owned).
+impl<B: AsRef<[u8]>> IntoIterator for Page<B> {
+    type Item = OwnedModelKey;
+    type IntoIter = OwnedKeys<B>;
+    fn into_iter(self) -> OwnedKeys<B> {
+        OwnedKeys::new(self, &[])
+    }
+}
+
+/// The keys of a page, made owned one at a time; from [`Page::into_iter`] and
+/// [`Listing::accept_owned`](crate::Listing::accept_owned).
 ///
-/// Each is made when it is asked for, so that whoever drops one before the next has the memory of one.
-pub struct OwnedKeys {
-    text: String,
+/// A caller that drops each key before it takes the next needs the memory of one.
+pub struct OwnedKeys<B = Vec<u8>> {
+    body: B,
     arena: Arena,
     spans: vec::IntoIter<KeySpans>,
 }
 
-impl OwnedKeys {
-    /// The keys of `page`, but for those at the places (in order) that are `left_out`.
-    pub(crate) fn new(page: Page<Vec<u8>>, left_out: &[usize]) -> Self {
+impl<B> OwnedKeys<B> {
+    /// The keys of `page` without those at the positions `left_out`, which are in order.
+    pub(crate) fn new(page: Page<B>, left_out: &[usize]) -> Self {
         let Decoded { keys, arena, .. } = page.decoded;
         let mut spans = keys.unwrap_or_default();
         if !left_out.is_empty() {
-            let (mut places, mut left_out) = (0.., left_out.iter().peekable());
+            let (mut positions, mut left_out) = (0.., left_out.iter().peekable());
             spans.retain(|_| {
-                let place = places.next();
-                left_out.next_if(|out| Some(**out) == place).is_none()
+                let position = positions.next();
+                left_out.next_if(|out| Some(**out) == position).is_none()
             });
         }
         Self {
-            // It was checked when it was parsed.
-            text: String::from_utf8(page.body).unwrap_or_default(),
+            body: page.body,
             arena,
             spans: spans.into_iter(),
         }
     }
 
-    /// The page's body back, for its buffer to be used again.
+    /// Returns the page's body, so that its buffer can be used again.
     #[must_use]
-    pub fn into_body(self) -> Vec<u8> {
-        self.text.into_bytes()
+    pub fn into_body(self) -> B {
+        self.body
     }
 }
 
-impl Iterator for OwnedKeys {
+impl<B: AsRef<[u8]>> Iterator for OwnedKeys<B> {
     type Item = OwnedModelKey;
 
     fn next(&mut self) -> Option<OwnedModelKey> {
-        let Self { text, arena, spans } = self;
-        let spans = &spans.next()?;
-        Some(ModelKey { text, arena, spans }.to_owned())
+        let spans = self.spans.next()?;
+        Some(OwnedModelKey::copy(self.body.as_ref(), &self.arena, &spans))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -226,14 +232,14 @@ impl Iterator for OwnedKeys {
     }
 }
 
-impl ExactSizeIterator for OwnedKeys {}
+impl<B: AsRef<[u8]>> ExactSizeIterator for OwnedKeys<B> {}
 
-impl FusedIterator for OwnedKeys {}
+impl<B: AsRef<[u8]>> FusedIterator for OwnedKeys<B> {}
 
-impl fmt::Debug for OwnedKeys {
+impl<B> fmt::Debug for OwnedKeys<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnedKeys")
-            .field("left", &self.len())
+            .field("left", &self.spans.len())
             .finish_non_exhaustive()
     }
 }

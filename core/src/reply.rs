@@ -192,10 +192,7 @@ fn date(headers: &HeaderMap, name: &str) -> Option<UnixTime> {
         Some(seconds) => seconds.parse().ok()?,
         None => parse_http_date(text)?,
     };
-    Some(UnixTime {
-        seconds,
-        nanoseconds: 0,
-    })
+    Some(UnixTime::from_seconds(seconds))
 }
 
 /// Bounds on a response that hold whatever the transport did.

@@ -1,10 +1,14 @@
 //! Calendar arithmetic, the timestamps of Atlas's JSON and the dates of HTTP, without a clock.
 
 use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
 
 use crate::InvalidValue;
 
 /// A timestamp of Atlas's JSON: its text as received, parsed on demand.
+///
+/// Two timestamps are equal if their texts are. Compare instants with [`parse`](Timestamp::parse).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Timestamp<'a>(&'a str);
 
@@ -15,18 +19,19 @@ impl<'a> Timestamp<'a> {
         Self(text)
     }
 
-    /// The text as received.
+    /// Returns the text as received.
     #[must_use]
     pub fn as_str(self) -> &'a str {
         self.0
     }
 
-    /// The instant that the text names. Atlas writes `2026-01-15T16:47:49Z` in most places and
-    /// `2026-01-15T16:47:49.855000+00:00` in this resource's documentation; any RFC 3339
-    /// date-time (§5.6) is understood.
+    /// Returns the instant that the text names.
+    ///
+    /// Atlas writes `2026-01-15T16:47:49Z` in most places and `2026-01-15T16:47:49.855000+00:00` in the
+    /// documentation of this resource. Any date-time of RFC 3339 (section 5.6) is accepted.
     ///
     /// # Errors
-    /// The text is not an RFC 3339 date-time.
+    /// [`InvalidValue`] if the text is not a date-time of RFC 3339.
     pub fn parse(self) -> Result<UnixTime, InvalidValue> {
         parse_rfc3339(self.0.as_bytes()).ok_or_else(|| {
             InvalidValue::new(
@@ -36,6 +41,14 @@ impl<'a> Timestamp<'a> {
             )
         })
     }
+
+    /// Returns the time from the timestamp to `now`, or zero if it is in the future.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] if the text is not a date-time of RFC 3339.
+    pub fn age(self, now: UnixTime) -> Result<Duration, InvalidValue> {
+        Ok(now.saturating_since(self.parse()?))
+    }
 }
 
 impl fmt::Display for Timestamp<'_> {
@@ -44,13 +57,131 @@ impl fmt::Display for Timestamp<'_> {
     }
 }
 
+impl TryFrom<Timestamp<'_>> for UnixTime {
+    type Error = InvalidValue;
+    fn try_from(timestamp: Timestamp<'_>) -> Result<Self, InvalidValue> {
+        timestamp.parse()
+    }
+}
+
 /// An instant, counted from 1970-01-01T00:00:00Z without leap seconds (POSIX time).
+///
+/// `Display` writes RFC 3339 in UTC, with as many digits of the fraction as there are.
+///
+/// ```
+/// use atlas_model_keys_core::UnixTime;
+///
+/// let time: UnixTime = "2026-01-15T17:47:49.855+01:00".parse()?;
+/// assert_eq!(time.seconds(), 1_768_495_669);
+/// assert_eq!(time.to_string(), "2026-01-15T16:47:49.855Z");
+/// # Ok::<(), atlas_model_keys_core::InvalidValue>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime {
-    /// Whole seconds; negative before 1970.
-    pub seconds: i64,
-    /// Nanoseconds after `seconds`, less than 1,000,000,000.
-    pub nanoseconds: u32,
+    seconds: i64,
+    /// Less than a second's.
+    nanoseconds: u32,
+}
+
+const NANOSECONDS_PER_SECOND: u32 = 1_000_000_000;
+
+impl UnixTime {
+    /// Makes an instant of whole seconds since the epoch (negative before 1970) and the nanoseconds after them.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] if the nanoseconds are a second or more.
+    pub fn new(seconds: i64, nanoseconds: u32) -> Result<Self, InvalidValue> {
+        if nanoseconds >= NANOSECONDS_PER_SECOND {
+            return Err(InvalidValue::secret(
+                "nanoseconds",
+                "they are less than 1,000,000,000",
+            ));
+        }
+        Ok(Self {
+            seconds,
+            nanoseconds,
+        })
+    }
+
+    /// Makes an instant of whole seconds since the epoch; negative before 1970.
+    #[must_use]
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self {
+            seconds,
+            nanoseconds: 0,
+        }
+    }
+
+    /// Makes an instant of the time since the epoch, such as a [`Moment`](crate::Moment)'s. One that is farther away than
+    /// the seconds can count becomes the last instant.
+    #[must_use]
+    pub fn from_duration(since_epoch: Duration) -> Self {
+        Self {
+            seconds: i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX),
+            nanoseconds: since_epoch.subsec_nanos(),
+        }
+    }
+
+    /// Returns the time since the epoch, or `None` before it.
+    #[must_use]
+    pub fn to_duration(self) -> Option<Duration> {
+        let seconds = u64::try_from(self.seconds).ok()?;
+        Some(Duration::new(seconds, self.nanoseconds))
+    }
+
+    /// Returns the whole seconds since the epoch; negative before 1970.
+    #[must_use]
+    pub fn seconds(self) -> i64 {
+        self.seconds
+    }
+
+    /// Returns the nanoseconds after [`seconds`](UnixTime::seconds), less than 1,000,000,000.
+    #[must_use]
+    pub fn nanoseconds(self) -> u32 {
+        self.nanoseconds
+    }
+
+    /// Returns the time from `earlier` to this instant, or zero if `earlier` is later.
+    #[must_use]
+    pub fn saturating_since(self, earlier: Self) -> Duration {
+        if self <= earlier {
+            return Duration::ZERO;
+        }
+        // It fits: at most 2^64 - 1 seconds lie between two `i64`.
+        let seconds = self.seconds.abs_diff(earlier.seconds);
+        let since = Duration::new(seconds, self.nanoseconds);
+        since.saturating_sub(Duration::from_nanos(earlier.nanoseconds.into()))
+    }
+}
+
+impl FromStr for UnixTime {
+    type Err = InvalidValue;
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        Timestamp::new(text).parse()
+    }
+}
+
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let day = self.seconds.div_euclid(86_400);
+        let second = self.seconds.rem_euclid(86_400);
+        let (year, month, day) = civil_from_days(day);
+        // RFC 3339 has years from 0 to 9999; ISO 8601 writes others with their sign.
+        match year {
+            0..=9999 => write!(f, "{year:04}")?,
+            _ => write!(f, "{year:+05}")?,
+        }
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        if self.nanoseconds > 0 {
+            let (mut fraction, mut digits) = (self.nanoseconds, 9);
+            while fraction % 10 == 0 {
+                (fraction, digits) = (fraction / 10, digits - 1);
+            }
+            write!(f, ".{fraction:0digits$}")?;
+        }
+        f.write_str("Z")
+    }
 }
 
 fn parse_rfc3339(text: &[u8]) -> Option<UnixTime> {
@@ -213,6 +344,28 @@ fn unix_seconds(
     Some(days * 86_400 + i64::from(hour * 3600 + minute * 60 + second))
 }
 
+/// Returns year, month and day of a number of days from 1970-01-01; the opposite of [`days_from_civil`].
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    // In eras of 400 years, which begin in March.
+    let days = i128::from(days) + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_based = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_based + 2) / 5 + 1;
+    let month = if march_based < 10 {
+        march_based + 3
+    } else {
+        march_based - 9
+    };
+    let year = year_of_era + era * 400 + i128::from(month <= 2);
+    // Seconds that fit into 64 bits make years that do.
+    let fits = |n: i128| i64::try_from(n).unwrap_or_default();
+    (fits(year), fits(month), fits(day))
+}
+
 /// Days from 1970-01-01 in the proleptic Gregorian calendar, for years from 0. Years are counted
 /// from March, so that the leap day comes last.
 fn days_from_civil(year: i64, month: u8, day: u8) -> i64 {
@@ -235,6 +388,7 @@ pub(crate) fn days_in_month(year: i64, month: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString as _;
 
     #[test]
     fn both_of_atlas_forms_parse() {
@@ -260,6 +414,64 @@ mod tests {
             parse("9999-12-31T23:59:60.1234567899-00:01"),
             Ok((253_402_300_860, 123_456_789))
         );
+    }
+
+    #[test]
+    fn display_is_rfc_3339_in_utc() {
+        for (text, shown) in [
+            ("2026-01-15T16:47:49Z", "2026-01-15T16:47:49Z"),
+            (
+                "2026-01-15T16:47:49.855000+00:00",
+                "2026-01-15T16:47:49.855Z",
+            ),
+            (
+                "2026-01-15T00:30:00.000000001+01:00",
+                "2026-01-14T23:30:00.000000001Z",
+            ),
+            ("2000-02-29T23:59:60Z", "2000-03-01T00:00:00Z"),
+            ("1969-12-31T23:59:59.5Z", "1969-12-31T23:59:59.5Z"),
+            ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z"),
+            ("9999-12-31T23:59:60.1-00:01", "+10000-01-01T00:01:00.1Z"),
+        ] {
+            let time: UnixTime = text.parse().unwrap();
+            assert_eq!(time.to_string(), shown);
+            assert!(
+                shown.starts_with('+') || shown.parse() == Ok(time),
+                "{shown}"
+            );
+        }
+        for seconds in [i64::MIN, i64::MAX] {
+            assert!(UnixTime::from_seconds(seconds).to_string().len() > 20);
+        }
+    }
+
+    #[test]
+    fn ages_are_never_negative_and_never_overflow() {
+        let time = |seconds, nanoseconds| UnixTime::new(seconds, nanoseconds).unwrap();
+        let now = time(100, 500_000_000);
+        assert_eq!(
+            now.saturating_since(time(98, 750_000_000)),
+            Duration::from_millis(1750)
+        );
+        assert_eq!(now.saturating_since(time(101, 0)), Duration::ZERO);
+        assert_eq!(now.saturating_since(now), Duration::ZERO);
+        let all = time(i64::MAX, 0).saturating_since(time(i64::MIN, 1));
+        assert_eq!(all, Duration::new(u64::MAX, 0) - Duration::from_nanos(1));
+        let timestamp = Timestamp::new("1970-01-01T00:01:00Z");
+        assert_eq!(timestamp.age(now).unwrap(), Duration::from_millis(40_500));
+        assert!(Timestamp::new("soon").age(now).is_err());
+        assert!(UnixTime::new(0, 1_000_000_000).is_err());
+    }
+
+    #[test]
+    fn durations_since_the_epoch_go_both_ways() {
+        let since_epoch = Duration::new(7, 8);
+        assert_eq!(
+            UnixTime::from_duration(since_epoch).to_duration(),
+            Some(since_epoch)
+        );
+        assert_eq!(UnixTime::from_seconds(-1).to_duration(), None);
+        assert_eq!(UnixTime::from_duration(Duration::MAX).seconds(), i64::MAX);
     }
 
     #[test]

@@ -37,7 +37,7 @@ fn a_page() {
     assert_eq!(key.group_id(), Some("69681d39c9e8cfd375386316"));
     let last_used = key.last_used_at().unwrap().parse().unwrap();
     assert_eq!(
-        (last_used.seconds, last_used.nanoseconds),
+        (last_used.seconds(), last_used.nanoseconds()),
         (1_768_495_669, 855_000_000)
     );
     assert_eq!(key.masked_secret(), Some("al-****odu2"));
@@ -52,8 +52,12 @@ fn a_page() {
         (None, None, None)
     );
 
-    let owned = key.to_owned();
-    assert_eq!(format!("{:?}", owned.name), format!("{:?}", key.name()));
+    let owned = key.to_owned_key();
+    assert_eq!(owned.as_key(), key);
+    assert_eq!(
+        owned.secret().unwrap().expose(),
+        key.secret().unwrap().expose()
+    );
     let shown = format!("{key:?} {owned:?} {page:?} {:?}", page.keys());
     assert!(!shown.contains("jZsluh"), "{shown}");
 }

@@ -1167,8 +1167,8 @@ fn what_the_headers_say_is_typed_on_the_reply() {
     ]);
     assert_eq!(full.rate_limit().limit, Some(1200));
     assert_eq!(full.rate_limit().remaining, Some(17));
-    assert_eq!(full.deprecation().unwrap().seconds, 1_722_816_000);
-    assert_eq!(full.sunset().unwrap().seconds, 1_722_816_001);
+    assert_eq!(full.deprecation().unwrap().seconds(), 1_722_816_000);
+    assert_eq!(full.sunset().unwrap().seconds(), 1_722_816_001);
     assert_eq!(full.service_version(), Some("gitHash=1; versionString=v2"));
     assert_eq!(full.retry_after(), Some(Duration::from_secs(3)));
     for nonsense in ["", "-1", "soon", "@", "@x", "99999999999999999999999"] {

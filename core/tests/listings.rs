@@ -9,9 +9,7 @@ use atlas_model_keys_emulator::{Config, Deprecated, DigestAlgorithm, Key, TotalC
 use dialogue::{KINDS, Kind, World};
 
 fn ids(keys: &[OwnedModelKey]) -> Vec<&str> {
-    keys.iter()
-        .map(|key| key.api_key_id.as_deref().unwrap())
-        .collect()
+    keys.iter().map(|key| key.api_key_id().unwrap()).collect()
 }
 
 fn config() -> Config {
@@ -57,18 +55,18 @@ fn every_field_of_every_key_arrives_as_it_was() {
     assert_eq!(listed.len(), kept.len());
     for (listed, kept) in listed.iter().zip(kept) {
         let listed = Key {
-            api_key_id: listed.api_key_id.clone(),
-            cloud: listed.cloud.clone(),
-            created_at: listed.created_at.clone(),
-            created_by: listed.created_by.clone(),
-            endpoint: listed.endpoint.clone(),
-            geography: listed.geography.clone(),
-            group_id: listed.group_id.clone(),
-            last_used_at: listed.last_used_at.clone(),
-            masked_secret: listed.masked_secret.clone(),
-            name: listed.name.clone(),
-            secret: listed.secret.as_ref().map(|s| s.expose().to_owned()),
-            status: listed.status.clone(),
+            api_key_id: listed.api_key_id().map(str::to_owned),
+            cloud: listed.cloud().map(str::to_owned),
+            created_at: listed.created_at().map(|t| t.as_str().to_owned()),
+            created_by: listed.created_by().map(str::to_owned),
+            endpoint: listed.endpoint().map(str::to_owned),
+            geography: listed.geography().map(str::to_owned),
+            group_id: listed.group_id().map(str::to_owned),
+            last_used_at: listed.last_used_at().map(|t| t.as_str().to_owned()),
+            masked_secret: listed.masked_secret().map(str::to_owned),
+            name: listed.name().map(str::to_owned),
+            secret: listed.secret().map(|s| s.expose().to_owned()),
+            status: listed.status().map(str::to_owned),
         };
         assert_eq!(format!("{listed:?}"), format!("{kept:?}"));
     }
@@ -227,8 +225,8 @@ fn a_version_that_is_to_end_says_so() {
         reply.headers()["deprecation"],
         "Mon, 5 Aug 2024 00:00:00 GMT"
     );
-    assert_eq!(reply.deprecation().unwrap().seconds, 1_722_816_000);
-    assert_eq!(reply.sunset().unwrap().seconds, 1_798_761_600);
+    assert_eq!(reply.deprecation().unwrap().seconds(), 1_722_816_000);
+    assert_eq!(reply.sunset().unwrap().seconds(), 1_798_761_600);
     assert!(
         reply
             .service_version()

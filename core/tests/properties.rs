@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Error, Failure, FailureKind, GroupId, ItemsPerPage, Limits,
-    ListRequest, Listing, Moment, PageNum, Reply, Secret, SecretStr, Session, Step, Timestamp,
+    ApiVersion, BaseUrl, Credentials, Error, Failure, FailureKind, GroupId, ItemsPerPage, KeyField,
+    Limits, ListRequest, Listing, ModelKey, Moment, PageNum, Reply, Session, Step, Timestamp,
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode, Uri};
 use proptest::collection::vec;
@@ -102,7 +102,8 @@ proptest! {
             left + 1, second / 3600, second / 60 % 60, second % 60
         );
         let parsed = Timestamp::new(&text).parse().unwrap();
-        prop_assert_eq!(parsed.seconds, days * 86_400 + i64::from(second));
+        prop_assert_eq!(parsed.seconds(), days * 86_400 + i64::from(second));
+        prop_assert_eq!(parsed.to_string(), text);
     }
 }
 
@@ -293,20 +294,22 @@ proptest! {
         prop_assert_eq!(read.has_next(), has_next);
         prop_assert_eq!(read.len(), keys.len());
         for (key, (fields, _)) in read.keys().zip(&keys) {
-            let owned = key.to_owned();
-            let borrowed = [
-                key.api_key_id(), key.cloud(), key.created_at().map(Timestamp::as_str), key.created_by(),
-                key.endpoint(), key.geography(), key.group_id(), key.last_used_at().map(Timestamp::as_str),
-                key.masked_secret(), key.name(), key.secret().map(SecretStr::expose), key.status(),
+            let owned = key.to_owned_key();
+            let all = |key: ModelKey<'_>| [
+                key.api_key_id().map(String::from), key.cloud().map(String::from),
+                key.created_at().map(|time| time.as_str().to_owned()), key.created_by().map(String::from),
+                key.endpoint().map(String::from), key.geography().map(String::from),
+                key.group_id().map(String::from), key.last_used_at().map(|time| time.as_str().to_owned()),
+                key.masked_secret().map(String::from), key.name().map(String::from),
+                key.secret().map(|secret| secret.expose().to_owned()), key.status().map(String::from),
             ];
-            let copied = [
-                owned.api_key_id.as_deref(), owned.cloud.as_deref(), owned.created_at.as_deref(),
-                owned.created_by.as_deref(), owned.endpoint.as_deref(), owned.geography.as_deref(),
-                owned.group_id.as_deref(), owned.last_used_at.as_deref(), owned.masked_secret.as_deref(),
-                owned.name.as_deref(), owned.secret.as_ref().map(Secret::expose), owned.status.as_deref(),
-            ];
-            let written: Vec<Option<&str>> =
-                fields.iter().map(|field| field.as_ref()?.as_deref()).collect();
+            let (borrowed, copied) = (all(key), all(owned.as_key()));
+            for field in KeyField::ALL {
+                prop_assert_eq!(owned.field(*field), key.field(*field));
+            }
+            prop_assert!(owned.as_key() == key && key.field(KeyField::Secret).is_none());
+            let written: Vec<Option<String>> =
+                fields.iter().map(|field| field.as_ref()?.clone()).collect();
             prop_assert_eq!(&borrowed[..], &written[..]);
             prop_assert_eq!(copied, borrowed);
         }

@@ -7,11 +7,11 @@
 use alloc::vec::Vec;
 
 use super::{
-    Arena, Decoded, IN_KEY, IN_LINK, IN_PAGE, KEY_FIELDS, KeyField, KeySpans, LinkSpans,
-    MOST_NESTING, PageField, Span,
+    Arena, Decoded, IN_KEY, IN_LINK, IN_PAGE, KEY_FIELDS, KeySpans, LinkSpans, MOST_NESTING,
+    PageField, Span,
 };
-use crate::ItemsPerPage;
 use crate::limits::BodyLimits;
+use crate::{ItemsPerPage, KeyField};
 
 /// Reads a page; `None` leaves it to the parser of record.
 pub(super) fn read(body: &[u8], limits: BodyLimits) -> Option<Decoded> {
@@ -64,14 +64,14 @@ impl<'b> Cursor<'b> {
         let mut spans = [Span::ABSENT; KEY_FIELDS];
         let mut seen = Seen::default();
         self.object(|cursor, name| {
-            let Some(field) = KeyField::from_name(name) else {
+            let Some(field) = KeyField::from_bytes(name) else {
                 return cursor.undocumented(name, IN_KEY);
             };
             seen.first(field as u8)?;
             *spans.get_mut(field as usize)? = cursor.text()?;
             Some(())
         })?;
-        Some(KeySpans(spans))
+        Some(KeySpans::new(spans))
     }
 
     fn link(&mut self) -> Option<LinkSpans> {

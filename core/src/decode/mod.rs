@@ -18,8 +18,8 @@ use core::ops::Range;
 
 use zeroize::Zeroize as _;
 
-use crate::Error;
 use crate::limits::BodyLimits;
+use crate::{Error, KeyField};
 
 /// A field's value: a place in the body, or in the arena of unescaped strings.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ const IN_ARENA: u32 = 1 << 31;
 
 impl Span {
     /// `None` where the place cannot be written down.
-    fn in_body(start: usize, len: usize) -> Option<Self> {
+    pub(crate) fn in_body(start: usize, len: usize) -> Option<Self> {
         Some(Self {
             start: u32::try_from(start).ok().filter(|n| n & IN_ARENA == 0)?,
             len: u32::try_from(len).ok()?,
@@ -77,90 +77,59 @@ impl Span {
     }
 }
 
-/// The documented fields of a key, in the order of their places in [`KeySpans`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum KeyField {
-    ApiKeyId,
-    Cloud,
-    CreatedAt,
-    CreatedBy,
-    Endpoint,
-    Geography,
-    GroupId,
-    LastUsedAt,
-    MaskedSecret,
-    Name,
-    Secret,
-    Status,
-}
-
 pub(crate) const KEY_FIELDS: usize = KeyField::ALL.len();
 
-impl KeyField {
-    pub(crate) const ALL: [Self; 12] = [
-        Self::ApiKeyId,
-        Self::Cloud,
-        Self::CreatedAt,
-        Self::CreatedBy,
-        Self::Endpoint,
-        Self::Geography,
-        Self::GroupId,
-        Self::LastUsedAt,
-        Self::MaskedSecret,
-        Self::Name,
-        Self::Secret,
-        Self::Status,
-    ];
+/// One key: where each documented field is.
+#[derive(Clone)]
+pub(crate) struct KeySpans([Span; KEY_FIELDS]);
 
-    pub(crate) fn from_name(name: &[u8]) -> Option<Self> {
-        // Spelled out, and not a search in `ALL`: every field of every key goes through here.
-        Some(match name {
-            b"apiKeyId" => Self::ApiKeyId,
-            b"cloud" => Self::Cloud,
-            b"createdAt" => Self::CreatedAt,
-            b"createdBy" => Self::CreatedBy,
-            b"endpoint" => Self::Endpoint,
-            b"geography" => Self::Geography,
-            b"groupId" => Self::GroupId,
-            b"lastUsedAt" => Self::LastUsedAt,
-            b"maskedSecret" => Self::MaskedSecret,
-            b"name" => Self::Name,
-            b"secret" => Self::Secret,
-            b"status" => Self::Status,
-            _ => return None,
+/// The part of a body that holds all the fields of a key.
+pub(crate) struct Block {
+    pub(crate) range: Range<usize>,
+    /// Bytes of the fields in it.
+    pub(crate) bytes: usize,
+}
+
+impl KeySpans {
+    pub(crate) fn new(spans: [Span; KEY_FIELDS]) -> Self {
+        Self(spans)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, field: KeyField) -> Span {
+        self.0.get(field as usize).copied().unwrap_or(Span::ABSENT)
+    }
+
+    /// The smallest part of the body that holds all fields; `None` where one of them is in the arena.
+    pub(crate) fn block(&self) -> Option<Block> {
+        let (mut start, mut end, mut bytes) = (u32::MAX, 0, 0);
+        for span in self.0.iter().filter(|span| **span != Span::ABSENT) {
+            if span.start & IN_ARENA != 0 {
+                return None;
+            }
+            start = start.min(span.start);
+            end = end.max(span.start.saturating_add(span.len));
+            bytes += span.len as usize;
+        }
+        Some(Block {
+            range: (start.min(end) as usize)..end as usize,
+            bytes,
         })
     }
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::ApiKeyId => "apiKeyId",
-            Self::Cloud => "cloud",
-            Self::CreatedAt => "createdAt",
-            Self::CreatedBy => "createdBy",
-            Self::Endpoint => "endpoint",
-            Self::Geography => "geography",
-            Self::GroupId => "groupId",
-            Self::LastUsedAt => "lastUsedAt",
-            Self::MaskedSecret => "maskedSecret",
-            Self::Name => "name",
-            Self::Secret => "secret",
-            Self::Status => "status",
-        }
-    }
-
-    /// Whether the preview version has it, too.
-    pub(crate) fn is_in_preview(self) -> bool {
-        !matches!(self, Self::Cloud | Self::Endpoint | Self::Geography)
-    }
-}
-
-/// One key: where each documented field is.
-pub(crate) struct KeySpans([Span; KEY_FIELDS]);
-
-impl KeySpans {
-    pub(crate) fn get(&self, field: KeyField) -> Span {
-        self.0.get(field as usize).copied().unwrap_or(Span::ABSENT)
+    /// The spans in the part of the body that begins at `start`, which is not behind any of them.
+    pub(crate) fn moved_back(&self, start: usize) -> Self {
+        // Every span that is there begins at `start` or later, which is a `u32` then.
+        let start = u32::try_from(start).unwrap_or(0);
+        Self(self.0.map(|span| {
+            if span == Span::ABSENT {
+                return span;
+            }
+            Span {
+                start: span.start.saturating_sub(start),
+                ..span
+            }
+        }))
     }
 }
 
@@ -226,6 +195,9 @@ impl Decoded {
 pub(crate) struct Arena(String);
 
 impl Arena {
+    /// Of what has no escapes.
+    pub(crate) const EMPTY: &'static Self = &Self(String::new());
+
     /// Takes a copy. `None` where its place could not be written down.
     fn push(&mut self, unescaped: &str) -> Option<Span> {
         let span = self.span(unescaped.len())?;
@@ -302,19 +274,5 @@ impl PageField {
             Self::Status => "status",
             Self::TotalCount => "totalCount",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_names_and_places_agree() {
-        for (place, field) in KeyField::ALL.into_iter().enumerate() {
-            assert_eq!(field as usize, place);
-            assert_eq!(KeyField::from_name(field.name().as_bytes()), Some(field));
-        }
-        assert_eq!(KeyField::from_name(b"Name"), None);
     }
 }

@@ -12,12 +12,12 @@ use core::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::{
-    Arena, Decoded, IN_KEY, IN_LINK, IN_PAGE, KEY_FIELDS, KeyField, KeySpans, LinkSpans,
-    MOST_NESTING, PageField, Span, numbers,
+    Arena, Decoded, IN_KEY, IN_LINK, IN_PAGE, KEY_FIELDS, KeySpans, LinkSpans, MOST_NESTING,
+    PageField, Span, numbers,
 };
 use crate::error::{AnswerError, AnswerErrorKind};
 use crate::limits::BodyLimits;
-use crate::{Endpoint, Error};
+use crate::{Endpoint, Error, KeyField};
 
 /// Reads a page, and checks all of it.
 pub(super) fn read(body: &[u8], limits: BodyLimits) -> Result<Decoded, Error> {
@@ -336,7 +336,7 @@ impl<'de> Visitor<'de> for KeySeed<'_> {
         let mut spans = [Span::ABSENT; KEY_FIELDS];
         let mut seen = 0u16;
         while let Some(field) =
-            map.next_key_seed(Named(|name: &str| KeyField::from_name(name.as_bytes())))?
+            map.next_key_seed(Named(|name: &str| KeyField::from_bytes(name.as_bytes())))?
         {
             let Some(field) = field else {
                 map.next_value_seed(Walk::new(reader, IN_KEY))?;
@@ -353,7 +353,7 @@ impl<'de> Visitor<'de> for KeySeed<'_> {
             }
             reader.at.set(Place::Key(n));
         }
-        Ok(KeySpans(spans))
+        Ok(KeySpans::new(spans))
     }
 }
 

@@ -175,7 +175,7 @@ impl World {
             keys.extend(
                 listing
                     .accept(&page)
-                    .map(atlas_model_keys_core::ModelKey::to_owned),
+                    .map(atlas_model_keys_core::ModelKey::to_owned_key),
             );
         }
         Ok(keys)
