@@ -118,7 +118,7 @@ impl Client {
                     let _wake = WakeOnDrop(self);
                     match self.exchange(&request, connection).await {
                         Ok(response) => self.call(|s, at| s.respond(pending, response, at))?,
-                        Err(failure) => self.call(|s, at| s.failed(pending, failure, at))?,
+                        Err(failure) => self.call(|s, at| s.fail(pending, failure, at))?,
                     }
                 }
                 Step::Wait(wait) => {

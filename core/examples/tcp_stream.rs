@@ -59,7 +59,7 @@ fn main() -> Result<(), BoxError> {
             all += 1;
             unused += u32::from(key.last_used_at().is_none());
         }
-        println!("page {}: {} keys", request.page(), page.len());
+        println!("page {}: {} keys", request.page_num(), page.len());
     }
     println!("{unused} of {all} keys were never used");
     Ok(())
@@ -81,7 +81,7 @@ impl Client {
                 Step::Done(reply) => return Ok(reply),
                 Step::Send(Exchange { request, pending }) => match self.exchange(&request) {
                     Ok(response) => self.session.respond(pending, response, moment()?)?,
-                    Err(failure) => self.session.failed(pending, failure, moment()?)?,
+                    Err(failure) => self.session.fail(pending, failure, moment()?)?,
                 },
                 Step::Wait(wait) => {
                     // Alone with the session, nobody can end a wait sooner (Wait::on_change).

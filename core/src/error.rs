@@ -25,7 +25,9 @@ pub enum Error {
         /// Atlas's answer.
         answer: Box<ApiError>,
     },
-    /// Atlas said no, and would say so again.
+    /// Atlas refused the request. From a session it is final; [`Reply::from_response`](crate::Reply::from_response), which
+    /// knows no retries, also returns it for a status that is worth a retry (see
+    /// [`is_retryable`](Error::is_retryable)).
     Api(Box<ApiError>),
     /// Atlas said 429, and either no attempt is left or the wait it asks for is longer than the
     /// caller's limits.
@@ -56,8 +58,8 @@ pub enum Error {
         /// What the transport said of it, without secrets.
         source: ForeignError,
     },
-    /// What arrived is not an answer of Atlas.
-    Answer(AnswerError),
+    /// The response is not one of Atlas's.
+    InvalidResponse(InvalidResponse),
     /// What arrived is larger, or the listing longer, than [`Limits`](crate::Limits) allow.
     Limit {
         /// Which bound.
@@ -90,6 +92,7 @@ pub enum Refused {
 
 /// What became of a request that was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_enums)] // A transport must say one of exactly these.
 pub enum FailureKind {
     /// Nothing of it was sent: name resolution, connection or TLS handshake failed in a way
@@ -183,9 +186,9 @@ pub(crate) fn is_server_error(status: StatusCode) -> bool {
 
 /// An answer that is not one of Atlas's. Tells where, never what stood there.
 #[derive(Clone, PartialEq, Eq)]
-pub struct AnswerError {
+pub struct InvalidResponse {
     pub(crate) endpoint: Endpoint,
-    pub(crate) kind: AnswerErrorKind,
+    pub(crate) kind: InvalidResponseKind,
     /// Line, column (from 1) and path of the field.
     pub(crate) place: Option<(usize, usize)>,
     pub(crate) path: String,
@@ -195,7 +198,7 @@ pub struct AnswerError {
 /// In which way an answer is not one of Atlas's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum AnswerErrorKind {
+pub enum InvalidResponseKind {
     /// The body is not UTF-8.
     Utf8,
     /// The body is not JSON, or ends too early.
@@ -208,10 +211,10 @@ pub enum AnswerErrorKind {
     Paging,
 }
 
-impl AnswerError {
+impl InvalidResponse {
     /// In which way.
     #[must_use]
-    pub fn kind(&self) -> AnswerErrorKind {
+    pub fn kind(&self) -> InvalidResponseKind {
         self.kind
     }
 
@@ -228,14 +231,14 @@ impl AnswerError {
     }
 }
 
-impl fmt::Display for AnswerError {
+impl fmt::Display for InvalidResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let expected = match self.endpoint {
             Endpoint::ModelKeys => "a page of keys",
             Endpoint::Token => "an access token",
             Endpoint::Revocation => "that of a revocation",
         };
-        if self.kind == AnswerErrorKind::Paging {
+        if self.kind == InvalidResponseKind::Paging {
             write!(f, "the listing would never end: {}", self.problem)?;
         } else {
             write!(f, "the answer is not {expected}: {}", self.problem)?;
@@ -250,19 +253,19 @@ impl fmt::Display for AnswerError {
     }
 }
 
-impl fmt::Debug for AnswerError {
+impl fmt::Debug for InvalidResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AnswerError({:?}: {self})", self.kind)
+        write!(f, "InvalidResponse({:?}: {self})", self.kind)
     }
 }
 
-impl core::error::Error for AnswerError {}
+impl core::error::Error for InvalidResponse {}
 impl core::error::Error for ApiError {}
 
 impl Error {
-    /// Atlas's error object, where Atlas (or something before it) answered with an error.
+    /// Returns Atlas's error object, if Atlas or an intermediary responded with an error.
     #[must_use]
-    pub fn answer(&self) -> Option<&ApiError> {
+    pub fn api_error(&self) -> Option<&ApiError> {
         match self {
             Self::Authentication { answer, .. }
             | Self::Api(answer)
@@ -275,13 +278,13 @@ impl Error {
     /// The status of the answer, where the answer was an error.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
-        self.answer().map(|answer| answer.status)
+        self.api_error().map(|answer| answer.status)
     }
 
     /// Atlas's code, such as `GROUP_NOT_FOUND`.
     #[must_use]
     pub fn error_code(&self) -> Option<&str> {
-        self.answer()?.error_code.as_deref()
+        self.api_error()?.error_code.as_deref()
     }
 
     /// Whether the same call may succeed later without anybody changing anything.
@@ -302,7 +305,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { wait, .. } | Self::GaveUp { wait, .. } => Some(*wait),
-            other => other.answer()?.retry_after,
+            other => other.api_error()?.retry_after,
         }
     }
 }
@@ -370,7 +373,7 @@ impl fmt::Display for Error {
                     attempts => write!(f, " ({})", Tries(*attempts)),
                 }
             }
-            Self::Answer(error) => error.fmt(f),
+            Self::InvalidResponse(error) => error.fmt(f),
             Self::Limit { what, limit } => {
                 write!(f, "beyond the limit of {limit} {what}")
             }
@@ -462,7 +465,7 @@ mod tests {
             source: ForeignError::own("the cable is pulled"),
         };
         let place = |kind, place, path: &str, problem| {
-            Error::Answer(AnswerError {
+            Error::InvalidResponse(InvalidResponse {
                 endpoint: Endpoint::ModelKeys,
                 kind,
                 place,
@@ -608,7 +611,12 @@ mod tests {
                 None,
             ),
             (
-                place(AnswerErrorKind::Utf8, Some((1, 2)), "", "it is not UTF-8"),
+                place(
+                    InvalidResponseKind::Utf8,
+                    Some((1, 2)),
+                    "",
+                    "it is not UTF-8",
+                ),
                 "the answer is not a page of keys: it is not UTF-8 (line 1, column 2)",
                 None,
                 false,
@@ -616,7 +624,7 @@ mod tests {
             ),
             (
                 place(
-                    AnswerErrorKind::Json,
+                    InvalidResponseKind::Json,
                     Some((3, 4)),
                     "results[0].name",
                     "it is not valid JSON",
@@ -628,7 +636,7 @@ mod tests {
             ),
             (
                 place(
-                    AnswerErrorKind::Shape,
+                    InvalidResponseKind::Shape,
                     None,
                     "results",
                     "a page has an array of results",

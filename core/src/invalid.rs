@@ -1,7 +1,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::text;
+use crate::{ApiVersion, BaseUrl, GroupId, ItemsPerPage, PageNum, Proxy, UnixTime, text};
 
 /// A value that breaks a rule of the protocol, refused before anything is sent.
 ///
@@ -66,3 +66,27 @@ impl fmt::Debug for InvalidValue {
 }
 
 impl core::error::Error for InvalidValue {}
+
+/// `TryFrom<&str>` for types that parse.
+macro_rules! try_from_str {
+    ($($type:ty),*) => {
+        $(
+            impl TryFrom<&str> for $type {
+                type Error = InvalidValue;
+                fn try_from(text: &str) -> Result<Self, InvalidValue> {
+                    text.parse()
+                }
+            }
+        )*
+    };
+}
+
+try_from_str!(
+    ApiVersion,
+    BaseUrl,
+    GroupId,
+    ItemsPerPage,
+    PageNum,
+    Proxy,
+    UnixTime
+);

@@ -64,7 +64,7 @@
 //!                 Ok(response) => session.respond(pending, response, net.moment())?,
 //!                 Err(error) => {
 //!                     let failure = Failure::new(FailureKind::Lost, error);
-//!                     session.failed(pending, failure, net.moment())?
+//!                     session.fail(pending, failure, net.moment())?
 //!                 }
 //!             },
 //!             Step::Wait(wait) => {
@@ -143,6 +143,7 @@ mod listing;
 mod page;
 mod params;
 mod proxy;
+mod record;
 mod redaction;
 mod reply;
 mod request;
@@ -159,7 +160,7 @@ pub use api_error::{ApiError, Endpoint, FieldViolation};
 pub use base_url::BaseUrl;
 pub use credentials::Credentials;
 pub use drift::Drift;
-pub use error::{AnswerError, AnswerErrorKind, Error, FailureKind, ForeignError, Refused};
+pub use error::{Error, FailureKind, ForeignError, InvalidResponse, InvalidResponseKind, Refused};
 pub use invalid::InvalidValue;
 pub use key::{ModelKey, OwnedModelKey};
 pub use key_field::KeyField;
@@ -168,6 +169,7 @@ pub use listing::{Collected, Listing};
 pub use page::{Keys, Link, OwnedKeys, Page};
 pub use params::{GroupId, ItemsPerPage, PageNum};
 pub use proxy::Proxy;
+pub use record::{RecordedResponse, RequestOutline};
 pub use reply::{RateLimit, Reply};
 pub use request::ListRequest;
 pub use retry::RetryPolicy;

@@ -66,6 +66,40 @@ impl Default for Limits {
     }
 }
 
+/// A setter for each field.
+macro_rules! setters {
+    ($($setter:ident $field:ident $type:ty),*) => {
+        $(
+            #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
+            #[must_use]
+            pub fn $setter(mut self, $field: $type) -> Self {
+                self.$field = $field;
+                self
+            }
+        )*
+    };
+}
+
+pub(crate) use setters;
+
+impl Limits {
+    setters!(
+        with_head_bytes head_bytes usize,
+        with_headers headers usize,
+        with_body_bytes body_bytes usize,
+        with_error_body_bytes error_body_bytes usize,
+        with_nesting nesting u8,
+        with_elements elements usize,
+        with_challenge_bytes challenge_bytes usize,
+        with_challenges challenges usize,
+        with_token_bytes token_bytes usize,
+        with_detail_bytes detail_bytes usize,
+        with_pages pages u32,
+        with_collected_bytes collected_bytes usize,
+        with_retry retry RetryPolicy
+    );
+}
+
 /// The bounds that go with a body.
 #[derive(Clone, Copy)]
 pub(crate) struct BodyLimits {

@@ -3,7 +3,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use crate::decode::Decoded;
-use crate::error::{AnswerError, AnswerErrorKind};
+use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::{
     Endpoint, Error, ItemsPerPage, Limits, ListRequest, ModelKey, OwnedKeys, OwnedModelKey, Page,
     Reply,
@@ -33,8 +33,8 @@ use crate::{
 /// ```
 /// # use atlas_model_keys_core::{Error, GroupId, Limits, ListRequest, Listing, Reply};
 /// # let fetch = |request: &ListRequest| -> Result<_, Error> {
-/// #     let links = if request.page().get() < 3 { r#"[{"rel":"next"}]"# } else { "[]" };
-/// #     let body = format!(r#"{{"links":{links},"results":[{{"apiKeyId":"{}"}}]}}"#, request.page());
+/// #     let links = if request.page_num().get() < 3 { r#"[{"rel":"next"}]"# } else { "[]" };
+/// #     let body = format!(r#"{{"links":{links},"results":[{{"apiKeyId":"{}"}}]}}"#, request.page_num());
 /// #     Reply::from_response(http::Response::new(body.into_bytes()))?.into_page()
 /// # };
 /// let request = ListRequest::new(GroupId::new("69681d39c9e8cfd375386316")?);
@@ -85,7 +85,7 @@ const SAME_PAGES: u8 = 3;
 impl Listing {
     /// A listing that begins with `first`.
     pub fn new(first: ListRequest, limits: &Limits) -> Self {
-        let pages = u64::from(first.page().get()).saturating_sub(1);
+        let pages = u64::from(first.page_num().get()).saturating_sub(1);
         Self {
             next: Some(first),
             failed: None,
@@ -109,7 +109,7 @@ impl Listing {
     /// Returns what to ask for next; `None` at the end.
     ///
     /// # Errors
-    /// [`Error::Limit`] where there is a page beyond [`Limits::pages`], and [`Error::Answer`] where the pages
+    /// [`Error::Limit`] where there is a page beyond [`Limits::pages`], and [`Error::InvalidResponse`] where the pages
     /// so far would never come to an end: each had the keys of the one before, or one after the other was
     /// empty. What was accepted before is as it should be.
     pub fn request(&self) -> Result<Option<ListRequest>, Error> {
@@ -152,21 +152,21 @@ impl Listing {
     ///
     /// let body = br#"{"links":[{"rel":"next"}],"results":[{}],"totalCount":450}"#;
     /// listing.advance(&Reply::from_response(http::Response::new(body.as_slice()))?.into_page()?);
-    /// let pages: Vec<u32> = listing.window(8).map(|request| request.page().get()).collect();
+    /// let pages: Vec<u32> = listing.window(8).map(|request| request.page_num().get()).collect();
     /// assert_eq!(pages, [2, 3, 4, 5]);
     /// # Ok::<(), atlas_model_keys_core::Error>(())
     /// ```
     pub fn window(&self, size: usize) -> impl Iterator<Item = ListRequest> + use<> {
         let first = self.next;
         let last = match self.last_page {
-            LastPage::This => first.map_or(0, |first| first.page().get()),
+            LastPage::This => first.map_or(0, |first| first.page_num().get()),
             LastPage::Suggested(number) => number,
             LastPage::Unknown => u32::MAX,
         };
         let left = usize::try_from(self.pages_left).unwrap_or(usize::MAX);
-        core::iter::successors(first, ListRequest::next)
+        core::iter::successors(first, ListRequest::next_page)
             .take(size.max(1).min(left))
-            .take_while(move |request| request.page().get() <= last)
+            .take_while(move |request| request.page_num().get() <= last)
     }
 
     /// Takes the page that answers [`request`](Listing::request), moves on, and gives the keys
@@ -322,7 +322,7 @@ impl Listing {
                 return;
             }
         }
-        self.next = current.next();
+        self.next = current.next_page();
         let Some(next) = self.next else {
             // Page 4,294,967,295 has no number after it; that is beyond any limit.
             self.next = Some(current);
@@ -332,16 +332,16 @@ impl Listing {
         self.last_page = seen
             .total_count
             .and_then(|keys| u32::try_from(keys.div_ceil(u64::from(items(&current)))).ok())
-            .filter(|last| *last >= next.page().get())
+            .filter(|last| *last >= next.page_num().get())
             .map_or(LastPage::Unknown, LastPage::Suggested);
     }
 
     fn fail(&mut self, at: ListRequest, problem: &'static str) {
-        self.failed = Some(Box::new(Error::Answer(AnswerError {
+        self.failed = Some(Box::new(Error::InvalidResponse(InvalidResponse {
             endpoint: Endpoint::ModelKeys,
-            kind: AnswerErrorKind::Paging,
+            kind: InvalidResponseKind::Paging,
             place: None,
-            path: format!("page {}", at.page()),
+            path: format!("page {}", at.page_num()),
             problem,
         })));
     }
@@ -349,7 +349,10 @@ impl Listing {
 
 /// How many keys a page of the request may hold.
 fn items(request: &ListRequest) -> u16 {
-    request.items().unwrap_or(ItemsPerPage::DEFAULT).get()
+    request
+        .items_per_page()
+        .unwrap_or(ItemsPerPage::DEFAULT)
+        .get()
 }
 
 /// What is known of a page that the next one depends on.
@@ -541,7 +544,7 @@ mod tests {
     fn a_listing_goes_on_while_a_link_says_next_whatever_the_count_says() {
         let mut listing = listing(&Limits::default());
         assert_eq!(accept(&mut listing, &page(&["a", "b"], "next")), ["a", "b"]);
-        assert_eq!(listing.request().unwrap().unwrap().page().get(), 2);
+        assert_eq!(listing.request().unwrap().unwrap().page_num().get(), 2);
         assert_eq!(accept(&mut listing, &page(&["c"], "previous")), ["c"]);
         assert_eq!(listing.request().unwrap(), None);
     }
@@ -575,7 +578,7 @@ mod tests {
         let group = GroupId::new("0123456789abcdef01234567").unwrap();
         let mut first = ListRequest::new(group);
         if let Some(items) = limit {
-            first = first.items_per_page(ItemsPerPage::new(items).unwrap());
+            first = first.with_items_per_page(ItemsPerPage::new(items).unwrap());
         }
         let [decoded, undecoded] = [true, false].map(|decodes| {
             let mut listing = Listing::new(first, &Limits::default());
@@ -583,7 +586,7 @@ mod tests {
             let (mut pages, mut keys) = (Vec::new(), 0);
             let end = loop {
                 match listing.request() {
-                    Ok(Some(request)) => pages.push(request.page().get()),
+                    Ok(Some(request)) => pages.push(request.page_num().get()),
                     Ok(None) => break Ok(keys),
                     Err(error) => break Err(error),
                 }
@@ -648,15 +651,15 @@ mod tests {
         let page_3 = PageNum::new(3).unwrap();
         let items = ItemsPerPage::new(10).unwrap();
         let request = ListRequest::new(group)
-            .page_num(page_3)
-            .items_per_page(items);
+            .with_page_num(page_3)
+            .with_items_per_page(items);
         for (total, next) in [(25, None), (26, Some(4))] {
             let mut listing = Listing::new(request, &Limits::default());
             let body = full(20, 5, "", &format!(r#","totalCount":{total}"#));
             let reply = Reply::from_response(http::Response::new(body)).unwrap();
             listing.advance(&reply.into_page().unwrap());
             let request = listing.request().unwrap();
-            assert_eq!(request.map(|request| request.page().get()), next);
+            assert_eq!(request.map(|request| request.page_num().get()), next);
             assert_eq!(
                 (listing.keys_read(), listing.total_count()),
                 (5, Some(total))
@@ -678,10 +681,10 @@ mod tests {
         let (pages, end) = ends(None, &answers);
         assert_eq!((pages, end.unwrap()), (vec![1, 2, 3, 4, 5, 6], 4));
         let (_, end) = ends(None, &[full(0, 2, NEXT, ""), empty(), empty(), empty()]);
-        let Err(Error::Answer(error)) = end else {
+        let Err(Error::InvalidResponse(error)) = end else {
             panic!("{end:?}")
         };
-        assert_eq!(error.kind(), AnswerErrorKind::Paging);
+        assert_eq!(error.kind(), InvalidResponseKind::Paging);
         assert_eq!(error.path(), "page 4");
         assert_eq!(
             format!("{error}"),
@@ -722,10 +725,13 @@ mod tests {
     #[test]
     fn a_page_that_repeats_the_one_before_is_an_error() {
         let (pages, end) = ends(None, &[full(0, 2, NEXT, ""), full(0, 2, NEXT, "")]);
-        let Err(Error::Answer(error)) = end else {
+        let Err(Error::InvalidResponse(error)) = end else {
             panic!("{end:?}")
         };
-        assert_eq!((pages.len(), error.kind()), (2, AnswerErrorKind::Paging));
+        assert_eq!(
+            (pages.len(), error.kind()),
+            (2, InvalidResponseKind::Paging)
+        );
         // Behind an empty page, or without links, or on the last page, too.
         let empty = || full(0, 0, NEXT, "");
         for answers in [
@@ -783,15 +789,15 @@ mod tests {
     fn a_listing_that_is_not_decoded_does_not_end_with_what_is_no_page() {
         let mut listing = listing(&Limits::default());
         for (body, kind) in [
-            ("<html>", AnswerErrorKind::Json),
-            (r#"{"links":[{"rel":"next"}]}"#, AnswerErrorKind::Shape),
+            ("<html>", InvalidResponseKind::Json),
+            (r#"{"links":[{"rel":"next"}]}"#, InvalidResponseKind::Shape),
         ] {
             listing.next = Some(ListRequest::new(
                 GroupId::new("0123456789abcdef01234567").unwrap(),
             ));
             let reply = Reply::from_response(http::Response::new(body)).unwrap();
             listing.advance_undecoded(&reply);
-            let Err(Error::Answer(error)) = listing.request() else {
+            let Err(Error::InvalidResponse(error)) = listing.request() else {
                 panic!("{listing:?}")
             };
             assert_eq!(error.kind(), kind);
@@ -878,7 +884,7 @@ mod tests {
     }
 
     fn window(listing: &Listing, size: usize) -> Vec<u32> {
-        listing.window(size).map(|r| r.page().get()).collect()
+        listing.window(size).map(|r| r.page_num().get()).collect()
     }
 
     #[test]
@@ -925,7 +931,7 @@ mod tests {
     fn after_the_last_number_that_a_page_can_have_there_is_an_error_and_no_silent_end() {
         let group = GroupId::new("0123456789abcdef01234567").unwrap();
         let last = PageNum::new(u32::MAX).unwrap();
-        let request = ListRequest::new(group).page_num(last);
+        let request = ListRequest::new(group).with_page_num(last);
         let mut listing = Listing::new(request, &Limits::default());
         assert_eq!(accept(&mut listing, &page(&["a"], "next")), ["a"]);
         assert!(matches!(listing.request(), Err(Error::Limit { .. })));

@@ -117,6 +117,13 @@ impl Default for ItemsPerPage {
     }
 }
 
+impl TryFrom<u32> for ItemsPerPage {
+    type Error = InvalidValue;
+    fn try_from(number: u32) -> Result<Self, InvalidValue> {
+        Self::new(number)
+    }
+}
+
 impl FromStr for ItemsPerPage {
     type Err = InvalidValue;
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
@@ -172,6 +179,13 @@ impl PageNum {
 impl Default for PageNum {
     fn default() -> Self {
         Self::FIRST
+    }
+}
+
+impl TryFrom<u32> for PageNum {
+    type Error = InvalidValue;
+    fn try_from(number: u32) -> Result<Self, InvalidValue> {
+        Self::new(number)
     }
 }
 

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::api_error::{Redaction, failed_status, status_in};
 use crate::decode::Decoded;
-use crate::error::{AnswerError, AnswerErrorKind};
+use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::limits::BodyLimits;
 use crate::secret::KnownSecrets;
 use crate::skim::{self, Skimmed};
@@ -58,8 +58,16 @@ impl<B: AsRef<[u8]>> Reply<B> {
     /// # Ok::<(), http::Error>(())
     /// ```
     pub fn from_response(response: Response<B>) -> Result<Self, Error> {
-        let limits = Limits::default();
-        check_size(&response, &limits)?;
+        Self::from_response_with(response, &Limits::default())
+    }
+
+    /// Sorts a response into a reply or an error, with these [`Limits`]; see
+    /// [`from_response`](Reply::from_response).
+    ///
+    /// # Errors
+    /// Those of [`from_response`](Reply::from_response).
+    pub fn from_response_with(response: Response<B>, limits: &Limits) -> Result<Self, Error> {
+        check_size(&response, limits)?;
         let reply = Self::new(response, None, limits.of_body(), KnownSecrets::default());
         if reply.status != StatusCode::OK {
             return Err(Error::Api(Box::new(reply.api_error(reply.status))));
@@ -72,7 +80,7 @@ impl<B: AsRef<[u8]>> Reply<B> {
     /// The `Content-Type` is not trusted: a body that parses is a page.
     ///
     /// # Errors
-    /// [`Error::Answer`] where the body is not a page, with the place but never the value;
+    /// [`Error::InvalidResponse`] where the body is not a page, with the place but never the value;
     /// [`Error::Api`] where it is Atlas's error object in spite of the status.
     pub fn into_page(self) -> Result<Page<B>, Error> {
         let decoded = self.decode()?;
@@ -87,9 +95,9 @@ impl<B: AsRef<[u8]>> Reply<B> {
         }
         let decoded = decoded.map_err(|error| self.explain(error))?;
         if decoded.keys.is_none() {
-            return Err(Error::Answer(AnswerError {
+            return Err(Error::InvalidResponse(InvalidResponse {
                 endpoint: Endpoint::ModelKeys,
-                kind: AnswerErrorKind::Shape,
+                kind: InvalidResponseKind::Shape,
                 place: None,
                 path: String::from("results"),
                 problem: "a page has an array of results",
@@ -118,13 +126,13 @@ impl<B: AsRef<[u8]>> Reply<B> {
         let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
         let mut encodings = self.headers.get_all(CONTENT_ENCODING).iter();
         match error {
-            Error::Answer(AnswerError {
+            Error::InvalidResponse(InvalidResponse {
                 endpoint,
-                kind: AnswerErrorKind::Utf8 | AnswerErrorKind::Json,
+                kind: InvalidResponseKind::Utf8 | InvalidResponseKind::Json,
                 ..
-            }) if !encodings.all(identity) => Error::Answer(AnswerError {
+            }) if !encodings.all(identity) => Error::InvalidResponse(InvalidResponse {
                 endpoint,
-                kind: AnswerErrorKind::Encoding,
+                kind: InvalidResponseKind::Encoding,
                 place: None,
                 path: String::new(),
                 problem: "it was not decompressed (see its Content-Encoding)",

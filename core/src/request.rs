@@ -19,7 +19,7 @@ pub(crate) const DEFAULT_USER_AGENT: HeaderValue =
 ///
 /// let group: GroupId = "69681d39c9e8cfd375386316".parse()?;
 /// let request = ListRequest::new(group)
-///     .items_per_page(ItemsPerPage::MAX)
+///     .with_items_per_page(ItemsPerPage::MAX)
 ///     .to_http(&BaseUrl::default(), &ApiVersion::PREVIEW);
 ///
 /// assert_eq!(
@@ -51,59 +51,65 @@ impl ListRequest {
         }
     }
 
-    /// `itemsPerPage`: how many keys a page holds at most.
-    pub fn items_per_page(mut self, items: ItemsPerPage) -> Self {
+    /// Sets `itemsPerPage`: how many keys a page holds at most.
+    pub fn with_items_per_page(mut self, items: ItemsPerPage) -> Self {
         self.items_per_page = Some(items);
         self
     }
 
-    /// `pageNum`: which page.
-    pub fn page_num(mut self, page: PageNum) -> Self {
+    /// Sets `pageNum`: which page is requested.
+    pub fn with_page_num(mut self, page: PageNum) -> Self {
         self.page_num = Some(page);
         self
     }
 
-    /// `envelope`: whether Atlas writes the status into the body too, for those who cannot see
-    /// the response's status.
-    pub fn envelope(mut self, envelope: bool) -> Self {
+    /// Sets `envelope`: whether Atlas writes the status into the body too, for callers that cannot see the
+    /// status of the response.
+    pub fn with_envelope(mut self, envelope: bool) -> Self {
         self.envelope = Some(envelope);
         self
     }
 
-    /// `pretty`: whether Atlas indents the JSON.
-    pub fn pretty(mut self, pretty: bool) -> Self {
+    /// Sets `pretty`: whether Atlas indents the JSON.
+    pub fn with_pretty(mut self, pretty: bool) -> Self {
         self.pretty = Some(pretty);
         self
     }
 
-    /// The group that is asked about.
+    /// Returns the group whose keys are requested.
     #[must_use]
     pub fn group(&self) -> GroupId {
         self.group
     }
 
-    /// The number of the page that is asked for.
+    /// Returns the number of the requested page; 1 if it is not set.
     #[must_use]
-    pub fn page(&self) -> PageNum {
+    pub fn page_num(&self) -> PageNum {
         self.page_num.unwrap_or_default()
     }
 
-    /// How many keys a page may hold, where the request says so.
+    /// Returns how many keys a page holds at most, or `None` for Atlas's default.
     #[must_use]
-    pub fn items(&self) -> Option<ItemsPerPage> {
+    pub fn items_per_page(&self) -> Option<ItemsPerPage> {
         self.items_per_page
     }
 
-    /// Whether an envelope is asked for.
+    /// Returns whether an envelope is requested.
     #[must_use]
     pub fn is_enveloped(&self) -> bool {
         self.envelope == Some(true)
     }
 
-    /// The same request for the page after; `None` after the last number there is.
+    /// Returns whether indented JSON is requested.
     #[must_use]
-    pub fn next(&self) -> Option<Self> {
-        Some(self.page_num(self.page().next()?))
+    pub fn is_pretty(&self) -> bool {
+        self.pretty == Some(true)
+    }
+
+    /// Returns the request for the next page, or `None` after the largest page number.
+    #[must_use]
+    pub fn next_page(&self) -> Option<Self> {
+        Some(self.with_page_num(self.page_num().next()?))
     }
 
     /// The request as HTTP, without credentials: pure, and never refused.
@@ -112,7 +118,7 @@ impl ListRequest {
         self.with(base, version, DEFAULT_USER_AGENT, ())
     }
 
-    /// The same, from this user agent and with this body.
+    /// Returns the request as HTTP, with this user agent and this body.
     #[inline]
     pub(crate) fn with<T>(
         &self,
@@ -236,21 +242,21 @@ mod tests {
     fn defaults_are_not_sent_unless_set() {
         assert_eq!(path_of(&request()), PATH);
         let all = request()
-            .items_per_page(ItemsPerPage::DEFAULT)
-            .page_num(PageNum::FIRST)
-            .envelope(false)
-            .pretty(true);
+            .with_items_per_page(ItemsPerPage::DEFAULT)
+            .with_page_num(PageNum::FIRST)
+            .with_envelope(false)
+            .with_pretty(true);
         assert_eq!(
             path_of(&all).strip_prefix(PATH),
             Some("?itemsPerPage=100&pageNum=1&envelope=false&pretty=true")
         );
         assert_eq!(
-            path_of(&request().pretty(false)).strip_prefix(PATH),
+            path_of(&request().with_pretty(false)).strip_prefix(PATH),
             Some("?pretty=false")
         );
         for page in [1, 9, 10, 100, u32::MAX] {
             assert_eq!(
-                path_of(&request().page_num(PageNum::new(page).unwrap())),
+                path_of(&request().with_page_num(PageNum::new(page).unwrap())),
                 alloc::format!("{PATH}?pageNum={page}")
             );
         }
@@ -278,13 +284,15 @@ mod tests {
 
     #[test]
     fn next_changes_the_page_and_nothing_else() {
-        let second = request().pretty(true).next().unwrap();
+        let second = request().with_pretty(true).next_page().unwrap();
         assert_eq!(
             second,
-            request().pretty(true).page_num(PageNum::new(2).unwrap())
+            request()
+                .with_pretty(true)
+                .with_page_num(PageNum::new(2).unwrap())
         );
-        let last = request().page_num(PageNum::new(u32::MAX).unwrap());
-        assert_eq!(last.next(), None);
+        let last = request().with_page_num(PageNum::new(u32::MAX).unwrap());
+        assert_eq!(last.next_page(), None);
     }
 
     #[test]

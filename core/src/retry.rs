@@ -7,6 +7,7 @@ use core::time::Duration;
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 
+use crate::limits::setters;
 use crate::session::Moment;
 use crate::timestamp::parse_http_date;
 
@@ -58,6 +59,15 @@ impl RetryPolicy {
             ..Self::default()
         }
     }
+
+    setters!(
+        with_attempts attempts u32,
+        with_base base Duration,
+        with_cap cap Duration,
+        with_wait wait Duration,
+        with_total_wait total_wait Duration,
+        with_statuses statuses Vec<RangeInclusive<u16>>
+    );
 
     pub(crate) fn repeats(&self, status: StatusCode) -> bool {
         self.statuses

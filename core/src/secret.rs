@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
 
+use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use crate::redaction::{REDACTED, redacted};
@@ -142,6 +143,13 @@ impl Body {
     }
 }
 
+/// Takes the body over without a copy. It is overwritten when the last clone of the `Bytes` is dropped.
+impl From<Body> for Bytes {
+    fn from(body: Body) -> Self {
+        body.0.map_or_else(Self::new, Self::from_owner)
+    }
+}
+
 impl AsRef<[u8]> for Body {
     fn as_ref(&self) -> &[u8] {
         self.as_bytes()
@@ -158,6 +166,15 @@ impl fmt::Debug for Body {
 mod tests {
     use super::*;
     use alloc::format;
+
+    #[test]
+    fn bytes_of_a_body_are_its_own() {
+        let form = Body::form("token=hunter2");
+        let place = form.as_bytes().as_ptr();
+        let bytes = Bytes::from(form);
+        assert_eq!((&*bytes, bytes.as_ptr()), (&b"token=hunter2"[..], place));
+        assert!(Bytes::from(Body::empty()).is_empty());
+    }
 
     #[test]
     fn nothing_shows_what_it_holds() {

@@ -88,7 +88,7 @@
 //! };
 //! let step = match exchange(&mut stream, &request, session.limits()) {
 //!     Ok(message) => session.respond(pending, message.response, now())?,
-//!     Err(failure) => session.failed(pending, failure, now())?,
+//!     Err(failure) => session.fail(pending, failure, now())?,
 //! };
 //! # let Step::Done(reply) = step else { panic!("{step:?}") };
 //! # assert!(reply.into_page()?.is_empty());

@@ -112,7 +112,7 @@ fn errors() {
         let error = reply(status, body).unwrap_err();
         assert_eq!(error.status().map(|s| s.as_u16()), Some(status));
         assert_eq!(error.error_code(), Some(code));
-        let answer = error.answer().unwrap();
+        let answer = error.api_error().unwrap();
         assert_eq!(answer.endpoint, Endpoint::ModelKeys);
         assert_eq!(answer.reason.as_deref(), Some(reason));
         assert_eq!(

@@ -167,6 +167,28 @@ fn an_exchange_that_goes_on_fetching_a_token_keeps_the_others_waiting() {
 }
 
 #[test]
+fn the_change_count_moves_with_every_response_failure_and_dropped_exchange() {
+    let mut world = world(Kind::ServiceAccount);
+    let mut last = world.session.change_count();
+    let mut moved =
+        |world: &World| std::mem::replace(&mut last, world.session.change_count()) != last;
+    let leader = sent(world.start(&world.request()));
+    let follower = waits(world.start(&world.request()));
+    assert!(!moved(&world));
+    // The token is there, and the exchange goes on.
+    let leader = sent(world.exchange(leader));
+    assert!(moved(&world));
+    let follower = sent(world.wake(follower));
+    let wait = waits(world.fail(follower.pending, FailureKind::Lost));
+    assert!(moved(&world));
+    drop(wait);
+    assert!(moved(&world));
+    drop(leader);
+    assert!(moved(&world));
+    assert!(!moved(&world));
+}
+
+#[test]
 fn a_wait_says_what_made_it_necessary() {
     let mut world = world(Kind::Bearer);
     let exchange = sent(world.start(&world.request()));
@@ -176,12 +198,12 @@ fn a_wait_says_what_made_it_necessary() {
         (kind, failure.to_string()),
         (FailureKind::Lost, "cable pulled".to_owned())
     );
-    assert!(wait.answer().is_none());
+    assert!(wait.api_error().is_none());
     let exchange = sent(world.resume(wait));
     let wait = waits(world.respond(exchange.pending, answer(503, &[], "")));
     assert!(wait.failure().is_none());
     assert_eq!(
-        wait.answer().unwrap().status,
+        wait.api_error().unwrap().status,
         StatusCode::SERVICE_UNAVAILABLE
     );
 }
@@ -201,7 +223,7 @@ fn those_who_wait_for_a_token_get_the_error_of_the_one_who_fetched_it() {
     assert_eq!(world.emulator.requests(), 1);
     for error in errors {
         assert_eq!(error.error_code(), Some("invalid_client"));
-        assert_eq!(error.answer().unwrap().endpoint, Endpoint::Token);
+        assert_eq!(error.api_error().unwrap().endpoint, Endpoint::Token);
         assert_eq!(
             error.to_string(),
             "Atlas refused the service account: 401 Unauthorized (invalid_client): \
@@ -634,7 +656,7 @@ fn a_revoked_token_is_forgotten() {
         .session
         .revoked(&answer(500, &[], ""), at)
         .unwrap_err();
-    assert_eq!(error.answer().unwrap().endpoint, Endpoint::Revocation);
+    assert_eq!(error.api_error().unwrap().endpoint, Endpoint::Revocation);
 }
 
 // Bearer token
@@ -1034,7 +1056,7 @@ fn a_429_holds_back_every_exchange_of_the_group_and_no_other() {
     assert!(held.delay() >= told.delay(), "{held:?}");
     for wait in [&told, &held] {
         assert_eq!(
-            wait.answer().unwrap().error_code.as_deref(),
+            wait.api_error().unwrap().error_code.as_deref(),
             Some("RATE_LIMITED")
         );
     }
@@ -1209,7 +1231,7 @@ fn an_asked_for_envelope_rules_over_the_status() {
         world
             .emulator
             .answer_next(operation, answer(200, &[], body));
-        world.list(&world.request().envelope(true)).unwrap();
+        world.list(&world.request().with_envelope(true)).unwrap();
         let second = world.take_log().swap_remove(1);
         assert!(second.starts_with(log), "{body}: {second}");
     }
@@ -1226,7 +1248,9 @@ fn an_asked_for_envelope_rules_over_the_status() {
         .answer_next(operation, answer(200, &[], body));
     let reply = world.list(&world.request()).unwrap();
     assert_eq!(reply.into_page().unwrap_err().status().unwrap(), 404);
-    let error = world.list(&world.request().envelope(true)).unwrap_err();
+    let error = world
+        .list(&world.request().with_envelope(true))
+        .unwrap_err();
     assert_eq!(error.error_code(), Some("GROUP_NOT_FOUND"));
 }
 

@@ -49,7 +49,7 @@ fn every_field_of_every_key_arrives_as_it_was() {
     };
     let mut world = World::new(config, Kind::Bearer);
     world.session = world.session.with_version(ApiVersion::V2025_03_12);
-    let request = world.request().items_per_page(ItemsPerPage::MAX);
+    let request = world.request().with_items_per_page(ItemsPerPage::MAX);
     let listed = world.list_all(&request).unwrap();
     let kept = world.emulator.keys(world.emulator.first_group());
     assert_eq!(listed.len(), kept.len());
@@ -91,8 +91,8 @@ fn a_listing_may_begin_at_a_later_page() {
     let mut world = World::new(config(), Kind::Bearer);
     let request = world
         .request()
-        .items_per_page(ItemsPerPage::new(500).unwrap())
-        .page_num(PageNum::new(3).unwrap());
+        .with_items_per_page(ItemsPerPage::new(500).unwrap())
+        .with_page_num(PageNum::new(3).unwrap());
     let keys = world.list_all(&request).unwrap();
     assert_eq!(ids(&keys), expected(&world).split_off(1000));
 }
@@ -112,7 +112,7 @@ fn the_total_count_ends_nothing() {
 #[test]
 fn envelope_and_pretty_change_the_body_and_not_the_keys() {
     let mut world = World::new(config(), Kind::ServiceAccount);
-    let request = world.request().envelope(true).pretty(true);
+    let request = world.request().with_envelope(true).with_pretty(true);
     let page = world.list(&request).unwrap().into_page().unwrap();
     assert_eq!(page.envelope_status(), Some(200));
     assert_eq!(world.list_all(&request).unwrap().len(), 1234);

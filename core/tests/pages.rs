@@ -1,15 +1,17 @@
 //! What is a page and what is not.
 
-use atlas_model_keys_core::{AnswerErrorKind, Error, Page, Reply};
+use atlas_model_keys_core::{Error, InvalidResponseKind, Page, Reply};
 
 fn parse(body: impl AsRef<[u8]>) -> Result<Page<Vec<u8>>, Error> {
     Reply::from_response(http::Response::new(body.as_ref().to_vec()))?.into_page()
 }
 
 /// Where and how a body is refused.
-fn refused(body: impl AsRef<[u8]>) -> (AnswerErrorKind, String, Option<(usize, usize)>, String) {
+fn refused(
+    body: impl AsRef<[u8]>,
+) -> (InvalidResponseKind, String, Option<(usize, usize)>, String) {
     match parse(body) {
-        Err(Error::Answer(error)) => (
+        Err(Error::InvalidResponse(error)) => (
             error.kind(),
             error.path().to_owned(),
             error.line_and_column(),
@@ -91,7 +93,10 @@ fn more_elements_than_the_limit_are_refused() {
     let of = |n: usize| format!(r#"{{"results":[{}]}}"#, vec!["{}"; n].join(","));
     assert_eq!(parse(of(10_000)).unwrap().len(), 10_000);
     let (kind, path, _, shown) = refused(of(10_001));
-    assert_eq!((kind, &*path), (AnswerErrorKind::Shape, "results[10000]"));
+    assert_eq!(
+        (kind, &*path),
+        (InvalidResponseKind::Shape, "results[10000]")
+    );
     assert!(shown.contains("more elements than the limit"), "{shown}");
 }
 
@@ -100,93 +105,93 @@ fn what_is_refused_is_refused_with_its_place_and_without_its_value() {
     let cases = [
         (
             r#"{"results":[{"name":"a"},{"name":{"x":"hunter2"}}]}"#,
-            AnswerErrorKind::Shape,
+            InvalidResponseKind::Shape,
             "results[1].name",
         ),
         (
             r#"{"results":[{"name":"hunter2","name":"b"}]}"#,
-            AnswerErrorKind::Shape,
+            InvalidResponseKind::Shape,
             "results[0].name",
         ),
         (
             r#"{"results":[{"secret":42}]}"#,
-            AnswerErrorKind::Shape,
+            InvalidResponseKind::Shape,
             "results[0].secret",
         ),
         (
             r#"{"results":["hunter2"]}"#,
-            AnswerErrorKind::Shape,
+            InvalidResponseKind::Shape,
             "results[0]",
         ),
         (
             r#"{"results":{"hunter2":1}}"#,
-            AnswerErrorKind::Shape,
+            InvalidResponseKind::Shape,
             "results",
         ),
         (
             r#"{"results":[],"results":[]}"#,
-            AnswerErrorKind::Shape,
+            InvalidResponseKind::Shape,
             "results",
         ),
         (
             r#"{"links":[{"rel":"a","rel":"b"}],"results":[]}"#,
-            AnswerErrorKind::Shape,
+            InvalidResponseKind::Shape,
             "links[0]",
         ),
         (
             r#"{"results":[],"status":1,"status":2}"#,
-            AnswerErrorKind::Shape,
+            InvalidResponseKind::Shape,
             "status",
         ),
         (
             r#"{"results":[{},7]}"#,
-            AnswerErrorKind::Shape,
+            InvalidResponseKind::Shape,
             "results[1]",
         ),
         (
             r#"{"links":[{},{},"hunter2"]}"#,
-            AnswerErrorKind::Shape,
+            InvalidResponseKind::Shape,
             "links[2]",
         ),
-        (r#"["hunter2"]"#, AnswerErrorKind::Shape, ""),
-        (r#""hunter2""#, AnswerErrorKind::Shape, ""),
-        (r#"{}"#, AnswerErrorKind::Shape, "results"),
-        (r#"{"results":null}"#, AnswerErrorKind::Shape, "results"),
+        (r#"["hunter2"]"#, InvalidResponseKind::Shape, ""),
+        (r#""hunter2""#, InvalidResponseKind::Shape, ""),
+        (r#"{}"#, InvalidResponseKind::Shape, "results"),
+        (r#"{"results":null}"#, InvalidResponseKind::Shape, "results"),
         (
             r#"{"totalCount":5,"links":[]}"#,
-            AnswerErrorKind::Shape,
+            InvalidResponseKind::Shape,
             "results",
         ),
-        ("", AnswerErrorKind::Json, ""),
-        ("<html>hunter2</html>", AnswerErrorKind::Json, ""),
-        ("\u{feff}{\"results\":[]}", AnswerErrorKind::Json, ""),
-        (r#"{"results":[]} hunter2"#, AnswerErrorKind::Json, ""),
+        ("", InvalidResponseKind::Json, ""),
+        ("<html>hunter2</html>", InvalidResponseKind::Json, ""),
+        ("\u{feff}{\"results\":[]}", InvalidResponseKind::Json, ""),
+        (r#"{"results":[]} hunter2"#, InvalidResponseKind::Json, ""),
         (
             r#"{"results":[{"name":"hunter2"#,
-            AnswerErrorKind::Json,
+            InvalidResponseKind::Json,
             "results[0].name",
         ),
         (
             r#"{"results":[{"name":"\ud800 hunter2"}]}"#,
-            AnswerErrorKind::Json,
+            InvalidResponseKind::Json,
             "results[0].name",
         ),
         (
             "{\"results\":[{\"name\":\"a\nhunter2\"}]}",
-            AnswerErrorKind::Json,
+            InvalidResponseKind::Json,
             "results[0].name",
         ),
         (
             r#"{"results":[{"new":"\ud800"}]}"#,
-            AnswerErrorKind::Json,
+            InvalidResponseKind::Json,
             "results[0]",
         ),
         (
             r#"{"results":[{"name":1e999}],"new":1e999}"#,
-            AnswerErrorKind::Shape,
+            InvalidResponseKind::Shape,
             "results[0].name",
         ),
-        (r#"{"results":[],"new":01}"#, AnswerErrorKind::Json, ""),
+        (r#"{"results":[],"new":01}"#, InvalidResponseKind::Json, ""),
     ];
     for (body, kind, path) in cases {
         let (got_kind, got_path, _, shown) = refused(body);
@@ -206,7 +211,7 @@ fn the_place_is_line_and_column() {
          at results[0].name (line 3, column 12)"
     );
     let (kind, _, place, _) = refused(b"{\n\"results\": \xff}");
-    assert_eq!((kind, place), (AnswerErrorKind::Utf8, Some((2, 12))));
+    assert_eq!((kind, place), (InvalidResponseKind::Utf8, Some((2, 12))));
 }
 
 #[test]
@@ -225,7 +230,7 @@ fn nesting_is_bounded_in_unknown_fields_too() {
     assert!(parse(in_key(29)).is_ok());
     for body in [top(32), in_key(30), top(100_000)] {
         let (kind, _, _, shown) = refused(&body);
-        assert_eq!(kind, AnswerErrorKind::Shape);
+        assert_eq!(kind, InvalidResponseKind::Shape);
         assert!(shown.contains("nested deeper"), "{shown}");
     }
     let objects = format!("{}1{}", r#"{"a":"#.repeat(50), "}".repeat(50));
@@ -297,15 +302,15 @@ fn a_body_that_changes_between_looks_gives_no_panic() {
 #[test]
 fn what_was_not_decompressed_is_said_so() {
     for (encoding, body, kind) in [
-        ("br", &b"\x8b\x02\x80"[..], AnswerErrorKind::Encoding),
-        ("gzip", b"\x1f\x8b\x08", AnswerErrorKind::Encoding),
-        ("deflate", b"xyz", AnswerErrorKind::Encoding),
-        ("identity", b"xyz", AnswerErrorKind::Json),
-        ("br", b"[]", AnswerErrorKind::Shape),
+        ("br", &b"\x8b\x02\x80"[..], InvalidResponseKind::Encoding),
+        ("gzip", b"\x1f\x8b\x08", InvalidResponseKind::Encoding),
+        ("deflate", b"xyz", InvalidResponseKind::Encoding),
+        ("identity", b"xyz", InvalidResponseKind::Json),
+        ("br", b"[]", InvalidResponseKind::Shape),
     ] {
         let response = http::Response::builder().header("content-encoding", encoding);
         let reply = Reply::from_response(response.body(body).unwrap()).unwrap();
-        let Err(Error::Answer(error)) = reply.into_page() else {
+        let Err(Error::InvalidResponse(error)) = reply.into_page() else {
             panic!("{encoding}");
         };
         assert_eq!(error.kind(), kind, "{encoding}: {error}");

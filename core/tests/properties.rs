@@ -32,16 +32,16 @@ proptest! {
         let base = BaseUrl::new(&base).unwrap();
         let mut request = ListRequest::new(group);
         if let Some(items) = items {
-            request = request.items_per_page(ItemsPerPage::new(items).unwrap());
+            request = request.with_items_per_page(ItemsPerPage::new(items).unwrap());
         }
         if let Some(page) = page {
-            request = request.page_num(PageNum::new(page).unwrap());
+            request = request.with_page_num(PageNum::new(page).unwrap());
         }
         if let Some(envelope) = envelope {
-            request = request.envelope(envelope);
+            request = request.with_envelope(envelope);
         }
         if let Some(pretty) = pretty {
-            request = request.pretty(pretty);
+            request = request.with_pretty(pretty);
         }
         let text = request.to_http(&base, &ApiVersion::PREVIEW).uri().to_string();
 
@@ -456,7 +456,7 @@ proptest! {
     ) {
         let mut session = session(kind);
         let group = GroupId::new("0123456789abcdef01234567").unwrap();
-        let request = ListRequest::new(group).envelope(enveloped);
+        let request = ListRequest::new(group).with_envelope(enveloped);
         let mut listing = Listing::new(request, session.limits());
         let mut now = Duration::from_secs(1_790_000_000);
         // Several exchanges one after the other, for what one leaves to the next.
@@ -486,7 +486,7 @@ proptest! {
                             }
                             Event::Fails(kind) => {
                                 let kind = [FailureKind::NotSent, FailureKind::Lost, FailureKind::Permanent][usize::from(*kind)];
-                                session.failed(exchange.pending, Failure::new(kind, "cable pulled"), at(now))
+                                session.fail(exchange.pending, Failure::new(kind, "cable pulled"), at(now))
                             }
                             // The exchange is cancelled; the next one finds a session in order.
                             Event::Dropped => continue 'rounds,
@@ -519,7 +519,7 @@ proptest! {
             };
             listing.advance(&page);
             if let Ok(Some(next)) = listing.request() {
-                prop_assert_eq!(Some(next), request.next());
+                prop_assert_eq!(Some(next), request.next_page());
             }
         }
     }

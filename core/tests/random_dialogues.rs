@@ -131,7 +131,10 @@ fn dialogue(seed: u64) -> u32 {
     let mut readers: Vec<Reader> = (0..=dice.below(3))
         .map(|_| {
             let envelope = dice.once_in(3);
-            let request = world.request().items_per_page(items).envelope(envelope);
+            let request = world
+                .request()
+                .with_items_per_page(items)
+                .with_envelope(envelope);
             Reader {
                 listing: Listing::new(request, world.session.limits()),
                 envelope,

@@ -138,7 +138,7 @@ impl<'t> Player<'t> {
                 _ => FailureKind::Permanent,
             };
             let failure = Failure::new(kind, "cable pulled");
-            self.step = Some(session.failed(exchange.pending, failure, moment));
+            self.step = Some(session.fail(exchange.pending, failure, moment));
             return;
         }
         let mut answer = self.take("<").into_iter();
@@ -212,10 +212,10 @@ fn request(query: &str) -> ListRequest {
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         let (name, value) = parameter.split_once('=').unwrap();
         request = match name {
-            "itemsPerPage" => request.items_per_page(value.parse().unwrap()),
-            "pageNum" => request.page_num(value.parse().unwrap()),
-            "envelope" => request.envelope(value.parse().unwrap()),
-            "pretty" => request.pretty(value.parse().unwrap()),
+            "itemsPerPage" => request.with_items_per_page(value.parse().unwrap()),
+            "pageNum" => request.with_page_num(value.parse().unwrap()),
+            "envelope" => request.with_envelope(value.parse().unwrap()),
+            "pretty" => request.with_pretty(value.parse().unwrap()),
             _ => panic!("{name}"),
         };
     }

@@ -797,7 +797,7 @@ fn failures_tell_the_session_what_became_of_the_request() {
         let Ok(Step::<Vec<u8>>::Send(Exchange { pending, .. })) = session.start(&list, now) else {
             panic!("a bearer token is sent at once");
         };
-        match session.failed::<Vec<u8>>(pending, failure.into(), now) {
+        match session.fail::<Vec<u8>>(pending, failure.into(), now) {
             Ok(step) => (matches!(step, Step::Wait(_)), None),
             Err(error) => (false, Some(error)),
         }

@@ -15,7 +15,7 @@ use super::{
     Arena, Decoded, IN_KEY, IN_LINK, IN_PAGE, KEY_FIELDS, KeySpans, LinkSpans, MOST_NESTING,
     PageField, Span, numbers,
 };
-use crate::error::{AnswerError, AnswerErrorKind};
+use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::limits::BodyLimits;
 use crate::{Endpoint, Error, KeyField};
 
@@ -34,8 +34,8 @@ pub(super) fn read(body: &[u8], limits: BodyLimits) -> Result<Decoded, Error> {
 fn is_syntax(error: &Error) -> bool {
     matches!(
         error,
-        Error::Answer(AnswerError {
-            kind: AnswerErrorKind::Json,
+        Error::InvalidResponse(InvalidResponse {
+            kind: InvalidResponseKind::Json,
             ..
         })
     )
@@ -72,9 +72,9 @@ fn text(body: &[u8]) -> Result<&str, Error> {
             .iter()
             .rposition(|b| *b == b'\n')
             .map_or(0, |n| n + 1);
-        Error::Answer(AnswerError {
+        Error::InvalidResponse(InvalidResponse {
             endpoint: Endpoint::ModelKeys,
-            kind: AnswerErrorKind::Utf8,
+            kind: InvalidResponseKind::Utf8,
             place: Some((line, before.len() - line_start + 1)),
             path: String::new(),
             problem: "it is not UTF-8",
@@ -126,10 +126,10 @@ impl Reader<'_> {
     fn explain(&self, error: &serde_json::Error) -> Error {
         use serde_json::error::Category;
         let (kind, problem) = match error.classify() {
-            Category::Eof => (AnswerErrorKind::Json, "it ends too early"),
-            Category::Syntax | Category::Io => (AnswerErrorKind::Json, "it is not valid JSON"),
+            Category::Eof => (InvalidResponseKind::Json, "it ends too early"),
+            Category::Syntax | Category::Io => (InvalidResponseKind::Json, "it is not valid JSON"),
             Category::Data => (
-                AnswerErrorKind::Shape,
+                InvalidResponseKind::Shape,
                 self.problem
                     .get()
                     .unwrap_or("a value is not of the documented type"),
@@ -142,7 +142,7 @@ impl Reader<'_> {
             Place::KeyField(n, field) => format!("results[{n}].{}", field.name()),
             Place::Link(n) => format!("links[{n}]"),
         };
-        Error::Answer(AnswerError {
+        Error::InvalidResponse(InvalidResponse {
             endpoint: Endpoint::ModelKeys,
             kind,
             place: Some((error.line(), error.column())),

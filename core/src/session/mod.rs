@@ -20,7 +20,7 @@ pub use self::step::{Exchange, Failure, Moment, Pending, Step, Wait};
 
 use self::nonces::Nonces;
 use self::pace::{Entry, Pace};
-use self::ticket::{Sent, Ticket, Trouble, in_vain};
+use self::ticket::{Changes, Sent, Ticket, Trouble, in_vain};
 use self::tokens::{Grant, Tokens, Turn};
 use crate::api_error::Redaction;
 use crate::credentials::Kind;
@@ -51,7 +51,7 @@ pub struct Session {
     /// What must not turn up in an error.
     secrets: KnownSecrets,
     /// Tells its tickets from those of other sessions.
-    identity: Arc<()>,
+    identity: Arc<Changes>,
 }
 
 enum Auth {
@@ -90,7 +90,7 @@ impl Session {
             limits: Limits::default(),
             pace: Pace::default(),
             secrets,
-            identity: Arc::new(()),
+            identity: Arc::default(),
         }
     }
 
@@ -131,6 +131,14 @@ impl Session {
         &self.base
     }
 
+    /// Returns how many times something has happened for which a [`Wait`] with
+    /// [`on_change`](Wait::on_change) may end: an exchange ended, was dropped, or got the response or the failure of a
+    /// request. It wraps around.
+    #[must_use]
+    pub fn change_count(&self) -> usize {
+        self.identity.count()
+    }
+
     /// The version that is asked for now.
     #[must_use]
     pub fn version(&self) -> ApiVersion {
@@ -160,6 +168,7 @@ impl Session {
         at: Moment,
     ) -> Next<B> {
         let ticket = self.own(pending.0)?;
+        self.identity.note();
         match check_size(&response, &self.limits) {
             Err(error) => self.end(&ticket, error),
             Ok(()) if ticket.fetches_token() => self.on_token(ticket, &response, at),
@@ -171,8 +180,9 @@ impl Session {
     ///
     /// # Errors
     /// See [`Error`]: the exchange has ended.
-    pub fn failed<B>(&mut self, pending: Pending, failure: Failure, at: Moment) -> Next<B> {
+    pub fn fail<B>(&mut self, pending: Pending, failure: Failure, at: Moment) -> Next<B> {
         let mut ticket = self.own(pending.0)?;
+        self.identity.note();
         let again = match failure.kind {
             // The token may have been issued, and only so many may live: once is a risk, twice
             // a habit.

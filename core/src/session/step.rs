@@ -14,6 +14,7 @@ use crate::{ApiError, Body, Error, FailureKind, ForeignError, Reply};
 ///
 /// The same inputs give the same outputs, so a test, a simulation or a fuzzer supplies its own.
 #[derive(Clone, Copy)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Moment {
     pub(super) now: Duration,
     pub(super) entropy: [u8; 16],
@@ -28,10 +29,16 @@ impl Moment {
         Self { now, entropy }
     }
 
-    /// The time since the Unix epoch.
+    /// Returns the time since the Unix epoch.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.now
+    }
+
+    /// Returns the random bytes, for a recording of the dialogue.
+    #[must_use]
+    pub fn entropy(&self) -> [u8; 16] {
+        self.entropy
     }
 
     /// An evenly random part of `whole`, from 0 to all of it. Uses the half of the entropy that
@@ -60,7 +67,7 @@ impl fmt::Debug for Moment {
 #[must_use]
 #[allow(clippy::exhaustive_enums)] // A driver must handle exactly these three.
 pub enum Step<B> {
-    /// Send the request; give what came of it to [`Session::respond`](crate::Session::respond) or [`Session::failed`](crate::Session::failed).
+    /// Send the request; give what came of it to [`Session::respond`](crate::Session::respond) or [`Session::fail`](crate::Session::fail).
     Send(Exchange),
     /// Wait; then call [`Session::resume`](crate::Session::resume).
     Wait(Wait),
@@ -132,8 +139,14 @@ impl Wait {
         self.delay
     }
 
-    /// Whether the wait may end sooner: when another exchange of this session ends or is dropped,
-    /// be it with a [`Pending`] or a [`Wait`] in hand. Wake such waits then, whatever it ended with.
+    /// Returns whether the wait may end early: when another exchange of this session has received a response or a
+    /// failure, has ended, or was dropped. The delay is then 30 s, after which the exchange checks again by itself.
+    ///
+    /// The rule for drivers with several threads or tasks: read
+    /// [`Session::change_count`](crate::Session::change_count) under the lock of the session, in the same critical
+    /// section as the call that returned this wait. Before sleeping, compare it under the lock; if it has changed,
+    /// call [`resume`](crate::Session::resume) at once. Wake all such waits after every request, whatever its outcome,
+    /// from a drop guard, so that a cancelled exchange wakes them too.
     #[must_use]
     pub fn on_change(&self) -> bool {
         self.on_change
@@ -141,7 +154,7 @@ impl Wait {
 
     /// Atlas's answer that made it wait, where one did: for telling a person why.
     #[must_use]
-    pub fn answer(&self) -> Option<&ApiError> {
+    pub fn api_error(&self) -> Option<&ApiError> {
         match &self.ticket.trouble {
             Some(Trouble::Answer(answer)) if !self.on_change => Some(answer),
             _ => None,

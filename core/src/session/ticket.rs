@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
 use http::StatusCode;
@@ -9,9 +10,33 @@ use http::StatusCode;
 use crate::digest::Answerer;
 use crate::{ApiError, ApiVersion, Error, FailureKind, ForeignError, ListRequest};
 
+/// Counts what those who wait for another exchange of a session may wait for.
+#[derive(Debug, Default)]
+pub(super) struct Changes(AtomicUsize);
+
+impl Changes {
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// An exchange has ended, in whatever way.
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // Before those who wait look.
+        self.lead = None;
+        self.slot = None;
+        self.session.note();
+    }
+}
+
 pub(super) struct Ticket {
     /// The session that issued it; no other takes it.
-    pub(super) session: Arc<()>,
+    pub(super) session: Arc<Changes>,
     pub(super) list: ListRequest,
     pub(super) version: ApiVersion,
     pub(super) sent: Sent,
@@ -36,7 +61,11 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn new(session: &Arc<()>, list: &ListRequest, version: ApiVersion) -> Box<Self> {
+    pub(super) fn new(
+        session: &Arc<Changes>,
+        list: &ListRequest,
+        version: ApiVersion,
+    ) -> Box<Self> {
         Box::new(Self {
             session: Arc::clone(session),
             list: *list,

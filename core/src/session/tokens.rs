@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::pace::Period;
 use super::ticket::Ticket;
 use crate::decode::numbers;
-use crate::error::{AnswerError, AnswerErrorKind};
+use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::limits::{
     RECENT_TOKENS, TOKEN_LEAD, TOKEN_LIFE_MAX, TOKEN_LIFE_UNKNOWN, TOKEN_MARGIN,
     TOKEN_RENEWAL_PAUSE,
@@ -307,7 +307,7 @@ impl Grant {
         }
 
         let refuse = |kind, problem, path: &str| {
-            Error::Answer(AnswerError {
+            Error::InvalidResponse(InvalidResponse {
                 endpoint: Endpoint::Token,
                 kind,
                 place: None,
@@ -315,7 +315,7 @@ impl Grant {
                 problem,
             })
         };
-        let shape = |problem, path| refuse(AnswerErrorKind::Shape, problem, path);
+        let shape = |problem, path| refuse(InvalidResponseKind::Shape, problem, path);
         if body.len() > limits.error_body_bytes {
             return Err(Error::Limit {
                 what: "bytes of a token answer",
@@ -332,7 +332,7 @@ impl Grant {
             if error.is_data() {
                 shape("a value is not of the documented type", "")
             } else {
-                refuse(AnswerErrorKind::Json, "it is not valid JSON", "")
+                refuse(InvalidResponseKind::Json, "it is not valid JSON", "")
             }
         })?;
         let token = wire
@@ -439,7 +439,10 @@ mod tests {
         ] {
             let error = read(body).err().unwrap();
             let shown = format!("{error} {error:?}");
-            assert!(matches!(error, Error::Answer(_)), "{body}: {shown}");
+            assert!(
+                matches!(error, Error::InvalidResponse(_)),
+                "{body}: {shown}"
+            );
             assert!(!shown.contains("hunter2"), "{shown}");
         }
         let long = format!(r#"{{"access_token":"{}"}}"#, "x".repeat(8193));
@@ -472,7 +475,7 @@ mod tests {
     #[test]
     fn a_token_is_renewed_before_it_ends() {
         let list = ListRequest::new(GroupId::new("0123456789abcdef01234567").unwrap());
-        let ticket = Ticket::new(&Arc::new(()), &list, ApiVersion::PREVIEW);
+        let ticket = Ticket::new(&Arc::default(), &list, ApiVersion::PREVIEW);
         let mut tokens = Tokens::new("id", Secret::new("s"));
         let now = Duration::from_secs(1000);
         let grant = |life| Grant {

@@ -2,6 +2,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{Method, Request};
 use zeroize::Zeroizing;
@@ -19,6 +20,13 @@ impl Encoded {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// Takes the bytes over without a copy. They are overwritten when the last clone is dropped.
+impl From<Encoded> for Bytes {
+    fn from(encoded: Encoded) -> Self {
+        Self::from_owner(encoded.0)
     }
 }
 

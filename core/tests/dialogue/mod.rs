@@ -132,7 +132,7 @@ impl World {
         self.log.push(format!("{kind:?}"));
         let at = self.moment();
         self.session
-            .failed(pending, Failure::new(kind, "cable pulled"), at)
+            .fail(pending, Failure::new(kind, "cable pulled"), at)
     }
 
     /// Waits in no time.
