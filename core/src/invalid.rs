@@ -1,4 +1,5 @@
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::secret::REDACTED;
@@ -116,8 +117,10 @@ fn is_client_id(text: &str) -> bool {
 /// Whether an API key's private key stands in the text: hexadecimal digits in the form of a UUID.
 pub(crate) fn holds_private_key(text: &str) -> bool {
     let is_digit = |c: char| c.is_ascii_hexdigit() || c == '-';
-    text.split(|c| !is_digit(c))
-        .any(|digits| digits.split('-').map(str::len).eq([8, 4, 4, 4, 12]))
+    text.split(|c| !is_digit(c)).any(|digits| {
+        let lengths: Vec<usize> = digits.split('-').map(str::len).collect();
+        lengths.windows(5).any(|five| five == [8, 4, 4, 4, 12])
+    })
 }
 
 /// Whether the text is a JSON Web Token, as Atlas's access tokens are: its first part is the Base64 form
@@ -186,6 +189,7 @@ mod tests {
             "hunter2mdb_sa_id_0123",
             "80fc9fb3-a1f0-e14b-e801-7e68925321cf",
             "hunter2 80fc9fb3-a1f0-e14b-e801-7e68925321cf",
+            "--80fc9fb3-a1f0-e14b-e801-7e68925321cf-hunter2",
             "eyJhbGciOiJIUzI1NiJ9.hunter2",
             "token=eyJhunter2",
             "bearer hunter2",
