@@ -620,8 +620,10 @@ impl fmt::Display for Rounded {
 
 #[cfg(test)]
 mod tests {
-
-    use atlas_model_keys_core::{Credentials, Reply, Session};
+    use atlas_model_keys_core::{
+        Collected, Credentials, Limits, ListRequest, Listing, Moment, OwnedModelKey, Reply,
+        Session, Step,
+    };
     use http::Response;
 
     use super::*;
@@ -689,7 +691,7 @@ mod tests {
 
     fn transport_error(
         kind: FailureKind,
-        source: impl std::error::Error + Send + Sync + 'static,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Error {
         let credentials = Credentials::bearer("token").unwrap();
         let session = Session::new(BaseUrl::default(), credentials);
@@ -727,6 +729,223 @@ mod tests {
     }
 
     #[test]
+    fn a_success_other_than_200_is_not_understood() {
+        let Error::Api(mut answer) = api(400, "") else {
+            panic!("it is an answer")
+        };
+        for status in [204, 206] {
+            let response = Response::builder().status(status).body(()).unwrap();
+            answer.status = response.status();
+            let (exit, block) = listing(&Error::Api(answer.clone()));
+            assert_eq!(exit, Exit::NotUnderstood);
+            assert!(block.contains("200 or an error"), "{block}");
+        }
+    }
+
+    #[test]
+    fn statuses_that_nobody_knows_are_a_server_error() {
+        let Error::Api(mut answer) = api(400, "") else {
+            panic!("it is an answer")
+        };
+        for status in [599, 600, 999] {
+            let response = Response::builder().status(status).body(()).unwrap();
+            answer.status = response.status();
+            let (exit, block) = listing(&Error::Api(answer.clone()));
+            assert_eq!(exit, Exit::Atlas);
+            assert!(block.contains("try again later"), "{block}");
+        }
+    }
+
+    #[test]
+    fn a_server_error_of_the_token_endpoint_is_named_so() {
+        let Error::Api(mut answer) = api(500, "") else {
+            panic!("it is an answer")
+        };
+        answer.endpoint = Endpoint::Token;
+        let gave_up = Error::GaveUp {
+            answer: answer.clone(),
+            attempts: 2,
+            wait: Duration::ZERO,
+        };
+        for error in [gave_up, Error::Api(answer)] {
+            let (exit, block) = listing(&error);
+            assert_eq!(exit, Exit::RateLimited);
+            assert!(
+                block.starts_with("error: cannot get an access token to list"),
+                "{block}"
+            );
+            assert!(block.contains("status.mongodb.com"), "{block}");
+        }
+    }
+
+    #[test]
+    fn hints_fit_the_limit() {
+        let mut limits = Limits::default();
+        limits.pages = 0;
+        let pages = Listing::new(ListRequest::new(asked().group), &limits)
+            .request()
+            .unwrap_err();
+        limits.collected_bytes = 0;
+        let collected = Collected::new(&limits)
+            .add(&OwnedModelKey::default())
+            .unwrap_err();
+        limits.body_bytes = 0;
+        let credentials = Credentials::bearer("token").unwrap();
+        let mut session = Session::new(BaseUrl::default(), credentials).with_limits(limits);
+        let at = Moment::new(Duration::ZERO, [0; 16]);
+        let Ok(Step::Send(exchange)) = session.start::<&str>(&ListRequest::new(asked().group), at)
+        else {
+            panic!("a token needs no request of its own")
+        };
+        let body = session
+            .respond(exchange.pending, Response::new("{}"), at)
+            .unwrap_err();
+        for (error, hint) in [
+            (pages, "--items-per-page"),
+            (collected, "-o ndjson"),
+            (body, "a smaller --items-per-page"),
+        ] {
+            let (exit, block) = listing(&error);
+            assert_eq!(exit, Exit::NotUnderstood);
+            assert!(
+                block.contains(hint) && !block.contains("login page"),
+                "{block}"
+            );
+        }
+    }
+
+    #[test]
+    fn hints_fit_the_failure_of_the_network() {
+        let through = |proxy, base: &str, kind, text: &'static str| {
+            let asked = Asked {
+                proxy,
+                base: BaseUrl::allowing_plain_http(base).unwrap(),
+                ..asked()
+            };
+            Failure::listing(&transport_error(kind, text), &asked).to_string()
+        };
+        let (https, http) = ("https://atlas.example", "http://atlas.example");
+        for (block, words, not) in [
+            (
+                through(
+                    Some("http_proxy"),
+                    http,
+                    FailureKind::Permanent,
+                    "the proxy http://p opened no tunnel: certificate",
+                ),
+                "check http_proxy: ",
+                "SSL_CERT_FILE",
+            ),
+            (
+                through(
+                    Some("ALL_PROXY"),
+                    https,
+                    FailureKind::Permanent,
+                    "the proxy http://p wants a login (407)",
+                ),
+                "put it into ALL_PROXY",
+                "HTTPS_PROXY",
+            ),
+            (
+                through(
+                    None,
+                    https,
+                    FailureKind::Permanent,
+                    "invalid peer certificate",
+                ),
+                "in SSL_CERT_FILE",
+                "HTTPS_PROXY",
+            ),
+            (
+                through(
+                    None,
+                    https,
+                    FailureKind::Permanent,
+                    "what answers on this port does not speak TLS",
+                ),
+                "the scheme and the port of https://atlas.example",
+                "SSL_CERT_FILE",
+            ),
+            (
+                through(None, http, FailureKind::NotSent, "refused"),
+                "set http_proxy",
+                "HTTPS_PROXY",
+            ),
+            (
+                through(Some("HTTPS_PROXY"), https, FailureKind::Lost, "reset"),
+                "check the proxy in HTTPS_PROXY",
+                "set HTTPS_PROXY",
+            ),
+            (
+                through(None, "http://127.0.0.1:1", FailureKind::Lost, "reset"),
+                "try again; a smaller",
+                "proxy",
+            ),
+            (
+                through(None, https, FailureKind::TimedOut, "timeout"),
+                "more time than --timeout 4m (the default)",
+                "base URL",
+            ),
+        ] {
+            assert!(block.contains(words) && !block.contains(not), "{block}");
+        }
+    }
+
+    #[test]
+    fn a_problem_of_this_machine_has_no_hint_about_the_network() {
+        let credentials = Credentials::bearer("token").unwrap();
+        let session = Session::new(BaseUrl::default(), credentials);
+        let failure = atlas_model_keys_core::Failure::new(
+            FailureKind::Permanent,
+            "SSL_CERT_FILE names /x, which cannot be read",
+        );
+        let (exit, block) = listing(&session.transport_error(failure, 0));
+        assert_eq!(exit, Exit::Network);
+        assert!(
+            block.contains("SSL_CERT_FILE names /x") && !block.contains("hint"),
+            "{block}"
+        );
+    }
+
+    #[test]
+    fn attempts_that_the_timeout_ended_are_told_from_others() {
+        let timeout = Timeout::new(Some(Duration::from_secs(3)));
+        let ended = |error: &Error, seconds, lacks_token| {
+            let attempt = Attempt {
+                page: PageNum::FIRST,
+                elapsed: Duration::from_secs(seconds),
+                lacks_token,
+            };
+            attempt.would_be_repeated(error, timeout)
+        };
+        let Error::Api(answer) = api(503, "") else {
+            panic!("it is an answer")
+        };
+        let gave_up = |attempts, seconds| Error::GaveUp {
+            answer: answer.clone(),
+            attempts,
+            wait: Duration::from_secs(seconds),
+        };
+        assert!(ended(&gave_up(1, 2), 1, false));
+        assert!(!ended(&gave_up(1, 1), 1, false), "there was time");
+        assert!(!ended(&gave_up(5, 2), 1, false), "it was the last one");
+        assert!(
+            !ended(&gave_up(1, 100_000), 1, false),
+            "nobody waits so long"
+        );
+        let refused = transport_error(FailureKind::NotSent, "refused");
+        assert!(!ended(&refused, 1, false), "it was the last one");
+        let session = Session::new(BaseUrl::default(), Credentials::bearer("t").unwrap());
+        let lost = atlas_model_keys_core::Failure::new(FailureKind::Lost, "reset");
+        let lost = session.transport_error(lost, 2);
+        assert!(ended(&lost, 1, false));
+        assert!(
+            !ended(&lost, 1, true),
+            "a token is not asked for a third time"
+        );
+    }
+
+    #[test]
     fn a_proxy_in_between_is_named() {
         let error = transport_error(FailureKind::NotSent, io::Error::other("refused"));
         let asked = Asked {
@@ -744,11 +963,11 @@ mod tests {
             (Duration::from_millis(1), "1s"),
             (Duration::from_millis(61_001), "1m 2s"),
             (Duration::from_secs(100_000), "1day 3h 46m 40s"),
+            (YEAR + Duration::from_millis(1), "more than a year"),
+            (Duration::MAX, "more than a year"),
         ] {
             assert_eq!(Rounded(wait).to_string(), text);
         }
-        // Does not overflow.
-        let _ = Rounded(Duration::MAX).to_string();
     }
 
     #[test]

@@ -126,20 +126,20 @@ impl<'w> Written<'w> {
         finished.map_err(|error| Failure::stdout(&error))?;
         progress.wrote(true);
         let (group, Listed { keys, total, .. }) = (asked.group, self.listed);
+        let is_empty_table = keys == 0 && args.output == Format::Table;
         match (args.page_num, total) {
-            (Some(page), _) if keys == 0 && args.output == Format::Table => {
+            (Some(page), _) if is_empty_table => {
                 progress.note(&format!("page {page} of the keys of group {group} is empty"));
             }
-            (Some(_), _) => {}
             // Without a count, or where counting is off, there is nothing to compare.
             (None, Some(total)) if total != 0 && total != keys => progress.note(&format!(
                 "Atlas counts {total} keys in group {group}, and {keys} were listed: keys may have been \
                  made or deleted meanwhile"
             )),
-            (None, _) if keys == 0 && args.output == Format::Table => {
+            (None, _) if is_empty_table => {
                 progress.note(&format!("group {group} has no model API keys"));
             }
-            (None, _) => {}
+            _ => {}
         }
         Ok(())
     }
@@ -419,5 +419,59 @@ impl Stdout {
             colour: self.colour,
             may_drop,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use atlas_model_keys_core::GroupId;
+
+    use super::*;
+
+    fn asked() -> Asked {
+        Asked {
+            group: GroupId::new("69681d39c9e8cfd375386316").unwrap(),
+            base: BaseUrl::default(),
+            way: Some(Way::ApiKey),
+            proxy: None,
+            timeout: Timeout::new(None),
+        }
+    }
+
+    fn keys(count: usize) -> Vec<OwnedModelKey> {
+        vec![OwnedModelKey::default(); count]
+    }
+
+    #[test]
+    fn a_table_that_takes_too_much_memory_is_an_error_that_names_the_way_out() {
+        let mut limits = Limits::default();
+        limits.collected_bytes = 1 << 20;
+        let progress = Progress::new(Place::File);
+        let written = |format, out: &mut Vec<u8>| {
+            let sink: Box<dyn Sink + '_> = match format {
+                Format::Table => Box::new(Table::new(out, vec![Field::Name], false, None)),
+                _ => Box::new(Ndjson::new(out, false)),
+            };
+            let mut written = Written::new(sink, format, &limits);
+            let outcome = (0..1000).try_for_each(|_| {
+                let total = Some(1_000_000);
+                written.page(keys(1000), total, &asked(), &progress)
+            });
+            outcome.map_err(|failure| failure.incomplete(format, &written.listed).to_string())
+        };
+        let mut out = Vec::new();
+        let error = written(Format::Table, &mut out).unwrap_err();
+        for words in [
+            "beyond the limit of 1048576 bytes of collected keys",
+            "nothing was written",
+            " of about 1000000 keys had arrived",
+            "-o ndjson, -o csv and -o json write each page as it arrives",
+        ] {
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(!error.contains("login page"), "{error}");
+        assert!(out.is_empty());
+        // What is written as it arrives has no such limit.
+        assert_eq!(written(Format::Ndjson, &mut out), Ok(()));
     }
 }

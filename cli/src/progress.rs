@@ -172,7 +172,7 @@ impl Shared {
         while !state.has_ended {
             let now = Instant::now();
             if let Some((page, silence)) = &mut state.waiting
-                && let Some(length) = silence.to_be_told(now, self.place == Place::Terminal)
+                && let Some(length) = silence.told(now, self.place == Place::Terminal)
             {
                 let text = format!("still waiting for Atlas (page {page}, {})", Whole(length));
                 if self.place == Place::Terminal {
@@ -242,7 +242,7 @@ impl Silence {
 
     /// How long it is, if that is to be told of now. A line that is written over is kept up to date;
     /// lines that stay become fewer and fewer.
-    fn to_be_told(&mut self, now: Instant, is_written_over: bool) -> Option<Duration> {
+    fn told(&mut self, now: Instant, is_written_over: bool) -> Option<Duration> {
         if now < self.next {
             return None;
         }
@@ -356,15 +356,15 @@ mod tests {
         let seconds = |s| start + Duration::from_secs(s);
         let told_at = |is_written_over| {
             let mut silence = Silence::since(start, PATIENCE);
-            let told = |s: &u64| silence.to_be_told(seconds(*s), is_written_over).is_some();
+            let told = |s: &u64| silence.told(seconds(*s), is_written_over).is_some();
             (0..100).filter(told).collect::<Vec<_>>()
         };
         assert_eq!(told_at(false), [5, 10, 20, 40, 80]);
         assert_eq!(told_at(true), (5..100).collect::<Vec<_>>());
         // Not while a wait is planned that was told of.
         let mut silence = Silence::since(seconds(90), PATIENCE);
-        assert_eq!(silence.to_be_told(seconds(94), false), None);
-        assert_eq!(silence.to_be_told(seconds(95), false), Some(PATIENCE));
+        assert_eq!(silence.told(seconds(94), false), None);
+        assert_eq!(silence.told(seconds(95), false), Some(PATIENCE));
     }
 
     #[test]

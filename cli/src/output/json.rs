@@ -233,9 +233,9 @@ mod tests {
     fn each_page_is_written_as_it_comes_and_the_object_is_closed_at_the_end_only() {
         for indented in [false, true] {
             let mut out = Vec::new();
-            let mut sink = Json::new(&mut out, indented, false);
-            sink.page(vec![key("a"), key("b")], Some(3)).unwrap();
-            drop(sink);
+            Json::new(&mut out, indented, false)
+                .page(vec![key("a"), key("b")], Some(3))
+                .unwrap();
             let text = String::from_utf8(out).unwrap();
             assert!(text.contains("\"a\"") && text.contains("\"b\""), "{text}");
             let error = serde_json::from_str::<serde_json::Value>(&text).unwrap_err();
