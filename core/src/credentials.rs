@@ -140,7 +140,7 @@ impl Credentials {
                  (no line end)",
             ));
         }
-        if private.expose() == public {
+        if private.expose() == public && Form::PublicKey.is_that_of(&public) {
             return Err(InvalidValue::secret(
                 PRIVATE,
                 "it is the public key once more: Atlas shows the private key only when the API key is made",
