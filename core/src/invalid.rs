@@ -2,7 +2,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::secret::REDACTED;
+use crate::redaction::REDACTED;
 use crate::text;
 
 /// A value that breaks a rule of the protocol, refused before anything is sent.
