@@ -589,7 +589,7 @@ mod tests {
                     attempts: 0,
                     wait: Duration::MAX,
                 },
-                "rate limited with other requests: 429 Too Many Requests (CODE): Why.; the next attempt would have to wait 18446744073709551615 s",
+                "rate limited with other requests: 429 Too Many Requests (CODE): Why.; the next attempt would have to wait more than a year",
                 Some(429),
                 true,
                 Some(Duration::MAX),
