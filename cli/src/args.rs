@@ -56,7 +56,18 @@ Credentials come from the environment only; the first of these that is set is us
   MONGODB_ATLAS_PUBLIC_API_KEY and MONGODB_ATLAS_PRIVATE_API_KEY
                                                                an API key
   (or MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY)
-Also read: HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR, NO_COLOR.";
+
+They are sent to one place only; the first of these that is given says which:
+  --base-url URL
+  MONGODB_ATLAS_BASE_URL           a URL
+  MONGODB_ATLAS_OPS_MANAGER_URL    a URL, as for the Atlas CLI
+  MONGODB_ATLAS_SERVICE            cloud (https://cloud.mongodb.com)
+                                   or cloudgov (https://cloud.mongodbgov.com)
+Without any it is https://cloud.mongodb.com. If one variable names cloud.mongodb.com and another one
+cloud.mongodbgov.com, that is an error, because a credential is good for one of them only.
+
+Also read: HTTPS_PROXY (for a base URL of http://, http_proxy), ALL_PROXY and NO_PROXY; NO_COLOR;
+SSL_CERT_FILE and SSL_CERT_DIR, which replace the root certificates of this system.";
 
 const EMULATE_EXAMPLES: &str = "\
 Examples:
@@ -120,7 +131,8 @@ pub(crate) struct ListArgs {
         long,
         value_name = "URL",
         alias = "baseUrl",
-        help = "Where Atlas is [env: MONGODB_ATLAS_BASE_URL] [default: https://cloud.mongodb.com]"
+        help = "Where Atlas is [env: MONGODB_ATLAS_BASE_URL, MONGODB_ATLAS_OPS_MANAGER_URL, \
+                MONGODB_ATLAS_SERVICE] [default: https://cloud.mongodb.com]"
     )]
     pub(crate) base_url: Option<String>,
 
@@ -139,9 +151,9 @@ pub(crate) struct ListArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people: fits the terminal; nothing is cut where it goes into a file or a pipe
+    /// For people: fits the terminal; nothing is cut where it goes into a file or a pipe. Written at the end
     Table,
-    /// One object: {"results": [...], "totalCount": n}
+    /// One object, written as each page arrives: {"results": [...], "totalCount": n}
     Json,
     /// One key per line, written as each page arrives
     #[value(alias = "jsonl")]

@@ -1,9 +1,10 @@
 //! The environment variables, read once.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use atlas_model_keys_ureq::Proxy;
+use atlas_model_keys_core::{BaseUrl, Proxy};
 
 use crate::failure::Failure;
 
@@ -17,6 +18,11 @@ pub(crate) const PUBLIC_KEY_SHORT: &str = "MONGODB_ATLAS_PUBLIC_KEY";
 pub(crate) const PRIVATE_KEY_SHORT: &str = "MONGODB_ATLAS_PRIVATE_KEY";
 pub(crate) const PROJECT_ID: &str = "MONGODB_ATLAS_PROJECT_ID";
 pub(crate) const BASE_URL: &str = "MONGODB_ATLAS_BASE_URL";
+/// The Atlas CLI's names for where Atlas is.
+pub(crate) const OPS_MANAGER_URL: &str = "MONGODB_ATLAS_OPS_MANAGER_URL";
+pub(crate) const SERVICE: &str = "MONGODB_ATLAS_SERVICE";
+/// Read by the transport, as paths.
+pub(crate) const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// The variables of a process, or of a test. No `Debug`: there are secrets in it.
 pub(crate) struct Environment(BTreeMap<OsString, OsString>);
@@ -27,21 +33,40 @@ impl Environment {
     }
 
     /// The value of a variable. An empty one is as good as none: that is how a script unsets it.
-    pub(crate) fn get(&self, name: &'static str) -> Result<Option<&str>, Failure> {
+    pub(crate) fn get(&self, name: &str) -> Result<Option<&str>, Failure> {
         match self.0.get(&OsString::from(name)) {
             Some(value) if !value.is_empty() => match value.to_str() {
                 Some(text) => Ok(Some(text)),
-                None => Err(Failure::usage(format!("{name} is not UTF-8 text"))),
+                // Its value may be a secret.
+                None => Err(Failure::usage(format!(
+                    "the variable {name} of the environment is not UTF-8"
+                ))
+                .hint("set it anew, or unset it to do without")),
             },
             _ => Ok(None),
         }
     }
 
-    /// The variable that the transport takes a proxy from.
-    pub(crate) fn proxy(&self) -> Option<&'static str> {
-        Proxy::VARIABLES
-            .into_iter()
-            .find(|name| !matches!(self.get(name), Ok(None)))
+    /// The variable that the transport takes a proxy from, if it uses one for this base URL.
+    pub(crate) fn proxy(&self, base: &BaseUrl) -> Result<Option<&'static str>, Failure> {
+        let unreadable = Cell::new(None);
+        let value_of = |name: &str| match self.get(name) {
+            Ok(value) => value.map(str::to_owned),
+            Err(failure) => {
+                unreadable.set(Some(failure));
+                None
+            }
+        };
+        let proxy = Proxy::from_variables(base, value_of);
+        match (unreadable.take(), proxy) {
+            (Some(failure), _) => Err(failure),
+            (None, Ok(None)) => Ok(None),
+            // One that is none is the client's to refuse.
+            (None, _) => Ok(Proxy::variables(base).iter().copied().find(|name| {
+                let value = self.get(name).ok().flatten();
+                value.is_some_and(|value| !value.trim().is_empty())
+            })),
+        }
     }
 
     /// Whether colours and cursor movements are welcome, as far as the environment is concerned
@@ -87,5 +112,28 @@ mod tests {
         assert!(environment.allows_colour());
         assert!(!Environment::from([("NO_COLOR", "1")]).allows_colour());
         assert!(!Environment::from([("TERM", "dumb")]).allows_colour());
+    }
+
+    #[test]
+    fn the_variable_of_the_proxy_is_the_one_that_is_used_for_the_base_url() {
+        let environment = Environment::from([
+            ("http_proxy", "proxy.example"),
+            ("HTTPS_PROXY", "proxy.example"),
+            ("https_proxy", " "),
+            ("ALL_PROXY", "proxy.example"),
+            ("NO_PROXY", "exempt.example"),
+        ]);
+        for (base, variable) in [
+            ("https://atlas.example", Some("HTTPS_PROXY")),
+            ("http://atlas.example", Some("http_proxy")),
+            ("https://exempt.example", None),
+            ("http://127.0.0.1:1", None),
+        ] {
+            let base = BaseUrl::allowing_plain_http(base).unwrap();
+            assert_eq!(environment.proxy(&base).unwrap(), variable, "{base}");
+        }
+        let broken = Environment::from([("ALL_PROXY", "socks5://x")]);
+        let variable = broken.proxy(&BaseUrl::default()).unwrap();
+        assert_eq!(variable, Some("ALL_PROXY"));
     }
 }

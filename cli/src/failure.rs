@@ -6,8 +6,12 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use atlas_model_keys_core::{ApiError, BaseUrl, Endpoint, Error, FailureKind, GroupId, Refused};
+use atlas_model_keys_core::{
+    AnswerErrorKind, ApiError, BaseUrl, Endpoint, Error, FailureKind, GroupId, PageNum, Refused,
+    RetryPolicy,
+};
 
+use crate::args::Format;
 use crate::credentials::Way;
 use crate::output::text;
 
@@ -117,6 +121,11 @@ impl Failure {
         Self::local("cannot write the output", error)
     }
 
+    /// Stdout cannot be written to, which shows before anything is sent.
+    pub(crate) fn no_stdout(error: &io::Error) -> Self {
+        Self::stdout(error).hint("to throw the output away on purpose: > /dev/null")
+    }
+
     /// A listing that failed.
     pub(crate) fn listing(error: &Error, asked: &Asked) -> Self {
         let (exit, hint) = advice(error, asked);
@@ -130,17 +139,62 @@ impl Failure {
             }
             source = error.source();
         }
+        let step = match error.answer().map(|answer| answer.endpoint) {
+            Some(Endpoint::Token) => "get an access token to ",
+            _ => "",
+        };
         let failure = Self {
             why,
             ..Self::new(
                 exit,
-                format!("cannot list the model API keys of group {}", asked.group),
+                format!(
+                    "cannot {step}list the model API keys of group {}",
+                    asked.group
+                ),
             )
         };
         match hint {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
+    }
+
+    /// A page of a listing that did not arrive.
+    pub(crate) fn page(error: &Error, asked: &Asked, attempt: &Attempt) -> Self {
+        let mut failure = Self::listing(error, asked);
+        let timeout = asked.timeout;
+        if attempt.has_timed_out(error, timeout) {
+            failure.why.push(format!(
+                "{} did not arrive within {timeout}",
+                attempt.awaited(asked)
+            ));
+        }
+        if attempt.would_be_repeated(error, timeout) {
+            return failure.hint(format!(
+                "{timeout} ended the attempts; more time allows more of them"
+            ));
+        }
+        failure
+    }
+
+    /// Says what there is of the output of a listing that is not complete.
+    pub(crate) fn incomplete(mut self, format: Format, listed: &Listed) -> Self {
+        if listed.pages == 0 {
+            return self;
+        }
+        if self.exit == Exit::Other {
+            // The writing failed: how much of the last page is there, nobody knows.
+            self.why
+                .push("the output is incomplete, and its last key may be cut off".to_owned());
+            return self;
+        }
+        let keys = listed.keys();
+        self.why.push(if format == Format::Table {
+            format!("nothing was written: a table is written when it is complete, and {keys} had arrived")
+        } else {
+            format!("the output is incomplete: it has {keys}")
+        });
+        self
     }
 
     /// Adds what to do next.
@@ -185,6 +239,108 @@ pub(crate) struct Asked {
     pub(crate) way: Option<Way>,
     /// The variable that names the proxy in between, if there is one.
     pub(crate) proxy: Option<&'static str>,
+    pub(crate) timeout: Timeout,
+}
+
+/// How long a page may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeout {
+    pub(crate) limit: Duration,
+    pub(crate) is_default: bool,
+}
+
+impl Timeout {
+    pub(crate) fn new(given: Option<Duration>) -> Self {
+        Self {
+            limit: given.unwrap_or(Self::DEFAULT),
+            is_default: given.is_none(),
+        }
+    }
+
+    const DEFAULT: Duration = Duration::from_secs(240);
+}
+
+/// The option and its value.
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--timeout {}", humantime::format_duration(self.limit))?;
+        if self.is_default {
+            f.write_str(" (the default)")?;
+        }
+        Ok(())
+    }
+}
+
+/// What is known of a page that did not arrive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) page: PageNum,
+    /// How long it took.
+    pub(crate) elapsed: Duration,
+    /// Whether there was no access token yet, and one is needed.
+    pub(crate) lacks_token: bool,
+}
+
+impl Attempt {
+    fn awaited(&self, asked: &Asked) -> String {
+        let page = self.page;
+        match asked.way {
+            Some(Way::ServiceAccount) if self.lacks_token => {
+                format!("the access token for page {page}")
+            }
+            _ => format!("page {page}"),
+        }
+    }
+
+    fn has_timed_out(&self, error: &Error, timeout: Timeout) -> bool {
+        match error {
+            Error::Transport { kind, .. } => {
+                *kind == FailureKind::TimedOut || self.elapsed >= timeout.limit
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it was the timeout that ended the attempts. A wait that is longer than what is left is not
+    /// begun.
+    fn would_be_repeated(&self, error: &Error, timeout: Timeout) -> bool {
+        let policy = RetryPolicy::default();
+        match error {
+            Error::RateLimited { wait, attempts, .. } | Error::GaveUp { wait, attempts, .. } => {
+                *attempts < policy.attempts
+                    && *wait <= policy.wait
+                    && self.elapsed.saturating_add(*wait) >= timeout.limit
+            }
+            // A token request that was lost is repeated only once: it may have issued a token.
+            Error::Transport { kind, attempts, .. } => match kind {
+                FailureKind::NotSent => (1..policy.attempts).contains(attempts),
+                FailureKind::Lost => !self.lacks_token && (1..policy.attempts).contains(attempts),
+                FailureKind::TimedOut | FailureKind::Permanent => false,
+            },
+            _ => false,
+        }
+    }
+}
+
+/// What a listing has so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Listed {
+    pub(crate) pages: usize,
+    /// Those that were written or kept: each once.
+    pub(crate) keys: u64,
+    /// Atlas's count, as it was said last.
+    pub(crate) total: Option<u64>,
+}
+
+impl Listed {
+    fn keys(&self) -> String {
+        let keys = self.keys;
+        let noun = if keys == 1 { "key" } else { "keys" };
+        match self.total {
+            Some(total) if total > keys => format!("{keys} of about {total} keys"),
+            _ => format!("{keys} {noun}"),
+        }
+    }
 }
 
 impl Asked {
@@ -229,6 +385,13 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
             },
         ),
         Error::Api(answer) => match (answer.status.as_u16(), answer.endpoint) {
+            (200..=299, _) => (
+                Exit::NotUnderstood,
+                format!(
+                    "Atlas answers with 200 or an error: is {base} really Atlas, and is a cache or a \
+                     gateway in between?"
+                ),
+            ),
             (300..=399, _) => (
                 Exit::NotUnderstood,
                 format!(
@@ -265,13 +428,11 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
                  another"
                     .to_owned(),
             ),
-            (407, _) => (
-                Exit::Atlas,
-                "the proxy asks for a login: put it into HTTPS_PROXY (http://user:password@host)"
-                    .to_owned(),
-            ),
+            (407, _) => (Exit::Atlas, wants_login(asked)),
             (429, _) => (Exit::RateLimited, "try again in a minute".to_owned()),
-            (500..=599, _) => (Exit::Atlas, "try again later".to_owned()),
+            // It may have issued a token, and so it is not repeated for long.
+            (500.., Endpoint::Token) => (Exit::RateLimited, outage(Duration::ZERO)),
+            (500.., _) => (Exit::Atlas, "try again later".to_owned()),
             _ => return (Exit::Atlas, None),
         },
         Error::RateLimited { wait, .. } => (
@@ -281,49 +442,145 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
                 Rounded(*wait)
             ),
         ),
-        Error::GaveUp { wait, .. } => (
-            Exit::RateLimited,
-            format!(
-                "try again in {}; https://status.mongodb.com tells about outages",
-                Rounded((*wait).max(Duration::from_secs(60)))
-            ),
-        ),
-        Error::Transport { kind, .. } => (
-            Exit::Network,
-            match kind {
-                FailureKind::NotSent if base.is_loopback() => {
-                    format!("nothing answers at {base}: is it running, and is the port right?")
-                }
-                FailureKind::NotSent => match asked.proxy {
-                    Some(proxy) => format!(
-                        "is the proxy in {proxy} right, and reachable from here? And is {base} right?"
-                    ),
-                    None => format!(
-                        "is {base} right, and reachable from here? Behind a proxy, set HTTPS_PROXY \
-                         (and NO_PROXY)"
-                    ),
-                },
-                FailureKind::Permanent if base.is_https() => format!(
-                    "if the certificate of {base} is not trusted, give its authority in \
-                     SSL_CERT_FILE; behind a proxy, check HTTPS_PROXY"
+        Error::GaveUp { wait, .. } => (Exit::RateLimited, outage(*wait)),
+        // Before it came to a request: what is wrong on this machine, and the way out, is in the text.
+        Error::Transport {
+            kind: FailureKind::Permanent,
+            attempts: 0,
+            ..
+        } => return (Exit::Network, None),
+        Error::Transport { kind, source, .. } => {
+            (Exit::Network, network(*kind, &source.to_string(), asked))
+        }
+        Error::Answer(error) => (
+            Exit::NotUnderstood,
+            match error.kind() {
+                AnswerErrorKind::Utf8
+                | AnswerErrorKind::Json
+                | AnswerErrorKind::Shape
+                | AnswerErrorKind::Encoding => no_atlas(base),
+                // Pages that never come to an end.
+                _ => format!(
+                    "is a cache or a gateway between here and {base}? A larger --items-per-page needs \
+                     fewer pages, and --page-num gives one of them"
                 ),
-                FailureKind::Permanent => format!("check the base URL {base}"),
-                FailureKind::TimedOut => "give it more time with --timeout, or try again".to_owned(),
-                FailureKind::Lost => "try again; a smaller --items-per-page gives shorter answers, and \
-                                      behind a proxy, check HTTPS_PROXY"
-                    .to_owned(),
             },
         ),
-        Error::Answer(_) | Error::Limit { .. } => (
-            Exit::NotUnderstood,
-            format!(
-                "is {base} really Atlas? A network's login page and a wrong proxy answer like this"
-            ),
-        ),
+        Error::Limit { what, .. } => (Exit::NotUnderstood, beyond(what, base)),
         // `Error` may grow.
         _ => return (Exit::Other, None),
     };
     (exit, Some(hint))
+}
+
+fn outage(wait: Duration) -> String {
+    format!(
+        "try again in {}; https://status.mongodb.com tells about outages",
+        Rounded(wait.max(Duration::from_secs(60)))
+    )
+}
+
+fn no_atlas(base: &BaseUrl) -> String {
+    format!("is {base} really Atlas? A network's login page and a wrong proxy answer like this")
+}
+
+/// What helps against a limit of the client.
+fn beyond(what: &str, base: &BaseUrl) -> String {
+    match what {
+        "pages" => "a larger --items-per-page (500 at most) needs fewer pages, and --page-num gives one of \
+                    them"
+            .to_owned(),
+        "bytes of collected keys" => "a table is kept in memory until it is complete: -o ndjson, -o csv and \
+                                      -o json write each page as it arrives"
+            .to_owned(),
+        "bytes of body" => format!(
+            "a smaller --items-per-page gives shorter answers; or is {base} not Atlas?"
+        ),
+        _ => no_atlas(base),
+    }
+}
+
+/// The variable that a proxy is given in.
+fn proxy_variable(base: &BaseUrl) -> &'static str {
+    if base.is_https() {
+        "HTTPS_PROXY"
+    } else {
+        "http_proxy"
+    }
+}
+
+fn wants_login(asked: &Asked) -> String {
+    let variable = asked.proxy.unwrap_or_else(|| proxy_variable(&asked.base));
+    format!("the proxy asks for a login: put it into {variable} (http://user:password@host)")
+}
+
+/// What helps against a failure of the network, by its kind and what the transport says of it.
+fn network(kind: FailureKind, text: &str, asked: &Asked) -> String {
+    let base = &asked.base;
+    let variable = proxy_variable(base);
+    match (kind, asked.proxy) {
+        (FailureKind::TimedOut, _) => format!(
+            "give it more time than {}; a smaller --items-per-page gives shorter answers",
+            asked.timeout
+        ),
+        (FailureKind::NotSent, _) if base.is_loopback() => {
+            format!("nothing answers at {base}: is it running, and is the port right?")
+        }
+        // The text names the proxy where the failure is between here and there.
+        (_, Some(_)) if text.contains("(407)") => wants_login(asked),
+        (_, Some(proxy)) if text.contains("the proxy ") => format!(
+            "check {proxy}: is it an HTTP proxy that opens tunnels to {base}? What NO_PROXY names is \
+             asked without it"
+        ),
+        (FailureKind::NotSent, Some(proxy)) => {
+            format!("is the proxy in {proxy} right, and reachable from here? And is {base} right?")
+        }
+        (FailureKind::NotSent, None) => format!(
+            "is {base} right, and reachable from here? Behind a proxy, set {variable} (and NO_PROXY)"
+        ),
+        (FailureKind::Permanent, proxy) if text.contains("certificate") => {
+            let by = match proxy {
+                Some(proxy) => format!(" (the proxy in {proxy} may have one of its own)"),
+                None => String::new(),
+            };
+            format!(
+                "if the certificate of {base} is not trusted, give its authority{by} in SSL_CERT_FILE"
+            )
+        }
+        (FailureKind::Permanent, _)
+            if text.contains("speak TLS") || text.contains("corrupt message") =>
+        {
+            format!(
+                "check the scheme and the port of {base}: https:// needs a server that speaks TLS"
+            )
+        }
+        (FailureKind::Permanent, Some(proxy)) => {
+            format!("check the base URL {base}, and the proxy in {proxy}")
+        }
+        (FailureKind::Permanent, None) if base.is_loopback() => {
+            format!("check the base URL {base}")
+        }
+        (FailureKind::Permanent, None) => {
+            format!("check the base URL {base}; behind a proxy, set {variable}")
+        }
+        (FailureKind::Lost, proxy) => {
+            let check = match proxy {
+                Some(proxy) => format!(", and check the proxy in {proxy}"),
+                None if base.is_loopback() => String::new(),
+                None => format!("; behind a proxy, set {variable}"),
+            };
+            format!("try again{check}; a smaller --items-per-page gives shorter answers")
+        }
+    }
+}
+
+/// The status in numbers and words.
+pub(crate) fn status(answer: &ApiError) -> String {
+    let status = answer.status;
+    match status.canonical_reason() {
+        Some(reason) => format!("{} {reason}", status.as_u16()),
+        None => status.as_u16().to_string(),
+    }
 }
 
 /// For a credential that is good, but not good enough.
@@ -344,11 +601,17 @@ fn not_allowed(answer: &ApiError, asked: &Asked) -> String {
     }
 }
 
-/// Whole seconds, rounded up: "in 0s" would be no advice.
+/// Whole seconds, rounded up: "in 0s" would be no advice. A server can ask for any number of years; nobody
+/// wants to know how many.
 pub(crate) struct Rounded(pub(crate) Duration);
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl fmt::Display for Rounded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 > YEAR {
+            return f.write_str("more than a year");
+        }
         let up = u64::from(self.0.subsec_nanos() > 0);
         let seconds = self.0.as_secs().saturating_add(up).max(1);
         humantime::format_duration(Duration::from_secs(seconds)).fmt(f)
@@ -357,8 +620,10 @@ impl fmt::Display for Rounded {
 
 #[cfg(test)]
 mod tests {
-
-    use atlas_model_keys_core::{Credentials, Reply, Session};
+    use atlas_model_keys_core::{
+        Collected, Credentials, Limits, ListRequest, Listing, Moment, OwnedModelKey, Reply,
+        Session, Step,
+    };
     use http::Response;
 
     use super::*;
@@ -369,6 +634,7 @@ mod tests {
             base: BaseUrl::default(),
             way: Some(Way::ApiKey),
             proxy: None,
+            timeout: Timeout::new(None),
         }
     }
 
@@ -425,7 +691,7 @@ mod tests {
 
     fn transport_error(
         kind: FailureKind,
-        source: impl std::error::Error + Send + Sync + 'static,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Error {
         let credentials = Credentials::bearer("token").unwrap();
         let session = Session::new(BaseUrl::default(), credentials);
@@ -463,6 +729,223 @@ mod tests {
     }
 
     #[test]
+    fn a_success_other_than_200_is_not_understood() {
+        let Error::Api(mut answer) = api(400, "") else {
+            panic!("it is an answer")
+        };
+        for status in [204, 206] {
+            let response = Response::builder().status(status).body(()).unwrap();
+            answer.status = response.status();
+            let (exit, block) = listing(&Error::Api(answer.clone()));
+            assert_eq!(exit, Exit::NotUnderstood);
+            assert!(block.contains("200 or an error"), "{block}");
+        }
+    }
+
+    #[test]
+    fn statuses_that_nobody_knows_are_a_server_error() {
+        let Error::Api(mut answer) = api(400, "") else {
+            panic!("it is an answer")
+        };
+        for status in [599, 600, 999] {
+            let response = Response::builder().status(status).body(()).unwrap();
+            answer.status = response.status();
+            let (exit, block) = listing(&Error::Api(answer.clone()));
+            assert_eq!(exit, Exit::Atlas);
+            assert!(block.contains("try again later"), "{block}");
+        }
+    }
+
+    #[test]
+    fn a_server_error_of_the_token_endpoint_is_named_so() {
+        let Error::Api(mut answer) = api(500, "") else {
+            panic!("it is an answer")
+        };
+        answer.endpoint = Endpoint::Token;
+        let gave_up = Error::GaveUp {
+            answer: answer.clone(),
+            attempts: 2,
+            wait: Duration::ZERO,
+        };
+        for error in [gave_up, Error::Api(answer)] {
+            let (exit, block) = listing(&error);
+            assert_eq!(exit, Exit::RateLimited);
+            assert!(
+                block.starts_with("error: cannot get an access token to list"),
+                "{block}"
+            );
+            assert!(block.contains("status.mongodb.com"), "{block}");
+        }
+    }
+
+    #[test]
+    fn hints_fit_the_limit() {
+        let mut limits = Limits::default();
+        limits.pages = 0;
+        let pages = Listing::new(ListRequest::new(asked().group), &limits)
+            .request()
+            .unwrap_err();
+        limits.collected_bytes = 0;
+        let collected = Collected::new(&limits)
+            .add(&OwnedModelKey::default())
+            .unwrap_err();
+        limits.body_bytes = 0;
+        let credentials = Credentials::bearer("token").unwrap();
+        let mut session = Session::new(BaseUrl::default(), credentials).with_limits(limits);
+        let at = Moment::new(Duration::ZERO, [0; 16]);
+        let Ok(Step::Send(exchange)) = session.start::<&str>(&ListRequest::new(asked().group), at)
+        else {
+            panic!("a token needs no request of its own")
+        };
+        let body = session
+            .respond(exchange.pending, Response::new("{}"), at)
+            .unwrap_err();
+        for (error, hint) in [
+            (pages, "--items-per-page"),
+            (collected, "-o ndjson"),
+            (body, "a smaller --items-per-page"),
+        ] {
+            let (exit, block) = listing(&error);
+            assert_eq!(exit, Exit::NotUnderstood);
+            assert!(
+                block.contains(hint) && !block.contains("login page"),
+                "{block}"
+            );
+        }
+    }
+
+    #[test]
+    fn hints_fit_the_failure_of_the_network() {
+        let through = |proxy, base: &str, kind, text: &'static str| {
+            let asked = Asked {
+                proxy,
+                base: BaseUrl::allowing_plain_http(base).unwrap(),
+                ..asked()
+            };
+            Failure::listing(&transport_error(kind, text), &asked).to_string()
+        };
+        let (https, http) = ("https://atlas.example", "http://atlas.example");
+        for (block, words, not) in [
+            (
+                through(
+                    Some("http_proxy"),
+                    http,
+                    FailureKind::Permanent,
+                    "the proxy http://p opened no tunnel: certificate",
+                ),
+                "check http_proxy: ",
+                "SSL_CERT_FILE",
+            ),
+            (
+                through(
+                    Some("ALL_PROXY"),
+                    https,
+                    FailureKind::Permanent,
+                    "the proxy http://p wants a login (407)",
+                ),
+                "put it into ALL_PROXY",
+                "HTTPS_PROXY",
+            ),
+            (
+                through(
+                    None,
+                    https,
+                    FailureKind::Permanent,
+                    "invalid peer certificate",
+                ),
+                "in SSL_CERT_FILE",
+                "HTTPS_PROXY",
+            ),
+            (
+                through(
+                    None,
+                    https,
+                    FailureKind::Permanent,
+                    "what answers on this port does not speak TLS",
+                ),
+                "the scheme and the port of https://atlas.example",
+                "SSL_CERT_FILE",
+            ),
+            (
+                through(None, http, FailureKind::NotSent, "refused"),
+                "set http_proxy",
+                "HTTPS_PROXY",
+            ),
+            (
+                through(Some("HTTPS_PROXY"), https, FailureKind::Lost, "reset"),
+                "check the proxy in HTTPS_PROXY",
+                "set HTTPS_PROXY",
+            ),
+            (
+                through(None, "http://127.0.0.1:1", FailureKind::Lost, "reset"),
+                "try again; a smaller",
+                "proxy",
+            ),
+            (
+                through(None, https, FailureKind::TimedOut, "timeout"),
+                "more time than --timeout 4m (the default)",
+                "base URL",
+            ),
+        ] {
+            assert!(block.contains(words) && !block.contains(not), "{block}");
+        }
+    }
+
+    #[test]
+    fn a_problem_of_this_machine_has_no_hint_about_the_network() {
+        let credentials = Credentials::bearer("token").unwrap();
+        let session = Session::new(BaseUrl::default(), credentials);
+        let failure = atlas_model_keys_core::Failure::new(
+            FailureKind::Permanent,
+            "SSL_CERT_FILE names /x, which cannot be read",
+        );
+        let (exit, block) = listing(&session.transport_error(failure, 0));
+        assert_eq!(exit, Exit::Network);
+        assert!(
+            block.contains("SSL_CERT_FILE names /x") && !block.contains("hint"),
+            "{block}"
+        );
+    }
+
+    #[test]
+    fn attempts_that_the_timeout_ended_are_told_from_others() {
+        let timeout = Timeout::new(Some(Duration::from_secs(3)));
+        let ended = |error: &Error, seconds, lacks_token| {
+            let attempt = Attempt {
+                page: PageNum::FIRST,
+                elapsed: Duration::from_secs(seconds),
+                lacks_token,
+            };
+            attempt.would_be_repeated(error, timeout)
+        };
+        let Error::Api(answer) = api(503, "") else {
+            panic!("it is an answer")
+        };
+        let gave_up = |attempts, seconds| Error::GaveUp {
+            answer: answer.clone(),
+            attempts,
+            wait: Duration::from_secs(seconds),
+        };
+        assert!(ended(&gave_up(1, 2), 1, false));
+        assert!(!ended(&gave_up(1, 1), 1, false), "there was time");
+        assert!(!ended(&gave_up(5, 2), 1, false), "it was the last one");
+        assert!(
+            !ended(&gave_up(1, 100_000), 1, false),
+            "nobody waits so long"
+        );
+        let refused = transport_error(FailureKind::NotSent, "refused");
+        assert!(!ended(&refused, 1, false), "it was the last one");
+        let session = Session::new(BaseUrl::default(), Credentials::bearer("t").unwrap());
+        let lost = atlas_model_keys_core::Failure::new(FailureKind::Lost, "reset");
+        let lost = session.transport_error(lost, 2);
+        assert!(ended(&lost, 1, false));
+        assert!(
+            !ended(&lost, 1, true),
+            "a token is not asked for a third time"
+        );
+    }
+
+    #[test]
     fn a_proxy_in_between_is_named() {
         let error = transport_error(FailureKind::NotSent, io::Error::other("refused"));
         let asked = Asked {
@@ -480,11 +963,11 @@ mod tests {
             (Duration::from_millis(1), "1s"),
             (Duration::from_millis(61_001), "1m 2s"),
             (Duration::from_secs(100_000), "1day 3h 46m 40s"),
+            (YEAR + Duration::from_millis(1), "more than a year"),
+            (Duration::MAX, "more than a year"),
         ] {
             assert_eq!(Rounded(wait).to_string(), text);
         }
-        // Does not overflow.
-        let _ = Rounded(Duration::MAX).to_string();
     }
 
     #[test]

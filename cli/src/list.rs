@@ -1,55 +1,58 @@
 //! `list`: asks for the pages, and hands them to whoever writes them.
 
-use std::io::{self, IsTerminal as _, Write as _};
-use std::time::Duration;
+use std::io::{self, IsTerminal as _};
+use std::time::Instant;
 
-use atlas_model_keys_core::{BaseUrl, Limits, ListRequest, Listing, ModelKey, Wait};
+use atlas_model_keys_core::{
+    BaseUrl, Collected, InvalidValue, Limits, ListRequest, Listing, ModelKey, OwnedModelKey, Page,
+};
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator};
 use atlas_model_keys_ureq::{Client, Credentials};
 
 use crate::args::{Format, ListArgs};
-use crate::credentials;
+use crate::credentials::{self, Way};
 use crate::environment::{self, Environment};
-use crate::failure::{Asked, Failure, Rounded};
+use crate::failure::{Asked, Attempt, Failure, Listed, Timeout};
 use crate::output::{self, Csv, Field, Json, Ndjson, Sink, Table, Terminal};
-use crate::progress::Progress;
+use crate::progress::{Place, Progress};
 
 pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Failure> {
     let columns = columns(args)?;
+    let stdout = Stdout::new(environment)?;
+    // A table is the only format that comes in one piece; the body of `raw` is that of one page.
+    let is_streamed = matches!(args.output, Format::Json | Format::Ndjson | Format::Csv);
+    let shows_keys = is_streamed && stdout.is_terminal;
+    let progress = Progress::new(Place::of_stderr(environment, shows_keys));
     let service = if args.demo {
-        Service::demonstration(args)?
+        Service::demonstration(args, &progress)?
     } else {
-        Service::atlas(args, environment)?
+        Service::atlas(args, environment, &progress)?
     };
     let request = request(args, &service.asked);
-    let stdout = Stdout::new(environment);
-    let sink: Box<dyn Sink> = match args.output {
+    let out = &stdout.out;
+    let sink: Box<dyn Sink + '_> = match args.output {
         Format::Json => {
             let indented = args.pretty == Some(true) || stdout.is_terminal;
-            Box::new(Json::new(io::stdout(), indented, args.show_secrets))
+            Box::new(Json::new(out, indented, args.show_secrets))
         }
-        Format::Ndjson => Box::new(Ndjson::new(io::stdout(), args.show_secrets)),
-        Format::Csv => Box::new(Csv::new(io::stdout(), columns, args.show_secrets)),
-        Format::Raw => return one_page_raw(args, &service, &request, stdout.is_terminal),
+        Format::Ndjson => Box::new(Ndjson::new(out, args.show_secrets)),
+        Format::Csv => Box::new(Csv::new(out, columns, args.show_secrets)),
+        Format::Raw => {
+            let page = service.page(&request, &progress)?;
+            return write_raw(args, page, &progress, out, stdout.is_terminal);
+        }
         Format::Table => {
             let terminal = stdout.terminal(args.columns.is_none());
-            Box::new(Table::new(
-                io::stdout(),
-                columns,
-                args.show_secrets,
-                terminal,
-            ))
+            Box::new(Table::new(out, columns, args.show_secrets, terminal))
         }
     };
-    let is_streamed = matches!(args.output, Format::Ndjson | Format::Csv);
-    let progress = if is_streamed && stdout.is_terminal {
-        // The lines themselves are the progress, and a line of ours would stand between them.
-        Progress::silent()
-    } else {
-        Progress::new(environment)
-    };
-    pages(args, &service, request, sink, progress)
+    let limits = Limits::default();
+    let mut written = Written::new(sink, args.output, &limits);
+    match pages(args, &service, request, &mut written, &limits, &progress) {
+        Ok(()) => written.finish(args, &service.asked, &progress),
+        Err(failure) => Err(failure.incomplete(args.output, &written.listed)),
+    }
 }
 
 /// Fetches one page after the other, or the one that was asked for.
@@ -57,60 +60,105 @@ fn pages(
     args: &ListArgs,
     service: &Service,
     request: ListRequest,
-    mut sink: Box<dyn Sink>,
-    mut progress: Progress,
+    written: &mut Written<'_>,
+    limits: &Limits,
+    progress: &Progress,
 ) -> Result<(), Failure> {
     let failed = |error| Failure::listing(&error, &service.asked);
-    let mut listing = Listing::new(request, &Limits::default());
-    let (mut count, mut fetched) = (0, 0);
+    let mut listing = Listing::new(request, limits);
     while let Some(request) = listing.request().map_err(failed)? {
-        let page = service.client.list(&request).map_err(failed)?;
+        let page = service.page(&request, progress)?;
         let keys: Vec<_> = listing.accept(&page).map(ModelKey::to_owned).collect();
-        count += keys.len();
-        fetched += 1;
-        progress.erase();
-        sink.page(keys, page.total_count())
-            .map_err(|error| Failure::stdout(&error))?;
+        written.page(keys, page.total_count(), &service.asked, progress)?;
         if args.page_num.is_some() {
             break;
         }
         if matches!(listing.request(), Ok(Some(_))) {
-            progress.show(fetched, count, page.total_count());
+            let listed = &written.listed;
+            progress.show(listed.pages, listed.keys, listed.total);
         }
-    }
-    progress.erase();
-    sink.finish().map_err(|error| Failure::stdout(&error))?;
-    if count == 0 && args.output == Format::Table {
-        let group = service.asked.group;
-        note(&match args.page_num {
-            Some(page) => format!("page {page} of the keys of group {group} is empty"),
-            None => format!("group {group} has no model API keys"),
-        });
     }
     Ok(())
 }
 
-fn one_page_raw(
+/// The keys of a listing on their way out.
+struct Written<'w> {
+    sink: Box<dyn Sink + 'w>,
+    /// How much is kept before any of it is written.
+    collected: Option<Collected>,
+    listed: Listed,
+}
+
+impl<'w> Written<'w> {
+    fn new(sink: Box<dyn Sink + 'w>, format: Format, limits: &Limits) -> Self {
+        Self {
+            sink,
+            collected: (format == Format::Table).then(|| Collected::new(limits)),
+            listed: Listed::default(),
+        }
+    }
+
+    fn page(
+        &mut self,
+        keys: Vec<OwnedModelKey>,
+        total: Option<u64>,
+        asked: &Asked,
+        progress: &Progress,
+    ) -> Result<(), Failure> {
+        if let Some(collected) = &mut self.collected {
+            for key in &keys {
+                let added = collected.add(key);
+                added.map_err(|error| Failure::listing(&error, asked))?;
+            }
+        }
+        let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
+        let written = self.sink.page(keys, total);
+        written.map_err(|error| Failure::stdout(&error))?;
+        progress.wrote(self.sink.ends_line());
+        self.listed.pages += 1;
+        self.listed.keys = self.listed.keys.saturating_add(count);
+        self.listed.total = total.or(self.listed.total);
+        Ok(())
+    }
+
+    fn finish(self, args: &ListArgs, asked: &Asked, progress: &Progress) -> Result<(), Failure> {
+        let finished = self.sink.finish();
+        finished.map_err(|error| Failure::stdout(&error))?;
+        progress.wrote(true);
+        let (group, Listed { keys, total, .. }) = (asked.group, self.listed);
+        let is_empty_table = keys == 0 && args.output == Format::Table;
+        match (args.page_num, total) {
+            (Some(page), _) if is_empty_table => {
+                progress.note(&format!("page {page} of the keys of group {group} is empty"));
+            }
+            // Without a count, or where counting is off, there is nothing to compare.
+            (None, Some(total)) if total != 0 && total != keys => progress.note(&format!(
+                "Atlas counts {total} keys in group {group}, and {keys} were listed: keys may have been \
+                 made or deleted meanwhile"
+            )),
+            (None, _) if is_empty_table => {
+                progress.note(&format!("group {group} has no model API keys"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn write_raw(
     args: &ListArgs,
-    service: &Service,
-    request: &ListRequest,
+    page: Page<Vec<u8>>,
+    progress: &Progress,
+    out: impl io::Write,
     on_terminal: bool,
 ) -> Result<(), Failure> {
-    // Parsed as well, so that an error object in a 200 is an error here, too.
-    let page = service
-        .client
-        .list(request)
-        .map_err(|error| Failure::listing(&error, &service.asked))?;
     let has_next = page.has_next();
-    output::write_raw(
-        io::stdout(),
-        page.into_body(),
-        on_terminal,
-        args.show_secrets,
-    )
-    .map_err(|error| Failure::stdout(&error))?;
+    output::write_raw(out, page.into_body(), on_terminal, args.show_secrets)
+        .map_err(|error| Failure::stdout(&error))?;
     if has_next && args.page_num.is_none() {
-        note("this is the first page of several; --page-num 2 gives the next, -o json all in one");
+        progress.note(
+            "this is the first page of several; --page-num 2 gives the next, -o json all in one",
+        );
     }
     Ok(())
 }
@@ -169,7 +217,11 @@ struct Service {
 }
 
 impl Service {
-    fn atlas(args: &ListArgs, environment: &Environment) -> Result<Self, Failure> {
+    fn atlas(
+        args: &ListArgs,
+        environment: &Environment,
+        progress: &Progress,
+    ) -> Result<Self, Failure> {
         let group = match (args.group_id, environment.get(environment::PROJECT_ID)?) {
             (Some(group), _) => group,
             (None, Some(text)) => text.parse().map_err(|invalid| {
@@ -185,23 +237,25 @@ impl Service {
                     .hint("to try it without an account: atlas-model-keys list --demo"));
             }
         };
-        let base = match (&args.base_url, environment.get(environment::BASE_URL)?) {
-            (Some(text), _) => base_url(text, "--base-url", args.allow_plain_http)?,
-            (None, Some(text)) => base_url(text, environment::BASE_URL, args.allow_plain_http)?,
-            (None, None) => BaseUrl::default(),
-        };
+        let base = base_of(args, environment)?;
         let (credentials, way) = credentials::find(environment)?;
+        if base.is_https() {
+            for name in environment::CERTIFICATES {
+                environment.get(name)?;
+            }
+        }
         let asked = Asked {
             group,
+            proxy: environment.proxy(&base)?,
             base,
             way: Some(way),
-            proxy: environment.proxy(),
+            timeout: Timeout::new(args.timeout),
         };
-        Self::new(args, credentials, asked, None)
+        Self::new(args, credentials, asked, None, progress)
     }
 
     /// The emulator, over real HTTP, with a digest as for any API key.
-    fn demonstration(args: &ListArgs) -> Result<Self, Failure> {
+    fn demonstration(args: &ListArgs, progress: &Progress) -> Result<Self, Failure> {
         let emulator = Emulator::new(Config {
             // Else there would be nothing to show.
             include_secrets: args.show_secrets,
@@ -214,14 +268,15 @@ impl Service {
         let server = Server::start(emulator, Options::default())
             .map_err(|error| Failure::local("cannot start the emulator on 127.0.0.1", &error))?;
         let base = base_url(&server.base_url(), "--demo", false)?;
-        note("a demonstration: these keys come from a built-in emulator, not from Atlas");
+        progress.note("a demonstration: these keys come from a built-in emulator, not from Atlas");
         let asked = Asked {
             group,
             base,
             way: None,
             proxy: None,
+            timeout: Timeout::new(args.timeout),
         };
-        Self::new(args, credentials, asked, Some(server))
+        Self::new(args, credentials, asked, Some(server), progress)
     }
 
     fn new(
@@ -229,15 +284,14 @@ impl Service {
         credentials: Credentials,
         asked: Asked,
         emulator: Option<Server>,
+        progress: &Progress,
     ) -> Result<Self, Failure> {
         let mut builder = Client::builder(asked.base.clone(), credentials)
             .user_agent(concat!("atlas-model-keys/", env!("CARGO_PKG_VERSION")))
-            .on_wait(tell_of);
+            .deadline(asked.timeout.limit)
+            .on_wait(progress.on_wait());
         if let Some(version) = args.api_version {
             builder = builder.version(version);
-        }
-        if let Some(timeout) = args.timeout {
-            builder = builder.deadline(timeout);
         }
         let client = builder
             .build()
@@ -247,6 +301,80 @@ impl Service {
             asked,
             _emulator: emulator,
         })
+    }
+
+    /// Asks for a page, and tells while it is waited for.
+    fn page(&self, request: &ListRequest, progress: &Progress) -> Result<Page<Vec<u8>>, Failure> {
+        let page = request.page();
+        let begun = Instant::now();
+        progress.begin(page);
+        // Parsed in every format, so that an error object in a 200 is an error.
+        let answer = self.client.list(request);
+        progress.arrived();
+        answer.map_err(|error| {
+            let attempt = Attempt {
+                page,
+                elapsed: begun.elapsed(),
+                lacks_token: self.asked.way == Some(Way::ServiceAccount)
+                    && self.client.export_token().is_none(),
+            };
+            Failure::page(&error, &self.asked, &attempt)
+        })
+    }
+}
+
+/// Where the credential is sent: what the arguments say, else what the environment says.
+fn base_of(args: &ListArgs, environment: &Environment) -> Result<BaseUrl, Failure> {
+    if let Some(text) = &args.base_url {
+        return base_url(text, "--base-url", args.allow_plain_http);
+    }
+    // All of them are looked at: of a credential for one Atlas, the other must not hear.
+    let mut given = Vec::new();
+    for name in [environment::BASE_URL, environment::OPS_MANAGER_URL] {
+        if let Some(text) = environment.get(name)? {
+            given.push((name, base_url(text, name, args.allow_plain_http)?));
+        }
+    }
+    if let Some(text) = environment.get(environment::SERVICE)? {
+        given.push((environment::SERVICE, service(text)?));
+    }
+    let Some((name, base)) = given.first() else {
+        return Ok(BaseUrl::default());
+    };
+    let clouds = [BaseUrl::default(), BaseUrl::government()];
+    let is_cloud = |base: &BaseUrl| clouds.iter().any(|cloud| cloud.origin() == base.origin());
+    let differs = |other: &BaseUrl| is_cloud(other) && other.origin() != base.origin();
+    match given
+        .iter()
+        .find(|(_, other)| is_cloud(base) && differs(other))
+    {
+        Some((other_name, other)) => Err(Failure::usage(format!(
+            "{name} says {}, and {other_name} says {}",
+            base.origin(),
+            other.origin()
+        ))
+        .hint("a credential is good for one of the two: unset the other, or give --base-url")),
+        None => Ok(base.clone()),
+    }
+}
+
+/// The Atlas CLI's names for the two clouds.
+fn service(text: &str) -> Result<BaseUrl, Failure> {
+    match text {
+        "cloud" => Ok(BaseUrl::default()),
+        "cloudgov" => Ok(BaseUrl::government()),
+        _ => {
+            let shown = if InvalidValue::looks_like_credential(text) {
+                "[redacted]"
+            } else {
+                text
+            };
+            Err(Failure::usage(format!(
+                "{} \"{shown}\" is not valid: it is cloud or cloudgov",
+                environment::SERVICE
+            ))
+            .hint("for another place, give its URL with --base-url"))
+        }
     }
 }
 
@@ -268,22 +396,25 @@ fn base_url(text: &str, from: &str, allow_plain_http: bool) -> Result<BaseUrl, F
 
 /// Where the output goes.
 struct Stdout {
+    out: io::Stdout,
     is_terminal: bool,
     colour: bool,
 }
 
 impl Stdout {
-    fn new(environment: &Environment) -> Self {
-        Self {
-            is_terminal: io::stdout().is_terminal(),
+    fn new(environment: &Environment) -> Result<Self, Failure> {
+        let out = output::stdout().map_err(|error| Failure::no_stdout(&error))?;
+        Ok(Self {
+            is_terminal: out.is_terminal(),
+            out,
             colour: environment.allows_colour(),
-        }
+        })
     }
 
     fn terminal(&self, may_drop: bool) -> Option<Terminal> {
         self.is_terminal.then(|| Terminal {
             // A terminal that does not tell (a serial line) is taken for the classic one.
-            width: terminal_size::terminal_size_of(io::stdout())
+            width: terminal_size::terminal_size_of(&self.out)
                 .map_or(80, |(terminal_size::Width(width), _)| usize::from(width)),
             colour: self.colour,
             may_drop,
@@ -291,24 +422,56 @@ impl Stdout {
     }
 }
 
-/// Tells of a wait that a person would wonder about.
-fn tell_of(wait: &Wait) {
-    if wait.delay() < Duration::from_secs(1) {
-        return;
-    }
-    let why = match wait.answer() {
-        Some(answer) => format!("Atlas answered {}", answer.status),
-        None => "the network failed".to_owned(),
-    };
-    if io::stderr().is_terminal() {
-        // There may be a line of progress; it comes again with the next page.
-        let _ = io::stderr().write_all(b"\r\x1b[K");
-    }
-    note(&format!("{why}; trying again in {}", Rounded(wait.delay())));
-}
+#[cfg(test)]
+mod tests {
+    use atlas_model_keys_core::GroupId;
 
-/// Something to know that is no error.
-fn note(text: &str) {
-    // There is nowhere left to say it where this fails.
-    let _ = writeln!(io::stderr(), "note: {text}");
+    use super::*;
+
+    fn asked() -> Asked {
+        Asked {
+            group: GroupId::new("69681d39c9e8cfd375386316").unwrap(),
+            base: BaseUrl::default(),
+            way: Some(Way::ApiKey),
+            proxy: None,
+            timeout: Timeout::new(None),
+        }
+    }
+
+    fn keys(count: usize) -> Vec<OwnedModelKey> {
+        vec![OwnedModelKey::default(); count]
+    }
+
+    #[test]
+    fn a_table_that_takes_too_much_memory_is_an_error_that_names_the_way_out() {
+        let mut limits = Limits::default();
+        limits.collected_bytes = 1 << 20;
+        let progress = Progress::new(Place::File);
+        let written = |format, out: &mut Vec<u8>| {
+            let sink: Box<dyn Sink + '_> = match format {
+                Format::Table => Box::new(Table::new(out, vec![Field::Name], false, None)),
+                _ => Box::new(Ndjson::new(out, false)),
+            };
+            let mut written = Written::new(sink, format, &limits);
+            let outcome = (0..1000).try_for_each(|_| {
+                let total = Some(1_000_000);
+                written.page(keys(1000), total, &asked(), &progress)
+            });
+            outcome.map_err(|failure| failure.incomplete(format, &written.listed).to_string())
+        };
+        let mut out = Vec::new();
+        let error = written(Format::Table, &mut out).unwrap_err();
+        for words in [
+            "beyond the limit of 1048576 bytes of collected keys",
+            "nothing was written",
+            " of about 1000000 keys had arrived",
+            "-o ndjson, -o csv and -o json write each page as it arrives",
+        ] {
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(!error.contains("login page"), "{error}");
+        assert!(out.is_empty());
+        // What is written as it arrives has no such limit.
+        assert_eq!(written(Format::Ndjson, &mut out), Ok(()));
+    }
 }

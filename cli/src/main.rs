@@ -33,19 +33,22 @@ mod list;
 mod output;
 mod progress;
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use atlas_model_keys_core::InvalidValue;
 use clap::Parser as _;
 
 use crate::args::{Cli, Command};
 use crate::environment::Environment;
-use crate::failure::Exit;
+use crate::failure::{Exit, Failure};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return help_or_usage(&error),
+        Err(error) => return help_or_usage(&error, &arguments),
     };
     let environment = Environment::of_this_process();
     let outcome = match &cli.command {
@@ -58,15 +61,79 @@ fn main() -> ExitCode {
     }
 }
 
-/// What clap has to say. It repeats arguments as they came, so its errors are made fit to be shown.
-fn help_or_usage(error: &clap::Error) -> ExitCode {
-    let text = error.render().to_string();
-    // There is nowhere left to complain where these fail.
-    if error.use_stderr() {
-        let _ = io::stderr().write_all(output::text::visible_lines(&text).as_bytes());
-        Exit::Usage.into()
-    } else {
-        let _ = io::stdout().write_all(text.as_bytes());
-        Exit::Done.into()
+/// What clap has to say. It repeats arguments as they came. So an error is that of the same arguments without
+/// what looks like a credential, and made fit to be shown.
+fn help_or_usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if !error.use_stderr() {
+        let text = error.render().to_string();
+        let mut stdout = io::stdout();
+        let written = stdout.write_all(text.as_bytes());
+        return match written.and_then(|()| stdout.flush()) {
+            Ok(()) => Exit::Done.into(),
+            Err(error) => Failure::stdout(&error).report(),
+        };
+    }
+    let text = match arguments
+        .iter()
+        .any(|argument| shown(argument) != *argument)
+    {
+        false => error.render().to_string(),
+        true => match Cli::try_parse_from(arguments.iter().map(shown)) {
+            Err(error) => error.render().to_string(),
+            // Unlikely: without it, they are in order.
+            Ok(_) => format!("error: {}\n", error.kind()),
+        },
+    };
+    // There is nowhere left to complain where this fails.
+    let _ = io::stderr().write_all(output::text::visible_lines(&text).as_bytes());
+    Exit::Usage.into()
+}
+
+/// The argument, or what is shown of one with what looks like a credential: the option, if it is one.
+fn shown(argument: &OsString) -> OsString {
+    const REDACTED: &str = "[redacted]";
+    let text = argument.to_string_lossy();
+    // The value may follow a short option at once.
+    let value = text.strip_prefix('-').map_or("", |rest| {
+        let mut chars = rest.chars();
+        chars.next();
+        chars.as_str()
+    });
+    if ![&text, value]
+        .into_iter()
+        .any(InvalidValue::looks_like_credential)
+    {
+        return argument.clone();
+    }
+    match text.split_once('=') {
+        Some((option, _))
+            if option.starts_with("--") && !InvalidValue::looks_like_credential(option) =>
+        {
+            format!("{option}={REDACTED}").into()
+        }
+        _ => REDACTED.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_that_look_like_a_credential_are_not_shown() {
+        for (argument, as_shown) in [
+            ("list", "list"),
+            ("--group-id", "--group-id"),
+            ("69681d39c9e8cfd375386316", "69681d39c9e8cfd375386316"),
+            ("mdb_sa_sk_hunter2", "[redacted]"),
+            ("-omdb_sa_sk_hunter2", "[redacted]"),
+            ("-oeyJhunter2", "[redacted]"),
+            ("--group-id=mdb_sa_sk_hunter2", "--group-id=[redacted]"),
+            ("--mdb_sa_sk_hunter2=x", "[redacted]"),
+            ("x=mdb_sa_sk_hunter2", "[redacted]"),
+            ("https://me:hun ter2@a.example", "[redacted]"),
+        ] {
+            assert_eq!(shown(&argument.into()), as_shown);
+        }
     }
 }

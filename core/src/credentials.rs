@@ -1,11 +1,27 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::{InvalidValue, Secret};
+use crate::invalid::{
+    CLIENT_ID, holds_client_secret, holds_private_key, is_json_web_token, is_model_key,
+};
+use crate::{InvalidValue, Secret, is_unsafe_to_show};
 
 /// Who asks: an access token, a service account, or an API key.
 ///
 /// `Debug` shows what is public of it (a client id, a public key) and nothing else.
+///
+/// # Slips
+///
+/// What Atlas would answer with a 401, and a misleading one, is refused at once, by an error that says
+/// what was found and does not repeat it: quotation marks, spaces, line ends or invisible characters around
+/// a value; a variable that nothing has expanded (`$NAME`, `${NAME}`, `%NAME%`); and a credential of
+/// another kind, such as an API key's public key in the place of a client id.
+///
+/// ```
+/// use atlas_model_keys_core::Credentials;
+/// let error = Credentials::service_account("abcdefgh", "mdb_sa_sk_hunter2").unwrap_err();
+/// assert!(error.to_string().starts_with("client id is not valid: this is an API key's public key"));
+/// ```
 #[derive(Clone)]
 pub struct Credentials(pub(crate) Kind);
 
@@ -20,14 +36,17 @@ impl Credentials {
     /// An OAuth access token that the caller has. It is used as it is, and never renewed.
     ///
     /// # Errors
-    /// A token that is empty or not of the characters of RFC 6750 §2.1.
+    /// A token that is empty or not of the characters of RFC 6750 §2.1, and what is
+    /// [no credential of this kind](Credentials#slips).
     pub fn bearer(token: impl Into<Secret>) -> Result<Self, InvalidValue> {
+        const PARAMETER: &str = "access token";
         let token = token.into();
+        check(PARAMETER, token.expose(), &[Form::Account])?;
         let unpadded = token.expose().trim_end_matches('=');
         let is_char = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b);
         if unpadded.is_empty() || !unpadded.bytes().all(is_char) {
             return Err(InvalidValue::secret(
-                "access token",
+                PARAMETER,
                 "it is the bare token: letters, digits and -._~+/ (no \"Bearer \", \
                  quotes, spaces or line end)",
             ));
@@ -39,30 +58,39 @@ impl Credentials {
     ///
     /// # Errors
     /// A part that is empty or has characters that cannot stand in the token request (RFC 6749
-    /// §2.3.1, RFC 7617 §2): a colon in the id, or anything but visible ASCII.
+    /// §2.3.1, RFC 7617 §2): a colon in the id, or anything but visible ASCII. And what is
+    /// [no credential of this kind](Credentials#slips).
     pub fn service_account(
         id: impl Into<String>,
         secret: impl Into<Secret>,
     ) -> Result<Self, InvalidValue> {
+        const ID: &str = "client id";
+        const SECRET: &str = "client secret";
         let (id, secret) = (id.into(), secret.into());
         if holds_a_secret(&id) {
             return Err(InvalidValue::secret(
-                "client id",
+                ID,
                 "it is, or holds, a secret: the id (mdb_sa_id_…) and the secret (mdb_sa_sk_…) are given \
                  apart, each in its place",
             ));
         }
+        check(ID, &id, &[Form::PublicKey, Form::Token])?;
         if id.is_empty() || !id.bytes().all(|b| b.is_ascii_graphic()) {
             // Not repeated, here and below: it may be the secret, in the wrong place.
             return Err(InvalidValue::secret(
-                "client id",
+                ID,
                 "a service account's client id is visible ASCII such as mdb_sa_id_0123456789abcdef \
                  (no spaces, no line end)",
             ));
         }
+        check(
+            SECRET,
+            secret.expose(),
+            &[Form::ClientId, Form::PrivateKey, Form::Token],
+        )?;
         if !is_visible(secret.expose()) {
             return Err(InvalidValue::secret(
-                "client secret",
+                SECRET,
                 "a service account's client secret is visible ASCII such as mdb_sa_sk_… \
                  (no spaces, no line end)",
             ));
@@ -73,57 +101,194 @@ impl Credentials {
     /// A programmatic API key, used by HTTP Digest: its public and its private key.
     ///
     /// # Errors
-    /// A key that is empty or has control characters, and a service account's client id given
-    /// for a public key.
+    /// A key that is empty or has control characters, and what is
+    /// [no credential of this kind](Credentials#slips).
     pub fn api_key(
         public: impl Into<String>,
         private: impl Into<Secret>,
     ) -> Result<Self, InvalidValue> {
+        const PUBLIC: &str = "public key";
+        const PRIVATE: &str = "private key";
         let (public, private) = (public.into(), private.into());
         if holds_a_secret(&public) {
             return Err(InvalidValue::secret(
-                "public key",
+                PUBLIC,
                 "it is, or holds, a secret: the public key (such as abcdefgh) and the private key \
                  (such as 01234567-89ab-…) are given apart, each in its place",
             ));
         }
-        if public.starts_with("mdb_sa_id_") {
+        if public.starts_with(CLIENT_ID) {
             return Err(InvalidValue::new(
-                "public key",
+                PUBLIC,
                 &public,
                 "this is a service account's client id: give it and its secret as a service \
                  account, not as an API key",
             ));
         }
+        check(PUBLIC, &public, &[Form::Token])?;
         if public.is_empty() || public.chars().any(char::is_control) {
             return Err(InvalidValue::secret(
-                "public key",
+                PUBLIC,
                 "an API key's public key is short text such as abcdefgh (no line end)",
             ));
         }
+        check(PRIVATE, private.expose(), &[Form::Account, Form::Token])?;
         if private.expose().is_empty() || private.expose().chars().any(char::is_control) {
             return Err(InvalidValue::secret(
-                "private key",
+                PRIVATE,
                 "an API key's private key is text such as 01234567-89ab-cdef-0123-456789abcdef \
                  (no line end)",
+            ));
+        }
+        if private.expose() == public && Form::PublicKey.is_that_of(&public) {
+            return Err(InvalidValue::secret(
+                PRIVATE,
+                "it is the public key once more: Atlas shows the private key only when the API key is made",
             ));
         }
         Ok(Self(Kind::ApiKey { public, private }))
     }
 }
 
+/// A credential of another kind, which was given in the wrong place.
+#[derive(Clone, Copy)]
+enum Form {
+    ClientId,
+    /// A part of a service account, the id or the secret.
+    Account,
+    PublicKey,
+    PrivateKey,
+    Token,
+}
+
+impl Form {
+    fn is_that_of(self, text: &str) -> bool {
+        match self {
+            Self::ClientId => text.starts_with(CLIENT_ID),
+            Self::Account => text.starts_with(CLIENT_ID) || holds_client_secret(text),
+            // As all that Atlas makes.
+            Self::PublicKey => text.len() == 8 && text.bytes().all(|b| b.is_ascii_lowercase()),
+            Self::PrivateKey => holds_private_key(text),
+            Self::Token => is_json_web_token(text),
+        }
+    }
+
+    fn rule(self) -> &'static str {
+        match self {
+            Self::ClientId => {
+                "this is a client id (mdb_sa_id_…): give the client secret (mdb_sa_sk_…), which Atlas \
+                 shows only when it is made"
+            }
+            Self::Account => {
+                "this is a service account's client id or client secret (mdb_sa_…): give both of them \
+                 as a service account"
+            }
+            Self::PublicKey => {
+                "this is an API key's public key: give it and its private key as an API key, not as a \
+                 service account"
+            }
+            Self::PrivateKey => {
+                "this is an API key's private key: give it and its public key as an API key"
+            }
+            Self::Token => "this is an access token (eyJ…): give it as one, without anything else",
+        }
+    }
+}
+
+/// Refuses what was not pasted, expanded or named rightly. The errors say what was found, and do not
+/// repeat the value.
+fn check(parameter: &'static str, text: &str, others: &[Form]) -> Result<(), InvalidValue> {
+    if is_unexpanded(text) {
+        const RULE: &str = "it is the name of a variable, not its value: nothing has expanded it (within single \
+                            quotes a shell expands nothing, and many programs expand nothing in their files)";
+        // The names of variables are capitals. Anything else may be a part of a secret.
+        let name = text.trim_matches(['$', '{', '}', '%']);
+        let is_usual = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        return Err(if name.chars().all(is_usual) {
+            InvalidValue::new(parameter, text, RULE)
+        } else {
+            InvalidValue::secret(parameter, RULE)
+        });
+    }
+    let other = || {
+        if is_model_key(text) {
+            return Some("this is the secret of a model API key (al-…), which cannot list keys");
+        }
+        let other = others.iter().find(|form| form.is_that_of(text))?;
+        Some(other.rule())
+    };
+    match around(text).or_else(other) {
+        Some(rule) => Err(InvalidValue::secret(parameter, rule)),
+        None => Ok(()),
+    }
+}
+
+/// `$NAME`, and what begins as `${NAME}` or `$(command)` (shells); `%NAME%` (Windows).
+fn is_unexpanded(text: &str) -> bool {
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    match text.strip_prefix('$') {
+        Some(rest) => rest.starts_with(['{', '(']) || is_name(rest),
+        None => text
+            .strip_prefix('%')
+            .and_then(|rest| rest.strip_suffix('%'))
+            .is_some_and(is_name),
+    }
+}
+
+/// What stands around a value that was pasted with more than itself.
+fn around(text: &str) -> Option<&'static str> {
+    let begins = text
+        .chars()
+        .next()
+        .and_then(stray)
+        .map(|(begins, _)| begins);
+    begins.or_else(|| {
+        let (_, ends) = text.chars().next_back().and_then(stray)?;
+        Some(ends)
+    })
+}
+
+macro_rules! begins_or_ends_with {
+    ($what:literal) => {
+        Some((
+            concat!("it begins with ", $what, ": give the value without it"),
+            concat!("it ends with ", $what, ": give the value without it"),
+        ))
+    };
+}
+
+/// What an error says of a character that no credential begins or ends with.
+fn stray(c: char) -> Option<(&'static str, &'static str)> {
+    match c {
+        c if is_quote(c) => begins_or_ends_with!("a quotation mark"),
+        '\n' | '\r' => begins_or_ends_with!("a line end"),
+        '\t' => begins_or_ends_with!("a tab"),
+        ' ' => begins_or_ends_with!("a space"),
+        '\u{a0}' => begins_or_ends_with!("a no-break space (U+00A0)"),
+        '\u{200b}' => begins_or_ends_with!("a zero-width space (U+200B)"),
+        '\u{feff}' => begins_or_ends_with!("a byte order mark (U+FEFF)"),
+        c if c.is_whitespace() || is_unsafe_to_show(c) => {
+            begins_or_ends_with!("an invisible character")
+        }
+        _ => None,
+    }
+}
+
+/// Straight ones, and those that word processors and web pages make of them.
+fn is_quote(c: char) -> bool {
+    matches!(
+        c,
+        '"' | '\'' | '`' | '\u{2018}'..='\u{201f}' | '«' | '»' | '´'
+    )
+}
+
 /// The slips of those who are used to `curl --user id:secret`, of those who mix the two up, and of those who
 /// paste both at once: what is taken for public is sent and shown.
 fn holds_a_secret(public: &str) -> bool {
-    let is_digit = |c: char| c.is_ascii_hexdigit() || c == '-';
-    public.contains(':')
-        || public.contains("mdb_sa_sk_")
-        || public.split(|c| !is_digit(c)).any(is_private_key)
-}
-
-/// The form of an API key's private key: that of a UUID.
-fn is_private_key(digits: &str) -> bool {
-    digits.split('-').map(str::len).eq([8, 4, 4, 4, 12])
+    public.contains(':') || holds_client_secret(public) || holds_private_key(public)
 }
 
 fn is_visible(text: &str) -> bool {
@@ -201,6 +366,143 @@ mod tests {
         }
         let error = Credentials::api_key("mdb_sa_id_0123", "x").unwrap_err();
         assert!(format!("{error}").contains("service account"), "{error}");
+    }
+
+    #[track_caller]
+    fn refused(credentials: Result<Credentials, InvalidValue>) -> String {
+        let error = credentials.unwrap_err();
+        let shown = format!("{error}");
+        assert_eq!(format!("{error:?}"), format!("InvalidValue({shown})"));
+        assert!(!shown.contains("hunter2"), "{shown}");
+        shown
+    }
+
+    /// Each part of each credential, with a good value in the place of the others.
+    fn each_part(text: &str) -> [(&'static str, Result<Credentials, InvalidValue>); 5] {
+        [
+            ("access token", Credentials::bearer(text)),
+            (
+                "client id",
+                Credentials::service_account(text, "mdb_sa_sk_1"),
+            ),
+            (
+                "client secret",
+                Credentials::service_account("mdb_sa_id_1", text),
+            ),
+            ("public key", Credentials::api_key(text, "x")),
+            ("private key", Credentials::api_key("abcdefgh", text)),
+        ]
+    }
+
+    #[test]
+    fn what_stands_around_a_value_is_refused_and_named() {
+        for (around, what) in [
+            ("\"", "a quotation mark"),
+            ("'", "a quotation mark"),
+            ("\u{201d}", "a quotation mark"),
+            (" ", "a space"),
+            ("\t", "a tab"),
+            ("\r\n", "a line end"),
+            ("\u{a0}", "a no-break space (U+00A0)"),
+            ("\u{200b}", "a zero-width space (U+200B)"),
+            ("\u{feff}", "a byte order mark (U+FEFF)"),
+            ("\u{2003}", "an invisible character"),
+            ("\u{2060}", "an invisible character"),
+        ] {
+            let rule = "give the value without it";
+            for (parameter, before) in each_part(&format!("{around}hunter2")) {
+                let expected = format!("{parameter} is not valid: it begins with {what}: {rule}");
+                assert_eq!(refused(before), expected);
+            }
+            for (parameter, after) in each_part(&format!("hunter2{around}")) {
+                let expected = format!("{parameter} is not valid: it ends with {what}: {rule}");
+                assert_eq!(refused(after), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_variable_that_nothing_has_expanded_is_refused_and_named() {
+        for text in ["$ATLAS_SECRET", "${ATLAS_SECRET}", "%ATLAS_SECRET%"] {
+            for (parameter, credentials) in each_part(text) {
+                let error = refused(credentials);
+                let expected =
+                    format!("{parameter} \"{text}\" is not valid: it is the name of a variable");
+                assert!(error.starts_with(&expected), "{error}");
+            }
+        }
+        // Not repeated where it may be another thing.
+        for text in [
+            "$hunter2",
+            "${hunter2",
+            "${A-hunter2}",
+            "$(cat hunter2)",
+            "%hunter2%",
+        ] {
+            for (parameter, credentials) in each_part(text) {
+                let error = refused(credentials);
+                let expected = format!("{parameter} is not valid: it is the name of a variable");
+                assert!(error.starts_with(&expected), "{error}");
+            }
+        }
+        for text in ["$", "$$x", "a$B", "%A", "$1"] {
+            assert!(
+                Credentials::service_account("mdb_sa_id_1", text).is_ok(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_credential_in_the_place_of_another_is_refused_and_named() {
+        const UUID: &str = "80fc9fb3-a1f0-e14b-e801-7e68925321cf";
+        const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.hunter2";
+        const ID: &str = "mdb_sa_id_0123456789abcdef01234567";
+        const SECRET: &str = "mdb_sa_sk_hunter2";
+        for (credentials, found) in [
+            (Credentials::bearer(ID), "service account"),
+            (Credentials::bearer(SECRET), "service account"),
+            (Credentials::bearer("al-hunter2hunter2"), "model API key"),
+            (
+                Credentials::service_account("abcdefgh", SECRET),
+                "an API key's public key",
+            ),
+            (Credentials::service_account(UUID, SECRET), "a secret"),
+            (Credentials::service_account(SECRET, ID), "a secret"),
+            (
+                Credentials::service_account(TOKEN, SECRET),
+                "an access token",
+            ),
+            (Credentials::service_account(ID, ID), "a client id"),
+            (Credentials::service_account(ID, UUID), "private key"),
+            (Credentials::service_account(ID, TOKEN), "an access token"),
+            (
+                Credentials::service_account(ID, "al-hunter2hunter2"),
+                "model API key",
+            ),
+            (Credentials::api_key(ID, UUID), "client id"),
+            (Credentials::api_key(UUID, "abcdefgh"), "a secret"),
+            (Credentials::api_key(TOKEN, UUID), "an access token"),
+            (Credentials::api_key("abcdefgh", SECRET), "service account"),
+            (Credentials::api_key("abcdefgh", ID), "service account"),
+            (Credentials::api_key("abcdefgh", TOKEN), "an access token"),
+            (
+                Credentials::api_key("abcdefgh", "abcdefgh"),
+                "public key once more",
+            ),
+            (
+                Credentials::api_key("abcdefgh", "al-hunter2hunter2"),
+                "model API key",
+            ),
+        ] {
+            let error = refused(credentials);
+            assert!(error.contains(found) && !error.contains(UUID), "{error}");
+        }
+        // Other issuers may have tokens of this form.
+        assert!(Credentials::bearer(UUID).is_ok());
+        assert!(Credentials::bearer(TOKEN).is_ok());
+        assert!(Credentials::service_account(ID, SECRET).is_ok());
+        assert!(Credentials::api_key("abcdefgh", UUID).is_ok());
     }
 
     #[test]

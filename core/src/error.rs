@@ -422,11 +422,18 @@ impl fmt::Display for Tries {
     }
 }
 
-/// Rounded up: "0 s" would be no advice.
+/// Rounded up: "0 s" would be no advice. A wait that a server made absurdly long is not spelled out.
 struct Seconds(Duration);
+
+impl Seconds {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+}
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 > Self::YEAR {
+            return f.write_str("more than a year");
+        }
         let up = u64::from(self.0.subsec_nanos() > 0);
         write!(f, "{} s", self.0.as_secs().saturating_add(up))
     }
@@ -448,6 +455,18 @@ mod tests {
         match Reply::from_response(response.unwrap()) {
             Err(Error::Api(answer)) => answer,
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up_and_an_absurd_one_is_not_spelled_out() {
+        for (wait, text) in [
+            (Duration::ZERO, "0 s"),
+            (Duration::from_millis(1), "1 s"),
+            (Seconds::YEAR, "31536000 s"),
+            (Duration::MAX, "more than a year"),
+        ] {
+            assert_eq!(Seconds(wait).to_string(), text);
         }
     }
 
@@ -573,7 +592,7 @@ mod tests {
                     attempts: 0,
                     wait: Duration::MAX,
                 },
-                "rate limited with other requests: 429 Too Many Requests (CODE): Why.; the next attempt would have to wait 18446744073709551615 s",
+                "rate limited with other requests: 429 Too Many Requests (CODE): Why.; the next attempt would have to wait more than a year",
                 Some(429),
                 true,
                 Some(Duration::MAX),

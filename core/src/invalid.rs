@@ -1,12 +1,16 @@
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
+use crate::redaction::REDACTED;
 use crate::{ApiVersion, BaseUrl, GroupId, ItemsPerPage, PageNum, Proxy, UnixTime, text};
 
 /// A value that breaks a rule of the protocol, refused before anything is sent.
 ///
-/// Names the parameter, the value (bounded, with control characters escaped; left out where it
-/// may be a secret) and the rule with the way out.
+/// Names the parameter, the value (bounded, with control characters escaped) and the rule with the
+/// way out. The value is left out where the parameter is a secret, and it is `[redacted]` where it
+/// [looks like a credential](InvalidValue::looks_like_credential): people paste credentials into the
+/// wrong place.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InvalidValue {
     parameter: &'static str,
@@ -19,10 +23,14 @@ const SHOWN: usize = 80;
 
 impl InvalidValue {
     pub(crate) fn new(parameter: &'static str, value: &str, rule: &'static str) -> Self {
-        let value = Some(text::escaped(value, SHOWN));
+        let value = if Self::looks_like_credential(value) {
+            String::from(REDACTED)
+        } else {
+            text::escaped(value, SHOWN)
+        };
         Self {
             parameter,
-            value,
+            value: Some(value),
             rule,
         }
     }
@@ -36,6 +44,39 @@ impl InvalidValue {
         }
     }
 
+    /// Returns whether a text looks like a credential, or holds one, so that no error and no log
+    /// should repeat it.
+    ///
+    /// These forms are recognised anywhere in the text:
+    ///
+    /// - a service account's client secret (`mdb_sa_sk_…`), and a client id (`mdb_sa_id_…`) with anything
+    ///   before or after it;
+    /// - an API key's private key (the form of a UUID);
+    /// - a JSON Web Token (`eyJ…`), and what follows `Bearer` or `Basic`;
+    /// - the secret of a model API key (`al-…`, unless it is masked);
+    /// - a user and a password before a host (`https://user:password@host`);
+    /// - any word of 32 characters or more that has small letters, capitals and digits.
+    ///
+    /// A password of another form cannot be told from other text.
+    ///
+    /// ```
+    /// use atlas_model_keys_core::InvalidValue;
+    /// assert!(InvalidValue::looks_like_credential("https://me:hunter2@proxy.example"));
+    /// assert!(!InvalidValue::looks_like_credential("69681d39c9e8cfd375386316"));
+    /// ```
+    #[must_use]
+    pub fn looks_like_credential(text: &str) -> bool {
+        holds_client_secret(text)
+            || holds_private_key(text)
+            || (text.contains(CLIENT_ID) && !is_client_id(text))
+            || text.split(|c| !is_word(c)).any(is_secret_word)
+            || has_scheme(text, "bearer ")
+            || has_scheme(text, "basic ")
+            || text
+                .rsplit_once('@')
+                .is_some_and(|(before, _)| before.contains(':'))
+    }
+
     /// The name of the parameter, as Atlas spells it.
     #[must_use]
     pub fn parameter(&self) -> &'static str {
@@ -47,6 +88,71 @@ impl InvalidValue {
     pub fn rule(&self) -> &'static str {
         self.rule
     }
+}
+
+/// How a service account's client id begins.
+pub(crate) const CLIENT_ID: &str = "mdb_sa_id_";
+/// How a service account's client secret begins.
+const CLIENT_SECRET: &str = "mdb_sa_sk_";
+
+/// Digits of a client id after [`CLIENT_ID`]. What is longer has something at its end.
+const CLIENT_ID_DIGITS: usize = 24;
+
+/// The least that a model API key's secret has after `al-`, in characters. Real ones are longer.
+const MODEL_KEY_DIGITS: usize = 12;
+
+/// A word as long as this that mixes small letters, capitals and digits is no name.
+const RANDOM: usize = 32;
+
+pub(crate) fn holds_client_secret(text: &str) -> bool {
+    text.contains(CLIENT_SECRET)
+}
+
+fn is_client_id(text: &str) -> bool {
+    text.strip_prefix(CLIENT_ID).is_some_and(|digits| {
+        digits.len() <= CLIENT_ID_DIGITS && digits.bytes().all(|b| b.is_ascii_alphanumeric())
+    })
+}
+
+/// Whether an API key's private key stands in the text: hexadecimal digits in the form of a UUID.
+pub(crate) fn holds_private_key(text: &str) -> bool {
+    let is_digit = |c: char| c.is_ascii_hexdigit() || c == '-';
+    text.split(|c| !is_digit(c)).any(|digits| {
+        let lengths: Vec<usize> = digits.split('-').map(str::len).collect();
+        lengths.windows(5).any(|five| five == [8, 4, 4, 4, 12])
+    })
+}
+
+/// Whether the text is a JSON Web Token, as Atlas's access tokens are: its first part is the Base64 form
+/// of `{"`.
+pub(crate) fn is_json_web_token(text: &str) -> bool {
+    text.starts_with("eyJ")
+}
+
+pub(crate) fn is_model_key(text: &str) -> bool {
+    text.strip_prefix("al-")
+        .is_some_and(|rest| rest.len() >= MODEL_KEY_DIGITS && rest.chars().all(is_word))
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
+}
+
+fn is_secret_word(word: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| word.as_bytes().iter().any(kind);
+    is_json_web_token(word)
+        || is_model_key(word)
+        || (word.len() >= RANDOM
+            && has(u8::is_ascii_lowercase)
+            && has(u8::is_ascii_uppercase)
+            && has(u8::is_ascii_digit))
+}
+
+/// Whether the name of an authentication scheme, in any case, stands before something.
+fn has_scheme(text: &str, scheme: &str) -> bool {
+    text.as_bytes()
+        .windows(scheme.len())
+        .any(|window| window.eq_ignore_ascii_case(scheme.as_bytes()))
 }
 
 impl fmt::Display for InvalidValue {
@@ -90,3 +196,63 @@ try_from_str!(
     Proxy,
     UnixTime
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn a_value_that_looks_like_a_credential_is_not_repeated() {
+        for value in [
+            "mdb_sa_sk_hunter2",
+            "MONGODB_ATLAS_CLIENT_SECRET=mdb_sa_sk_hunter2",
+            "mdb_sa_id_0123:hunter2",
+            "mdb_sa_id_0123 hunter2",
+            "mdb_sa_id_0123456789abcdef01234567hunter2",
+            "hunter2mdb_sa_id_0123",
+            "80fc9fb3-a1f0-e14b-e801-7e68925321cf",
+            "hunter2 80fc9fb3-a1f0-e14b-e801-7e68925321cf",
+            "--80fc9fb3-a1f0-e14b-e801-7e68925321cf-hunter2",
+            "eyJhbGciOiJIUzI1NiJ9.hunter2",
+            "token=eyJhunter2",
+            "bearer hunter2",
+            "Authorization: Basic hunter2",
+            "al-hunter2hunter2",
+            "https://me:hunter2@atlas.example",
+            "me:hunter2@atlas.example",
+            "https://hunter2@atlas.example",
+            "hunter2Xhunter2Xhunter2Xhunter2X",
+        ] {
+            let error = InvalidValue::new("groupId", value, "it is short");
+            assert_eq!(
+                format!("{error}"),
+                "groupId \"[redacted]\" is not valid: it is short",
+                "{value}"
+            );
+            assert!(!format!("{error:?}").contains("hunter2"), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_does_not_look_like_a_credential_is_repeated() {
+        for value in [
+            "",
+            "69681D39C9E8CFD375386316",
+            "mdb_sa_id_0123456789abcdef01234567",
+            "al-****odu2",
+            "al-khobar",
+            "https://al-khobar.example:8443/atlas",
+            "someone@atlas.example",
+            "2025-03-12T00:00:00Z",
+            "a-project-with-a-long-and-speaking-name",
+            "my-service/1.0 (a User-Agent)",
+        ] {
+            let error = InvalidValue::new("groupId", value, "it is short");
+            assert!(
+                format!("{error}").contains(&format!("\"{value}\"")),
+                "{error}"
+            );
+        }
+    }
+}

@@ -41,6 +41,20 @@ impl Proxy {
     /// first two.
     pub const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
+    /// Returns the names of the variables that may name a proxy for this base URL, in the order in which
+    /// they are looked at. There are none for a loopback base URL.
+    ///
+    /// For errors that say where a proxy came from: the first that is set is the one.
+    #[must_use]
+    pub fn variables(base: &BaseUrl) -> &'static [&'static str] {
+        const PLAIN: [&str; 3] = ["http_proxy", "all_proxy", "ALL_PROXY"];
+        match base {
+            _ if base.is_loopback() => &[],
+            _ if base.is_https() => &Self::VARIABLES,
+            _ => &PLAIN,
+        }
+    }
+
     /// Parses `http://host:port` or `https://host:port` (how the *proxy* is spoken to), with
     /// `user:password@` before the host where the proxy wants a login (percent-encoded where
     /// need be). Without a scheme it is `http`; without a port, the scheme's own.
@@ -65,22 +79,13 @@ impl Proxy {
         base: &BaseUrl,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, InvalidValue> {
-        if base.is_loopback() {
-            return Ok(None);
-        }
         let first_of = |names: &[&'static str]| {
             names.iter().find_map(|name| {
                 let value = variable(name).filter(|value| !value.trim().is_empty())?;
                 Some((*name, value))
             })
         };
-        let [lower, upper, any @ ..] = Self::VARIABLES;
-        let own = if base.is_https() {
-            first_of(&[lower, upper])
-        } else {
-            first_of(&["http_proxy"])
-        };
-        let Some((name, value)) = own.or_else(|| first_of(&any)) else {
+        let Some((name, value)) = first_of(Self::variables(base)) else {
             return Ok(None);
         };
         let exempt = first_of(&["no_proxy", "NO_PROXY"])
@@ -386,6 +391,17 @@ mod tests {
         ] {
             assert_eq!(found(base, &all), Ok(None), "{base}");
             assert_eq!(found(base, &[("HTTPS_PROXY", "socks5://x")]), Ok(None));
+        }
+        for (base, names) in [
+            (ATLAS, &Proxy::VARIABLES[..]),
+            (
+                "http://plain.example",
+                &["http_proxy", "all_proxy", "ALL_PROXY"],
+            ),
+            ("https://127.0.0.1", &[]),
+        ] {
+            let base = BaseUrl::allowing_plain_http(base).unwrap();
+            assert_eq!(Proxy::variables(&base), names);
         }
         let error = found(ATLAS, &[("HTTPS_PROXY", "socks5://me:hunter2@x")]).unwrap_err();
         let error = error.to_string();

@@ -9,12 +9,14 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::{Field, Sink, write_whole};
 
-/// `{"results": […], "totalCount": n}`
+/// `{"results": […], "totalCount": n}`, each page written as it comes. Where the listing fails, the object stays
+/// open, so that whoever parses it fails, too.
 pub(crate) struct Json<W> {
     out: W,
     indented: bool,
     show_secrets: bool,
-    keys: Vec<OwnedModelKey>,
+    has_begun: bool,
+    has_keys: bool,
     total_count: Option<u64>,
 }
 
@@ -24,29 +26,65 @@ impl<W> Json<W> {
             out,
             indented,
             show_secrets,
-            keys: Vec::new(),
+            has_begun: false,
+            has_keys: false,
             total_count: None,
         }
+    }
+
+    /// What stands before the results, unless it stands there already.
+    fn begin(&mut self) -> &'static str {
+        match (std::mem::replace(&mut self.has_begun, true), self.indented) {
+            (true, _) => "",
+            (false, true) => "{\n  \"results\": [",
+            (false, false) => "{\"results\":[",
+        }
+    }
+
+    fn key(&self, key: &OwnedModelKey) -> io::Result<String> {
+        let key = Key {
+            key,
+            show_secrets: self.show_secrets,
+        };
+        Ok(if self.indented {
+            // Within a string there is no line end.
+            serde_json::to_string_pretty(&key)?.replace('\n', "\n    ")
+        } else {
+            serde_json::to_string(&key)?
+        })
     }
 }
 
 impl<W: Write> Sink for Json<W> {
     fn page(&mut self, keys: Vec<OwnedModelKey>, total_count: Option<u64>) -> io::Result<()> {
-        self.keys.extend(keys);
         // What Atlas said last; it need not say it on every page.
         self.total_count = total_count.or(self.total_count);
-        Ok(())
+        let mut text = self.begin().to_owned();
+        for key in &keys {
+            if std::mem::replace(&mut self.has_keys, true) {
+                text.push(',');
+            }
+            if self.indented {
+                text.push_str("\n    ");
+            }
+            text.push_str(&terminal_safe(&self.key(key)?));
+        }
+        write_whole(&mut self.out, &text)
     }
 
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        let document = Document(&self);
-        let mut text = if self.indented {
-            serde_json::to_string_pretty(&document)?
-        } else {
-            serde_json::to_string(&document)?
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        let begin = self.begin();
+        let count = serde_json::to_string(&self.total_count)?;
+        let text = match (self.indented, self.has_keys) {
+            (false, _) => format!("{begin}],\"totalCount\":{count}}}\n"),
+            (true, true) => format!("{begin}\n  ],\n  \"totalCount\": {count}\n}}\n"),
+            (true, false) => format!("{begin}],\n  \"totalCount\": {count}\n}}\n"),
         };
-        text.push('\n');
-        write_whole(self.out, &terminal_safe(&text))
+        write_whole(self.out, &text)
+    }
+
+    fn ends_line(&self) -> bool {
+        false
     }
 }
 
@@ -104,26 +142,6 @@ pub(crate) fn terminal_safe(json: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
-}
-
-struct Document<'a, W>(&'a Json<W>);
-
-impl<W> Serialize for Document<'_, W> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("results", &Results(self.0))?;
-        map.serialize_entry("totalCount", &self.0.total_count)?;
-        map.end()
-    }
-}
-
-struct Results<'a, W>(&'a Json<W>);
-
-impl<W> Serialize for Results<'_, W> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let show_secrets = self.0.show_secrets;
-        serializer.collect_seq(self.0.keys.iter().map(|key| Key { key, show_secrets }))
-    }
 }
 
 struct Key<'a> {
@@ -212,12 +230,45 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_before_the_end() {
-        let mut out = Vec::new();
-        let mut sink = Json::new(&mut out, true, false);
-        sink.page(vec![full_key()], None).unwrap();
-        drop(sink);
-        assert!(out.is_empty());
+    fn each_page_is_written_as_it_comes_and_the_object_is_closed_at_the_end_only() {
+        for indented in [false, true] {
+            let mut out = Vec::new();
+            Json::new(&mut out, indented, false)
+                .page(vec![key("a"), key("b")], Some(3))
+                .unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.contains("\"a\"") && text.contains("\"b\""), "{text}");
+            let error = serde_json::from_str::<serde_json::Value>(&text).unwrap_err();
+            assert!(error.is_eof(), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn pages_make_the_same_document_as_one_piece() {
+        for sizes in [&[][..], &[0], &[1], &[2, 0, 1], &[0, 3], &[1, 1, 1, 0]] {
+            let mut names = 0..;
+            let pages: Vec<Vec<_>> = sizes
+                .iter()
+                .map(|size| {
+                    let names = names.by_ref().take(*size);
+                    names.map(|n| key(&format!("{n}\n,\u{202e}"))).collect()
+                })
+                .collect();
+            let compact = written(pages.clone(), Some(7), |out| {
+                Box::new(Json::new(out, false, false))
+            });
+            let count = if sizes.is_empty() { "null" } else { "7" };
+            assert!(
+                compact.ends_with(&format!("],\"totalCount\":{count}}}\n")),
+                "{compact}"
+            );
+            let value: serde_json::Value = serde_json::from_str(&compact).unwrap();
+            let results = value["results"].as_array().unwrap();
+            assert_eq!(results.len(), sizes.iter().sum::<usize>());
+            let indented = written(pages, Some(7), |out| Box::new(Json::new(out, true, false)));
+            let whole = serde_json::to_string_pretty(&value).unwrap() + "\n";
+            assert_eq!(indented, terminal_safe(&whole));
+        }
     }
 
     #[test]

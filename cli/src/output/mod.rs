@@ -4,6 +4,7 @@ mod csv;
 mod field;
 mod json;
 mod raw;
+mod stdout;
 mod table;
 pub(crate) mod text;
 
@@ -15,18 +16,25 @@ pub(crate) use self::csv::Csv;
 pub(crate) use self::field::Field;
 pub(crate) use self::json::{Json, Ndjson};
 pub(crate) use self::raw::write_raw;
+pub(crate) use self::stdout::stdout;
 pub(crate) use self::table::{Table, Terminal};
 
 /// Where the pages of a listing go.
 ///
-/// A format of one piece (a table, a JSON document) writes nothing before [`Sink::finish`], so
-/// that a listing that fails leaves nothing half-written; one of lines writes each page as it comes.
+/// A table, whose widths depend on all keys, writes nothing before [`Sink::finish`]; the others write each page
+/// as it comes, with the header in the first: a listing that fails at once writes nothing. What is written
+/// of a listing that fails later is whole keys, and no whole JSON document.
 pub(crate) trait Sink {
     /// Takes a page's keys, and what Atlas said about the number of all.
     fn page(&mut self, keys: Vec<OwnedModelKey>, total_count: Option<u64>) -> io::Result<()>;
 
     /// The listing is complete.
     fn finish(self: Box<Self>) -> io::Result<()>;
+
+    /// Whether what is written of a page ends with a line end.
+    fn ends_line(&self) -> bool {
+        true
+    }
 }
 
 /// All at once, and out.

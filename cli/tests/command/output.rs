@@ -1,0 +1,191 @@
+//! What stands in the output of a listing, and what is said of it, where the listing does not go as it should.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+
+use atlas_model_keys_emulator::{Config, Operation};
+use http::{Response, StatusCode};
+
+use crate::scripted::{Scripted, page};
+use crate::support::{Atlas, FORMATS, Login, command, csv, finish, json};
+
+const LIST: Operation = Operation::ListGroupKeys;
+
+/// Four pages of 100 keys, of 1234 that Atlas counts; then a 503 that asks for a longer wait than anyone
+/// waits.
+fn interrupted() -> Atlas {
+    let atlas = Atlas::new(Config::default());
+    let names: Vec<_> = (0..400).map(|n| format!("key {n}")).collect();
+    atlas.server.with(|emulator| {
+        for names in names.chunks(100) {
+            emulator.answer_next(LIST, Response::new(page(names, true, 1234).into_bytes()));
+        }
+        let answer = Response::builder()
+            .status(StatusCode::SERVICE_UNAVAILABLE)
+            .header("retry-after", "100000");
+        emulator.answer_next(LIST, answer.body(Vec::new()).unwrap());
+    });
+    atlas
+}
+
+#[test]
+fn an_interrupted_listing_says_how_many_keys_its_output_has() {
+    for format in ["csv", "ndjson", "json"] {
+        let outcome = interrupted().list(&["-o", format]);
+        assert_eq!(outcome.code, Some(5), "{}", outcome.stderr);
+        assert!(
+            outcome
+                .stderr
+                .contains("\n  the output is incomplete: it has 400 of about 1234 keys\n"),
+            "{}",
+            outcome.stderr
+        );
+        match format {
+            "csv" => assert_eq!(csv(&outcome.stdout).len(), 401),
+            "ndjson" => assert_eq!(outcome.stdout.lines().map(json).count(), 400),
+            _ => {
+                assert_eq!(outcome.stdout.matches("\"key ").count(), 400);
+                let error = serde_json::from_str::<serde_json::Value>(&outcome.stdout).unwrap_err();
+                assert!(error.is_eof(), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_table_is_not_written_and_the_error_says_so() {
+    let error = interrupted().list(&[]).failure(5);
+    assert!(
+        error.contains(
+            "nothing was written: a table is written when it is complete, \
+             and 400 of about 1234 keys had arrived"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_listing_that_fails_at_once_has_no_output_and_nothing_is_said_of_one() {
+    for format in FORMATS {
+        let atlas = Atlas::new(Config::default());
+        let unknown = "0123456789abcdef01234567";
+        let error = atlas
+            .list(&["-o", format, "--group-id", unknown])
+            .failure(4);
+        assert!(
+            !error.contains("incomplete") && !error.contains("written"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn json_is_written_as_each_page_arrives() {
+    let (atlas, answers) = Scripted::new();
+    let mut child = command(&["list", "-o", "json"], &atlas.environment())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    answers.send(page(&["first"], true, 2)).unwrap();
+    // The second page is not on its way yet.
+    let mut first = Vec::new();
+    stdout.read_until(b'}', &mut first).unwrap();
+    assert!(String::from_utf8(first).unwrap().contains("\"first\""));
+    answers.send(page(&["second"], false, 2)).unwrap();
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert!(rest.ends_with("],\"totalCount\":2}\n"), "{rest}");
+    let outcome = finish(child);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_count_that_is_not_the_number_of_keys_is_mentioned() {
+    let listed = |total: u64, arguments: &[&str]| {
+        let atlas = Atlas::new(Config::default());
+        let body = page(&["a", "b"], false, total);
+        atlas
+            .server
+            .with(|emulator| emulator.answer_next(LIST, Response::new(body.into_bytes())));
+        let outcome = atlas.list(arguments);
+        assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+        outcome.stderr
+    };
+    for format in ["table", "json", "ndjson", "csv"] {
+        for total in [1, 3] {
+            let note = listed(total, &["-o", format]);
+            assert!(
+                note.starts_with(&format!("note: Atlas counts {total} keys in group "))
+                    && note.contains(" and 2 were listed: "),
+                "{note}"
+            );
+        }
+        // Equal, or not counted.
+        assert_eq!(listed(2, &["-o", format]), "");
+        assert_eq!(listed(0, &["-o", format]), "");
+        // One page is not all.
+        assert_eq!(listed(9, &["-o", format, "--page-num", "2"]), "");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stdout_that_is_closed_is_1_and_nothing_is_sent() {
+    for (redirection, problem) in [
+        (">&-", "stdout is closed"),
+        ("1</dev/null", "open for reading only"),
+    ] {
+        for format in FORMATS {
+            let atlas = Atlas::new(Config::default());
+            let error = redirected(&atlas, format, redirection).failure(1);
+            assert!(
+                error.starts_with("error: cannot write the output\n") && error.contains(problem),
+                "{error}"
+            );
+            assert!(error.contains("> /dev/null"), "{error}");
+            assert_eq!(atlas.server.with(|emulator| emulator.requests()), 0);
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_output_that_is_thrown_away_is_0() {
+    for redirection in [">/dev/null", ">>/dev/null", "| cat >/dev/null"] {
+        let atlas = Atlas::new(Config::default());
+        let outcome = redirected(&atlas, "csv", redirection);
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    }
+    let atlas = Atlas::new(Config::default());
+    let child = command(&["list"], &atlas.environment(Login::Token))
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let outcome = finish(child.unwrap());
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+}
+
+#[cfg(unix)]
+fn redirected(atlas: &Atlas, format: &str, redirection: &str) -> crate::support::Outcome {
+    use std::process::{Command, Stdio};
+    let script = format!("\"$0\" list -o {format} {redirection}");
+    let child = Command::new("sh")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_atlas-model-keys")])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .envs(atlas.environment(Login::Token))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    finish(child.unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn help_that_cannot_be_written_is_1() {
+    for arguments in [&["--help"][..], &["list", "--help"], &["--version"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let child = command(arguments, &[]).stdout(full.unwrap()).spawn();
+        let error = finish(child.unwrap()).failure(1);
+        assert!(error.contains("No space"), "{error}");
+    }
+}
