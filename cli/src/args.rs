@@ -8,7 +8,7 @@ use atlas_model_keys_emulator::{Fault, RateLimit};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure;
-use crate::output::Field;
+use crate::output::field::Column;
 
 /// List the AI model API keys of MongoDB Atlas projects.
 #[derive(Debug, Parser)]
@@ -105,7 +105,7 @@ pub(crate) struct ListArgs {
 
     /// Which columns, in this order, by Atlas's field names (for table and csv)
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub(crate) columns: Option<Vec<Field>>,
+    pub(crate) columns: Option<Vec<Column>>,
 
     /// Write secrets as they are; otherwise they are masked or left out in every output
     #[arg(long)]
@@ -284,6 +284,7 @@ fn rate_limit(text: &str) -> Result<Rate, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use atlas_model_keys_core::KeyField;
     use clap::CommandFactory as _;
 
     #[test]
@@ -324,7 +325,10 @@ mod tests {
     #[test]
     fn columns_are_a_list_of_fields() {
         let args = list("--columns NAME,apikeyid");
-        assert_eq!(args.columns, Some(vec![Field::Name, Field::ApiKeyId]));
+        assert_eq!(
+            args.columns,
+            Some([KeyField::Name, KeyField::ApiKeyId].map(Column).to_vec())
+        );
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    AnswerErrorKind, ApiError, BaseUrl, Endpoint, Error, FailureKind, GroupId, PageNum, Refused,
-    RetryPolicy,
+    ApiError, BaseUrl, Endpoint, Error, FailureKind, GroupId, InvalidResponseKind, PageNum,
+    Refused, RetryPolicy,
 };
 
 use crate::args::Format;
@@ -139,7 +139,7 @@ impl Failure {
             }
             source = error.source();
         }
-        let step = match error.answer().map(|answer| answer.endpoint) {
+        let step = match error.api_error().map(|answer| answer.endpoint) {
             Some(Endpoint::Token) => "get an access token to ",
             _ => "",
         };
@@ -452,13 +452,13 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
         Error::Transport { kind, source, .. } => {
             (Exit::Network, network(*kind, &source.to_string(), asked))
         }
-        Error::Answer(error) => (
+        Error::InvalidResponse(error) => (
             Exit::NotUnderstood,
             match error.kind() {
-                AnswerErrorKind::Utf8
-                | AnswerErrorKind::Json
-                | AnswerErrorKind::Shape
-                | AnswerErrorKind::Encoding => no_atlas(base),
+                InvalidResponseKind::Utf8
+                | InvalidResponseKind::Json
+                | InvalidResponseKind::Shape
+                | InvalidResponseKind::Encoding => no_atlas(base),
                 // Pages that never come to an end.
                 _ => format!(
                     "is a cache or a gateway between here and {base}? A larger --items-per-page needs \

@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal as _};
 use std::time::Instant;
 
 use atlas_model_keys_core::{
-    BaseUrl, Collected, InvalidValue, Limits, ListRequest, Listing, ModelKey, OwnedModelKey, Page,
+    BaseUrl, Collected, InvalidValue, KeyField, Limits, ListRequest, Listing, ModelKey,
+    OwnedModelKey, Page,
 };
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator};
@@ -14,7 +15,7 @@ use crate::args::{Format, ListArgs};
 use crate::credentials::{self, Way};
 use crate::environment::{self, Environment};
 use crate::failure::{Asked, Attempt, Failure, Listed, Timeout};
-use crate::output::{self, Csv, Field, Json, Ndjson, Sink, Table, Terminal};
+use crate::output::{self, Csv, Json, Ndjson, Sink, Table, Terminal};
 use crate::progress::{Place, Progress};
 
 pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Failure> {
@@ -68,7 +69,7 @@ fn pages(
     let mut listing = Listing::new(request, limits);
     while let Some(request) = listing.request().map_err(failed)? {
         let page = service.page(&request, progress)?;
-        let keys: Vec<_> = listing.accept(&page).map(ModelKey::to_owned).collect();
+        let keys: Vec<_> = listing.accept(&page).map(ModelKey::to_owned_key).collect();
         written.page(keys, page.total_count(), &service.asked, progress)?;
         if args.page_num.is_some() {
             break;
@@ -164,16 +165,17 @@ fn write_raw(
 }
 
 /// Which columns a table or CSV has.
-fn columns(args: &ListArgs) -> Result<Vec<Field>, Failure> {
+fn columns(args: &ListArgs) -> Result<Vec<KeyField>, Failure> {
     let Some(columns) = &args.columns else {
         return Ok(match args.output {
-            Format::Csv => Field::ALL
-                .into_iter()
-                .filter(|field| args.show_secrets || *field != Field::Secret)
+            Format::Csv => KeyField::ALL
+                .iter()
+                .copied()
+                .filter(|field| args.show_secrets || *field != KeyField::Secret)
                 .collect(),
             _ => {
-                let secret = args.show_secrets.then_some(Field::Secret);
-                Field::TABLE.into_iter().chain(secret).collect()
+                let secret = args.show_secrets.then_some(KeyField::Secret);
+                output::field::TABLE.into_iter().chain(secret).collect()
             }
         });
     };
@@ -183,27 +185,28 @@ fn columns(args: &ListArgs) -> Result<Vec<Field>, Failure> {
                 .hint("for JSON, choose with jq: … -o ndjson | jq '{name, lastUsedAt}'"),
         );
     }
-    if columns.contains(&Field::Secret) && !args.show_secrets {
+    let columns: Vec<_> = columns.iter().map(|column| column.0).collect();
+    if columns.contains(&KeyField::Secret) && !args.show_secrets {
         return Err(Failure::usage(
             "the column secret is shown only with --show-secrets",
         ));
     }
-    Ok(columns.clone())
+    Ok(columns)
 }
 
 fn request(args: &ListArgs, asked: &Asked) -> ListRequest {
     let mut request = ListRequest::new(asked.group);
     if let Some(items) = args.items_per_page {
-        request = request.items_per_page(items);
+        request = request.with_items_per_page(items);
     }
     if let Some(page) = args.page_num {
-        request = request.page_num(page);
+        request = request.with_page_num(page);
     }
     if let Some(envelope) = args.envelope {
-        request = request.envelope(envelope);
+        request = request.with_envelope(envelope);
     }
     if let Some(pretty) = args.pretty {
-        request = request.pretty(pretty);
+        request = request.with_pretty(pretty);
     }
     request
 }
@@ -305,7 +308,7 @@ impl Service {
 
     /// Asks for a page, and tells while it is waited for.
     fn page(&self, request: &ListRequest, progress: &Progress) -> Result<Page<Vec<u8>>, Failure> {
-        let page = request.page();
+        let page = request.page_num();
         let begun = Instant::now();
         progress.begin(page);
         // Parsed in every format, so that an error object in a 200 is an error.
@@ -449,7 +452,7 @@ mod tests {
         let progress = Progress::new(Place::File);
         let written = |format, out: &mut Vec<u8>| {
             let sink: Box<dyn Sink + '_> = match format {
-                Format::Table => Box::new(Table::new(out, vec![Field::Name], false, None)),
+                Format::Table => Box::new(Table::new(out, vec![KeyField::Name], false, None)),
                 _ => Box::new(Ndjson::new(out, false)),
             };
             let mut written = Written::new(sink, format, &limits);

@@ -93,7 +93,7 @@ impl Progress {
     /// What tells of waits, for the client.
     pub(crate) fn on_wait(&self) -> impl Fn(&Wait) + Send + Sync + 'static {
         let shared = Arc::clone(&self.0);
-        move |wait| shared.tell_of(wait.delay(), &cause(wait.answer(), wait.failure()))
+        move |wait| shared.tell_of(wait.delay(), &cause(wait.api_error(), wait.failure()))
     }
 
     /// A page is asked for.

@@ -3,20 +3,20 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use atlas_model_keys_core::OwnedModelKey;
+use atlas_model_keys_core::{KeyField, OwnedModelKey};
 use csv::Writer;
 
-use super::{Field, Sink, text};
+use super::{Sink, field, text};
 
 pub(crate) struct Csv<W: Write> {
     out: Writer<W>,
-    columns: Vec<Field>,
+    columns: Vec<KeyField>,
     show_secrets: bool,
     has_header: bool,
 }
 
 impl<W: Write> Csv<W> {
-    pub(crate) fn new(out: W, columns: Vec<Field>, show_secrets: bool) -> Self {
+    pub(crate) fn new(out: W, columns: Vec<KeyField>, show_secrets: bool) -> Self {
         Self {
             out: Writer::from_writer(out),
             columns,
@@ -36,7 +36,7 @@ impl<W: Write> Sink for Csv<W> {
         }
         for key in &keys {
             let cells = self.columns.iter().map(|field| {
-                let value = field.of(key, self.show_secrets).unwrap_or_default();
+                let value = field::value(*field, key, self.show_secrets).unwrap_or_default();
                 cell(value).into_owned()
             });
             self.out.write_record(cells).map_err(of_io)?;
@@ -74,7 +74,7 @@ mod tests {
     use super::super::tests::{full_key, key, written};
     use super::*;
 
-    fn csv(pages: Vec<Vec<OwnedModelKey>>, columns: &[Field]) -> String {
+    fn csv(pages: Vec<Vec<OwnedModelKey>>, columns: &[KeyField]) -> String {
         let columns = columns.to_vec();
         written(pages, None, |out| Box::new(Csv::new(out, columns, false)))
     }
@@ -106,14 +106,14 @@ mod tests {
             key("plain"),
         ];
         assert_eq!(
-            csv(vec![keys], &[Field::Name, Field::Status]),
+            csv(vec![keys], &[KeyField::Name, KeyField::Status]),
             "name,status\n\"the \"\"quoted\"\" one, 1\",\ntwo\\u{a}lines\\u{1b}[2J,\nplain,\n"
         );
     }
 
     #[test]
     fn the_header_comes_once_and_for_an_empty_list_too() {
-        let columns = [Field::Name];
+        let columns = [KeyField::Name];
         assert_eq!(csv(vec![Vec::new()], &columns), "name\n");
         assert_eq!(
             csv(vec![vec![key("a")], vec![key("b")]], &columns),
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_secret_is_masked() {
         assert_eq!(
-            csv(vec![vec![full_key()]], &[Field::Secret]),
+            csv(vec![vec![full_key()]], &[KeyField::Secret]),
             "secret\n[redacted]\n"
         );
     }

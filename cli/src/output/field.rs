@@ -1,135 +1,71 @@
-//! The documented fields of a key, as columns and as JSON.
+//! The documented fields of a key as columns and as JSON members. Which fields there are, the core knows.
 
 use std::str::FromStr;
 
-use atlas_model_keys_core::{OwnedModelKey, Secret};
+use atlas_model_keys_core::{KeyField, OwnedModelKey, SecretStr};
 
-/// What is written for a secret that is not to be seen.
+/// What is written in place of a secret that is not shown.
 pub(crate) const MASK: &str = "[redacted]";
 
-/// A documented field of a key.
+/// The columns of a table if none are chosen.
+pub(crate) const TABLE: [KeyField; 7] = [
+    KeyField::ApiKeyId,
+    KeyField::Name,
+    KeyField::Status,
+    KeyField::CreatedBy,
+    KeyField::CreatedAt,
+    KeyField::LastUsedAt,
+    KeyField::MaskedSecret,
+];
+
+/// Returns the heading of a column in a table.
+pub(crate) fn heading(field: KeyField) -> &'static str {
+    match field {
+        KeyField::ApiKeyId => "ID",
+        KeyField::Cloud => "CLOUD",
+        KeyField::CreatedAt => "CREATED",
+        KeyField::CreatedBy => "CREATOR",
+        KeyField::Endpoint => "ENDPOINT",
+        KeyField::Geography => "GEOGRAPHY",
+        KeyField::GroupId => "GROUP ID",
+        KeyField::LastUsedAt => "LAST USED",
+        KeyField::MaskedSecret => "MASKED",
+        KeyField::Name => "NAME",
+        KeyField::Secret => "SECRET",
+        KeyField::Status => "STATUS",
+        other => other.name(),
+    }
+}
+
+/// Returns whether a key in JSON has the field even if Atlas sent nothing; it is `null` then.
+pub(crate) fn is_always_in_json(field: KeyField) -> bool {
+    field.is_in_preview() && !field.is_secret()
+}
+
+/// Returns the value of a field; a secret is masked unless secrets are shown.
+pub(crate) fn value(field: KeyField, key: &OwnedModelKey, show_secrets: bool) -> Option<&str> {
+    match key.secret().filter(|_| field.is_secret()) {
+        Some(secret) if show_secrets => Some(SecretStr::expose(secret)),
+        Some(_) => Some(MASK),
+        None => key.field(field),
+    }
+}
+
+/// A column, by the field's name in any letter case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Field {
-    ApiKeyId,
-    Cloud,
-    CreatedAt,
-    CreatedBy,
-    Endpoint,
-    Geography,
-    GroupId,
-    LastUsedAt,
-    MaskedSecret,
-    Name,
-    Secret,
-    Status,
-}
+pub(crate) struct Column(pub(crate) KeyField);
 
-impl Field {
-    /// In alphabetical order, as Atlas writes them.
-    pub(crate) const ALL: [Self; 12] = [
-        Self::ApiKeyId,
-        Self::Cloud,
-        Self::CreatedAt,
-        Self::CreatedBy,
-        Self::Endpoint,
-        Self::Geography,
-        Self::GroupId,
-        Self::LastUsedAt,
-        Self::MaskedSecret,
-        Self::Name,
-        Self::Secret,
-        Self::Status,
-    ];
-
-    /// The columns of a table where nobody chose any.
-    pub(crate) const TABLE: [Self; 7] = [
-        Self::ApiKeyId,
-        Self::Name,
-        Self::Status,
-        Self::CreatedBy,
-        Self::CreatedAt,
-        Self::LastUsedAt,
-        Self::MaskedSecret,
-    ];
-
-    /// Atlas's name for it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::ApiKeyId => "apiKeyId",
-            Self::Cloud => "cloud",
-            Self::CreatedAt => "createdAt",
-            Self::CreatedBy => "createdBy",
-            Self::Endpoint => "endpoint",
-            Self::Geography => "geography",
-            Self::GroupId => "groupId",
-            Self::LastUsedAt => "lastUsedAt",
-            Self::MaskedSecret => "maskedSecret",
-            Self::Name => "name",
-            Self::Secret => "secret",
-            Self::Status => "status",
-        }
-    }
-
-    /// What stands above it in a table.
-    pub(crate) fn heading(self) -> &'static str {
-        match self {
-            Self::ApiKeyId => "ID",
-            Self::Cloud => "CLOUD",
-            Self::CreatedAt => "CREATED",
-            Self::CreatedBy => "CREATOR",
-            Self::Endpoint => "ENDPOINT",
-            Self::Geography => "GEOGRAPHY",
-            Self::GroupId => "GROUP ID",
-            Self::LastUsedAt => "LAST USED",
-            Self::MaskedSecret => "MASKED",
-            Self::Name => "NAME",
-            Self::Secret => "SECRET",
-            Self::Status => "STATUS",
-        }
-    }
-
-    pub(crate) fn is_time(self) -> bool {
-        matches!(self, Self::CreatedAt | Self::LastUsedAt)
-    }
-
-    /// Whether a JSON key has it even where Atlas sent nothing: then it is `null`.
-    pub(crate) fn is_always_in_json(self) -> bool {
-        !matches!(
-            self,
-            Self::Cloud | Self::Endpoint | Self::Geography | Self::Secret
-        )
-    }
-
-    /// The value; a secret as it is only where it is to be seen.
-    pub(crate) fn of(self, key: &OwnedModelKey, show_secrets: bool) -> Option<&str> {
-        match self {
-            Self::ApiKeyId => key.api_key_id.as_deref(),
-            Self::Cloud => key.cloud.as_deref(),
-            Self::CreatedAt => key.created_at.as_deref(),
-            Self::CreatedBy => key.created_by.as_deref(),
-            Self::Endpoint => key.endpoint.as_deref(),
-            Self::Geography => key.geography.as_deref(),
-            Self::GroupId => key.group_id.as_deref(),
-            Self::LastUsedAt => key.last_used_at.as_deref(),
-            Self::MaskedSecret => key.masked_secret.as_deref(),
-            Self::Name => key.name.as_deref(),
-            Self::Secret if show_secrets => key.secret.as_ref().map(Secret::expose),
-            Self::Secret => key.secret.as_ref().map(|_| MASK),
-            Self::Status => key.status.as_deref(),
-        }
-    }
-}
-
-impl FromStr for Field {
+impl FromStr for Column {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        Self::ALL
-            .into_iter()
-            .find(|field| field.name().eq_ignore_ascii_case(text))
+        let mut all = KeyField::ALL.iter().copied();
+        all.find(|field| field.name().eq_ignore_ascii_case(text))
+            .map(Self)
             .ok_or_else(|| {
-                let known = Self::ALL.map(Self::name).join(", ");
+                let known: Vec<_> = KeyField::ALL.iter().map(|field| field.name()).collect();
+                let known = known.join(", ");
                 format!("there is no column \"{text}\"; the columns are {known}")
             })
     }
@@ -140,11 +76,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_case_insensitive_and_unknown_ones_are_named() {
-        for field in Field::ALL {
-            assert_eq!(field.name().to_uppercase().parse(), Ok(field));
+    fn column_names_are_case_insensitive_and_an_unknown_one_is_named() {
+        for field in KeyField::ALL {
+            assert_eq!(field.name().to_uppercase().parse(), Ok(Column(*field)));
         }
-        let error = "id".parse::<Field>().unwrap_err();
+        let error = "id".parse::<Column>().unwrap_err();
         assert!(
             error.contains("\"id\"") && error.contains("apiKeyId, cloud, "),
             "{error}"
@@ -152,16 +88,19 @@ mod tests {
     }
 
     #[test]
-    fn json_order_is_alphabetical() {
-        assert!(Field::ALL.map(Field::name).is_sorted());
+    fn every_field_has_a_heading_of_its_own() {
+        for field in KeyField::ALL {
+            let heading = heading(*field);
+            assert!(heading != field.name() && heading == heading.to_uppercase());
+        }
     }
 
     #[test]
-    fn a_secret_comes_out_only_on_demand() {
-        let mut key = OwnedModelKey::default();
-        assert_eq!(Field::Secret.of(&key, false), None);
-        key.secret = Some(Secret::new("hunter2"));
-        assert_eq!(Field::Secret.of(&key, false), Some(MASK));
-        assert_eq!(Field::Secret.of(&key, true), Some("hunter2"));
+    fn a_secret_is_shown_only_on_demand() {
+        let key = OwnedModelKey::default();
+        assert_eq!(value(KeyField::Secret, &key, false), None);
+        let key = OwnedModelKey::from_fields([(KeyField::Secret, "hunter2")]);
+        assert_eq!(value(KeyField::Secret, &key, false), Some(MASK));
+        assert_eq!(value(KeyField::Secret, &key, true), Some("hunter2"));
     }
 }

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use atlas_model_keys_core::{OwnedModelKey, is_unsafe_to_show};
+use atlas_model_keys_core::{KeyField, OwnedModelKey, is_unsafe_to_show};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use super::{Field, Sink, write_whole};
+use super::{Sink, field, write_whole};
 
 /// `{"results": […], "totalCount": n}`, each page written as it comes. Where the listing fails, the object stays
 /// open, so that whoever parses it fails, too.
@@ -152,9 +152,9 @@ struct Key<'a> {
 impl Serialize for Key<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for field in Field::ALL {
-            let value = field.of(self.key, self.show_secrets);
-            if value.is_some() || field.is_always_in_json() {
+        for field in KeyField::ALL {
+            let value = field::value(*field, self.key, self.show_secrets);
+            if value.is_some() || field::is_always_in_json(*field) {
                 map.serialize_entry(field.name(), &value)?;
             }
         }

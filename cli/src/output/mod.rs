@@ -1,7 +1,7 @@
 //! Writing keys, in whichever format.
 
 mod csv;
-mod field;
+pub(crate) mod field;
 mod json;
 mod raw;
 mod stdout;
@@ -13,7 +13,6 @@ use std::io::{self, Write};
 use atlas_model_keys_core::OwnedModelKey;
 
 pub(crate) use self::csv::Csv;
-pub(crate) use self::field::Field;
 pub(crate) use self::json::{Json, Ndjson};
 pub(crate) use self::raw::write_raw;
 pub(crate) use self::stdout::stdout;
@@ -45,7 +44,7 @@ fn write_whole(mut out: impl Write, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use atlas_model_keys_core::{OwnedModelKey, Secret};
+    use atlas_model_keys_core::{KeyField, OwnedModelKey};
 
     use super::Sink;
 
@@ -65,24 +64,23 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn key(name: &str) -> OwnedModelKey {
-        let mut key = OwnedModelKey::default();
-        key.name = Some(name.to_owned());
-        key
+        OwnedModelKey::from_fields([(KeyField::Name, name)])
     }
 
+    /// A key with a secret and without a last use.
     pub(crate) fn full_key() -> OwnedModelKey {
-        let some = |text: &str| Some(text.to_owned());
-        let mut key = key("Production key");
-        key.api_key_id = some("a86r5kwrfsk5r5ku5tgvhmpj");
-        key.cloud = some("ANY");
-        key.created_at = some("2026-01-15T16:47:49.855000+00:00");
-        key.created_by = some("John Doe");
-        key.endpoint = some("ai.mongodb.com");
-        key.geography = some("ANY");
-        key.group_id = some("69681d39c9e8cfd375386316");
-        key.masked_secret = some("al-****odu2");
-        key.secret = Some(Secret::new("al-hunter2"));
-        key.status = some("ACTIVE");
-        key
+        OwnedModelKey::from_fields([
+            (KeyField::ApiKeyId, "a86r5kwrfsk5r5ku5tgvhmpj"),
+            (KeyField::Cloud, "ANY"),
+            (KeyField::CreatedAt, "2026-01-15T16:47:49.855000+00:00"),
+            (KeyField::CreatedBy, "John Doe"),
+            (KeyField::Endpoint, "ai.mongodb.com"),
+            (KeyField::Geography, "ANY"),
+            (KeyField::GroupId, "69681d39c9e8cfd375386316"),
+            (KeyField::MaskedSecret, "al-****odu2"),
+            (KeyField::Name, "Production key"),
+            (KeyField::Secret, "al-hunter2"),
+            (KeyField::Status, "ACTIVE"),
+        ])
     }
 }

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use atlas_model_keys_core::{OwnedModelKey, Timestamp};
+use atlas_model_keys_core::{KeyField, OwnedModelKey, Timestamp};
 
-use super::{Field, Sink, text, write_whole};
+use super::{Sink, field, text, write_whole};
 
 /// Between two columns.
 const GAP: &str = "  ";
@@ -29,7 +29,7 @@ pub(crate) struct Terminal {
 
 pub(crate) struct Table<W> {
     out: W,
-    columns: Vec<Field>,
+    columns: Vec<KeyField>,
     rows: Vec<Vec<Cell>>,
     show_secrets: bool,
     /// `None`: a file or a pipe, where nothing is cut.
@@ -39,7 +39,7 @@ pub(crate) struct Table<W> {
 impl<W> Table<W> {
     pub(crate) fn new(
         out: W,
-        columns: Vec<Field>,
+        columns: Vec<KeyField>,
         show_secrets: bool,
         terminal: Option<Terminal>,
     ) -> Self {
@@ -101,14 +101,14 @@ impl Style {
 }
 
 impl Cell {
-    fn new(field: Field, key: &OwnedModelKey, show_secrets: bool) -> Self {
-        let (text, style) = match field.of(key, show_secrets) {
-            Some(time) if field.is_time() => (short_time(time), Style::Plain),
-            Some(status) if field == Field::Status && status != "ACTIVE" => {
+    fn new(field: KeyField, key: &OwnedModelKey, show_secrets: bool) -> Self {
+        let (text, style) = match field::value(field, key, show_secrets) {
+            Some(time) if field.is_timestamp() => (short_time(time), Style::Plain),
+            Some(status) if field == KeyField::Status && status != "ACTIVE" => {
                 (text::visible(status), Style::Notable)
             }
             Some(value) => (text::visible(value), Style::Plain),
-            None if field == Field::LastUsedAt => (Cow::Borrowed("never"), Style::Faint),
+            None if field == KeyField::LastUsedAt => (Cow::Borrowed("never"), Style::Faint),
             None => (Cow::Borrowed("-"), Style::Faint),
         };
         Self::styled(text.into_owned(), style)
@@ -131,7 +131,7 @@ fn short_time(raw: &str) -> Cow<'_, str> {
     let time = Timestamp::new(raw)
         .parse()
         .ok()
-        .and_then(|time| u64::try_from(time.seconds).ok())
+        .and_then(|time| u64::try_from(time.seconds()).ok())
         .filter(|seconds| *seconds < END)
         .map(|seconds| std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds));
     match time {
@@ -140,10 +140,10 @@ fn short_time(raw: &str) -> Cow<'_, str> {
     }
 }
 
-fn render(columns: &[Field], rows: &[Vec<Cell>], terminal: Option<Terminal>) -> String {
+fn render(columns: &[KeyField], rows: &[Vec<Cell>], terminal: Option<Terminal>) -> String {
     let headings: Vec<Cell> = columns
         .iter()
-        .map(|field| Cell::styled(field.heading().to_owned(), Style::Heading))
+        .map(|field| Cell::styled(field::heading(*field).to_owned(), Style::Heading))
         .collect();
     let wanted: Vec<Column> = columns
         .iter()
@@ -155,7 +155,7 @@ fn render(columns: &[Field], rows: &[Vec<Cell>], terminal: Option<Terminal>) -> 
                 .filter_map(|row| row.get(index));
             Column {
                 field: *field,
-                heading: text::width(field.heading()),
+                heading: text::width(field::heading(*field)),
                 wanted: cells.map(|cell| cell.width).max().unwrap_or_default(),
             }
         })
@@ -196,7 +196,7 @@ fn render(columns: &[Field], rows: &[Vec<Cell>], terminal: Option<Terminal>) -> 
 
 fn push_row(
     out: &mut String,
-    columns: &[Field],
+    columns: &[KeyField],
     row: &[Cell],
     (widths, cuts): (&[usize], bool),
     colour: bool,
@@ -230,8 +230,8 @@ fn push_row(
 }
 
 /// The cell's text in its room. Of a time, the date is left.
-fn shown(cell: &Cell, room: usize, field: Field) -> Cow<'_, str> {
-    let is_time = field.is_time() && cell.text.is_ascii() && cell.width == DATE_AND_TIME;
+fn shown(cell: &Cell, room: usize, field: KeyField) -> Cow<'_, str> {
+    let is_time = field.is_timestamp() && cell.text.is_ascii() && cell.width == DATE_AND_TIME;
     match cell.text.get(..DATE) {
         Some(date) if is_time && (DATE..DATE_AND_TIME).contains(&room) => Cow::Borrowed(date),
         _ => text::truncated(&cell.text, room),
@@ -240,7 +240,7 @@ fn shown(cell: &Cell, room: usize, field: Field) -> Cow<'_, str> {
 
 /// A column's own idea of its width.
 struct Column {
-    field: Field,
+    field: KeyField,
     heading: usize,
     /// The widest of its cells.
     wanted: usize,
@@ -264,26 +264,29 @@ const STEPS: [[usize; 4]; 7] = [
 
 fn floor(column: &Column, [name, creator, time, id]: [usize; 4]) -> usize {
     let floor = match column.field {
-        Field::Name => name,
-        Field::CreatedBy => creator,
-        field if field.is_time() => time,
+        KeyField::Name => name,
+        KeyField::CreatedBy => creator,
+        field if field.is_timestamp() => time,
         field if is_id(field) => id,
         _ => WHOLE,
     };
     column.wanted.min(floor.max(column.heading))
 }
 
-fn is_id(field: Field) -> bool {
-    matches!(field, Field::ApiKeyId | Field::GroupId | Field::Secret)
+fn is_id(field: KeyField) -> bool {
+    matches!(
+        field,
+        KeyField::ApiKeyId | KeyField::GroupId | KeyField::Secret
+    )
 }
 
 /// The first that goes where not all fit, and the last. The name and the last use always stay.
-const DROPPED: [Field; 5] = [
-    Field::MaskedSecret,
-    Field::CreatedAt,
-    Field::CreatedBy,
-    Field::Status,
-    Field::ApiKeyId,
+const DROPPED: [KeyField; 5] = [
+    KeyField::MaskedSecret,
+    KeyField::CreatedAt,
+    KeyField::CreatedBy,
+    KeyField::Status,
+    KeyField::ApiKeyId,
 ];
 
 /// As many of the columns as fit.
@@ -322,7 +325,7 @@ fn fitted(columns: &[&Column], width: usize) -> Vec<usize> {
         reduced.unwrap_or_else(|| columns.iter().map(|column| column.wanted.min(1)).collect());
 
     let mut left = room.saturating_sub(widths.iter().sum());
-    let may_grow = |field: Field| is_squeezed || !is_id(field) && !field.is_time();
+    let may_grow = |field: KeyField| is_squeezed || !is_id(field) && !field.is_timestamp();
     loop {
         let before = left;
         for (column, width) in columns.iter().zip(&mut widths) {
@@ -342,7 +345,7 @@ mod tests {
     use super::super::tests::{full_key, key, written};
     use super::*;
 
-    fn table(keys: Vec<OwnedModelKey>, columns: &[Field], width: Option<usize>) -> String {
+    fn table(keys: Vec<OwnedModelKey>, columns: &[KeyField], width: Option<usize>) -> String {
         let columns = columns.to_vec();
         let terminal = width.map(|width| Terminal {
             width,
@@ -363,7 +366,7 @@ mod tests {
                 may_drop,
             };
             let text = written(vec![vec![full_key()]], None, |out| {
-                let columns = Field::TABLE.to_vec();
+                let columns = field::TABLE.to_vec();
                 Box::new(Table::new(out, columns, false, Some(terminal)))
             });
             assert!(
@@ -387,9 +390,10 @@ mod tests {
 
     #[test]
     fn a_pipe_gets_everything_whole() {
-        let mut second = key(&"長".repeat(250));
-        second.created_at = Some("soon".to_owned());
-        let text = table(vec![full_key(), second], &Field::TABLE, None);
+        let name = "長".repeat(250);
+        let fields = [(KeyField::Name, &*name), (KeyField::CreatedAt, "soon")];
+        let second = OwnedModelKey::from_fields(fields);
+        let text = table(vec![full_key(), second], &field::TABLE, None);
         let lines: Vec<_> = text.lines().collect();
         assert!(
             lines[0].starts_with("ID                        NAME   "),
@@ -414,7 +418,7 @@ mod tests {
 
     #[test]
     fn eighty_columns_show_every_column() {
-        let text = table(vec![full_key()], &Field::TABLE, Some(80));
+        let text = table(vec![full_key()], &field::TABLE, Some(80));
         assert_eq!(
             text,
             "ID       NAME            STATUS  CREATOR   CREATED     LAST USED  MASKED\n\
@@ -425,7 +429,7 @@ mod tests {
     #[test]
     fn a_wide_terminal_shows_times_and_whole_ids() {
         let keys = vec![full_key(), key(&"n".repeat(250))];
-        let text = table(keys, &Field::TABLE, Some(160));
+        let text = table(keys, &field::TABLE, Some(160));
         let row = text.lines().nth(1).unwrap();
         assert!(
             row.starts_with("a86r5kwrfsk5r5ku5tgvhmpj  Production key  "),
@@ -443,8 +447,8 @@ mod tests {
         keys.push(key(&"長い名前".repeat(60)));
         keys.push(key("e\u{301}\u{1b}[31m\u{202e}\n"));
         keys.push(key(&"🔑".repeat(100)));
-        for columns in [&Field::TABLE[..], &Field::ALL, &[Field::Name]] {
-            for width in 3 * Field::ALL.len()..300 {
+        for columns in [&field::TABLE[..], KeyField::ALL, &[KeyField::Name]] {
+            for width in 3 * KeyField::ALL.len()..300 {
                 let text = table(keys.clone(), columns, Some(width));
                 assert_eq!(text.lines().count(), keys.len() + 1);
                 for line in text.lines() {
@@ -455,7 +459,7 @@ mod tests {
         }
         // Nor is there a panic where nothing can fit.
         for width in 0..12 {
-            table(keys.clone(), &Field::ALL, Some(width));
+            table(keys.clone(), KeyField::ALL, Some(width));
         }
     }
 
@@ -463,7 +467,7 @@ mod tests {
     fn a_terminal_is_used_to_its_edge() {
         let keys = vec![key(&"n".repeat(250)), full_key()];
         for width in [60, 80, 100, 120, 200] {
-            let text = table(keys.clone(), &Field::TABLE, Some(width));
+            let text = table(keys.clone(), &field::TABLE, Some(width));
             let widest = text.lines().map(text::width).max();
             assert_eq!(widest, Some(width), "{text}");
         }
@@ -473,7 +477,7 @@ mod tests {
     fn hostile_names_stay_in_their_cell() {
         let text = table(
             vec![key("a\x1b[2J\nb\u{202e}")],
-            &[Field::Name, Field::Status],
+            &[KeyField::Name, KeyField::Status],
             None,
         );
         assert_eq!(
@@ -484,8 +488,12 @@ mod tests {
 
     #[test]
     fn colours_do_not_count() {
-        let mut suspended = full_key();
-        suspended.status = Some("SUSPENDED".to_owned());
+        let active = full_key();
+        let fields = KeyField::ALL.iter().map(|field| match field {
+            KeyField::Status => (*field, "SUSPENDED"),
+            field => (*field, active.field(*field).unwrap_or_default()),
+        });
+        let suspended = OwnedModelKey::from_fields(fields);
         let render = |colour| {
             let terminal = Terminal {
                 width: 80,
@@ -496,7 +504,7 @@ mod tests {
             written(keys, None, |out| {
                 Box::new(Table::new(
                     out,
-                    Field::TABLE.to_vec(),
+                    field::TABLE.to_vec(),
                     false,
                     Some(terminal),
                 ))
