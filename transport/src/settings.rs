@@ -334,6 +334,9 @@ macro_rules! builder_methods {
         /// ([`Wait::delay`](atlas_model_keys_core::Wait::delay)), and which answer of Atlas made it necessary
         /// ([`Wait::answer`](atlas_model_keys_core::Wait::answer)). Waits for other exchanges of the same
         /// client are not told.
+        ///
+        /// The call goes on when `tell` has returned, and with it those that wait for the same token: it should
+        /// not take its time.
         pub fn on_wait(
             mut self,
             tell: impl Fn(&$crate::reexported::Wait) + Send + Sync + 'static,
