@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use atlas_model_keys_fuzz::input::Writer;
+use atlas_model_keys_fuzz::redaction;
 use atlas_model_keys_fuzz::session::{CODES, Code, HEADERS, KINDS, Kind, STATUSES};
 use atlas_model_keys_fuzz::{emulator, reply, request};
 
@@ -119,6 +120,9 @@ fn main() -> io::Result<()> {
     }
     for (n, (base, text)) in TEXTS.iter().enumerate() {
         seeds.write("request", &format!("text-{n}"), &asks(base, text, n))?;
+    }
+    for (name, bytes) in redacted() {
+        seeds.write("redaction", &name, &bytes)?;
     }
     for (name, bytes) in emulated() {
         seeds.write("emulator", &name, &bytes)?;
@@ -495,6 +499,54 @@ fn asks(base: &str, text: &str, n: usize) -> Vec<u8> {
         .short(["b.example", "3", "chunked", "\u{e9}"][n % 4])
         .rest(body)
         .0
+}
+
+/// A run of a secret of each kind in each encoding, and in several of them.
+fn redacted() -> Vec<(String, Vec<u8>)> {
+    let byte = |n: usize| u8::try_from(n).expect("a byte");
+    let code = |code: redaction::Code| {
+        let place = redaction::CODES.iter().position(|known| *known == code);
+        byte(place.expect("it is there"))
+    };
+    let text = |writer: Writer, text: &str| writer.byte(code(redaction::Code::Text)).short(text);
+    // Which secret, from where, how much longer than the least, with something behind it, in these encodings.
+    let run = |writer: Writer, parts: [u8; 4], encodings: &[u8]| {
+        let writer = writer.byte(code(redaction::Code::Run));
+        parts
+            .into_iter()
+            .fold(writer, Writer::byte)
+            .short(encodings)
+    };
+    let secrets = [
+        "eyJhbGci.Zr8Xq2/Lm9Vb+Kt4W~1",
+        "mdb_sa_sk_hunter3/+%x\"tail",
+        "01234567-89ab-cdef-0123-456789abcdef",
+        "zq7-!#$&'()*,:;<=>?@[\\]^_`{|}",
+        "short",
+    ];
+    let mut seeds = Vec::new();
+    for (n, secret) in secrets.into_iter().enumerate() {
+        let begin = |flags: u8| Writer::default().byte(byte(n)).byte(flags).short(secret);
+        for encoding in 0..redaction::ENCODINGS.len() {
+            let status = byte(2 * (encoding % redaction::STATUSES.len()));
+            let begun = text(begin(status), "token <");
+            let whole = run(begun, [0, 0, 255, 1], &[byte(encoding)]);
+            let whole = text(whole, "> is \u{e9} bad, not ");
+            let part = run(whole, [0, 3, 2, 0], &[0, byte(encoding), 1, 0, 4]);
+            seeds.push((format!("secret-{n}-{encoding}"), part.0));
+        }
+        let chain = text(begin(0), "cable pulled").byte(code(redaction::Code::Source));
+        let chain =
+            run(text(chain, "GOAWAY "), [1, 0, 0, 1], &[0]).byte(code(redaction::Code::Source));
+        seeds.push((format!("chain-{n}"), text(chain, "\x1b[31mon port 443").0));
+        let cut = text(begin(redaction::SMALL), &"long \u{202e}".repeat(4));
+        seeds.push((format!("cut-{n}"), run(cut, [0, 0, 0, 0], &[0, 1, 2, 3]).0));
+        seeds.push((
+            format!("none-{n}"),
+            text(begin(0), "%41&lt;\\u0041 no secret, \"only\" a text").0,
+        ));
+    }
+    seeds
 }
 
 fn emulated() -> Vec<(String, Vec<u8>)> {
