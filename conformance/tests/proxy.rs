@@ -1,5 +1,8 @@
 //! Proxies: tinyproxy, where it is installed, and one written here that notes what it sees.
 
+#[macro_use]
+mod scripted;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use atlas_model_keys_conformance::{Atlas, Blocking, Front, Kind, NonBlocking, Setup};
 use atlas_model_keys_core::{BaseUrl, Credentials, Error, FailureKind, GroupId, ListRequest};
+use scripted::{Authority, Scripted, Step, failed, once, request, soon, told};
 
 /// A host that is not this machine as far as a client can tell, and that only the proxies here know.
 const HOST: &str = "atlas.example";
@@ -24,6 +28,15 @@ struct Noting {
 impl Noting {
     /// With `target` it opens tunnels to it, else it answers with the status.
     fn start(target: Option<String>, status: &'static str) -> Self {
+        Self::answering(
+            target,
+            status,
+            "HTTP/1.1 200 Connection established\r\n\r\n",
+        )
+    }
+
+    /// It says so before it opens a tunnel.
+    fn answering(target: Option<String>, status: &'static str, opened: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let heads = Arc::new(Mutex::new(Vec::new()));
@@ -32,7 +45,7 @@ impl Noting {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (target, noted) = (target.clone(), Arc::clone(&noted));
-                thread::spawn(move || tunnel(stream, target.as_deref(), status, &noted));
+                thread::spawn(move || tunnel(stream, target.as_deref(), status, opened, &noted));
             }
         });
         Self { address, heads }
@@ -47,6 +60,7 @@ fn tunnel(
     mut client: TcpStream,
     target: Option<&str>,
     status: &str,
+    opened: &str,
     noted: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     let mut head = String::new();
@@ -65,7 +79,7 @@ fn tunnel(
         );
     };
     let server = TcpStream::connect(target)?;
-    write!(client, "HTTP/1.1 200 Connection established\r\n\r\n")?;
+    client.write_all(opened.as_bytes())?;
     let (up, down) = (server.try_clone()?, client.try_clone()?);
     let back = thread::spawn(move || copy(server, down));
     copy(reader, up);
@@ -212,15 +226,181 @@ fn loopback_goes_through_none<C: Front>() {
     assert!(proxy.heads().is_empty());
 }
 
-/// An error and its causes.
-fn told(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
+/// The error of a client whose proxy answers `CONNECT` so, and how often it was asked.
+fn error_of<C: Front>(base: &str, setup: Setup, steps: Vec<Step>) -> (Error, String, usize) {
+    let proxy = Scripted::plain(move |_| steps.clone());
+    let address = proxy.address.to_string();
+    let setup = Setup {
+        proxy: Some(format!("http://me:hunter2@{address}")),
+        ..setup
+    };
+    let base = BaseUrl::allowing_plain_http(base).unwrap();
+    let client = C::new(base, scripted::token(), setup).unwrap();
+    let error = client.list(&request()).unwrap_err();
+    let text = told(&error);
+    assert!(text.contains(&address), "{text}");
+    let shown = format!("{text} {error:?}");
+    assert!(
+        !shown.contains("hunter2") && !shown.contains("token"),
+        "{shown}"
+    );
+    (error, text, proxy.connections())
+}
+
+const BASES: [&str; 2] = ["https://atlas.example", "http://atlas.example"];
+
+fn what_a_proxy_answers_is_told_apart_and_names_it<C: Front>() {
+    let head = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+    for (answer, kind, words) in [
+        (head("502 Bad Gateway"), FailureKind::NotSent, "502"),
+        (head("503 Service Unavailable"), FailureKind::NotSent, "503"),
+        (head("504 Gateway Timeout"), FailureKind::NotSent, "504"),
+        (head("403 Forbidden"), FailureKind::Permanent, "403"),
+        (head("407 -"), FailureKind::Permanent, "refused its login"),
+        (head("500 -"), FailureKind::Permanent, "500"),
+        (head("302 Found"), FailureKind::Permanent, "302"),
+        (head("101 -"), FailureKind::Permanent, "101"),
+        (
+            "SSH-2.0-OpenSSH_9.2\r\n".to_owned(),
+            FailureKind::Permanent,
+            "is it one?",
+        ),
+        (
+            "\0\u{7f}\r\n\r\n".to_owned(),
+            FailureKind::Permanent,
+            "is it one?",
+        ),
+        (
+            format!("HTTP/1.1 200 -\r\nx: {}", "y".repeat(1 << 18)),
+            FailureKind::Permanent,
+            "too large",
+        ),
+    ] {
+        for base in BASES {
+            let steps = vec![Step::Send(answer.clone().into_bytes()), Step::Hold];
+            let (error, text, asked) = error_of::<C>(base, soon(), steps);
+            // What may pass is tried again.
+            let attempts = if kind == FailureKind::NotSent { 5 } else { 1 };
+            assert_eq!(failed(&error), (kind, attempts), "{text}");
+            assert_eq!(asked, usize::try_from(attempts).unwrap());
+            assert!(text.contains(words), "{text}");
+            assert!(!text.contains("certificate"), "{text}");
+        }
     }
-    text
+}
+
+fn a_proxy_that_leaves_or_keeps_silent_may_be_asked_again<C: Front>() {
+    for base in BASES {
+        let (error, text, asked) = error_of::<C>(base, soon(), vec![Step::Close]);
+        assert_eq!(
+            (failed(&error), asked),
+            ((FailureKind::NotSent, 5), 5),
+            "{text}"
+        );
+        let short = Some(Duration::from_millis(200));
+        for (setup, kind) in [
+            (
+                Setup {
+                    connect_timeout: short,
+                    ..once()
+                },
+                FailureKind::NotSent,
+            ),
+            (
+                Setup {
+                    deadline: short,
+                    ..soon()
+                },
+                FailureKind::TimedOut,
+            ),
+        ] {
+            let (error, text, _) = error_of::<C>(base, setup, vec![Step::Hold]);
+            assert_eq!(failed(&error), (kind, 1), "{text}");
+        }
+    }
+}
+
+fn a_tunnel_is_opened_by_any_success_after_any_interim_answer<C: Front>() {
+    let atlas = Atlas::with_keys(250);
+    for opened in [
+        "HTTP/1.0 200\r\n\r\n",
+        "HTTP/1.1 201 Created\r\nVia: 1.1 proxy\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 103 -\r\nLink: x\r\n\r\nHTTP/1.1 204 -\r\n\r\n",
+    ] {
+        let target = atlas.server.address().to_string();
+        let proxy = Noting::answering(Some(target), "", opened);
+        let credentials = atlas.credentials(Kind::ApiKey);
+        let client: C = through(&format!("http://{HOST}"), credentials, &proxy.address);
+        assert_eq!(
+            client.list_all(&atlas.request()).unwrap().len(),
+            250,
+            "{opened}"
+        );
+    }
+}
+
+fn an_answer_that_comes_with_the_tunnel_is_nobodys<C: Front>() {
+    let extra = scripted::answer(200, &scripted::page("unrequested"));
+    let opened = b"HTTP/1.1 200 -\r\n\r\n".to_vec();
+    let steps = vec![Step::Send([opened, extra].concat()), Step::Hold];
+    let (error, text, _) = error_of::<C>("http://atlas.example", once(), steps);
+    assert_eq!(failed(&error), (FailureKind::Permanent, 1), "{text}");
+}
+
+fn tls_through_a_tunnel_is_with_the_target<C: Front>() {
+    let authority = Authority::new();
+    let tls = authority.config(HOST, false);
+    let server = Scripted::start(Some(tls), |_| {
+        vec![Step::Send(scripted::answer(200, &scripted::page("secret")))]
+    });
+    let proxy = Noting::start(Some(server.address.to_string()), "");
+    let client = |roots: Option<String>| {
+        let setup = Setup {
+            proxy: Some(proxy.address.clone()),
+            root_certificates: roots,
+            ..once()
+        };
+        let base = BaseUrl::new(&format!("https://{HOST}")).unwrap();
+        C::new(base, scripted::token(), setup).unwrap()
+    };
+    let known = client(Some(authority.pem.clone()));
+    for _ in 0..3 {
+        assert_eq!(scripted::names(&known).unwrap(), ["secret"]);
+    }
+    // One tunnel for all of them, unless it is given back too late, and nothing else for the proxy to see.
+    let heads = proxy.heads();
+    assert!((1..=3).contains(&heads.len()), "{heads:?}");
+    let asks = |head: &String| head.starts_with("CONNECT atlas.example:443 ");
+    assert!(heads.iter().all(asks), "{heads:?}");
+    let error = client(None).list(&request()).unwrap_err();
+    assert_eq!(failed(&error), (FailureKind::Permanent, 1));
+    assert!(told(&error).contains("UnknownIssuer"), "{}", told(&error));
+}
+
+fn an_https_proxy_on_a_plain_port_is_told_as_that<C: Front>() {
+    let (listener, address) = atlas_model_keys_conformance::atlas::listener();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 16]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    let address = address.replace("http://", "https://");
+    for base in BASES {
+        let base = BaseUrl::allowing_plain_http(base).unwrap();
+        let setup = Setup {
+            proxy: Some(address.clone()),
+            ..soon()
+        };
+        let client = C::new(base, scripted::token(), setup).unwrap();
+        let error = client.list(&request()).unwrap_err();
+        let text = told(&error);
+        assert_eq!(failed(&error), (FailureKind::Permanent, 1), "{text}");
+        assert!(text.contains(&format!("the proxy {address} ")), "{text}");
+        assert!(text.contains("does not speak TLS"), "{text}");
+    }
 }
 
 /// tinyproxy, with a login.
@@ -328,4 +508,18 @@ test_both! {
     a_proxy_that_drips_ends_with_the_connect_timeout,
     loopback_goes_through_none,
     a_real_proxy_lets_through_who_has_its_login,
+}
+
+test_with! {
+    Blocking in with_ureq {
+        what_a_proxy_answers_is_told_apart_and_names_it,
+        a_proxy_that_leaves_or_keeps_silent_may_be_asked_again,
+        a_tunnel_is_opened_by_any_success_after_any_interim_answer,
+        an_answer_that_comes_with_the_tunnel_is_nobodys,
+        tls_through_a_tunnel_is_with_the_target,
+        an_https_proxy_on_a_plain_port_is_told_as_that,
+    }
+    NonBlocking in with_hyper {
+        tls_through_a_tunnel_is_with_the_target,
+    }
 }

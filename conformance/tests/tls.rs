@@ -1,11 +1,16 @@
 //! TLS, with certificates made here: whom the clients trust, and that HTTP/2 is spoken where it is offered.
 
+#[macro_use]
+mod scripted;
+
 use std::convert::Infallible;
 use std::error::Error as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use atlas_model_keys_conformance::{Blocking, Front, Kind, NonBlocking, Setup};
 use atlas_model_keys_core::{BaseUrl, Credentials, Error, FailureKind, GroupId, ListRequest};
@@ -17,30 +22,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::ServerConfig;
-use rustls::crypto::ring;
-use rustls::pki_types::PrivateKeyDer;
+use scripted::{Authority, Scripted, Step, failed, names, once, page, request, soon, told};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
-
-/// An authority that nobody knows, unless told.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        let issuer = Issuer::new(params, key);
-        Self { issuer, pem }
-    }
-}
 
 /// The emulator behind TLS.
 struct Atlas {
@@ -54,23 +39,7 @@ struct Atlas {
 }
 
 fn start(authority: &Authority, name: &str, expired: bool, protocols: &[&[u8]]) -> Atlas {
-    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-    if expired {
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(2021, 1, 1);
-    }
-    let key = KeyPair::generate().unwrap();
-    let certificate = params.signed_by(&key, &authority.issuer).unwrap();
-    let provider = Arc::new(ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-        )
-        .unwrap();
+    let mut config = authority.config(name, expired);
     config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
 
     let emulator = Emulator::new(Config {
@@ -204,6 +173,155 @@ fn nobody_else_is_trusted<C: Front>() {
     }
 }
 
+/// A client for a scripted server whose certificate is for this name.
+fn client_of<C: Front>(server: &Scripted, authority: &Authority, setup: Setup) -> C {
+    let base = format!("https://localhost:{}", server.address.port());
+    let setup = Setup {
+        root_certificates: Some(authority.pem.clone()),
+        ..setup
+    };
+    C::new(base.parse().unwrap(), scripted::token(), setup).unwrap()
+}
+
+/// RFC 9112 §9.8: without a `close_notify` anybody on the way could have ended it.
+fn a_body_that_ends_without_a_close_notify_is_lost<C: Front>() {
+    let authority = Authority::new();
+    let body = page("whole");
+    for (body, is_whole) in [(body.as_str(), true), (&body[..body.len() / 2], false)] {
+        let answered = format!("HTTP/1.1 200 OK\r\n\r\n{body}").into_bytes();
+        let tls = authority.config("localhost", false);
+        let server = Scripted::start(Some(tls), move |asked| {
+            let end = match asked.connection {
+                // Repeated, and then in order.
+                2 if is_whole => Step::Close,
+                _ => Step::Break,
+            };
+            vec![Step::Send(answered.clone()), end]
+        });
+        // Where nobody looks into the body, either.
+        let client: C = client_of(&server, &authority, once());
+        let error = client.reply(&request()).unwrap_err();
+        assert_eq!(failed(&error), (FailureKind::Lost, 1), "{}", told(&error));
+        let client: C = client_of(&server, &authority, soon());
+        match names(&client) {
+            Ok(names) => assert!(is_whole && names == ["whole"] && server.connections() == 3),
+            Err(error) => {
+                assert!(!is_whole);
+                assert_eq!(failed(&error), (FailureKind::Lost, 5), "{}", told(&error));
+            }
+        }
+    }
+}
+
+fn a_second_answer_over_tls_is_never_the_next_page<C: Front>() {
+    let authority = Authority::new();
+    // The second one in a record of its own, at all places of the pieces that TLS reads.
+    let sizes = (3_500..4_200).step_by(25).chain([0, 20_000, 200_000]);
+    for size in sizes {
+        let tls = authority.config("localhost", false);
+        let server = Scripted::start(Some(tls), move |asked| {
+            let name = format!("{}-{}", asked.connection, "x".repeat(size));
+            let right = scripted::answer(200, &page(&name));
+            let wrong = scripted::answer(200, &page("unrequested"));
+            vec![Step::Together([right, wrong])]
+        });
+        let client: C = client_of(&server, &authority, once());
+        for number in 0..3 {
+            let names = names(&client).unwrap();
+            assert!(
+                names[0].starts_with(&format!("{number}-")),
+                "{size}: {}",
+                names[0].len()
+            );
+        }
+        assert_eq!(server.connections(), 3, "{size}");
+    }
+}
+
+fn connections_over_tls_are_used_again<C: Front>() {
+    let authority = Authority::new();
+    for size in [0, 20_000, 200_000] {
+        let tls = authority.config("localhost", false);
+        let server = Scripted::start(Some(tls), move |_| {
+            vec![Step::Send(scripted::answer(200, &page(&"x".repeat(size))))]
+        });
+        let client: C = client_of(&server, &authority, once());
+        for _ in 0..20 {
+            assert_eq!(names(&client).unwrap()[0].len(), size);
+        }
+        assert_eq!(server.connections(), 1, "{size}");
+    }
+}
+
+fn a_port_that_does_not_speak_tls_is_told_as_that<C: Front>() {
+    for (what, first) in [
+        (
+            "http",
+            &b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"[..],
+        ),
+        ("ssh", b"SSH-2.0-OpenSSH_9.2p1\r\n"),
+        ("smtp", b"220 mail.example ESMTP\r\n"),
+    ] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let _ = stream.read(&mut [0; 16]);
+                let _ = stream.write_all(first);
+                let _ = stream.read_to_end(&mut Vec::new());
+            }
+        });
+        let base = format!("https://localhost:{port}");
+        let client = C::new(base.parse().unwrap(), scripted::token(), soon()).unwrap();
+        let error = client.list(&request()).unwrap_err();
+        assert_eq!(failed(&error), (FailureKind::Permanent, 1), "{what}");
+        let text = told(&error);
+        assert!(text.contains("does not speak TLS"), "{what}: {text}");
+        assert!(text.contains("check the scheme"), "{what}: {text}");
+        assert!(!text.contains("corrupt"), "{what}: {text}");
+    }
+}
+
+fn a_handshake_that_drips_ends_in_time<C: Front>() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            // A record that never ends: handshake, TLS 1.2, 16,384 bytes.
+            thread::spawn(move || {
+                let _ = stream.write_all(&[22, 3, 3, 0x40, 0]);
+                while stream.write_all(&[2]).is_ok() {
+                    thread::sleep(Duration::from_millis(20));
+                }
+            });
+        }
+    });
+    let base = format!("https://localhost:{port}");
+    let short = Some(Duration::from_millis(300));
+    for (setup, kind) in [
+        (
+            Setup {
+                connect_timeout: short,
+                ..once()
+            },
+            FailureKind::NotSent,
+        ),
+        (
+            Setup {
+                deadline: short,
+                ..soon()
+            },
+            FailureKind::TimedOut,
+        ),
+    ] {
+        let client = C::new(base.parse().unwrap(), scripted::token(), setup).unwrap();
+        let begun = Instant::now();
+        let error = client.list(&request()).unwrap_err();
+        assert_eq!(failed(&error), (kind, 1), "{}", told(&error));
+        assert!(begun.elapsed() < Duration::from_secs(3));
+    }
+}
+
 #[test]
 fn the_blocking_client_trusts_a_root_that_it_knows() {
     a_root_that_is_known_is_trusted::<Blocking>();
@@ -242,5 +360,20 @@ fn the_async_client_speaks_http_2_where_it_is_offered() {
         }
         let requests = atlas.requests();
         assert!(requests[version] > 0 && requests[1 - version] == 0);
+    }
+}
+
+test_with! {
+    Blocking in with_ureq {
+        a_body_that_ends_without_a_close_notify_is_lost,
+        a_second_answer_over_tls_is_never_the_next_page,
+        connections_over_tls_are_used_again,
+        a_port_that_does_not_speak_tls_is_told_as_that,
+        a_handshake_that_drips_ends_in_time,
+    }
+    NonBlocking in with_hyper {
+        a_body_that_ends_without_a_close_notify_is_lost,
+        a_second_answer_over_tls_is_never_the_next_page,
+        a_handshake_that_drips_ends_in_time,
     }
 }

@@ -256,6 +256,18 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_is_too_large_hides_no_drift() {
+        let body = r#"{"totalCount":1e400,"cursor":-1e400,"links":[null],
+            "results":[{"region":[1e999],"name":null},{"region":2}]}"#;
+        let seen = drift(PREVIEW, body);
+        assert_eq!(seen.unknown.get("cursor"), Some(&1));
+        assert_eq!(seen.unknown.get("results[].region"), Some(&2));
+        assert_eq!(seen.missing.get("results[].name"), Some(&1));
+        assert_eq!(seen.missing.get("totalCount"), None);
+        assert_eq!(seen.missing.get("links[].rel"), None);
+    }
+
+    #[test]
     fn names_are_bounded_in_number_and_length() {
         let names: alloc::vec::Vec<_> = (0..100)
             .map(|n| alloc::format!(r#""{n}{}":0"#, "x".repeat(500)))

@@ -272,7 +272,10 @@ impl Listing {
         for id in ids {
             match id {
                 Some(id) => self.last.push(id),
-                None => has_all = false,
+                None => {
+                    has_all = false;
+                    self.last.push_absent();
+                }
             }
         }
         has_all && self.last.bytes == self.before.bytes
@@ -455,6 +458,12 @@ impl Ids {
         self.bytes.extend_from_slice(id);
         // Which stands in no text, so that the same bytes are the same ids.
         self.bytes.push(0xff);
+    }
+
+    /// A key without an id: a page that lacks such a key is another page.
+    fn push_absent(&mut self) {
+        // Which stands in no text, either.
+        self.bytes.push(0xfe);
     }
 
     fn sort(&mut self) {
@@ -764,6 +773,10 @@ mod tests {
             // Without ids, in another order, with other boundaries.
             (r"{},{}", r"{},{}"),
             (r#"{"apiKeyId":"a"},{}"#, r#"{"apiKeyId":"a"},{}"#),
+            (
+                r#"{"apiKeyId":"a"},{},{"apiKeyId":"b"}"#,
+                r#"{"apiKeyId":"a"},{"apiKeyId":"b"}"#,
+            ),
             (
                 r#"{"apiKeyId":"a"},{"apiKeyId":"b"}"#,
                 r#"{"apiKeyId":"b"},{"apiKeyId":"a"}"#,

@@ -299,24 +299,45 @@ fn entity(text: &[u8]) -> Option<(char, usize)> {
     Some((c, length + semicolon))
 }
 
-/// The names of the characters that credentials have beside letters and digits, and of those that HTML reserves.
-const ENTITIES: [(&str, char); 16] = [
+/// The names that HTML has for visible ASCII characters, and those that are often written for `-` and `~`.
+const ENTITIES: [(&str, char); 36] = [
+    ("Hat", '^'),
+    ("Tilde", '~'),
     ("amp", '&'),
     ("apos", '\''),
+    ("ast", '*'),
+    ("bsol", '\\'),
     ("colon", ':'),
+    // Before the name that it begins with.
+    ("commat", '@'),
     ("comma", ','),
     ("dash", '-'),
+    ("dollar", '$'),
     ("equals", '='),
+    ("excl", '!'),
+    ("grave", '`'),
     ("gt", '>'),
     ("hyphen", '-'),
+    ("lbrack", '['),
+    ("lcub", '{'),
     ("lowbar", '_'),
+    ("lpar", '('),
+    ("lsqb", '['),
     ("lt", '<'),
+    ("num", '#'),
     ("percnt", '%'),
     ("period", '.'),
     ("plus", '+'),
+    ("quest", '?'),
     ("quot", '"'),
+    ("rbrack", ']'),
+    ("rcub", '}'),
+    ("rpar", ')'),
+    ("rsqb", ']'),
+    ("semi", ';'),
     ("sol", '/'),
-    ("Tilde", '~'),
+    ("verbar", '|'),
+    ("vert", '|'),
 ];
 
 fn hex(digits: &[u8]) -> Option<u32> {
@@ -400,6 +421,19 @@ mod tests {
             let rest = shown.strip_prefix("token ([redacted]").unwrap_or_default();
             assert!(rest.ends_with(" is bad"), "{encoded}: {shown}");
             assert!(rest.len() <= " is bad".len() + 9, "{encoded}: {shown}");
+        }
+    }
+
+    #[test]
+    fn every_visible_character_with_a_name_is_found_by_it() {
+        for c in ('!'..='~').filter(|c| !c.is_ascii_alphanumeric()) {
+            let names = ENTITIES.iter().filter(|(_, known)| *known == c);
+            assert!(names.clone().count() > 0, "{c}");
+            for (name, c) in names {
+                let secret = Secret::new(c.to_string().repeat(12));
+                let named = format!("&{name};").repeat(12);
+                assert_eq!(redacted(&named, &[secret]), REDACTED, "{named}");
+            }
         }
     }
 

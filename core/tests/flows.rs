@@ -147,6 +147,32 @@ fn a_token_request_that_is_kept_without_an_answer_holds_others_up_for_90_seconds
 }
 
 #[test]
+fn one_that_comes_back_late_to_fetch_a_token_uses_that_of_the_one_that_took_over() {
+    let minutes = Duration::from_secs(120);
+    for is_answered in [false, true] {
+        let mut world = world(Kind::ServiceAccount);
+        let late = sent(world.start(&world.request()));
+        let late = waits(world.fail(late.pending, FailureKind::NotSent));
+        world.now += minutes;
+        let next = sent(world.start(&world.request()));
+        assert_eq!(next.request.method(), "POST");
+        let step = if is_answered {
+            let first = sent(world.exchange(next));
+            assert!(matches!(world.exchange(first), Ok(Step::Done(_))));
+            world.resume(late)
+        } else {
+            // It waits for the other one, as anybody does.
+            let late = waits(world.resume(late));
+            assert!(late.on_change());
+            let _first = sent(world.exchange(next));
+            world.wake(late)
+        };
+        assert_eq!(sent(step).request.method(), "GET");
+        assert_eq!(world.emulator.token_requests(), 1);
+    }
+}
+
+#[test]
 fn an_exchange_that_goes_on_fetching_a_token_keeps_the_others_waiting() {
     let mut world = world(Kind::ServiceAccount);
     let mut leader = sent(world.start(&world.request()));

@@ -692,6 +692,20 @@ fn of_an_error_no_more_is_read_than_is_decoded() {
         assert!(!message.keep_alive);
         assert_eq!(leftover.len(), 9);
     }
+    // Where no body is wanted at all, the head is the end.
+    let mut limits = Limits::default();
+    limits.body_bytes = 0;
+    for stream in [
+        head("Content-Length: 5\r\n"),
+        head(""),
+        head("Transfer-Encoding: chunked\r\n"),
+    ] {
+        let decoder = Decoder::new(&Method::GET, &limits);
+        let Ok(Progress::Done { message, .. }) = decoder.push(stream.as_bytes()) else {
+            panic!("enough of it is there")
+        };
+        assert!(message.response.body().is_empty() && !message.keep_alive);
+    }
     // One that fits is read to its end.
     let body = "x".repeat(most - 1);
     let whole = head(&format!("Content-Length: {}\r\n", most - 1)) + &body;

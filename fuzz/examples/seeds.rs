@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use atlas_model_keys_fuzz::input::Writer;
+use atlas_model_keys_fuzz::redaction;
 use atlas_model_keys_fuzz::session::{CODES, Code, HEADERS, KINDS, Kind, STATUSES};
 use atlas_model_keys_fuzz::{emulator, reply, request};
 
@@ -68,6 +69,10 @@ fn main() -> io::Result<()> {
     seeds.write("wire", "many-interim", &wire(interim.as_bytes()))?;
     for (n, stream) in STREAMS.iter().enumerate() {
         seeds.write("wire", &format!("stream-{n}"), &wire(stream.as_bytes()))?;
+        // With limits that are small.
+        let limits = u8::try_from(1 + n % 4).expect("a byte");
+        let bounded = Writer::default().byte(0).byte(limits).number(3);
+        seeds.write("wire", &format!("bounded-{n}"), &bounded.rest(stream).0)?;
     }
     seeds.write(
         "wire",
@@ -115,6 +120,9 @@ fn main() -> io::Result<()> {
     }
     for (n, (base, text)) in TEXTS.iter().enumerate() {
         seeds.write("request", &format!("text-{n}"), &asks(base, text, n))?;
+    }
+    for (name, bytes) in redacted() {
+        seeds.write("redaction", &name, &bytes)?;
     }
     for (name, bytes) in emulated() {
         seeds.write("emulator", &name, &bytes)?;
@@ -237,7 +245,7 @@ fn session(transcript: &str) -> Vec<u8> {
             let envelope = u8::from(line.contains("envelope=true"));
             writer = writer.byte(code(Code::Start)).byte(0).byte(envelope);
         } else if let Some(kind) = line.strip_prefix("! ") {
-            let kinds = ["not-sent", "lost", "permanent"];
+            let kinds = ["not-sent", "lost", "permanent", "timed-out"];
             let kind = kinds
                 .iter()
                 .position(|known| *known == kind)
@@ -387,6 +395,29 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
     let unrepeated = with(start(session(0, 8), 0), 0, 429, ("retry-after", 1));
     let lost = |writer: Writer| writer.byte(code(Code::Fail)).byte(0).byte(1);
     let lost = lost(resume(lost(start(session(1, 0), 0)), 0));
+    let clock = |writer: Writer, seconds| writer.byte(code(Code::Clock)).number(seconds).byte(1);
+    // One that fetches a token is not heard of for more than a minute, and then fails, comes back, or is answered.
+    let abandoned = start(clock(start(session(1, 0), 0), 61), 1);
+    let late_failure = with(abandoned.clone(), 0, 503, ("x-other", 0));
+    let late_failure = resume(clock(late_failure, 9), 0);
+    let late_token = friendly(start(friendly(abandoned.clone(), 0), 2), 1);
+    let late_wait = with(start(session(1, 0), 0), 0, 429, ("retry-after", 2));
+    let late_wait = resume(friendly(start(clock(late_wait, 90), 1), 1), 0);
+    // Twice a token may have been issued.
+    let issued = with(start(session(1, 0), 0), 0, 500, ("x-other", 0));
+    let issued = with(resume(issued, 0), 0, 600, ("x-other", 0));
+    // One that holds a place is not heard of for more than a minute.
+    let place = with(start(session(0, 0), 0), 0, 200, ("ratelimit-remaining", 0));
+    let place = start(clock(start(place, 0), 61), 1);
+    let place = with(place, 1, 200, ("ratelimit-remaining", 0));
+    let place = start(start(place, 2), 3);
+    let fraction = with(start(session(0, 0), 0), 0, 503, ("retry-after", 8));
+    let partial = with(start(session(0, 0), 0), 0, 206, ("x-other", 0));
+    let cable = start(session(2, 0), 0)
+        .byte(code(Code::Fail))
+        .byte(0)
+        .byte(1);
+    let cable = resume(cable, 0).byte(code(Code::GiveUp)).byte(0);
     let gone = with(start(session(0, 0), 0), 0, 406, ("x-other", 0));
     let gone = with(gone, 0, 410, ("x-other", 0));
     let token = KINDS.iter().position(|kind| *kind == Kind::Token);
@@ -408,10 +439,18 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
         ("retry-after", 2),
     );
     [
+        ("cable", cable),
+        ("fraction", fraction),
+        ("issued", issued),
         ("late", late),
+        ("late-failure", late_failure),
+        ("late-token", late_token),
+        ("late-wait", late_wait),
         ("long-token", long),
         ("longer", longer),
         ("lost", lost),
+        ("partial", partial),
+        ("place", place),
         ("refused", refused),
         ("set-back", set_back),
         ("stale", stale),
@@ -460,6 +499,54 @@ fn asks(base: &str, text: &str, n: usize) -> Vec<u8> {
         .short(["b.example", "3", "chunked", "\u{e9}"][n % 4])
         .rest(body)
         .0
+}
+
+/// A run of a secret of each kind in each encoding, and in several of them.
+fn redacted() -> Vec<(String, Vec<u8>)> {
+    let byte = |n: usize| u8::try_from(n).expect("a byte");
+    let code = |code: redaction::Code| {
+        let place = redaction::CODES.iter().position(|known| *known == code);
+        byte(place.expect("it is there"))
+    };
+    let text = |writer: Writer, text: &str| writer.byte(code(redaction::Code::Text)).short(text);
+    // Which secret, from where, how much longer than the least, with something behind it, in these encodings.
+    let run = |writer: Writer, parts: [u8; 4], encodings: &[u8]| {
+        let writer = writer.byte(code(redaction::Code::Run));
+        parts
+            .into_iter()
+            .fold(writer, Writer::byte)
+            .short(encodings)
+    };
+    let secrets = [
+        "eyJhbGci.Zr8Xq2/Lm9Vb+Kt4W~1",
+        "mdb_sa_sk_hunter3/+%x\"tail",
+        "01234567-89ab-cdef-0123-456789abcdef",
+        "zq7-!#$&'()*,:;<=>?@[\\]^_`{|}",
+        "short",
+    ];
+    let mut seeds = Vec::new();
+    for (n, secret) in secrets.into_iter().enumerate() {
+        let begin = |flags: u8| Writer::default().byte(byte(n)).byte(flags).short(secret);
+        for encoding in 0..redaction::ENCODINGS.len() {
+            let status = byte(2 * (encoding % redaction::STATUSES.len()));
+            let begun = text(begin(status), "token <");
+            let whole = run(begun, [0, 0, 255, 1], &[byte(encoding)]);
+            let whole = text(whole, "> is \u{e9} bad, not ");
+            let part = run(whole, [0, 3, 2, 0], &[0, byte(encoding), 1, 0, 4]);
+            seeds.push((format!("secret-{n}-{encoding}"), part.0));
+        }
+        let chain = text(begin(0), "cable pulled").byte(code(redaction::Code::Source));
+        let chain =
+            run(text(chain, "GOAWAY "), [1, 0, 0, 1], &[0]).byte(code(redaction::Code::Source));
+        seeds.push((format!("chain-{n}"), text(chain, "\x1b[31mon port 443").0));
+        let cut = text(begin(redaction::SMALL), &"long \u{202e}".repeat(4));
+        seeds.push((format!("cut-{n}"), run(cut, [0, 0, 0, 0], &[0, 1, 2, 3]).0));
+        seeds.push((
+            format!("none-{n}"),
+            text(begin(0), "%41&lt;\\u0041 no secret, \"only\" a text").0,
+        ));
+    }
+    seeds
 }
 
 fn emulated() -> Vec<(String, Vec<u8>)> {
@@ -546,7 +633,7 @@ fn emulated() -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-const STREAMS: [&str; 17] = [
+const STREAMS: [&str; 21] = [
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhelloHTTP/1.1 200",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\"b\"\r\nhello\r\nA \t; c\r\n0123456789\r\n0\r\nX: y\r\n\r\n",
     "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n\r\nuntil the end",
@@ -564,9 +651,13 @@ const STREAMS: [&str; 17] = [
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1 x;a\r\nx\r\n0\r\n\r\n",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a\x7f\r\nx\r\n0\r\n\r\n",
     "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\nConnection: a, close\r\n\r\n",
+    "HTTP/1.1 500 X\r\nContent-Length: 99999999999\r\n\r\nhello, this is an error with a long body",
+    "HTTP/1.1 206 X\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello,\r\n2a\r\nthis is a part of a page with a long body, and so on\r\n0\r\n\r\n",
+    "HTTP/1.1 999 X\r\n\r\nhello, this is an error with a long body",
+    "HTTP/1.1 404 X\r\nContent-Length: 6\r\n\r\nhello,HTTP/1.1 200",
 ];
 
-const BODIES: [&str; 21] = [
+const BODIES: [&str; 29] = [
     r#"{"links":[{"href":"https://x/?pageNum=1","rel":"self"},{"href":"//evil","rel":"next"}],"results":[{"apiKeyId":"k","cloud":"ANY","createdAt":"2026-01-15T16:47:49Z","createdBy":"\u00e4\"\\","endpoint":"ai.mongodb.com","geography":"ANY","groupId":null,"lastUsedAt":null,"maskedSecret":"al-****odu2","name":"ключ 鍵 \ud83d\ude00","secret":"al-live","status":"ACTIVE","new":{"a":[1,-2.5e3,true,null,"\n"]}}],"status":200,"totalCount":12}"#,
     r#"{"status":404,"content":{"detail":"No group","error":404,"errorCode":"GROUP_NOT_FOUND","parameters":["x",1],"reason":"Not Found"}}"#,
     r#"{"error":"invalid_client","error_description":"Invalid credentials provided.","status":"401"}"#,
@@ -588,9 +679,19 @@ const BODIES: [&str; 21] = [
     r#"{"links":[{"rel":"a","rel":null}],"results":[]}"#,
     r#"{"links":[{"rel":"next"}],"results":[]}"#,
     r#"{"results":[{}],"links":[{"rel":"previous"},{"rel":"\u006eext"}],"totalCount":9}"#,
+    r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":250}"#,
+    r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"},{"apiKeyId":"c"}],"links":null,"totalCount":5}"#,
+    r#"{"results":[{"apiKeyId":"a"},{},{"apiKeyId":"b"}],"links":[null,{"rel":"next","href":null}],"totalCount":1e400}"#,
+    r#"{"results":[{"x":-1e400}],"totalCount":{"$serde_json::private::Number":"7"},"status":1e999}"#,
+    r#"{"results":[{"name":1e400}],"links":[]}"#,
+    r#"{"error":599,"errorCode":"E","detail":"Why.","parameters":[1e400,7,"1e400"]}"#,
+    r#"{"status":600,"content":{"detail":"Why.","x":1e400}}"#,
+    r#"{"results":[{"apiKeyId":"q"}],"links":[{"rel":"next"}],"totalCount":179769313486231570000e288}"#,
 ];
 
-const HEADER_SETS: [&[(&str, &str)]; 4] = [
+const HEADER_SETS: [&[(&str, &str)]; 6] = [
+    &[("retry-after", "2.5"), ("content-length", "16777217")],
+    &[("retry-after", "0.000"), ("content-length", "+5")],
     &[
         (
             "content-type",
@@ -631,7 +732,10 @@ const CHALLENGES: [&str; 13] = [
     "Digest realm=\"\u{e9}\", nonce=\"\", qop=\"auth\"",
 ];
 
-const DATES: [&str; 20] = [
+const DATES: [&str; 23] = [
+    "2.5",
+    "0.0000",
+    "18446744073709551615.1",
     "Sun, 06 Nov 1994 08:49:37 GMT",
     "Mon, 5 Aug 2024 00:00:00 GMT",
     "Sunday, 06-Nov-94 08:49:37 GMT",

@@ -9,8 +9,8 @@
 //!   read as that time. The calendar here is `chrono`'s.
 //! - A text that `httpdate` reads as a date, the core reads as the same date, and the other way round but for
 //!   the known disagreements; the same for `chrono` and RFC 3339.
-//! - `Retry-After` is its seconds, or how long it is from `Date` to the date; never more than was asked for,
-//!   and nothing where there is nothing sensible.
+//! - `Retry-After` is its seconds, rounded up, or how long it is from `Date` to the date; never more than was asked
+//!   for, and nothing where there is nothing sensible.
 //! - A version is `preview` or a date that `chrono` knows, and is written as it was read.
 //!
 //! **Known disagreements** with `httpdate`, which is stricter but for one place:
@@ -183,6 +183,25 @@ fn version(text: &str) {
     }
 }
 
+/// Seconds, with a fraction or without (which RFC 9110 §10.2.3 does not have, and is rounded up); of a number that is
+/// too large, the largest.
+pub(crate) fn seconds(text: &str) -> Option<u64> {
+    let (whole, fraction) = match text.find('.') {
+        Some(point) => (&text[..point], &text[point + 1..]),
+        None => (text, "0"),
+    };
+    let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    (is_number(whole) && is_number(fraction)).then_some(())?;
+    let digits = whole.trim_start_matches('0');
+    let seconds = match digits.len() {
+        0 => 0,
+        1..=20 => u64::try_from(digits.parse::<u128>().ok()?).unwrap_or(u64::MAX),
+        _ => u64::MAX,
+    };
+    let is_whole = fraction.trim_end_matches('0').is_empty();
+    Some(seconds.saturating_add(if is_whole { 0 } else { 1 }))
+}
+
 /// A header's value as a date, and as how long to wait.
 fn header(value: &HeaderValue, time: u64) {
     let text = value.to_str().ok();
@@ -238,14 +257,9 @@ fn header(value: &HeaderValue, time: u64) {
     }
 
     let alone = reply(&[("retry-after", value)]).retry_after();
-    let digits = text
-        .map(str::trim)
-        .filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
-    match digits {
-        Some(digits) => {
-            let seconds = digits.parse().unwrap_or(u64::MAX);
-            assert_eq!(alone, Some(Duration::from_secs(seconds)));
-        }
+    let seconds = text.map(str::trim).and_then(seconds);
+    match seconds {
+        Some(seconds) => assert_eq!(alone, Some(Duration::from_secs(seconds))),
         // Without a clock and without `Date`, a date says nothing.
         None => assert_eq!(alone, None),
     }
@@ -261,7 +275,7 @@ fn header(value: &HeaderValue, time: u64) {
         // A count of seconds since 1970 is `Sunset`'s only; here it may be the name of a day.
         return;
     }
-    match (digits, ours) {
+    match (seconds, ours) {
         (Some(_), _) => assert_eq!(beside, alone),
         (None, Some(until)) => {
             let wait = u64::try_from(until.max(0) - sent).unwrap_or(0);

@@ -1,13 +1,90 @@
-//! JSON as it is written: with the order and the duplicates that a map drops.
+//! JSON as it is written: with the order and the duplicates that a map drops, and with numbers of any size.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
+/// The text of a body in which every number that `serde_json` refuses for its size is `false`: a value that is no
+/// text, no count and not null, as such a number is. Anything else that is refused stays, so that it is refused.
+pub(crate) fn with_small_numbers(body: &[u8]) -> Cow<'_, [u8]> {
+    let mut out = Vec::new();
+    let mut shown = 0;
+    let mut at = 0;
+    while at < body.len() {
+        match body[at] {
+            b'"' => at = string_end(body, at),
+            b'-' | b'0'..=b'9' => {
+                let end = at + number_length(&body[at..]).max(1);
+                let text = std::str::from_utf8(&body[at..end]).expect("digits are ASCII");
+                let is_alone =
+                    |byte: Option<&u8>| byte.is_none_or(|byte| b"[]{},: \t\r\n".contains(byte));
+                let is_number = text.ends_with(|c: char| c.is_ascii_digit())
+                    && is_alone(body.get(end))
+                    && is_alone(at.checked_sub(1).map(|before| &body[before]));
+                if is_number && serde_json::from_str::<serde_json::Value>(text).is_err() {
+                    out.extend_from_slice(&body[shown..at]);
+                    out.extend_from_slice(b"false");
+                    shown = end;
+                }
+                at = end;
+            }
+            _ => at += 1,
+        }
+    }
+    if shown == 0 {
+        return Cow::Borrowed(body);
+    }
+    out.extend_from_slice(&body[shown..]);
+    Cow::Owned(out)
+}
+
+/// Where the string ends that begins at a quote.
+fn string_end(body: &[u8], quote: usize) -> usize {
+    let mut at = quote + 1;
+    loop {
+        match body.get(at) {
+            None => return body.len(),
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at += 2,
+            Some(_) => at += 1,
+        }
+    }
+}
+
+/// How many bytes at the beginning are a number (RFC 8259 §6), or the beginning of one.
+fn number_length(text: &[u8]) -> usize {
+    let digits = |at: usize| {
+        let rest = text.get(at..).unwrap_or_default();
+        rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
+    };
+    let mut end = usize::from(text.first() == Some(&b'-'));
+    // Nothing follows a zero but a fraction or an exponent.
+    let whole = digits(end).min(match text.get(end) {
+        Some(b'0') => 1,
+        _ => usize::MAX,
+    });
+    if whole == 0 {
+        return end;
+    }
+    end += whole;
+    // What has no digits behind it is no part of it.
+    if text.get(end) == Some(&b'.') && digits(end + 1) > 0 {
+        end += 1 + digits(end + 1);
+    }
+    if matches!(text.get(end), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
+        let exponent = digits(end + 1 + sign);
+        end += if exponent > 0 { 1 + sign + exponent } else { 0 };
+    }
+    end
+}
+
 /// A value. All of it was read, so its numbers, its escapes and its surrogates are in order.
 #[derive(Debug)]
 pub(crate) enum Json {
-    /// Null, a boolean, a number, a text.
+    Null,
+    /// A boolean, a number, a text.
     Leaf,
     Array(Vec<Json>),
     Object(Vec<(String, Json)>),
@@ -16,13 +93,13 @@ pub(crate) enum Json {
 impl Json {
     /// The value that a body is.
     pub(crate) fn read(body: &[u8]) -> Option<Self> {
-        serde_json::from_slice(body).ok()
+        serde_json::from_slice(&with_small_numbers(body)).ok()
     }
 
     /// How many arrays and objects are within each other.
     pub(crate) fn depth(&self) -> usize {
         match self {
-            Self::Leaf => 0,
+            Self::Null | Self::Leaf => 0,
             Self::Array(items) => 1 + items.iter().map(Self::depth).max().unwrap_or(0),
             Self::Object(entries) => 1 + entries.iter().map(|(_, v)| v.depth()).max().unwrap_or(0),
         }
@@ -48,6 +125,10 @@ impl Json {
     pub(crate) fn is_object(&self) -> bool {
         matches!(self, Self::Object(_))
     }
+
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
 }
 
 impl<'de> Deserialize<'de> for Json {
@@ -64,7 +145,7 @@ impl<'de> Visitor<'de> for Any {
         f.write_str("a value")
     }
     fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Leaf)
+        Ok(Json::Null)
     }
     fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
         Ok(Json::Leaf)
@@ -94,5 +175,27 @@ impl<'de> Visitor<'de> for Any {
             entries.push(entry);
         }
         Ok(Json::Object(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_too_large_become_false_and_all_else_stays() {
+        let small = |text: &str| String::from_utf8(with_small_numbers(text.as_bytes()).into());
+        for number in ["1e400", "-1E+400", "12.5e999", "9e308", &"9".repeat(400)] {
+            let text = |number: &str| format!(r#"{{"1e400":"\"1e400\\","x":[{number}, 1e308]}}"#);
+            assert_eq!(small(&text(number)), Ok(text("false")));
+            assert_eq!(small(number), Ok("false".into()));
+        }
+        for text in [
+            "01e400", "1e", "+1e400", "-.1e400", ".1e400", "1.e400", "x1e400", "1e400x", "1e400\"",
+            "-",
+        ] {
+            assert_eq!(small(text), Ok(text.into()));
+            assert!(Json::read(text.as_bytes()).is_none());
+        }
     }
 }

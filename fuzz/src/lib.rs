@@ -14,6 +14,7 @@ pub mod emulator;
 pub mod input;
 mod json;
 pub mod page;
+pub mod redaction;
 pub mod reply;
 pub mod request;
 pub mod session;
@@ -29,11 +30,12 @@ use std::{fs, io};
 pub type Check = fn(&[u8]);
 
 /// Every target, by the name that its files have.
-pub const TARGETS: [(&str, Check); 8] = [
+pub const TARGETS: [(&str, Check); 9] = [
     ("challenge", challenge::check),
     ("dates", dates::check),
     ("emulator", emulator::check),
     ("page", page::check),
+    ("redaction", redaction::check),
     ("reply", reply::check),
     ("request", request::check),
     ("session", session::check),

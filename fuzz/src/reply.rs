@@ -5,9 +5,10 @@
 //!
 //! **Properties**
 //!
-//! - A status other than 2xx is an error with that status; a success is a page if and only if the plain reading
-//!   ([`page`](crate::page)) says so and it holds no error; an error object, at the top or enveloped, in
-//!   words or numbers, is that error and no page; everything else is an error that tells where.
+//! - A status other than 200 is an error with that status, another success too, whatever its body; a 200 is a page if
+//!   and only if the plain reading ([`page`](crate::page)) says so and it holds no error; an error object, at the
+//!   top or enveloped, in words or numbers, is that error and no page; everything else is an error that tells
+//!   where. A 200 that promises more than [`Limits::body_bytes`] is refused for that.
 //! - The fields of an error are those that the JSON has, and else what the header or the OAuth form says; each is
 //!   bounded and escaped, and they are all that is shown.
 //! - A body that is not JSON is called not decompressed exactly if its `Content-Encoding` says that it is coded.
@@ -22,10 +23,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value};
 
 use crate::page::{self, PlainPage};
-use crate::{input, shown};
+use crate::{dates, input, json, shown};
 
 /// The headers that mean something, and some that do not.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "retry-after",
     "date",
     "ratelimit-limit",
@@ -38,6 +39,7 @@ pub const NAMES: [&str; 12] = [
     "www-authenticate",
     "location",
     "content-encoding",
+    "content-length",
 ];
 
 /// A response.
@@ -101,10 +103,10 @@ fn meaning(body: &[u8]) -> Meaning {
             let mut said = [number("status"), number("error"), unsaid]
                 .into_iter()
                 .flatten();
-            said.find(|status| (400..600).contains(status))
+            said.find(|status| (400..1000).contains(status))
         })
         .map_or(Meaning::Neither, |status| {
-            Meaning::Failed(u16::try_from(status).expect("it is less than 600"))
+            Meaning::Failed(u16::try_from(status).expect("it has three digits"))
         })
 }
 
@@ -113,7 +115,8 @@ fn error_object(body: &[u8]) -> Option<Map<String, Value>> {
     if body.len() > Limits::default().error_body_bytes {
         return None;
     }
-    let mut top: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let body = json::with_small_numbers(body);
+    let mut top: Map<String, Value> = serde_json::from_slice(&body).ok()?;
     let Some(Value::Object(content)) = top.get_mut("content") else {
         return Some(top);
     };
@@ -141,18 +144,26 @@ pub fn check(bytes: &[u8]) {
     let reply = match Reply::from_response(response) {
         Ok(reply) => reply,
         Err(error) => {
-            assert!(!status.is_success(), "{error}");
             shown::is_one_line(&error);
-            let Error::Api(answer) = &error else {
-                panic!("{error:?}");
-            };
-            same(answer, status, &headers, body);
-            let retryable = status == 429 || status.is_server_error();
-            assert_eq!(error.is_retryable(), retryable);
+            match &error {
+                Error::Api(answer) => {
+                    assert_ne!(status, 200, "{error}");
+                    same(answer, status, &headers, body);
+                    let retryable = status == 429 || status.as_u16() >= 500;
+                    assert_eq!(error.is_retryable(), retryable);
+                }
+                Error::Limit { what, limit } => {
+                    assert_eq!((status.as_u16(), *what), (200, "bytes of body"));
+                    assert!(promised(&headers).is_some_and(|length| length > *limit));
+                }
+                _ => panic!("{error:?}"),
+            }
             return;
         }
     };
-    assert!(status.is_success() && reply.status() == status);
+    assert!(status == 200 && reply.status() == status);
+    let most = Limits::default().body_bytes as u64;
+    assert!(promised(&headers).is_none_or(|length| length <= most));
     assert_eq!(reply.headers(), &headers);
     assert_eq!(*reply.body(), body);
     let shown = format!("{reply:?}");
@@ -192,6 +203,17 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
+/// How many bytes the first `Content-Length` promises.
+fn promised(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get("content-length")?.to_str().ok()?;
+    text.trim().parse().ok()
+}
+
+/// For how many seconds `Retry-After` asks. Dates only say something beside a date; see `dates`.
+fn asked(headers: &HeaderMap) -> Option<u64> {
+    dates::seconds(headers.get("retry-after")?.to_str().ok()?.trim())
+}
+
 /// What the headers say, read a second time.
 fn says(reply: &Reply<&[u8]>, headers: &HeaderMap) {
     let text = |name: &str| headers.get(name)?.to_str().ok();
@@ -211,14 +233,9 @@ fn says(reply: &Reply<&[u8]>, headers: &HeaderMap) {
     for said in [reply.deprecation(), reply.sunset()].into_iter().flatten() {
         assert_eq!(said.nanoseconds, 0);
     }
-    // Seconds are told without a clock; dates only beside a date (see `dates`).
-    if let Some(seconds) =
-        number("retry-after").filter(|_| !text("retry-after").is_some_and(|t| t.contains('+')))
-    {
-        assert_eq!(
-            reply.retry_after().map(|wait| wait.as_secs()),
-            Some(seconds)
-        );
+    if let Some(seconds) = asked(headers) {
+        let wait = reply.retry_after().map(|wait| wait.as_secs());
+        assert_eq!(wait, Some(seconds));
     }
 }
 
@@ -226,6 +243,10 @@ fn says(reply: &Reply<&[u8]>, headers: &HeaderMap) {
 fn same(answer: &ApiError, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
     assert_eq!(answer.status, status);
     assert_eq!(answer.endpoint, Endpoint::ModelKeys);
+    if let Some(seconds) = asked(headers) {
+        let wait = answer.retry_after.map(|wait| wait.as_secs());
+        assert_eq!(wait, Some(seconds));
+    }
     let object = error_object(body).unwrap_or_default();
     let text = |name: &str| object.get(name).and_then(Value::as_str);
     let header = headers

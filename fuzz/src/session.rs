@@ -14,15 +14,20 @@
 //!
 //! - An exchange ends within a number of requests that follows from its attempts; what it plans to wait is within
 //!   [`RetryPolicy::wait`](atlas_model_keys_core::RetryPolicy) each time and `total_wait` in all, and what it waits for others, too.
+//! - Only a 200 is an answer. The status of anything else counts, however long its body is.
 //! - A 406 or 410 makes an exchange ask for another version once at most, and never where one is pinned; a token
-//!   request that is lost is sent again once at most; what fails for good is not sent again.
+//!   request that may have issued a token (it is lost, or answered 5xx or more but not 503) is sent again once at
+//!   most; what fails for good, or because of the caller's deadline, is not sent again.
 //! - A 401 makes an exchange take another token once at most, and ends one whose token was handed in.
 //! - Every request goes to the base URL, is a listing as it was asked for, a token request or a revocation, and carries
 //!   the credential that it has to, marked sensitive: the token that was handed in, one that was issued, or a digest
-//!   whose nonce and count were never sent before. One token request is on its way at a time.
-//! - A group that is told how many requests are left has no more of them on their way at a time.
+//!   whose nonce and count were never sent before. One exchange fetches a token at a time, and others take over
+//!   when nothing is heard of it for a minute.
+//! - A group that is told how many requests are left has no more of them on their way at a time; one that takes
+//!   longer than a minute does not count any more.
 //! - Nobody comes back sooner than `Retry-After` says.
 //! - A group that a 429 has held back is not asked before its time.
+//! - Who gives up gets the error that made it try again, if there is one, else the transport's.
 //! - No error (`Display`, `Debug`, sources), no `Debug` of a session, a step, a ticket, a request or a reply shows a
 //!   secret, also where a server repeats one, whole or its beginning, plain or percent-encoded.
 //! - A ticket is of no use to another session; neither is an exported token, unless it has the same base URL and client.
@@ -44,7 +49,9 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
 
-use crate::{challenge, input, shown};
+use crate::{challenge, dates, input, shown};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Where requests go.
 pub const BASES: [&str; 3] = [
@@ -122,9 +129,9 @@ pub const CODES: [Code; 12] = [
 pub const UNITS: [u64; 4] = [1, 1_000, 60_000, 86_400_000_000];
 
 /// Statuses of responses.
-pub const STATUSES: [u16; 20] = [
+pub const STATUSES: [u16; 22] = [
     200, 201, 204, 301, 302, 304, 400, 401, 403, 404, 406, 407, 410, 429, 500, 501, 502, 503, 599,
-    999,
+    999, 206, 600,
 ];
 
 /// Headers of responses, with values.
@@ -140,6 +147,8 @@ pub const HEADERS: [(&str, &[&str]); 8] = [
             "100000",
             "99999999999999999999",
             "-1",
+            "2.5",
+            "0.0001",
             "Mon, 5 Aug 2024 00:00:30 GMT",
         ],
     ),
@@ -294,7 +303,7 @@ fn asked(response: &Response<Vec<u8>>) -> Option<Duration> {
     if after == *date && text("date") == Some(sent) {
         return Some(Duration::from_secs(20));
     }
-    after.parse().ok().map(Duration::from_secs)
+    dates::seconds(after.trim()).map(Duration::from_secs)
 }
 
 /// Where the tokens come into an echo.
@@ -427,20 +436,26 @@ impl<'a> Arbitrary<'a> for Input {
 
 /// An exchange under way.
 struct Flight {
+    /// Unlike any other's.
+    name: u32,
     list: ListRequest,
     /// How many requests it has sent.
     sent: u32,
     /// What it was told to wait, and what it waited for others.
     planned: Duration,
     followed: Duration,
-    /// Whether it is one of the few that may be on their way.
+    /// Whether it is one of the few that may be on their way, and whether it once was.
     is_counted: bool,
+    has_place: bool,
     /// Whether a 401 made it take another token.
     is_renewed: bool,
     /// Whether a 406 or 410 made it ask for another version.
     is_moved: bool,
-    /// Whether a token request of it was lost.
+    /// Whether a token request of it may have issued a token that never came.
     is_lost: bool,
+    /// Whether it is at fetching a token, and whether something has made it try again.
+    fetches: bool,
+    tries_again: bool,
 }
 
 enum Ticket {
@@ -480,6 +495,9 @@ struct World {
     holds: BTreeMap<GroupId, (Duration, Duration)>,
     /// How many requests are left to a group, and when that was said.
     left: BTreeMap<GroupId, (Duration, u64)>,
+    /// Which exchange fetches a token, since when and until when the others leave it to it.
+    leader: Option<(u32, Duration, Duration)>,
+    flights: u32,
 }
 
 fn group(other: bool) -> GroupId {
@@ -570,6 +588,8 @@ impl World {
             nonces: BTreeSet::new(),
             holds: BTreeMap::new(),
             left: BTreeMap::new(),
+            leader: None,
+            flights: 0,
         };
         world.renew_secrets();
         world
@@ -623,17 +643,22 @@ impl World {
                     _ => request.envelope(true),
                 };
                 // What was there is cancelled.
-                self.slots[usize::from(slot) % 4] = None;
+                let _ = self.take(slot);
                 let next = self.session.start(&list, at);
+                self.flights += 1;
                 let flight = Flight {
+                    name: self.flights,
                     list,
                     sent: 0,
                     planned: Duration::ZERO,
                     followed: Duration::ZERO,
                     is_counted: false,
+                    has_place: false,
                     is_renewed: false,
                     is_moved: false,
                     is_lost: false,
+                    fetches: false,
+                    tries_again: false,
                 };
                 self.go_on(slot, flight, next, true);
             }
@@ -661,7 +686,7 @@ impl World {
             }
             Op::Fail { slot, kind } => {
                 if let Some((mut flight, pending, is_token)) = self.pending(slot) {
-                    let next = self.session.failed(pending, failure(kind), at);
+                    let next = self.session.failed(pending, self.failure(kind), at);
                     let is_final = matches!(kind, FailureKind::TimedOut | FailureKind::Permanent);
                     assert!(next.is_err() || !is_final);
                     if next.is_ok() && is_token && kind == FailureKind::Lost {
@@ -673,14 +698,28 @@ impl World {
                 }
             }
             Op::Resume { slot } => self.resume(slot),
-            Op::Drop { slot } => self.slots[usize::from(slot) % 4] = None,
-            Op::GiveUp { slot } => match self.slots[usize::from(slot) % 4].take() {
+            Op::Drop { slot } => {
+                let _ = self.take(slot);
+            }
+            Op::GiveUp { slot } => match self.take(slot) {
                 Some((_, Ticket::Wait(wait, _))) => self.error(&wait.give_up(), false),
-                Some((_, Ticket::Pending { pending, .. })) => {
-                    let error = self.session.give_up(pending, failure(FailureKind::Lost));
+                Some((flight, Ticket::Pending { pending, .. })) => {
+                    let attempt = pending.attempt();
+                    let lost = self.failure(FailureKind::Lost);
+                    let error = self.session.give_up(pending, lost);
                     self.error(&error, false);
-                    let error = self.session.transport_error(failure(FailureKind::Lost), 1);
+                    let is_own = matches!(
+                        &error,
+                        Error::Transport { kind: FailureKind::Lost, attempts, .. } if *attempts == attempt
+                    );
+                    assert!(is_own || flight.tries_again, "{error:?}");
+                    let lost = self.failure(FailureKind::Lost);
+                    let error = self.session.transport_error(lost, 1);
                     self.error(&error, false);
+                    let kind = FailureKind::Lost;
+                    assert!(
+                        matches!(error, Error::Transport { kind: k, attempts: 1, .. } if k == kind)
+                    );
                 }
                 None => {}
             },
@@ -701,6 +740,31 @@ impl World {
         }
         shown::debug_has_no_secret(&self.session, self.secrets());
         assert_eq!(*self.session.base(), self.base);
+    }
+
+    /// Takes what is in a slot, to drop it or to end it.
+    fn take(&mut self, slot: u8) -> Option<(Flight, Ticket)> {
+        let taken = self.slots[usize::from(slot) % 4].take();
+        if let Some((flight, _)) = &taken {
+            self.ends(flight.name);
+        }
+        taken
+    }
+
+    /// An exchange is over. If it was fetching a token, another one may.
+    fn ends(&mut self, name: u32) {
+        self.leader = self.leader.filter(|(leader, ..)| *leader != name);
+    }
+
+    /// What a transport says, which repeats what the server knows.
+    fn failure(&self, kind: FailureKind) -> Failure {
+        let secrets = own(self.kind).join(" ");
+        let tokens = self.recent.iter().map(String::as_str);
+        let tokens: Vec<_> = tokens.collect();
+        failure(
+            kind,
+            format!("cable pulled by {secrets} {}", tokens.join(" ")),
+        )
     }
 
     /// Takes the ticket of a request on its way, and whether that is for a token.
@@ -739,7 +803,7 @@ impl World {
         }
         let asked = asked(&response);
         let status = response.status();
-        let issued = (is_token && status.is_success())
+        let issued = (is_token && status == 200)
             .then(|| serde_json::from_slice::<serde_json::Value>(response.body()).ok())
             .flatten()
             .and_then(|body| Some(body.get("access_token")?.as_str()?.to_owned()));
@@ -747,13 +811,8 @@ impl World {
         let repeats = !self.limits.retry.statuses.is_empty();
         let held = (!is_token && status == 429 && repeats && !flight.list.is_enveloped())
             .then(|| {
-                response
-                    .headers()
-                    .get("retry-after")?
-                    .to_str()
-                    .ok()?
-                    .parse::<u64>()
-                    .ok()
+                let after = response.headers().get("retry-after")?;
+                dates::seconds(after.to_str().ok()?.trim())
             })
             .flatten();
         let left = (!is_token)
@@ -775,6 +834,7 @@ impl World {
             assert!(token.len() <= self.limits.token_bytes);
             assert!(!token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()));
             self.arrived(token);
+            self.leader = None;
         }
         if let Some(seconds) = held.filter(|_| is_read) {
             let until = self
@@ -787,7 +847,26 @@ impl World {
             };
         }
         if let Some(left) = left.filter(|_| !matches!(next, Err(Error::Limit { .. }))) {
-            self.left.insert(flight.list.group(), (self.now, left));
+            let group = flight.list.group();
+            let known = self.left.insert(group, (self.now, left));
+            let is_known = known.is_some_and(|(since, _)| {
+                since <= self.now && self.now < since.saturating_add(MINUTE)
+            });
+            if !is_known {
+                // Who is still on the way then took too long.
+                let others = self.slots.iter_mut().flatten().map(|(other, _)| other);
+                for other in others.chain([&mut flight]) {
+                    other.is_counted &= other.list.group() != group;
+                }
+            }
+        }
+        if let Err(Error::Limit { what, .. }) = &next {
+            // Of anything else the status counts.
+            assert!(status == 200 || what.contains("head"), "{status}: {what}");
+        }
+        if is_token && status.as_u16() >= 500 && status != 503 && next.is_ok() {
+            assert!(!flight.is_lost, "a second token may have been issued");
+            flight.is_lost = true;
         }
         if let Err(error) = &next {
             self.error(error, echoes);
@@ -848,12 +927,20 @@ impl World {
         let retry = self.limits.retry.clone();
         let step = match next {
             Ok(step) => step,
-            Err(error) => return self.error(&error, false),
+            Err(error) => {
+                self.ends(flight.name);
+                return self.error(&error, false);
+            }
         };
         shown::debug_has_no_secret(&step, self.secrets());
         let ticket = match step {
             Step::Send(Exchange { request, pending }) => {
                 let is_token = self.sends(&request, &flight.list);
+                assert_eq!(pending.is_for_token(), is_token);
+                if is_token {
+                    self.leads(flight.name);
+                }
+                flight.fetches = is_token;
                 if !is_token && is_paced {
                     let held = self.holds.get(&flight.list.group());
                     let is_held =
@@ -874,22 +961,37 @@ impl World {
                 }
             }
             Step::Wait(wait) => {
-                let answer = wait.answer();
+                let (answer, failure) = (wait.answer(), wait.failure());
+                if let Some((kind, source)) = failure {
+                    assert!(matches!(kind, FailureKind::NotSent | FailureKind::Lost));
+                    shown::no_secret(&shown::of_error(source), self.secrets());
+                }
                 if wait.on_change() {
-                    assert!(answer.is_none());
+                    assert!(answer.is_none() && failure.is_none());
                 } else {
-                    assert!(answer.is_none_or(|answer| !answer.status.is_success()));
+                    assert!(answer.is_some() != failure.is_some());
+                    assert!(answer.is_none_or(|answer| answer.status != 200));
+                    if let Some((name, since, until)) = &mut self.leader
+                        && *name == flight.name
+                        && flight.fetches
+                    {
+                        // It is expected back after that, and then has a minute again.
+                        *since = self.now;
+                        *until = self.now.saturating_add(wait.delay() + MINUTE);
+                    }
+                    flight.tries_again = true;
                     flight.planned += wait.delay();
                     assert!(wait.delay() <= retry.wait);
                     assert!(flight.planned <= retry.total_wait);
-                    flight.is_counted = false;
+                    (flight.is_counted, flight.has_place) = (false, false);
                 }
                 // It looks one more time after the last.
                 assert!(flight.followed <= retry.total_wait + Duration::from_secs(30));
                 Ticket::Wait(wait, self.now)
             }
             Step::Done(reply) => {
-                assert!(reply.status().is_success());
+                assert_eq!(reply.status(), 200);
+                self.ends(flight.name);
                 let version = reply.version().expect("one was asked for");
                 let known = [
                     ApiVersion::PREVIEW,
@@ -910,13 +1012,18 @@ impl World {
             }
         };
         self.slots[usize::from(slot) % 4] = Some((flight, ticket));
-        let tickets = self.slots.iter().flatten().map(|(_, ticket)| ticket);
-        let fetching =
-            tickets.filter(|ticket| matches!(ticket, Ticket::Pending { is_token: true, .. }));
-        assert!(
-            self.meddled || fetching.count() <= 1,
-            "two token requests at the same time"
-        );
+    }
+
+    /// An exchange sends a token request: no other one is at it, or has been heard of for a minute.
+    fn leads(&mut self, name: u32) {
+        if let Some((leader, since, until)) = self.leader {
+            let is_at_it = since <= self.now && self.now < until && leader != name;
+            assert!(
+                !is_at_it || self.meddled,
+                "two fetch a token at the same time"
+            );
+        }
+        self.leader = Some((name, self.now, self.now.saturating_add(MINUTE)));
     }
 
     /// For a minute after a group was told how many requests are left, no more of those that begin then are on
@@ -926,17 +1033,16 @@ impl World {
         let Some((since, left)) = self.left.get(&group) else {
             return;
         };
-        let is_narrow =
-            *since <= self.now && self.now < since.saturating_add(Duration::from_secs(60));
-        // So many are as good as any number.
-        if is_narrow && *left < 128 && !flight.is_counted {
+        let is_narrow = *since <= self.now && self.now < since.saturating_add(MINUTE);
+        // So many are as good as any number. Who once had a place goes on without another one.
+        if is_narrow && *left < 128 && !flight.has_place {
             let others = self.slots.iter().flatten().map(|(other, _)| other);
             let others = others.filter(|other| other.is_counted && other.list.group() == group);
             assert!(
                 (others.count() as u64) < (*left).max(1),
                 "more than are left"
             );
-            flight.is_counted = true;
+            (flight.is_counted, flight.has_place) = (true, true);
         }
     }
 
@@ -1138,7 +1244,7 @@ impl World {
 
     /// Another session does not take a ticket, whatever it is.
     fn foreign(&mut self, slot: u8, at: Moment) {
-        let Some((_, ticket)) = self.slots[usize::from(slot) % 4].take() else {
+        let Some((_, ticket)) = self.take(slot) else {
             return;
         };
         let mut other = Session::new(BaseUrl::default(), credentials(self.kind));
@@ -1148,7 +1254,7 @@ impl World {
                 pending,
                 is_token: true,
                 ..
-            } => other.failed(pending, failure(FailureKind::NotSent), at),
+            } => other.failed(pending, self.failure(FailureKind::NotSent), at),
             Ticket::Pending { pending, .. } => {
                 other.respond(pending, Response::new(PAGE.to_vec()), at)
             }
@@ -1233,6 +1339,7 @@ impl World {
                     let response = self.friendly(is_token, is_signed);
                     if is_token {
                         self.arrived(self.fresh_token());
+                        self.leader = None;
                     }
                     let at = self.moment();
                     let next = self.session.respond(pending, response, at);
@@ -1249,8 +1356,8 @@ impl World {
     }
 }
 
-fn failure(kind: FailureKind) -> Failure {
-    let failure = Failure::new(kind, std::io::Error::other("cable pulled"));
+fn failure(kind: FailureKind, text: String) -> Failure {
+    let failure = Failure::new(kind, std::io::Error::other(text));
     assert_eq!(failure.kind(), kind);
     failure
 }

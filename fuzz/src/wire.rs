@@ -11,11 +11,13 @@
 //!   response; without its last byte it is none, unless the end of the stream is its end.
 //! - It is a response exactly where a plain reading by the grammar of RFC 9112 (as strict as
 //!   [`wire`](atlas_model_keys_core::wire) says that it is) finds one, with the same end, status and body; unless it is
-//!   beyond a limit.
+//!   beyond a limit. Only a 200 is refused for the length of its body: of another body so many bytes are taken
+//!   as [`Limits::error_body_bytes`] and one, or [`Limits::body_bytes`] if that is less; it ends there, and the
+//!   connection is not used again.
 //! - A response is within the [`Limits`]; memory follows what has arrived, never what is promised.
 //! - What is accepted, a second implementation (`ureq-proto`, the protocol of the `ureq` client) reads as
 //!   the same response of the same length, and what it would not keep the connection for, neither
-//!   does the core.
+//!   does the core. Of a body that was cut, it reads that much and more.
 //!
 //! **Known disagreements** with `ureq-proto`, which is more lenient or knows less:
 //!
@@ -51,6 +53,8 @@ use crate::input;
 
 mod grammar;
 
+use grammar::Plain;
+
 /// What was asked with.
 pub const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::CONNECT, Method::DELETE];
 
@@ -67,11 +71,15 @@ impl<'a> Arbitrary<'a> for Input<'a> {
     fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         let method = METHODS[usize::from(input::byte(u)?) % METHODS.len()].clone();
         let mut limits = Limits::default();
-        match input::byte(u)? % 3 {
-            0 => {}
-            1 => (limits.head_bytes, limits.headers, limits.body_bytes) = (200, 6, 64),
-            _ => (limits.head_bytes, limits.headers, limits.body_bytes) = (40, 1, 5),
-        }
+        let (head, body) = match input::byte(u)? % 5 {
+            0 => ((limits.head_bytes, limits.headers), (64 << 10, 64 << 10)),
+            1 => ((200, 6), (64, 30)),
+            2 => ((40, 1), (5, 5)),
+            3 => ((200, 6), (20, 0)),
+            _ => ((200, 6), (0, 9)),
+        };
+        (limits.head_bytes, limits.headers) = head;
+        (limits.body_bytes, limits.error_body_bytes) = body;
         Ok(Self {
             method,
             limits,
@@ -212,7 +220,9 @@ pub fn check(bytes: &[u8]) {
         assert_eq!(read(&input, cut, stream.len()), (outcome.clone(), leftover));
     }
 
-    by_the_grammar(&input, &outcome);
+    let plain = grammar::read(&input.method, &input.limits, stream);
+    let plain = plain.as_ref();
+    by_the_grammar(&input, &outcome, plain);
     let other = second_reading(&input.method, stream);
     match &outcome {
         Outcome::Refused(error) => refused(&input, *error, other.as_ref()),
@@ -232,12 +242,33 @@ pub fn check(bytes: &[u8]) {
                 let (taken, _) = stream.split_at(consumed);
                 let (again, left) = read(&input, [taken], consumed);
                 assert!(again == outcome && left == 0);
-                let (shorter, _) = read(&input, [&taken[..consumed - 1]], consumed - 1);
-                let Outcome::Refused(error) = shorter else {
-                    panic!("{shorter:?} without its last byte");
-                };
-                assert_eq!(error.kind(), WireErrorKind::Truncated);
-                assert_eq!(error.offset(), consumed as u64 - 1);
+                match read(&input, [&taken[..consumed - 1]], consumed - 1).0 {
+                    Outcome::Refused(error) => {
+                        assert_eq!(error.kind(), WireErrorKind::Truncated);
+                        assert_eq!(error.offset(), consumed as u64 - 1);
+                    }
+                    // It was cut, and would have gone on until the end of the stream.
+                    Outcome::Whole {
+                        response: shorter,
+                        closed,
+                        ..
+                    } => {
+                        assert!(plain.is_some_and(|plain| plain.is_cut) && closed);
+                        let (_, body) = response.body.split_last().expect("it was cut in it");
+                        assert_eq!(shorter.body, body);
+                    }
+                }
+            }
+            if plain.is_some_and(|plain| plain.is_cut) {
+                // What is behind the place may be anything.
+                assert!(!*keep_alive, "kept, and its rest is not read");
+                if let Ok(other) = other {
+                    assert_eq!(other.response.status, response.status);
+                    assert_eq!(other.response.headers, response.headers);
+                    assert!(other.response.body.starts_with(&response.body));
+                    assert!(other.consumed >= consumed);
+                }
+                return;
             }
             match other {
                 Ok(other) => {
@@ -255,9 +286,12 @@ pub fn check(bytes: &[u8]) {
 }
 
 /// The core's outcome is that of a plain reading.
-fn by_the_grammar(input: &Input<'_>, outcome: &Outcome) {
-    let plain = grammar::read(&input.method, input.stream);
+fn by_the_grammar(input: &Input<'_>, outcome: &Outcome, plain: Option<&Plain>) {
     match (outcome, plain) {
+        (Outcome::Refused(error), _) if error.kind() == WireErrorKind::BodyTooLong => {
+            // The status of another answer counts.
+            assert_eq!(grammar::status(input.stream), Some(200));
+        }
         (Outcome::Refused(error), _) if error.is_limit() => {}
         (Outcome::Refused(_), None) => {}
         (
@@ -279,6 +313,10 @@ fn by_the_grammar(input: &Input<'_>, outcome: &Outcome) {
 }
 
 fn within(limits: &Limits, response: &Whole) {
+    let body = match response.status.as_u16() {
+        200 => limits.body_bytes,
+        _ => limits.body_bytes.min(limits.error_body_bytes + 1),
+    };
     let head: usize = response
         .headers
         .iter()
@@ -286,7 +324,7 @@ fn within(limits: &Limits, response: &Whole) {
         .sum();
     assert!(head <= limits.head_bytes);
     assert!(response.headers.len() <= limits.headers);
-    assert!(response.body.len() <= limits.body_bytes);
+    assert!(response.body.len() <= body);
     assert!(!response.status.is_informational());
 }
 

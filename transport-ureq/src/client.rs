@@ -4,13 +4,15 @@ use std::sync::{Arc, Condvar, PoisonError};
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Collected, Credentials, Error, Exchange, Limits, ListRequest, Listing,
-    OwnedModelKey, Page, Reply, Secret, Step, Wait,
+    ApiVersion, BaseUrl, Collected, Credentials, Error, Exchange, FailureKind, Limits, ListRequest,
+    Listing, OwnedModelKey, Page, Reply, Secret, Step, Wait,
 };
-use atlas_model_keys_transport::{OnWait, Settings, SharedSession, Trace, Wake, builder_methods};
+use atlas_model_keys_transport::{
+    OnWait, Settings, SharedSession, Trace, Wake, builder_methods, permanent,
+};
 use ureq::Agent;
 
-use crate::http::Http;
+use crate::http::{Destination, Http, problem_of};
 use crate::listing::{Keys, Pages, Replies};
 
 /// The blocking client: lists the AI model API keys of Atlas projects.
@@ -144,9 +146,10 @@ impl Client {
         let trace = Trace::of(&request, 1);
         let deadline = self.deadline();
         let send = || {
+            let nothing = Destination::Buffer(Vec::new());
             shared
                 .http
-                .send(request, &deadline, Vec::new(), &shared.limits)
+                .send(request, &deadline, nothing, &shared.limits)
         };
         let response = trace
             .in_scope(send)
@@ -196,13 +199,19 @@ impl Client {
                     // Woken after each exchange, too: the one after may take its time.
                     let _wake = session.wake_on_drop();
                     let trace = Trace::of(&request, pending.attempt());
-                    let buffer = std::mem::take(&mut buffer);
-                    let send = || shared.http.send(request, deadline, buffer, &shared.limits);
+                    let into = match pending.is_for_token() {
+                        true => Destination::Erased,
+                        false => Destination::Buffer(std::mem::take(&mut buffer)),
+                    };
+                    let send = || shared.http.send(request, deadline, into, &shared.limits);
                     match trace.in_scope(send) {
                         Ok(response) => session.respond(pending, response)?,
                         // This caller's time is up. That says nothing about Atlas to those who wait for
                         // the same token, so the ticket is dropped and not answered.
-                        Err(failure) if deadline.left().is_zero() => {
+                        Err(failure)
+                            if deadline.left().is_zero()
+                                || failure.kind() == FailureKind::TimedOut =>
+                        {
                             return Err(session.give_up(pending, failure));
                         }
                         Err(failure) => session.step(|s, at| s.failed(pending, failure, at))?,
@@ -307,8 +316,19 @@ impl ClientBuilder {
     /// safe all the same: no redirect is followed, no status becomes ureq's error, nothing goes through a
     /// proxy to a loopback base URL, and the timeouts are those of this client.
     ///
-    /// For `https`, give it a TLS configuration (`TlsConfig`) with a crypto provider and root certificates:
-    /// this crate switches on none of ureq's own, and ureq panics without.
+    /// For `https`, give it a TLS configuration (`TlsConfig`) with a crypto provider (unless the process has a
+    /// default one) and root certificates (`RootCerts::Specific`). ureq panics where it was built without what an
+    /// agent is set up for, and cannot be asked, so [`build`](ClientBuilder::build) refuses everything else.
+    ///
+    /// What this client's own connections see to and an agent's do not:
+    ///
+    /// - a body without a length that ends without TLS's `close_notify`, or by a reset, is taken for whole;
+    /// - of what comes over TLS before it was asked for, not all is noticed before a connection is used again;
+    /// - interim responses and trailers are bounded by the deadline only;
+    /// - a proxy opens a tunnel by 200 only;
+    /// - a head with folded fields, and zeros behind a body in gzip, are errors, and two lengths beside gzip are
+    ///   none;
+    /// - ureq's buffers are freed without being overwritten, those with a token among them.
     pub fn agent(mut self, agent: Agent) -> Self {
         self.agent = Some(agent);
         self
@@ -319,10 +339,15 @@ impl ClientBuilder {
     /// # Errors
     /// [`Error::Invalid`] for a `User-Agent` or a proxy that is none, given or in the environment, and
     /// [`Error::Transport`] for root certificates that are none, where there are none at all (they are
-    /// looked for only if the base URL is `https`), and where root certificates or a proxy are given beside
-    /// an agent of your own.
+    /// looked for only if the base URL is `https`), where root certificates or a proxy are given beside an agent
+    /// of your own, and for [an agent](ClientBuilder::agent) that could not be used.
     pub fn build(self) -> Result<Client, Error> {
         let resolved = self.settings.resolve(self.agent.is_some())?;
+        if let Some(agent) = &self.agent
+            && let Some(problem) = problem_of(agent, resolved.session.base())
+        {
+            return Err(permanent(&resolved.session, problem));
+        }
         let http = Http::new(&resolved, self.agent);
         Ok(Client(Arc::new(Shared {
             session: SharedSession::new(resolved.session, Changed::default()),
@@ -342,4 +367,5 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
-const USER_AGENT: &str = concat!("atlas-model-keys-ureq/", env!("CARGO_PKG_VERSION"));
+/// What this client calls itself.
+pub(crate) const USER_AGENT: &str = concat!("atlas-model-keys-ureq/", env!("CARGO_PKG_VERSION"));

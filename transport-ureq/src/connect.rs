@@ -1,77 +1,154 @@
-//! ureq's own way to connect, with an end: one that holds for all of it, however the bytes of a proxy or of a
-//! TLS handshake drip. And what fails on the way is told apart from what fails afterwards: nothing was sent
-//! by then.
+//! How connections are made: name resolution, TCP, a proxy's tunnel, TLS, with one end for all of it, however the
+//! bytes of a proxy or of a TLS handshake drip. And what fails on the way is told apart from what fails
+//! afterwards: nothing was sent by then.
 
-use std::cell::Cell;
 use std::fmt;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use atlas_model_keys_core::FailureKind;
-use http::Uri;
+use atlas_model_keys_core::{FailureKind, Proxy};
+use atlas_model_keys_transport::{NotTls, ProxyFailure, of_proxy};
+use http::uri::Scheme;
+use http::{StatusCode, Uri};
 use ureq::Error;
 use ureq::config::Config;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport, time,
+    ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector, Transport,
+    TransportAdapter, time,
 };
+use zeroize::Zeroizing;
 
+use crate::client::USER_AGENT;
 use crate::http::kind_of;
+use crate::watch::{Below, Watched};
 
-thread_local! {
-    /// When the connection that this thread is making must have come about. For one through a proxy ureq
-    /// makes another one within.
-    static CONNECTED_BY: Cell<Option<Instant>> = const { Cell::new(None) };
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Debug)]
+pub(crate) struct Connect {
+    /// ureq's own way to ask one for a tunnel knows one answer, 200.
+    proxy: Option<Proxy>,
+    /// See [`Watched`].
+    most: usize,
+    tcp: TcpConnector,
+    tls: RustlsConnector,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct InTime(DefaultConnector);
+impl Connect {
+    /// Through the proxy, if there is one. On a connection so many bytes may come in a row that are of no use.
+    pub(crate) fn new(proxy: Option<Proxy>, most: usize) -> Self {
+        Self {
+            proxy,
+            most,
+            tcp: TcpConnector::default(),
+            tls: RustlsConnector::default(),
+        }
+    }
 
-impl Connector<()> for InTime {
-    type Out = Box<dyn Transport>;
+    fn to(&self, target: &Uri, stages: &Stages<'_>) -> Result<Box<dyn Transport>, ConnectFailure> {
+        let Some(proxy) = &self.proxy else {
+            return self
+                .hop(target, stages)
+                .map_err(|error| ConnectFailure::new(error, None));
+        };
+        let stream = self
+            .hop(proxy.uri(), stages)
+            .map_err(|error| ConnectFailure::of_proxy(proxy, error))?;
+        let stream = tunnel(stream, proxy, target, stages)?;
+        self.secured(stream, target, stages)
+            .map_err(|error| ConnectFailure::new(error, Some(proxy)))
+    }
+
+    fn hop(&self, to: &Uri, stages: &Stages<'_>) -> Result<Box<dyn Transport>, Error> {
+        let addrs = look_up(to, stages.details.config, stages.timeout()?)?;
+        let details = stages.details(to, addrs)?;
+        let stream = self.tcp.connect(&details, None::<()>)?;
+        let stream = stream.ok_or(Error::ConnectionFailed)?;
+        self.secured(Box::new(stream), to, stages)
+    }
+
+    /// With TLS for `https`.
+    fn secured(
+        &self,
+        stream: Box<dyn Transport>,
+        with: &Uri,
+        stages: &Stages<'_>,
+    ) -> Result<Box<dyn Transport>, Error> {
+        if with.scheme() != Some(&Scheme::HTTPS) {
+            return Ok(stream);
+        }
+        let details = stages.details(with, stages.details.resolver.empty())?;
+        let stream = self.tls.connect(&details, Some(Below(stream)))?;
+        Ok(Box::new(stream.ok_or(Error::ConnectionFailed)?))
+    }
+}
+
+impl Connector<()> for Connect {
+    type Out = Watched;
 
     fn connect(
         &self,
         details: &ConnectionDetails<'_>,
-        chained: Option<()>,
-    ) -> Result<Option<Box<dyn Transport>>, Error> {
-        let _outermost = CONNECTED_BY.get().is_none().then(|| {
-            CONNECTED_BY.set(Instant::now().checked_add(*details.timeout.after));
-            Reset
-        });
-        match here_and_now(details).and_then(|details| self.0.connect(&details, chained)) {
-            Ok(transport) => Ok(transport.map(|transport| Box::new(Timed(transport)) as _)),
-            Err(error @ (Error::Io(_) | Error::Rustls(_))) => {
-                Err(Error::Other(Box::new(ConnectFailure(error))))
-            }
-            Err(error) => Err(error),
+        _: Option<()>,
+    ) -> Result<Option<Watched>, Error> {
+        let stages = Stages {
+            details,
+            end: Instant::now().checked_add(*details.timeout.after),
+        };
+        match self.to(details.uri, &stages) {
+            Ok(stream) => Ok(Some(Watched::new(stream, self.most))),
+            Err(failure) => Err(Error::Other(Box::new(failure))),
         }
     }
 }
 
-/// What is known once a connection is really to be made.
-fn here_and_now<'d>(details: &ConnectionDetails<'d>) -> Result<ConnectionDetails<'d>, Error> {
-    let addrs = if details.addrs.is_empty() {
-        // The proxy will know.
-        details.resolver.empty()
-    } else {
-        look_up(details.uri, details.config, cut(details.timeout))?
-    };
-    Ok(ConnectionDetails {
-        uri: details.uri,
-        addrs,
-        config: details.config,
-        // ureq would make a TLS configuration for each connection of a request with settings of its own. None
-        // of ours is about TLS: one serves them all, and its sessions can be resumed.
-        request_level: false,
-        resolver: details.resolver,
-        now: (details.current_time)(),
-        timeout: cut(details.timeout),
-        current_time: Arc::clone(&details.current_time),
-        run_connector: Arc::clone(&details.run_connector),
-        register_shutdown: Arc::clone(&details.register_shutdown),
-    })
+/// The steps of making a connection, and when all of them must be done.
+struct Stages<'d> {
+    details: &'d ConnectionDetails<'d>,
+    end: Option<Instant>,
+}
+
+impl Stages<'_> {
+    /// What is left.
+    fn timeout(&self) -> Result<NextTimeout, Error> {
+        let timeout = self.details.timeout;
+        let Some(end) = self.end else {
+            return Ok(timeout);
+        };
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Error::Timeout(timeout.reason));
+        }
+        Ok(NextTimeout {
+            after: time::Duration::Exact(left),
+            ..timeout
+        })
+    }
+
+    fn details<'s>(
+        &'s self,
+        uri: &'s Uri,
+        addrs: ResolvedSocketAddrs,
+    ) -> Result<ConnectionDetails<'s>, Error> {
+        let details = self.details;
+        Ok(ConnectionDetails {
+            uri,
+            addrs,
+            config: details.config,
+            // ureq would make a TLS configuration for each connection of a request with settings of its own.
+            // None of ours is about TLS: one serves them all, and its sessions can be resumed.
+            request_level: false,
+            resolver: details.resolver,
+            now: (details.current_time)(),
+            timeout: self.timeout()?,
+            current_time: Arc::clone(&details.current_time),
+            run_connector: Arc::clone(&details.run_connector),
+            register_shutdown: Arc::clone(&details.register_shutdown),
+        })
+    }
 }
 
 /// For the sake of the timeout ureq does it in a thread; an address needs neither.
@@ -87,7 +164,7 @@ fn look_up(
     DefaultResolver::default().resolve(uri, config, timeout)
 }
 
-/// Leaves it to [`InTime`]: ureq asks before each request, and nearly all of them find a connection that
+/// Leaves it to [`Connect`]: ureq asks before each request, and nearly all of them find a connection that
 /// rests.
 #[derive(Debug)]
 pub(crate) struct Later;
@@ -101,79 +178,228 @@ impl Resolver for Later {
     }
 }
 
-/// Whatever comes of it, the thread makes no connection any more.
-struct Reset;
-
-impl Drop for Reset {
-    fn drop(&mut self) {
-        CONNECTED_BY.set(None);
-    }
-}
-
-/// A transport that heeds the end of connecting.
-#[derive(Debug)]
-struct Timed(Box<dyn Transport>);
-
-/// What is left, where that is less.
-fn cut(timeout: NextTimeout) -> NextTimeout {
-    let Some(end) = CONNECTED_BY.get() else {
-        return timeout;
+/// Asks the proxy for a tunnel to the target (RFC 9110 §9.3.6).
+fn tunnel(
+    stream: Box<dyn Transport>,
+    proxy: &Proxy,
+    target: &Uri,
+    stages: &Stages<'_>,
+) -> Result<Box<dyn Transport>, ConnectFailure> {
+    let asked = ask(stream, proxy, target, stages).and_then(|mut stream| {
+        let answer = answer(&mut *stream, stages)?;
+        Ok((stream, answer))
+    });
+    let (mut stream, answer) = asked.map_err(|error| ConnectFailure::of_proxy(proxy, error))?;
+    let refused = |kind, wants_login, why: String| {
+        let source = ProxyFailure::new(proxy, wants_login, why).into();
+        Err(ConnectFailure {
+            kind,
+            through: None,
+            source,
+        })
     };
-    let left = end.saturating_duration_since(Instant::now());
-    NextTimeout {
-        // Zero could be taken for none at all.
-        after: time::Duration::Exact(left.max(Duration::from_millis(1)).min(*timeout.after)),
-        ..timeout
+    let permanent = |why: &str| refused(FailureKind::Permanent, false, why.to_owned());
+    match answer {
+        Answer::Status(status) if status.is_success() => {
+            // What comes next is the target's, which has not been asked for anything. (In TLS it is checked.)
+            if target.scheme() != Some(&Scheme::HTTPS) && !stream.buffers().input().is_empty() {
+                return permanent("it sent more than the answer to CONNECT");
+            }
+            Ok(stream)
+        }
+        Answer::Status(status) => refused(
+            of_proxy(status),
+            status == StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            format!("it answered CONNECT with {status}"),
+        ),
+        Answer::NotHttp => permanent("it does not answer as an HTTP proxy does: is it one?"),
+        Answer::TooLarge => permanent("the head of its answer to CONNECT is too large"),
+        Answer::Closed => refused(
+            FailureKind::NotSent,
+            false,
+            "it closed the connection instead of answering CONNECT".to_owned(),
+        ),
     }
 }
 
-impl Transport for Timed {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        self.0.buffers()
+fn ask(
+    stream: Box<dyn Transport>,
+    proxy: &Proxy,
+    target: &Uri,
+    stages: &Stages<'_>,
+) -> Result<Box<dyn Transport>, Error> {
+    let host = target.host().unwrap_or_default();
+    let port = match target.port_u16() {
+        Some(port) => port,
+        None if target.scheme() == Some(&Scheme::HTTPS) => 443,
+        None => 80,
+    };
+    let mut request = Zeroizing::new(Vec::with_capacity(1 << 10));
+    write!(
+        request,
+        "CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {USER_AGENT}\r\n"
+    )?;
+    if let Some(login) = proxy.authorization() {
+        request.extend_from_slice(b"Proxy-Authorization: ");
+        request.extend_from_slice(login.as_bytes());
+        request.extend_from_slice(b"\r\n");
     }
+    request.extend_from_slice(b"\r\n");
+    let clock = Arc::clone(&stages.details.current_time);
+    let mut adapter = TransportAdapter::new(stream, clock);
+    adapter.set_timeout(stages.timeout()?);
+    adapter.write_all(&request)?;
+    let mut stream = adapter.into_inner();
+    // The login is still in it.
+    stream.buffers().output().fill(0);
+    Ok(stream)
+}
 
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.0.transmit_output(amount, cut(timeout))
-    }
+/// What a proxy makes of `CONNECT`.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    Status(StatusCode),
+    NotHttp,
+    TooLarge,
+    Closed,
+}
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        // A drop at a time never waits long; so it is looked at here, too.
-        if CONNECTED_BY.get().is_some_and(|end| end <= Instant::now()) {
-            return Err(Error::Timeout(timeout.reason));
+/// Bytes of an answer to `CONNECT`, interim responses included. Proxies send a few hundred.
+const MOST_OF_ANSWER: usize = 64 << 10;
+
+fn answer(stream: &mut dyn Transport, stages: &Stages<'_>) -> Result<Answer, Error> {
+    let mut taken = 0;
+    loop {
+        let input = stream.buffers().input();
+        match head(input) {
+            Some(Ok((status, length))) => {
+                stream.buffers().input_consume(length);
+                taken += length;
+                if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+                    return Ok(Answer::Status(status));
+                }
+            }
+            Some(Err(answer)) => return Ok(answer),
+            None if taken + input.len() >= MOST_OF_ANSWER => return Ok(Answer::TooLarge),
+            None => {
+                if !stream.await_input(stages.timeout()?)? {
+                    return Ok(Answer::Closed);
+                }
+            }
         }
-        self.0.await_input(cut(timeout))
     }
+}
 
-    fn is_open(&mut self) -> bool {
-        self.0.is_open()
+/// The status of a head, and its length; `None` where it is not at its end.
+fn head(input: &[u8]) -> Option<Result<(StatusCode, usize), Answer>> {
+    const START: &[u8] = b"HTTP/1.";
+    // At once: what speaks something else may wait for us.
+    if input.iter().zip(START).any(|(byte, start)| byte != start) {
+        return Some(Err(Answer::NotHttp));
     }
-
-    fn is_tls(&self) -> bool {
-        self.0.is_tls()
-    }
+    let is_end = |at: &usize| {
+        let rest = input.get(*at..).unwrap_or_default();
+        rest.starts_with(b"\n\r\n") || rest.starts_with(b"\n\n")
+    };
+    let end = (0..input.len()).find(is_end)?;
+    let blank = input.get(end + 1..).unwrap_or_default();
+    let length = end + if blank.starts_with(b"\r") { 3 } else { 2 };
+    // "HTTP/1.1 200 …"
+    let status = match (input.get(8), input.get(9..12), input.get(12)) {
+        (Some(b' '), Some(digits), Some(b' ' | b'\r' | b'\n')) => StatusCode::from_bytes(digits),
+        _ => return Some(Err(Answer::NotHttp)),
+    };
+    Some(status.map_or(Err(Answer::NotHttp), |status| Ok((status, length))))
 }
 
 /// No connection, and so nothing was sent.
 #[derive(Debug)]
-pub(crate) struct ConnectFailure(Error);
+pub(crate) struct ConnectFailure {
+    kind: FailureKind,
+    /// The proxy that the way to Atlas leads through. Where the proxy itself failed, the source says so.
+    through: Option<String>,
+    source: BoxError,
+}
 
 impl ConnectFailure {
-    pub(crate) fn kind(&self) -> FailureKind {
-        match kind_of(&self.0) {
-            FailureKind::Permanent => FailureKind::Permanent,
-            _ => FailureKind::NotSent,
+    fn new(error: Error, through: Option<&Proxy>) -> Self {
+        Self {
+            kind: kind_before(&error),
+            through: through.map(Proxy::to_string),
+            source: NotTls::or(unwrapped(error)),
         }
+    }
+
+    /// What failed before the tunnel stood is between this machine and the proxy.
+    fn of_proxy(proxy: &Proxy, error: Error) -> Self {
+        let failure = Self::new(error, None);
+        Self {
+            source: ProxyFailure::new(proxy, false, failure.source).into(),
+            ..failure
+        }
+    }
+
+    pub(crate) fn kind(&self) -> FailureKind {
+        self.kind
+    }
+}
+
+/// Of something that failed before the request was sent.
+fn kind_before(error: &Error) -> FailureKind {
+    match kind_of(error) {
+        FailureKind::Lost => FailureKind::NotSent,
+        kind => kind,
+    }
+}
+
+/// Without ureq's own words around it.
+fn unwrapped(error: Error) -> BoxError {
+    match error {
+        Error::Io(error) => error.into(),
+        Error::Rustls(error) => error.into(),
+        error => error.into(),
     }
 }
 
 impl fmt::Display for ConnectFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no connection: {}", self.0)
+        match &self.through {
+            Some(proxy) => write!(f, "no connection through the proxy {proxy}"),
+            None => f.write_str("no connection"),
+        }
     }
 }
 
 impl std::error::Error for ConnectFailure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&self.0)
+        Some(&*self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_of_a_proxys_answer_ends_with_an_empty_line() {
+        let status = |status, length| {
+            let status = StatusCode::from_u16(status).unwrap();
+            Some(Ok((status, length)))
+        };
+        for (input, expected) in [
+            ("", None),
+            ("HTTP/1", None),
+            ("HTTP/1.1 200 OK\r\n", None),
+            ("HTTP/1.1 200 OK\r\n\r\nmore", status(200, 19)),
+            ("HTTP/1.0 200\r\nVia: x\r\n\r\n", status(200, 24)),
+            ("HTTP/1.1 407 -\n\nmore", status(407, 16)),
+            ("SSH-2.0-", Some(Err(Answer::NotHttp))),
+            ("HTTP/2 200\r\n\r\n", Some(Err(Answer::NotHttp))),
+            ("HTTP/1.1 2000\r\n\r\n", Some(Err(Answer::NotHttp))),
+            ("HTTP/1.1 2OO OK\r\n\r\n", Some(Err(Answer::NotHttp))),
+            ("HTTP/1.1\r\n\r\n", Some(Err(Answer::NotHttp))),
+        ] {
+            assert_eq!(head(input.as_bytes()), expected, "{input}");
+        }
     }
 }

@@ -3,24 +3,43 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use atlas_model_keys_core::{Body, Failure, FailureKind, Limits, Proxy};
-use atlas_model_keys_transport::{ProxyFailure, Resolved, Room, Timeouts, of_io, of_tls};
-use http::{Request, Response};
-use rustls::crypto::ring;
+use atlas_model_keys_core::{BaseUrl, Body, Failure, FailureKind, Limits};
+use atlas_model_keys_transport::{
+    NotTls, Resolved, Room, Timeouts, TooLarge, TwoLengths, body_limit, is_gzip, of_io, of_proxy,
+    of_tls,
+};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use http::{Request, Response, StatusCode};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, AsSendBody, ProxyProtocol, Timeout};
+use zeroize::Zeroizing;
 
 use crate::client::Deadline;
-use crate::connect::{ConnectFailure, InTime, Later};
+use crate::connect::{Connect, ConnectFailure, Later};
+use crate::gzip::Gunzip;
+use crate::watch::{self, OfNoUse};
 
 /// ureq, and how it is to be used.
 pub(crate) struct Http {
     agent: Agent,
     timeouts: Timeouts,
     loopback: bool,
-    proxy: Option<Proxy>,
     room: Room,
 }
+
+/// Where the body of an answer goes.
+pub(crate) enum Destination {
+    /// Over what this buffer holds.
+    Buffer(Vec<u8>),
+    /// Into memory of its own, of which no copy is left behind: it may hold a token.
+    Erased,
+}
+
+/// Header fields that ureq reads, however many the limits allow.
+const MOST_HEADERS: usize = 128;
 
 impl Http {
     pub(crate) fn new(resolved: &Resolved, agent: Option<Agent>) -> Self {
@@ -28,26 +47,32 @@ impl Http {
             agent: agent.unwrap_or_else(|| own_agent(resolved)),
             timeouts: resolved.timeouts,
             loopback: resolved.session.base().is_loopback(),
-            proxy: resolved.proxy.clone(),
             room: Room::default(),
         }
     }
 
-    /// Sends the request and reads the whole answer into `buffer`, one byte beyond the limit at
-    /// most: the core refuses what is too large.
+    /// Sends the request and reads the whole answer, one byte beyond the limit at most: the core refuses what
+    /// is too large.
     pub(crate) fn send(
         &self,
         request: Request<Body>,
         deadline: &Deadline,
-        buffer: Vec<u8>,
+        into: Destination,
         limits: &Limits,
     ) -> Result<Response<Vec<u8>>, Failure> {
-        let (head, body) = request.into_parts();
+        watch::asked(matches!(into, Destination::Erased));
+        let (mut head, body) = request.into_parts();
+        // The state of a decompression is not erased.
+        let coding = HeaderValue::from_static(match into {
+            Destination::Buffer(_) => "gzip",
+            Destination::Erased => "identity",
+        });
+        head.headers.insert(ACCEPT_ENCODING, coding);
         if body.is_empty() {
-            self.run(Request::from_parts(head, ()), deadline, buffer, limits)
+            self.run(Request::from_parts(head, ()), deadline, into, limits)
         } else {
             let request = Request::from_parts(head, body.as_bytes());
-            self.run(request, deadline, buffer, limits)
+            self.run(request, deadline, into, limits)
         }
     }
 
@@ -55,12 +80,13 @@ impl Http {
         &self,
         request: Request<impl AsSendBody>,
         deadline: &Deadline,
-        mut buffer: Vec<u8>,
+        into: Destination,
         limits: &Limits,
     ) -> Result<Response<Vec<u8>>, Failure> {
         let left = deadline.left();
+        let explain = |error, part| self.explain(error, part, deadline, limits);
         if left.is_zero() {
-            return Err(self.explain(ureq::Error::Timeout(Timeout::Global)));
+            return Err(explain(ureq::Error::Timeout(Timeout::Global), Part::Head));
         }
         // Set for each request, since the agent may be the caller's own.
         let mut config = self
@@ -70,7 +96,7 @@ impl Http {
             .max_redirects(0)
             .max_redirects_will_error(false)
             // The core counts, and says so in an error of its own; this one is for what is far beyond.
-            .max_response_header_size(limits.head_bytes.saturating_mul(2))
+            .max_response_header_size(limits.head_bytes.saturating_mul(2).min(self.most_of_head()))
             .timeout_global(Some(left))
             // ureq counts the two apart.
             .timeout_resolve(Some(self.timeouts.connect))
@@ -89,79 +115,292 @@ impl Http {
         let response = self
             .agent
             .run(config.build())
-            .map_err(|error| self.explain(error))?;
+            .map_err(|error| explain(error, Part::Head))?;
+        watch::head_came();
 
-        let (head, body) = response.into_parts();
-        let expected = self.room.expected(body.content_length());
-        // What is bounded is what comes out of the decompression.
+        let (mut head, body) = response.into_parts();
+        // What is not read to its end is closed with it.
+        TwoLengths::refuse(&head.headers)?;
+        let promised = body.content_length();
+        let most = match into {
+            Destination::Buffer(_) => body_limit(head.status, promised, limits),
+            // A token's answer is bounded like an error's.
+            Destination::Erased => limits.error_body_bytes.saturating_add(1),
+        };
+        let mut memory = match into {
+            Destination::Buffer(buffer) => {
+                let expected = self
+                    .room
+                    .expected(promised.filter(|_| !is_gzip(&head.headers)));
+                Memory::new(buffer, expected, most)
+            }
+            Destination::Erased => Memory::erased(most),
+        };
         let body = body.into_with_config().limit(u64::MAX).reader();
-        let most = limits.body_bytes.saturating_add(1);
-        match read(body, &mut buffer, expected, most).map_err(ureq::Error::from) {
-            Ok(()) => self.room.came(&mut buffer),
-            // The status and the headers of an error count, even if its body cannot be unpacked.
-            Err(ureq::Error::Decompress(..)) if !head.status.is_success() => {}
-            Err(error) => return Err(self.explain(error)),
+        // What is bounded is what comes out of the decompression.
+        let outcome = if most > 0 && is_gzip(&head.headers) {
+            head.headers.remove(CONTENT_ENCODING);
+            head.headers.remove(CONTENT_LENGTH);
+            memory.read(Gunzip::new(body), deadline)
+        } else {
+            memory.read(body, deadline)
+        };
+        match outcome.map_err(ureq::Error::from) {
+            Ok(()) => {}
+            // The status and the headers of an error count, even if its body cannot be unpacked or never ends.
+            Err(error) if !head.status.is_success() && is_of_body(&error) => {}
+            Err(error) => return Err(explain(error, Part::Body)),
         }
-        Ok(Response::from_parts(head, buffer))
+        Ok(Response::from_parts(head, memory.body(&self.room)))
     }
 
-    /// Tells what became of the request, and names the proxy if it is the proxy's.
-    fn explain(&self, error: ureq::Error) -> Failure {
-        let kind = kind_of(&error);
-        if is_too_long(&error) {
-            return Failure::new(
-                kind,
-                "the head of the request is too long to be sent: the credential and the User-Agent are in it",
-            );
-        }
-        let refused = matches!(error, ureq::Error::ConnectProxyFailed(_));
-        match &self.proxy {
-            // What failed before the tunnel stood is between this machine and the proxy.
-            Some(proxy) if refused || kind == FailureKind::NotSent => {
-                // ureq tells the status by its text alone.
-                let wants_login = error.to_string().contains("responded 407");
-                Failure::new(kind, ProxyFailure::new(proxy, wants_login, error))
+    /// Bytes of a head that have room in ureq's buffer, with one more to see that they are too many.
+    fn most_of_head(&self) -> usize {
+        self.agent.config().input_buffer_size().saturating_sub(1)
+    }
+
+    /// Tells what became of the request, and why.
+    fn explain(
+        &self,
+        error: ureq::Error,
+        part: Part,
+        deadline: &Deadline,
+        limits: &Limits,
+    ) -> Failure {
+        use ureq::Error as E;
+
+        let kind = match kind_of(&error) {
+            // However it ended, it took too long.
+            FailureKind::NotSent | FailureKind::Lost if deadline.left().is_zero() => {
+                FailureKind::TimedOut
             }
-            _ => Failure::new(kind, error),
+            kind => kind,
+        };
+        // What a protocol's error is about is told by its text alone.
+        let text = match &error {
+            E::Protocol(error) => error.to_string(),
+            _ => String::new(),
+        };
+        match error {
+            E::Other(error) if error.is::<OfNoUse>() => match part {
+                Part::Head => TooLarge::InterimResponses.into(),
+                Part::Body => TooLarge::Trailers.into(),
+            },
+            // One of ours, which says more than ureq's.
+            E::Other(error) => Failure::new(kind, error),
+            E::LargeResponseHeader(..) => {
+                TooLarge::HeadBytes(limits.head_bytes.min(self.most_of_head())).into()
+            }
+            _ if text.contains("too many headers") => {
+                TooLarge::HeaderFields(limits.headers.min(MOST_HEADERS)).into()
+            }
+            // These would come again.
+            _ if text.contains("output too small") => Failure::new(
+                FailureKind::Permanent,
+                "the head of the request is too long to be sent: the credential and the User-Agent are in it",
+            ),
+            _ if text.contains("authorization header is not a string") => Failure::new(
+                FailureKind::Permanent,
+                "the answer to the server's challenge would hold characters outside ASCII, which stand in the \
+                 challenge (in its realm, for example), and ureq does not send them",
+            ),
+            E::Io(error) => match part {
+                Part::Head => Failure::new(kind, NotTls::or(error.into())),
+                Part::Body => Failure::new(kind, error),
+            },
+            E::ConnectProxyFailed(why) => {
+                // Of a caller's agent.
+                let proxy = self.agent.config().proxy();
+                let place = proxy.map(|proxy| format!(" {}:{}", proxy.host(), proxy.port()));
+                let place = place.unwrap_or_default();
+                Failure::new(
+                    kind,
+                    format!("the agent's proxy{place} opened no tunnel: {why}"),
+                )
+            }
+            error => Failure::new(kind, error),
         }
     }
 }
 
-/// Reads all there is, `most` bytes at most, over what the buffer holds. (`read_to_end` would clear the rest
-/// of the buffer before each of many small reads: as much work as everything else together.)
-fn read(mut body: impl Read, buffer: &mut Vec<u8>, expected: usize, most: usize) -> io::Result<()> {
-    let mut filled = 0;
-    let outcome = loop {
-        if filled >= most {
-            break Ok(());
-        }
-        if filled == buffer.len() {
-            let more = match filled {
-                // One more than expected, to see that this was all.
-                0 if expected > 0 => expected.saturating_add(1),
-                _ => (filled / 4).saturating_add(LEAST_MORE),
-            };
-            let length = filled.saturating_add(more).min(most);
-            buffer.reserve_exact(length - filled);
-            buffer.resize(length, 0);
-        }
-        match body.read(buffer.get_mut(filled..).unwrap_or_default()) {
-            Ok(0) => break Ok(()),
-            Ok(more) => filled += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => break Err(error),
+/// Why a caller's agent could not be used with this base URL: ureq panics where it was built without what the agent
+/// is set up for, and nobody can ask it what it was built with.
+pub(crate) fn problem_of(agent: &Agent, base: &BaseUrl) -> Option<&'static str> {
+    let config = agent.config();
+    let proxy = config.proxy().filter(|_| !base.is_loopback());
+    let needs_tls = match proxy.map(ureq::Proxy::protocol) {
+        None | Some(ProxyProtocol::Http) => base.is_https(),
+        Some(ProxyProtocol::Https) => true,
+        Some(_) => {
+            return Some(
+                "the agent's proxy is none that is asked by http:// or https:// (SOCKS is not supported)",
+            );
         }
     };
-    buffer.truncate(filled.min(most));
-    outcome
+    let tls = config.tls_config();
+    if !needs_tls {
+        return None;
+    }
+    if tls.provider() != TlsProvider::Rustls {
+        return Some("the agent's TLS is not by rustls (TlsProvider::Rustls)");
+    }
+    let provider = tls.unversioned_rustls_crypto_provider().clone();
+    let Some(provider) = provider.or_else(|| CryptoProvider::get_default().cloned()) else {
+        return Some(
+            "the agent has no crypto provider for https: set one by \
+             TlsConfig::builder().unversioned_rustls_crypto_provider(…)",
+        );
+    };
+    if !tls.disable_verification() && !matches!(tls.root_certs(), RootCerts::Specific(_)) {
+        return Some(
+            "the agent has no root certificates of its own to check https with: set them by \
+             TlsConfig::builder().root_certs(RootCerts::Specific(…))",
+        );
+    }
+    // As ureq will do it.
+    let Ok(builder) =
+        ClientConfig::builder_with_provider(provider).with_protocol_versions(rustls::ALL_VERSIONS)
+    else {
+        return Some("the agent's crypto provider does not know all versions of TLS");
+    };
+    let certificate = tls.client_cert()?;
+    let chain = certificate.certs().iter();
+    let chain = chain.map(|certificate| CertificateDer::from(certificate.der()).into_owned());
+    let usable = PrivateKeyDer::try_from(certificate.private_key().der()).is_ok_and(|key| {
+        builder
+            .with_root_certificates(RootCertStore::empty())
+            .with_client_auth_cert(chain.collect(), key.clone_key())
+            .is_ok()
+    });
+    (!usable).then_some("the agent's client certificate or its key cannot be used")
+}
+
+/// Whether the connection is in order, and what comes on it is not.
+fn is_of_body(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Decompress(..) => true,
+        ureq::Error::Other(error) => error.is::<OfNoUse>(),
+        _ => false,
+    }
+}
+
+/// Of an answer.
+#[derive(Clone, Copy)]
+enum Part {
+    Head,
+    Body,
+}
+
+/// Where a body is read to, and how much of it at most.
+struct Memory {
+    /// Not left behind where reading fails.
+    bytes: Zeroizing<Vec<u8>>,
+    expected: usize,
+    most: usize,
+    /// Whether a copy is left behind where it grows.
+    leaves_no_copy: bool,
 }
 
 /// By how much a buffer grows at least.
 const LEAST_MORE: usize = 16 << 10;
 
+/// After so many bytes of a body the clock is looked at.
+const LOOK: usize = 1 << 20;
+
+/// Room for a token's answer from the beginning: all that the default limits allow.
+const TOKEN_ANSWER: usize = 64 << 10;
+
+impl Memory {
+    /// Over what the buffer holds.
+    fn new(buffer: Vec<u8>, expected: usize, most: usize) -> Self {
+        Self {
+            bytes: Zeroizing::new(buffer),
+            expected,
+            most,
+            leaves_no_copy: false,
+        }
+    }
+
+    /// Of which no copy is left behind.
+    fn erased(most: usize) -> Self {
+        Self {
+            bytes: Zeroizing::default(),
+            expected: TOKEN_ANSWER,
+            most,
+            leaves_no_copy: true,
+        }
+    }
+
+    /// Reads all there is, over what the memory holds. (`read_to_end` would clear the rest of the memory before
+    /// each of many small reads: as much work as everything else together.)
+    fn read(&mut self, mut body: impl Read, deadline: &Deadline) -> io::Result<()> {
+        let (mut filled, mut look) = (0, LOOK);
+        let outcome = loop {
+            if filled >= self.most {
+                break Ok(());
+            }
+            // ureq looks at the clock where it waits for bytes, which may hold a thousand times as many.
+            if filled >= look {
+                if deadline.left().is_zero() {
+                    break Err(ureq::Error::Timeout(Timeout::Global).into_io());
+                }
+                look = filled.saturating_add(LOOK);
+            }
+            if filled == self.bytes.len() {
+                self.grow(filled);
+            }
+            match body.read(self.bytes.get_mut(filled..).unwrap_or_default()) {
+                Ok(0) => break Ok(()),
+                Ok(more) => {
+                    filled += more;
+                    watch::content_came();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.bytes.truncate(filled.min(self.most));
+        outcome
+    }
+
+    fn grow(&mut self, filled: usize) {
+        let more = match filled {
+            // One more than expected, to see that this was all.
+            0 if self.expected > 0 => self.expected.saturating_add(1),
+            _ => (filled / 4).saturating_add(LEAST_MORE),
+        };
+        let length = filled.saturating_add(more).min(self.most);
+        if self.leaves_no_copy && length > self.bytes.capacity() {
+            let mut larger = Vec::with_capacity(length);
+            larger.extend_from_slice(&self.bytes);
+            // What was there before is overwritten.
+            self.bytes = Zeroizing::new(larger);
+        }
+        self.bytes.reserve_exact(length.saturating_sub(filled));
+        self.bytes.resize(length, 0);
+    }
+
+    fn body(mut self, room: &Room) -> Vec<u8> {
+        let mut body = std::mem::take(&mut *self.bytes);
+        if !self.leaves_no_copy {
+            room.came(&mut body);
+        }
+        body
+    }
+}
+
 /// The least for the head of a connection's request. ureq's own is 128 KiB, which each of many connections
 /// would touch.
 const OUTPUT_BUFFER: usize = 32 << 10;
+
+/// The least and the most for what arrives on a connection: a head must fit into it, and ureq makes room for all of
+/// it at once. The least is ureq's own.
+const INPUT_BUFFER: [usize; 2] = [128 << 10, 4 << 20];
+
+fn input_buffer(limits: &Limits) -> usize {
+    let [least, most] = INPUT_BUFFER;
+    limits.head_bytes.saturating_mul(2).clamp(least, most)
+}
 
 /// Room for a request's head: what is long in it is a token, or an answer to a challenge, which repeats most
 /// of that with a backslash before each byte at the worst.
@@ -183,30 +422,16 @@ fn own_agent(resolved: &Resolved) -> Agent {
         .root_certs(RootCerts::Specific(Arc::new(roots.collect())));
     let config = Agent::config_builder()
         .tls_config(tls.build())
-        // Not ureq's own reading of the environment.
-        .proxy(resolved.proxy.as_ref().and_then(of_ureq))
+        // Neither ureq's own reading of the environment, nor its own way to ask a proxy.
+        .proxy(None)
         .max_idle_connections(resolved.connections.max_idle)
         .max_idle_connections_per_host(resolved.connections.max_idle)
         .max_idle_age(resolved.connections.idle_timeout)
+        .input_buffer_size(input_buffer(&resolved.limits))
         .output_buffer_size(output_buffer(resolved))
         .build();
-    Agent::with_parts(config, InTime::default(), Later)
-}
-
-/// The proxy in ureq's words. The parts come from a parsed URL, so ureq takes them.
-fn of_ureq(proxy: &Proxy) -> Option<ureq::Proxy> {
-    let uri = proxy.uri();
-    let (protocol, default_port) = match uri.scheme_str() {
-        Some("https") => (ProxyProtocol::Https, 443),
-        _ => (ProxyProtocol::Http, 80),
-    };
-    let mut builder = ureq::Proxy::builder(protocol)
-        .host(uri.host()?)
-        .port(uri.port_u16().unwrap_or(default_port));
-    if let Some((user, password)) = proxy.login() {
-        builder = builder.username(user).password(password.expose());
-    }
-    builder.build().ok()
+    let connect = Connect::new(resolved.proxy.clone(), resolved.limits.head_bytes);
+    Agent::with_parts(config, connect, Later)
 }
 
 /// What became of the request. In doubt it was sent.
@@ -225,27 +450,27 @@ pub(crate) fn kind_of(error: &ureq::Error) -> FailureKind {
         },
         E::Rustls(tls) => of_tls(tls),
         E::Timeout(Timeout::Global) => TimedOut,
-        // Something is set up wrongly, here or at a proxy.
+        // Of a caller's agent: ours asks by itself.
+        E::ConnectProxyFailed(text) => of_proxy(status_in(text)),
+        // Something is set up wrongly.
         E::Http(_)
         | E::BadUri(_)
         | E::InvalidProxyUrl
-        | E::ConnectProxyFailed(_)
         | E::RequireHttpsOnly(_)
         | E::Tls(_)
         | E::TlsRequired
         | E::Pem(_)
         | E::LargeResponseHeader(..) => Permanent,
-        // It would come again.
-        _ if is_too_long(error) => Permanent,
-        // Told by its text alone.
-        E::Protocol(error) if error.to_string().contains("too many headers") => Permanent,
         _ => Lost,
     }
 }
 
-/// Whether the request's head has no room in ureq's buffer, which is told by its text alone.
-fn is_too_long(error: &ureq::Error) -> bool {
-    matches!(error, ureq::Error::Protocol(error) if error.to_string().contains("output too small"))
+/// ureq tells the status of a proxy's answer by its text alone.
+fn status_in(text: &str) -> StatusCode {
+    let status = text
+        .split_once("responded ")
+        .and_then(|(_, after)| StatusCode::from_bytes(after.as_bytes().get(..3)?).ok());
+    status.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -264,7 +489,15 @@ mod tests {
             (ureq::Error::Timeout(Timeout::PerRead), FailureKind::Lost),
             (ureq::Error::Timeout(Timeout::Global), FailureKind::TimedOut),
             (
-                ureq::Error::ConnectProxyFailed("407".into()),
+                ureq::Error::ConnectProxyFailed("proxy server responded 407/407".into()),
+                FailureKind::Permanent,
+            ),
+            (
+                ureq::Error::ConnectProxyFailed("proxy server responded 502/502".into()),
+                FailureKind::NotSent,
+            ),
+            (
+                ureq::Error::ConnectProxyFailed("proxy server did not respond".into()),
                 FailureKind::Permanent,
             ),
         ] {

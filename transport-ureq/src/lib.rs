@@ -74,8 +74,10 @@
 
 mod client;
 mod connect;
+mod gzip;
 mod http;
 mod listing;
+mod watch;
 
 pub use atlas_model_keys_core as core;
 pub use atlas_model_keys_core::{
@@ -83,6 +85,9 @@ pub use atlas_model_keys_core::{
     OwnedModelKey, Page, PageNum, Proxy, Reply, RetryPolicy, Secret,
 };
 
+/// What went wrong on the way, by its type: it is found among the sources of what a
+/// [`ForeignError`](crate::core::ForeignError) of an [`Error::Transport`] exposes.
+pub use atlas_model_keys_transport::{NotTls, ProxyFailure, TooLarge, TwoLengths};
 pub use client::{Client, ClientBuilder};
 pub use listing::{Keys, Pages, Replies};
 

@@ -25,8 +25,8 @@ struct Fetcher<T> {
     fetch: fn(&Client, &ListRequest, Vec<u8>, &Deadline) -> Result<T, Error>,
     /// How many pages may be on their way or wait to be taken.
     size: usize,
-    /// Each with one page, in order.
-    on_their_way: VecDeque<Worker<T>>,
+    /// Each with the page that was asked for, in order.
+    on_their_way: VecDeque<(ListRequest, Worker<T>)>,
     /// For the pages to come.
     idle: Vec<Worker<T>>,
     /// Another worker.
@@ -82,8 +82,13 @@ impl<T: Send + 'static> Fetcher<T> {
         let Some(request) = listing.request()? else {
             return Ok(None);
         };
+        let is_next = |(asked, _): &(ListRequest, _)| *asked == request;
+        if !self.on_their_way.front().is_none_or(is_next) {
+            // A page is to be asked for once more: what was asked for behind it comes too early.
+            self.forget();
+        }
         self.ask_ahead();
-        let Some(mut worker) = self.on_their_way.pop_front() else {
+        let Some((_, mut worker)) = self.on_their_way.pop_front() else {
             let buffer = self.buffers.pop().unwrap_or_default();
             return (self.fetch)(&self.client, &request, buffer, &self.client.deadline()).map(Some);
         };
@@ -117,15 +122,21 @@ impl<T: Send + 'static> Fetcher<T> {
             let buffer = self.buffers.pop().unwrap_or_default();
             let deadline = client.deadline().or_if(&self.abandoned);
             worker.begin(move || fetch(&client, &request, buffer, &deadline));
-            self.on_their_way.push_back(worker);
+            self.on_their_way.push_back((request, worker));
         }
     }
 
     fn end(&mut self) {
         self.listing = None;
+        self.forget();
+        self.idle.clear();
+    }
+
+    /// Drops what was asked for.
+    fn forget(&mut self) {
         self.abandon();
         self.on_their_way.clear();
-        self.idle.clear();
+        self.abandoned = Arc::default();
     }
 }
 

@@ -4,6 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,15 @@ use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator, Operation};
 use atlas_model_keys_ureq::core::FailureKind;
 use atlas_model_keys_ureq::{
-    BaseUrl, Client, ClientBuilder, Credentials, Error, GroupId, ListRequest,
+    BaseUrl, Client, ClientBuilder, Credentials, Error, GroupId, Limits, ListRequest, RetryPolicy,
 };
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::Response;
+use ureq::ProxyProtocol;
+use ureq::tls::{
+    Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsConfigBuilder, TlsProvider,
+};
 
 struct Atlas {
     server: Server,
@@ -107,6 +114,154 @@ fn an_agent_and_what_it_would_not_heed_are_refused_together() {
     ] {
         let error = builder.agent(ureq::Agent::new_with_defaults()).build();
         assert_eq!(kind_of(&error.unwrap_err()), FailureKind::Permanent);
+    }
+}
+
+#[test]
+fn an_agent_that_ureq_would_panic_over_is_refused() {
+    let tls = || TlsConfig::builder().provider(TlsProvider::Rustls);
+    let provider = || Arc::new(rustls::crypto::ring::default_provider());
+    let roots = || RootCerts::Specific(Arc::default());
+    let whole = || {
+        tls()
+            .unversioned_rustls_crypto_provider(provider())
+            .root_certs(roots())
+    };
+    let wrong = PrivateKey::from_pem(
+        rcgen::KeyPair::generate()
+            .unwrap()
+            .serialize_pem()
+            .as_bytes(),
+    );
+    let certificate = rcgen::generate_simple_self_signed(["client".to_owned()]).unwrap();
+    let certificate = Certificate::from_der(certificate.cert.der()).to_owned();
+    let mismatched = ClientCert::new_with_certs(&[certificate], wrong.unwrap());
+    let agent = |tls: TlsConfigBuilder| {
+        let config = ureq::Agent::config_builder().proxy(None);
+        config.tls_config(tls.build()).build().new_agent()
+    };
+    let through = |proxy: ProxyProtocol| {
+        let proxy = ureq::Proxy::builder(proxy).host("127.0.0.1").port(1);
+        let config = ureq::Agent::config_builder().proxy(proxy.build().ok());
+        config.build().new_agent()
+    };
+    for (agent, problem) in [
+        (agent(tls()), "crypto provider"),
+        (agent(tls().root_certs(roots())), "crypto provider"),
+        (
+            agent(tls().unversioned_rustls_crypto_provider(provider())),
+            "root certificates",
+        ),
+        (
+            agent(whole().root_certs(RootCerts::PlatformVerifier)),
+            "root certificates",
+        ),
+        (agent(whole().provider(TlsProvider::NativeTls)), "rustls"),
+        (
+            agent(whole().client_cert(Some(mismatched))),
+            "client certificate",
+        ),
+        (through(ProxyProtocol::Socks5), "SOCKS"),
+        (through(ProxyProtocol::Https), "crypto provider"),
+    ] {
+        let builder = || {
+            let token = Credentials::bearer("token").unwrap();
+            let base = BaseUrl::new("https://atlas.example").unwrap();
+            Client::builder(base, token)
+        };
+        let error = builder().agent(agent).build().unwrap_err();
+        assert_eq!(kind_of(&error), FailureKind::Permanent);
+        let text = std::error::Error::source(&error).unwrap().to_string();
+        assert!(text.contains(problem), "{text}");
+    }
+    // What is whole is taken, and what needs no TLS.
+    let build = |base: &str, agent| {
+        let base = BaseUrl::allowing_plain_http(base).unwrap();
+        let client = Client::builder(base, Credentials::bearer("token").unwrap());
+        client.agent(agent).limits(never()).build().unwrap()
+    };
+    build("http://atlas.example", agent(tls()));
+    build("http://127.0.0.1:1", through(ProxyProtocol::Socks5));
+    let (nobody, base) = listener();
+    drop(nobody);
+    let client = build(&base.replace("http:", "https:"), agent(whole()));
+    let request = ListRequest::new("0123456789abcdef01234567".parse().unwrap());
+    let error = client.list(&request).unwrap_err();
+    assert_eq!(kind_of(&error), FailureKind::NotSent);
+}
+
+#[test]
+fn zeros_behind_a_body_in_gzip_are_padding_and_anything_else_is_not() {
+    let atlas = Atlas::start(Options::default());
+    let client = atlas.builder().limits(never()).build().unwrap();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(br#"{"results":[]}"#).unwrap();
+    let packed = encoder.finish().unwrap();
+    for (behind, is_padding) in [
+        (vec![0; 1], true),
+        (vec![0; 512], true),
+        (vec![0; 9], true),
+        (b"and by the way".to_vec(), false),
+    ] {
+        let answer = Response::builder().header("content-encoding", "gzip");
+        let answer = answer.body([packed.clone(), behind].concat()).unwrap();
+        atlas
+            .server
+            .with(|e| e.answer_next_authenticated(Operation::ListGroupKeys, answer));
+        match client.list(&atlas.request()) {
+            Ok(page) => assert!(is_padding && page.is_empty()),
+            Err(error) => assert!(!is_padding && kind_of(&error) == FailureKind::Lost),
+        }
+    }
+    // Padding without end is none.
+    let answer = Response::builder().header("content-encoding", "gzip");
+    let answer = answer.body([packed, vec![0; 1 << 20]].concat()).unwrap();
+    atlas
+        .server
+        .with(|e| e.answer_next_authenticated(Operation::ListGroupKeys, answer));
+    let error = client.list(&atlas.request()).unwrap_err();
+    assert_eq!(kind_of(&error), FailureKind::Permanent);
+}
+
+fn never() -> Limits {
+    let mut limits = Limits::default();
+    limits.retry = RetryPolicy::never();
+    limits
+}
+
+#[test]
+fn an_iterator_that_is_not_read_on_holds_back_nobody() {
+    let atlas = Atlas::start(Options {
+        latency: Duration::from_millis(20),
+        ..Options::default()
+    });
+    let client = atlas
+        .builder()
+        .deadline(Duration::from_secs(8))
+        .build()
+        .unwrap();
+    let one = atlas_model_keys_ureq::ItemsPerPage::MIN;
+    for ahead in [1, 8] {
+        let mut kept = client
+            .keys(&atlas.request().items_per_page(one))
+            .read_ahead(ahead);
+        assert!(kept.by_ref().take(2).all(|key| key.is_ok()));
+        // Those that are on their way, and the next caller, need another token.
+        atlas.server.with(Emulator::revoke_tokens);
+        let begun = Instant::now();
+        let others: Vec<_> = (0..4)
+            .map(|_| {
+                let (client, request) = (client.clone(), atlas.request());
+                thread::spawn(move || client.list(&request).map(|page| page.len()))
+            })
+            .collect();
+        for other in others {
+            // A token is renewed once a minute at most.
+            let outcome = other.join().unwrap();
+            assert!(ahead == 8 || outcome.is_ok(), "{outcome:?}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(4), "{ahead}");
+        drop(kept);
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 
 use atlas_model_keys_core::{Error, Failure, FailureKind, Proxy, Session};
+use http::StatusCode;
+use rustls::InvalidMessage;
 
 /// Something on this machine that no retry mends, before it came to a request.
 pub fn permanent(
@@ -57,21 +59,76 @@ fn is_of_resolver(error: &io::Error) -> bool {
     error.raw_os_error().is_none() && error.to_string().starts_with("failed to lookup address")
 }
 
+/// An error of whatever kind, as HTTP clients have it.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The other side of a connection does not speak TLS: its first bytes are something else, such as a plain HTTP
+/// response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NotTls;
+
+impl NotTls {
+    /// Puts this error in the place of what a TLS library says in such a case ("corrupt message"), and leaves
+    /// every other error of a handshake as it is.
+    #[must_use]
+    pub fn or(error: BoxError) -> BoxError {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*error);
+        while let Some(error) = cause {
+            // An `io::Error` does not show the error that it holds among its sources.
+            let held = error
+                .downcast_ref::<io::Error>()
+                .and_then(|error| error.get_ref());
+            let tls = held.map_or(error.downcast_ref(), |held| held.downcast_ref());
+            // A record begins with its type and a version (RFC 8446 §5.1).
+            if let Some(rustls::Error::InvalidMessage(
+                InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+            )) = tls
+            {
+                return Self.into();
+            }
+            cause = match held {
+                Some(held) => Some(held),
+                None => error.source(),
+            };
+        }
+        error
+    }
+}
+
+impl fmt::Display for NotTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "what answers on this port does not speak TLS: check the scheme (https:// or http://) and the port",
+        )
+    }
+}
+
+impl std::error::Error for NotTls {}
+
+/// Whether another attempt could help after a proxy has answered `CONNECT` with this status: 502, 503
+/// and 504 say that it could not reach the other side for now. Nothing was sent there in any case.
+#[must_use]
+pub fn of_proxy(status: StatusCode) -> FailureKind {
+    match status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            FailureKind::NotSent
+        }
+        _ => FailureKind::Permanent,
+    }
+}
+
 /// A proxy that did not open the tunnel. Names the proxy, without its login.
 #[derive(Debug)]
 pub struct ProxyFailure {
     proxy: Proxy,
     wants_login: bool,
-    source: Box<dyn std::error::Error + Send + Sync>,
+    source: BoxError,
 }
 
 impl ProxyFailure {
     /// What the proxy, or the way to it, failed with; `wants_login` where it answered 407.
-    pub fn new(
-        proxy: &Proxy,
-        wants_login: bool,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    pub fn new(proxy: &Proxy, wants_login: bool, source: impl Into<BoxError>) -> Self {
         Self {
             proxy: proxy.clone(),
             wants_login,
@@ -128,6 +185,45 @@ mod tests {
             ),
         ] {
             assert_eq!(of_io(&error), kind, "{error}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_tls_are_told_apart_from_a_failed_handshake() {
+        let plain = || rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
+        for (error, is_plain) in [
+            (BoxError::from(plain()), true),
+            (io::Error::other(plain()).into(), true),
+            (io::Error::other(io::Error::other(plain())).into(), true),
+            (
+                rustls::Error::InvalidMessage(InvalidMessage::UnknownProtocolVersion).into(),
+                true,
+            ),
+            (
+                rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer).into(),
+                false,
+            ),
+            (io::Error::from(io::ErrorKind::UnexpectedEof).into(), false),
+        ] {
+            let text = error.to_string();
+            let explained = NotTls::or(error);
+            assert_eq!(explained.is::<NotTls>(), is_plain, "{text}");
+            assert_eq!(explained.to_string().contains("check the scheme"), is_plain);
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_is_itself_in_trouble_may_be_asked_again() {
+        for (status, kind) in [
+            (502, FailureKind::NotSent),
+            (503, FailureKind::NotSent),
+            (504, FailureKind::NotSent),
+            (500, FailureKind::Permanent),
+            (403, FailureKind::Permanent),
+            (407, FailureKind::Permanent),
+            (302, FailureKind::Permanent),
+        ] {
+            assert_eq!(of_proxy(StatusCode::from_u16(status).unwrap()), kind);
         }
     }
 

@@ -11,6 +11,7 @@
 //!              core                            the protocol, without I/O
 //! ```
 
+mod certificates;
 mod failure;
 mod reading;
 mod room;
@@ -18,8 +19,8 @@ mod settings;
 mod shared;
 mod trace;
 
-pub use failure::{ProxyFailure, of_io, of_tls, permanent};
-pub use reading::{TooLarge, body_limit};
+pub use failure::{NotTls, ProxyFailure, of_io, of_proxy, of_tls, permanent};
+pub use reading::{TooLarge, TwoLengths, body_limit, is_gzip};
 pub use room::Room;
 pub use settings::{Connections, OnWait, Resolved, Settings, Timeouts};
 pub use shared::{Guard, SharedSession, Wake};

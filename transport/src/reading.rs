@@ -3,7 +3,8 @@
 use std::fmt;
 
 use atlas_model_keys_core::{Failure, FailureKind, Limits};
-use http::StatusCode;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, StatusCode};
 
 /// Returns how many bytes of a body are worth reading, after decompression.
 ///
@@ -26,6 +27,47 @@ pub fn body_limit(status: StatusCode, promised: Option<u64>, limits: &Limits) ->
     limit.saturating_add(1)
 }
 
+/// Tells whether a body is to be decompressed: its one and only coding is gzip, which is all that is asked for.
+#[must_use]
+pub fn is_gzip(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    let (Some(coding), None) = (codings.next(), codings.next()) else {
+        return false;
+    };
+    let coding = coding.as_bytes().trim_ascii();
+    // RFC 9110 §8.4.1.3.
+    coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip")
+}
+
+/// A response with both `Content-Length` and `Transfer-Encoding`.
+///
+/// Two readers can take its end for different places, which is how a response is smuggled into a connection: "this
+/// ought to be handled as an error" (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TwoLengths;
+
+impl TwoLengths {
+    /// Refuses a response with such a head. The connection is not to be used again.
+    ///
+    /// # Errors
+    /// [`FailureKind::Lost`]: what stood in between may not do so the next time.
+    pub fn refuse(headers: &HeaderMap) -> Result<(), Failure> {
+        if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
+            return Err(Failure::new(FailureKind::Lost, Self));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for TwoLengths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the response has both Content-Length and Transfer-Encoding (RFC 9112 §6.3)")
+    }
+}
+
+impl std::error::Error for TwoLengths {}
+
 /// A response whose head, interim responses or trailers are larger than the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,7 +78,8 @@ pub enum TooLarge {
     HeaderFields(usize),
     /// The interim responses (1xx) before the response.
     InterimResponses,
-    /// The trailer fields after the body.
+    /// The trailer fields after the body, or what else comes with the body and is no part of it: the extensions of
+    /// chunks, the padding of a compression.
     Trailers,
 }
 
@@ -61,9 +104,10 @@ impl fmt::Display for TooLarge {
             Self::InterimResponses => f.write_str(
                 "the interim responses (1xx) before the response are larger than the limits of a head",
             ),
-            Self::Trailers => {
-                f.write_str("the trailers after the body are larger than the limits of a head")
-            }
+            Self::Trailers => f.write_str(
+                "what comes with the body and is no part of it (trailers, extensions of chunks, padding of the \
+                 compression) is larger than the limits of a head",
+            ),
         }
     }
 }
@@ -73,6 +117,37 @@ impl std::error::Error for TooLarge {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gzip_is_decompressed_where_it_is_the_only_coding() {
+        for (codings, is_decompressed) in [
+            (&["gzip"][..], true),
+            (&[" X-GZip"], true),
+            (&[], false),
+            (&["br"], false),
+            (&["gzip, gzip"], false),
+            (&["gzip", "gzip"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for coding in codings {
+                headers.append(CONTENT_ENCODING, coding.parse().unwrap());
+            }
+            assert_eq!(is_gzip(&headers), is_decompressed, "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn two_lengths_are_refused_and_one_is_not() {
+        let mut headers = HeaderMap::new();
+        assert!(TwoLengths::refuse(&headers).is_ok());
+        headers.insert(CONTENT_LENGTH, "5".parse().unwrap());
+        assert!(TwoLengths::refuse(&headers).is_ok());
+        headers.insert(TRANSFER_ENCODING, "chunked".parse().unwrap());
+        let failure = TwoLengths::refuse(&headers).unwrap_err();
+        assert_eq!(failure.kind(), FailureKind::Lost);
+        headers.remove(CONTENT_LENGTH);
+        assert!(TwoLengths::refuse(&headers).is_ok());
+    }
 
     #[test]
     fn an_error_is_read_up_to_its_own_limit_and_an_impossible_page_not_at_all() {

@@ -1,14 +1,16 @@
 //! How a client is set up: the same settings, with the same names, for both.
 
-use std::fmt;
+use std::cell::RefCell;
+use std::ffi::OsString;
 use std::time::Duration;
+use std::{env, fmt};
 
 use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Credentials, Error, InvalidValue, Limits, Proxy, Session, Wait,
 };
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
+use crate::certificates::{not_utf8, of_pem, with_those_of_the_platform};
 use crate::{MOST_READ_AHEAD, permanent};
 
 /// Is told of each wait before a request is repeated.
@@ -138,13 +140,9 @@ impl Settings {
         let Ok(roots) = &mut self.roots else {
             return;
         };
-        let usable = |root: &CertificateDer<'static>| {
-            rustls::RootCertStore::empty().add(root.clone()).is_ok()
-        };
-        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-        match read {
-            Ok(mut read) if !read.is_empty() && read.iter().all(usable) => roots.append(&mut read),
-            _ => {
+        match of_pem(pem) {
+            Some(mut read) => roots.append(&mut read),
+            None => {
                 self.roots = Err(
                     "the root certificates given are not X.509 certificates in PEM \
                                   (-----BEGIN CERTIFICATE-----)",
@@ -168,8 +166,8 @@ impl Settings {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a value that is none; [`Error::Transport`] where there is no usable root
-    /// certificate, and where roots or a proxy are given that the caller's own connections would not
-    /// heed.
+    /// certificate, where a variable of the environment that is needed is not UTF-8, and where roots or a proxy
+    /// are given that the caller's own connections would not heed.
     pub fn resolve(self, own_connections: bool) -> Result<Resolved, Error> {
         let session = self.session?.with_limits(self.limits.clone());
         let base = session.base();
@@ -186,16 +184,15 @@ impl Settings {
             _ if own_connections || base.is_loopback() => None,
             ProxyChoice::None => None,
             ProxyChoice::This(proxy) => Some(proxy),
-            ProxyChoice::OfEnvironment => {
-                Proxy::from_variables(base, |name| std::env::var(name).ok())?
-            }
+            ProxyChoice::OfEnvironment => of_environment(&session, |name| env::var_os(name))?,
         };
         let needs_tls = base.is_https()
             || proxy
                 .as_ref()
                 .is_some_and(|proxy| proxy.uri().scheme_str() == Some("https"));
         let roots = if needs_tls && !own_connections {
-            with_those_of_the_platform(extra).map_err(|problem| permanent(&session, problem))?
+            with_those_of_the_platform(extra, |name| env::var_os(name))
+                .map_err(|problem| permanent(&session, problem))?
         } else {
             Vec::new()
         };
@@ -224,24 +221,24 @@ fn bounded(duration: Duration) -> Duration {
     duration.min(Duration::from_secs(365 * 24 * 60 * 60))
 }
 
-fn with_those_of_the_platform(
-    mut extra: Vec<CertificateDer<'static>>,
-) -> Result<Vec<CertificateDer<'static>>, String> {
-    let mut loaded = rustls_native_certs::load_native_certs();
-    extra.append(&mut loaded.certs);
-    if extra.is_empty() {
-        let reasons: Vec<_> = loaded
-            .errors
-            .iter()
-            .map(|error| format!(": {error}"))
-            .collect();
-        return Err(format!(
-            "no root certificates were found to check https with (install the package \
-             ca-certificates, or set SSL_CERT_FILE or SSL_CERT_DIR){}",
-            reasons.concat()
-        ));
+/// The proxy that the environment names. A variable that cannot be read is an error: without it, a credential
+/// could go around the proxy.
+fn of_environment(
+    session: &Session,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Option<Proxy>, Error> {
+    let unreadable = RefCell::new(None);
+    let proxy = Proxy::from_variables(session.base(), |name| {
+        let value = variable(name)?.into_string().ok();
+        if value.is_none() {
+            unreadable.replace(Some(not_utf8(name)));
+        }
+        value
+    });
+    match unreadable.into_inner() {
+        Some(problem) => Err(permanent(session, problem)),
+        None => Ok(proxy?),
     }
-    Ok(extra)
 }
 
 impl fmt::Debug for Settings {
@@ -309,6 +306,10 @@ macro_rules! builder_methods {
 
         /// Trusts these root certificates (X.509 in PEM, one or several) beside the platform's: those of a
         /// private authority, or of a proxy that looks into TLS.
+        ///
+        /// The variables `SSL_CERT_FILE` (a file in PEM) and `SSL_CERT_DIR` (folders of such files, separated as
+        /// in `PATH`) of the environment *replace* the platform's certificates; an empty one counts as unset.
+        /// `build` fails where that file cannot be used.
         pub fn root_certificates(mut self, pem: impl AsRef<[u8]>) -> Self {
             self.settings.add_root_certificates(pem.as_ref());
             self
@@ -333,6 +334,9 @@ macro_rules! builder_methods {
         /// ([`Wait::delay`](atlas_model_keys_core::Wait::delay)), and which answer of Atlas made it necessary
         /// ([`Wait::answer`](atlas_model_keys_core::Wait::answer)). Waits for other exchanges of the same
         /// client are not told.
+        ///
+        /// The call goes on when `tell` has returned, and with it those that wait for the same token: it should
+        /// not take its time.
         pub fn on_wait(
             mut self,
             tell: impl Fn(&$crate::reexported::Wait) + Send + Sync + 'static,
@@ -341,4 +345,45 @@ macro_rules! builder_methods {
             self
         }
     };
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+    use std::os::unix::ffi::OsStringExt as _;
+
+    #[test]
+    fn a_variable_that_is_not_utf8_is_an_error_that_names_it() {
+        let session = |base| Session::new(base, Credentials::bearer("token").unwrap());
+        let atlas = session(BaseUrl::default());
+        let plain = session(BaseUrl::allowing_plain_http("http://atlas.example").unwrap());
+        let broken = || OsString::from_vec(b"http://me:hunter2\xff@proxy.example".to_vec());
+        for (session, name, is_exception) in [
+            (&plain, "http_proxy", false),
+            (&atlas, "https_proxy", false),
+            (&atlas, "HTTPS_PROXY", false),
+            (&atlas, "ALL_PROXY", false),
+            (&atlas, "no_proxy", true),
+            (&atlas, "NO_PROXY", true),
+        ] {
+            let error = of_environment(session, |asked| match asked {
+                _ if asked == name => Some(broken()),
+                "https_proxy" if is_exception => Some("proxy.example".into()),
+                _ => None,
+            });
+            let error = error.unwrap_err();
+            let text = error.source().unwrap().to_string();
+            assert!(text.contains(name) && text.contains("not UTF-8"), "{text}");
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
+        // What is not looked at does no harm.
+        let loopback = session(BaseUrl::new("http://127.0.0.1:1").unwrap());
+        assert!(matches!(
+            of_environment(&loopback, |_| Some(broken())),
+            Ok(None)
+        ));
+        let other = |name: &str| (name == "http_proxy").then(broken);
+        assert!(matches!(of_environment(&atlas, other), Ok(None)));
+    }
 }

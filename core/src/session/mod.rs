@@ -315,8 +315,13 @@ impl Session {
 
     /// Sends what the ticket is at, unless something says to wait.
     fn go_on<B>(&mut self, mut ticket: Box<Ticket>, at: Moment) -> Next<B> {
-        if ticket.lead.is_some() {
-            return Ok(self.send_token_request(ticket, at));
+        if let Some(lead) = &ticket.lead {
+            if matches!(&self.auth, Auth::Tokens(tokens) if tokens.leads(lead)) {
+                return Ok(self.send_token_request(ticket, at));
+            }
+            // It was taken for abandoned. Another exchange fetches a token, or has fetched one, and only so many
+            // may live.
+            ticket.lead = None;
         }
         if let Some((left, answer)) = self.pace.left(ticket.list.group(), at.now) {
             let trouble = Trouble::Answer(Box::new(answer.clone()));

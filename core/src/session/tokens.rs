@@ -140,6 +140,11 @@ impl Tokens {
         self.generation
     }
 
+    /// Whether the flight is still this one's.
+    pub(super) fn leads(&self, by: &Arc<()>) -> bool {
+        matches!(&self.state, State::Fetching { lead, .. } if is_same(lead, by))
+    }
+
     /// The one who fetches is still there, and goes on after this delay.
     pub(super) fn is_led_by(&mut self, by: &Arc<()>, now: Duration, delay: Duration) {
         if let State::Fetching { lead, period } = &mut self.state

@@ -449,6 +449,8 @@ impl Machine {
             }
             _ => match head.length.map_err(|fault| self.fault(fault))? {
                 Length::Bytes(0, _) => (Phase::Done, true),
+                // Of its body, nothing is worth reading.
+                _ if self.is_cut && self.body_bytes == 0 => (Phase::Done, false),
                 Length::Bytes(n, at) => match usize::try_from(n) {
                     Ok(n) if n <= self.body_bytes => (Phase::Length(n), true),
                     _ if self.is_cut => (Phase::Length(self.body_bytes), false),

@@ -1,6 +1,7 @@
 //! RFC 9112, read plainly: all of the stream at once, by splitting. As strict as the core says that it is, and bounded by
-//! nothing but the number of interim responses.
+//! nothing but the number of interim responses, and by what is worth reading of an error's body.
 
+use atlas_model_keys_core::Limits;
 use http::Method;
 
 /// A response, as far as its framing goes.
@@ -12,17 +13,34 @@ pub(super) struct Plain {
     pub(super) body: Vec<u8>,
     /// Whether it ends with the stream.
     pub(super) is_closed: bool,
+    /// Whether there may be more of the body, which is not worth reading.
+    pub(super) is_cut: bool,
 }
 
 /// The first response of a stream; `None` where there is none, or not all of it.
-pub(super) fn read(method: &Method, stream: &[u8]) -> Option<Plain> {
+pub(super) fn read(method: &Method, limits: &Limits, stream: &[u8]) -> Option<Plain> {
+    let (minor, status, fields, end) = last_head(stream)?;
+    let most = match status {
+        200 => usize::MAX,
+        _ => limits.body_bytes.min(limits.error_body_bytes + 1),
+    };
+    message(method, stream, minor, status, &fields, end, most)
+}
+
+/// The status of the first response of a stream.
+pub(super) fn status(stream: &[u8]) -> Option<u16> {
+    last_head(stream).map(|(_, status, ..)| status)
+}
+
+/// The first head that is not an interim response's.
+fn last_head(stream: &[u8]) -> Option<(u8, u16, Fields, usize)> {
     let mut at = 0;
     for _ in 0..=16 {
-        let (minor, status, fields, end) = head(stream, at)?;
-        match status {
+        let head = head(stream, at)?;
+        match head.1 {
             101 => return None,
-            100..200 => at = end,
-            _ => return message(method, stream, minor, status, &fields, end),
+            100..200 => at = head.3,
+            _ => return Some(head),
         }
     }
     None
@@ -106,15 +124,20 @@ fn message(
     status: u16,
     fields: &Fields,
     end: usize,
+    most: usize,
 ) -> Option<Plain> {
-    let whole = |end: usize, body: &[u8]| {
+    let plain = |end: usize, body: &[u8], is_cut: bool| {
         Some(Plain {
             status,
             end,
             body: body.to_vec(),
             is_closed: false,
+            is_cut,
         })
     };
+    let whole = |end: usize, body: &[u8]| plain(end, body, false);
+    // Of a longer body, as much as is worth reading, if that has arrived.
+    let cut = || plain(end + most, stream.get(end..)?.get(..most)?, true);
     let tunnels = method == Method::CONNECT && (200..300).contains(&status);
     if tunnels || method == Method::HEAD || matches!(status, 204 | 304) {
         return whole(end, b"");
@@ -132,11 +155,13 @@ fn message(
         values("transfer-encoding").as_slice(),
         lengths.split_first(),
     ) {
+        ([], None) if stream.len() - end >= most => cut(),
         ([], None) => Some(Plain {
             status,
             end: stream.len(),
             body: stream[end..].to_vec(),
             is_closed: true,
+            is_cut: false,
         }),
         ([], Some((length, others))) => {
             let is_number = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
@@ -144,21 +169,27 @@ fn message(
                 return None;
             }
             let length: u64 = std::str::from_utf8(length).ok()?.parse().ok()?;
+            if length > most as u64 {
+                return cut();
+            }
             let last = end.checked_add(usize::try_from(length).ok()?)?;
             whole(last, stream.get(end..last)?)
         }
         ([coding], None) if minor == 1 && coding.eq_ignore_ascii_case(b"chunked") => {
-            let (last, body) = chunks(stream, end)?;
-            whole(last, &body)
+            let (last, body, is_cut) = chunks(stream, end, most)?;
+            plain(last, &body, is_cut)
         }
         _ => None,
     }
 }
 
-/// §7.1: where the chunks that begin at a place end, and their data.
-fn chunks(stream: &[u8], at: usize) -> Option<(usize, Vec<u8>)> {
+/// §7.1: where the chunks that begin at a place end, their data, and whether that is cut.
+fn chunks(stream: &[u8], at: usize, most: usize) -> Option<(usize, Vec<u8>, bool)> {
     let (mut at, mut body) = (at, Vec::new());
     loop {
+        if body.len() == most {
+            return Some((at, body, true));
+        }
         let rest = &stream[at..];
         let end = rest.windows(2).position(|two| two == b"\r\n")?;
         let (line, _) = rest.split_at(end);
@@ -186,6 +217,11 @@ fn chunks(stream: &[u8], at: usize) -> Option<(usize, Vec<u8>)> {
         if size == 0 {
             break;
         }
+        let left = most - body.len();
+        if size >= left as u64 {
+            body.extend(stream.get(at..)?.get(..left)?);
+            return Some((at + left, body, true));
+        }
         let last = at.checked_add(usize::try_from(size).ok()?)?;
         body.extend(stream.get(at..last)?);
         at = last + 2;
@@ -199,7 +235,7 @@ fn chunks(stream: &[u8], at: usize) -> Option<(usize, Vec<u8>)> {
         let end = rest.windows(2).position(|two| two == b"\r\n")?;
         at += end + 2;
         if end == 0 {
-            return Some((at, body));
+            return Some((at, body, false));
         }
         let [line] = lines(&rest[..end])?[..] else {
             return None;

@@ -1,0 +1,74 @@
+//! What ureq and rustls say through the `log` crate: secrets come out at one target and level, which the README
+//! tells to leave off.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use atlas_model_keys_emulator::server::{Options, Server};
+use atlas_model_keys_emulator::{Config, Emulator};
+use atlas_model_keys_ureq::{BaseUrl, Client, Credentials, ListRequest};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+/// All that was said, by target and level.
+struct Said(Mutex<BTreeMap<(String, Level), String>>);
+
+static SAID: Said = Said(Mutex::new(BTreeMap::new()));
+
+impl Log for Said {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = said
+            .entry((record.target().to_owned(), record.level()))
+            .or_default();
+        let text = record.args().to_string();
+        // Sixteen bytes in hexadecimal digits, and again as text.
+        let is_dump = record.target() == "ureq_proto::util" && text.is_char_boundary(41);
+        all.push_str(if is_dump {
+            text.get(41..).unwrap_or_default()
+        } else {
+            &text
+        });
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn secrets_are_logged_at_one_target_and_level_only() {
+    log::set_logger(&SAID).unwrap();
+    log::set_max_level(LevelFilter::Trace);
+    let emulator = Emulator::new(Config {
+        keys_per_group: 3,
+        include_secrets: true,
+        ..Config::default()
+    });
+    let (account, group) = (emulator.service_account().clone(), emulator.first_group());
+    let server = Server::start(emulator, Options::default()).unwrap();
+    let secret = account.client_secret.to_string();
+    let credentials = Credentials::service_account(&*account.client_id, &*secret).unwrap();
+    let client = Client::new(BaseUrl::new(&server.base_url()).unwrap(), credentials).unwrap();
+    let keys = client.list_all(&ListRequest::new(group)).unwrap();
+    assert_eq!(keys.len(), 3);
+    let exported = client.export_token().unwrap();
+    // What it is exported with is around it.
+    let tokens: Vec<&str> = exported.expose().split_whitespace().collect();
+    let token = tokens.into_iter().max_by_key(|part| part.len()).unwrap();
+
+    let said = SAID.0.lock().unwrap();
+    let mut places = Vec::new();
+    for (place, text) in &*said {
+        // The key's own begin so.
+        if [&secret, token, "al-", "Bearer ", "Basic "]
+            .iter()
+            .any(|s| text.contains(s))
+        {
+            places.push(place.clone());
+        }
+    }
+    assert_eq!(places, [("ureq_proto::util".to_owned(), Level::Trace)]);
+    assert!(said.len() > 3, "{:?}", said.keys());
+}

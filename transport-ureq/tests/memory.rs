@@ -1,0 +1,125 @@
+//! What is left of an answer in the memory of this process: nothing, where it held a token.
+#![cfg(target_os = "linux")]
+
+use std::fs::{File, read_to_string};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+use atlas_model_keys_ureq::{
+    BaseUrl, Client, Credentials, Error, Limits, ListRequest, RetryPolicy,
+};
+
+/// A text that is looked for, as its characters at odd and at even places: put together, it would be found here.
+type Halves = (&'static str, &'static str);
+
+const IN_TOKEN: Halves = ("Ks7Qp2Zt9Xw4", "mB3vN8cR1yF6");
+const IN_BROKEN_TOKEN: Halves = ("Lt8Rq3Au0Yx5", "nC4wO9dS2zG7");
+const IN_PAGE: Halves = ("Mu9Sr4Bv1Zy6", "oD5xP0eT3aH8");
+
+fn push(to: &mut Vec<u8>, (odd, even): Halves) {
+    to.extend(odd.bytes().zip(even.bytes()).flat_map(|(a, b)| [a, b]));
+}
+
+/// Looks piece by piece, through one buffer that is cleared.
+fn memory_holds((odd, even): Halves) -> bool {
+    const PIECE: usize = 1 << 20;
+    let length = 2 * odd.len();
+    let maps = read_to_string("/proc/self/maps").unwrap();
+    let mut memory = File::open("/proc/self/mem").unwrap();
+    let mut buffer = vec![0; PIECE + length];
+    let mut found = false;
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (range, _) = line.split_once(' ').unwrap();
+        let (start, end) = range.split_once('-').unwrap();
+        let [start, end] = [start, end].map(|n| u64::from_str_radix(n, 16).unwrap());
+        for place in (start..end).step_by(PIECE) {
+            let size = usize::try_from(end - place).unwrap().min(buffer.len());
+            memory.seek(SeekFrom::Start(place)).unwrap();
+            let Some(piece) = buffer.get_mut(..size) else {
+                unreachable!();
+            };
+            // Some of it cannot be read.
+            if memory.read_exact(piece).is_err() {
+                continue;
+            }
+            found |= piece.windows(length).any(|window| {
+                let (pairs, _) = window.as_chunks::<2>();
+                let mut pairs = pairs.iter().zip(odd.bytes().zip(even.bytes()));
+                pairs.all(|(pair, (odd, even))| *pair == [odd, even])
+            });
+        }
+    }
+    buffer.fill(0);
+    found
+}
+
+fn serve(mut stream: TcpStream, is_broken: bool) -> std::io::Result<()> {
+    loop {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte)?;
+            head.extend(byte);
+        }
+        // In one piece of memory from the beginning, so that nothing is left of it but that.
+        let mut body = Vec::with_capacity(4096);
+        if head.starts_with(b"POST ") {
+            let head = String::from_utf8_lossy(&head).to_lowercase();
+            let (_, length) = head.split_once("content-length: ").unwrap();
+            let (length, _) = length.split_once("\r\n").unwrap();
+            stream.read_exact(&mut vec![0; length.parse().unwrap()])?;
+            body.extend_from_slice(br#"{"access_token":"t","expires_in":3600,"unknown":""#);
+            push(
+                &mut body,
+                if is_broken { IN_BROKEN_TOKEN } else { IN_TOKEN },
+            );
+            body.extend_from_slice(br#""}"#);
+        } else {
+            body.extend_from_slice(br#"{"results":[],"unknown":""#);
+            push(&mut body, IN_PAGE);
+            body.extend_from_slice(br#""}"#);
+        }
+        let promised = body.len() + usize::from(is_broken);
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {promised}\r\n\r\n");
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(&body)?;
+        body.fill(0);
+        if is_broken {
+            return Ok(());
+        }
+    }
+}
+
+fn client(is_broken: bool) -> Client {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || serve(stream, is_broken));
+        }
+    });
+    let account = Credentials::service_account("mdb_sa_id_1", "mdb_sa_sk_1").unwrap();
+    let mut limits = Limits::default();
+    limits.retry = RetryPolicy::never();
+    let base = BaseUrl::new(&base).unwrap();
+    Client::builder(base, account)
+        .limits(limits)
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn nothing_is_left_of_an_answer_with_a_token() {
+    let request = ListRequest::new("0123456789abcdef01234567".parse().unwrap());
+    // The connections stay open, with their buffers.
+    let (whole, broken) = (client(false), client(true));
+    let reply = whole.reply(&request).unwrap();
+    let error = broken.reply(&request).unwrap_err();
+    assert!(matches!(error, Error::Transport { .. }), "{error:?}");
+    assert!(!memory_holds(IN_TOKEN));
+    assert!(!memory_holds(IN_BROKEN_TOKEN));
+    // What is not a token's is found: the search can.
+    assert!(memory_holds(IN_PAGE));
+    drop(reply);
+}
