@@ -353,7 +353,7 @@ mod tests {
         _: Vec<u8>,
         _: &Deadline,
     ) -> Result<Fetched, Error> {
-        let number = request.page().get();
+        let number = request.page_num().get();
         let rel = if number < PAGES { "next" } else { "self" };
         let body = format!(r#"{{"links":[{{"rel":"{rel}"}}],"results":[{{"name":"{number}"}}]}}"#);
         let page = Reply::from_response(Response::new(body.into_bytes()))?.into_page()?;
@@ -413,7 +413,7 @@ mod tests {
     #[test]
     fn a_panic_is_the_callers_and_ends_the_listing() {
         let mut fetcher = fetcher();
-        fetcher.fetch = |client, request, buffer, deadline| match request.page().get() {
+        fetcher.fetch = |client, request, buffer, deadline| match request.page_num().get() {
             5 => panic!("page 5"),
             _ => fetch(client, request, buffer, deadline),
         };

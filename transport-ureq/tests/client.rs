@@ -243,7 +243,7 @@ fn an_iterator_that_is_not_read_on_holds_back_nobody() {
     let one = atlas_model_keys_ureq::ItemsPerPage::MIN;
     for ahead in [1, 8] {
         let mut kept = client
-            .keys(&atlas.request().items_per_page(one))
+            .keys(&atlas.request().with_items_per_page(one))
             .read_ahead(ahead);
         assert!(kept.by_ref().take(2).all(|key| key.is_ok()));
         // Those that are on their way, and the next caller, need another token.
@@ -295,7 +295,7 @@ fn an_iterator_that_is_dropped_ends_what_it_had_asked_for() {
     let client = atlas.builder().build().unwrap();
     let one = atlas_model_keys_ureq::ItemsPerPage::MIN;
     let mut keys = client
-        .keys(&atlas.request().items_per_page(one))
+        .keys(&atlas.request().with_items_per_page(one))
         .read_ahead(8);
     assert!(keys.by_ref().take(3).all(|key| key.is_ok()));
     drop(keys);

@@ -332,7 +332,7 @@ macro_rules! builder_methods {
 
         /// Is told of each wait before a request is repeated, so that a person can be told, too: how long
         /// ([`Wait::delay`](atlas_model_keys_core::Wait::delay)), and which answer of Atlas made it necessary
-        /// ([`Wait::answer`](atlas_model_keys_core::Wait::answer)). Waits for other exchanges of the same
+        /// ([`Wait::api_error`](atlas_model_keys_core::Wait::api_error)). Waits for other exchanges of the same
         /// client are not told.
         ///
         /// The call goes on when `tell` has returned, and with it those that wait for the same token: it should
