@@ -32,9 +32,9 @@ pub struct ApiKey {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServiceAccount {
-    /// `mdb_sa_id_…`
+    /// The client id: `mdb_sa_id_…`.
     pub client_id: String,
-    /// `mdb_sa_sk_…`
+    /// The client secret: `mdb_sa_sk_…`.
     pub client_secret: String,
 }
 

@@ -107,7 +107,7 @@ pub(crate) fn challenge(algorithm: DigestAlgorithm, nonce: &str, stale: bool) ->
     )
 }
 
-/// What a client answered to a challenge.
+/// The parameters of a digest `Authorization` header.
 #[derive(Debug)]
 pub(crate) struct Authorization {
     pub(crate) username: String,

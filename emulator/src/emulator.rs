@@ -407,7 +407,7 @@ impl Emulator {
     }
 }
 
-/// What faults use.
+/// Methods for faults.
 impl Emulator {
     pub(crate) fn nonces(&mut self) -> &mut Nonces {
         &mut self.nonces
@@ -471,7 +471,7 @@ fn entry(key: &Key, view: KeyView) -> Value {
     serde_json::to_value(KeyEntry::new(key, view)).unwrap_or_default()
 }
 
-/// Reading and changing the state between requests.
+/// Methods that read and change the state between requests.
 impl Emulator {
     /// Returns the groups (projects), including the one whose keys no credential may list.
     pub fn groups(&self) -> impl Iterator<Item = GroupId> {

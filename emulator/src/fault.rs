@@ -73,7 +73,7 @@ pub enum Area {
     Meaning,
     /// The content of a page of a listing.
     Page,
-    /// Requests for an access token.
+    /// The response to a request for an access token.
     Token,
     /// The digest challenge of the two listings of keys. These faults apply to requests without an
     /// access token.
@@ -111,7 +111,8 @@ impl Area {
     }
 }
 
-/// When a fault is applied: before or after the response is compressed for clients that accept gzip.
+/// The time at which a fault is applied: before or after the response is compressed for clients that
+/// accept gzip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     BeforeCompression,
@@ -127,7 +128,7 @@ struct Row {
     apply: fn(&mut FaultContext<'_>),
 }
 
-/// Defines a fault that may make a listing fail, if the client reports an error and stays usable.
+/// Defines a fault that may make a listing fail. The client must report an error and stay usable.
 const fn fault(
     name: &'static str,
     description: &'static str,

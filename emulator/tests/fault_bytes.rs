@@ -1358,7 +1358,7 @@ fn rows() -> Vec<(Fault, String)> {
     rows
 }
 
-fn shown(bytes: &[u8], from: usize) -> String {
+fn excerpt(bytes: &[u8], from: usize) -> String {
     let from = from.saturating_sub(40).min(bytes.len());
     let to = bytes.len().min(from + 400);
     bytes[from..to].escape_ascii().to_string()
@@ -1402,9 +1402,9 @@ fn check(areas: &[Area]) {
                     seen == start
                 },
                 "{fault}, from byte {at} on:\nreceived {}\nexpected {}\n     ... {}",
-                shown(&seen, at),
-                shown(&start, at),
-                shown(&expected.parts[1], 0),
+                excerpt(&seen, at),
+                excerpt(&start, at),
+                excerpt(&expected.parts[1], 0),
             );
             assert_eq!(Some(end), expected.end, "{fault}");
         }
@@ -1425,7 +1425,7 @@ fn response_without_a_fault_is_the_regular_page() {
     let (seen, end) = ask(&server(), &request, LIMIT);
     let mut placeholders = Placeholders::new(Area::Page);
     let expected = placeholders.expected("«200»⏎«page»«next»", &seen);
-    assert_eq!(shown(&seen, 0), shown(&expected.parts[0], 0));
+    assert_eq!(excerpt(&seen, 0), excerpt(&expected.parts[0], 0));
     assert_eq!((seen, Some(end)), (expected.parts[0].clone(), expected.end));
 }
 

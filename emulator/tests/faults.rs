@@ -106,7 +106,7 @@ impl Seen {
     }
 
     /// Decodes the chunks. Returns `None` if one is malformed or the last one is missing.
-    fn unchunked(&self) -> Option<Vec<u8>> {
+    fn decode_chunks(&self) -> Option<Vec<u8>> {
         let mut rest = self.body();
         let mut body = Vec::new();
         loop {
@@ -129,7 +129,7 @@ impl Seen {
     }
 
     fn is_chunked_right(&self) -> bool {
-        self.is_chunked() && self.unchunked().as_ref() == Some(&self.regular.1)
+        self.is_chunked() && self.decode_chunks().as_ref() == Some(&self.regular.1)
     }
 
     fn decompressed(&self) -> Option<Vec<u8>> {
@@ -184,7 +184,7 @@ fn token_request_bytes(server: &Server) -> String {
 }
 
 /// Returns the fault with a smaller argument if the default would take long.
-fn tried(fault: Fault) -> Fault {
+fn with_quick_argument(fault: Fault) -> Fault {
     match fault.name() {
         "slow-head" | "slow-body" | "token-slow" => format!("{}=1ms", fault.name()),
         "nested" => "nested=1000".to_owned(),
@@ -285,7 +285,7 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
             seen.is_chunked() && text.contains("\r\n10000000000000005\r\nhello")
         }
         "chunks-truncated" => {
-            seen.is_chunked() && seen.unchunked().is_none() && text.ends_with("}\r\n") && closed
+            seen.is_chunked() && seen.decode_chunks().is_none() && text.ends_with("}\r\n") && closed
         }
         "chunks-endless" => seen.is_chunked() && still_sending && text.starts_with("1000\r\n    "),
         "body-until-close" => {
@@ -608,24 +608,28 @@ fn repeats(name: &str, error: &Value) -> bool {
     match form {
         // Parsing the JSON has already removed the escapes.
         "plain" | "json-escaped" => found == secret,
-        "percent" => is_hidden(!found.contains(char::is_lowercase)) && unpercented(found) == secret,
-        "percent-lower" => is_hidden(found.to_lowercase() == found) && unpercented(found) == secret,
+        "percent" => {
+            is_hidden(!found.contains(char::is_lowercase)) && percent_decode(found) == secret
+        }
+        "percent-lower" => {
+            is_hidden(found.to_lowercase() == found) && percent_decode(found) == secret
+        }
         "json-twice" => {
             let again: String = serde_json::from_str(&format!("\"{found}\"")).unwrap();
             is_hidden(found.contains("\\u")) && again == secret
         }
-        "html" => is_hidden(found.starts_with('&')) && without_entities(found) == secret,
+        "html" => is_hidden(found.starts_with('&')) && decode_entities(found) == secret,
         "split" => {
             let lines: Vec<_> = found.lines().map(str::trim_start).collect();
             is_hidden(found.contains("\r\n ")) && lines.concat() == secret
         }
         "part" => found == &secret[5..25],
-        "reencoded" => found.starts_with(&secret[..12]) && unpercented(found) == secret,
+        "reencoded" => found.starts_with(&secret[..12]) && percent_decode(found) == secret,
         _ => panic!("{name} needs an arm here"),
     }
 }
 
-fn unpercented(text: &str) -> String {
+fn percent_decode(text: &str) -> String {
     let mut parts = text.split('%');
     let mut out = parts.next().unwrap().to_owned();
     for part in parts {
@@ -635,7 +639,7 @@ fn unpercented(text: &str) -> String {
     out
 }
 
-fn without_entities(text: &str) -> String {
+fn decode_entities(text: &str) -> String {
     let entities = text.split_terminator(';');
     let character = |entity: &str| {
         let code = match entity {
@@ -656,7 +660,7 @@ fn without_entities(text: &str) -> String {
 fn check_faults(areas: &[Area]) {
     let server = server();
     for fault in Fault::all().filter(|fault| areas.contains(&fault.area())) {
-        let fault = tried(fault);
+        let fault = with_quick_argument(fault);
         let name = fault.name();
         let request = match fault.area() {
             Area::Token => token_request_bytes(&server),
@@ -900,8 +904,8 @@ fn nonce_is_accepted_once_or_never() {
     let path = keys_path(&emulator);
     let key = emulator.api_key().clone();
     let ask = |emulator: &mut Emulator, nonce: &str, nc| {
-        let answer = digest(&key.public_key, &key.private_key, nonce, nc, &path);
-        let response = emulator.handle(&get(&path, PREVIEW, &answer), NOW);
+        let credentials = digest(&key.public_key, &key.private_key, nonce, nc, &path);
+        let response = emulator.handle(&get(&path, PREVIEW, &credentials), NOW);
         let challenge = header(&response, "www-authenticate").unwrap_or_default();
         (response.status().as_u16(), challenge.to_owned())
     };
@@ -948,12 +952,14 @@ fn algorithms_offered_in_one_header_are_accepted() {
         let secret = h(format!("{public}:{realm}:{}", key.private_key));
         let asked = h(format!("GET:{path}"));
         let response = h(format!("{secret}:{nonce}:00000001:c:auth:{asked}"));
-        let answer = format!(
+        let credentials = format!(
             "Digest username=\"{public}\", realm=\"{realm}\", nonce=\"{nonce}\", \
              uri=\"{path}\", cnonce=\"c\", nc=00000001, qop=auth, response=\"{response}\", \
              algorithm={algorithm}"
         );
-        let status = emulator.handle(&get(&path, PREVIEW, &answer), NOW).status();
+        let status = emulator
+            .handle(&get(&path, PREVIEW, &credentials), NOW)
+            .status();
         assert_eq!(status, expected, "{algorithm}");
     }
 }
@@ -985,10 +991,10 @@ fn digest_must_use_the_bytes_of_the_realm() {
             "\", nonce=\"{nonce}\", uri=\"{path}\", cnonce=\"c\", nc=00000001, qop=auth, \
              response=\"{response}\""
         );
-        let answer = [before.as_bytes(), realm, after.as_bytes()].concat();
+        let credentials = [before.as_bytes(), realm, after.as_bytes()].concat();
         let mut request = get(&path, PREVIEW, "none");
-        let answer = HeaderValue::from_bytes(&answer).unwrap();
-        request.headers_mut().insert("authorization", answer);
+        let credentials = HeaderValue::from_bytes(&credentials).unwrap();
+        request.headers_mut().insert("authorization", credentials);
         assert_eq!(emulator.handle(&request, NOW).status(), expected, "{text}");
     }
 }
@@ -1006,14 +1012,14 @@ fn every_kind_of_credential_is_repeated() {
     emulator.inject(fault("echo-plain=403"), None);
     emulator.inject(fault("token-echo-plain=403"), None);
     let client_secret = emulator.service_account().client_secret.clone();
-    let answer = digest(&key.public_key, &key.private_key, nonce, 1, &path);
+    let credentials = digest(&key.public_key, &key.private_key, nonce, 1, &path);
     for (request, secret) in [
         (
             get(&path, PREVIEW, &bearer(&emulator)),
             emulator.access_token().to_owned(),
         ),
         (get(&path, PREVIEW, &format!("Bearer {granted}")), granted),
-        (get(&path, PREVIEW, &answer), key.private_key),
+        (get(&path, PREVIEW, &credentials), key.private_key),
         (form, client_secret),
     ] {
         let response = emulator.handle(&request, NOW);
@@ -1122,7 +1128,7 @@ fn several_faults_are_applied_in_the_order_of_their_areas() {
             regular: Default::default(),
         };
         assert!(seen.is_chunked() && seen.has("content-encoding: gzip"));
-        let page = decompress(&seen.unchunked().unwrap()).unwrap();
+        let page = decompress(&seen.decode_chunks().unwrap()).unwrap();
         let page: Value = serde_json::from_slice(&page).unwrap();
         assert_eq!(page["results"], Value::Null);
     }

@@ -81,7 +81,7 @@ pub(super) const ROWS: &[Row] = &[
         |cx| {
             gzip(cx, |compressed| {
                 [compressed, b"and by the way".to_vec()].concat()
-            })
+            });
         },
     ),
     harmless(
@@ -110,7 +110,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     fault(
         "coding-br",
-        "Content-Encoding is br, which is not accepted, but the body is not compressed",
+        "Content-Encoding is br, which was not requested, but the body is not compressed",
         |cx| cx.set_header(CONTENT_ENCODING, "br"),
     ),
     fault(

@@ -1,4 +1,4 @@
-//! How a response is sent, if it is not simply sent as a whole.
+//! Instructions for sending a response in an unusual way, for example only half of it.
 
 use std::time::Duration;
 

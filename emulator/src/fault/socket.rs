@@ -79,7 +79,7 @@ pub(super) const ROWS: &[Row] = &[
     .with(Argument::Delay { default: 10 }),
     harmless(
         "byte-by-byte",
-        "sends every byte in a segment of its own, without delay",
+        "sends every byte in its own segment, without delay",
         |cx| cx.set_delivery([Throttle(1, Duration::ZERO), Head, Body]),
     ),
     fault(

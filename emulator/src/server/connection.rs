@@ -29,7 +29,7 @@ pub(super) enum Next {
 }
 
 /// Serves a connection until the client closes it, a request is malformed, or the server stops. An
-/// error of the socket ends it too; it is not reported, because only the client could act on it.
+/// error of the socket ends it too; it is not reported, because it affects only this client.
 pub(super) fn serve(stream: Arc<TcpStream>, shared: &Shared) {
     let _ = stream.set_nodelay(true);
     let _ = stream.set_write_timeout(Some(shared.timeouts.write));

@@ -141,7 +141,7 @@ impl RefusedConnection {
     }
 
     /// Writes the response once. It fits into the empty buffer of the socket, so this does not block.
-    /// An error is ignored, because the client has gone.
+    /// An error is ignored, because it affects only this client.
     fn respond(&mut self) {
         if self.head.take().is_some() {
             let _ = self.stream.write_all(RESPONSE);
