@@ -15,7 +15,9 @@ use atlas_model_keys_core::{
     ListRequest, PageNum, Refused,
 };
 use atlas_model_keys_emulator::server::Options;
-use atlas_model_keys_emulator::{Config, Emulator, Operation, RateLimit, TotalCount, error_answer};
+use atlas_model_keys_emulator::{
+    Config, Emulator, Operation, TokenBucket, TotalCount, error_answer,
+};
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::atlas::{Atlas, Kind, Scripted, listener, once, soon};
@@ -358,7 +360,7 @@ pub fn a_version_that_is_withdrawn_while_listing_is_left<C: Front>() {
 fn limited(capacity: u32, refill: u32) -> Config {
     Config {
         keys_per_group: 700,
-        rate_limit: Some(RateLimit {
+        rate_limit: Some(TokenBucket {
             capacity,
             refill,
             per: Duration::from_secs(1),
