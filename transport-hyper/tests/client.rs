@@ -213,8 +213,7 @@ fn it_runs_on_both_kinds_of_runtime() {
 async fn poll_and_drop(future: impl Future, turns: usize) -> bool {
     let mut future = pin!(future);
     for _ in 0..turns {
-        let mut poll = pin!(poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())));
-        if poll.as_mut().await {
+        if poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await {
             return true;
         }
         tokio::task::yield_now().await;
