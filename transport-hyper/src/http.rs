@@ -82,8 +82,9 @@ impl Http {
             .http1_max_buf_size(head_bytes.max(SMALLEST_BUFFER))
             // RFC 9112 §5.2 has a user agent make spaces of them.
             .http1_allow_obsolete_multiline_headers_in_responses(true)
+            // Windows are hyper's, 2 MiB for a stream and 5 MiB for all of them. With windows that adapt, h2
+            // gives up a body of a few hundred small frames.
             .http2_max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
-            .http2_adaptive_window(true)
             .http2_keep_alive_interval(PING)
             .http2_keep_alive_timeout(PING);
         Self {
@@ -421,8 +422,7 @@ fn explain(error: Error, heard: Option<Heard>, limits: &Limits) -> Trouble {
                 _ if h2.is_remote() && (h2.is_go_away() || reason == Reason::REFUSED_STREAM) => {
                     kind = FailureKind::NotSent;
                 }
-                // h2 ends a stream, or the connection, for a head beyond its limit.
-                _ if h2.is_library() && is_long => return Failure::from(too_long).into(),
+                _ if is_oversized(h2, is_long) => return Failure::from(too_long).into(),
                 _ => {}
             }
         }
@@ -438,20 +438,31 @@ fn explain_body(error: hyper::Error, heard: Option<&Heard>) -> Failure {
         Some(excess) => return Failure::new(FailureKind::Permanent, excess),
         None => {}
     }
+    let is_long = heard.is_some_and(Heard::is_beyond_a_head);
     let mut cause = std::error::Error::source(&error);
     while let Some(inner) = cause {
         let io: Option<&io::Error> = inner.downcast_ref();
-        let h2: Option<&h2::Error> = inner.downcast_ref();
         // Told by its text alone.
-        let is_of_http_1 = io.is_some_and(|io| io.to_string().starts_with("chunk trailers"));
-        let is_of_http_2 =
-            h2.is_some_and(h2::Error::is_library) && heard.is_some_and(Heard::is_beyond_a_head);
-        if is_of_http_1 || is_of_http_2 {
+        if io.is_some_and(|io| io.to_string().starts_with("chunk trailers")) {
+            return TooLarge::Trailers.into();
+        }
+        let h2: Option<&h2::Error> = inner.downcast_ref();
+        if h2.is_some_and(|h2| is_oversized(h2, is_long)) {
             return TooLarge::Trailers.into();
         }
         cause = inner.source();
     }
     lost(error)
+}
+
+/// Whether h2 has ended a stream, or the connection, because of a head or trailers beyond its limit. Of too many
+/// pieces of one it tells by a text, of too many bytes not at all: then what came tells.
+fn is_oversized(error: &h2::Error, is_long: bool) -> bool {
+    error.is_library()
+        && match error.reason() {
+            Some(Reason::ENHANCE_YOUR_CALM) => error.to_string().contains("continuations"),
+            _ => is_long,
+        }
 }
 
 /// Why a response is refused whose end is told in two ways.

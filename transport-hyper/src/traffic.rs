@@ -10,8 +10,9 @@ use tokio::time::Instant;
 #[derive(Clone, Debug)]
 pub(crate) struct Heard(Arc<Mutex<Traffic>>);
 
-/// Bytes that may come one after the other before others get their turn, while nobody takes any of them.
-const BURST: usize = 32 << 10;
+/// Bytes that may come one after the other before others get their turn, while nobody takes any of them. One
+/// part: h2 gives up a connection on which many small parts of a body came that nobody could take yet.
+const BURST: usize = PART;
 
 /// Bytes of a body that are on their way within hyper, beside the head: two parts in a channel, one in
 /// its buffer, and no part is larger than what is read from the connection at a time.
@@ -318,7 +319,7 @@ mod tests {
                 })
                 .count()
         };
-        assert_eq!(turns(&heard), 5);
+        assert_eq!(turns(&heard), 10);
         for pause in [Heard::quiet, Heard::took_head, |h: &Heard| h.took_part(1)] {
             let bursts = (0..10).filter(|_| {
                 heard.came(&[0; PART]).unwrap();

@@ -1,6 +1,8 @@
 //! Servers that are told every byte, over connections within this process or over TCP.
 #![allow(dead_code)] // Each test uses some of it.
 
+pub(crate) mod http2;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
