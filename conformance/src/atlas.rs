@@ -222,6 +222,8 @@ impl Scripted {
                 count.fetch_add(1, Ordering::SeqCst);
                 let serve = Arc::clone(&serve);
                 thread::spawn(move || {
+                    // What is written is on its way at once.
+                    stream.set_nodelay(true)?;
                     stream.set_write_timeout(Some(Duration::from_secs(30)))?;
                     serve(&mut stream)
                 });

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test uses some of it.
 
 pub(crate) mod http2;
+pub(crate) mod tls;
 
 use std::io;
 use std::pin::Pin;
