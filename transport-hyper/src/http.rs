@@ -479,3 +479,108 @@ impl fmt::Display for TwoLengths {
 }
 
 impl std::error::Error for TwoLengths {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{IoSlice, Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use atlas_model_keys_core::{BaseUrl, Credentials};
+    use atlas_model_keys_transport::Settings;
+
+    /// Whether the memory of this process holds the text, which is given as its characters at odd and at even
+    /// places: put together, it would be found here. What it needs itself is too large to take the place of
+    /// something that was given back.
+    #[cfg(target_os = "linux")]
+    fn memory_holds(odd: &str, even: &str) -> bool {
+        use std::io::{Seek as _, SeekFrom};
+        let mut maps = String::with_capacity(4 << 20);
+        let mut file = std::fs::File::open("/proc/self/maps").unwrap();
+        file.read_to_string(&mut maps).unwrap();
+        let mut memory = std::fs::File::open("/proc/self/mem").unwrap();
+        let length = 2 * odd.len();
+        let holds = |bytes: &[u8]| {
+            bytes.windows(length).any(|window| {
+                let (pairs, _) = window.as_chunks::<2>();
+                let mut pairs = pairs.iter().zip(odd.bytes().zip(even.bytes()));
+                pairs.all(|(pair, (odd, even))| *pair == [odd, even])
+            })
+        };
+        let mut bytes = vec![0; 4 << 20];
+        maps.lines()
+            .filter(|line| line.contains(" rw"))
+            .any(|line| {
+                let (range, _) = line.split_once(' ').unwrap();
+                let (start, end) = range.split_once('-').unwrap();
+                let [start, end] = [start, end].map(|n| usize::from_str_radix(n, 16).unwrap());
+                let mut starts = (start..end).step_by(bytes.len() - length);
+                starts.any(|start| {
+                    let piece = bytes.len().min(end - start);
+                    let piece = &mut bytes[..piece];
+                    let start = SeekFrom::Start(u64::try_from(start).unwrap());
+                    memory.seek(start).unwrap();
+                    // Some of it cannot be read.
+                    memory.read_exact(piece).is_ok() && holds(piece)
+                })
+            })
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_parts_of_a_secret_body_are_overwritten() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (odd, even) = ("Ks7Qp2Zt9Xw4", "mB3vN8cR1yF6");
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for _ in 0..2 {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    head.extend(byte);
+                }
+                // The token is in the middle, so that what is freed and used again is seldom that.
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nX-Some: field\r\nContent-Length: 6024\r\n\r\n{:3000}",
+                    ""
+                );
+                let end = [b' '; 3000];
+                let (odd, even) = (odd.as_bytes().chunks(1), even.as_bytes().chunks(1));
+                let body = odd.zip(even).flat_map(|(odd, even)| [odd, even]);
+                let slices: Vec<_> = std::iter::once(head.as_bytes())
+                    .chain(body)
+                    .chain([&end[..]])
+                    .map(IoSlice::new)
+                    .collect();
+                // The system puts it together.
+                let length = stream.write_vectored(&slices).unwrap();
+                assert_eq!(length, head.len() + 3024);
+            }
+        });
+
+        let base = BaseUrl::new(&base).unwrap();
+        let token = Credentials::bearer("token").unwrap();
+        let resolved = Settings::new(base, token, "test").resolve(false).unwrap();
+        let [connector, _] = Connector::by_tcp(&resolved).unwrap();
+        let uri = resolved.session.base().to_string();
+        let http = Http::new(&resolved, connector, None);
+        let send = async |reading| {
+            let request = Request::post(&uri).body(Body::empty()).unwrap();
+            let deadline = Deadline::after(Duration::from_secs(60));
+            let response = http
+                .send(request, deadline, reading, &resolved.limits)
+                .await;
+            let body = response.unwrap().into_body();
+            assert_eq!(body.len(), 6024);
+            body
+        };
+        send(Reading::Secret).await.zeroize();
+        assert!(!memory_holds(odd, even));
+        // What is no secret is found: the search can.
+        let body = send(Reading::Into(Vec::new())).await;
+        assert!(memory_holds(odd, even));
+        drop(body);
+    }
+}
