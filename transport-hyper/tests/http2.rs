@@ -4,7 +4,7 @@ mod support;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_hyper::core::FailureKind;
@@ -14,7 +14,7 @@ use support::http2::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Http2, PING, PRIORITY, RST_STREAM,
     SETTINGS, STATUS_103, STATUS_200, WINDOW_UPDATE, frame, goaway,
 };
-use support::{EMPTY, InMemory, bearer, kind_of, request, told};
+use support::{EMPTY, InMemory, bearer, kind_of, longest_pause, request, told};
 use tokio::io::DuplexStream;
 
 fn once() -> Limits {
@@ -161,21 +161,6 @@ fn flooding(start: &[u8], flood: &[u8]) -> InMemory {
     })
 }
 
-/// The longest time that a runtime did nothing else, in milliseconds.
-fn longest_pause() -> (tokio::task::JoinHandle<()>, Arc<AtomicU64>) {
-    let longest = Arc::new(AtomicU64::new(0));
-    let noted = Arc::clone(&longest);
-    let others = tokio::spawn(async move {
-        loop {
-            let begun = Instant::now();
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            let pause = u64::try_from(begun.elapsed().as_millis()).unwrap();
-            noted.fetch_max(pause, Ordering::SeqCst);
-        }
-    });
-    (others, longest)
-}
-
 /// The one attempt ends for good and not by the deadline, and others had their turn meanwhile.
 async fn ends_at_a_limit(start: &[u8], flood: &[u8]) -> Error {
     let deadline = Duration::from_secs(20);
@@ -189,8 +174,8 @@ async fn ends_at_a_limit(start: &[u8], flood: &[u8]) -> Error {
         panic!("{error:?}");
     };
     assert_eq!((kind, attempts), (FailureKind::Permanent, 1), "{error:?}");
-    let longest = longest.load(Ordering::SeqCst);
-    assert!(longest < 1000, "{longest} ms");
+    let longest = longest();
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
     error
 }
 

@@ -6,8 +6,9 @@ pub(crate) mod tls;
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use atlas_model_keys_hyper::core::FailureKind;
 use atlas_model_keys_hyper::{
@@ -18,6 +19,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, DuplexStream, duplex};
+use tokio::task::JoinHandle;
 use tower_service::Service;
 
 type Served = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
@@ -159,4 +161,19 @@ pub(crate) fn told(error: &Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+/// Tells the longest time that this runtime did nothing else, until the task is aborted.
+pub(crate) fn longest_pause() -> (JoinHandle<()>, impl Fn() -> Duration) {
+    let longest = Arc::new(Mutex::new(Duration::ZERO));
+    let noted = Arc::clone(&longest);
+    let others = tokio::spawn(async move {
+        loop {
+            let begun = Instant::now();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let mut longest = noted.lock().unwrap();
+            *longest = begun.elapsed().max(*longest);
+        }
+    });
+    (others, move || *longest.lock().unwrap())
 }
