@@ -392,7 +392,7 @@ fn explain(error: Error, heard: Option<Heard>, limits: &Limits) -> Trouble {
         Some(excess) => return Failure::new(FailureKind::Permanent, excess).into(),
         None => {}
     }
-    let is_long = heard.is_some_and(|heard| heard.is_beyond_a_head());
+    let is_long = heard.as_ref().is_some_and(Heard::is_beyond_a_head);
     let too_long = TooLarge::HeadBytes(limits.head_bytes);
     let mut kind = FailureKind::Lost;
     let mut cause = std::error::Error::source(&error);
@@ -403,8 +403,15 @@ fn explain(error: Error, heard: Option<Heard>, limits: &Limits) -> Trouble {
         if let Some(error) = inner.downcast_ref::<hyper::Error>() {
             // Told by its text alone.
             if error.is_parse() && error.to_string().contains("too large") {
-                let too_many = TooLarge::HeaderFields(limits.headers.min(MOST_HEADERS));
-                return Failure::from(if is_long { too_long } else { too_many }).into();
+                let fields = limits.headers.min(MOST_HEADERS);
+                if is_long {
+                    return Failure::from(too_long).into();
+                } else if heard.is_some_and(|heard| heard.could_be_fields(fields)) {
+                    return Failure::from(TooLarge::HeaderFields(fields)).into();
+                }
+                // hyper says the same of a length that no body has.
+                let length = "its Content-Length is larger than any body could be";
+                return Failure::new(FailureKind::Permanent, length).into();
             }
             if error.is_canceled() {
                 // It waited for a connection that came to nothing.

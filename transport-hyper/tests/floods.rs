@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use atlas_model_keys_hyper::Limits;
 use atlas_model_keys_hyper::core::FailureKind;
-use support::{InMemory, bearer, kind_of, longest_pause, read_head, request};
+use support::{InMemory, bearer, kind_of, longest_pause, read_head, request, told};
 use tokio::io::AsyncWriteExt as _;
 
 /// A server that sends `start` after a request, and then `part` without end.
@@ -60,4 +60,14 @@ async fn the_deadline_is_kept_even_without_limits() {
         let longest = longest();
         assert!(longest < deadline / 2, "{start}: {longest:?}");
     }
+}
+
+#[tokio::test]
+async fn a_content_length_that_no_body_has_is_named() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\n";
+    let server = flooding(answer, " ");
+    let client = server.client(bearer()).build().unwrap();
+    let error = client.list(&request()).await.unwrap_err();
+    assert_eq!(kind_of(&error), FailureKind::Permanent, "{error:?}");
+    assert!(told(&error).contains("Content-Length"), "{error:?}");
 }
