@@ -237,6 +237,8 @@ pub(crate) struct Stream {
     io: Box<dyn Io>,
     /// For what comes: how much it is, only a buffer of our own tells.
     buffer: Box<[u8]>,
+    /// How much of the buffer holds what came, which may be a token.
+    used: usize,
     heard: Heard,
 }
 
@@ -246,6 +248,7 @@ impl Stream {
         Self {
             io: Box::new(io),
             buffer: vec![0; PART].into(),
+            used: 0,
             heard: Heard::new(is_http_2, head_bytes),
         }
     }
@@ -270,6 +273,7 @@ impl Read for Stream {
         let Self {
             io,
             buffer: bytes,
+            used,
             heard,
         } = &mut *self;
         if heard.is_burst() {
@@ -277,18 +281,24 @@ impl Read for Stream {
             return Poll::Pending;
         }
         let room = buffer.remaining().min(bytes.len());
-        let (bytes, _) = bytes.split_at_mut(room);
-        let mut read = ReadBuf::new(bytes);
-        if Pin::new(io).poll_read(cx, read.unfilled())?.is_pending() {
+        let (room, _) = bytes.split_at_mut(room);
+        let mut read = ReadBuf::new(room);
+        let polled = Pin::new(io).poll_read(cx, read.unfilled())?;
+        if polled.is_ready() {
+            heard.came(read.filled()).map_err(io::Error::other)?;
+            buffer.put_slice(read.filled());
+        } else {
             heard.quiet();
-            return Poll::Pending;
         }
-        heard.came(read.filled()).map_err(io::Error::other)?;
-        buffer.put_slice(read.filled());
-        // It may hold a token.
-        let came = read.filled().len();
-        bytes.split_at_mut(came).0.fill(0);
-        Poll::Ready(Ok(()))
+        match read.filled().len() {
+            // No more of it.
+            0 => {
+                bytes.split_at_mut(*used).0.fill(0);
+                *used = 0;
+            }
+            came => *used = came.max(*used),
+        }
+        polled.map(Ok)
     }
 }
 

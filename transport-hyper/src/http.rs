@@ -392,7 +392,7 @@ fn explain(error: Error, heard: Option<Heard>, limits: &Limits) -> Trouble {
         Some(excess) => return Failure::new(FailureKind::Permanent, excess).into(),
         None => {}
     }
-    let is_long = heard.as_ref().is_some_and(Heard::is_beyond_a_head);
+    let is_long = heard.is_some_and(|heard| heard.is_beyond_a_head());
     let too_long = TooLarge::HeadBytes(limits.head_bytes);
     let mut kind = FailureKind::Lost;
     let mut cause = std::error::Error::source(&error);
@@ -403,15 +403,12 @@ fn explain(error: Error, heard: Option<Heard>, limits: &Limits) -> Trouble {
         if let Some(error) = inner.downcast_ref::<hyper::Error>() {
             // Told by its text alone.
             if error.is_parse() && error.to_string().contains("too large") {
-                let fields = limits.headers.min(MOST_HEADERS);
-                if is_long {
-                    return Failure::from(too_long).into();
-                } else if heard.is_some_and(|heard| heard.could_be_fields(fields)) {
-                    return Failure::from(TooLarge::HeaderFields(fields)).into();
-                }
-                // hyper says the same of a length that no body has.
-                let length = "its Content-Length is larger than any body could be";
-                return Failure::new(FailureKind::Permanent, length).into();
+                let fields = TooLarge::HeaderFields(limits.headers.min(MOST_HEADERS));
+                let failure = match is_long {
+                    true => too_long.into(),
+                    false => Failure::new(FailureKind::Permanent, Fields(fields)),
+                };
+                return failure.into();
             }
             if error.is_canceled() {
                 // It waited for a connection that came to nothing.
@@ -470,6 +467,22 @@ fn is_oversized(error: &h2::Error, is_long: bool) -> bool {
             Some(Reason::ENHANCE_YOUR_CALM) => error.to_string().contains("continuations"),
             _ => is_long,
         }
+}
+
+/// Too many header fields, or so hyper says: it says the same of a `Content-Length` of 2^64 - 1.
+#[derive(Debug)]
+struct Fields(TooLarge);
+
+impl fmt::Display for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, or a Content-Length that no body could have", self.0)
+    }
+}
+
+impl std::error::Error for Fields {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
 }
 
 /// Why a response is refused whose end is told in two ways.

@@ -37,8 +37,6 @@ struct Traffic {
     burst: usize,
     /// Of HTTP/1.1: whether a request was sent, and nothing has come since.
     waits: bool,
-    /// Of HTTP/1.1, as long as a head is waited for: the lines that came.
-    lines: Option<usize>,
     /// Of HTTP/2: where in its frames the connection is.
     frames: Option<Frames>,
     excess: Option<Excess>,
@@ -68,7 +66,6 @@ impl Heard {
             head_bytes,
             burst: 0,
             waits: false,
-            lines: None,
             frames: is_http_2.then(Frames::default),
             excess: None,
         })))
@@ -105,9 +102,6 @@ impl Heard {
         traffic.last = Instant::now();
         traffic.waits = false;
         traffic.burst += bytes.len();
-        if let Some(lines) = &mut traffic.lines {
-            *lines += bytes.iter().filter(|byte| **byte == b'\n').count();
-        }
         let (overhead, excess) = match &mut traffic.frames {
             Some(frames) => (frames.overhead(bytes), frames.excess()),
             None => (bytes.len(), Excess::Fields),
@@ -125,7 +119,6 @@ impl Heard {
         let mut traffic = self.lock();
         if traffic.frames.is_none() && !traffic.waits {
             traffic.waits = true;
-            traffic.lines = Some(0);
             traffic.overhead = 0;
             traffic.burst = 0;
         }
@@ -136,7 +129,6 @@ impl Heard {
         let mut traffic = self.lock();
         let head = traffic.head_bytes.saturating_mul(2);
         traffic.overhead = traffic.overhead.saturating_sub(head);
-        traffic.lines = None;
         traffic.burst = 0;
     }
 
@@ -154,11 +146,6 @@ impl Heard {
     /// What there was too much of, if that is why the connection has ended.
     pub(crate) fn excess(&self) -> Option<Excess> {
         self.lock().excess
-    }
-
-    /// Whether a head of HTTP/1.1 that did not come about could have had so many fields.
-    pub(crate) fn could_be_fields(&self, fields: usize) -> bool {
-        self.lock().lines.is_some_and(|lines| lines > fields)
     }
 
     /// Whether more came than a head may have.

@@ -63,7 +63,7 @@ async fn the_deadline_is_kept_even_without_limits() {
 }
 
 #[tokio::test]
-async fn a_content_length_that_no_body_has_is_named() {
+async fn a_content_length_that_no_body_could_have_is_named() {
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\n";
     let server = flooding(answer, " ");
     let client = server.client(bearer()).build().unwrap();
