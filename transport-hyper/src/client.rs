@@ -295,6 +295,9 @@ impl ClientBuilder {
     /// A proxy is to be asked for a tunnel: a stream that is
     /// [`proxied`](hyper_util::client::legacy::connect::Connected::proxy) otherwise would show it the
     /// credentials, and is refused.
+    ///
+    /// A server that asks for HTTP/1.1 on a stream of HTTP/2 (`HTTP_1_1_REQUIRED`) is an error: only the
+    /// connector could make another connection.
     pub fn connector<C>(mut self, connector: C) -> Self
     where
         C: Service<Uri> + Clone + Send + Sync + 'static,
