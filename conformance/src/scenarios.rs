@@ -18,9 +18,10 @@ use atlas_model_keys_emulator::server::Options;
 use atlas_model_keys_emulator::{
     Config, Emulator, Operation, TokenBucket, TotalCount, error_answer,
 };
+use atlas_model_keys_transport::TooLarge;
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::atlas::{Atlas, Kind, Scripted, listener, once, soon};
+use crate::atlas::{Atlas, Kind, Scripted, listener, once, page_of, read_head, soon};
 use crate::front::{Front, Setup};
 
 /// Makes a test of each scenario, for this client.
@@ -68,6 +69,21 @@ macro_rules! test_each {
             a_deadline_that_cuts_a_retry_tells_what_made_it_try_again,
             what_fails_while_connecting_was_not_sent,
             limits_may_be_as_large_as_numbers,
+            an_unrequested_second_response_is_never_a_page,
+            an_unrequested_response_that_came_late_is_never_a_page,
+            endless_interim_responses_end_at_a_limit,
+            endless_trailers_end_at_a_limit,
+            a_head_beyond_the_limits_is_permanent_and_named,
+            an_error_with_a_body_beyond_the_limit_keeps_its_status,
+            a_page_whose_content_length_is_beyond_the_limit_is_refused_unread,
+            a_body_with_two_lengths_is_refused,
+            zeros_after_a_gzip_body_are_ignored,
+            a_challenge_over_two_lines_is_answered,
+            a_challenge_with_a_realm_beyond_ascii_is_answered,
+            a_status_that_nobody_knows_is_an_error_with_that_status,
+            a_deadline_that_passes_while_connecting_is_timed_out,
+            a_deadline_that_passes_in_a_proxy_is_timed_out,
+            a_deadline_that_passes_within_a_body_is_timed_out,
         }
     };
 }
@@ -827,4 +843,359 @@ pub fn limits_may_be_as_large_as_numbers<C: Front>() {
     let atlas = Atlas::with_keys(250);
     let client: C = atlas.client(Kind::ServiceAccount, with_limits(limits));
     assert_eq!(ids(&client, &atlas.request(), 4).len(), 250);
+}
+
+/// A page that is whole, with its length.
+fn whole(page: &str) -> String {
+    let length = page.len();
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{page}")
+}
+
+/// Answers each request with these bytes.
+fn answering(bytes: impl Into<Vec<u8>>) -> Scripted {
+    let bytes = bytes.into();
+    Scripted::with(move |stream| {
+        while read_head(stream)?.is_some() {
+            stream.write_all(&bytes)?;
+        }
+        Ok(())
+    })
+}
+
+/// Answers each request with `start` and then with `part` again and again, until nobody reads it.
+fn flooding(start: &'static str, part: &str) -> Scripted {
+    let parts = part.repeat((64 << 10) / part.len() + 1);
+    Scripted::with(move |stream| {
+        read_head(stream)?;
+        stream.write_all(start.as_bytes())?;
+        loop {
+            stream.write_all(parts.as_bytes())?;
+        }
+    })
+}
+
+/// The limit of a head that made the transport refuse a response.
+fn too_large(error: &Error) -> Option<TooLarge> {
+    let Error::Transport { source, .. } = error else {
+        return None;
+    };
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(source.expose());
+    while let Some(error) = cause {
+        if let Some(too_large) = error.downcast_ref() {
+            return Some(*too_large);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// The one attempt at a page ended for good, because of a limit, and not by the deadline.
+fn ends_at_a_limit<C: Front>(atlas: &Scripted) -> TooLarge {
+    let deadline = Duration::from_secs(10);
+    let setup = Setup {
+        deadline: Some(deadline),
+        ..setup()
+    };
+    let client: C = nowhere(&atlas.base, setup);
+    let begun = Instant::now();
+    let error = client.list(&some_request()).unwrap_err();
+    assert!(begun.elapsed() < deadline, "{:?}", begun.elapsed());
+    assert_eq!(kind_of(&error), FailureKind::Permanent, "{error:?}");
+    assert_eq!(atlas.connections.load(Ordering::SeqCst), 1);
+    too_large(&error).unwrap_or_else(|| panic!("{error:?}"))
+}
+
+pub fn an_unrequested_second_response_is_never_a_page<C: Front>() {
+    let page = |id: &str, next: &str| {
+        whole(&format!(
+            r#"{{"links":[{next}],"results":[{{"apiKeyId":"{id}"}}]}}"#
+        ))
+    };
+    let (first, second) = (page("a", r#"{"rel":"next"}"#), page("b", ""));
+    let foreign = page("foreign", "");
+    let atlas = Scripted::with(move |stream| {
+        while let Some(head) = read_head(stream)? {
+            let page = if page_of(&head) == 1 { &first } else { &second };
+            stream.write_all((page.clone() + &foreign).as_bytes())?;
+        }
+        Ok(())
+    });
+    for _ in 0..60 {
+        let client: C = nowhere(&atlas.base, with_limits(once()));
+        assert_eq!(ids(&client, &some_request(), 1), ["a", "b"]);
+    }
+}
+
+pub fn an_unrequested_response_that_came_late_is_never_a_page<C: Front>() {
+    let page = |id: &str, next: &str| {
+        whole(&format!(
+            r#"{{"links":[{next}],"results":[{{"apiKeyId":"{id}"}}]}}"#
+        ))
+    };
+    let (first, second) = (page("a", r#"{"rel":"next"}"#), page("b", ""));
+    let foreign = page("foreign", "");
+    let (tell, sent) = mpsc::channel();
+    let atlas = Scripted::with(move |stream| {
+        while let Some(head) = read_head(stream)? {
+            let page = if page_of(&head) == 1 { &first } else { &second };
+            stream.write_all(page.as_bytes())?;
+            thread::sleep(Duration::from_millis(1));
+            stream.write_all(foreign.as_bytes())?;
+            let _ = tell.send(());
+        }
+        Ok(())
+    });
+    for _ in 0..60 {
+        let client: C = nowhere(&atlas.base, with_limits(once()));
+        let mut keys = client.keys(&some_request(), 1);
+        assert_eq!(keys.next().unwrap().unwrap().api_key_id.unwrap(), "a");
+        sent.recv().unwrap();
+        assert_eq!(keys.next().unwrap().unwrap().api_key_id.unwrap(), "b");
+        assert!(keys.next().is_none());
+        sent.recv().unwrap();
+    }
+}
+
+pub fn endless_interim_responses_end_at_a_limit<C: Front>() {
+    for interim in [
+        "HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+    ] {
+        let limit = ends_at_a_limit::<C>(&flooding("", interim));
+        assert_eq!(limit, TooLarge::InterimResponses);
+    }
+}
+
+pub fn endless_trailers_end_at_a_limit<C: Front>() {
+    let start = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
+                 e\r\n{\"results\":[]}\r\n0\r\n";
+    let long = format!("x: {}\r\n", "y".repeat(8000));
+    for trailer in ["x: y\r\n", &long] {
+        let limit = ends_at_a_limit::<C>(&flooding(start, trailer));
+        assert_eq!(limit, TooLarge::Trailers);
+    }
+}
+
+pub fn a_head_beyond_the_limits_is_permanent_and_named<C: Front>() {
+    let limits = atlas_model_keys_core::Limits::default();
+    let (bytes, fields) = (limits.head_bytes, limits.headers);
+    let status = "HTTP/1.1 200 OK\r\n";
+    let end = "content-length: 14\r\n\r\n{\"results\":[]}";
+    let long = format!("{status}x: {}\r\n{end}", "y".repeat(1 << 20));
+    let many = format!("{status}{}{end}", "x: y\r\n".repeat(fields + 72));
+    for (atlas, expected) in [
+        (answering(long), TooLarge::HeadBytes(bytes)),
+        (answering(many), TooLarge::HeaderFields(fields)),
+    ] {
+        assert_eq!(ends_at_a_limit::<C>(&atlas), expected);
+    }
+    // Beyond both of them.
+    let many = format!("{status}{}{end}", "x: yyyyyyyy\r\n".repeat(10_000));
+    for atlas in [answering(many), flooding(status, "x: yyyyyyyy\r\n")] {
+        let limit = ends_at_a_limit::<C>(&atlas);
+        assert!(
+            [TooLarge::HeadBytes(bytes), TooLarge::HeaderFields(fields)].contains(&limit),
+            "{limit:?}"
+        );
+    }
+}
+
+pub fn an_error_with_a_body_beyond_the_limit_keeps_its_status<C: Front>() {
+    let spaces = format!("400\r\n{}\r\n", " ".repeat(1024));
+    for (start, part) in [
+        ("content-length: 17825792\r\n\r\n", " "),
+        ("content-length: 18446744073709551000\r\n\r\n", " "),
+        ("transfer-encoding: chunked\r\n\r\n", &spaces),
+        ("\r\n", " "),
+    ] {
+        let start: &'static str = format!("HTTP/1.1 500 -\r\n{start}").leak();
+        let client: C = nowhere(&flooding(start, part).base, with_limits(once()));
+        let begun = Instant::now();
+        let error = client.list(&some_request()).unwrap_err();
+        assert_eq!(error.status().map(|s| s.as_u16()), Some(500), "{error:?}");
+        assert!(matches!(error, Error::GaveUp { .. }), "{error:?}");
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+}
+
+pub fn a_page_whose_content_length_is_beyond_the_limit_is_refused_unread<C: Front>() {
+    let limit = u64::try_from(once().body_bytes).unwrap();
+    for length in [limit + 1, u64::MAX / 2] {
+        // Nothing follows the head, and whoever waits for it waits for the read timeout.
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+        let atlas = answering(head);
+        let client: C = nowhere(&atlas.base, with_limits(once()));
+        let begun = Instant::now();
+        for n in 1..=2 {
+            let error = client.list(&some_request()).unwrap_err();
+            assert!(
+                matches!(error, Error::Limit { limit: l, .. } if l == limit),
+                "{error:?}"
+            );
+            // What is still to come on that connection is no answer to the next request.
+            assert_eq!(atlas.connections.load(Ordering::SeqCst), n);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20));
+    }
+}
+
+pub fn a_body_with_two_lengths_is_refused<C: Front>() {
+    let page = r#"{"results":[]}"#;
+    let length = page.len();
+    let atlas = answering(format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\ntransfer-encoding: chunked\r\n\r\n\
+         {length:x}\r\n{page}\r\n0\r\n\r\n"
+    ));
+    let client: C = nowhere(&atlas.base, setup());
+    for n in 1..=2 {
+        let error = client.list(&some_request()).unwrap_err();
+        assert_eq!(kind_of(&error), FailureKind::Permanent, "{error:?}");
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(
+            source.contains("Content-Length") && source.contains("Transfer-Encoding"),
+            "{source}"
+        );
+        assert_eq!(atlas.connections.load(Ordering::SeqCst), n);
+    }
+}
+
+/// An empty page in gzip.
+const GZIP: &[u8] = &[
+    31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 171, 86, 42, 74, 45, 46, 205, 41, 41, 86, 178, 138, 142, 173,
+    5, 0, 10, 39, 124, 158, 14, 0, 0, 0,
+];
+
+pub fn zeros_after_a_gzip_body_are_ignored<C: Front>() {
+    for zeros in [0, 1, 7, 512, 100_000] {
+        let body = [GZIP, &vec![0; zeros]].concat();
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let atlas = answering([head.as_bytes(), &body].concat());
+        let client: C = nowhere(&atlas.base, with_limits(once()));
+        assert!(client.list(&some_request()).unwrap().is_empty(), "{zeros}");
+    }
+}
+
+/// A server that asks for an answer to the challenge, and takes any.
+fn challenging(challenge: impl AsRef<[u8]>) -> Scripted {
+    let refusal = [
+        b"HTTP/1.1 401 -\r\nwww-authenticate: ",
+        challenge.as_ref(),
+        b"\r\ncontent-length: 0\r\n\r\n",
+    ]
+    .concat();
+    let page = whole(r#"{"results":[]}"#);
+    Scripted::with(move |stream| {
+        while let Some(head) = read_head(stream)? {
+            let is_answered = head.to_lowercase().contains("authorization: digest");
+            stream.write_all(if is_answered {
+                page.as_bytes()
+            } else {
+                &refusal
+            })?;
+        }
+        Ok(())
+    })
+}
+
+fn a_challenge_is_answered<C: Front>(challenge: &[u8]) {
+    let atlas = challenging(challenge);
+    let key = Credentials::api_key("public", "private-private").unwrap();
+    let base = BaseUrl::new(&atlas.base).unwrap();
+    let client = C::new(base, key, with_limits(once())).unwrap();
+    let page = client.list(&some_request());
+    assert!(
+        page.is_ok(),
+        "{page:?} {}",
+        String::from_utf8_lossy(challenge)
+    );
+}
+
+pub fn a_challenge_over_two_lines_is_answered<C: Front>() {
+    // RFC 9112 §5.2: a sender must not, a user agent makes spaces of it.
+    for fold in ["\r\n ", "\r\n\t\t", " \r\n  "] {
+        let challenge = format!(
+            "Digest realm=\"r\", domain=\"\",{fold}nonce=\"n\",{fold}algorithm=MD5, qop=\"auth\""
+        );
+        a_challenge_is_answered::<C>(challenge.as_bytes());
+    }
+}
+
+pub fn a_challenge_with_a_realm_beyond_ascii_is_answered<C: Front>() {
+    for realm in ["\u{c1}rea".as_bytes(), b"\xc1rea"] {
+        let challenge = [
+            b"Digest realm=\"".as_slice(),
+            realm,
+            b"\", nonce=\"n\", algorithm=MD5, qop=\"auth\"",
+        ];
+        a_challenge_is_answered::<C>(&challenge.concat());
+    }
+}
+
+pub fn a_status_that_nobody_knows_is_an_error_with_that_status<C: Front>() {
+    for status in [299, 418, 499, 600, 777, 999] {
+        let atlas = Scripted::start(move |_| (status, String::new()));
+        let client: C = nowhere(&atlas.base, with_limits(once()));
+        let error = client.list(&some_request()).unwrap_err();
+        if status >= 400 {
+            assert_eq!(
+                error.status().map(|s| s.as_u16()),
+                Some(status),
+                "{error:?}"
+            );
+        }
+    }
+}
+
+/// The first page is not there within the deadline.
+fn times_out<C: Front>(base: &str, setup: Setup) {
+    let deadline = Duration::from_millis(300);
+    let setup = Setup {
+        deadline: Some(deadline),
+        ..setup
+    };
+    let base = BaseUrl::allowing_plain_http(base).unwrap();
+    let client = C::new(base, Credentials::bearer("token").unwrap(), setup).unwrap();
+    let begun = Instant::now();
+    let error = client.list(&some_request()).unwrap_err();
+    assert_eq!(kind_of(&error), FailureKind::TimedOut, "{error:?}");
+    assert!(begun.elapsed() >= deadline);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+pub fn a_deadline_that_passes_while_connecting_is_timed_out<C: Front>() {
+    // Nobody speaks TLS there.
+    let (_silent, base) = listener();
+    let base = base.replace("http:", "https:");
+    times_out::<C>(&base, setup());
+    // Both end at the same time.
+    let as_long = Setup {
+        connect_timeout: Some(Duration::from_millis(300)),
+        ..setup()
+    };
+    times_out::<C>(&base, as_long);
+}
+
+pub fn a_deadline_that_passes_in_a_proxy_is_timed_out<C: Front>() {
+    let (_silent, proxy) = listener();
+    for base in ["http://atlas.example", "https://atlas.example"] {
+        let through = Setup {
+            proxy: Some(proxy.clone()),
+            ..setup()
+        };
+        times_out::<C>(base, through);
+    }
+}
+
+pub fn a_deadline_that_passes_within_a_body_is_timed_out<C: Front>() {
+    for start in [
+        "",
+        "HTTP/1.1 200 OK\r\ncontent-",
+        &whole("{\"results\":[]}")[..50],
+    ] {
+        let atlas = answering(start);
+        times_out::<C>(&atlas.base, setup());
+    }
 }
