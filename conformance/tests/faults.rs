@@ -355,11 +355,11 @@ fn leaks_nothing(error: &Error, secrets: &[String]) {
 /// No run of twelve characters of a secret is in the text.
 fn holds_nothing(text: &str, secrets: &[String]) {
     for secret in secrets {
-        let runs = secret
+        let mut runs = secret
             .as_bytes()
             .windows(12)
             .map(|run| str::from_utf8(run).unwrap());
-        let shown = runs.filter(|run| text.contains(run)).next();
+        let shown = runs.find(|run| text.contains(run));
         assert!(shown.is_none(), "{shown:?} in {text}");
     }
 }

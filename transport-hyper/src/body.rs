@@ -2,9 +2,9 @@
 
 use std::io::{self, BufWriter, Write};
 
+use atlas_model_keys_transport::is_gzip;
 use flate2::write::GzDecoder;
-use http::HeaderValue;
-use http::header::GetAll;
+use http::HeaderMap;
 use zeroize::Zeroize as _;
 
 /// Takes the parts of a body and makes the whole of it.
@@ -20,20 +20,12 @@ const COLLECTED: usize = 16 << 10;
 impl Sink {
     /// Decompresses if the one and only coding is gzip, the only one that is asked for. What is beyond the
     /// room is left out.
-    pub(crate) fn new(codings: &GetAll<'_, HeaderValue>, bounded: Bounded) -> Self {
-        let mut codings = codings.iter();
-        let is_gzip = |value: &HeaderValue| {
-            let value = value.as_bytes().trim_ascii();
-            // RFC 9110 §8.4.1.3.
-            value.eq_ignore_ascii_case(b"gzip") || value.eq_ignore_ascii_case(b"x-gzip")
-        };
-        match (codings.next(), codings.next()) {
-            (Some(coding), None) if is_gzip(coding) => {
-                let gzip = Gzip::new(bounded);
-                Self::Gzip(Box::new(BufWriter::with_capacity(COLLECTED, gzip)))
-            }
-            _ => Self::Plain(bounded),
+    pub(crate) fn new(headers: &HeaderMap, bounded: Bounded) -> Self {
+        if is_gzip(headers) {
+            let gzip = Gzip::new(bounded);
+            return Self::Gzip(Box::new(BufWriter::with_capacity(COLLECTED, gzip)));
         }
+        Self::Plain(bounded)
     }
 
     pub(crate) fn decodes(&self) -> bool {
@@ -216,7 +208,7 @@ mod tests {
     use super::*;
     use flate2::Compression;
     use flate2::write::GzEncoder;
-    use http::HeaderMap;
+    use http::HeaderValue;
     use http::header::CONTENT_ENCODING;
 
     fn gzip(data: &[u8]) -> Vec<u8> {
@@ -231,7 +223,7 @@ mod tests {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
         let bounded = Bounded::new(b"old".to_vec(), most);
-        let mut sink = Sink::new(&headers.get_all(CONTENT_ENCODING), bounded);
+        let mut sink = Sink::new(&headers, bounded);
         for part in parts {
             if sink.is_full() {
                 break;
@@ -292,8 +284,7 @@ mod tests {
             let headers: HeaderMap = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))]
                 .into_iter()
                 .collect();
-            let codings = headers.get_all(CONTENT_ENCODING);
-            let mut sink = Sink::new(&codings, Bounded::new(Vec::new(), 1000));
+            let mut sink = Sink::new(&headers, Bounded::new(Vec::new(), 1000));
             sink.write(&gzip(b"a")).unwrap();
             let ended = (0..100).find(|_| sink.write(&part).is_err());
             assert!(ended.is_some());

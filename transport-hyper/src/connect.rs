@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use atlas_model_keys_core::{Error, FailureKind, Limits, Proxy};
-use atlas_model_keys_transport::{ProxyFailure, Resolved, of_io, of_tls, permanent};
+use atlas_model_keys_transport::{
+    NotTls, ProxyFailure, Resolved, TunnelError, of_io, of_tls, permanent,
+};
 use http::Uri;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_rustls::HttpsConnector;
@@ -20,7 +22,7 @@ use tower_service::Service;
 
 use crate::socket::Tcp;
 use crate::traffic::{Heard, PART};
-use crate::tunnel::{Refusal, Through};
+use crate::tunnel::Through;
 
 /// An error of whatever kind, as connectors have it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -178,6 +180,7 @@ impl ConnectFailure {
             FailureKind::Permanent => FailureKind::Permanent,
             _ => FailureKind::NotSent,
         };
+        let source = NotTls::or(source);
         Self { kind, source }
     }
 }
@@ -196,7 +199,7 @@ fn kind_of(error: &(dyn std::error::Error + 'static)) -> FailureKind {
         if error.is::<Silence>() {
             return FailureKind::NotSent;
         }
-        if let Some(refusal) = error.downcast_ref::<Refusal>() {
+        if let Some(refusal) = error.downcast_ref::<TunnelError>() {
             return refusal.kind();
         }
         if error.is::<ProxyFailure>() {

@@ -9,12 +9,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use atlas_model_keys_core::{Body, Failure, FailureKind, Limits};
-use atlas_model_keys_transport::{Resolved, Room, TooLarge, body_limit};
+use atlas_model_keys_transport::{Resolved, Room, TooLarge, TwoLengths, body_limit};
 use bytes::Bytes;
 use h2::Reason;
-use http::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING,
-};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::response::Parts;
 use http::{Extensions, HeaderMap, Request, Response, Version};
 use http_body_util::Full;
@@ -186,9 +184,11 @@ impl Http {
         reading: Reading,
         limits: &Limits,
     ) -> Result<Response<Vec<u8>>, Failure> {
-        if head.has_two_lengths() {
+        if head.parts.version <= Version::HTTP_11
+            && let Err(failure) = TwoLengths::refuse(&head.parts.headers)
+        {
             head.give_connection_up();
-            return Err(Failure::new(FailureKind::Permanent, TwoLengths));
+            return Err(failure);
         }
         let promised = head.body.size_hint().exact();
         let most = body_limit(head.parts.status, promised, limits);
@@ -217,7 +217,7 @@ impl Http {
             }
             Reading::Secret => Bounded::secret(most.min(limits.error_body_bytes.saturating_add(1))),
         };
-        let mut sink = Sink::new(&codings, bounded);
+        let mut sink = Sink::new(&parts.headers, bounded);
         let mut patience = Patience::new(deadline, self.read_timeout);
         let mut secrets = Vec::new();
         while !sink.is_full() {
@@ -240,7 +240,11 @@ impl Http {
                 }
                 break;
             };
-            let frame = frame.map_err(|error| explain_body(error, heard.as_ref()))?;
+            let frame = match frame.map_err(|error| explain_body(error, heard.as_ref())) {
+                // The status of an error counts, even if what comes with its body is beyond a limit.
+                Err(failure) if !is_success && failure.kind() == FailureKind::Permanent => break,
+                frame => frame?,
+            };
             patience.heard();
             let Ok(data) = frame.into_data() else {
                 continue;
@@ -311,17 +315,6 @@ impl Head {
             heard,
             rests,
         }
-    }
-
-    /// Whether it says twice where the body ends (RFC 9112 §6.3), and may so have been made by somebody who
-    /// counts on it that not everybody reads it the same way.
-    fn has_two_lengths(&self) -> bool {
-        let Parts {
-            version, headers, ..
-        } = &self.parts;
-        *version <= Version::HTTP_11
-            && headers.contains_key(TRANSFER_ENCODING)
-            && headers.contains_key(CONTENT_LENGTH)
     }
 
     /// No other request goes out on its connection. One of HTTP/2 is good for others.
@@ -484,21 +477,6 @@ impl std::error::Error for Fields {
         Some(&self.0)
     }
 }
-
-/// Why a response is refused whose end is told in two ways.
-#[derive(Debug)]
-struct TwoLengths;
-
-impl fmt::Display for TwoLengths {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "the response has both Content-Length and Transfer-Encoding, so that it can be read in two ways \
-             (RFC 9112 §6.3): the server, or a proxy before it, is to send one of them",
-        )
-    }
-}
-
-impl std::error::Error for TwoLengths {}
 
 #[cfg(test)]
 mod tests {

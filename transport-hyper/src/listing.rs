@@ -24,8 +24,8 @@ struct Fetcher<T> {
     fetch: fn(Client, ListRequest, Vec<u8>) -> Fetching<T>,
     /// How many pages may be on their way or wait to be taken.
     size: usize,
-    /// In order.
-    on_their_way: VecDeque<Task<Result<T, Error>>>,
+    /// Each with the page that was asked for, in order.
+    on_their_way: VecDeque<(ListRequest, Task<Result<T, Error>>)>,
     /// Whether all of the pages that may be are on their way.
     is_full: bool,
     /// Buffers to be used again.
@@ -78,7 +78,7 @@ impl<T: Send + 'static> Fetcher<T> {
         if !self.is_full {
             self.fill()?;
         }
-        let Some(task) = self.on_their_way.front_mut() else {
+        let Some((_, task)) = self.on_their_way.front_mut() else {
             return Poll::Ready(Ok(None));
         };
         match ready!(Pin::new(task).poll(cx)) {
@@ -101,15 +101,18 @@ impl<T: Send + 'static> Fetcher<T> {
         let Some(listing) = &self.listing else {
             return Ok(());
         };
-        if listing.request()?.is_none() {
-            // What was asked for beyond the end.
+        let next = listing.request()?;
+        let asked = self.on_their_way.front().map(|(asked, _)| *asked);
+        if asked.is_some() && asked != next {
+            // What was asked for beyond the end, or behind a page that is to be asked for once more.
             self.on_their_way.clear();
         }
         let wanted = listing.window(self.size).skip(self.on_their_way.len());
         for request in wanted {
             let buffer = self.buffers.pop().unwrap_or_default();
             let fetching = (self.fetch)(self.client.clone(), request, buffer);
-            self.on_their_way.push_back(Task::spawn(fetching));
+            self.on_their_way
+                .push_back((request, Task::spawn(fetching)));
         }
         self.is_full = true;
         Ok(())

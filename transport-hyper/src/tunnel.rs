@@ -1,14 +1,13 @@
 //! A tunnel through a proxy (RFC 9110 §9.3.6), with errors that name it.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use atlas_model_keys_core::wire::{Decoder, Progress};
-use atlas_model_keys_core::{FailureKind, Limits, Proxy};
-use atlas_model_keys_transport::ProxyFailure;
+use atlas_model_keys_core::wire::{Decoder, Progress, WireError, WireErrorKind};
+use atlas_model_keys_core::{Limits, Proxy};
+use atlas_model_keys_transport::{NotTls, ProxyFailure, TunnelError};
 use http::{Method, StatusCode, Uri};
 use hyper::rt::{Read, ReadBuf, Write};
 use tower_service::Service;
@@ -48,14 +47,14 @@ where
         Box::pin(async move {
             let mut stream = connecting
                 .await
-                .map_err(|error| ProxyFailure::new(&proxy, false, error))?;
+                .map_err(|error| ProxyFailure::new(&proxy, false, NotTls::or(error.into())))?;
             match open(&mut stream, &request(&uri, &proxy), &limits).await {
-                Ok(status) if status.is_success() => Ok(stream),
-                Ok(status) => {
-                    let wants_login = status == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
-                    Err(ProxyFailure::new(&proxy, wants_login, Refusal(status)))
+                Ok(()) => Ok(stream),
+                Err(error) => {
+                    let refusal = error.downcast_ref::<TunnelError>();
+                    let wants_login = refusal.is_some_and(|refusal| refusal.wants_login());
+                    Err(ProxyFailure::new(&proxy, wants_login, error))
                 }
-                Err(error) => Err(ProxyFailure::new(&proxy, false, error)),
             }
         })
     }
@@ -84,7 +83,7 @@ async fn open(
     stream: &mut (impl Read + Write + Unpin),
     request: &[u8],
     limits: &Limits,
-) -> Result<StatusCode, BoxError> {
+) -> Result<(), BoxError> {
     let mut left = request;
     while !left.is_empty() {
         let written = poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, left)).await?;
@@ -102,45 +101,30 @@ async fn open(
         let mut buffer = ReadBuf::new(&mut bytes);
         poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, buffer.unfilled())).await?;
         if buffer.filled().is_empty() {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            return Err(TunnelError::Closed.into());
         }
-        decoder = match decoder.push(buffer.filled())? {
+        decoder = match decoder.push(buffer.filled()).map_err(refused)? {
             Progress::More(decoder) => decoder,
             Progress::Done { message, leftover } => {
-                let status = message.response.status();
-                // Whoever is at the other end waits to be spoken to.
-                return match status.is_success() && !leftover.is_empty() {
-                    true => Err("it sent more than the head of its answer".into()),
-                    false => Ok(status),
+                return match message.response.status() {
+                    status if !status.is_success() => Err(TunnelError::Status(status).into()),
+                    // The server waits to be spoken to.
+                    _ if !leftover.is_empty() => Err(TunnelError::Early.into()),
+                    _ => Ok(()),
                 };
             }
         };
     }
 }
 
-/// What a proxy answered instead of opening a tunnel.
-#[derive(Debug)]
-pub(crate) struct Refusal(StatusCode);
-
-impl Refusal {
-    /// A proxy that is busy, or that does not reach the server now, may do so later.
-    pub(crate) fn kind(&self) -> FailureKind {
-        match self.0 {
-            StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => FailureKind::NotSent,
-            _ => FailureKind::Permanent,
-        }
+/// What a head that cannot be read says of the proxy.
+fn refused(error: WireError) -> TunnelError {
+    match error.kind() {
+        WireErrorKind::Upgrade => TunnelError::Status(StatusCode::SWITCHING_PROTOCOLS),
+        _ if error.is_limit() => TunnelError::TooLarge,
+        _ => TunnelError::NotHttp,
     }
 }
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it answered {}", self.0)
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 #[cfg(test)]
 mod tests {
@@ -149,7 +133,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     /// What comes of a proxy's answer, however it is cut.
-    async fn answered(answer: &str) -> Result<StatusCode, String> {
+    async fn answered(answer: &str) -> Result<(), String> {
         let mut outcomes = Vec::new();
         for size in [1, 7, usize::MAX] {
             let (client, mut proxy) = duplex(64);
@@ -180,34 +164,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_status_of_a_proxys_answer_counts_and_nothing_after_it() {
-        for (answer, status) in [
-            ("HTTP/1.1 200 Connection established\r\n\r\n", 200),
-            ("HTTP/1.0 200\r\nVia: x\r\n\r\n", 200),
-            ("HTTP/1.1 201 Created\r\n\r\n", 201),
-            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", 200),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 200),
-            ("HTTP/1.1 407 -\r\nContent-Length: 5\r\n\r\nlogin", 407),
-            ("HTTP/1.1 502 -\r\nTransfer-Encoding: chunked\r\n\r\n", 502),
+    async fn any_success_opens_a_tunnel_and_nothing_after_the_head_counts() {
+        for answer in [
+            "HTTP/1.1 200 Connection established\r\n\r\n",
+            "HTTP/1.0 200\r\nVia: x\r\n\r\n",
+            "HTTP/1.1 201 Created\r\n\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
         ] {
-            let outcome = answered(answer).await.map(|status| status.as_u16());
-            assert_eq!(outcome, Ok(status), "{answer}");
+            assert_eq!(answered(answer).await, Ok(()), "{answer}");
         }
     }
 
     #[tokio::test]
-    async fn what_is_no_answer_is_an_error() {
+    async fn any_other_answer_opens_none_and_is_told_apart() {
         let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "y".repeat(1 << 20));
-        for (answer, words) in [
-            ("", "end of file"),
-            ("HTTP/1.1 200 O", "end of file"),
-            ("SSH-2.0-OpenSSH_9.9\r\n", "begin as HTTP"),
-            ("HTTP/1.1 2000 OK\r\n\r\n", "status line"),
-            ("HTTP/1.1 101 -\r\n\r\n", "switch of protocols"),
-            (&long, "Limits::head_bytes"),
+        let status = |status| TunnelError::Status(StatusCode::from_u16(status).unwrap());
+        for (answer, error) in [
+            ("", TunnelError::Closed),
+            ("HTTP/1.1 200 O", TunnelError::Closed),
+            ("SSH-2.0-OpenSSH_9.9\r\n", TunnelError::NotHttp),
+            ("HTTP/1.1 2000 OK\r\n\r\n", TunnelError::NotHttp),
+            ("HTTP/1.1 101 -\r\n\r\n", status(101)),
+            (&long, TunnelError::TooLarge),
+            (
+                "HTTP/1.1 407 -\r\nContent-Length: 5\r\n\r\nlogin",
+                status(407),
+            ),
+            (
+                "HTTP/1.1 502 -\r\nTransfer-Encoding: chunked\r\n\r\n",
+                status(502),
+            ),
         ] {
-            let error = answered(answer).await.unwrap_err();
-            assert!(error.contains(words), "{error}");
+            assert_eq!(answered(answer).await, Err(error.to_string()));
         }
     }
 
@@ -219,7 +208,7 @@ mod tests {
         let mut client = TokioIo::new(client);
         let opened = open(&mut client, b"request", &Limits::default()).await;
         let error = opened.unwrap_err().to_string();
-        assert!(error.contains("more than the head"), "{error}");
+        assert!(error == TunnelError::Early.to_string(), "{error}");
     }
 
     #[test]
