@@ -229,6 +229,10 @@ impl Process {
     fn start(name: &str) -> Self {
         let mut child = Command::new(env::current_exe().unwrap())
             .args(["client", name])
+            // What was freed goes back to the system, so that what is measured is what is in use and not what glibc keeps
+            // for each thread.
+            .env("MALLOC_ARENA_MAX", "1")
+            .env("MALLOC_MMAP_THRESHOLD_", "262144")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
