@@ -99,7 +99,7 @@ impl<'s> Needles<'s> {
 
     /// Adds the ranges of `text` in which the layer holds a secret.
     fn find_in(&self, layer: &Layer, text: &str, found: &mut Vec<Range<usize>>) {
-        let mut at = 0;
+        let (mut at, mut end_of_last) = (0, 0);
         while let Some(rest) = layer.bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let Some(length) = self.longest_at(rest) else {
                 at += 1;
@@ -108,12 +108,13 @@ impl<'s> Needles<'s> {
             let start = layer.places.get(at).map_or(0, |place| place.start);
             let last = layer.places.get(at + length - 1);
             let end = last.map_or(text.len(), |place| place.end);
-            let end = end_of_word(text, end);
-            found.push(start..end);
-            at += length;
-            while layer.places.get(at).is_some_and(|place| place.start < end) {
-                at += 1;
+            // Within the word of the last one, it ends there, too. (Looked for each time, it would take too long.)
+            if end > end_of_last {
+                end_of_last = end_of_word(text, end);
             }
+            found.push(start..end_of_last);
+            // One that begins in the rest of the word may go on behind a line break.
+            at += length;
         }
     }
 
@@ -380,6 +381,8 @@ mod tests {
             ("eyJhbGci.Zr8Xq2%2fLm9Vb and on", "[redacted] and on"),
             ("eyJhbGci.Zr8 Xq2/Lm9Vb+Kt4W==", "[redacted] [redacted]"),
             ("eyJhbGci.Zr8Xq2/eyJhbGci.Zr8Xq2/", "[redacted]"),
+            // Another one begins in the word and goes on behind a line break.
+            ("short,sho\nrt, and on", "[redacted] and on"),
         ] {
             assert_eq!(redact(text), expected);
         }
