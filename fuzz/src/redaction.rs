@@ -877,7 +877,8 @@ pub fn check(bytes: &[u8]) {
                 let is_shown = shows_run(&shown, secret);
                 assert!(!is_shown, "{secret:?} is in {shown:?}, of {raw:?}");
             }
-            if is_behind {
+            // A token is not known before it has come.
+            if is_behind && secrets.contains(&input.secret) {
                 assert!(!shown.contains(BEHIND), "{shown:?} of {raw:?}");
             }
             if !may_have_run(&raw, &secrets) {
@@ -888,7 +889,9 @@ pub fn check(bytes: &[u8]) {
             assert!(shown.len() < 40 * (1024 + 16), "{} bytes", shown.len());
             assert!(!shown.chars().any(is_unsafe_to_show), "{shown:?}");
             let layers = layers(shown.replace("[redacted]", "\0").as_bytes(), 1);
-            for secret in secrets.iter().filter(|secret| secret.len() >= RUN) {
+            // Short ones are in any text, and escapes look as if they were of one like `\u{1}\u{1}\u{1}`.
+            let is_telling = |secret: &&String| secret.len() >= RUN && !secret.contains("u{");
+            for secret in secrets.iter().filter(is_telling) {
                 let is_shown = layers.iter().any(|layer| has_run(layer, secret.as_bytes()));
                 let is_leak = is_shown && !is_word(&input, &limits, secret);
                 assert!(!is_leak, "{secret:?} is in {shown}");
