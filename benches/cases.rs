@@ -1,4 +1,4 @@
-//! The time that each case takes: `cargo bench --bench cases -- page/`.
+//! Measures the time of each case: `cargo bench --bench cases -- page/`.
 
 use std::time::Duration;
 

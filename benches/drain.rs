@@ -1,6 +1,8 @@
-//! Whole listings, each in a process of its own, over loopback: what a page costs both clients, beside
-//! loops that people would write by hand with the same libraries; what a listing's size changes; and
-//! what reading ahead gains where Atlas is far away.
+//! Benchmarks of whole listings over loopback, each in a separate process.
+//!
+//! They measure the cost of a page with both clients and with loops that people would write by hand with
+//! the same libraries, the effect of a listing's size, and the gain of reading ahead if the latency is
+//! high.
 //!
 //! ```text
 //! cargo bench -p atlas-model-keys-benches --bench drain              # minutes
@@ -12,8 +14,8 @@ use std::env;
 use std::time::Duration;
 
 use atlas_model_keys_benches::arguments::Arguments;
-use atlas_model_keys_benches::atlas::{self, Atlas, Delivery};
-use atlas_model_keys_benches::drain::{self, Drained, PER_PAGE};
+use atlas_model_keys_benches::atlas::{self, Atlas, BodyEncoding};
+use atlas_model_keys_benches::drain::{self, Measurement, PER_PAGE};
 use atlas_model_keys_benches::results::{self, Row};
 use atlas_model_keys_benches::usage::median;
 
@@ -30,17 +32,17 @@ fn main() {
     if let ["serve", rest @ ..] = arguments.as_slice() {
         return atlas::serve(rest);
     }
-    let Some(arguments) = Arguments::of_bench() else {
+    let Some(arguments) = Arguments::from_env() else {
         return;
     };
     for (name, measure) in PARTS {
-        if arguments.wants(name) {
+        if arguments.includes(name) {
             results::record("drain", measure(arguments.is_quick())).unwrap();
         }
     }
 }
 
-/// What is measured together, and may be chosen by name.
+/// The name of a part of the benchmark, which can be selected, and its function.
 type Part = (&'static str, fn(quick: bool) -> Vec<Row>);
 
 const PARTS: &[Part] = &[
@@ -49,8 +51,8 @@ const PARTS: &[Part] = &[
     ("read-ahead", read_ahead),
 ];
 
-/// One of the things that are compared, and what came of it.
-struct Measured<'a> {
+/// One of the compared loops, and its measurements.
+struct Subject<'a> {
     group: String,
     id: &'static str,
     program: &'static str,
@@ -58,19 +60,19 @@ struct Measured<'a> {
     ahead: usize,
     atlas: &'a Atlas,
     keys: usize,
-    rounds: Vec<Drained>,
+    rounds: Vec<Measurement>,
 }
 
-impl Measured<'_> {
-    fn median(&self, value: impl Fn(&Drained) -> f64) -> f64 {
+impl Subject<'_> {
+    fn median(&self, value: impl Fn(&Measurement) -> f64) -> f64 {
         median(self.rounds.iter().map(value))
     }
 
     fn rows(&self) -> Vec<Row> {
         let pages = self.keys.div_ceil(PER_PAGE) as f64;
-        let cpu = self.median(|drained| drained.cpu.as_secs_f64());
-        let wall = self.median(|drained| drained.wall.as_secs_f64());
-        let peak = self.median(|drained| drained.peak as f64);
+        let cpu = self.median(|measurement| measurement.cpu.as_secs_f64());
+        let wall = self.median(|measurement| measurement.wall.as_secs_f64());
+        let peak = self.median(|measurement| measurement.peak as f64);
         let row = |unit, value| Row::new(&self.group, self.id, unit, value);
         vec![
             row("CPU µs/page", cpu * 1e6 / pages),
@@ -81,38 +83,44 @@ impl Measured<'_> {
     }
 }
 
-/// One round of each after the other, so that a busy moment of the machine strikes all of them.
-fn measure(rounds: usize, mut all: Vec<Measured<'_>>) -> Vec<Row> {
+/// Measures all subjects alternately, so that a busy moment of the machine affects all of them.
+fn measure(rounds: usize, mut all: Vec<Subject<'_>>) -> Vec<Row> {
     for round in 0..=rounds {
-        for one in &mut all {
-            let drained = drain::run(one.program, one.how, one.ahead, one.atlas, one.keys);
-            // The first is for the server, which renders its pages then.
+        for subject in &mut all {
+            let measurement = drain::run(
+                subject.program,
+                subject.how,
+                subject.ahead,
+                subject.atlas,
+                subject.keys,
+            );
+            // In the first round the server renders its pages, so it does not count.
             if round > 0 {
-                one.rounds.push(drained);
+                subject.rounds.push(measurement);
             }
         }
     }
     let mut rows = Vec::new();
-    for one in &all {
-        let measured = one.rows();
+    for subject in &all {
+        let measured = subject.rows();
         let shown: Vec<String> = measured
             .iter()
             .map(|row| format!("{:10.1} {}", row.value, row.unit))
             .collect();
-        println!("{:22} {:18} {}", one.group, one.id, shown.join(" "));
+        println!("{:22} {:18} {}", subject.group, subject.id, shown.join(" "));
         rows.extend(measured);
     }
     rows
 }
 
-/// 200 pages with every loop, in every delivery.
+/// Measures 200 pages with every loop, in every encoding.
 fn loops(quick: bool) -> Vec<Row> {
     let rounds = if quick { 3 } else { 15 };
     let mut rows = Vec::new();
-    for delivery in Delivery::ALL {
-        let atlas = Atlas::start(KEYS, Duration::ZERO, delivery);
-        let one = |library: &str, id, program, how| Measured {
-            group: format!("{library}/{delivery}"),
+    for encoding in BodyEncoding::ALL {
+        let atlas = Atlas::start(KEYS, Duration::ZERO, encoding);
+        let subject = |library: &str, id, program, how| Subject {
+            group: format!("{library}/{encoding}"),
             id,
             program,
             how,
@@ -122,25 +130,25 @@ fn loops(quick: bool) -> Vec<Row> {
             rounds: Vec::new(),
         };
         let all = vec![
-            one("ureq", "bare", UREQ, "bare"),
-            one("ureq", "replies()", UREQ, "replies"),
-            one("ureq", "by hand", UREQ, "owned"),
-            one("ureq", "by hand, read_json", UREQ, "read_json"),
-            one("ureq", "pages()", UREQ, "pages"),
-            one("ureq", "keys()", UREQ, "keys"),
-            one("hyper", "bare", HYPER, "bare"),
-            one("hyper", "replies()", HYPER, "replies"),
-            one("hyper", "by hand", HYPER, "owned"),
-            one("hyper", "by hand, reqwest", REQWEST, "owned"),
-            one("hyper", "pages()", HYPER, "pages"),
-            one("hyper", "keys()", HYPER, "keys"),
+            subject("ureq", "bare", UREQ, "bare"),
+            subject("ureq", "replies()", UREQ, "replies"),
+            subject("ureq", "by hand", UREQ, "owned"),
+            subject("ureq", "by hand, read_json", UREQ, "read_json"),
+            subject("ureq", "pages()", UREQ, "pages"),
+            subject("ureq", "keys()", UREQ, "keys"),
+            subject("hyper", "bare", HYPER, "bare"),
+            subject("hyper", "replies()", HYPER, "replies"),
+            subject("hyper", "by hand", HYPER, "owned"),
+            subject("hyper", "by hand, reqwest", REQWEST, "owned"),
+            subject("hyper", "pages()", HYPER, "pages"),
+            subject("hyper", "keys()", HYPER, "keys"),
         ];
         rows.extend(measure(rounds, all));
     }
     rows
 }
 
-/// From a thousand keys to a million.
+/// Measures listings of a thousand to a million keys.
 fn sizes(quick: bool) -> Vec<Row> {
     let rounds = if quick { 3 } else { 15 };
     let mut sizes = vec![("10^3", 1000, 1), ("10^4", 10_000, 1), ("10^5", 100_000, 1)];
@@ -149,7 +157,7 @@ fn sizes(quick: bool) -> Vec<Row> {
     }
     let atlases: Vec<Atlas> = sizes
         .iter()
-        .map(|(_, keys, _)| Atlas::start(*keys, Duration::ZERO, Delivery::Length))
+        .map(|(_, keys, _)| Atlas::start(*keys, Duration::ZERO, BodyEncoding::Length))
         .collect();
     if !quick {
         sizes.push(("10^6, 8 in flight", 1_000_000, 8));
@@ -157,7 +165,7 @@ fn sizes(quick: bool) -> Vec<Row> {
     let mut all = Vec::new();
     for (library, program) in [("ureq", UREQ), ("hyper", HYPER)] {
         for (index, (id, keys, ahead)) in sizes.iter().enumerate() {
-            all.push(Measured {
+            all.push(Subject {
                 group: format!("{library}/sizes"),
                 id,
                 program,
@@ -172,12 +180,12 @@ fn sizes(quick: bool) -> Vec<Row> {
     measure(rounds, all)
 }
 
-/// 200 pages from 20 ms away and from next door, several at a time.
+/// Measures 200 pages with 20 ms latency and with none, with several pages in flight.
 fn read_ahead(quick: bool) -> Vec<Row> {
     let rounds = if quick { 1 } else { 5 };
     let mut rows = Vec::new();
-    for (distance, latency) in [("20 ms away", 20), ("next door", 0)] {
-        let atlas = Atlas::start(KEYS, Duration::from_millis(latency), Delivery::Length);
+    for (distance, latency) in [("20 ms latency", 20), ("no latency", 0)] {
+        let atlas = Atlas::start(KEYS, Duration::from_millis(latency), BodyEncoding::Length);
         let mut all = Vec::new();
         for (library, program) in [("ureq", UREQ), ("hyper", HYPER)] {
             for (id, how, ahead) in [
@@ -187,7 +195,7 @@ fn read_ahead(quick: bool) -> Vec<Row> {
                 ("8 in flight", "keys", 8),
                 ("16 in flight", "keys", 16),
             ] {
-                all.push(Measured {
+                all.push(Subject {
                     group: format!("{library}/{distance}"),
                     id,
                     program,

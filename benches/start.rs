@@ -1,8 +1,8 @@
-//! The command, from its start to its end: one page of 100 keys beside `/bin/true` and curl, and the
-//! instructions of 200 pages, by the way in which they come.
+//! Benchmarks of the command from start to end: the time of one page of 100 keys, compared with
+//! `/bin/true` and curl, and the instructions of 200 pages in each body encoding.
 //!
 //! ```text
-//! cargo bench -p atlas-model-keys-benches --bench start              # builds the command, too
+//! cargo bench -p atlas-model-keys-benches --bench start              # also builds the command
 //! cargo bench -p atlas-model-keys-benches --bench start -- --quick   # fewer rounds
 //! cargo bench -p atlas-model-keys-benches --bench start -- start     # one part: start or instructions
 //! ```
@@ -13,10 +13,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_benches::arguments::Arguments;
-use atlas_model_keys_benches::atlas::{self, Atlas, Delivery};
+use atlas_model_keys_benches::atlas::{self, Atlas, BodyEncoding};
 use atlas_model_keys_benches::drain::{PER_PAGE, Task};
 use atlas_model_keys_benches::results::{self, Row};
-use atlas_model_keys_benches::usage::{self, Whose, median};
+use atlas_model_keys_benches::usage::{self, Process, median};
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -26,22 +26,22 @@ fn main() {
         ["peak", program, rest @ ..] => return peak(program, rest),
         _ => {}
     }
-    let Some(arguments) = Arguments::of_bench() else {
+    let Some(arguments) = Arguments::from_env() else {
         return;
     };
     let mut rows = Vec::new();
-    if arguments.wants("start") {
+    if arguments.includes("start") {
         let rounds = if arguments.is_quick() { 21 } else { 201 };
-        rows.extend(one_page(&built(), rounds));
+        rows.extend(one_page(&build_command(), rounds));
     }
-    if arguments.wants("instructions") {
-        rows.extend(instructions(&built()));
+    if arguments.includes("instructions") {
+        rows.extend(instructions(&build_command()));
     }
     results::record("start", rows).unwrap();
 }
 
-/// The command as it is shipped.
-fn built() -> PathBuf {
+/// Builds the command in release mode, and returns its path.
+fn build_command() -> PathBuf {
     let status = Command::new(env!("CARGO"))
         .args([
             "build",
@@ -57,15 +57,15 @@ fn built() -> PathBuf {
     results::target().join("release/atlas-model-keys")
 }
 
-/// A command that is run again and again, and what it took each time.
-struct Measured {
+/// A command that is run repeatedly, and the time of each run.
+struct Subject {
     id: &'static str,
     command: Command,
     wall: Vec<Duration>,
     cpu: Vec<Duration>,
 }
 
-impl Measured {
+impl Subject {
     fn new(id: &'static str, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         Self {
@@ -77,15 +77,16 @@ impl Measured {
     }
 
     fn run(&mut self) {
-        let before = usage::of(Whose::Children).cpu;
+        let before = usage::measure(Process::Children).cpu;
         let begun = Instant::now();
         let status = self.command.status().unwrap();
         self.wall.push(begun.elapsed());
         assert!(status.success(), "{:?}", self.command);
-        self.cpu.push(usage::of(Whose::Children).cpu - before);
+        self.cpu
+            .push(usage::measure(Process::Children).cpu - before);
     }
 
-    /// The same command, started by a process that is small and starts nothing else.
+    /// Returns the peak memory of the command in KiB. A small process that starts nothing else runs it.
     fn peak(&self) -> f64 {
         let mut launcher = Command::new(env::current_exe().unwrap());
         launcher.arg("peak").arg(self.command.get_program());
@@ -115,50 +116,50 @@ impl Measured {
     }
 }
 
-/// What a process of its own does for [`Measured::peak`].
+/// Runs the process that [`Subject::peak`] starts.
 fn peak(program: &str, arguments: &[&str]) {
     let mut command = Command::new(program);
     let status = command.args(arguments).stdout(Stdio::null()).status();
     assert!(status.unwrap().success());
-    println!("{}", usage::of(Whose::Children).peak / 1024);
+    println!("{}", usage::measure(Process::Children).peak / 1024);
 }
 
-/// 100 keys, one after the other: nothing, the command without a request, the command, and curl if it is
-/// here.
+/// Measures 100 keys, alternately: `/bin/true`, the command without a request, the command with one, and
+/// curl if it is installed.
 fn one_page(command: &Path, rounds: usize) -> Vec<Row> {
-    let atlas = Atlas::start(100, Duration::ZERO, Delivery::Length);
+    let atlas = Atlas::start(100, Duration::ZERO, BodyEncoding::Length);
     let mut version = Command::new(command);
     version.arg("--version");
     let mut all = vec![
-        Measured::new("/bin/true", Command::new("/bin/true")),
-        Measured::new("atlas-model-keys --version", version),
-        Measured::new("atlas-model-keys list", list(command, &atlas)),
+        Subject::new("/bin/true", Command::new("/bin/true")),
+        Subject::new("atlas-model-keys --version", version),
+        Subject::new("atlas-model-keys list", list(command, &atlas)),
     ];
-    if is_there("curl") {
+    if is_installed("curl") {
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--fail", "--oauth2-bearer", &atlas.token]);
         curl.args(["--header", &format!("Accept: {}", Task::ACCEPT)]);
         let Atlas { base, group, .. } = &atlas;
         curl.arg(format!("{base}/api/atlas/v2/groups/{group}/aiModelApiKeys"));
-        all.push(Measured::new("curl", curl));
+        all.push(Subject::new("curl", curl));
     } else {
-        println!("skipped: curl is not here");
+        println!("skipped: curl is not installed");
     }
     for _ in 0..rounds {
-        all.iter_mut().for_each(Measured::run);
+        all.iter_mut().for_each(Subject::run);
     }
-    all.iter().flat_map(Measured::rows).collect()
+    all.iter().flat_map(Subject::rows).collect()
 }
 
-/// 200 pages, counted and not timed.
+/// Counts the instructions for 200 pages.
 fn instructions(command: &Path) -> Vec<Row> {
-    if !is_there("valgrind") {
-        println!("skipped: valgrind is not here to count instructions");
+    if !is_installed("valgrind") {
+        println!("skipped: valgrind, which counts instructions, is not installed");
         return Vec::new();
     }
     let mut rows = Vec::new();
-    for delivery in Delivery::ALL {
-        let atlas = Atlas::start(200 * PER_PAGE, Duration::ZERO, delivery);
+    for encoding in BodyEncoding::ALL {
+        let atlas = Atlas::start(200 * PER_PAGE, Duration::ZERO, encoding);
         let list = list(command, &atlas);
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
@@ -178,10 +179,10 @@ fn instructions(command: &Path) -> Vec<Row> {
             .find_map(|line| line.split_once("Collected : "))
             .unwrap();
         let millions = count.1.trim().parse::<f64>().unwrap() / 1e6;
-        println!("{delivery:32} {millions:12.1} million instructions");
+        println!("{encoding:32} {millions:12.1} million instructions");
         rows.push(Row::new(
             "instructions",
-            delivery.to_string(),
+            encoding.to_string(),
             "M",
             millions,
         ));
@@ -198,7 +199,7 @@ fn list(command: &Path, atlas: &Atlas) -> Command {
     list
 }
 
-fn is_there(program: &str) -> bool {
+fn is_installed(program: &str) -> bool {
     let mut command = Command::new(program);
     let output = command.arg("--version").output();
     output.is_ok_and(|output| output.status.success())

@@ -1,36 +1,36 @@
-//! What `cargo bench` is told, for benches without criterion.
+//! The command line of benchmarks that do not use criterion.
 
 use std::env;
 
-/// What is to be measured, and how long that may take.
+/// The arguments of `cargo bench`: which parts to measure, and whether roughly.
 #[derive(Debug)]
 pub struct Arguments(Vec<String>);
 
 impl Arguments {
-    /// `None` where nothing is to be measured, and says why.
+    /// Reads the arguments of this process. Prints the reason and returns `None` if nothing can be measured.
     #[must_use]
-    pub fn of_bench() -> Option<Self> {
+    pub fn from_env() -> Option<Self> {
         let arguments = Self(env::args().skip(1).collect());
         if !arguments.has("--bench") {
-            println!("skipped: `cargo bench` runs it");
+            println!("skipped: run it with `cargo bench`");
             None
         } else if !cfg!(target_os = "linux") {
-            println!("skipped: what a process cost is read as only Linux tells it");
+            println!("skipped: time and memory of a process can be measured only on Linux");
             None
         } else {
             Some(arguments)
         }
     }
 
-    /// Whether a rough figure is enough.
+    /// Returns whether fewer rounds are enough.
     #[must_use]
     pub fn is_quick(&self) -> bool {
         self.has("--quick")
     }
 
-    /// Whether this part is among those that were asked for, if any were.
+    /// Returns whether this part is to be measured: it is named, or none is.
     #[must_use]
-    pub fn wants(&self, part: &str) -> bool {
+    pub fn includes(&self, part: &str) -> bool {
         let mut names = self.0.iter().filter(|argument| !argument.starts_with("--"));
         names.clone().next().is_none() || names.any(|name| name == part)
     }
@@ -45,10 +45,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_named_is_left_out() {
+    fn parts_that_are_not_named_are_excluded() {
         let arguments = |list: &[&str]| Arguments(list.iter().map(ToString::to_string).collect());
-        assert!(arguments(&["--bench", "--quick"]).wants("sizes"));
-        assert!(arguments(&["sizes", "--bench"]).wants("sizes"));
-        assert!(!arguments(&["page/", "--bench"]).wants("sizes"));
+        assert!(arguments(&["--bench", "--quick"]).includes("sizes"));
+        assert!(arguments(&["sizes", "--bench"]).includes("sizes"));
+        assert!(!arguments(&["page/", "--bench"]).includes("sizes"));
     }
 }

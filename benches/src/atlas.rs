@@ -1,6 +1,7 @@
-//! Atlas in a process of its own: the pages of the emulator, on loopback, each rendered once and then
-//! sent in the way that a bench asks for. So the work of the server is hardly seen in what a client's
-//! takes, also where both share few cores.
+//! A server in a separate process that sends the emulator's pages over loopback.
+//!
+//! It renders each page only once. So the work of the server hardly affects the measurements of a client,
+//! even if both share few cores.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead as _, BufReader, Lines, Write as _};
@@ -19,26 +20,26 @@ use http::header::{
 };
 use http::{Request, Response};
 
-/// How a body comes.
+/// The encoding of response bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Delivery {
-    /// As it is, with its length.
+pub enum BodyEncoding {
+    /// The plain body with `Content-Length`.
     Length,
-    /// In chunks of 8 KiB, as from most servers that do not know the length beforehand.
+    /// Chunks of 8 KiB, as from most servers that do not know the length in advance.
     Chunks,
-    /// In chunks of 1 to 1024 bytes, as the emulator's fault `chunked` makes them: the worst case.
+    /// Chunks of 1 to 1024 bytes, as the emulator's fault `chunked` sends them: the worst case.
     SmallChunks,
-    /// Packed, with its length.
+    /// The body compressed with gzip, with `Content-Length`.
     Gzip,
 }
 
-impl Delivery {
-    /// All of them.
+impl BodyEncoding {
+    /// All encodings.
     pub const ALL: [Self; 4] = [Self::Length, Self::Chunks, Self::SmallChunks, Self::Gzip];
 }
 
-impl fmt::Display for Delivery {
+impl fmt::Display for BodyEncoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Length => "content-length",
@@ -49,40 +50,40 @@ impl fmt::Display for Delivery {
     }
 }
 
-impl FromStr for Delivery {
+impl FromStr for BodyEncoding {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut all = Self::ALL.into_iter();
-        all.find(|delivery| delivery.to_string() == text)
-            .ok_or_else(|| format!("there is no delivery {text:?}"))
+        all.find(|encoding| encoding.to_string() == text)
+            .ok_or_else(|| format!("there is no body encoding {text:?}"))
     }
 }
 
-/// An Atlas in a process of its own. It ends when this is dropped, and with the process that started it.
+/// A server in a separate process. The process ends when this is dropped, or when its parent ends.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Atlas {
     process: Child,
-    /// Its URL.
+    /// The base URL.
     pub base: String,
-    /// The group that has the keys.
+    /// The id of the group that has the keys.
     pub group: String,
-    /// An access token that is good for long.
+    /// An access token with a long lifetime.
     pub token: String,
 }
 
 impl Atlas {
-    /// Starts this executable again, which has to give what follows `serve` among its arguments to
-    /// [`serve`].
+    /// Starts this executable again with the argument `serve`. Its `main` must pass the arguments after
+    /// `serve` to [`serve`].
     ///
     /// # Panics
-    /// Where there is no such process.
+    /// Panics if the process cannot be started.
     #[must_use]
-    pub fn start(keys: usize, latency: Duration, delivery: Delivery) -> Self {
+    pub fn start(keys: usize, latency: Duration, encoding: BodyEncoding) -> Self {
         let mut process = Command::new(env::current_exe().unwrap())
             .args(["serve", &keys.to_string()])
-            .args([&latency.as_millis().to_string(), &delivery.to_string()])
+            .args([&latency.as_millis().to_string(), &encoding.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -101,21 +102,21 @@ impl Atlas {
 
 impl Drop for Atlas {
     fn drop(&mut self) {
-        // It ends with its input.
+        // The process ends at the end of its input.
         drop(self.process.stdin.take());
         let _ = self.process.wait();
     }
 }
 
-/// What the process that [`Atlas::start`] starts does with its arguments.
+/// Runs the process that [`Atlas::start`] starts.
 ///
 /// # Panics
-/// With arguments that are none, or without a port.
+/// Panics if the arguments are not valid, or no port is free.
 pub fn serve(arguments: &[&str]) {
-    let [keys, latency, delivery] = arguments else {
+    let [keys, latency, encoding] = arguments else {
         panic!("{arguments:?}");
     };
-    let delivery = delivery.parse().unwrap();
+    let encoding = encoding.parse().unwrap();
     let mut emulator = Emulator::new(Config {
         groups: 1,
         keys_per_group: keys.parse().unwrap(),
@@ -123,7 +124,7 @@ pub fn serve(arguments: &[&str]) {
         rate_limit: None,
         ..Config::default()
     });
-    if delivery == Delivery::SmallChunks {
+    if encoding == BodyEncoding::SmallChunks {
         emulator.inject("chunked".parse().unwrap(), None);
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -132,46 +133,46 @@ pub fn serve(arguments: &[&str]) {
     println!("{}", emulator.access_token());
     let server = Arc::new(Server {
         latency: Duration::from_millis(latency.parse().unwrap()),
-        delivery,
+        encoding,
         emulator: Mutex::new(emulator),
         rendered: Mutex::default(),
     });
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let server = Arc::clone(&server);
-            // A client that leaves in the middle is no concern.
-            thread::spawn(move || drop(server.converse(&stream)));
+            // An error is ignored: the client has closed the connection.
+            thread::spawn(move || drop(server.serve_connection(&stream)));
         }
     });
-    // Until whoever started it has ended.
+    // The input ends when the parent ends.
     let _ = io::copy(&mut io::stdin(), &mut io::sink());
 }
 
 struct Server {
     latency: Duration,
-    delivery: Delivery,
+    encoding: BodyEncoding,
     emulator: Mutex<Emulator>,
-    /// Answers, by all of the request that they depend on.
+    /// Rendered responses, by the parts of the request that they depend on.
     rendered: Mutex<HashMap<String, Arc<Vec<u8>>>>,
 }
 
 impl Server {
-    fn converse(&self, stream: &TcpStream) -> io::Result<()> {
+    fn serve_connection(&self, stream: &TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let mut lines = BufReader::new(stream).lines();
         while let Some(mut request) = request(&mut lines)? {
-            if self.delivery != Delivery::Gzip {
+            if self.encoding != BodyEncoding::Gzip {
                 request.headers_mut().remove(ACCEPT_ENCODING);
             }
-            let answer = self.answer(&request);
+            let bytes = self.response_bytes(&request);
             thread::sleep(self.latency);
             let mut stream = stream;
-            stream.write_all(&answer)?;
+            stream.write_all(&bytes)?;
         }
         Ok(())
     }
 
-    fn answer(&self, request: &Request<&str>) -> Arc<Vec<u8>> {
+    fn response_bytes(&self, request: &Request<&str>) -> Arc<Vec<u8>> {
         let header = |name| request.headers().get(name);
         let key = format!(
             "{} {:?} {:?} {:?}",
@@ -180,20 +181,20 @@ impl Server {
             header(ACCEPT_ENCODING),
             header(AUTHORIZATION)
         );
-        if let Some(answer) = self.rendered.lock().unwrap().get(&key) {
-            return Arc::clone(answer);
+        if let Some(bytes) = self.rendered.lock().unwrap().get(&key) {
+            return Arc::clone(bytes);
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let response = self.emulator.lock().unwrap().handle(request, now);
-        let answer = Arc::new(self.render(response));
+        let bytes = Arc::new(self.render(response));
         let mut rendered = self.rendered.lock().unwrap();
-        rendered.insert(key, Arc::clone(&answer));
-        answer
+        rendered.insert(key, Arc::clone(&bytes));
+        bytes
     }
 
     fn render(&self, mut response: Response<Vec<u8>>) -> Vec<u8> {
         const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
-        if self.delivery == Delivery::Chunks {
+        if self.encoding == BodyEncoding::Chunks {
             let body = chunked(response.body(), 8192);
             *response.body_mut() = body;
             response.headers_mut().insert(TRANSFER_ENCODING, CHUNKED);
@@ -202,19 +203,19 @@ impl Server {
             let length = HeaderValue::from(response.body().len());
             response.headers_mut().insert(CONTENT_LENGTH, length);
         }
-        let mut answer = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
+        let mut bytes = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
         for (name, value) in response.headers() {
-            answer.extend_from_slice(
+            bytes.extend_from_slice(
                 &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat(),
             );
         }
-        answer.extend_from_slice(b"\r\n");
-        answer.extend_from_slice(response.body());
-        answer
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(response.body());
+        bytes
     }
 }
 
-/// The next request of a connection. Only listings are asked for here: none of them has a body.
+/// Reads the next request of a connection. It has no body, because only listings are requested.
 fn request(lines: &mut Lines<BufReader<&TcpStream>>) -> io::Result<Option<Request<&'static str>>> {
     let Some(first) = lines.next().transpose()? else {
         return Ok(None);

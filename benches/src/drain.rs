@@ -1,61 +1,60 @@
-//! A whole listing in a process of its own: what the processes (`src/bin/drain-….rs`) are told, and what
-//! they tell.
+//! Runs a whole listing in a separate process (`src/bin/drain-….rs`): its task and its measurement.
 
 use std::error::Error;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::atlas::Atlas;
-use crate::usage::{self, Whose};
+use crate::usage::{self, Process};
 
-/// How many keys are on a page: as many as Atlas allows.
+/// The number of keys on a page, which is the maximum that Atlas allows.
 pub const PER_PAGE: usize = 500;
 
-/// What a draining process is told.
+/// The task of a process that lists all keys.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Task {
-    /// Which of its loops.
+    /// The name of the loop.
     pub how: String,
-    /// Where Atlas is.
+    /// Atlas's base URL.
     pub base: String,
-    /// Whose keys.
+    /// The id of the group whose keys are listed.
     pub group: String,
     /// The access token.
     pub token: String,
-    /// How many pages there are, for loops that do not look.
+    /// The number of pages, for loops that do not decode pages.
     pub pages: usize,
-    /// How many pages may be on their way at a time.
+    /// The maximum number of pages in flight.
     pub ahead: usize,
 }
 
-/// What a draining process tells.
+/// The measurement of a process that has listed all keys.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Drained {
-    /// How many keys, or pages where they are not decoded.
+pub struct Measurement {
+    /// The number of keys, or of pages if they are not decoded.
     pub items: usize,
-    /// In all threads.
+    /// The CPU time of all threads.
     pub cpu: Duration,
-    /// From the first line of the loop to the last.
+    /// The wall time of the loop.
     pub wall: Duration,
-    /// The most memory of the whole process, in bytes.
+    /// The peak memory of the process, in bytes.
     pub peak: u64,
 }
 
-/// What a loop of a draining process comes to.
+/// The number of keys or pages that a loop has read.
 pub type Outcome = Result<usize, Box<dyn Error>>;
 
-/// A loop and its name.
+/// The name of a loop, and the loop.
 pub type Loop = (&'static str, fn(&Task) -> Outcome);
 
-/// What a draining process is: reads its task, does it with one of `loops`, and tells what it took.
+/// Runs a listing process: reads the task, runs one of `loops`, and prints the measurement.
 ///
 /// # Errors
-/// The loop's.
+/// Returns the error of the loop.
 ///
 /// # Panics
-/// With arguments that are no task.
+/// Panics if the arguments are not a task.
 pub fn main(loops: &[Loop]) -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [how, base, group, token, pages, ahead] = arguments.try_into().unwrap();
@@ -70,17 +69,20 @@ pub fn main(loops: &[Loop]) -> Result<(), Box<dyn Error>> {
     };
     let mut loops = loops.iter();
     let (_, run) = loops.find(|(how, _)| *how == task.how).unwrap();
-    let before = usage::of(Whose::Own).cpu;
+    let before = usage::measure(Process::Own).cpu;
     let begun = Instant::now();
     let items = run(&task)?;
     let wall = begun.elapsed().as_micros();
-    let cpu = usage::of(Whose::Own).cpu.saturating_sub(before).as_micros();
+    let cpu = usage::measure(Process::Own)
+        .cpu
+        .saturating_sub(before)
+        .as_micros();
     println!("{items} {cpu} {wall} {}", usage::peak());
     Ok(())
 }
 
 impl Task {
-    /// The URL of a page, as somebody would write it who knows Atlas's documentation.
+    /// Returns the URL of a page, as a reader of Atlas's documentation would write it.
     #[must_use]
     pub fn url(&self, page: usize) -> String {
         let Self { base, group, .. } = self;
@@ -89,22 +91,22 @@ impl Task {
         )
     }
 
-    /// What names the version.
+    /// The value of `Accept`, which names the version.
     pub const ACCEPT: &'static str = "application/vnd.atlas.preview+json";
 
-    /// The credential.
+    /// Returns the value of `Authorization`.
     #[must_use]
     pub fn authorization(&self) -> String {
         format!("Bearer {}", self.token)
     }
 }
 
-/// Lets `program` list all of the `keys` of `atlas` in its loop `how`.
+/// Starts `program`, which lists the `keys` of `atlas` with its loop `how`.
 ///
 /// # Panics
-/// Where it fails.
+/// Panics if the program fails or reads a wrong number of keys.
 #[must_use]
-pub fn run(program: &str, how: &str, ahead: usize, atlas: &Atlas, keys: usize) -> Drained {
+pub fn run(program: &str, how: &str, ahead: usize, atlas: &Atlas, keys: usize) -> Measurement {
     let pages = keys.div_ceil(PER_PAGE);
     let output = Command::new(program)
         .args([how, &atlas.base, &atlas.group, &atlas.token])
@@ -119,13 +121,17 @@ pub fn run(program: &str, how: &str, ahead: usize, atlas: &Atlas, keys: usize) -
         .map(|n| n.parse().unwrap())
         .collect();
     let [items, cpu, wall, peak] = numbers.try_into().unwrap();
-    let drained = Drained {
+    let measurement = Measurement {
         items: usize::try_from(items).unwrap(),
         cpu: Duration::from_micros(cpu),
         wall: Duration::from_micros(wall),
         peak,
     };
     let undecoded = ["replies", "bare"].contains(&how);
-    assert_eq!(drained.items, if undecoded { pages } else { keys }, "{how}");
-    drained
+    assert_eq!(
+        measurement.items,
+        if undecoded { pages } else { keys },
+        "{how}"
+    );
+    measurement
 }

@@ -1,13 +1,14 @@
-//! Benches of atlas-model-keys, side by side with what people would use instead: `cargo bench`.
+//! Benchmarks of atlas-model-keys and of the alternatives that people would use instead.
 //!
-//! The benches are the files beside the manifest. Small pieces of work ([`cases`]) are measured in three ways: their
-//! time (`cases.rs`), and their allocations and their instructions (programs in `src/bin`).
+//! `cargo bench` runs the benchmarks; their files are beside the manifest. Small operations
+//! ([`cases`]) are measured in three ways: their time (`cases.rs`), their allocations and their
+//! instructions (programs in `src/bin`).
 //!
-//! For whole listings there are a server that a bench can start in a process of its own ([`atlas`]), what a
-//! process cost ([`usage`]), and listings in processes of their own ([`drain`]), written by hand as people
-//! would ([`naive`]) among them.
+//! Whole listings ([`drain`]) run in separate processes, against a server in a separate process
+//! ([`atlas`]); [`usage`] measures the time and the memory of a process. [`naive`] has the structs for
+//! the loops that people would write by hand.
 //!
-//! How results are kept for the report is in [`results`], what a bench is told in [`arguments`].
+//! [`results`] stores measurements for the report, and [`arguments`] parses the command line.
 
 pub mod arguments;
 pub mod atlas;

@@ -1,38 +1,38 @@
-//! What people would write by hand: a page in owned structs, with serde.
+//! The structs that people would write by hand: a page in owned structs, with serde.
 
 use serde::Deserialize;
 
-/// A page.
+/// The body of a page.
 #[derive(Debug, Deserialize)]
 #[non_exhaustive]
-pub struct Page {
-    /// Where other pages are.
+pub struct PageBody {
+    /// The links to other pages.
     pub links: Vec<Link>,
-    /// What is on it.
+    /// The keys on the page.
     pub results: Vec<Key>,
 }
 
-impl Page {
-    /// Where the next page is.
+impl PageBody {
+    /// Returns the URL of the next page.
     #[must_use]
-    pub fn next(self) -> Option<String> {
+    pub fn next_url(self) -> Option<String> {
         let mut links = self.links.into_iter();
         links.find(|link| link.rel == "next").map(|link| link.href)
     }
 }
 
-/// Where another page is.
+/// A link to another page.
 #[derive(Debug, Deserialize)]
 #[non_exhaustive]
 pub struct Link {
-    /// Its URL.
+    /// The URL.
     pub href: String,
-    /// Which.
+    /// The relation: `next`, for example.
     pub rel: String,
 }
 
-/// A key, with the fields that are documented.
-#[allow(missing_docs)] // Atlas's names.
+/// A key, with the documented fields.
+#[allow(missing_docs)] // The names are Atlas's.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

@@ -1,4 +1,4 @@
-//! What was measured, kept in files for the report: `measured/<bench>.json` in cargo's target folder.
+//! Stores measurements in files for the report: `measured/<bench>.json` in cargo's target folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,22 +8,22 @@ use std::{env, fs, io, thread};
 
 use serde::{Deserialize, Serialize};
 
-/// One value.
+/// A measured value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Row {
-    /// What was measured together in one run, and may be compared.
+    /// The group of values that were measured in one run and may be compared.
     pub group: String,
-    /// What of it.
+    /// The name within the group.
     pub id: String,
-    /// What the value counts: of one thing there may be several.
+    /// The unit. One name may have values in several units.
     pub unit: String,
-    /// The value; of several rounds the median.
+    /// The value, or the median of several rounds.
     pub value: f64,
 }
 
 impl Row {
-    /// One value.
+    /// Creates a value.
     pub fn new(
         group: impl Into<String>,
         id: impl Into<String>,
@@ -39,35 +39,35 @@ impl Row {
     }
 }
 
-/// All values of a bench.
+/// All values of a benchmark.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Results {
-    /// Where they were measured.
+    /// The machine that they were measured on.
     pub machine: Machine,
-    /// What was measured, in the order in which it is to be shown.
+    /// The values, in the order in which the report shows them.
     pub rows: Vec<Row>,
 }
 
-/// Where and with what something was measured.
+/// A machine, and the software that was used and compared on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Machine {
-    /// The day.
+    /// The day of the measurement.
     pub date: String,
-    /// Its processor.
+    /// The processor.
     pub cpu: String,
-    /// How many cores it has.
+    /// The number of cores.
     pub cores: usize,
-    /// The system.
+    /// The kernel.
     pub kernel: String,
     /// The compiler.
     pub rustc: String,
-    /// What is compared with, in which versions.
+    /// The versions of the compared libraries.
     pub peers: BTreeMap<String, String>,
 }
 
-/// What people would use instead, or what it would be built on.
+/// The libraries that people would use instead, or build on.
 const PEERS: &[&str] = &[
     "digest_auth",
     "http-auth",
@@ -82,9 +82,9 @@ const PEERS: &[&str] = &[
 ];
 
 impl Machine {
-    /// This one, now.
+    /// Returns a description of this machine, with today's date.
     #[must_use]
-    pub fn this() -> Self {
+    pub fn current() -> Self {
         let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cpu = cpu.lines().find_map(|line| {
@@ -111,7 +111,7 @@ impl Machine {
     }
 }
 
-/// What a program says of itself.
+/// Returns the first line that a program prints with this argument.
 #[must_use]
 pub fn first_line(program: &str, argument: &str) -> String {
     let output = Command::new(program).arg(argument).output();
@@ -120,7 +120,7 @@ pub fn first_line(program: &str, argument: &str) -> String {
     text.lines().next().unwrap_or("unknown").to_owned()
 }
 
-/// Of each of the peers its version, or its versions.
+/// Returns the version, or the versions, of each of the compared libraries.
 fn peers(lock: &str) -> BTreeMap<String, String> {
     fn value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
         let value = line.strip_prefix(name)?.strip_prefix(" = \"")?;
@@ -142,15 +142,15 @@ fn peers(lock: &str) -> BTreeMap<String, String> {
     peers
 }
 
-/// Keeps the rows of a bench. What its file has of the groups that these rows belong to is replaced; the
-/// rest stays, if it comes from a machine like this one.
+/// Stores the rows of a benchmark. They replace all rows of their groups in its file. The other rows stay
+/// if they come from a machine like this one.
 ///
 /// # Errors
-/// The file cannot be written.
+/// Returns an error if the file cannot be written.
 pub fn record(bench: &str, rows: impl IntoIterator<Item = Row>) -> io::Result<()> {
     let path = file(bench);
     let new: Vec<Row> = rows.into_iter().collect();
-    let machine = Machine::this();
+    let machine = Machine::current();
     let old = read(bench).filter(|old| old.machine.is_like(&machine));
     let mut rows = old.map(|old| old.rows).unwrap_or_default();
     rows.retain(|old| new.iter().all(|new| new.group != old.group));
@@ -159,7 +159,7 @@ pub fn record(bench: &str, rows: impl IntoIterator<Item = Row>) -> io::Result<()
     fs::write(path, serde_json::to_vec_pretty(&Results { machine, rows })?)
 }
 
-/// What is kept of a bench.
+/// Returns the stored results of a benchmark.
 #[must_use]
 pub fn read(bench: &str) -> Option<Results> {
     let bytes = fs::read(file(bench)).ok()?;
@@ -170,10 +170,10 @@ fn file(bench: &str) -> PathBuf {
     target().join("measured").join(format!("{bench}.json"))
 }
 
-/// Cargo's target folder, wherever it is: this executable is in it, and cargo marks it.
+/// Returns cargo's target folder. It is the folder around this executable that has cargo's tag file.
 ///
 /// # Panics
-/// In an executable that is not there.
+/// Panics if this executable is not in cargo's target folder.
 #[must_use]
 pub fn target() -> PathBuf {
     let executable = env::current_exe().unwrap_or_default();
@@ -197,8 +197,8 @@ mod tests {
     }
 
     #[test]
-    fn results_are_like_those_of_the_day_before() {
-        let today = Machine::this();
+    fn machines_are_compared_without_their_dates() {
+        let today = Machine::current();
         let mut before = today.clone();
         before.date = "2000-01-01".to_owned();
         assert!(today.is_like(&before));

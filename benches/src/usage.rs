@@ -1,41 +1,41 @@
-//! What a process cost: its time on processors, and its memory.
+//! Measures the CPU time and the peak memory of processes.
 
 use std::time::Duration;
 
-/// Whose cost.
+/// The process that is measured.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub enum Whose {
-    /// Of this process, with all its threads.
+pub enum Process {
+    /// This process, with all its threads.
     Own,
-    /// Of the processes that this one started and waited for.
+    /// The processes that this one started and waited for.
     Children,
 }
 
-/// What was spent so far.
+/// The CPU time and the peak memory so far.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Usage {
-    /// User and system time, in all threads. The clock ticks of `/proc` would be too coarse.
+    /// User and system time of all threads. It is not from `/proc`, whose clock ticks are too coarse.
     pub cpu: Duration,
-    /// The most memory at any time, in bytes; of several processes, that of the largest. A child's begins
-    /// with what its parent had when it started it: the parent has to be small.
+    /// The peak memory in bytes; for several processes, that of the largest. The value of a child is at
+    /// least the memory of its parent when the child was started, so the parent must be small.
     pub peak: u64,
 }
 
-/// What was spent so far.
+/// Returns the CPU time and the peak memory so far.
 ///
 /// # Panics
-/// Where the system does not tell.
+/// Panics if the system call fails.
 #[cfg(target_os = "linux")]
 #[must_use]
-pub fn of(whose: Whose) -> Usage {
+pub fn measure(process: Process) -> Usage {
     use nix::sys::resource::{UsageWho, getrusage};
     use nix::sys::time::{TimeVal, TimeValLike as _};
 
-    let usage = getrusage(match whose {
-        Whose::Own => UsageWho::RUSAGE_SELF,
-        Whose::Children => UsageWho::RUSAGE_CHILDREN,
+    let usage = getrusage(match process {
+        Process::Own => UsageWho::RUSAGE_SELF,
+        Process::Children => UsageWho::RUSAGE_CHILDREN,
     })
     .unwrap();
     let time = |time: TimeVal| Duration::from_micros(time.num_microseconds().unsigned_abs());
@@ -45,14 +45,14 @@ pub fn of(whose: Whose) -> Usage {
     }
 }
 
-/// Nothing that could be measured.
+/// Returns zero, because nothing can be measured on this system.
 #[cfg(not(target_os = "linux"))]
 #[must_use]
-pub fn of(_: Whose) -> Usage {
+pub fn measure(_: Process) -> Usage {
     Usage::default()
 }
 
-/// The most memory that this process has had, in bytes, whatever its parent had.
+/// Returns the peak memory of this process in bytes, without that of its parent.
 #[must_use]
 pub fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -62,10 +62,10 @@ pub fn peak() -> u64 {
     kibibytes.and_then(|n| n.parse().ok()).unwrap_or(0) * 1024
 }
 
-/// The one in the middle: a machine that is busy for a moment makes outliers.
+/// Returns the median, which ignores outliers from a machine that is busy for a moment.
 ///
 /// # Panics
-/// Without values.
+/// Panics if there are no values.
 #[must_use]
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
@@ -78,17 +78,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_ignores_outliers() {
+    fn median_ignores_outliers() {
         assert_eq!(median([5.0, 1e9, 1.0]), 5.0);
         assert_eq!(median([2.0]), 2.0);
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn work_and_memory_are_seen() {
-        let before = of(Whose::Own).cpu;
+    fn work_and_memory_are_measured() {
+        let before = measure(Process::Own).cpu;
         let block = std::hint::black_box(vec![1_u8; 32 << 20]);
-        assert!(of(Whose::Own).cpu > before);
+        assert!(measure(Process::Own).cpu > before);
         assert!(peak() > 32 << 20, "{} of {}", peak(), block.len());
     }
 }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use atlas_model_keys_core::{ApiVersion, GroupId, ItemsPerPage, PageNum};
-use atlas_model_keys_emulator::{Fault, RateLimit};
+use atlas_model_keys_emulator::{Fault, TokenBucket};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure;
@@ -217,7 +217,7 @@ pub(crate) struct EmulateArgs {
 
 /// A rate limit, or none. (A bare `Option` would be an optional argument to clap.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rate(pub(crate) Option<RateLimit>);
+pub(crate) struct Rate(pub(crate) Option<TokenBucket>);
 
 const SECOND: Duration = Duration::from_secs(1);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -274,7 +274,7 @@ fn rate_limit(text: &str) -> Result<Rate, String> {
     if per > YEAR {
         return Err(RULE.to_owned());
     }
-    Ok(Rate(Some(RateLimit {
+    Ok(Rate(Some(TokenBucket {
         capacity,
         refill,
         per,

@@ -1,6 +1,6 @@
 //! An emulator that serves, and what a client needs for it.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -195,37 +195,69 @@ impl Scripted {
     /// # Panics
     /// Without a port.
     pub fn start(answer: impl Fn(u32) -> (u16, String) + Send + Sync + 'static) -> Self {
+        Self::with(move |stream| {
+            while let Some(head) = read_head(stream)? {
+                let (status, body) = answer(page_of(&head));
+                let head = format!(
+                    "HTTP/1.1 {status} -\r\ncontent-length: {}\r\n\r\n",
+                    body.len()
+                );
+                stream.write_all((head + &body).as_bytes())?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Serves each connection with `serve`, byte by byte. Writing fails after 30 seconds without a reader.
+    ///
+    /// # Panics
+    /// Without a port.
+    pub fn with(serve: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Self {
         let (listener, base) = listener();
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
-        let answer = Arc::new(answer);
+        let serve = Arc::new(serve);
         thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
+            for mut stream in listener.incoming().map_while(Result::ok) {
                 count.fetch_add(1, Ordering::SeqCst);
-                let answer = Arc::clone(&answer);
-                thread::spawn(move || serve(&stream, &*answer));
+                let serve = Arc::clone(&serve);
+                thread::spawn(move || {
+                    // What is written is on its way at once.
+                    stream.set_nodelay(true)?;
+                    stream.set_write_timeout(Some(Duration::from_secs(30)))?;
+                    serve(&mut stream)
+                });
             }
         });
         Self { base, connections }
     }
 }
 
-/// One request after the other; none of them has a body.
-fn serve(stream: &TcpStream, answer: &dyn Fn(u32) -> (u16, String)) -> Option<()> {
-    let mut lines = BufReader::new(stream).lines();
-    loop {
-        let line = lines.next()?.ok()?;
-        while !lines.next()?.ok()?.is_empty() {}
-        let page = line.split(['?', '&', ' ']).find_map(|part| {
-            let number = part.strip_prefix("pageNum=")?;
-            number.parse().ok()
-        });
-        let (status, body) = answer(page.unwrap_or(1));
-        let head = format!(
-            "HTTP/1.1 {status} -\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        let mut stream = stream;
-        stream.write_all((head + &body).as_bytes()).ok()?;
+/// Reads the head of a request, and nothing beyond; `None` where the connection ends instead.
+///
+/// # Errors
+/// Those of the connection, and its end within a head.
+pub fn read_head(stream: &mut impl Read) -> io::Result<Option<String>> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read(&mut byte)? == 0 {
+            return match head.is_empty() {
+                true => Ok(None),
+                false => Err(io::ErrorKind::UnexpectedEof.into()),
+            };
+        }
+        head.extend(byte);
     }
+    Ok(Some(String::from_utf8_lossy(&head).into_owned()))
+}
+
+/// The number of the page that a request with this head is for.
+#[must_use]
+pub fn page_of(head: &str) -> u32 {
+    let page = head.split(['?', '&', ' ']).find_map(|part| {
+        let number = part.strip_prefix("pageNum=")?;
+        number.parse().ok()
+    });
+    page.unwrap_or(1)
 }

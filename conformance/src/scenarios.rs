@@ -15,10 +15,13 @@ use atlas_model_keys_core::{
     ListRequest, PageNum, Refused,
 };
 use atlas_model_keys_emulator::server::Options;
-use atlas_model_keys_emulator::{Config, Emulator, Operation, RateLimit, TotalCount, error_answer};
+use atlas_model_keys_emulator::{
+    Config, Emulator, Operation, TokenBucket, TotalCount, error_answer,
+};
+use atlas_model_keys_transport::TooLarge;
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::atlas::{Atlas, Kind, Scripted, listener, once, soon};
+use crate::atlas::{Atlas, Kind, Scripted, listener, once, page_of, read_head, soon};
 use crate::front::{Front, Setup};
 
 /// Makes a test of each scenario, for this client.
@@ -35,6 +38,7 @@ macro_rules! test_each {
             every_key_arrives_once_and_in_order,
             reading_ahead_keeps_order_and_asks_for_nothing_that_is_known_not_to_be,
             reading_ahead_ends_by_links_and_not_by_the_count,
+            a_page_that_is_asked_for_once_more_is_not_mixed_up_with_those_behind_it,
             a_key_on_two_pages_comes_once,
             what_fails_beyond_the_end_is_dropped,
             an_error_within_ends_the_listing,
@@ -66,6 +70,13 @@ macro_rules! test_each {
             a_deadline_that_cuts_a_retry_tells_what_made_it_try_again,
             what_fails_while_connecting_was_not_sent,
             limits_may_be_as_large_as_numbers,
+            an_unrequested_second_response_is_never_a_page,
+            an_unrequested_response_that_came_late_is_never_a_page,
+            a_head_beyond_the_limits_is_permanent_and_named,
+            zeros_after_a_gzip_body_are_ignored,
+            a_deadline_that_passes_while_connecting_is_timed_out,
+            a_deadline_that_passes_in_a_proxy_is_timed_out,
+            a_deadline_that_passes_within_a_body_is_timed_out,
         }
     };
 }
@@ -147,6 +158,17 @@ pub fn reading_ahead_ends_by_links_and_not_by_the_count<C: Front>() {
         // No more than what was on the way when the end was seen.
         let (lists, _) = atlas.requests();
         assert!((11..=14).contains(&lists), "{lists}");
+    }
+}
+
+pub fn a_page_that_is_asked_for_once_more_is_not_mixed_up_with_those_behind_it<C: Front>() {
+    for ahead in [1, 2, 8] {
+        let atlas = Atlas::with_keys(7);
+        let fault = "page-empty-once=2".parse().unwrap();
+        atlas.server.with(|emulator| emulator.inject(fault, None));
+        let client: C = atlas.client(Kind::Bearer, setup());
+        let request = atlas.request().items_per_page(ItemsPerPage::MIN);
+        assert_eq!(ids(&client, &request, ahead), atlas.ids(), "{ahead}");
     }
 }
 
@@ -358,7 +380,7 @@ pub fn a_version_that_is_withdrawn_while_listing_is_left<C: Front>() {
 fn limited(capacity: u32, refill: u32) -> Config {
     Config {
         keys_per_group: 700,
-        rate_limit: Some(RateLimit {
+        rate_limit: Some(TokenBucket {
             capacity,
             refill,
             per: Duration::from_secs(1),
@@ -825,4 +847,209 @@ pub fn limits_may_be_as_large_as_numbers<C: Front>() {
     let atlas = Atlas::with_keys(250);
     let client: C = atlas.client(Kind::ServiceAccount, with_limits(limits));
     assert_eq!(ids(&client, &atlas.request(), 4).len(), 250);
+}
+
+/// A page that is whole, with its length.
+fn whole(page: &str) -> String {
+    let length = page.len();
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{page}")
+}
+
+/// Answers each request with these bytes.
+fn answering(bytes: impl Into<Vec<u8>>) -> Scripted {
+    let bytes = bytes.into();
+    Scripted::with(move |stream| {
+        while read_head(stream)?.is_some() {
+            stream.write_all(&bytes)?;
+        }
+        Ok(())
+    })
+}
+
+/// Answers each request with `start` and then with `part` again and again, until nobody reads it.
+fn flooding(start: &'static str, part: &str) -> Scripted {
+    let parts = part.repeat((64 << 10) / part.len() + 1);
+    Scripted::with(move |stream| {
+        read_head(stream)?;
+        stream.write_all(start.as_bytes())?;
+        loop {
+            stream.write_all(parts.as_bytes())?;
+        }
+    })
+}
+
+/// The limit of a head that made the transport refuse a response.
+fn too_large(error: &Error) -> Option<TooLarge> {
+    let Error::Transport { source, .. } = error else {
+        return None;
+    };
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(source.expose());
+    while let Some(error) = cause {
+        if let Some(too_large) = error.downcast_ref() {
+            return Some(*too_large);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// The one attempt at a page ended for good, because of a limit, and not by the deadline.
+fn ends_at_a_limit<C: Front>(atlas: &Scripted) -> TooLarge {
+    let deadline = Duration::from_secs(10);
+    let setup = Setup {
+        deadline: Some(deadline),
+        ..setup()
+    };
+    let client: C = nowhere(&atlas.base, setup);
+    let begun = Instant::now();
+    let error = client.list(&some_request()).unwrap_err();
+    assert!(begun.elapsed() < deadline, "{:?}", begun.elapsed());
+    assert_eq!(kind_of(&error), FailureKind::Permanent, "{error:?}");
+    assert_eq!(atlas.connections.load(Ordering::SeqCst), 1);
+    too_large(&error).unwrap_or_else(|| panic!("{error:?}"))
+}
+
+pub fn an_unrequested_second_response_is_never_a_page<C: Front>() {
+    let page = |id: &str, next: &str| {
+        whole(&format!(
+            r#"{{"links":[{next}],"results":[{{"apiKeyId":"{id}"}}]}}"#
+        ))
+    };
+    let (first, second) = (page("a", r#"{"rel":"next"}"#), page("b", ""));
+    let foreign = page("foreign", "");
+    let atlas = Scripted::with(move |stream| {
+        while let Some(head) = read_head(stream)? {
+            let page = if page_of(&head) == 1 { &first } else { &second };
+            stream.write_all((page.clone() + &foreign).as_bytes())?;
+        }
+        Ok(())
+    });
+    for _ in 0..60 {
+        let client: C = nowhere(&atlas.base, with_limits(once()));
+        assert_eq!(ids(&client, &some_request(), 1), ["a", "b"]);
+    }
+}
+
+pub fn an_unrequested_response_that_came_late_is_never_a_page<C: Front>() {
+    let page = |id: &str, next: &str| {
+        whole(&format!(
+            r#"{{"links":[{next}],"results":[{{"apiKeyId":"{id}"}}]}}"#
+        ))
+    };
+    let (first, second) = (page("a", r#"{"rel":"next"}"#), page("b", ""));
+    let foreign = page("foreign", "");
+    let (tell, sent) = mpsc::channel();
+    let atlas = Scripted::with(move |stream| {
+        while let Some(head) = read_head(stream)? {
+            let page = if page_of(&head) == 1 { &first } else { &second };
+            stream.write_all(page.as_bytes())?;
+            thread::sleep(Duration::from_millis(1));
+            stream.write_all(foreign.as_bytes())?;
+            let _ = tell.send(());
+        }
+        Ok(())
+    });
+    for _ in 0..60 {
+        let client: C = nowhere(&atlas.base, with_limits(once()));
+        let mut keys = client.keys(&some_request(), 1);
+        assert_eq!(keys.next().unwrap().unwrap().api_key_id.unwrap(), "a");
+        sent.recv().unwrap();
+        assert_eq!(keys.next().unwrap().unwrap().api_key_id.unwrap(), "b");
+        assert!(keys.next().is_none());
+        sent.recv().unwrap();
+    }
+}
+
+pub fn a_head_beyond_the_limits_is_permanent_and_named<C: Front>() {
+    let limits = atlas_model_keys_core::Limits::default();
+    let (bytes, fields) = (limits.head_bytes, limits.headers);
+    let status = "HTTP/1.1 200 OK\r\n";
+    let end = "content-length: 14\r\n\r\n{\"results\":[]}";
+    let long = format!("{status}x: {}\r\n{end}", "y".repeat(1 << 20));
+    let many = format!("{status}{}{end}", "x: y\r\n".repeat(fields + 72));
+    for (atlas, expected) in [
+        (answering(long), TooLarge::HeadBytes(bytes)),
+        (answering(many), TooLarge::HeaderFields(fields)),
+    ] {
+        assert_eq!(ends_at_a_limit::<C>(&atlas), expected);
+    }
+    // Beyond both of them.
+    let many = format!("{status}{}{end}", "x: yyyyyyyy\r\n".repeat(10_000));
+    for atlas in [answering(many), flooding(status, "x: yyyyyyyy\r\n")] {
+        let limit = ends_at_a_limit::<C>(&atlas);
+        assert!(
+            [TooLarge::HeadBytes(bytes), TooLarge::HeaderFields(fields)].contains(&limit),
+            "{limit:?}"
+        );
+    }
+}
+
+/// An empty page in gzip.
+const GZIP: &[u8] = &[
+    31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 171, 86, 42, 74, 45, 46, 205, 41, 41, 86, 178, 138, 142, 173,
+    5, 0, 10, 39, 124, 158, 14, 0, 0, 0,
+];
+
+pub fn zeros_after_a_gzip_body_are_ignored<C: Front>() {
+    for zeros in [0, 1, 7, 512, 100_000] {
+        let body = [GZIP, &vec![0; zeros]].concat();
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let atlas = answering([head.as_bytes(), &body].concat());
+        let client: C = nowhere(&atlas.base, with_limits(once()));
+        assert!(client.list(&some_request()).unwrap().is_empty(), "{zeros}");
+    }
+}
+
+/// The first page is not there within the deadline.
+fn times_out<C: Front>(base: &str, setup: Setup) {
+    let deadline = Duration::from_millis(300);
+    let setup = Setup {
+        deadline: Some(deadline),
+        ..setup
+    };
+    let base = BaseUrl::allowing_plain_http(base).unwrap();
+    let client = C::new(base, Credentials::bearer("token").unwrap(), setup).unwrap();
+    let begun = Instant::now();
+    let error = client.list(&some_request()).unwrap_err();
+    assert_eq!(kind_of(&error), FailureKind::TimedOut, "{error:?}");
+    assert!(begun.elapsed() >= deadline);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+pub fn a_deadline_that_passes_while_connecting_is_timed_out<C: Front>() {
+    // Nobody speaks TLS there.
+    let (_silent, base) = listener();
+    let base = base.replace("http:", "https:");
+    times_out::<C>(&base, setup());
+    // Both end at the same time.
+    let as_long = Setup {
+        connect_timeout: Some(Duration::from_millis(300)),
+        ..setup()
+    };
+    times_out::<C>(&base, as_long);
+}
+
+pub fn a_deadline_that_passes_in_a_proxy_is_timed_out<C: Front>() {
+    let (_silent, proxy) = listener();
+    for base in ["http://atlas.example", "https://atlas.example"] {
+        let through = Setup {
+            proxy: Some(proxy.clone()),
+            ..setup()
+        };
+        times_out::<C>(base, through);
+    }
+}
+
+pub fn a_deadline_that_passes_within_a_body_is_timed_out<C: Front>() {
+    for start in [
+        "",
+        "HTTP/1.1 200 OK\r\ncontent-",
+        &whole("{\"results\":[]}")[..50],
+    ] {
+        let atlas = answering(start);
+        times_out::<C>(&atlas.base, setup());
+    }
 }

@@ -374,6 +374,7 @@ test_with! {
     NonBlocking in with_hyper {
         a_body_that_ends_without_a_close_notify_is_lost,
         a_second_answer_over_tls_is_never_the_next_page,
+        a_port_that_does_not_speak_tls_is_told_as_that,
         a_handshake_that_drips_ends_in_time,
     }
 }

@@ -9,6 +9,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use zeroize::Zeroizing;
+
 use crate::Secret;
 
 /// What stands in the place of a secret.
@@ -23,7 +25,7 @@ const LAYERS: usize = 4;
 
 /// The text with every secret replaced: from where a run of it begins to the next space or quote.
 pub(crate) fn redacted<'t>(text: &'t str, secrets: &[Secret]) -> Cow<'t, str> {
-    let mut needles = Needles::new(secrets);
+    let needles = Needles::new(secrets);
     let mut found = Vec::new();
     let mut layer = Layer::of(text);
     for _ in 0..=LAYERS {
@@ -32,7 +34,6 @@ pub(crate) fn redacted<'t>(text: &'t str, secrets: &[Secret]) -> Cow<'t, str> {
             Some(decoded) => layer = decoded,
             None => break,
         }
-        needles.decode();
     }
     if found.is_empty() {
         return Cow::Borrowed(text);
@@ -52,9 +53,9 @@ pub(crate) fn redacted<'t>(text: &'t str, secrets: &[Secret]) -> Cow<'t, str> {
 
 /// What is searched for.
 struct Needles<'s> {
-    /// The secrets as they are, and decoded as far as the text is: a secret may hold what looks encoded.
     plain: Vec<&'s [u8]>,
-    decoded: Vec<Layer>,
+    /// The secrets that look encoded, decoded: whatever brought the text here may have taken layers off.
+    decoded: Vec<Zeroizing<Vec<u8>>>,
     /// Which groups of four bytes occur in them, by a hash: most places are told by that.
     groups: Vec<u64>,
 }
@@ -66,40 +67,39 @@ impl<'s> Needles<'s> {
     fn new(secrets: &'s [Secret]) -> Self {
         let secrets = secrets.iter().map(Secret::expose);
         let texts: Vec<&str> = secrets.filter(|secret| !secret.is_empty()).collect();
+        let mut decoded = Vec::new();
+        for text in &texts {
+            let layers = core::iter::successors(Layer::of(text).decoded(), Layer::decoded);
+            decoded.extend(layers.take(LAYERS).map(|layer| layer.bytes));
+        }
         let mut needles = Self {
-            plain: texts.iter().map(|text| text.as_bytes()).collect(),
-            decoded: texts.into_iter().map(Layer::of).collect(),
-            groups: alloc::vec![0; (1 << 16) / 64],
+            plain: texts.into_iter().map(str::as_bytes).collect(),
+            decoded,
+            groups: Vec::new(),
         };
-        needles.note_groups();
+        needles.groups = needles.groups();
         needles
     }
 
-    /// Decodes one more layer of them.
-    fn decode(&mut self) {
-        for needle in &mut self.decoded {
-            if let Some(decoded) = needle.decoded() {
-                *needle = decoded;
-            }
-        }
-        self.note_groups();
+    fn all(&self) -> impl Iterator<Item = &[u8]> {
+        let decoded = self.decoded.iter().map(|needle| needle.as_slice());
+        self.plain.iter().copied().chain(decoded)
     }
 
-    fn note_groups(&mut self) {
-        let decoded = self.decoded.iter().map(|layer| &*layer.bytes);
-        for needle in self.plain.iter().copied().chain(decoded) {
-            for group in needle.windows(GROUP) {
-                let (word, bit) = place(group);
-                if let Some(word) = self.groups.get_mut(word) {
-                    *word |= bit;
-                }
+    fn groups(&self) -> Vec<u64> {
+        let mut groups = alloc::vec![0; (1 << 16) / 64];
+        for group in self.all().flat_map(|needle| needle.windows(GROUP)) {
+            let (word, bit) = place(group);
+            if let Some(word) = groups.get_mut(word) {
+                *word |= bit;
             }
         }
+        groups
     }
 
     /// Adds the ranges of `text` in which the layer holds a secret.
     fn find_in(&self, layer: &Layer, text: &str, found: &mut Vec<Range<usize>>) {
-        let mut at = 0;
+        let (mut at, mut end_of_last) = (0, 0);
         while let Some(rest) = layer.bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let Some(length) = self.longest_at(rest) else {
                 at += 1;
@@ -108,12 +108,13 @@ impl<'s> Needles<'s> {
             let start = layer.places.get(at).map_or(0, |place| place.start);
             let last = layer.places.get(at + length - 1);
             let end = last.map_or(text.len(), |place| place.end);
-            let end = end_of_word(text, end);
-            found.push(start..end);
-            at += length;
-            while layer.places.get(at).is_some_and(|place| place.start < end) {
-                at += 1;
+            // Within the word of the last one, it ends there, too. (Looked for each time, it would take too long.)
+            if end > end_of_last {
+                end_of_last = end_of_word(text, end);
             }
+            found.push(start..end_of_last);
+            // One that begins in the rest of the word may go on behind a line break.
+            at += length;
         }
     }
 
@@ -122,9 +123,7 @@ impl<'s> Needles<'s> {
         let may_be_run = text
             .get(..RUN)
             .is_some_and(|run| run.chunks_exact(GROUP).all(|group| self.has_group(group)));
-        let decoded = self.decoded.iter().map(|layer| &*layer.bytes);
-        let needles = self.plain.iter().copied().chain(decoded);
-        let lengths = needles.filter_map(|needle| {
+        let lengths = self.all().filter_map(|needle| {
             if needle.len() < RUN {
                 return text.starts_with(needle).then_some(needle.len());
             }
@@ -167,9 +166,10 @@ fn end_of_word(text: &str, from: usize) -> usize {
     rest.find(is_end).map_or(text.len(), |length| from + length)
 }
 
-/// A text, decoded so far, without line breaks.
+/// A text, decoded so far, without line breaks. It may be a secret, and is never longer than the one before, so that
+/// no copy is left behind.
 struct Layer {
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
     /// Of each byte, what it was made of in the original text.
     places: Vec<Range<usize>>,
 }
@@ -177,7 +177,7 @@ struct Layer {
 impl Layer {
     fn of(text: &str) -> Self {
         let mut layer = Self {
-            bytes: Vec::with_capacity(text.len()),
+            bytes: Zeroizing::new(Vec::with_capacity(text.len())),
             places: Vec::with_capacity(text.len()),
         };
         for (start, c) in text.char_indices() {
@@ -203,7 +203,7 @@ impl Layer {
     /// `None` where it has neither.
     fn decoded(&self) -> Option<Self> {
         let mut decoded = Self {
-            bytes: Vec::with_capacity(self.bytes.len()),
+            bytes: Zeroizing::new(Vec::with_capacity(self.bytes.len())),
             places: Vec::with_capacity(self.bytes.len()),
         };
         let mut at = 0;
@@ -380,6 +380,8 @@ mod tests {
             ("eyJhbGci.Zr8Xq2%2fLm9Vb and on", "[redacted] and on"),
             ("eyJhbGci.Zr8 Xq2/Lm9Vb+Kt4W==", "[redacted] [redacted]"),
             ("eyJhbGci.Zr8Xq2/eyJhbGci.Zr8Xq2/", "[redacted]"),
+            // Another one begins in the word and goes on behind a line break.
+            ("short,sho\nrt, and on", "[redacted] and on"),
         ] {
             assert_eq!(redact(text), expected);
         }
@@ -445,6 +447,9 @@ mod tests {
             secret.replace('\\', "\\\\"),
             secret.replace('%', "%25"),
             secret.replace('&', "&amp;"),
+            // A parser has decoded it, and nothing in it looks encoded.
+            "pAss&w\\u0041rd-0123".to_string(),
+            "pAss&wArd-0123".to_string(),
         ] {
             let shown = redacted(&text, &[Secret::new(secret)]).into_owned();
             assert_eq!(shown, REDACTED, "{text}");

@@ -174,7 +174,7 @@ fn tokens_and_nonces_that_expire_during_a_listing_are_renewed() {
 #[test]
 fn a_rate_limit_is_waited_out() {
     let config = Config {
-        rate_limit: Some(atlas_model_keys_emulator::RateLimit {
+        rate_limit: Some(atlas_model_keys_emulator::TokenBucket {
             capacity: 5,
             refill: 5,
             per: Duration::from_secs(60),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use atlas_model_keys_core::{
     ApiVersion, Error, FailureKind, ItemsPerPage, Listing, Refused, Step, Wait,
 };
-use atlas_model_keys_emulator::{Config, DigestAlgorithm, Operation, RateLimit, error_answer};
+use atlas_model_keys_emulator::{Config, DigestAlgorithm, Operation, TokenBucket, error_answer};
 use dialogue::{KINDS, Kind, World};
 use http::{HeaderValue, StatusCode, header};
 
@@ -68,7 +68,7 @@ fn config(dice: &mut Dice) -> Config {
         rate_limit: dice.pick(&[
             None,
             None,
-            Some(RateLimit {
+            Some(TokenBucket {
                 capacity: 3,
                 refill: 3,
                 per: Duration::from_secs(10),

@@ -1,22 +1,22 @@
-//! The token bucket behind 429.
+//! The token bucket that decides when a request gets 429.
 
 use std::time::Duration;
 
-/// A token bucket: a burst of `capacity` requests, and `refill` more in every `per`, flowing in
-/// evenly.
+/// The configuration of a token bucket: it admits a burst of `capacity` requests, and refills
+/// evenly with `refill` requests per `per`.
 ///
-/// The default is the usual one of Atlas's documentation: 1200, and 500 per minute.
+/// The default is the usual rate limit of Atlas's documentation: 1200, and 500 per minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// How many requests a full bucket admits at once.
+pub struct TokenBucket {
+    /// The number of requests that a full bucket admits at once.
     pub capacity: u32,
-    /// How many requests flow back in every `per`.
+    /// The number of requests that are refilled per `per`.
     pub refill: u32,
-    /// The time in which `refill` requests flow back. Zero: the bucket is always full.
+    /// The time in which `refill` requests are refilled. With zero the bucket is always full.
     pub per: Duration,
 }
 
-impl Default for RateLimit {
+impl Default for TokenBucket {
     fn default() -> Self {
         Self {
             capacity: 1200,
@@ -26,13 +26,13 @@ impl Default for RateLimit {
     }
 }
 
-/// One bucket's level.
+/// The current level of one bucket.
 ///
-/// Counted in parts so small that no division is needed to refill: a request costs `per`
-/// nanoseconds' worth, and every nanosecond brings `refill` parts. All of it fits: a `u32` times
-/// the 94 bits of a `Duration`'s nanoseconds.
+/// The level is counted in small parts, so that refilling needs no division: a request costs as
+/// many parts as `per` has nanoseconds, and every nanosecond refills `refill` parts. A `u128` holds
+/// the largest level: a `u32` times the 94 bits of a `Duration`'s nanoseconds.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Bucket {
+pub(crate) struct BucketState {
     level: Option<Level>,
 }
 
@@ -42,20 +42,20 @@ struct Level {
     at: Duration,
 }
 
-/// What a bucket said to one request.
+/// The decision of a bucket about one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Decision {
     Admitted {
         remaining: u64,
     },
-    /// `None`: never again.
+    /// `None` means that no later request will be admitted either.
     Refused {
         retry_after_seconds: Option<u64>,
     },
 }
 
-impl Bucket {
-    pub(crate) fn take(&mut self, limit: &RateLimit, now: Duration) -> Verdict {
+impl BucketState {
+    pub(crate) fn take(&mut self, limit: &TokenBucket, now: Duration) -> Decision {
         let cost = limit.per.as_nanos();
         let refill = u128::from(limit.refill);
         let full = u128::from(limit.capacity) * cost;
@@ -63,26 +63,26 @@ impl Bucket {
             parts: full,
             at: now,
         });
-        // A clock that goes backwards brings nothing, and takes nothing away.
+        // If the clock goes backwards, the level stays the same.
         let elapsed = now.saturating_sub(level.at).as_nanos();
         level.parts = level.parts.saturating_add(elapsed * refill).min(full);
         level.at = level.at.max(now);
 
         if cost == 0 {
             let remaining = u64::from(limit.capacity);
-            return Verdict::Admitted { remaining };
+            return Decision::Admitted { remaining };
         }
         if let Some(rest) = level.parts.checked_sub(cost) {
             level.parts = rest;
             let remaining = u64::try_from(rest / cost).unwrap_or(u64::MAX);
-            return Verdict::Admitted { remaining };
+            return Decision::Admitted { remaining };
         }
         let missing = cost - level.parts;
         let retry_after_seconds = (refill > 0 && limit.capacity > 0).then(|| {
             let seconds = missing.div_ceil(refill).div_ceil(1_000_000_000);
             u64::try_from(seconds).unwrap_or(u64::MAX)
         });
-        Verdict::Refused {
+        Decision::Refused {
             retry_after_seconds,
         }
     }
@@ -97,41 +97,41 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_empties_and_refills() {
-        let limit = RateLimit {
+    fn bucket_empties_and_refills() {
+        let limit = TokenBucket {
             capacity: 2,
             refill: 1,
             per: seconds(10),
         };
-        let mut bucket = Bucket::default();
+        let mut bucket = BucketState::default();
         let mut take = |at| bucket.take(&limit, at);
-        let refused = |retry| Verdict::Refused {
+        let refused = |retry| Decision::Refused {
             retry_after_seconds: Some(retry),
         };
-        assert_eq!(take(seconds(100)), Verdict::Admitted { remaining: 1 });
-        assert_eq!(take(seconds(100)), Verdict::Admitted { remaining: 0 });
+        assert_eq!(take(seconds(100)), Decision::Admitted { remaining: 1 });
+        assert_eq!(take(seconds(100)), Decision::Admitted { remaining: 0 });
         assert_eq!(take(seconds(100)), refused(10));
         assert_eq!(take(seconds(107)), refused(3));
         assert_eq!(take(Duration::from_millis(109_999)), refused(1));
-        assert_eq!(take(seconds(110)), Verdict::Admitted { remaining: 0 });
-        // Never above its capacity.
-        assert_eq!(take(seconds(9999)), Verdict::Admitted { remaining: 1 });
-        // Backwards.
-        assert_eq!(take(seconds(1)), Verdict::Admitted { remaining: 0 });
+        assert_eq!(take(seconds(110)), Decision::Admitted { remaining: 0 });
+        // It never holds more than its capacity.
+        assert_eq!(take(seconds(9999)), Decision::Admitted { remaining: 1 });
+        // The clock goes backwards.
+        assert_eq!(take(seconds(1)), Decision::Admitted { remaining: 0 });
         assert_eq!(take(seconds(1)), refused(10));
     }
 
     #[test]
-    fn extremes_neither_overflow_nor_divide_by_zero() {
+    fn extreme_limits_neither_overflow_nor_divide_by_zero() {
         for capacity in [0, 1, u32::MAX] {
             for refill in [0, 1, u32::MAX] {
                 for per in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
-                    let limit = RateLimit {
+                    let limit = TokenBucket {
                         capacity,
                         refill,
                         per,
                     };
-                    let mut bucket = Bucket::default();
+                    let mut bucket = BucketState::default();
                     for now in [Duration::ZERO, Duration::MAX, Duration::ZERO] {
                         let _ = bucket.take(&limit, now);
                         let _ = bucket.take(&limit, now);
@@ -139,15 +139,15 @@ mod tests {
                 }
             }
         }
-        let never = RateLimit {
+        let never = TokenBucket {
             capacity: 0,
             refill: 1,
             per: seconds(1),
         };
-        let verdict = Bucket::default().take(&never, seconds(5));
+        let decision = BucketState::default().take(&never, seconds(5));
         assert_eq!(
-            verdict,
-            Verdict::Refused {
+            decision,
+            Decision::Refused {
                 retry_after_seconds: None
             }
         );

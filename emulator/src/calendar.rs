@@ -1,35 +1,36 @@
-//! Instants as texts: the resource's timestamps and HTTP's dates.
+//! Formats times: the timestamps of this resource and the dates of HTTP.
 
 const DAY: u64 = 86_400;
 
-/// As this resource writes it: `2026-01-15T16:47:49.855000+00:00`.
+/// Formats a time like the timestamps of this resource: `2026-01-15T16:47:49.855000+00:00`.
 pub(crate) fn timestamp(unix_seconds: u64, microseconds: u32) -> String {
-    let (year, month, day) = civil(unix_seconds / DAY);
-    let (hour, minute, second) = clock(unix_seconds);
+    let (year, month, day) = calendar_date(unix_seconds / DAY);
+    let (hour, minute, second) = time_of_day(unix_seconds);
     format!(
         "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{microseconds:06}+00:00"
     )
 }
 
-/// As RFC 9110 §5.6.7 wants `Date` written: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Formats a time as RFC 9110 §5.6.7 requires for `Date`: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(crate) fn http_date(unix_seconds: u64) -> String {
-    written(unix_seconds, 2)
+    format_date(unix_seconds, 2)
 }
 
-/// As Atlas writes `Deprecation` and `Sunset`, with the day not padded: `Sun, 6 Nov 1994 08:49:37 GMT`.
+/// Formats a time like Atlas's `Deprecation` and `Sunset`, without padding the day:
+/// `Sun, 6 Nov 1994 08:49:37 GMT`.
 pub(crate) fn unpadded_date(unix_seconds: u64) -> String {
-    written(unix_seconds, 1)
+    format_date(unix_seconds, 1)
 }
 
-fn written(unix_seconds: u64, day_width: usize) -> String {
+fn format_date(unix_seconds: u64, day_width: usize) -> String {
     // 1970-01-01 was a Thursday.
     const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];
     let days = unix_seconds / DAY;
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = clock(unix_seconds);
+    let (year, month, day) = calendar_date(days);
+    let (hour, minute, second) = time_of_day(unix_seconds);
     let name = |names: &[&'static str], index: u64| {
         let index = usize::try_from(index).unwrap_or_default();
         names.get(index).copied().unwrap_or_default()
@@ -39,14 +40,15 @@ fn written(unix_seconds: u64, day_width: usize) -> String {
     format!("{weekday}, {day:0day_width$} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
-fn clock(unix_seconds: u64) -> (u64, u64, u64) {
+fn time_of_day(unix_seconds: u64) -> (u64, u64, u64) {
     let second = unix_seconds % DAY;
     (second / 3600, second / 60 % 60, second % 60)
 }
 
-/// Year, month and day of the `days`-th day after 1970-01-01. Years are counted from March, so
-/// that the leap day comes last.
-fn civil(days: u64) -> (u64, u64, u64) {
+/// Returns year, month and day of the day that is `days` after 1970-01-01.
+///
+/// Inside the computation a year begins in March, so that the leap day is its last day.
+fn calendar_date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
@@ -69,8 +71,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn instants_are_written_as_documented() {
-        // Seconds from `date -u -d … +%s`.
+    fn times_are_formatted_as_documented() {
+        // The seconds are from `date -u -d … +%s`.
         assert_eq!(
             timestamp(1_768_495_669, 855_000),
             "2026-01-15T16:47:49.855000+00:00"
@@ -85,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn no_instant_overflows() {
+    fn largest_time_does_not_overflow() {
         assert!(http_date(u64::MAX).ends_with(" GMT"));
         assert!(timestamp(u64::MAX, 0).ends_with("+00:00"));
     }

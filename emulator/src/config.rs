@@ -1,13 +1,14 @@
-//! What an emulator is made from.
+//! The configuration of an emulator.
 
 use std::time::Duration;
 
 use atlas_model_keys_core::ApiVersion;
 
-use crate::bucket::RateLimit;
+use crate::bucket::TokenBucket;
 use crate::digest::DigestAlgorithm;
 
-/// What an emulator is made from. Every default is what Atlas documents, where it documents it.
+/// The configuration of an emulator. The defaults are Atlas's documented values, where there are
+/// any.
 ///
 /// ```
 /// use atlas_model_keys_emulator::{Config, Emulator};
@@ -16,34 +17,34 @@ use crate::digest::DigestAlgorithm;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Everything that looks random comes from here: ids, credentials, names, nonces, tokens.
+    /// The seed of everything that looks random: ids, credentials, names, nonces, tokens.
     pub seed: u64,
-    /// How many groups (projects) there are; at least one.
+    /// The number of groups (projects). 0 means 1.
     pub groups: usize,
-    /// How many keys the first group has. The others have another number of their own, and of
-    /// four groups or more the third is empty.
+    /// The number of keys in the first group. Each other group has a different number; if there are
+    /// four groups or more, the third is empty.
     pub keys_per_group: usize,
-    /// How long an access token lives.
+    /// The time from the issue of an access token to its expiry.
     pub token_ttl: Duration,
-    /// How long a digest nonce is accepted after it was issued.
+    /// The time for which a digest nonce is accepted after it was issued.
     pub nonce_ttl: Duration,
-    /// The token bucket of each group, and of the organization; `None`: no limit and no
+    /// The token bucket of each group and of the organization. `None` means no rate limit and no
     /// `RateLimit-…` headers.
-    pub rate_limit: Option<RateLimit>,
-    /// The versions of the two key listings that exist; any other is answered with 406.
+    pub rate_limit: Option<TokenBucket>,
+    /// The versions of the two key listings that exist. Any other version gets 406.
     pub versions: Vec<ApiVersion>,
-    /// The versions that were withdrawn: answered with 410, also where listed in `versions`.
+    /// The versions that were withdrawn. They get 410, even if `versions` contains them.
     pub withdrawn: Vec<ApiVersion>,
-    /// The versions that are deprecated: their pages say so in `Deprecation` and `Sunset`.
+    /// The deprecated versions. Their pages have the headers `Deprecation` and `Sunset`.
     pub deprecated: Vec<Deprecated>,
-    /// The digest algorithms offered, one challenge each, in this order.
+    /// The digest algorithms that are offered, with one challenge each, in this order.
     pub digest: Vec<DigestAlgorithm>,
-    /// Whether listings carry each key's `secret`, as the published example does.
+    /// Whether listings contain each key's `secret`, as in Atlas's published example.
     pub include_secrets: bool,
-    /// What `totalCount` says.
+    /// The value of `totalCount` in pages.
     pub total_count: TotalCount,
-    /// What the `href`s of links begin with, before `/api`; `None`: where the request was sent.
-    /// Atlas has been seen to name internal hosts here.
+    /// The start of the `href`s of links, before `/api`. `None` means the host that the request was
+    /// sent to. Atlas was observed to name internal hosts here.
     pub link_base: Option<String>,
 }
 
@@ -54,10 +55,10 @@ impl Default for Config {
             groups: 3,
             keys_per_group: 42,
             token_ttl: Duration::from_secs(3600),
-            // Atlas says no more than "short": long enough for a page or two, short enough that
-            // a long listing sees a nonce expire.
+            // Atlas documents only "short". One minute is enough for a page or two, and short
+            // enough for a nonce to expire during a long listing.
             nonce_ttl: Duration::from_secs(60),
-            rate_limit: Some(RateLimit::default()),
+            rate_limit: Some(TokenBucket::default()),
             versions: vec![ApiVersion::PREVIEW, ApiVersion::V2025_03_12],
             withdrawn: Vec::new(),
             deprecated: Vec::new(),
@@ -69,26 +70,26 @@ impl Default for Config {
     }
 }
 
-/// What the `totalCount` of a page says. Atlas calls it an estimate.
+/// The value of `totalCount` in a page. Atlas calls it an estimate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TotalCount {
     /// The number of items.
     #[default]
     Exact,
-    /// `0` beside a full page, as where counting is off.
+    /// `0`, even beside a full page, as if counting were disabled.
     Zero,
-    /// Not there.
+    /// The field is missing.
     Absent,
 }
 
-/// A version that is to end.
+/// A version that will be withdrawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deprecated {
-    /// Which.
+    /// The version.
     pub version: ApiVersion,
-    /// Since when it should not be used any more, in seconds since the Unix epoch.
+    /// The time since which clients should not use it, in seconds since the Unix epoch.
     pub since: u64,
-    /// When it ends, in seconds since the Unix epoch.
+    /// The time at which it will be withdrawn, in seconds since the Unix epoch.
     pub sunset: u64,
 }

@@ -1,16 +1,16 @@
-//! Who may ask.
+//! The credentials that the emulator accepts.
 
 use crate::prng::{self, Prng};
 
-/// The three ways to be let in, each known to the emulator beforehand.
+/// One of the three kinds of credentials that the emulator accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Credential {
-    /// [`ApiKey`], by digest.
+    /// The [`ApiKey`], with digest authentication.
     ApiKey,
-    /// [`ServiceAccount`], by the access tokens it gets for its secret.
+    /// The [`ServiceAccount`], with access tokens that it requests with its secret.
     ServiceAccount,
-    /// The access token that was handed out beforehand.
+    /// The access token that exists from the start.
     AccessToken,
 }
 
@@ -32,9 +32,9 @@ pub struct ApiKey {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServiceAccount {
-    /// `mdb_sa_id_…`
+    /// The client id: `mdb_sa_id_…`.
     pub client_id: String,
-    /// `mdb_sa_sk_…`
+    /// The client secret: `mdb_sa_sk_…`.
     pub client_secret: String,
 }
 

@@ -1,4 +1,4 @@
-//! Digest authentication (RFC 7616), the server's side: challenges, nonces, verification.
+//! The server's side of digest authentication (RFC 7616): challenges, nonces, verification.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -10,17 +10,17 @@ use sha2::{Digest as _, Sha256, Sha512_256};
 
 use crate::prng::{self, Prng};
 
-/// The realm of every challenge that Atlas was recorded to send.
+/// The realm of every challenge that was recorded from Atlas.
 pub(crate) const REALM: &str = "MMS Public API";
 
-/// How many nonces are remembered. One more, and the oldest is forgotten: whoever uses that one
-/// gets a fresh challenge with `stale=true`.
+/// The maximum number of nonces in memory. A further nonce replaces the oldest one, whose next use
+/// gets a new challenge with `stale=true`.
 const MAX_NONCES: usize = 10_000;
 
-/// How many parameters an `Authorization` header may have; RFC 7616 knows eleven.
+/// The maximum number of parameters in an `Authorization` header. RFC 7616 defines eleven.
 const MAX_PARAMS: usize = 32;
 
-/// An algorithm of RFC 7616 §3.3. Atlas offers MD5.
+/// A digest algorithm of RFC 7616 §3.3. Atlas offers MD5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DigestAlgorithm {
@@ -48,7 +48,7 @@ impl DigestAlgorithm {
         Self::Sha512_256Sess,
     ];
 
-    /// The name on the wire.
+    /// Returns the name on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -99,7 +99,7 @@ fn hex(bytes: &[u8]) -> String {
         })
 }
 
-/// The value of a `WWW-Authenticate` header, to the letter as recorded from Atlas.
+/// Returns the value of a `WWW-Authenticate` header, exactly as recorded from Atlas.
 pub(crate) fn challenge(algorithm: DigestAlgorithm, nonce: &str, stale: bool) -> String {
     format!(
         "Digest realm=\"{REALM}\", domain=\"\", nonce=\"{nonce}\", algorithm={algorithm}, \
@@ -107,11 +107,11 @@ pub(crate) fn challenge(algorithm: DigestAlgorithm, nonce: &str, stale: bool) ->
     )
 }
 
-/// What a client answered to a challenge.
+/// The parameters of a digest `Authorization` header.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Authorization {
     pub(crate) username: String,
-    /// In whatever encoding the challenge had it: its bytes are what counts.
+    /// As bytes, because a challenge may have it in any encoding.
     pub(crate) realm: Vec<u8>,
     pub(crate) nonce: String,
     pub(crate) uri: String,
@@ -121,17 +121,17 @@ pub(crate) struct Answer {
     response: String,
 }
 
-impl Answer {
-    /// Reads what stands after `Digest ` in an `Authorization` header. `None` where it is not
-    /// well-formed, or lacks anything that `qop=auth` requires.
+impl Authorization {
+    /// Parses the part of an `Authorization` header after `Digest `. Returns `None` if it is
+    /// malformed, or if a parameter that `qop=auth` requires is missing.
     pub(crate) fn parse(credentials: &[u8]) -> Option<Self> {
-        // A character for each byte: one parser for all encodings.
+        // Each byte becomes one character, so that one parser serves all encodings.
         let characters: String = credentials.iter().copied().map(char::from).collect();
         let mut params = params(&characters)?;
         let bytes = |text: String| text.chars().map(|c| u8::try_from(c).ok()).collect();
         let realm: Option<Vec<u8>> = params.remove("realm").and_then(bytes);
         let mut take = |name| String::from_utf8(params.remove(name).and_then(bytes)?).ok();
-        let answer = Self {
+        let authorization = Self {
             username: take("username")?,
             realm: realm?,
             nonce: take("nonce")?,
@@ -145,13 +145,12 @@ impl Answer {
             nc: take("nc")?,
             response: take("response")?,
         };
-        // The one quality that is offered. User names are not hashed here, as no challenge
-        // offers that.
+        // No challenge offers another `qop` or `userhash`.
         let plain = take("userhash").is_none_or(|hashed| hashed.eq_ignore_ascii_case("false"));
-        (take("qop")? == "auth" && plain && answer.nc().is_some()).then_some(answer)
+        (take("qop")? == "auth" && plain && authorization.nc().is_some()).then_some(authorization)
     }
 
-    /// How often the client has used the nonce: exactly eight hexadecimal digits.
+    /// Returns the nonce count, or `None` if it is not exactly eight hexadecimal digits.
     pub(crate) fn nc(&self) -> Option<u32> {
         let digits = self.nc.len() == 8 && self.nc.bytes().all(|b| b.is_ascii_hexdigit());
         digits
@@ -159,8 +158,8 @@ impl Answer {
             .flatten()
     }
 
-    /// Whether whoever made it knows the password (RFC 7616 §3.4.1).
-    pub(crate) fn is_made_with(&self, password: &str, method: &str) -> bool {
+    /// Returns whether the response was computed with this password (RFC 7616 §3.4.1).
+    pub(crate) fn matches_password(&self, password: &str, method: &str) -> bool {
         let h = |text: &str| self.algorithm.hash(text.as_bytes());
         let Self {
             username,
@@ -181,8 +180,8 @@ impl Answer {
     }
 }
 
-/// `name=token` and `name="quoted string"`, separated by commas (RFC 9110 §11.2). `None` where
-/// it is anything else, or names a parameter twice. Names are turned to lower case.
+/// Parses `name=token` and `name="quoted string"`, separated by commas (RFC 9110 §11.2). Returns
+/// `None` for anything else, and if a parameter appears twice. Names become lower case.
 fn params(text: &str) -> Option<HashMap<String, String>> {
     let mut params = HashMap::new();
     let mut rest = text;
@@ -209,7 +208,7 @@ fn blank(text: &str) -> &str {
     text.trim_start_matches([' ', '\t'])
 }
 
-/// A token (RFC 9110 §5.6.2) and what follows it.
+/// Splits off a token (RFC 9110 §5.6.2), and returns it and the rest.
 fn token(text: &str) -> Option<(&str, &str)> {
     let end = text
         .find(|c: char| !c.is_ascii_alphanumeric() && !"!#$%&'*+-.^_`|~".contains(c))
@@ -217,7 +216,7 @@ fn token(text: &str) -> Option<(&str, &str)> {
     (end > 0).then(|| text.split_at(end))
 }
 
-/// What stands before the closing quote, with escapes undone, and what follows that quote.
+/// Returns the unescaped text before the closing quote, and the rest after that quote.
 fn quoted_string(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.chars();
@@ -230,13 +229,13 @@ fn quoted_string(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// The nonces that were issued and may still be used.
+/// The nonces that were issued and not yet discarded.
 #[derive(Clone, Debug)]
 pub(crate) struct Nonces {
     ttl: Duration,
     prng: Prng,
     known: HashMap<String, Nonce>,
-    /// Oldest first.
+    /// From the oldest to the newest.
     order: VecDeque<String>,
 }
 
@@ -244,9 +243,9 @@ pub(crate) struct Nonces {
 struct Nonce {
     issued: Duration,
     last_nc: u32,
-    /// What a fault offered with it, beside the configured algorithms.
-    also: Option<DigestAlgorithm>,
-    /// What a fault gave it instead of [`REALM`].
+    /// An algorithm that a fault offered with this nonce, beside the configured ones.
+    extra_algorithm: Option<DigestAlgorithm>,
+    /// The realm that a fault sent with this nonce instead of [`REALM`].
     realm: Option<&'static [u8]>,
 }
 
@@ -270,7 +269,7 @@ impl Nonces {
         let nonce = Nonce {
             issued: now,
             last_nc: 0,
-            also: None,
+            extra_algorithm: None,
             realm: None,
         };
         self.known.insert(text.clone(), nonce);
@@ -278,9 +277,9 @@ impl Nonces {
         text
     }
 
-    /// Whether the nonce may be used with this count, which must be higher than every earlier
-    /// one: the same request sent twice is refused.
-    pub(crate) fn admit(&mut self, nonce: &str, nc: u32, now: Duration) -> bool {
+    /// Records the use of a nonce, and returns whether it is valid with this count. The count must
+    /// be higher than all earlier ones, so a replayed request is refused.
+    pub(crate) fn accept(&mut self, nonce: &str, nc: u32, now: Duration) -> bool {
         let Some(nonce) = self.known.get_mut(nonce) else {
             return false;
         };
@@ -291,20 +290,20 @@ impl Nonces {
         true
     }
 
-    /// From now on, an answer to this nonce may be made with this algorithm too.
-    pub(crate) fn offer(&mut self, nonce: &str, algorithm: DigestAlgorithm) {
+    /// Also accepts this algorithm for this nonce from now on.
+    pub(crate) fn allow_algorithm(&mut self, nonce: &str, algorithm: DigestAlgorithm) {
         if let Some(nonce) = self.known.get_mut(nonce) {
-            nonce.also = Some(algorithm);
+            nonce.extra_algorithm = Some(algorithm);
         }
     }
 
-    pub(crate) fn offered(&self, nonce: &str, algorithm: DigestAlgorithm) -> bool {
+    pub(crate) fn allows_algorithm(&self, nonce: &str, algorithm: DigestAlgorithm) -> bool {
         self.known
             .get(nonce)
-            .is_some_and(|nonce| nonce.also == Some(algorithm))
+            .is_some_and(|nonce| nonce.extra_algorithm == Some(algorithm))
     }
 
-    /// From now on, an answer to this nonce must be made with this realm.
+    /// Requires this realm for this nonce from now on.
     pub(crate) fn set_realm(&mut self, nonce: &str, realm: &'static [u8]) {
         if let Some(nonce) = self.known.get_mut(nonce) {
             nonce.realm = Some(realm);
@@ -316,13 +315,13 @@ impl Nonces {
         realm.unwrap_or(REALM.as_bytes())
     }
 
-    /// Makes one nonce expire.
-    pub(crate) fn forget(&mut self, nonce: &str) {
-        // Its place in the order is left to itself: it is passed by when its time comes.
+    /// Expires one nonce.
+    pub(crate) fn expire(&mut self, nonce: &str) {
+        // The entry in `order` stays until it is the oldest; removing it then has no effect.
         self.known.remove(nonce);
     }
 
-    pub(crate) fn forget_all(&mut self) {
+    pub(crate) fn expire_all(&mut self) {
         self.known.clear();
         self.order.clear();
     }
@@ -332,19 +331,19 @@ impl Nonces {
 mod tests {
     use super::*;
 
-    /// RFC 7616 §3.9.1, but for the algorithm and the response.
-    fn rfc_7616(algorithm: &str, response: &str) -> Answer {
+    /// The example of RFC 7616 §3.9.1, with this algorithm and this response.
+    fn rfc_7616(algorithm: &str, response: &str) -> Authorization {
         let credentials = format!(
             "username=\"Mufasa\", realm=\"http-auth@example.org\", uri=\"/dir/index.html\", \
              algorithm={algorithm}, nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\", \
              nc=00000001, cnonce=\"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ\", qop=auth, \
              response=\"{response}\", opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\""
         );
-        Answer::parse(credentials.as_bytes()).unwrap()
+        Authorization::parse(credentials.as_bytes()).unwrap()
     }
 
     #[test]
-    fn the_vectors_of_rfc_7616() {
+    fn rfc_7616_examples_are_verified() {
         // The first two are the RFC's; the others were computed with Python's hashlib.
         for (algorithm, response) in [
             ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
@@ -366,16 +365,19 @@ mod tests {
                 "3f2a34f923c38b0fb26dce2fdfc2ce326c23cecf86fbb1444f3e51fbbc2cb92e",
             ),
         ] {
-            let answer = rfc_7616(algorithm, response);
-            assert_eq!(answer.algorithm.as_str(), algorithm);
-            assert!(answer.is_made_with("Circle of Life", "GET"), "{algorithm}");
-            assert!(!answer.is_made_with("Circle of Life", "HEAD"));
-            assert!(!answer.is_made_with("circle of life", "GET"));
+            let authorization = rfc_7616(algorithm, response);
+            assert_eq!(authorization.algorithm.as_str(), algorithm);
+            assert!(
+                authorization.matches_password("Circle of Life", "GET"),
+                "{algorithm}"
+            );
+            assert!(!authorization.matches_password("Circle of Life", "HEAD"));
+            assert!(!authorization.matches_password("circle of life", "GET"));
         }
     }
 
     #[test]
-    fn parameters_are_read_with_their_escapes() {
+    fn parameters_are_unescaped_and_malformed_ones_are_refused() {
         let parsed = params(r#" A = "x, \"y\" \\" ,, b=1	, c="" , d=é"#);
         assert_eq!(parsed, None, "a token has no é");
         let parsed = params(r#" A = "x, \"y\" \\é" ,, b=1	, c="" ,"#).unwrap();
@@ -393,12 +395,12 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_needs_all_that_qop_auth_requires() {
+    fn authorization_without_a_parameter_of_qop_auth_is_refused() {
         let right = "username=u, realm=r, nonce=n, uri=\"/\", cnonce=c, nc=0000000f, \
                      response=x, qop=auth, userhash=false";
-        let answer = Answer::parse(right.as_bytes()).unwrap();
-        assert_eq!(answer.nc(), Some(15));
-        assert_eq!(answer.algorithm, DigestAlgorithm::Md5);
+        let authorization = Authorization::parse(right.as_bytes()).unwrap();
+        assert_eq!(authorization.nc(), Some(15));
+        assert_eq!(authorization.algorithm, DigestAlgorithm::Md5);
         for (from, to) in [
             ("username=u, ", ""),
             ("nonce=n, ", ""),
@@ -413,27 +415,27 @@ mod tests {
         ] {
             let wrong = right.replace(from, to);
             assert!(
-                wrong != right && Answer::parse(wrong.as_bytes()).is_none(),
+                wrong != right && Authorization::parse(wrong.as_bytes()).is_none(),
                 "{wrong}"
             );
         }
     }
 
     #[test]
-    fn a_nonce_is_used_with_rising_counts_until_it_expires() {
+    fn nonce_is_accepted_with_rising_counts_until_it_expires() {
         let second = Duration::from_secs;
         let mut nonces = Nonces::new(0, second(60));
         let nonce = nonces.issue(second(100));
-        assert!(nonces.admit(&nonce, 1, second(100)));
-        assert!(!nonces.admit(&nonce, 1, second(100)), "replay");
-        assert!(nonces.admit(&nonce, 7, second(159)));
-        assert!(!nonces.admit(&nonce, 6, second(159)));
-        assert!(!nonces.admit(&nonce, 8, second(160)), "expired");
-        assert!(!nonces.admit("unknown", 1, second(100)));
+        assert!(nonces.accept(&nonce, 1, second(100)));
+        assert!(!nonces.accept(&nonce, 1, second(100)), "replay");
+        assert!(nonces.accept(&nonce, 7, second(159)));
+        assert!(!nonces.accept(&nonce, 6, second(159)));
+        assert!(!nonces.accept(&nonce, 8, second(160)), "expired");
+        assert!(!nonces.accept("unknown", 1, second(100)));
     }
 
     #[test]
-    fn nonces_are_bounded() {
+    fn oldest_nonce_is_discarded_at_the_maximum() {
         let mut nonces = Nonces::new(0, Duration::MAX);
         let first = nonces.issue(Duration::ZERO);
         let second = nonces.issue(Duration::ZERO);
@@ -441,7 +443,7 @@ mod tests {
             nonces.issue(Duration::ZERO);
         }
         assert_eq!(nonces.known.len(), MAX_NONCES);
-        assert!(!nonces.admit(&first, 1, Duration::ZERO));
-        assert!(nonces.admit(&second, 1, Duration::ZERO));
+        assert!(!nonces.accept(&first, 1, Duration::ZERO));
+        assert!(nonces.accept(&second, 1, Duration::ZERO));
     }
 }

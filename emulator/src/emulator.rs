@@ -1,4 +1,4 @@
-//! The emulator itself: what it knows, and the way of a request through it.
+//! The emulator: its state, and the checks that a request passes on the way to its response.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
 use serde_json::Value;
 
-use crate::bucket::{Bucket, RateLimit, Verdict};
+use crate::bucket::{BucketState, Decision, TokenBucket};
 use crate::calendar::unpadded_date;
 use crate::config::Config;
 use crate::credentials::{ApiKey, Credential, ServiceAccount};
 use crate::digest::{self, Nonces};
-use crate::errors::{Failure, error_answer};
-use crate::fault::{Fault, Faults, Layer};
+use crate::errors::{AtlasError, error_answer};
+use crate::fault::{Fault, Faults, Phase};
 use crate::generate::{self, Key};
 use crate::listing::{self, GroupEntry, KeyEntry, KeyView, Paging};
 use crate::oauth::{self, Tokens};
@@ -27,17 +27,17 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const SERVICE_VERSION: HeaderName = HeaderName::from_static("x-mongodb-service-version");
 
-/// Atlas's side of the dialogue, in memory: a request and the time go in, a response comes out.
+/// An Atlas emulator in memory: a request and the time go in, a response comes out.
 ///
-/// It does no I/O and asks no clock. The same [`Config`] and the same calls give the same
-/// answers, byte for byte.
+/// It does no I/O and reads no clock. An equal [`Config`] and equal calls give equal responses,
+/// byte for byte.
 #[derive(Clone, Debug)]
 pub struct Emulator {
     config: Config,
     api_key: ApiKey,
     service_account: ServiceAccount,
     access_token: String,
-    org: Scope,
+    org: Org,
     groups: Vec<Group>,
     nonces: Nonces,
     tokens: Tokens,
@@ -46,11 +46,11 @@ pub struct Emulator {
     counts: Counts,
 }
 
-/// What a rate limit applies to.
+/// The organization, with the state of its rate limiter.
 #[derive(Clone, Debug)]
-struct Scope {
+struct Org {
     id: String,
-    bucket: Bucket,
+    bucket: BucketState,
 }
 
 #[derive(Clone, Debug)]
@@ -59,9 +59,9 @@ struct Group {
     name: String,
     created: String,
     keys: Vec<Key>,
-    bucket: Bucket,
-    /// Who may not list the keys. The rest of the group is open to everyone, so that it is in the
-    /// list of groups.
+    bucket: BucketState,
+    /// The credentials that may not list the keys. The group itself is visible to all credentials,
+    /// so it is in the list of groups.
     denied: Vec<Credential>,
 }
 
@@ -69,10 +69,10 @@ struct Group {
 struct Scripted {
     operation: Operation,
     stage: Stage,
-    answer: Response<Vec<u8>>,
+    response: Response<Vec<u8>>,
 }
 
-/// How far a request comes before a scripted answer meets it.
+/// The point at which a request gets a scripted response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Arrived,
@@ -81,24 +81,24 @@ enum Stage {
 
 #[derive(Clone, Debug, Default)]
 struct Counts {
-    all: u64,
-    of: [u64; Operation::ALL.len()],
+    total: u64,
+    per_operation: [u64; Operation::ALL.len()],
 }
 
-/// Why a request got no regular answer.
-enum Refusal {
-    Failure(Failure),
-    /// Goes out as it is.
+/// A response that ends the checks of a request early.
+enum EarlyResponse {
+    Error(AtlasError),
+    /// This response is sent unchanged.
     Scripted(Box<Response<Vec<u8>>>),
 }
 
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
+impl From<AtlasError> for EarlyResponse {
+    fn from(error: AtlasError) -> Self {
+        Self::Error(error)
     }
 }
 
-/// A request, without the type of its body.
+/// A borrowed request, without the type parameter of its body.
 #[derive(Clone, Copy)]
 pub(crate) struct Incoming<'a> {
     pub(crate) method: &'a Method,
@@ -108,7 +108,7 @@ pub(crate) struct Incoming<'a> {
 }
 
 impl Emulator {
-    /// Makes one out of the configuration alone.
+    /// Creates an emulator. Everything in it is derived from the configuration.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let seed = config.seed;
@@ -120,7 +120,7 @@ impl Emulator {
                 name: group.name,
                 created: group.created,
                 keys: group.keys,
-                bucket: Bucket::default(),
+                bucket: BucketState::default(),
                 denied: Vec::new(),
             })
             .collect();
@@ -131,9 +131,9 @@ impl Emulator {
             api_key: ApiKey::generate(seed),
             service_account: ServiceAccount::generate(seed),
             access_token,
-            org: Scope {
+            org: Org {
                 id: Prng::stream(seed, "organization").text(prng::HEX, 24),
-                bucket: Bucket::default(),
+                bucket: BucketState::default(),
             },
             groups,
             nonces: Nonces::new(seed, config.nonce_ttl),
@@ -145,10 +145,11 @@ impl Emulator {
         }
     }
 
-    /// Answers one request. `now` is counted from the Unix epoch; it may stand still or jump.
+    /// Returns the response to one request. `now` is the time since the Unix epoch; it may stand
+    /// still or jump.
     ///
-    /// The URI may be a path, as on the wire, or absolute. A `HEAD` gets the answer to the same
-    /// `GET`; leaving the body out is for whoever writes it to a wire.
+    /// The URI may be a path, as on the wire, or absolute. A `HEAD` gets the response to the
+    /// corresponding `GET`, with its body; the code that writes it to a socket must omit the body.
     #[must_use]
     pub fn handle<B: AsRef<[u8]>>(
         &mut self,
@@ -161,10 +162,10 @@ impl Emulator {
             headers: request.headers(),
             body: request.body().as_ref(),
         };
-        let mut response = match self.answer(request, now) {
+        let mut response = match self.respond(request, now) {
             Ok(response) => response,
-            Err(Refusal::Failure(failure)) => failure.into_response(View::wanted(request.uri)),
-            Err(Refusal::Scripted(response)) => return *response,
+            Err(EarlyResponse::Error(error)) => error.into_response(View::from_query(request.uri)),
+            Err(EarlyResponse::Scripted(response)) => return *response,
         };
         response.headers_mut().insert(
             SERVICE_VERSION,
@@ -173,36 +174,36 @@ impl Emulator {
                 env!("CARGO_PKG_VERSION")
             )),
         );
-        if self.faults.are_none() {
+        if self.faults.is_empty() {
             render::compress(request.headers, &mut response);
             return response;
         }
-        // Taken out for the while, as they may look into all the rest.
+        // Moved out of `self`, because faults borrow the whole emulator mutably.
         let mut faults = std::mem::take(&mut self.faults);
-        faults.strike(Layer::Meaning, self, request, now, &mut response);
+        faults.apply(Phase::BeforeCompression, self, request, now, &mut response);
         render::compress(request.headers, &mut response);
-        faults.strike(Layer::Bytes, self, request, now, &mut response);
+        faults.apply(Phase::AfterCompression, self, request, now, &mut response);
         self.faults = faults;
         response
     }
 
-    /// The way of a request: route, script, method, credential, version, resource, role,
-    /// parameters, rate limit, page. Each step may end it.
-    fn answer(
+    /// Checks route, script, method, credential, version, resource, role, parameters and rate limit,
+    /// in this order, then returns the page. Each check may end with another response.
+    fn respond(
         &mut self,
         request: Incoming<'_>,
         now: Duration,
-    ) -> Result<Response<Vec<u8>>, Refusal> {
-        self.counts.all += 1;
+    ) -> Result<Response<Vec<u8>>, EarlyResponse> {
+        self.counts.total += 1;
         let path = request.uri.path();
-        let route = Route::of(path).ok_or_else(|| Failure::resource_not_found(path))?;
+        let route = Route::from_path(path).ok_or_else(|| AtlasError::resource_not_found(path))?;
         let operation = route.operation();
-        if let Some(count) = self.counts.of.get_mut(operation.index()) {
+        if let Some(count) = self.counts.per_operation.get_mut(operation.index()) {
             *count += 1;
         }
         self.scripted(operation, Stage::Arrived)?;
         if !route.allows(request.method) {
-            return Err(Failure::method_not_allowed(route.allowed()).into());
+            return Err(AtlasError::method_not_allowed(route.allowed()).into());
         }
         let Incoming { headers, body, .. } = request;
         match route {
@@ -229,16 +230,16 @@ impl Emulator {
         }
     }
 
-    fn scripted(&mut self, operation: Operation, stage: Stage) -> Result<(), Refusal> {
+    fn scripted(&mut self, operation: Operation, stage: Stage) -> Result<(), EarlyResponse> {
         let next = self
             .script
             .iter()
             .position(|scripted| scripted.operation == operation)
-            // Strictly in order: what waits for an authenticated request holds up what follows.
+            // Strictly in order: a response for an authenticated request holds back those behind it.
             .filter(|index| self.script.get(*index).is_some_and(|s| s.stage == stage))
             .and_then(|index| self.script.remove(index));
         match next {
-            Some(scripted) => Err(Refusal::Scripted(Box::new(scripted.answer))),
+            Some(scripted) => Err(EarlyResponse::Scripted(Box::new(scripted.response))),
             None => Ok(()),
         }
     }
@@ -248,23 +249,27 @@ impl Emulator {
         operation: Operation,
         request: Incoming<'_>,
         now: Duration,
-    ) -> Result<Credential, Refusal> {
+    ) -> Result<Credential, EarlyResponse> {
         let credential = self.credential(request, now)?;
         self.scripted(operation, Stage::Authenticated)?;
         Ok(credential)
     }
 
-    fn credential(&mut self, request: Incoming<'_>, now: Duration) -> Result<Credential, Failure> {
+    fn credential(
+        &mut self,
+        request: Incoming<'_>,
+        now: Duration,
+    ) -> Result<Credential, AtlasError> {
         let mut values = request.headers.get_all(header::AUTHORIZATION).iter();
         let only = values.next().filter(|_| values.next().is_none());
-        let Some((scheme, rest)) = only.and_then(|value| scheme_of(value.as_bytes())) else {
+        let Some((scheme, rest)) = only.and_then(|value| split_scheme(value.as_bytes())) else {
             return Err(self.challenge(false, now));
         };
         if scheme.eq_ignore_ascii_case(b"Bearer") {
             let token = std::str::from_utf8(rest).unwrap_or_default();
             return self.tokens.holder(token.trim(), now).ok_or_else(|| {
-                // No digest challenge: whoever has a token has no password. RFC 6750 §3.1.
-                Failure::unauthenticated()
+                // RFC 6750 §3.1. No digest challenge: a client with a token has no password.
+                AtlasError::unauthenticated()
                     .with_header(header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")
             });
         }
@@ -279,38 +284,42 @@ impl Emulator {
         credentials: &[u8],
         request: Incoming<'_>,
         now: Duration,
-    ) -> Result<Credential, Failure> {
+    ) -> Result<Credential, AtlasError> {
         let target = request
             .uri
             .path_and_query()
             .map_or("/", |path| path.as_str());
-        let answer = digest::Answer::parse(credentials).filter(|answer| {
-            answer.username == self.api_key.public_key
-                && answer.realm == self.nonces.realm(&answer.nonce)
-                && answer.uri == target
-                && (self.config.digest.contains(&answer.algorithm)
-                    || self.nonces.offered(&answer.nonce, answer.algorithm))
-                && answer.is_made_with(&self.api_key.private_key, request.method.as_str())
+        let authorization = digest::Authorization::parse(credentials).filter(|authorization| {
+            authorization.username == self.api_key.public_key
+                && authorization.realm == self.nonces.realm(&authorization.nonce)
+                && authorization.uri == target
+                && (self.config.digest.contains(&authorization.algorithm)
+                    || self
+                        .nonces
+                        .allows_algorithm(&authorization.nonce, authorization.algorithm))
+                && authorization
+                    .matches_password(&self.api_key.private_key, request.method.as_str())
         });
-        let Some((answer, nc)) = answer.and_then(|answer| answer.nc().map(|nc| (answer, nc)))
+        let Some((authorization, nc)) = authorization
+            .and_then(|authorization| authorization.nc().map(|nc| (authorization, nc)))
         else {
             return Err(self.challenge(false, now));
         };
-        if self.nonces.admit(&answer.nonce, nc, now) {
+        if self.nonces.accept(&authorization.nonce, nc, now) {
             Ok(Credential::ApiKey)
         } else {
-            // RFC 7616 §3.3: the password was right, only the nonce was not.
+            // RFC 7616 §3.3: `stale`, because the password is right and only the nonce is not.
             Err(self.challenge(true, now))
         }
     }
 
-    /// 401 with a challenge for each algorithm, all with the same fresh nonce.
-    pub(crate) fn challenge(&mut self, stale: bool, now: Duration) -> Failure {
+    /// Returns a 401 with a challenge for each algorithm. All have the same new nonce.
+    pub(crate) fn challenge(&mut self, stale: bool, now: Duration) -> AtlasError {
         let nonce = self.nonces.issue(now);
         let algorithms = self.config.digest.iter();
-        algorithms.fold(Failure::unauthenticated(), |failure, algorithm| {
+        algorithms.fold(AtlasError::unauthenticated(), |error, algorithm| {
             let challenge = digest::challenge(*algorithm, &nonce, stale);
-            failure.with_header(header::WWW_AUTHENTICATE, &challenge)
+            error.with_header(header::WWW_AUTHENTICATE, &challenge)
         })
     }
 
@@ -320,29 +329,29 @@ impl Emulator {
         caller: Credential,
         request: Incoming<'_>,
         now: Duration,
-    ) -> Result<Response<Vec<u8>>, Refusal> {
+    ) -> Result<Response<Vec<u8>>, EarlyResponse> {
         let version = self.key_version(request)?;
-        let id = GroupId::new(group_id).map_err(|_| Failure::resource_not_found(group_id))?;
+        let id = GroupId::new(group_id).map_err(|_| AtlasError::resource_not_found(group_id))?;
         let config = &self.config;
         let group = self
             .groups
             .iter_mut()
             .find(|group| group.id == id)
-            .ok_or_else(|| Failure::group_not_found(group_id))?;
+            .ok_or_else(|| AtlasError::group_not_found(group_id))?;
         if group.denied.contains(&caller) {
-            return Err(Failure::unauthorized().into());
+            return Err(AtlasError::unauthorized().into());
         }
-        let paging = Paging::asked_for(request.uri, View::wanted(request.uri))?;
-        let allowance = admit(config.rate_limit, &mut group.bucket, now)?;
+        let paging = Paging::from_query(request.uri, View::from_query(request.uri))?;
+        let limit_status = take_token(config.rate_limit, &mut group.bucket, now)?;
         let view = key_view(version, config);
-        let body = paging.page(
+        let body = paging.render_page(
             group.keys.iter(),
             group.keys.len(),
             |key| KeyEntry::new(key, view),
             config.total_count,
             &self_url(config, request),
         );
-        Ok(page_response(version, allowance, &self.config, body))
+        Ok(page_response(version, limit_status, &self.config, body))
     }
 
     fn org_keys(
@@ -350,33 +359,33 @@ impl Emulator {
         org_id: &str,
         request: Incoming<'_>,
         now: Duration,
-    ) -> Result<Response<Vec<u8>>, Refusal> {
+    ) -> Result<Response<Vec<u8>>, EarlyResponse> {
         let version = self.key_version(request)?;
         if org_id != self.org.id {
-            return Err(Failure::resource_not_found(org_id).into());
+            return Err(AtlasError::resource_not_found(org_id).into());
         }
         let config = &self.config;
-        let paging = Paging::asked_for(request.uri, View::wanted(request.uri))?;
-        let allowance = admit(config.rate_limit, &mut self.org.bucket, now)?;
+        let paging = Paging::from_query(request.uri, View::from_query(request.uri))?;
+        let limit_status = take_token(config.rate_limit, &mut self.org.bucket, now)?;
         let view = key_view(version, config);
-        let body = paging.page(
-            // Whole groups are skipped at a time, not key by key.
+        let body = paging.render_page(
+            // `skip` then skips whole groups at a time, not single keys.
             self.groups.iter().flat_map(|group| &group.keys),
             self.groups.iter().map(|group| group.keys.len()).sum(),
             |key| KeyEntry::new(key, view),
             config.total_count,
             &self_url(config, request),
         );
-        Ok(page_response(version, allowance, &self.config, body))
+        Ok(page_response(version, limit_status, &self.config, body))
     }
 
-    fn list_groups(&mut self, request: Incoming<'_>) -> Result<Response<Vec<u8>>, Refusal> {
-        let first = ApiVersion::new("2023-01-01").map_err(|_| Failure::invalid_version())?;
-        // Any date since the resource's first version leads to that version, as there is no other.
+    fn list_groups(&mut self, request: Incoming<'_>) -> Result<Response<Vec<u8>>, EarlyResponse> {
+        let first = ApiVersion::new("2023-01-01").map_err(|_| AtlasError::invalid_version())?;
+        // Any date from the first version on means that version, because there is no other.
         let is_served = |version| version >= first && version != ApiVersion::PREVIEW;
         version::negotiate(request.headers, is_served, &[])?;
-        let paging = Paging::asked_for(request.uri, View::wanted(request.uri))?;
-        let body = paging.page(
+        let paging = Paging::from_query(request.uri, View::from_query(request.uri))?;
+        let body = paging.render_page(
             self.groups.iter(),
             self.groups.len(),
             |group| GroupEntry {
@@ -392,32 +401,33 @@ impl Emulator {
         Ok(page_response(first, None, &self.config, body))
     }
 
-    fn key_version(&self, request: Incoming<'_>) -> Result<ApiVersion, Failure> {
+    fn key_version(&self, request: Incoming<'_>) -> Result<ApiVersion, AtlasError> {
         let is_served = |version| self.config.versions.contains(&version);
         version::negotiate(request.headers, is_served, &self.config.withdrawn)
     }
 }
 
-/// What faults need of it.
+/// Methods for faults.
 impl Emulator {
     pub(crate) fn nonces(&mut self) -> &mut Nonces {
         &mut self.nonces
     }
 
-    /// What links of the answer to this request begin with.
+    /// Returns the URL that the links in the response to this request begin with.
     pub(crate) fn self_url(&self, request: Incoming<'_>) -> String {
         self_url(&self.config, request)
     }
 
-    /// Some of the keys that this request lists, whatever page it asks for, as it would see them.
-    pub(crate) fn entries(
+    /// Returns `count` entries, from `offset` on, of the keys that this request lists. The page
+    /// parameters of the request are ignored.
+    pub(crate) fn key_entries(
         &self,
         request: Incoming<'_>,
-        before: u64,
+        offset: u64,
         count: u64,
         secrets: bool,
     ) -> Vec<Value> {
-        let wanted = |group: &&Group| match Route::of(request.uri.path()) {
+        let wanted = |group: &&Group| match Route::from_path(request.uri.path()) {
             Some(Route::GroupKeys { group_id }) => group.id.as_str() == group_id,
             route => matches!(route, Some(Route::OrgKeys { .. })),
         };
@@ -426,16 +436,16 @@ impl Emulator {
             .iter()
             .filter(wanted)
             .flat_map(|group| &group.keys)
-            .skip(usize::try_from(before).unwrap_or(usize::MAX))
+            .skip(usize::try_from(offset).unwrap_or(usize::MAX))
             .take(usize::try_from(count).unwrap_or(usize::MAX))
             .map(|key| entry(key, view))
             .collect()
     }
 
-    /// Keys that no group has, other ones on every page.
-    pub(crate) fn strangers(&self, request: Incoming<'_>, page: u64, count: u64) -> Vec<Value> {
+    /// Returns entries of keys that no group has. Every page has different ones.
+    pub(crate) fn unknown_keys(&self, request: Incoming<'_>, page: u64, count: u64) -> Vec<Value> {
         let view = self.entry_view(request, false);
-        let group = match Route::of(request.uri.path()) {
+        let group = match Route::from_path(request.uri.path()) {
             Some(Route::GroupKeys { group_id }) => GroupId::new(group_id).ok(),
             _ => None,
         };
@@ -457,25 +467,26 @@ impl Emulator {
 }
 
 fn entry(key: &Key, view: KeyView) -> Value {
-    // A struct of texts always serialises.
+    // Serializing a struct of strings cannot fail.
     serde_json::to_value(KeyEntry::new(key, view)).unwrap_or_default()
 }
 
-/// What there is, and changing it between requests.
+/// Methods that read and change the state between requests.
 impl Emulator {
-    /// The groups (projects), the one without a role for anyone among them.
+    /// Returns the groups (projects), including the one whose keys no credential may list.
     pub fn groups(&self) -> impl Iterator<Item = GroupId> {
         self.groups.iter().map(|group| group.id)
     }
 
-    /// The group with [`Config::keys_per_group`] keys.
+    /// Returns the group with [`Config::keys_per_group`] keys.
     #[must_use]
     pub fn first_group(&self) -> GroupId {
-        // There is always one.
+        // `generate::groups` returns at least one.
         self.groups[0].id
     }
 
-    /// The group whose keys no credential may list: the last, where there are two or more.
+    /// Returns the group whose keys no credential may list: the last one, or `None` if there is only
+    /// one group.
     #[must_use]
     pub fn forbidden_group(&self) -> Option<GroupId> {
         self.groups
@@ -484,31 +495,32 @@ impl Emulator {
             .filter(|_| self.groups.len() > 1)
     }
 
-    /// The organization that all groups are in.
+    /// Returns the id of the organization that all groups belong to.
     #[must_use]
     pub fn org_id(&self) -> &str {
         &self.org.id
     }
 
-    /// The API key that digest authentication accepts.
+    /// Returns the API key that digest authentication accepts.
     #[must_use]
     pub fn api_key(&self) -> &ApiKey {
         &self.api_key
     }
 
-    /// The service account that gets access tokens.
+    /// Returns the service account that can request access tokens.
     #[must_use]
     pub fn service_account(&self) -> &ServiceAccount {
         &self.service_account
     }
 
-    /// An access token handed out beforehand, which does not expire.
+    /// Returns the access token that exists from the start and does not expire.
     #[must_use]
     pub fn access_token(&self) -> &str {
         &self.access_token
     }
 
-    /// The keys of a group, in the order of the listing; empty for a group that does not exist.
+    /// Returns the keys of a group, in the order of the listing. The slice is empty if the group does
+    /// not exist.
     #[must_use]
     pub fn keys(&self, group: GroupId) -> &[Key] {
         self.groups
@@ -517,7 +529,7 @@ impl Emulator {
             .map_or(&[], |group| &group.keys)
     }
 
-    /// The keys of a group, to change; `None` for a group that does not exist.
+    /// Returns the keys of a group for changing them, or `None` if the group does not exist.
     ///
     /// ```
     /// # use atlas_model_keys_emulator::{Config, Emulator, Key};
@@ -535,7 +547,7 @@ impl Emulator {
             .map(|group| &mut group.keys)
     }
 
-    /// Gives or takes the role that lists a group's keys.
+    /// Grants or removes the role that is needed to list a group's keys.
     pub fn set_role(&mut self, credential: Credential, group: GroupId, may_list: bool) {
         if let Some(group) = self.groups.iter_mut().find(|g| g.id == group) {
             group.denied.retain(|denied| *denied != credential);
@@ -545,53 +557,55 @@ impl Emulator {
         }
     }
 
-    /// Makes every access token invalid, the one handed out beforehand too.
+    /// Revokes all access tokens, including [`Emulator::access_token`].
     pub fn revoke_tokens(&mut self) {
         self.tokens.revoke_all();
     }
 
-    /// Makes every nonce expire: the next use of one gets a challenge with `stale=true`.
+    /// Expires all nonces: the next use of one gets a challenge with `stale=true`.
     pub fn expire_nonces(&mut self) {
-        self.nonces.forget_all();
+        self.nonces.expire_all();
     }
 
-    /// Withdraws a version of the key listings: 410 from now on.
+    /// Withdraws a version of the key listings. From now on it gets 410.
     pub fn withdraw(&mut self, version: ApiVersion) {
         self.config.withdrawn.push(version);
     }
 
-    /// Changes the limit, and begins with full buckets.
-    pub fn set_rate_limit(&mut self, limit: Option<RateLimit>) {
+    /// Replaces the configuration of the token buckets, and fills all buckets.
+    pub fn set_rate_limit(&mut self, limit: Option<TokenBucket>) {
         self.config.rate_limit = limit;
-        self.org.bucket = Bucket::default();
+        self.org.bucket = BucketState::default();
         for group in &mut self.groups {
-            group.bucket = Bucket::default();
+            group.bucket = BucketState::default();
         }
     }
 
-    /// Answers the next request for `operation` with this and nothing else, whoever sends it, as a
-    /// balancer in front of Atlas would. Answers queue up.
-    pub fn answer_next(&mut self, operation: Operation, answer: Response<Vec<u8>>) {
+    /// Queues a response for the next request for `operation`. It is sent unchanged and before any
+    /// check, also to clients without a credential, as by a load balancer in front of Atlas.
+    pub fn answer_next(&mut self, operation: Operation, response: Response<Vec<u8>>) {
         self.script.push_back(Scripted {
             operation,
             stage: Stage::Arrived,
-            answer,
+            response,
         });
     }
 
-    /// Answers the next *authenticated* request for `operation` with this, as the API behind the
-    /// gate would: a digest client gets its challenge first. In one queue with
-    /// [`Emulator::answer_next`]. Requests for tokens are never authenticated in this sense.
-    pub fn answer_next_authenticated(&mut self, operation: Operation, answer: Response<Vec<u8>>) {
+    /// Queues a response for the next *authenticated* request for `operation`, as if it came from the
+    /// API itself: a digest client gets its challenge first.
+    ///
+    /// The response waits in the queue of [`Emulator::answer_next`]. Requests for tokens never count
+    /// as authenticated here.
+    pub fn answer_next_authenticated(&mut self, operation: Operation, response: Response<Vec<u8>>) {
         self.script.push_back(Scripted {
             operation,
             stage: Stage::Authenticated,
-            answer,
+            response,
         });
     }
 
-    /// Answers the next `times` requests for `operation` with an error in Atlas's shape, with
-    /// these headers on top.
+    /// Queues an error in Atlas's format, with these additional headers, for the next `times`
+    /// requests for `operation`.
     ///
     /// ```
     /// # use atlas_model_keys_emulator::{Config, Emulator, Operation};
@@ -609,20 +623,20 @@ impl Emulator {
         headers: &HeaderMap,
     ) {
         for _ in 0..times {
-            let mut answer = error_answer(status);
-            answer.headers_mut().extend(headers.clone());
-            self.answer_next(operation, answer);
+            let mut response = error_answer(status);
+            response.headers_mut().extend(headers.clone());
+            self.answer_next(operation, response);
         }
     }
 
-    /// Lets a fault strike every request of the operation that it is for, or only the next
-    /// `times` of them.
+    /// Applies a fault to every request for the operation that it belongs to, or only to the next
+    /// `times` requests.
     ///
-    /// Several strike one after the other, each what the one before has left: first those of
-    /// [`Area::Page`](crate::Area::Page), then `Meaning`, `Coding` and `Socket`; in the same area in
-    /// the order they came in here. So a page without results can come in chunks; but of two that
-    /// replace the answer, or say how it is delivered, the last one wins. Scripted answers
-    /// ([`Emulator::answer_next`] and the like) are not struck.
+    /// If there are several faults, each changes the result of the one before it: first those of
+    /// [`Area::Page`](crate::Area::Page), then `Meaning`, `Coding` and `Socket`. Faults of one area are
+    /// applied in the order of these calls. So a page without results can come in chunks. If two
+    /// faults replace the response, or both set its delivery, the last one wins. Scripted responses
+    /// ([`Emulator::answer_next`] and similar methods) are not changed by faults.
     ///
     /// ```
     /// # use atlas_model_keys_emulator::{Config, Emulator};
@@ -636,64 +650,65 @@ impl Emulator {
         self.faults.inject(fault, times);
     }
 
-    /// Takes every fault away. What is under way already goes on.
+    /// Removes all faults. Responses that are already being sent are not affected.
     pub fn heal(&mut self) {
         self.faults = Faults::default();
     }
 
-    /// How many requests there were, whatever came of them, those for unknown paths too.
+    /// Returns the number of requests so far, including refused ones and those for unknown paths.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.counts.all
+        self.counts.total
     }
 
-    /// How many requests there were for one operation.
+    /// Returns the number of requests for one operation so far.
     #[must_use]
     pub fn requests_for(&self, operation: Operation) -> u64 {
         self.counts
-            .of
+            .per_operation
             .get(operation.index())
             .copied()
             .unwrap_or_default()
     }
 
-    /// How many requests for a token there were.
+    /// Returns the number of requests for a token so far.
     #[must_use]
     pub fn token_requests(&self) -> u64 {
         self.requests_for(Operation::Token)
     }
 }
 
-/// The scheme of an `Authorization` header, and what follows it. Digest may hold bytes of any encoding.
-pub(crate) fn scheme_of(value: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Splits the value of an `Authorization` header into the scheme and the rest. The rest is bytes,
+/// because a digest realm may be in any encoding.
+pub(crate) fn split_scheme(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let space = value.iter().position(|byte| *byte == b' ')?;
     let (scheme, rest) = value.split_at_checked(space)?;
     Some((scheme, rest.get(1..)?))
 }
 
-/// What is left in a bucket, for the headers.
+/// The values of the `RateLimit-…` headers.
 #[derive(Clone, Copy)]
-struct Allowance {
+struct RateLimitStatus {
     limit: u32,
     remaining: u64,
 }
 
-fn admit(
-    limit: Option<RateLimit>,
-    bucket: &mut Bucket,
+fn take_token(
+    limit: Option<TokenBucket>,
+    bucket: &mut BucketState,
     now: Duration,
-) -> Result<Option<Allowance>, Failure> {
+) -> Result<Option<RateLimitStatus>, AtlasError> {
     let Some(limit) = limit else {
         return Ok(None);
     };
     match bucket.take(&limit, now) {
-        Verdict::Admitted { remaining } => Ok(Some(Allowance {
+        Decision::Admitted { remaining } => Ok(Some(RateLimitStatus {
             limit: limit.capacity,
             remaining,
         })),
-        Verdict::Refused {
+        Decision::Refused {
             retry_after_seconds,
-        } => Err(Failure::rate_limited(retry_after_seconds)
+        } => Err(AtlasError::rate_limited(retry_after_seconds)
             .with_header(RATE_LIMIT, &limit.capacity.to_string())
             .with_header(RATE_LIMIT_REMAINING, "0")),
     }
@@ -716,14 +731,14 @@ fn self_url(config: &Config, request: Incoming<'_>) -> String {
 
 fn page_response(
     version: ApiVersion,
-    allowance: Option<Allowance>,
+    limit_status: Option<RateLimitStatus>,
     config: &Config,
     body: Vec<u8>,
 ) -> Response<Vec<u8>> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, version::content_type(version));
-    if let Some(Allowance { limit, remaining }) = allowance {
+    if let Some(RateLimitStatus { limit, remaining }) = limit_status {
         headers.insert(RATE_LIMIT, HeaderValue::from(limit));
         headers.insert(RATE_LIMIT_REMAINING, HeaderValue::from(remaining));
     }

@@ -1,4 +1,4 @@
-//! Errors in Atlas's shape, and which of them says what.
+//! Errors in Atlas's format: their statuses, codes and texts.
 
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
@@ -9,19 +9,19 @@ use crate::render::{self, View};
 
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 
-/// What a status looks like when Atlas answers with it, for
-/// [`Emulator::answer_next`](crate::Emulator::answer_next); headers such as `Retry-After` are the
-/// caller's to add.
+/// Returns an error response in Atlas's format, for
+/// [`Emulator::answer_next`](crate::Emulator::answer_next). The caller can add headers such as
+/// `Retry-After`.
 ///
 /// ```
 /// use atlas_model_keys_emulator::error_answer;
-/// let answer = error_answer(http::StatusCode::TOO_MANY_REQUESTS);
-/// assert_eq!(answer.headers()["x-error-code"], "RATE_LIMITED");
+/// let response = error_answer(http::StatusCode::TOO_MANY_REQUESTS);
+/// assert_eq!(response.headers()["x-error-code"], "RATE_LIMITED");
 /// ```
 #[must_use]
 pub fn error_answer(status: StatusCode) -> Response<Vec<u8>> {
     let code = match status.as_u16() {
-        401 => return Failure::unauthenticated().into_response(View::default()),
+        401 => return AtlasError::unauthenticated().into_response(View::default()),
         403 => "IP_ADDRESS_NOT_ON_ACCESS_LIST",
         404 => "RESOURCE_NOT_FOUND",
         406 => "INVALID_VERSION_DATE",
@@ -29,12 +29,12 @@ pub fn error_answer(status: StatusCode) -> Response<Vec<u8>> {
         429 => "RATE_LIMITED",
         _ => "UNEXPECTED_ERROR",
     };
-    Failure::new(status, code, "(This is a scripted answer.)").into_response(View::default())
+    AtlasError::new(status, code, "(This is a scripted answer.)").into_response(View::default())
 }
 
-/// An error on its way out.
+/// An error response before it is rendered.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct AtlasError {
     status: StatusCode,
     code: Option<&'static str>,
     detail: String,
@@ -44,10 +44,10 @@ pub(crate) struct Failure {
     enveloped: bool,
 }
 
-/// Alphabetical, as all of Atlas's objects.
+/// The body of an error. Its fields are in alphabetical order, as in all of Atlas's objects.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+struct ErrorBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     bad_request_detail: Option<BadRequestDetail<'a>>,
     detail: &'a str,
@@ -72,7 +72,7 @@ struct BadField {
     field: &'static str,
 }
 
-impl Failure {
+impl AtlasError {
     fn new(
         status: StatusCode,
         code: impl Into<Option<&'static str>>,
@@ -89,7 +89,7 @@ impl Failure {
         }
     }
 
-    fn about(mut self, parameter: impl Into<Value>) -> Self {
+    fn with_parameter(mut self, parameter: impl Into<Value>) -> Self {
         self.parameters.push(parameter.into());
         self
     }
@@ -101,8 +101,10 @@ impl Failure {
         self
     }
 
-    /// No credential, or a wrong one. Production's has neither code nor parameters. It comes from
-    /// the gate in front of the API, so no envelope: a client could not see the challenge in one.
+    /// Returns the 401 for a missing or wrong credential.
+    ///
+    /// As in production it has neither a code nor parameters. It comes from a gateway in front of the
+    /// API, so it has no envelope: in an envelope a client could not see the challenge.
     pub(crate) fn unauthenticated() -> Self {
         Self {
             enveloped: false,
@@ -114,7 +116,7 @@ impl Failure {
         }
     }
 
-    /// A right credential without the role.
+    /// Returns the 401 for a right credential without the required role.
     pub(crate) fn unauthorized() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
@@ -129,18 +131,18 @@ impl Failure {
             "GROUP_NOT_FOUND",
             format!("No group with ID {id} exists."),
         )
-        .about(id)
+        .with_parameter(id)
     }
 
     pub(crate) fn resource_not_found(what: &str) -> Self {
-        // Whatever was asked for, an answer stays short.
+        // Long paths are cut, so that the response stays short.
         let what: String = what.chars().take(200).collect();
         Self::new(
             StatusCode::NOT_FOUND,
             "RESOURCE_NOT_FOUND",
             format!("Cannot find resource {what}."),
         )
-        .about(what)
+        .with_parameter(what)
     }
 
     pub(crate) fn method_not_allowed(allowed: &str) -> Self {
@@ -166,10 +168,10 @@ impl Failure {
             "VERSION_GONE",
             format!("The version {version} of this resource is no longer available."),
         )
-        .about(version)
+        .with_parameter(version)
     }
 
-    /// A query parameter that breaks its rule.
+    /// Returns the 400 for a query parameter that breaks its rule.
     pub(crate) fn invalid_parameter(field: &'static str, rule: &str) -> Self {
         Self {
             fields: vec![BadField {
@@ -181,28 +183,28 @@ impl Failure {
                 "VALIDATION_ERROR",
                 format!("Invalid query parameter {field}: {rule}."),
             )
-            .about(field)
+            .with_parameter(field)
         }
     }
 
     pub(crate) fn rate_limited(retry_after_seconds: Option<u64>) -> Self {
-        let failure = Self::new(
+        let error = Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "RATE_LIMITED",
             "Too many requests: the rate limit of this resource is exceeded.",
         );
         match retry_after_seconds {
-            Some(seconds) => failure
+            Some(seconds) => error
                 .with_header(RETRY_AFTER, &seconds.to_string())
-                // Atlas mixes numbers into the texts here.
-                .about(seconds),
-            None => failure,
+                // Atlas's `parameters` can contain numbers as well as strings.
+                .with_parameter(seconds),
+            None => error,
         }
     }
 
     pub(crate) fn into_response(self, view: View) -> Response<Vec<u8>> {
         let envelope = view.envelope && self.enveloped;
-        let body = Body {
+        let body = ErrorBody {
             bad_request_detail: (!self.fields.is_empty()).then_some(BadRequestDetail {
                 fields: &self.fields,
             }),
@@ -211,8 +213,8 @@ impl Failure {
             error_code: self.code,
             parameters: self.code.is_some().then_some(&self.parameters),
             reason: self.status.canonical_reason().unwrap_or("Unknown"),
-            // How an error looks in an envelope, Atlas does not say. Here: the status moves from
-            // the head into the body, beside the error's own fields.
+            // Atlas does not document errors in an envelope. Here the status moves from the head
+            // into the body, beside the error's own fields.
             status: envelope.then_some(self.status.as_u16()),
         };
         let mut response = Response::new(render::json(&body, view.pretty));
@@ -222,7 +224,7 @@ impl Failure {
             self.status
         };
         let headers = response.headers_mut();
-        // One after the other: there may be several challenges.
+        // Appended, because there may be several challenges.
         for (name, value) in self.headers {
             headers.append(name, value);
         }
@@ -241,23 +243,23 @@ impl Failure {
 mod tests {
     use super::*;
 
-    fn body(failure: Failure, view: View) -> String {
-        String::from_utf8(failure.into_response(view).into_body()).unwrap()
+    fn body(error: AtlasError, view: View) -> String {
+        String::from_utf8(error.into_response(view).into_body()).unwrap()
     }
 
     #[test]
-    fn fields_are_alphabetical_and_absent_where_production_has_none() {
+    fn error_fields_are_alphabetical_and_omitted_as_in_production() {
         assert_eq!(
-            body(Failure::unauthenticated(), View::default()),
+            body(AtlasError::unauthenticated(), View::default()),
             r#"{"detail":"You are not authorized for this resource.","error":401,"reason":"Unauthorized"}"#
         );
         assert_eq!(
-            body(Failure::group_not_found("x"), View::default()),
+            body(AtlasError::group_not_found("x"), View::default()),
             r#"{"detail":"No group with ID x exists.","error":404,"errorCode":"GROUP_NOT_FOUND","parameters":["x"],"reason":"Not Found"}"#
         );
         assert_eq!(
             body(
-                Failure::invalid_parameter("pageNum", "must be at least 1"),
+                AtlasError::invalid_parameter("pageNum", "must be at least 1"),
                 View::default()
             ),
             concat!(
@@ -269,16 +271,16 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_takes_the_status_but_not_that_of_a_challenge() {
+    fn envelope_contains_the_status_except_that_of_a_challenge() {
         let view = View {
             envelope: true,
             pretty: false,
         };
-        let response = Failure::unauthorized().into_response(view);
+        let response = AtlasError::unauthorized().into_response(view);
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["x-error-code"], "USER_UNAUTHORIZED");
-        assert!(body(Failure::unauthorized(), view).ends_with(r#","status":401}"#));
-        let challenge = Failure::unauthenticated().into_response(view);
+        assert!(body(AtlasError::unauthorized(), view).ends_with(r#","status":401}"#));
+        let challenge = AtlasError::unauthenticated().into_response(view);
         assert_eq!(challenge.status(), StatusCode::UNAUTHORIZED);
     }
 }

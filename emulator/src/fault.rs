@@ -1,19 +1,20 @@
-//! Faults on demand, by name: the catalogue, and how what was injected strikes.
+//! Faults on demand: the catalogue of all faults, and the injected faults that change responses.
 //!
 //! A fault is a row in one of the tables of `challenges`, `coding`, `echo`, `meaning`, `pages`,
-//! `socket` and `tokens`: a name, what it does, an argument perhaps, and a function that changes the honest
-//! answer. What no answer can say, such as a connection that is reset, it attaches as a
-//! [`Delivery`], which the server obeys and everyone else may ignore.
+//! `socket` and `tokens`. A row has a name, a description, sometimes an argument, and a function
+//! that changes the regular response, which is the one that the emulator gives without faults. A
+//! response cannot express some faults, such as a reset of the connection. Such a fault attaches a
+//! [`Delivery`] to the response; the server follows it, and other callers may ignore it.
 
 mod argument;
 mod challenges;
 mod coding;
+mod context;
 mod delivery;
 mod echo;
 mod meaning;
 mod pages;
 mod socket;
-mod struck;
 mod tokens;
 
 use std::cmp::Reverse;
@@ -29,13 +30,13 @@ use crate::emulator::Incoming;
 use crate::route::{Operation, Route};
 
 use argument::Argument;
-pub use delivery::{Delivery, Step};
-use struck::Struck;
+use context::FaultContext;
+pub use delivery::{Delivery, DeliveryStep};
 
-/// Something that goes wrong, or is merely unusual, on demand: see [`Fault::all`] and
-/// [`Emulator::inject`].
+/// A fault, or merely unusual behaviour, that can be switched on by name.
 ///
-/// As a text it is a name, or a name and an argument: `slow-body`, `slow-body=50ms`.
+/// [`Fault::all`] lists all faults, and [`Emulator::inject`] switches one on. The text form is a
+/// name, or a name and an argument: `slow-body`, `slow-body=50ms`.
 ///
 /// ```
 /// use atlas_model_keys_emulator::{Area, Fault};
@@ -56,89 +57,101 @@ pub struct Fault {
     value: u64,
 }
 
-/// On which level, and of which operation, a fault is.
+/// The part of a response, and the operation, that a fault changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Area {
-    /// The bytes of a listing's answer. Strikes, as the next three do, what the two listings of
-    /// keys answer to a request whose credential is right: the gate in front stays honest, so
-    /// that a digest client gets its challenge.
+    /// The bytes of a listing's response.
+    ///
+    /// Faults of this and the next three areas apply to the two listings of keys, and only if the
+    /// credential of the request is right. A refused credential gets the regular 401, so that a
+    /// digest client gets its challenge.
     Socket,
-    /// The content coding of a listing's answer.
+    /// The content coding of a listing's response.
     Coding,
-    /// The status and the headers of a listing's answer.
+    /// The status and the headers of a listing's response.
     Meaning,
-    /// What a page of a listing holds.
+    /// The content of a page of a listing.
     Page,
-    /// Requests for an access token.
+    /// The response to a request for an access token.
     Token,
-    /// The digest challenge of the two listings of keys. Strikes requests without an access token.
+    /// The digest challenge of the two listings of keys. These faults apply to requests without an
+    /// access token.
     Digest,
 }
 
 impl Area {
-    /// A few words for a heading.
+    /// Returns a few words that describe the area, for a heading.
     #[must_use]
     pub fn description(self) -> &'static str {
         match self {
-            Self::Socket => "the bytes of a listing's answer",
-            Self::Coding => "the content coding of a listing's answer",
-            Self::Meaning => "the status and the headers of a listing's answer",
-            Self::Page => "what a page of a listing holds",
-            Self::Token => "the answer to a request for an access token",
+            Self::Socket => "the bytes of a listing's response",
+            Self::Coding => "the content coding of a listing's response",
+            Self::Meaning => "the status and the headers of a listing's response",
+            Self::Page => "the content of a page of a listing",
+            Self::Token => "the response to a request for an access token",
             Self::Digest => "the digest challenge of a listing",
         }
     }
 
-    fn layer(self) -> Layer {
+    fn phase(self) -> Phase {
         match self {
-            Self::Socket => Layer::Bytes,
-            _ => Layer::Meaning,
+            Self::Socket => Phase::AfterCompression,
+            _ => Phase::BeforeCompression,
         }
     }
 
-    fn is_struck_by(self, operation: Operation, request: Incoming<'_>, gate_refused: bool) -> bool {
+    fn applies_to(self, operation: Operation, request: Incoming<'_>, challenged: bool) -> bool {
         let is_listing = matches!(operation, Operation::ListGroupKeys | Operation::ListOrgKeys);
         match self {
             Self::Token => operation == Operation::Token,
             Self::Digest => is_listing && !has_token(request),
-            Self::Socket | Self::Coding | Self::Meaning | Self::Page => is_listing && !gate_refused,
+            Self::Socket | Self::Coding | Self::Meaning | Self::Page => is_listing && !challenged,
         }
     }
 }
 
-/// When faults strike: before the answer is compressed for whoever takes that, or after.
+/// The time at which a fault is applied: before or after the response is compressed for clients that
+/// accept gzip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layer {
-    Meaning,
-    Bytes,
+pub(crate) enum Phase {
+    BeforeCompression,
+    AfterCompression,
 }
 
-/// What is known of a fault.
+/// The definition of a fault.
 struct Row {
     name: &'static str,
-    does: &'static str,
+    description: &'static str,
     argument: Argument,
     harmless: bool,
-    strike: fn(&mut Struck<'_>),
+    apply: fn(&mut FaultContext<'_>),
 }
 
-/// A fault that a client need not survive with the right keys, only in good order.
-const fn fault(name: &'static str, does: &'static str, strike: fn(&mut Struck<'_>)) -> Row {
+/// Defines a fault that may make a listing fail. The client must report an error and stay usable.
+const fn fault(
+    name: &'static str,
+    description: &'static str,
+    apply: fn(&mut FaultContext<'_>),
+) -> Row {
     Row {
         name,
-        does,
+        description,
         argument: Argument::None,
         harmless: false,
-        strike,
+        apply,
     }
 }
 
-/// One that is merely unusual.
-const fn harmless(name: &'static str, does: &'static str, strike: fn(&mut Struck<'_>)) -> Row {
+/// Defines unusual behaviour that must not make a listing fail.
+const fn harmless(
+    name: &'static str,
+    description: &'static str,
+    apply: fn(&mut FaultContext<'_>),
+) -> Row {
     Row {
         harmless: true,
-        ..fault(name, does, strike)
+        ..fault(name, description, apply)
     }
 }
 
@@ -148,7 +161,7 @@ impl Row {
     }
 }
 
-/// All that there is.
+/// All faults.
 static CATALOGUE: [(Area, &[Row]); 8] = [
     (Area::Socket, socket::ROWS),
     (Area::Coding, coding::ROWS),
@@ -161,43 +174,45 @@ static CATALOGUE: [(Area, &[Row]); 8] = [
 ];
 
 impl Fault {
-    /// The catalogue: every fault, with its default argument where it takes one, area by area.
+    /// Returns every fault, area by area, with its default argument if it takes one.
     pub fn all() -> impl Iterator<Item = Self> {
         CATALOGUE.iter().flat_map(|(area, rows)| {
             rows.iter().map(|row| Self {
                 area: *area,
                 row,
-                value: row.argument.default(),
+                value: row.argument.default_value(),
             })
         })
     }
 
-    /// Its name, in lower case and with hyphens.
+    /// Returns the name, in lower case and with hyphens.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.row.name
     }
 
-    /// What it does, in one line.
+    /// Returns a description in one line.
     #[must_use]
     pub fn description(&self) -> &'static str {
-        self.row.does
+        self.row.description
     }
 
-    /// Its argument, such as `10ms`; `None` where it takes none.
+    /// Returns the argument, such as `10ms`, or `None` if the fault takes none.
     #[must_use]
     pub fn argument(&self) -> Option<String> {
         self.row.argument.show(self.value)
     }
 
-    /// On which level, and of which operation, it is.
+    /// Returns the part of a response, and the operation, that the fault changes.
     #[must_use]
     pub fn area(&self) -> Area {
         self.area
     }
 
-    /// Whether a robust client gets all keys all the same, with the default argument at least. What
-    /// is not harmless a client may fail from; but in good order, within bounds, and saying why.
+    /// Returns whether a robust client still gets all keys, at least with the default argument.
+    ///
+    /// A client may fail because of any other fault. It must then report the reason, stay within its
+    /// limits and remain usable.
     #[must_use]
     pub fn is_harmless(&self) -> bool {
         self.row.harmless
@@ -218,7 +233,7 @@ impl fmt::Debug for Fault {
     }
 }
 
-/// What [`Fault::from_str`] reads.
+/// Writes the text that [`Fault::from_str`] reads.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.argument() {
@@ -238,7 +253,7 @@ impl FromStr for Fault {
         };
         let fault = Self::all()
             .find(|fault| fault.name() == name)
-            .ok_or_else(|| InvalidFault(unknown(name)))?;
+            .ok_or_else(|| InvalidFault(unknown_fault(name)))?;
         let Some(argument) = argument else {
             return Ok(fault);
         };
@@ -252,8 +267,9 @@ impl FromStr for Fault {
     }
 }
 
-/// A text that names no fault, or gives one an argument that it cannot take. Says which, and what
-/// would be right.
+/// The text names no fault, or its argument is not valid for the fault.
+///
+/// The message contains the text and what would be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidFault(String);
 
@@ -265,7 +281,7 @@ impl fmt::Display for InvalidFault {
 
 impl std::error::Error for InvalidFault {}
 
-/// Whatever was given, an error stays short, and fit to be shown.
+/// Quotes, escapes and shortens a text, so that it can be shown in an error.
 fn quoted(text: &str) -> String {
     const SHOWN: usize = 60;
     let shown: String = text.chars().take(SHOWN).collect();
@@ -273,9 +289,9 @@ fn quoted(text: &str) -> String {
     format!("{shown:?}{more}")
 }
 
-fn unknown(name: &str) -> String {
-    // Of two slips at most: what is further off is no slip. A name too long to be one of them is
-    // not compared at all.
+fn unknown_fault(name: &str) -> String {
+    // At most two typing mistakes: a text with more is probably not a misspelt name. A text that is
+    // longer than every name is not compared at all.
     let nearest = Fault::all()
         .filter(|_| name.len() < 60)
         .map(|fault| (distance(name, fault.name()), fault.name()))
@@ -290,7 +306,7 @@ fn unknown(name: &str) -> String {
     }
 }
 
-/// How many characters have to be put in, taken out or changed (Levenshtein).
+/// Returns how many characters must be inserted, removed or changed (Levenshtein distance).
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (i, a) in one.chars().enumerate() {
@@ -310,15 +326,15 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// What was injected, in the order in which it strikes.
+/// The injected faults, in the order in which they are applied.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Vec<Injected>);
 
 #[derive(Clone, Debug)]
 struct Injected {
     fault: Fault,
-    /// How many more requests it strikes; `None`: every one.
-    left: Option<u32>,
+    /// The number of requests that the fault still applies to, or `None` for all.
+    remaining: Option<u32>,
     memory: u64,
 }
 
@@ -327,41 +343,41 @@ impl Faults {
         if times != Some(0) {
             self.0.push(Injected {
                 fault,
-                left: times,
+                remaining: times,
                 memory: 0,
             });
-            // From the inside out, whatever the order they came in: an answer is written before it
-            // is packed, and packed before it is sent. Stable, so that within an area the order
-            // stays.
+            // Faults are applied in the order in which a server builds a response, not in the order of
+            // injection: first the page, then compression, then the bytes. The sort is stable, so faults
+            // of one area stay in the order of injection.
             self.0
                 .sort_by_key(|injected| Reverse(injected.fault.area as u8));
         }
     }
 
-    pub(crate) fn are_none(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Lets all faults of this layer change the answer, one after the other.
-    pub(crate) fn strike(
+    /// Applies all faults of this phase to the response, one after the other.
+    pub(crate) fn apply(
         &mut self,
-        layer: Layer,
+        phase: Phase,
         emulator: &mut Emulator,
         request: Incoming<'_>,
         now: Duration,
         response: &mut Response<Vec<u8>>,
     ) {
-        let Some(operation) = Route::of(request.uri.path()).map(Route::operation) else {
+        let Some(operation) = Route::from_path(request.uri.path()).map(Route::operation) else {
             return;
         };
-        // The gate's 401 is the one with a challenge: see `Failure::unauthenticated`.
-        let gate_refused = response.headers().contains_key(WWW_AUTHENTICATE);
+        // Only the 401 for a refused credential has a challenge: see `AtlasError::unauthenticated`.
+        let challenged = response.headers().contains_key(WWW_AUTHENTICATE);
         for injected in &mut self.0 {
             let Fault { area, row, value } = injected.fault;
-            if area.layer() != layer || !area.is_struck_by(operation, request, gate_refused) {
+            if area.phase() != phase || !area.applies_to(operation, request, challenged) {
                 continue;
             }
-            (row.strike)(&mut Struck {
+            (row.apply)(&mut FaultContext {
                 value,
                 memory: &mut injected.memory,
                 emulator: &mut *emulator,
@@ -369,15 +385,15 @@ impl Faults {
                 now,
                 response: &mut *response,
             });
-            if let Some(left) = &mut injected.left {
-                *left -= 1;
+            if let Some(remaining) = &mut injected.remaining {
+                *remaining -= 1;
             }
         }
-        self.0.retain(|injected| injected.left != Some(0));
+        self.0.retain(|injected| injected.remaining != Some(0));
     }
 }
 
-/// Whether the request brings an access token, and so has no business with digest.
+/// Returns whether the request has an access token; then digest does not apply to it.
 fn has_token(request: Incoming<'_>) -> bool {
     request
         .headers
@@ -397,19 +413,21 @@ mod tests {
         let mut names = HashSet::new();
         for fault in Fault::all() {
             let name = fault.name();
-            assert!(names.insert(name), "{name} is there twice");
+            assert!(names.insert(name), "{name} is defined twice");
             let is_kebab = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
             assert!(name.bytes().all(is_kebab), "{name}");
-            let does = fault.description();
+            let description = fault.description();
             assert!(
-                (10..=100).contains(&does.len()) && !does.contains('\n') && !does.ends_with('.'),
-                "{name}: {does}"
+                (10..=100).contains(&description.len())
+                    && !description.contains('\n')
+                    && !description.ends_with('.'),
+                "{name}: {description}"
             );
         }
     }
 
     #[test]
-    fn texts_are_read_as_they_are_written() {
+    fn every_fault_survives_a_round_trip_through_its_text() {
         for fault in Fault::all() {
             assert_eq!(fault.to_string().parse(), Ok(fault));
             assert_eq!(fault.name().parse(), Ok(fault));
@@ -417,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_the_way_out() {
+    fn an_error_names_the_text_and_what_would_be_valid() {
         let error = |text: &str| text.parse::<Fault>().unwrap_err().to_string();
         assert_eq!(
             error("rest-in-body"),
@@ -435,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn distances_are_levenshtein_s() {
+    fn distances_are_levenshtein_distances() {
         for (one, other, expected) in [
             ("", "", 0),
             ("", "abc", 3),

@@ -1,18 +1,18 @@
-//! Groups and keys out of a seed: what a listing may hold, with all that a client must bear.
+//! Generates groups and keys from a seed, with all values that clients must be able to handle.
 
 use atlas_model_keys_core::GroupId;
 
 use crate::calendar::timestamp;
 use crate::prng::{self, Prng};
 
-/// 2026-08-01T00:00:00Z: every key was made, and used, before. No clock is asked, so that a seed
-/// gives the same keys next year.
+/// 2026-08-01T00:00:00Z. Every key was created and last used before this time. It is a constant
+/// instead of a clock, so that a seed always gives the same keys.
 const PRESENT: u64 = 1_785_542_400;
 
 const DAY: u64 = 86_400;
 
-/// A key, field by field as documented. `None` is what the preview version leaves out and
-/// `2025-03-12` writes as `null`.
+/// A key, with the fields that Atlas documents. The preview version omits a field that is `None`,
+/// and `2025-03-12` writes it as `null`.
 ///
 /// ```
 /// use atlas_model_keys_emulator::Key;
@@ -41,26 +41,27 @@ pub struct Key {
     pub masked_secret: Option<String>,
     /// `name`
     pub name: Option<String>,
-    /// `secret`; listed only where the configuration says so.
+    /// `secret`, listed only with [`Config::include_secrets`](crate::Config::include_secrets).
     pub secret: Option<String>,
     /// `status`
     pub status: Option<String>,
 }
 
-/// What a group is made from.
-pub(crate) struct GroupSeed {
+/// A generated group with its keys.
+pub(crate) struct GeneratedGroup {
     pub(crate) id: GroupId,
     pub(crate) name: String,
     pub(crate) created: String,
     pub(crate) keys: Vec<Key>,
 }
 
-/// Groups with distinct ids; the first has `first_keys` keys, each other a number of its own.
-pub(crate) fn groups(seed: u64, count: usize, first_keys: usize) -> Vec<GroupSeed> {
+/// Generates groups with distinct ids. The first has `first_keys` keys; each other group has a
+/// different number of keys.
+pub(crate) fn groups(seed: u64, count: usize, first_keys: usize) -> Vec<GeneratedGroup> {
     let mut ids = Prng::stream(seed, "groups");
-    let mut groups: Vec<GroupSeed> = Vec::new();
+    let mut groups: Vec<GeneratedGroup> = Vec::new();
     while groups.len() < count.max(1) {
-        // 24 digits always are an id; that it was not there before is next to certain.
+        // 24 hexadecimal digits are always a valid id, and a duplicate is very unlikely.
         let Some(id) = GroupId::new(&ids.text(prng::HEX, 24))
             .ok()
             .filter(|id| groups.iter().all(|group| group.id != *id))
@@ -83,7 +84,7 @@ pub(crate) fn groups(seed: u64, count: usize, first_keys: usize) -> Vec<GroupSee
             1 => "Staging «Ünïcödé» 試験".to_owned(),
             _ => format!("Project {}", index + 1),
         };
-        groups.push(GroupSeed {
+        groups.push(GeneratedGroup {
             id,
             name,
             // Groups use Atlas's usual short form.
@@ -96,7 +97,7 @@ pub(crate) fn groups(seed: u64, count: usize, first_keys: usize) -> Vec<GroupSee
 
 pub(crate) fn key(prng: &mut Prng, group: GroupId, index: usize) -> Key {
     let some = |text: &str| Some(text.to_owned());
-    // Begins with a letter that no hexadecimal number has, so that nobody takes it for one.
+    // The first letter is no hexadecimal digit, so that the id cannot be taken for a number.
     let first = prng.text(b"ghijklmnopqrstuvwxyz", 1);
     let api_key_id = [first, prng.text(prng::LOWER_ALPHANUMERIC, 23)].concat();
     let secret = prng.text(prng::ALPHANUMERIC, 44);
@@ -104,7 +105,7 @@ pub(crate) fn key(prng: &mut Prng, group: GroupId, index: usize) -> Key {
     let created = PRESENT - DAY - prng.below(500 * DAY);
     let used = last_used(prng, created, index);
     let mut instant = |seconds| {
-        // Microseconds 0 stand in some, as a timestamp on a whole second does happen.
+        // Some have zero microseconds, as real timestamps on a whole second do.
         let microseconds = u32::try_from(prng.below(8) * 124_999).unwrap_or_default();
         timestamp(seconds, microseconds)
     };
@@ -128,7 +129,7 @@ pub(crate) fn key(prng: &mut Prng, group: GroupId, index: usize) -> Key {
         masked_secret: Some(format!("al-****{last_four}")),
         name: name(prng, index),
         secret: Some(format!("al-{secret}")),
-        // The only other value: Atlas has shown none, and its documentation promises none.
+        // `SUSPENDED` is invented: only `ACTIVE` was ever seen, but the field is a free string.
         status: some(if index % 19 == 13 {
             "SUSPENDED"
         } else {
@@ -137,7 +138,8 @@ pub(crate) fn key(prng: &mut Prng, group: GroupId, index: usize) -> Key {
     }
 }
 
-/// Every fifth key never used, every fifth not since a few days after it was made.
+/// Returns the time of the last use. One key in five was never used, and one in five was last used
+/// a few days after its creation.
 fn last_used(prng: &mut Prng, created: u64, index: usize) -> Option<u64> {
     let age = PRESENT - created;
     match index % 5 {
@@ -147,7 +149,8 @@ fn last_used(prng: &mut Prng, created: u64, index: usize) -> Option<u64> {
     }
 }
 
-/// Every kind of name in each run of twenty keys; one of the first twenty, and no other, has none.
+/// Returns a name. Twenty consecutive keys have names of all kinds; the twelfth key of a group, and
+/// no other, has no name.
 fn name(prng: &mut Prng, index: usize) -> Option<String> {
     let number = index + 1;
     Some(match index % 20 {
@@ -162,7 +165,7 @@ fn name(prng: &mut Prng, index: usize) -> Option<String> {
         7 => format!("red \u{1b}[31mescape\u{1b}[0m {number}"),
         8 => format!("two\nlines\tand a tab {number}"),
         9 => {
-            // 250 characters, the most that Atlas takes.
+            // 250 characters, the most that Atlas accepts.
             let number = number.to_string();
             let filling = 250usize.saturating_sub(number.chars().count() + 1);
             let filler: String = "long name ".chars().cycle().take(filling).collect();
@@ -175,7 +178,7 @@ fn name(prng: &mut Prng, index: usize) -> Option<String> {
             format!("{filler} {number}")
         }
         11 if index == 11 => return None,
-        // Turns the order of what follows it on a terminal.
+        // On a terminal this character reverses the order of the text that follows it.
         12 => format!("\u{202e}desrever {number}"),
         13 => format!("  spaces around {number}  "),
         14 => format!("=SUM(A1:A{number})"),
@@ -194,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_group_has_the_number_asked_for_and_the_others_another() {
+    fn only_the_first_group_has_the_configured_number_of_keys() {
         let counts = |groups_wanted, keys| {
             groups(1, groups_wanted, keys)
                 .iter()
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_as_documented() {
+    fn generated_keys_have_the_documented_formats() {
         let group = groups(3, 1, 500).remove(0);
         let ids: HashSet<_> = group.keys.iter().map(|key| &key.api_key_id).collect();
         assert_eq!(ids.len(), 500);
@@ -227,7 +230,7 @@ mod tests {
             assert_eq!(created.len(), "2026-01-15T16:47:49.855000+00:00".len());
             assert!(created < "2026-08-01");
             if let Some(used) = key.last_used_at.as_deref() {
-                // To the day: within one second the microseconds are at random.
+                // Compared by day, because microseconds within one second are random.
                 assert!(used[..10] >= created[..10] && used < "2026-08-01", "{used}");
             }
             let secret = key.secret.as_deref().unwrap();

@@ -1,22 +1,23 @@
-//! Atlas's side of listing AI model API keys: an emulator, for tests, demonstrations, and the CI
-//! of whoever talks to that API.
+//! Emulates the part of MongoDB Atlas that lists AI model API keys, for tests, demonstrations and
+//! the CI of programs that call this API.
 //!
-//! It is a function. A request and the time go in, a response comes out; nothing is read from a
-//! socket, a clock or the environment, and the same [`Config`] gives the same answers byte for
-//! byte. Around it, for clients that want to see a socket, there is a loopback [`server`].
+//! The emulator is a function: a request and the time go in, a response comes out. It reads
+//! nothing from a socket, a clock or the environment, and an equal [`Config`] gives equal
+//! responses, byte for byte. For clients that need a socket, there is a loopback [`server`]
+//! around it.
 //!
 //! ```text
 //!  a client in memory ── http::Request, now ──▶ ┌──────────────────────────────────────────┐
 //!                     ◀──── http::Response ──── │ Emulator::handle                         │
 //!                                               │                                          │
-//!  any HTTP client      ┌────────┐  the same    │ route ▸ script ▸ credential ▸ version    │
+//!  any HTTP client      ┌────────┐   as above   │ route ▸ script ▸ credential ▸ version    │
 //!  (curl, a browser) ◀─▶│ server │ ◀──────────▶ │       ▸ group and role ▸ parameters      │
 //!        127.0.0.1      └────────┘              │       ▸ rate limit ▸ page                │
 //!                                               │       ▸ faults ▸ gzip                    │
 //!                                               └──────────────────────────────────────────┘
 //! ```
 //!
-//! In memory, with a token that was handed out beforehand:
+//! In memory, with the access token that exists from the start:
 //!
 //! ```
 //! use std::time::Duration;
@@ -39,7 +40,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! On a socket, where a client without a credential is challenged:
+//! On a socket, where a client without a credential gets a challenge:
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -48,51 +49,56 @@
 //! let server = Server::start(Emulator::new(Config::default()), Options::default())?;
 //! let mut client = std::net::TcpStream::connect(server.address())?;
 //! client.write_all(b"GET /api/atlas/v2/groups HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-//! let mut answer = String::new();
-//! client.read_to_string(&mut answer)?;
-//! assert!(answer.starts_with("HTTP/1.1 401 Unauthorized\r\n"));
-//! assert!(answer.contains("www-authenticate: Digest realm=\"MMS Public API\""));
+//! let mut response = String::new();
+//! client.read_to_string(&mut response)?;
+//! assert!(response.starts_with("HTTP/1.1 401 Unauthorized\r\n"));
+//! assert!(response.contains("www-authenticate: Digest realm=\"MMS Public API\""));
 //! assert_eq!(server.with(|emulator| emulator.requests()), 1);
 //! server.shutdown();
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! # What it does
+//! # What it emulates
 //!
-//! - `GET /api/atlas/v2/groups/{groupId}/aiModelApiKeys`, the same under `orgs/{orgId}`,
-//!   `GET /api/atlas/v2/groups`, `POST /api/oauth/token` and `POST /api/oauth/revoke`.
-//! - Digest (RFC 7616) verified for real: nonces expire and their count must rise. Access tokens
-//!   that expire, and no more than 100 at a time.
-//! - Paging with Atlas's odd links, `envelope`, `pretty`, versions with 406 and 410 and their
+//! - `GET /api/atlas/v2/groups/{groupId}/aiModelApiKeys`,
+//!   `GET /api/atlas/v2/orgs/{orgId}/aiModelApiKeys`, `GET /api/atlas/v2/groups`,
+//!   `POST /api/oauth/token` and `POST /api/oauth/revoke`.
+//! - Digest authentication (RFC 7616) with real verification: nonces expire, and the count of a
+//!   nonce must rise. Access tokens expire, and a service account can have no more than 100.
+//! - Paging with Atlas's unusual links, `envelope`, `pretty`, versions with 406 and 410 and with
 //!   `Deprecation` and `Sunset`, a token bucket with 429 and `Retry-After`, gzip.
-//! - Keys with all that a client must bear: names in many scripts, control characters, 250
-//!   characters; keys without a name, never used, long unused.
-//! - Faults on demand, by name: [`Fault::all`] is the catalogue, from a connection that is reset in
-//!   the body to a nonce that is stale for ever, and [`Emulator::inject`] lets one strike. Beside
-//!   them, [`Emulator::answer_next`], [`Emulator::fail_next`], [`Emulator::expire_nonces`],
-//!   [`Emulator::revoke_tokens`], [`Emulator::withdraw`] …
+//! - Keys with values that clients must be able to handle: names in many scripts, with control
+//!   characters, or 250 characters long; keys that have no name, were never used, or have not
+//!   been used for a long time.
+//! - Faults on demand. [`Fault::all`] lists them, from a connection that is reset in the body to a
+//!   nonce that is always stale; [`Emulator::inject`] switches one on. Other methods change single
+//!   responses or states: [`Emulator::answer_next`], [`Emulator::fail_next`],
+//!   [`Emulator::expire_nonces`], [`Emulator::revoke_tokens`], [`Emulator::withdraw`] …
 //!
 //! # Where Atlas's documentation is silent
 //!
-//! Nobody has recorded these, so a client must not depend on them. Here it is like this:
+//! These cases are neither documented nor recorded, so clients must not depend on them. The
+//! emulator behaves as follows:
 //!
-//! - Credentials are checked before the version, the version before the group, the group before
-//!   the role, and the query after all of them; only what passes takes from the rate limit.
-//! - No versioned `Accept` is 406, like a version that does not exist.
-//! - A group id that is malformed is 404 `RESOURCE_NOT_FOUND`, one that is unknown 404
-//!   `GROUP_NOT_FOUND`; a query parameter that breaks its rule is 400 `VALIDATION_ERROR`, an unknown
-//!   one is ignored.
-//! - With `envelope=true` an error is HTTP 200, with `status` beside the error's own fields. The 401
-//!   that asks for a credential is not enveloped: its challenge is in the headers.
-//! - A bearer token that is not valid is answered without a digest challenge.
-//! - What a key does not have is absent in the preview version and `null` in `2025-03-12`.
-//! - Groups whose keys the caller may not list are in the list of groups, and their keys in the
+//! - The credential is checked first, then the version, the group, the role, and the query. Only a
+//!   request that passes all checks takes a token from the bucket.
+//! - A request without a versioned `Accept` gets 406, like a version that does not exist.
+//! - A malformed group id gets 404 `RESOURCE_NOT_FOUND`, and an unknown one 404 `GROUP_NOT_FOUND`.
+//!   A query parameter with an invalid value gets 400 `VALIDATION_ERROR`; an unknown parameter is
+//!   ignored.
+//! - With `envelope=true` an error has the HTTP status 200, and `status` beside the error's own
+//!   fields. The 401 that asks for a credential has no envelope, because its challenge is in the
+//!   headers.
+//! - The 401 for an invalid bearer token has no digest challenge.
+//! - A field that a key does not have is absent in the preview version and `null` in `2025-03-12`.
+//! - Groups whose keys the caller may not list are in the list of groups, and their keys are in the
 //!   listing of the organization.
 //!
 //! # What it is not
 //!
-//! A model of the rest of Atlas; a way to make, change or delete keys over HTTP; a safe place for
-//! real credentials. Its own are derived from the seed, and guard nothing.
+//! The emulator is not a model of the rest of Atlas. It cannot create, change or delete keys over
+//! HTTP. It is not a safe place for real credentials; its own credentials are derived from the seed
+//! and protect nothing.
 
 mod bucket;
 mod calendar;
@@ -112,17 +118,17 @@ mod route;
 pub mod server;
 mod version;
 
-pub use bucket::RateLimit;
+pub use bucket::TokenBucket;
 pub use config::{Config, Deprecated, TotalCount};
 pub use credentials::{ApiKey, Credential, ServiceAccount};
 pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;
 pub use errors::error_answer;
-pub use fault::{Area, Delivery, Fault, InvalidFault, Step};
+pub use fault::{Area, Delivery, DeliveryStep, Fault, InvalidFault};
 pub use generate::Key;
 pub use route::Operation;
 
-/// The examples of the README compile.
+/// Compiles the examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

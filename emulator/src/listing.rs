@@ -1,4 +1,4 @@
-//! Pages: which items, which links, and how they look in JSON.
+//! Pages of a listing: their items and links, and their JSON.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use http::uri::{Authority, Scheme};
 use serde::Serialize;
 
 use crate::config::TotalCount;
-use crate::errors::Failure;
+use crate::errors::AtlasError;
 use crate::generate::Key;
 use crate::query;
 use crate::render::{self, View};
@@ -16,20 +16,20 @@ use crate::render::{self, View};
 const DEFAULT_ITEMS: u32 = 100;
 const MAX_ITEMS: u32 = 500;
 
-/// Which page was asked for, and how.
+/// The query parameters of a page.
 #[derive(Debug)]
 pub(crate) struct Paging {
     items_per_page: u32,
     page_num: u32,
     view: View,
-    /// What else was in the query, as it was, for the links.
-    others: String,
+    /// The other parameters of the query, unchanged. The links repeat them.
+    other_params: String,
 }
 
 impl Paging {
-    pub(crate) fn asked_for(uri: &Uri, view: View) -> Result<Self, Failure> {
+    pub(crate) fn from_query(uri: &Uri, view: View) -> Result<Self, AtlasError> {
         let query = uri.query().unwrap_or_default();
-        let number = |name| query::value(query, name).map(|value| plain_number(&value));
+        let number = |name| query::value(query, name).map(|value| parse_digits(&value));
         for name in ["envelope", "pretty"] {
             let is_bool = query::value(query, name).is_none_or(|value| {
                 ["true", "false"]
@@ -37,34 +37,37 @@ impl Paging {
                     .any(|b| value.eq_ignore_ascii_case(b))
             });
             if !is_bool {
-                return Err(Failure::invalid_parameter(name, "must be true or false"));
+                return Err(AtlasError::invalid_parameter(name, "must be true or false"));
             }
         }
         let items_per_page = number("itemsPerPage")
             .unwrap_or(Some(DEFAULT_ITEMS))
             .filter(|items| (1..=MAX_ITEMS).contains(items))
             .ok_or_else(|| {
-                Failure::invalid_parameter("itemsPerPage", "must be a number from 1 to 500")
+                AtlasError::invalid_parameter("itemsPerPage", "must be a number from 1 to 500")
             })?;
         let page_num = number("pageNum")
             .unwrap_or(Some(1))
             .filter(|page| *page >= 1)
-            .ok_or_else(|| Failure::invalid_parameter("pageNum", "must be a number, at least 1"))?;
+            .ok_or_else(|| {
+                AtlasError::invalid_parameter("pageNum", "must be a number, at least 1")
+            })?;
         let is_other = |pair: &&str| {
             query::pairs(pair).any(|(name, _)| name != "itemsPerPage" && name != "pageNum")
         };
-        let others = query.split('&').filter(is_other);
+        let other_params = query.split('&').filter(is_other);
         Ok(Self {
             items_per_page,
             page_num,
             view,
-            others: others.map(|pair| format!("&{pair}")).collect(),
+            other_params: other_params.map(|pair| format!("&{pair}")).collect(),
         })
     }
 
-    /// The page's body. Past the end it is empty, and no error. Only what is on the page is ever
-    /// looked at, so that the last of ten thousand pages costs what the first does.
-    pub(crate) fn page<I: Iterator, T: Serialize>(
+    /// Returns the body of the page. A page past the end has no results and is no error.
+    ///
+    /// Only the items on the page are read, so the last of ten thousand pages is as fast as the first.
+    pub(crate) fn render_page<I: Iterator, T: Serialize>(
         &self,
         items: I,
         total: usize,
@@ -74,11 +77,11 @@ impl Paging {
     ) -> Vec<u8> {
         let total = total as u64;
         let per_page = self.items_per_page();
-        let before = self.before();
-        let page = Page {
-            links: self.links(before + per_page < total, resource),
+        let offset = self.offset();
+        let page = PageBody {
+            links: self.links(offset + per_page < total, resource),
             results: items
-                .skip(usize::try_from(before).unwrap_or(usize::MAX))
+                .skip(usize::try_from(offset).unwrap_or(usize::MAX))
                 .take(usize::try_from(per_page).unwrap_or(usize::MAX))
                 .map(show)
                 .collect(),
@@ -100,28 +103,28 @@ impl Paging {
         u64::from(self.page_num)
     }
 
-    /// How many items are on the pages before.
-    pub(crate) fn before(&self) -> u64 {
+    /// Returns the number of items on the earlier pages.
+    pub(crate) fn offset(&self) -> u64 {
         (self.page_num() - 1) * self.items_per_page()
     }
 
-    /// The target of a link to another page.
+    /// Returns the target of a link to another page.
     pub(crate) fn href(&self, resource: &str, page: impl fmt::Display) -> String {
         let Self {
             items_per_page,
-            others,
+            other_params,
             ..
         } = self;
-        format!("{resource}?itemsPerPage={items_per_page}&pageNum={page}{others}")
+        format!("{resource}?itemsPerPage={items_per_page}&pageNum={page}{other_params}")
     }
 
-    /// `self` puts the page's number first, and fills in what was never sent; its neighbours put
-    /// the page's size first. So Atlas does.
+    /// Returns the links of the page, in Atlas's form: `self` has `pageNum` first, and contains the
+    /// defaults of parameters that were not sent; `previous` and `next` have `itemsPerPage` first.
     fn links(&self, has_next: bool, resource: &str) -> Vec<Link> {
         let Self {
             items_per_page,
             page_num,
-            others,
+            other_params,
             ..
         } = self;
         let neighbour = |rel, page: u32| Link {
@@ -130,7 +133,9 @@ impl Paging {
         };
         let previous = (*page_num > 1).then(|| neighbour("previous", page_num - 1));
         let this = Link {
-            href: format!("{resource}?pageNum={page_num}&itemsPerPage={items_per_page}{others}"),
+            href: format!(
+                "{resource}?pageNum={page_num}&itemsPerPage={items_per_page}{other_params}"
+            ),
             rel: "self",
         };
         let next = page_num
@@ -141,15 +146,15 @@ impl Paging {
     }
 }
 
-/// Digits and nothing else.
-fn plain_number(text: &str) -> Option<u32> {
+/// Parses a number that consists only of digits, without a sign.
+fn parse_digits(text: &str) -> Option<u32> {
     text.bytes()
         .all(|b| b.is_ascii_digit())
         .then(|| text.parse().ok())
         .flatten()
 }
 
-/// What the links of an answer begin with: where the request went.
+/// Returns scheme and authority that the request was sent to. The links begin with them.
 pub(crate) fn base_of(uri: &Uri, headers: &HeaderMap) -> String {
     let authority = uri.authority().cloned().or_else(|| {
         let host = headers.get(HOST)?.to_str().ok()?;
@@ -164,10 +169,10 @@ pub(crate) fn base_of(uri: &Uri, headers: &HeaderMap) -> String {
     }
 }
 
-/// Alphabetical, as all of Atlas's objects.
+/// The body of a page. Its fields are in alphabetical order, as in all of Atlas's objects.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Page<T> {
+struct PageBody<T> {
     links: Vec<Link>,
     results: Vec<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,15 +187,15 @@ struct Link {
     rel: &'static str,
 }
 
-/// How a listing shows a key.
+/// The form of a key in a listing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyView {
-    /// As `2025-03-12` has it: three fields more, and what is missing is `null`.
+    /// Whether the version is `2025-03-12`: it has three more fields, and missing values are `null`.
     pub(crate) dated: bool,
     pub(crate) secret: bool,
 }
 
-/// The outer `None` leaves a field out, the inner one is `null`.
+/// The outer `None` omits a field; the inner one is `null`.
 type Field<'a> = Option<Option<&'a str>>;
 
 #[derive(Serialize)]
@@ -250,7 +255,7 @@ impl<'a> KeyEntry<'a> {
     }
 }
 
-/// An entry of listGroups: what a client of the key listing needs of it.
+/// An entry of `listGroups`, with the fields that a client of the key listing needs.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct GroupEntry<'a> {
@@ -267,8 +272,8 @@ mod tests {
 
     fn page(query: &str, total: u32) -> serde_json::Value {
         let uri: Uri = format!("/p?{query}").parse().unwrap();
-        let paging = Paging::asked_for(&uri, View::wanted(&uri)).unwrap();
-        let body = paging.page(
+        let paging = Paging::from_query(&uri, View::from_query(&uri)).unwrap();
+        let body = paging.render_page(
             0..total,
             total as usize,
             |n| n,
@@ -279,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn links_have_atlas_odd_order() {
+    fn links_have_the_parameter_order_of_atlas() {
         let links = |query| page(query, 5)["links"].to_string();
         assert_eq!(
             links(""),
@@ -300,7 +305,7 @@ mod tests {
                 r#"{"href":"http://h/p?itemsPerPage=2&pageNum=3&pretty=false","rel":"next"}]"#
             )
         );
-        // The last page, full or not, and one past the end.
+        // The last page, full and not full, and one past the end.
         for (query, total, last) in [
             ("itemsPerPage=2&pageNum=2", 4, "self"),
             ("itemsPerPage=2&pageNum=3", 5, "self"),
@@ -313,13 +318,13 @@ mod tests {
     }
 
     #[test]
-    fn a_page_past_the_end_is_empty() {
+    fn page_past_the_end_is_empty() {
         assert_eq!(page("pageNum=2", 100)["results"].to_string(), "[]");
         assert_eq!(page("", 0)["totalCount"], 0);
     }
 
     #[test]
-    fn slips_are_refused() {
+    fn invalid_parameters_are_refused() {
         for wrong in [
             "itemsPerPage=0",
             "itemsPerPage=501",
@@ -335,8 +340,8 @@ mod tests {
             "pretty=yes",
         ] {
             let uri: Uri = format!("/p?{wrong}").parse().unwrap();
-            let failure = Paging::asked_for(&uri, View::default()).unwrap_err();
-            let status = failure.into_response(View::default()).status();
+            let error = Paging::from_query(&uri, View::default()).unwrap_err();
+            let status = error.into_response(View::default()).status();
             assert_eq!(status, 400, "{wrong}");
         }
     }

@@ -1,4 +1,4 @@
-//! OAuth 2.0: access tokens, and the two endpoints that give and take them.
+//! OAuth 2.0: access tokens, and the two endpoints that issue and revoke them.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::credentials::{Credential, ServiceAccount};
 use crate::prng::{self, Prng};
 use crate::query;
 
-/// How many live tokens a service account may have.
+/// The maximum number of live tokens of a service account.
 const MAX_LIVE_TOKENS: usize = 100;
 
-/// The tokens that were handed out.
+/// The issued tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens {
     ttl: Duration,
@@ -26,7 +26,7 @@ pub(crate) struct Tokens {
 struct Token {
     text: String,
     holder: Credential,
-    /// `None`: never.
+    /// `None` means never.
     expires: Option<Duration>,
 }
 
@@ -37,18 +37,19 @@ impl Token {
 }
 
 impl Tokens {
-    /// With one token handed out beforehand, which does not expire.
+    /// Creates the tokens of an emulator: one from the start, which does not expire. It is returned
+    /// as well.
     pub(crate) fn new(seed: u64, ttl: Duration) -> (Self, String) {
         let mut tokens = Self {
             ttl,
             prng: Prng::stream(seed, "tokens"),
             live: Vec::new(),
         };
-        let text = tokens.hand_out(Credential::AccessToken, None);
+        let text = tokens.create(Credential::AccessToken, None);
         (tokens, text)
     }
 
-    /// Whose token this is, if it is one and lives.
+    /// Returns the credential that a live token belongs to, or `None` for any other text.
     pub(crate) fn holder(&self, text: &str, now: Duration) -> Option<Credential> {
         self.live
             .iter()
@@ -64,7 +65,7 @@ impl Tokens {
         self.live.clear();
     }
 
-    /// `None` where the service account has as many as it may have.
+    /// Issues a token to the service account, or returns `None` if it has the maximum number.
     fn issue(&mut self, now: Duration) -> Option<String> {
         self.live.retain(|token| token.is_live(now));
         let of_account = self
@@ -73,12 +74,12 @@ impl Tokens {
             .filter(|token| token.holder == Credential::ServiceAccount);
         (of_account.count() < MAX_LIVE_TOKENS).then(|| {
             let expires = now.saturating_add(self.ttl);
-            self.hand_out(Credential::ServiceAccount, Some(expires))
+            self.create(Credential::ServiceAccount, Some(expires))
         })
     }
 
-    /// Looks like a JWT, as Atlas's do; clients have no business in looking into it.
-    fn hand_out(&mut self, holder: Credential, expires: Option<Duration>) -> String {
+    /// Creates a token. It looks like a JWT, as Atlas's tokens do, but clients must treat it as opaque.
+    fn create(&mut self, holder: Credential, expires: Option<Duration>) -> String {
         let mut part = |length| self.prng.text(prng::BASE64_URL, length);
         let text = format!("eyJ{}.eyJ{}.{}", part(33), part(157), part(86));
         self.live.push(Token {
@@ -90,7 +91,7 @@ impl Tokens {
     }
 }
 
-/// `POST /api/oauth/token`.
+/// Handles `POST /api/oauth/token`.
 pub(crate) fn token(
     tokens: &mut Tokens,
     account: &ServiceAccount,
@@ -98,24 +99,24 @@ pub(crate) fn token(
     body: &[u8],
     now: Duration,
 ) -> Response<Vec<u8>> {
-    let form = match admitted(account, headers, body) {
+    let form = match authenticated_form(account, headers, body) {
         Ok(form) => form,
-        Err(refusal) => return refusal.into_response(),
+        Err(error) => return error.into_response(),
     };
     match query::value(&form, "grant_type").as_deref() {
         Some("client_credentials") => {}
         Some(_) => {
-            return Refusal {
+            return OAuthError {
                 status: StatusCode::BAD_REQUEST,
                 error: "unsupported_grant_type",
                 description: "The only supported grant type is client_credentials.",
             }
             .into_response();
         }
-        None => return Refusal::invalid_request("grant_type is required.").into_response(),
+        None => return OAuthError::invalid_request("grant_type is required.").into_response(),
     }
     let Some(access_token) = tokens.issue(now) else {
-        return Refusal {
+        return OAuthError {
             status: StatusCode::FORBIDDEN,
             error: "access_denied",
             description: "The service account has reached its limit of 100 active tokens.",
@@ -124,7 +125,7 @@ pub(crate) fn token(
     };
     json(
         StatusCode::OK,
-        &Granted {
+        &TokenResponse {
             access_token: &access_token,
             expires_in: tokens.ttl.as_secs(),
             token_type: "Bearer",
@@ -132,26 +133,30 @@ pub(crate) fn token(
     )
 }
 
-/// `POST /api/oauth/revoke`. An unknown token is no error (RFC 7009 §2.2).
+/// Handles `POST /api/oauth/revoke`. An unknown token is no error (RFC 7009 §2.2).
 pub(crate) fn revoke(
     tokens: &mut Tokens,
     account: &ServiceAccount,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Response<Vec<u8>> {
-    let form = match admitted(account, headers, body) {
+    let form = match authenticated_form(account, headers, body) {
         Ok(form) => form,
-        Err(refusal) => return refusal.into_response(),
+        Err(error) => return error.into_response(),
     };
     let Some(token) = query::value(&form, "token") else {
-        return Refusal::invalid_request("token is required.").into_response();
+        return OAuthError::invalid_request("token is required.").into_response();
     };
     tokens.revoke(&token);
     Response::new(Vec::new())
 }
 
-/// The form, if the service account itself sends one.
-fn admitted(account: &ServiceAccount, headers: &HeaderMap, body: &[u8]) -> Result<String, Refusal> {
+/// Returns the form in the body, if the credential of the service account is right.
+fn authenticated_form(
+    account: &ServiceAccount,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<String, OAuthError> {
     let pair = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
@@ -159,9 +164,9 @@ fn admitted(account: &ServiceAccount, headers: &HeaderMap, body: &[u8]) -> Resul
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Basic"))
         .and_then(|(_, encoded)| STANDARD.decode(encoded.trim()).ok());
     let expected = format!("{}:{}", account.client_id, account.client_secret);
-    // Compared as it is: whoever percent-encodes the pair first is refused, as by Atlas.
+    // Not percent-decoded: like Atlas, this refuses a pair that was percent-encoded first.
     if pair.as_deref() != Some(expected.as_bytes()) {
-        return Err(Refusal {
+        return Err(OAuthError {
             status: StatusCode::UNAUTHORIZED,
             error: "invalid_client",
             description: "Invalid credentials provided.",
@@ -177,7 +182,7 @@ fn admitted(account: &ServiceAccount, headers: &HeaderMap, body: &[u8]) -> Resul
                 .eq_ignore_ascii_case("application/x-www-form-urlencoded")
         });
     if !is_form {
-        return Err(Refusal::invalid_request(
+        return Err(OAuthError::invalid_request(
             "The content type must be application/x-www-form-urlencoded.",
         ));
     }
@@ -185,26 +190,26 @@ fn admitted(account: &ServiceAccount, headers: &HeaderMap, body: &[u8]) -> Resul
 }
 
 #[derive(Serialize)]
-struct Granted<'a> {
+struct TokenResponse<'a> {
     access_token: &'a str,
     expires_in: u64,
     token_type: &'static str,
 }
 
-/// An error of RFC 6749 §5.2: its `error` is a text, where the rest of Atlas has a number.
-struct Refusal {
+/// An error of RFC 6749 §5.2. Its `error` is a string; in Atlas's other errors it is a number.
+struct OAuthError {
     status: StatusCode,
     error: &'static str,
     description: &'static str,
 }
 
 #[derive(Serialize)]
-struct RefusalBody {
+struct OAuthErrorBody {
     error: &'static str,
     error_description: &'static str,
 }
 
-impl Refusal {
+impl OAuthError {
     fn invalid_request(description: &'static str) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
@@ -216,7 +221,7 @@ impl Refusal {
     fn into_response(self) -> Response<Vec<u8>> {
         json(
             self.status,
-            &RefusalBody {
+            &OAuthErrorBody {
                 error: self.error,
                 error_description: self.description,
             },
@@ -225,7 +230,7 @@ impl Refusal {
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response<Vec<u8>> {
-    // These structs always serialise.
+    // Serializing these structs cannot fail.
     let mut response = Response::new(serde_json::to_vec(body).unwrap_or_default());
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -1,7 +1,7 @@
-//! `name=value&…`, as in queries and in forms.
+//! Decodes `name=value&…`, the format of queries and forms.
 
-/// The pairs of a query or a form, decoded. What is no percent-encoding stays as it is; what is
-/// no UTF-8 is replaced.
+/// Returns the decoded pairs of a query or a form. Invalid percent-encoding stays unchanged;
+/// invalid UTF-8 is replaced.
 pub(crate) fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
     text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -9,7 +9,7 @@ pub(crate) fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// The first value of that name.
+/// Returns the first value with this name.
 pub(crate) fn value(text: &str, name: &str) -> Option<String> {
     pairs(text).find(|(n, _)| n == name).map(|(_, value)| value)
 }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs_are_decoded() {
+    fn pairs_are_decoded_and_invalid_encoding_is_kept() {
         let of = |text| pairs(text).collect::<Vec<_>>();
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(of(""), []);

@@ -1,4 +1,4 @@
-//! From a value to bytes: JSON, and gzip for whoever takes it.
+//! Renders bodies: JSON, and gzip for clients that accept it.
 
 use std::io::{self, Write as _};
 
@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use crate::query;
 
-/// Up to this size Atlas sends a body as it is, as observed.
+/// Atlas was observed to compress only bodies larger than this, in bytes.
 const GZIP_ABOVE: usize = 220;
 
-/// How the caller wants a body: the two parameters that every operation has.
+/// The two query parameters of every operation that change the form of a body.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct View {
     pub(crate) envelope: bool,
@@ -21,9 +21,9 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Anything but `true` is taken for `false` here; that it is a slip is told in its own answer,
-    /// for which a view is needed already.
-    pub(crate) fn wanted(uri: &Uri) -> Self {
+    /// Reads the parameters of a query. Here every value except `true` means `false`. An invalid value
+    /// gets an error response later, and rendering that response needs a view.
+    pub(crate) fn from_query(uri: &Uri) -> Self {
         let is_true = |name| {
             query::value(uri.query().unwrap_or_default(), name)
                 .is_some_and(|value| value.eq_ignore_ascii_case("true"))
@@ -41,12 +41,12 @@ pub(crate) fn json(value: &impl Serialize, pretty: bool) -> Vec<u8> {
     } else {
         serde_json::to_vec(value)
     };
-    // Structs of texts and numbers always serialise.
+    // Serializing structs of strings and numbers cannot fail.
     rendered.unwrap_or_default()
 }
 
 pub(crate) fn compress(request: &HeaderMap, response: &mut Response<Vec<u8>>) {
-    // A fault on purpose may have been first.
+    // A fault may have set a content coding already.
     let is_coded = response.headers().contains_key(CONTENT_ENCODING);
     if is_coded || response.body().len() <= GZIP_ABOVE {
         return;
@@ -56,9 +56,9 @@ pub(crate) fn compress(request: &HeaderMap, response: &mut Response<Vec<u8>>) {
     if !accepts_gzip(request) {
         return;
     }
-    // Writing to memory does not fail; if it did, the body as it is would be as right.
-    if let Ok(packed) = gzip(response.body()) {
-        *response.body_mut() = packed;
+    // Writing to memory does not fail. If it did, the uncompressed body would be correct too.
+    if let Ok(compressed) = gzip(response.body()) {
+        *response.body_mut() = compressed;
         response
             .headers_mut()
             .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -71,7 +71,7 @@ pub(crate) fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// RFC 9110 §12.5.3, as far as gzip is concerned.
+/// Returns whether `Accept-Encoding` allows gzip (RFC 9110 §12.5.3).
 fn accepts_gzip(request: &HeaderMap) -> bool {
     request
         .get_all(ACCEPT_ENCODING)
@@ -87,7 +87,7 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
         })
 }
 
-/// `q=0`, `q=0.0` …: not wanted at all.
+/// Returns whether a parameter is a weight of zero (`q=0`, `q=0.0` …), which means "not acceptable".
 pub(crate) fn is_weight_zero(parameter: &str) -> bool {
     parameter
         .strip_prefix(['q', 'Q'])
@@ -103,15 +103,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_only_for_large_bodies_and_who_takes_it() {
-        let packed = |accept: &'static str, length| {
+    fn only_large_bodies_are_compressed_and_only_if_gzip_is_accepted() {
+        let compressed = |accept: &'static str, length| {
             let mut request = HeaderMap::new();
             request.insert(ACCEPT_ENCODING, HeaderValue::from_static(accept));
             let mut response = Response::new(vec![b'a'; length]);
             compress(&request, &mut response);
-            let packed = response.headers().contains_key(CONTENT_ENCODING);
+            let compressed = response.headers().contains_key(CONTENT_ENCODING);
             let mut body = Vec::new();
-            if packed {
+            if compressed {
                 flate2::read::GzDecoder::new(response.body().as_slice())
                     .read_to_end(&mut body)
                     .unwrap();
@@ -119,13 +119,13 @@ mod tests {
                 body = response.into_body();
             }
             assert_eq!(body, vec![b'a'; length]);
-            packed
+            compressed
         };
-        assert!(packed("gzip", 221));
-        assert!(!packed("gzip", 220));
-        assert!(packed("br, GZIP ; q=0.5", 1000));
+        assert!(compressed("gzip", 221));
+        assert!(!compressed("gzip", 220));
+        assert!(compressed("br, GZIP ; q=0.5", 1000));
         for other in ["", "br", "gzip;q=0", "gzip; q=0.000", "identity"] {
-            assert!(!packed(other, 1000), "{other}");
+            assert!(!compressed(other, 1000), "{other}");
         }
     }
 }

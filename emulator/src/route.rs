@@ -1,8 +1,8 @@
-//! Which path is which operation.
+//! Maps paths to operations.
 
 use http::Method;
 
-/// What the emulator knows how to do.
+/// An operation that the emulator supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -27,13 +27,13 @@ impl Operation {
         Self::ListGroups,
     ];
 
-    /// Its place in [`Operation::ALL`].
+    /// Returns the index in [`Operation::ALL`].
     pub(crate) fn index(self) -> usize {
         self as usize
     }
 }
 
-/// An operation with what its path says.
+/// An operation with the parameters of its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
     Token,
@@ -44,7 +44,7 @@ pub(crate) enum Route<'a> {
 }
 
 impl<'a> Route<'a> {
-    pub(crate) fn of(path: &'a str) -> Option<Self> {
+    pub(crate) fn from_path(path: &'a str) -> Option<Self> {
         let id_of = |rest: &'a str| {
             rest.strip_suffix("/aiModelApiKeys")
                 .filter(|id| !id.is_empty() && !id.contains('/'))
@@ -80,7 +80,7 @@ impl<'a> Route<'a> {
             .any(|allowed| allowed == method.as_str())
     }
 
-    /// As in the header `Allow`.
+    /// Returns the allowed methods in the format of the header `Allow`.
     pub(crate) fn allowed(self) -> &'static str {
         match self {
             Self::Token | Self::Revoke => "POST",
@@ -94,12 +94,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_lead_to_operations() {
-        let keys = Route::of("/api/atlas/v2/groups/x/aiModelApiKeys");
+    fn only_exact_paths_are_operations() {
+        let keys = Route::from_path("/api/atlas/v2/groups/x/aiModelApiKeys");
         assert_eq!(keys, Some(Route::GroupKeys { group_id: "x" }));
-        let keys = Route::of("/api/atlas/v2/orgs/x/aiModelApiKeys");
+        let keys = Route::from_path("/api/atlas/v2/orgs/x/aiModelApiKeys");
         assert_eq!(keys, Some(Route::OrgKeys { org_id: "x" }));
-        assert_eq!(Route::of("/api/atlas/v2/groups"), Some(Route::Groups));
+        assert_eq!(
+            Route::from_path("/api/atlas/v2/groups"),
+            Some(Route::Groups)
+        );
         for wrong in [
             "",
             "/",
@@ -110,12 +113,12 @@ mod tests {
             "//api/atlas/v2/groups",
             "/api/oauth/tokens",
         ] {
-            assert_eq!(Route::of(wrong), None, "{wrong}");
+            assert_eq!(Route::from_path(wrong), None, "{wrong}");
         }
     }
 
     #[test]
-    fn the_index_is_the_place_in_the_list() {
+    fn index_is_the_position_in_all() {
         for (index, operation) in Operation::ALL.into_iter().enumerate() {
             assert_eq!(operation.index(), index);
         }

@@ -1,8 +1,8 @@
-//! The emulator on a loopback socket: for any HTTP client, in any language.
+//! Serves the emulator on a loopback socket, for any HTTP client in any language.
 //!
-//! HTTP/1.1 and 1.0 with keep-alive, pipelining, chunked request bodies, `HEAD` and
-//! `Expect: 100-continue`; one blocking thread per connection. No TLS, no HTTP/2, and never any
-//! other address than 127.0.0.1: the credentials it accepts are no secrets.
+//! The server supports HTTP/1.1 and 1.0 with keep-alive, pipelining, chunked request bodies, `HEAD`
+//! and `Expect: 100-continue`. Each connection has one blocking thread. There is no TLS and no
+//! HTTP/2. It listens only on 127.0.0.1, because the credentials that it accepts are not secret.
 
 mod connection;
 mod delivery;
@@ -19,37 +19,39 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::Emulator;
 
-use refused::Refusals;
+use refused::RefusedConnections;
 
-/// How long a request may take from its first byte to its last. An honest one needs milliseconds; half
-/// a minute is what the slowest fault may take for an answer, so that a slow client holds a connection no
-/// longer than a slow answer does. Without it one byte a minute would hold it for ever.
+/// The maximum time from the first byte of a request to its last.
+///
+/// A normal request needs milliseconds. Half a minute is also the maximum time of a slow response, so
+/// a slow client keeps a connection no longer than a slow response does. Without this limit, one
+/// byte a minute would keep the connection for ever.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client may take nothing of an answer. An honest one reads at once; ten seconds are for
-/// a machine that is busy, or a person with a debugger.
+/// The maximum time for which a client may read nothing of a response. A normal client reads at once;
+/// ten seconds allow for a busy machine or a person with a debugger.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a shutdown lets answers that are on their way reach their clients.
-const GRACE: Duration = Duration::from_millis(500);
+/// The time that a shutdown gives responses in progress to reach their clients.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 
-/// What tells the server the time, counted from the Unix epoch.
+/// A function that returns the time since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-/// How a [`Server`] behaves, beside what its emulator says.
+/// The settings of a [`Server`]; those of the emulator are in [`Config`](crate::Config).
 #[derive(Clone)]
 pub struct Options {
-    /// The port on 127.0.0.1; 0: any that is free.
+    /// The port on 127.0.0.1. 0 means any free port.
     pub port: u16,
-    /// How long each answer is held back.
+    /// The delay before each response.
     pub latency: Duration,
-    /// How many connections there are at a time, each with a thread. One more is told 503, after its
-    /// request.
+    /// The maximum number of open connections, each with a thread. A further connection gets 503
+    /// after its request.
     pub max_connections: usize,
-    /// How long a connection may be silent before it is closed. A request that has begun must be
-    /// there within 30 seconds besides, or it is answered with 408.
+    /// The time after which a silent connection is closed. In addition, a request must be complete
+    /// 30 seconds after its first byte, or it gets 408.
     pub idle_timeout: Duration,
-    /// What the emulator takes for the time. A test may hold it still, or let it jump.
+    /// The clock of the emulator. In a test it may stand still or jump.
     pub clock: Clock,
 }
 
@@ -80,7 +82,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// A running emulator. Dropping it is [`Server::shutdown`].
+/// A running emulator. Dropping it has the effect of [`Server::shutdown`].
 ///
 /// ```
 /// use atlas_model_keys_emulator::{Config, Emulator, server::{Options, Server}};
@@ -96,14 +98,14 @@ pub struct Server {
     acceptor: Option<JoinHandle<()>>,
 }
 
-/// How long the server waits for clients that are slow on purpose. Tests have less.
+/// The time limits for slow clients. Tests use shorter ones.
 #[derive(Clone, Copy)]
-struct Patience {
+struct Timeouts {
     request: Duration,
     write: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             request: REQUEST_TIMEOUT,
@@ -112,40 +114,40 @@ impl Default for Patience {
     }
 }
 
-/// What the threads have in common.
+/// The state that all threads share.
 struct Shared {
     emulator: Mutex<Emulator>,
     options: Options,
-    patience: Patience,
+    timeouts: Timeouts,
     stopping: Mutex<bool>,
     stopped: Condvar,
 }
 
 impl Server {
-    /// Binds 127.0.0.1 and begins to answer.
+    /// Binds the port on 127.0.0.1 and starts the server.
     ///
     /// # Errors
-    /// The port is taken, or the system has no socket or thread left.
+    /// Returns an error if the port is in use, or the system has no socket or thread left.
     pub fn start(emulator: Emulator, options: Options) -> io::Result<Self> {
-        Self::start_with(emulator, options, Patience::default())
+        Self::start_with(emulator, options, Timeouts::default())
     }
 
-    fn start_with(emulator: Emulator, options: Options, patience: Patience) -> io::Result<Self> {
+    fn start_with(emulator: Emulator, options: Options, timeouts: Timeouts) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             emulator: Mutex::new(emulator),
             options,
-            patience,
+            timeouts,
             stopping: Mutex::new(false),
             stopped: Condvar::new(),
         });
-        let refusals = Refusals::start()?;
+        let refused = RefusedConnections::start()?;
         let acceptor = thread::Builder::new()
             .name("emulator-accept".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
-                move || accept(&listener, refusals, &shared)
+                move || accept(&listener, refused, &shared)
             })?;
         Ok(Self {
             address,
@@ -154,25 +156,25 @@ impl Server {
         })
     }
 
-    /// Where it listens, without a trailing slash: `http://127.0.0.1:` and the port.
+    /// Returns the base URL without a trailing slash: `http://127.0.0.1:` and the port.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where it listens.
+    /// Returns the address that the server listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Looks into the emulator, or changes it, between two requests. All requests wait meanwhile.
+    /// Calls a function with the emulator, between two requests. All requests wait until it returns.
     pub fn with<R>(&self, look: impl FnOnce(&mut Emulator) -> R) -> R {
         look(&mut self.shared.emulator())
     }
 
-    /// Takes no more requests, lets the answers under way out (for half a second at most), closes
-    /// every connection and waits for all threads.
+    /// Stops accepting requests, lets responses in progress finish for half a second at most, closes
+    /// all connections and waits for all threads.
     pub fn shutdown(mut self) {
         self.stop();
     }
@@ -182,10 +184,10 @@ impl Server {
             return;
         };
         self.shared.stop();
-        // Wakes the acceptor. Where that fails, the listener is beyond accepting anyway, and its
-        // error wakes it.
-        let _ = TcpStream::connect_timeout(&self.address, GRACE);
-        // A panic of its own was already reported by the thread.
+        // This connection wakes the acceptor. If it fails, the listener itself has failed, and its
+        // error has woken the acceptor.
+        let _ = TcpStream::connect_timeout(&self.address, SHUTDOWN_GRACE);
+        // The thread has already reported its own panic.
         let _ = acceptor.join();
     }
 }
@@ -205,7 +207,7 @@ impl fmt::Debug for Server {
 }
 
 impl Shared {
-    /// A panic in [`Server::with`] is its caller's: the emulator itself stays usable.
+    /// Locks the emulator. It stays usable after a panic in the closure of [`Server::with`].
     fn emulator(&self) -> MutexGuard<'_, Emulator> {
         self.emulator.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -223,7 +225,7 @@ impl Shared {
         *self.stopping()
     }
 
-    /// A sleep that a shutdown ends.
+    /// Sleeps for this time, or until the server stops.
     fn pause(&self, time: Duration) {
         if !time.is_zero() {
             drop(
@@ -234,18 +236,18 @@ impl Shared {
     }
 }
 
-/// The accepting thread: owns all connections, and outlives them.
-fn accept(listener: &TcpListener, refusals: Refusals, shared: &Arc<Shared>) {
+/// Runs the accepting thread. It owns all connections and outlives them.
+fn accept(listener: &TcpListener, refused: RefusedConnections, shared: &Arc<Shared>) {
     let mut connections = Connections {
         last_id: 0,
         open: HashMap::new(),
-        refusals,
+        refused,
     };
     while !shared.is_stopping() {
         match listener.accept() {
             Ok(_) if shared.is_stopping() => {}
             Ok((stream, _)) => connections.open(stream, shared),
-            // Out of file descriptors, most likely: others will be closed in a moment.
+            // Probably no file descriptor is left; other connections will close soon.
             Err(_) => shared.pause(Duration::from_millis(10)),
         }
     }
@@ -255,12 +257,13 @@ fn accept(listener: &TcpListener, refusals: Refusals, shared: &Arc<Shared>) {
 struct Connections {
     last_id: u64,
     open: HashMap<u64, Connection>,
-    refusals: Refusals,
+    refused: RefusedConnections,
 }
 
 struct Connection {
-    /// To shut down what its thread is blocked on. It must not keep the socket open when the thread
-    /// is done with it: only the last close of a socket resets or ends a connection.
+    /// For shutting down the socket that the thread is blocked on. It is weak, because it must not
+    /// keep the socket open after the thread has ended: only the last close of a socket resets or
+    /// ends a connection.
     stream: Weak<TcpStream>,
     thread: JoinHandle<()>,
 }
@@ -270,7 +273,7 @@ impl Connections {
         self.open
             .retain(|_, connection| !connection.thread.is_finished());
         if self.open.len() >= shared.options.max_connections {
-            self.refusals.add(stream);
+            self.refused.add(stream);
             return;
         }
         let stream = Arc::new(stream);
@@ -279,7 +282,7 @@ impl Connections {
         let spawned = thread::Builder::new()
             .name("emulator-connection".to_owned())
             .spawn(move || connection::serve(stream, &shared));
-        // Where there is no thread left, dropping the stream closes the connection.
+        // If the thread could not be started, the dropped stream closes the connection.
         if let Ok(thread) = spawned {
             self.last_id += 1;
             let stream = weak;
@@ -291,21 +294,21 @@ impl Connections {
     fn close(&mut self) {
         let shut_down = |connections: &Self, how| {
             for stream in connections.open.values().filter_map(|c| c.stream.upgrade()) {
-                // Fails where the client was first.
+                // This fails if the client has already closed the connection.
                 let _ = stream.shutdown(how);
             }
         };
-        // A thread that waits for a request sees the end of it; one that writes an answer may
-        // finish.
+        // A thread that waits for a request sees the end of the stream; one that writes a
+        // response may finish.
         shut_down(self, Shutdown::Read);
-        let deadline = Instant::now() + GRACE;
+        let deadline = Instant::now() + SHUTDOWN_GRACE;
         while Instant::now() < deadline && self.open.values().any(|c| !c.thread.is_finished()) {
             thread::sleep(Duration::from_millis(1));
         }
-        // And one whose client does not read, now.
+        // Now the threads whose clients do not read end too.
         shut_down(self, Shutdown::Both);
         for (_, connection) in self.open.drain() {
-            // A panic was already reported by its thread.
+            // The thread has already reported its own panic.
             let _ = connection.thread.join();
         }
     }
@@ -319,15 +322,15 @@ mod tests {
 
     use super::*;
 
-    /// As long as no test should last.
+    /// The time limit of a test.
     const LIMIT: Duration = Duration::from_secs(20);
 
-    fn start(max_connections: usize, patience: Patience) -> Server {
+    fn start(max_connections: usize, timeouts: Timeouts) -> Server {
         let options = Options {
             max_connections,
             ..Options::default()
         };
-        Server::start_with(Emulator::new(Config::default()), options, patience).unwrap()
+        Server::start_with(Emulator::new(Config::default()), options, timeouts).unwrap()
     }
 
     fn connect(server: &Server) -> TcpStream {
@@ -337,16 +340,16 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_comes_too_slowly_is_answered_with_408_and_loses_its_connection() {
+    fn too_slow_request_gets_408_and_its_connection_is_closed() {
         let server = start(
             9,
-            Patience {
+            Timeouts {
                 request: Duration::from_millis(100),
-                ..Patience::default()
+                ..Timeouts::default()
             },
         );
         let head = "POST /api/oauth/token HTTP/1.1\r\nHost: h\r\nContent-Length: 999\r\n\r\n";
-        // In the head, and in the body.
+        // Too slow in the head, and in the body.
         for begin in ["POST / HTTP/1.1\r\nx-slow: ", head] {
             let mut client = connect(&server);
             client.write_all(begin.as_bytes()).unwrap();
@@ -354,42 +357,45 @@ mod tests {
                 .set_read_timeout(Some(Duration::from_millis(5)))
                 .unwrap();
             let begun = Instant::now();
-            let mut answer = Vec::new();
+            let mut response = Vec::new();
             loop {
                 let mut bytes = [0; 1024];
                 match client.read(&mut bytes) {
                     Ok(0) => break,
-                    Ok(length) => answer.extend_from_slice(&bytes[..length]),
-                    // Never silent for long, which would be another reason to be closed.
+                    Ok(length) => response.extend_from_slice(&bytes[..length]),
+                    // The client is never silent for long, because the idle timeout must not apply.
                     Err(_) => {
                         let _ = client.write_all(b"a");
                     }
                 }
-                assert!(begun.elapsed() < LIMIT, "a slow client is waited for");
+                assert!(
+                    begun.elapsed() < LIMIT,
+                    "the server still waits for the slow client"
+                );
             }
-            let answer = String::from_utf8(answer).unwrap();
+            let response = String::from_utf8(response).unwrap();
             assert!(
-                answer.starts_with("HTTP/1.1 408 Request Timeout\r\n")
-                    && answer.contains("\r\nconnection: close\r\n"),
-                "{answer}"
+                response.starts_with("HTTP/1.1 408 Request Timeout\r\n")
+                    && response.contains("\r\nconnection: close\r\n"),
+                "{response}"
             );
         }
-        // Waiting for a request to begin is another matter.
+        // The time before the first byte of a request does not count.
         let mut client = connect(&server);
         thread::sleep(Duration::from_millis(150));
         client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        let mut response = String::new();
+        client.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 404 "), "{response}");
     }
 
     #[test]
-    fn a_client_that_never_reads_loses_its_connection() {
+    fn connection_of_a_client_that_never_reads_is_closed() {
         let server = start(
             1,
-            Patience {
+            Timeouts {
                 write: Duration::from_millis(50),
-                ..Patience::default()
+                ..Timeouts::default()
             },
         );
         let (path, token) = server.with(|emulator| {
@@ -407,19 +413,23 @@ mod tests {
              Authorization: Bearer {token}\r\n\r\n"
         );
         client.write_all(request.as_bytes()).unwrap();
-        // Kept open, and not read: it held its connection for a while, and not for ever.
+        // The client keeps the connection open and does not read. The server must close it after a
+        // while.
         let begun = Instant::now();
         let mut refusals = 0;
         loop {
             let mut other = connect(&server);
             other.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-            let mut answer = String::new();
-            other.read_to_string(&mut answer).unwrap();
-            if answer.starts_with("HTTP/1.1 404 ") {
+            let mut response = String::new();
+            other.read_to_string(&mut response).unwrap();
+            if response.starts_with("HTTP/1.1 404 ") {
                 break;
             }
-            assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-            assert!(begun.elapsed() < LIMIT, "the connection is still held");
+            assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+            assert!(
+                begun.elapsed() < LIMIT,
+                "the server still keeps the connection open"
+            );
             refusals += 1;
         }
         assert!(refusals > 0);

@@ -1,19 +1,20 @@
-//! Which version of a resource is asked for.
+//! Negotiation of a resource's version through the `Accept` header.
 
 use atlas_model_keys_core::ApiVersion;
 use http::header::{ACCEPT, HeaderMap, HeaderValue};
 
-use crate::errors::Failure;
+use crate::errors::AtlasError;
 use crate::render::is_weight_zero;
 
-/// Chooses among the versions that `Accept` names, in the order it names them: the first that
-/// `is_served`. None at all (`*/*`, `application/json`, no such header) is refused like one that
-/// does not exist, as by Atlas.
+/// Returns the first version in `Accept` for which `is_served` is true and that is not withdrawn.
+///
+/// Like Atlas it refuses a request that names no version (`*/*`, `application/json`, no `Accept`
+/// header) in the same way as one that names an unknown version.
 pub(crate) fn negotiate(
     headers: &HeaderMap,
     is_served: impl Fn(ApiVersion) -> bool,
     withdrawn: &[ApiVersion],
-) -> Result<ApiVersion, Failure> {
+) -> Result<ApiVersion, AtlasError> {
     let asked: Vec<ApiVersion> = headers
         .get_all(ACCEPT)
         .iter()
@@ -29,13 +30,13 @@ pub(crate) fn negotiate(
         None => Err(asked
             .iter()
             .find(|version| withdrawn.contains(version))
-            .map_or_else(Failure::invalid_version, |version| {
-                Failure::version_gone(&version.to_string())
+            .map_or_else(AtlasError::invalid_version, |version| {
+                AtlasError::version_gone(&version.to_string())
             })),
     }
 }
 
-/// `application/vnd.atlas.<version>+json`
+/// Parses `application/vnd.atlas.<version>+json`.
 fn version_of(media_range: &str) -> Option<ApiVersion> {
     let mut parts = media_range.split(';').map(str::trim);
     let media_type = parts.next()?.to_ascii_lowercase();
@@ -48,7 +49,7 @@ fn version_of(media_range: &str) -> Option<ApiVersion> {
 
 pub(crate) fn content_type(version: ApiVersion) -> HeaderValue {
     let text = format!("application/vnd.atlas.{version}+json;charset=utf-8");
-    // A version is a word or a date.
+    // Cannot fail: a version is a word or a date.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("application/json"))
 }
 
@@ -57,14 +58,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_chosen_in_the_order_asked() {
+    fn first_served_version_in_accept_is_chosen() {
         let preview = ApiVersion::PREVIEW;
         let dated = ApiVersion::V2025_03_12;
         let negotiated = |accept: &'static str, withdrawn: &[ApiVersion]| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, HeaderValue::from_static(accept));
             negotiate(&headers, |v| [preview, dated].contains(&v), withdrawn)
-                .map_err(|failure| failure.into_response(Default::default()).status().as_u16())
+                .map_err(|error| error.into_response(Default::default()).status().as_u16())
         };
         let preview_text = "application/vnd.atlas.preview+json";
         let dated_text = "application/vnd.atlas.2025-03-12+json";

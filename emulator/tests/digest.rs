@@ -1,4 +1,4 @@
-//! Digest dialogues, as transcripts.
+//! Digest authentication: challenges, nonces and their counts.
 
 mod support;
 
@@ -7,12 +7,12 @@ use http::{Request, Response};
 use std::time::Duration;
 use support::{NOW, PREVIEW, after, digest, get, header, keys_path, nonce_of};
 
-fn ask(emulator: &mut Emulator, authorization: &str, now: Duration) -> Response<Vec<u8>> {
-    let request = get(&keys_path(emulator), PREVIEW, authorization);
+fn ask(emulator: &mut Emulator, credentials: &str, now: Duration) -> Response<Vec<u8>> {
+    let request = get(&keys_path(emulator), PREVIEW, credentials);
     emulator.handle(&request, now)
 }
 
-fn answer(emulator: &Emulator, nonce: &str, nc: u32) -> String {
+fn authorization(emulator: &Emulator, nonce: &str, nc: u32) -> String {
     let key = emulator.api_key();
     digest(
         &key.public_key,
@@ -23,7 +23,7 @@ fn answer(emulator: &Emulator, nonce: &str, nc: u32) -> String {
     )
 }
 
-/// The nonce of the one challenge, and whether it says `stale`.
+/// Returns the nonce of the only challenge, and whether it says `stale`.
 fn challenge(response: &Response<Vec<u8>>) -> (String, bool) {
     assert_eq!(response.status(), 401);
     let text = header(response, "www-authenticate").unwrap();
@@ -38,47 +38,47 @@ fn challenge(response: &Response<Vec<u8>>) -> (String, bool) {
 }
 
 #[test]
-fn a_nonce_lasts_for_several_requests_with_a_rising_count() {
+fn nonce_is_accepted_several_times_if_its_count_rises() {
     let mut emulator = Emulator::new(Config::default());
     let (nonce, stale) = challenge(&ask(&mut emulator, "", NOW));
     assert!(!stale);
     assert_eq!(nonce.len(), 32);
     for nc in [1, 2, 9] {
-        let authorization = answer(&emulator, &nonce, nc);
-        assert_eq!(ask(&mut emulator, &authorization, NOW).status(), 200);
+        let credentials = authorization(&emulator, &nonce, nc);
+        assert_eq!(ask(&mut emulator, &credentials, NOW).status(), 200);
     }
-    // Once more, and one that was skipped: replays.
+    // A repeated count and a skipped one are replays.
     for nc in [9, 5] {
-        let authorization = answer(&emulator, &nonce, nc);
-        let (fresh, stale) = challenge(&ask(&mut emulator, &authorization, NOW));
+        let credentials = authorization(&emulator, &nonce, nc);
+        let (fresh, stale) = challenge(&ask(&mut emulator, &credentials, NOW));
         assert!(stale);
         assert_ne!(fresh, nonce);
     }
 }
 
 #[test]
-fn an_expired_nonce_is_stale_and_its_successor_works() {
+fn expired_nonce_is_stale_and_the_next_one_is_accepted() {
     let mut emulator = Emulator::new(Config::default());
     let (nonce, _) = challenge(&ask(&mut emulator, "", NOW));
-    let authorization = answer(&emulator, &nonce, 1);
-    assert_eq!(ask(&mut emulator, &authorization, after(59)).status(), 200);
-    let authorization = answer(&emulator, &nonce, 2);
-    let (fresh, stale) = challenge(&ask(&mut emulator, &authorization, after(60)));
+    let credentials = authorization(&emulator, &nonce, 1);
+    assert_eq!(ask(&mut emulator, &credentials, after(59)).status(), 200);
+    let credentials = authorization(&emulator, &nonce, 2);
+    let (fresh, stale) = challenge(&ask(&mut emulator, &credentials, after(60)));
     assert!(stale);
-    let authorization = answer(&emulator, &fresh, 1);
-    assert_eq!(ask(&mut emulator, &authorization, after(60)).status(), 200);
+    let credentials = authorization(&emulator, &fresh, 1);
+    assert_eq!(ask(&mut emulator, &credentials, after(60)).status(), 200);
 
     emulator.expire_nonces();
-    let authorization = answer(&emulator, &fresh, 2);
-    let (_, stale) = challenge(&ask(&mut emulator, &authorization, after(60)));
+    let credentials = authorization(&emulator, &fresh, 2);
+    let (_, stale) = challenge(&ask(&mut emulator, &credentials, after(60)));
     assert!(stale);
 }
 
 #[test]
-fn whoever_does_not_know_the_password_is_not_told_that_a_nonce_is_stale() {
+fn stale_is_false_if_the_digest_response_is_wrong() {
     let mut emulator = Emulator::new(Config::default());
     let (nonce, _) = challenge(&ask(&mut emulator, "", NOW));
-    let right = answer(&emulator, &nonce, 1);
+    let right = authorization(&emulator, &nonce, 1);
     let uri = keys_path(&emulator);
     let key = emulator.api_key().clone();
     for wrong in [
@@ -91,7 +91,7 @@ fn whoever_does_not_know_the_password_is_not_told_that_a_nonce_is_stale() {
         right.replace("Digest ", ""),
         digest(&key.public_key, "wrong", &nonce, 1, &uri),
         digest("another", &key.private_key, &nonce, 1, &uri),
-        // Signed without the query's place, or for another target.
+        // Computed for another target.
         digest(
             &key.public_key,
             &key.private_key,
@@ -104,19 +104,19 @@ fn whoever_does_not_know_the_password_is_not_told_that_a_nonce_is_stale() {
         let (_, stale) = challenge(&ask(&mut emulator, &wrong, NOW));
         assert!(!stale, "{wrong}");
     }
-    // None of these used it up.
+    // None of these requests has used the nonce.
     assert_eq!(ask(&mut emulator, &right, NOW).status(), 200);
 }
 
 #[test]
-fn the_query_is_part_of_what_is_signed() {
+fn digest_uri_must_include_the_query() {
     let mut emulator = Emulator::new(Config::default());
     let target = format!("{}?itemsPerPage=5&pageNum=2", keys_path(&emulator));
     let (nonce, _) = challenge(&ask(&mut emulator, "", NOW));
     let key = emulator.api_key().clone();
     let sign = |uri: &str, nc| digest(&key.public_key, &key.private_key, &nonce, nc, uri);
 
-    // Absolute, as in memory: the target is its path and query.
+    // The digest URI is path and query, even if the request's URI is absolute.
     let absolute = format!("https://cloud.mongodb.com{target}");
     let request = get(&absolute, PREVIEW, &sign(&target, 1));
     assert_eq!(emulator.handle(&request, NOW).status(), 200);
@@ -125,7 +125,7 @@ fn the_query_is_part_of_what_is_signed() {
 }
 
 #[test]
-fn several_algorithms_are_several_challenges_with_one_nonce() {
+fn several_algorithms_give_several_challenges_with_one_nonce() {
     let mut emulator = Emulator::new(Config {
         digest: vec![DigestAlgorithm::Sha256, DigestAlgorithm::Md5],
         ..Config::default()
@@ -142,12 +142,12 @@ fn several_algorithms_are_several_challenges_with_one_nonce() {
     };
     assert!(sha.contains("algorithm=SHA-256,") && md5.contains("algorithm=MD5,"));
     assert_eq!(nonce_of(sha), nonce_of(md5));
-    let authorization = answer(&emulator, nonce_of(md5), 1);
-    assert_eq!(ask(&mut emulator, &authorization, NOW).status(), 200);
+    let credentials = authorization(&emulator, nonce_of(md5), 1);
+    assert_eq!(ask(&mut emulator, &credentials, NOW).status(), 200);
 }
 
 #[test]
-fn two_authorization_headers_are_none() {
+fn two_authorization_headers_are_refused() {
     let mut emulator = Emulator::new(Config::default());
     let token = support::bearer(&emulator);
     let request = Request::get(keys_path(&emulator))

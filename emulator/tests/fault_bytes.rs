@@ -1,4 +1,4 @@
-//! What each fault puts onto the socket, byte by byte.
+//! The exact bytes that each fault sends.
 
 mod support;
 
@@ -15,23 +15,24 @@ use http::{Request, Response};
 use support::{End, LIMIT, NOW, PREVIEW, ask, bearer, header, json, keys_path, nonce_of};
 use support::{get, token_request};
 
-/// Every fault and what a client sees after its request, up to the end of the connection. After the
-/// name, which may have an argument, come indented lines. They are put together as they are, without
+/// Every fault, and the bytes that a client receives after its request, until the connection ends.
+///
+/// Indented lines follow the name, which may have an argument. They are joined without their
 /// indentation and line breaks.
 ///
-/// `⏎` is CR LF. What stands in guillemets is replaced:
+/// `⏎` is CR LF. Placeholders in guillemets are replaced:
 ///
-/// - `«page»`, `«links»` and `«keys»` are those of the honest answer: page 2 of 3, two keys.
-/// - `«length»` counts the bytes after the head, `«page length»` those of the honest page. To both a
-///   number may be added or subtracted: `«length-10»`.
-/// - `«16 × a»` is sixteen times `a`. There may be guillemets within.
-/// - `«chunks»` is the page in chunks, without the last one; `«chunks ;a»` has that extension on each.
-/// - `«…»` is anything.
-/// - The rest is in [`Wire::named`].
+/// - `«page»`, `«links»` and `«keys»` are those of the regular response: page 2 of 3, with two keys.
+/// - `«length»` is the number of bytes after the head, and `«page length»` that of the regular page. A
+///   number may be added to `«length»` or subtracted from it: `«length-10»`.
+/// - `«16 × a»` is sixteen times `a`. It may contain placeholders.
+/// - `«chunks»` is the page in chunks, without the last one; in `«chunks ;a»` each has that extension.
+/// - `«…»` is any number of bytes.
+/// - The others are in [`Placeholders::value_of`].
 ///
-/// The last one says how it goes on: `«next»` with the answer to a second request, which was sent
-/// together with the first one; or the connection is `«closed»`, or there is a `«reset»`, or
-/// `«silence»`, or no end: `«endlessly ab»` is `ab` again and again.
+/// The last placeholder says how the connection continues: with `«next»`, the response to a second
+/// request that was sent together with the first one. Or it is `«closed»`, there is a `«reset»` or
+/// `«silence»`, or it does not end: `«endlessly ab»` is `ab` repeated.
 const TABLE: &str = r#"
 reset-before-head
     «reset»
@@ -865,9 +866,9 @@ token-echo-basic
     {"error":"«basic»","error_description":"The credential «basic» is not accepted."}«next»
 
 digest-nonce-once
-    «honest 401»«next»
+    «regular 401»«next»
 digest-never
-    «honest 401»«next»
+    «regular 401»«next»
 digest-no-qop
     «401»
     www-authenticate: Digest «realm, domain, nonce», algorithm=MD5, stale=false⏎
@@ -939,8 +940,8 @@ digest-in-one-header
     «unauthorized»«next»
 "#;
 
-/// Names that stand for something longer.
-const NAMED: &[(&str, &str)] = &[
+/// Placeholders with a constant value, which may contain other placeholders.
+const ABBREVIATIONS: &[(&str, &str)] = &[
     ("date", "date: Mon, 21 Sep 2026 14:13:20 GMT⏎"),
     ("keep", "connection: keep-alive⏎"),
     (
@@ -988,11 +989,11 @@ const NAMED: &[(&str, &str)] = &[
     ),
     ("401", "«status 401 Unauthorized»«version»«json»"),
     (
-        "honest 401",
-        "«status 401 Unauthorized»www-authenticate: «honest challenge»⏎«json»«version»⏎«unauthorized»",
+        "regular 401",
+        "«status 401 Unauthorized»www-authenticate: «regular challenge»⏎«json»«version»⏎«unauthorized»",
     ),
     (
-        "honest challenge",
+        "regular challenge",
         "Digest «realm, domain, nonce», algorithm=MD5, qop=\"auth\", stale=false",
     ),
     (
@@ -1034,7 +1035,7 @@ fn emulator() -> Emulator {
     })
 }
 
-/// One that always makes the same bytes: the clock stands still.
+/// Starts a server that always sends equal bytes, because its clock stands still.
 fn server() -> Server {
     let options = Options {
         clock: Arc::new(|| NOW),
@@ -1043,7 +1044,7 @@ fn server() -> Server {
     Server::start(emulator(), options).unwrap()
 }
 
-/// The request that faults of this area strike.
+/// Returns a request that faults of this area apply to.
 fn request(area: Area) -> Request<Vec<u8>> {
     let emulator = emulator();
     let target = format!("{}?itemsPerPage=2&pageNum=2", keys_path(&emulator));
@@ -1067,29 +1068,29 @@ fn on_the_wire(request: &Request<Vec<u8>>) -> String {
     text + "\r\n" + str::from_utf8(request.body()).unwrap()
 }
 
-/// What the names of the table stand for.
-struct Wire {
-    /// What comes of the request in memory, without a fault.
-    honest: Response<Vec<u8>>,
+/// The values of the placeholders in the table.
+struct Placeholders {
+    /// The response to the request in memory, without a fault.
+    regular: Response<Vec<u8>>,
     path: String,
-    /// Of all pages, in JSON.
+    /// The keys of all pages, as JSON.
     keys: Vec<serde_json::Value>,
     secrets: Vec<String>,
-    /// What requests are made with.
+    /// The credentials of requests, by the name of their placeholder.
     credentials: [(&'static str, String); 3],
-    /// The answer to [`AFTER`].
+    /// The response to [`AFTER`].
     next: Vec<u8>,
-    /// How many bytes followed the head.
+    /// The number of bytes after the head.
     length: usize,
 }
 
-/// What should be seen.
+/// The expected bytes and the expected end.
 #[derive(Default)]
 struct Expected {
-    /// Up to a gap, and after it.
+    /// The bytes before and after a gap.
     parts: [Vec<u8>; 2],
     has_gap: bool,
-    /// What comes again and again.
+    /// Bytes that are repeated.
     endless: Vec<u8>,
     end: Option<End>,
 }
@@ -1100,7 +1101,7 @@ impl Expected {
     }
 }
 
-impl Wire {
+impl Placeholders {
     fn new(area: Area) -> Self {
         let mut emulator = emulator();
         let all = format!("{}?itemsPerPage=500", keys_path(&emulator));
@@ -1118,13 +1119,13 @@ impl Wire {
             secrets: secrets.map(|key| key.secret.clone().unwrap()).collect(),
             keys: json(&all)["results"].as_array().unwrap().clone(),
             path: keys_path(&emulator),
-            honest: emulator.handle(&request(area), NOW),
+            regular: emulator.handle(&request(area), NOW),
             next: ask(&server(), AFTER, LIMIT).0,
             length: 0,
         }
     }
 
-    /// What this line of the table means for an answer with so many bytes after its head.
+    /// Expands a line of the table. `«length»` is taken from the received bytes.
     fn expected(&mut self, template: &str, seen: &[u8]) -> Expected {
         let head = seen.windows(4).position(|part| part == b"\r\n\r\n");
         let after = seen.len() - head.map_or(0, |at| at + 4);
@@ -1152,20 +1153,20 @@ impl Wire {
                 rest = after;
                 continue;
             }
-            // There may be names in names.
+            // Placeholders may be nested.
             let mut depth = 0;
             let close = rest.char_indices().find(|(_, c)| {
                 depth += i32::from(*c == '«') - i32::from(*c == '»');
                 depth == 0
             });
-            let (close, _) = close.unwrap_or_else(|| panic!("no end in {rest}"));
-            self.put(&rest["«".len()..close], out);
+            let (close, _) = close.unwrap_or_else(|| panic!("no closing guillemet in {rest}"));
+            self.replace(&rest["«".len()..close], out);
             rest = &rest[close + "»".len()..];
         }
         out.push(rest.as_bytes());
     }
 
-    fn put(&self, name: &str, out: &mut Expected) {
+    fn replace(&self, name: &str, out: &mut Expected) {
         match name {
             "…" => out.has_gap = true,
             "next" => {
@@ -1178,15 +1179,15 @@ impl Wire {
             _ => match name.strip_prefix("endlessly ") {
                 Some(what) => {
                     out.endless = self.bytes(what);
-                    out.end = Some(End::Plenty);
+                    out.end = Some(End::StillSending);
                 }
-                None => out.push(&self.named(name)),
+                None => out.push(&self.value_of(name)),
             },
         }
     }
 
-    fn named(&self, name: &str) -> Vec<u8> {
-        if let Some((_, template)) = NAMED.iter().find(|(known, _)| *known == name) {
+    fn value_of(&self, name: &str) -> Vec<u8> {
+        if let Some((_, template)) = ABBREVIATIONS.iter().find(|(known, _)| *known == name) {
             return self.bytes(template);
         }
         if let Some((count, what)) = name.split_once(" × ") {
@@ -1236,20 +1237,20 @@ impl Wire {
                 text.encode_utf16().flat_map(u16::to_le_bytes).collect()
             }
             "nonce" => {
-                let challenge = header(&self.honest, "www-authenticate").unwrap();
+                let challenge = header(&self.regular, "www-authenticate").unwrap();
                 nonce_of(challenge).into()
             }
             "token" => {
-                let granted = json(&self.honest);
+                let granted = json(&self.regular);
                 granted["access_token"].as_str().unwrap().into()
             }
             "page but for the brace" => page()[1..].to_vec(),
-            _ => self.numbered(name),
+            _ => self.parametrized_value(name),
         }
     }
 
-    /// With something in the name.
-    fn numbered(&self, name: &str) -> Vec<u8> {
+    /// Returns the value of a placeholder whose name has a parameter.
+    fn parametrized_value(&self, name: &str) -> Vec<u8> {
         if let Some(status) = name.strip_prefix("status ") {
             return self.bytes(&format!(
                 "HTTP/1.1 {status}⏎«date»content-length: «length»⏎«keep»"
@@ -1285,13 +1286,13 @@ impl Wire {
         if let Some(extension) = name.strip_prefix("chunks") {
             return chunks(&self.bytes("«page»"), extension.trim_start());
         }
-        self.of_key(name)
-            .unwrap_or_else(|| panic!("the table names {name}"))
+        self.key_part(name)
+            .unwrap_or_else(|| panic!("unknown placeholder {name}"))
             .into_bytes()
     }
 
-    /// A part of one of the keys.
-    fn of_key(&self, name: &str) -> Option<String> {
+    /// Returns a key or a part of one.
+    fn key_part(&self, name: &str) -> Option<String> {
         let number = name.find(|c: char| c.is_ascii_digit())?;
         let (what, rest) = name.split_at(number);
         let (number, rest) = rest.split_at(1);
@@ -1316,7 +1317,7 @@ impl Wire {
     }
 }
 
-/// `00 ff`, if it is that.
+/// Parses hexadecimal bytes such as `00 ff`. Returns `None` for any other text.
 fn hex(text: &str) -> Option<Vec<u8>> {
     let byte = |digits: &str| {
         let byte = u8::from_str_radix(digits, 16).ok();
@@ -1331,7 +1332,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// In chunks of 1, 2, 15, 16, 17 bytes and what is left.
+/// Returns the page in chunks of 1, 2, 15, 16 and 17 bytes and one with the rest.
 fn chunks(page: &[u8], extension: &str) -> Vec<u8> {
     let mut rest = page;
     let mut out = Vec::new();
@@ -1345,7 +1346,7 @@ fn chunks(page: &[u8], extension: &str) -> Vec<u8> {
     out
 }
 
-/// The lines of the table: a fault, and what is seen of it.
+/// Returns the rows of the table: each fault with the template of its bytes.
 fn rows() -> Vec<(Fault, String)> {
     let mut rows: Vec<(Fault, String)> = Vec::new();
     for line in TABLE.lines().filter(|line| !line.is_empty()) {
@@ -1357,16 +1358,16 @@ fn rows() -> Vec<(Fault, String)> {
     rows
 }
 
-fn shown(bytes: &[u8], from: usize) -> String {
+fn excerpt(bytes: &[u8], from: usize) -> String {
     let from = from.saturating_sub(40).min(bytes.len());
     let to = bytes.len().min(from + 400);
     bytes[from..to].escape_ascii().to_string()
 }
 
-/// All faults of these areas.
+/// Checks the bytes of all faults of these areas.
 fn check(areas: &[Area]) {
     for area in areas {
-        let mut wire = Wire::new(*area);
+        let mut placeholders = Placeholders::new(*area);
         let request = on_the_wire(&request(*area)) + AFTER;
         let rows = rows()
             .into_iter()
@@ -1374,16 +1375,16 @@ fn check(areas: &[Area]) {
         for (fault, template) in rows {
             let server = server();
             server.with(|emulator| emulator.inject(fault, None));
-            // Only of what stalls it is known that nothing comes; the rest has time.
+            // Only a stall is expected to be silent; the other faults get enough time.
             let silence = if template.ends_with("«silence»") {
                 Duration::from_millis(100)
             } else {
                 LIMIT
             };
             let (seen, end) = ask(&server, &request, silence);
-            let expected = wire.expected(&template, &seen);
+            let expected = placeholders.expected(&template, &seen);
             let mut start = expected.parts[0].clone();
-            if expected.end == Some(End::Plenty) {
+            if expected.end == Some(End::StillSending) {
                 start.extend(
                     expected
                         .endless
@@ -1400,10 +1401,10 @@ fn check(areas: &[Area]) {
                 } else {
                     seen == start
                 },
-                "{fault}, from byte {at} on:\n    seen {}\nexpected {}\n     ... {}",
-                shown(&seen, at),
-                shown(&start, at),
-                shown(&expected.parts[1], 0),
+                "{fault}, from byte {at} on:\nreceived {}\nexpected {}\n     ... {}",
+                excerpt(&seen, at),
+                excerpt(&start, at),
+                excerpt(&expected.parts[1], 0),
             );
             assert_eq!(Some(end), expected.end, "{fault}");
         }
@@ -1411,7 +1412,7 @@ fn check(areas: &[Area]) {
 }
 
 #[test]
-fn every_fault_is_in_the_table() {
+fn table_contains_every_fault_in_order() {
     let mut listed: Vec<_> = rows().iter().map(|(fault, _)| fault.name()).collect();
     listed.dedup();
     let known: Vec<_> = Fault::all().map(|fault| fault.name()).collect();
@@ -1419,31 +1420,31 @@ fn every_fault_is_in_the_table() {
 }
 
 #[test]
-fn an_honest_answer_is_what_the_faults_are_compared_with() {
+fn response_without_a_fault_is_the_regular_page() {
     let request = on_the_wire(&request(Area::Page)) + AFTER;
     let (seen, end) = ask(&server(), &request, LIMIT);
-    let mut wire = Wire::new(Area::Page);
-    let expected = wire.expected("«200»⏎«page»«next»", &seen);
-    assert_eq!(shown(&seen, 0), shown(&expected.parts[0], 0));
+    let mut placeholders = Placeholders::new(Area::Page);
+    let expected = placeholders.expected("«200»⏎«page»«next»", &seen);
+    assert_eq!(excerpt(&seen, 0), excerpt(&expected.parts[0], 0));
     assert_eq!((seen, Some(end)), (expected.parts[0].clone(), expected.end));
 }
 
 #[test]
-fn of_the_socket() {
+fn socket_faults_send_the_expected_bytes() {
     check(&[Area::Socket]);
 }
 
 #[test]
-fn of_coding_and_meaning() {
+fn coding_and_meaning_faults_send_the_expected_bytes() {
     check(&[Area::Coding, Area::Meaning]);
 }
 
 #[test]
-fn of_pages() {
+fn page_faults_send_the_expected_bytes() {
     check(&[Area::Page]);
 }
 
 #[test]
-fn of_tokens_and_challenges() {
+fn token_and_digest_faults_send_the_expected_bytes() {
     check(&[Area::Token, Area::Digest]);
 }

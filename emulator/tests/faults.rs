@@ -1,4 +1,4 @@
-//! Every fault of the catalogue, as it looks to a client on a socket.
+//! Every fault of the catalogue, as a client sees it on a socket.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Area, Config, Delivery, Emulator, Fault, Operation, Step};
+use atlas_model_keys_emulator::{Area, Config, Delivery, DeliveryStep, Emulator, Fault, Operation};
 use flate2::read::{GzDecoder, MultiGzDecoder};
 use http::{HeaderValue, Response};
 use md5::{Digest as _, Md5};
@@ -37,16 +37,16 @@ fn fault(text: &str) -> Fault {
     text.parse().unwrap()
 }
 
-/// What a client saw on a connection of its own.
+/// The bytes that a client received on a new connection.
 struct Seen {
     bytes: Vec<u8>,
     end: End,
-    /// How many bytes the honest answer has, and its body.
-    honest: (usize, Vec<u8>),
+    /// The length of the regular response in bytes, and its body.
+    regular: (usize, Vec<u8>),
 }
 
 impl Seen {
-    /// Status line and fields, or nothing where there is no whole head.
+    /// Returns the status line and the header fields, or nothing if the head is not complete.
     fn head(&self) -> String {
         let end = self.head_length().unwrap_or(0);
         String::from_utf8_lossy(&self.bytes[..end]).into_owned()
@@ -101,12 +101,12 @@ impl Seen {
             && self.text().starts_with("<!DOCTYPE html>")
     }
 
-    fn is_honest_body(&self) -> bool {
-        self.body() == self.honest.1
+    fn is_regular_body(&self) -> bool {
+        self.body() == self.regular.1
     }
 
-    /// The body out of its chunks, where they are right up to the last.
-    fn unchunked(&self) -> Option<Vec<u8>> {
+    /// Decodes the chunks. Returns `None` if one is malformed or the last one is missing.
+    fn decode_chunks(&self) -> Option<Vec<u8>> {
         let mut rest = self.body();
         let mut body = Vec::new();
         loop {
@@ -129,11 +129,11 @@ impl Seen {
     }
 
     fn is_chunked_right(&self) -> bool {
-        self.is_chunked() && self.unchunked().as_ref() == Some(&self.honest.1)
+        self.is_chunked() && self.decode_chunks().as_ref() == Some(&self.regular.1)
     }
 
-    fn unpacked(&self) -> Option<Vec<u8>> {
-        unpack(self.body())
+    fn decompressed(&self) -> Option<Vec<u8>> {
+        decompress(self.body())
     }
 
     fn is_length(&self, length: usize) -> bool {
@@ -153,13 +153,13 @@ impl Seen {
     }
 }
 
-fn unpack(bytes: &[u8]) -> Option<Vec<u8>> {
+fn decompress(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     MultiGzDecoder::new(bytes).read_to_end(&mut out).ok()?;
     Some(out)
 }
 
-/// The second page of three, on the wire.
+/// Returns the bytes of a request for the second page of three.
 fn list_request(server: &Server, authorization: Option<&str>) -> String {
     let (path, token) = server.with(|emulator| (keys_path(emulator), bearer(emulator)));
     let authorization = authorization.unwrap_or(&token);
@@ -183,8 +183,8 @@ fn token_request_bytes(server: &Server) -> String {
     )
 }
 
-/// With which argument a fault is tried here: the default, but where that takes long.
-fn tried(fault: Fault) -> Fault {
+/// Returns the fault with a smaller argument if the default would take long.
+fn with_quick_argument(fault: Fault) -> Fault {
     match fault.name() {
         "slow-head" | "slow-body" | "token-slow" => format!("{}=1ms", fault.name()),
         "nested" => "nested=1000".to_owned(),
@@ -194,12 +194,12 @@ fn tried(fault: Fault) -> Fault {
     .unwrap()
 }
 
-/// The essence of each fault, and how its answer ends.
+/// Returns whether the received bytes and their end are what the fault describes.
 #[expect(clippy::too_many_lines, reason = "a table, with a line for each fault")]
 fn is_as_described(name: &str, seen: &Seen) -> bool {
-    use End::{Closed, Plenty, Reset, Silence};
-    let (total, honest) = &seen.honest;
-    let length = honest.len();
+    use End::{Closed, Reset, Silence, StillSending};
+    let (total, regular) = &seen.regular;
+    let length = regular.len();
     let cut = |end| seen.end == end && seen.bytes.len() < *total;
     let whole_head = seen.head_length().is_some();
     let in_head = |end| cut(end) && seen.starts("HTTP/1.1 200") && !whole_head;
@@ -207,18 +207,18 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         cut(end) && seen.is_length(length) && !seen.body().is_empty() && seen.body().len() < length
     };
     let closed = seen.end == Closed;
-    let plenty = seen.end == Plenty;
+    let still_sending = seen.end == StillSending;
     let text = seen.text();
     let page = seen.page();
-    let honest_page: Value = serde_json::from_slice(honest).unwrap_or_default();
-    // A page that differs from the honest one in this field only.
+    let regular_page: Value = serde_json::from_slice(regular).unwrap_or_default();
+    // The page differs from the regular one only in this field.
     let only = |field: &str| {
         let mut page = page.clone();
-        let mut honest = honest_page.clone();
-        let differs = page[field] != honest[field];
+        let mut regular = regular_page.clone();
+        let differs = page[field] != regular[field];
         page[field].take();
-        honest[field].take();
-        differs && page == honest
+        regular[field].take();
+        differs && page == regular
     };
     let without = |field: &str| page.is_object() && page.get(field).is_none();
     let challenges: Vec<_> = seen
@@ -240,10 +240,10 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         "stall-in-head" => in_head(Silence),
         "stall-in-body" => in_body(Silence),
         "slow-head" | "slow-body" | "byte-by-byte" | "connection-close" | "connection-lost" => {
-            closed && seen.is_length(length) && seen.is_honest_body()
+            closed && seen.is_length(length) && seen.is_regular_body()
         }
-        "length-too-small" => seen.is_length(length - 10) && seen.is_honest_body(),
-        "length-too-large" => seen.is_length(length + 10) && seen.is_honest_body() && closed,
+        "length-too-small" => seen.is_length(length - 10) && seen.is_regular_body(),
+        "length-too-large" => seen.is_length(length + 10) && seen.is_regular_body() && closed,
         "length-conflicting" => {
             let [first, second] = [length, length / 2].map(|n| format!("content-length: {n}"));
             seen.has(&first) && seen.has(&second)
@@ -255,7 +255,7 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         "length-huge" => {
             seen.has("content-length: 1099511627776")
                 && seen.has("connection: keep-alive")
-                && seen.is_honest_body()
+                && seen.is_regular_body()
                 && seen.end == Silence
         }
         "length-and-chunked" => {
@@ -275,7 +275,7 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         }
         "trailers-endless" => {
             seen.is_chunked_right()
-                && plenty
+                && still_sending
                 && text.contains("\r\n0\r\nx-endless: 1\r\nx-endless: 1\r\n")
                 && !text.contains("\r\n\r\n")
         }
@@ -285,27 +285,29 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
             seen.is_chunked() && text.contains("\r\n10000000000000005\r\nhello")
         }
         "chunks-truncated" => {
-            seen.is_chunked() && seen.unchunked().is_none() && text.ends_with("}\r\n") && closed
+            seen.is_chunked() && seen.decode_chunks().is_none() && text.ends_with("}\r\n") && closed
         }
-        "chunks-endless" => seen.is_chunked() && plenty && text.starts_with("1000\r\n    "),
+        "chunks-endless" => seen.is_chunked() && still_sending && text.starts_with("1000\r\n    "),
         "body-until-close" => {
             seen.status(200)
                 && closed
                 && !seen.head().contains("length")
                 && seen.has("connection: close")
-                && seen.is_honest_body()
+                && seen.is_regular_body()
         }
         "body-endless" => {
-            plenty && !seen.head().contains("length") && seen.body().starts_with(b"    ")
+            still_sending && !seen.head().contains("length") && seen.body().starts_with(b"    ")
         }
         "http-1-0" => {
             seen.starts("HTTP/1.0 200 OK\r\n")
                 && !seen.head().contains("length")
-                && seen.is_honest_body()
+                && seen.is_regular_body()
         }
         "header-long" => seen.has(&format!("x-long: {}", "a".repeat(1 << 20))),
         "headers-many" => seen.head().matches("\r\nx-many-").count() == 10_000,
-        "headers-endless" => plenty && !whole_head && seen.starts("HTTP/1.1 200 OK\r\nx-endless: "),
+        "headers-endless" => {
+            still_sending && !whole_head && seen.starts("HTTP/1.1 200 OK\r\nx-endless: ")
+        }
         "status-line-bad" => seen.starts("HTTP/1.1 2OO OK\r\n") && closed,
         "garbage" => seen.starts("\0") && closed,
         "tls-record" => seen.bytes == [21, 3, 3, 0, 2, 2, 70] && closed,
@@ -321,65 +323,67 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
                 .iter()
                 .filter_map(|status| whole.find(status))
                 .collect();
-            found.len() == 4 && found.is_sorted() && seen.bytes.ends_with(honest)
+            found.len() == 4 && found.is_sorted() && seen.bytes.ends_with(regular)
         }
-        "interim-endless" => plenty && text.starts_with("HTTP/1.1 103 ") && seen.status(103),
+        "interim-endless" => still_sending && text.starts_with("HTTP/1.1 103 ") && seen.status(103),
         "switching-protocols" => seen.status(101) && seen.has("upgrade: h2c"),
         "extra-bytes" => seen.is_length(length) && text.ends_with("and by the way"),
         "second-answer" => {
             seen.is_length(length)
-                && seen.body().starts_with(honest)
+                && seen.body().starts_with(regular)
                 && text.contains("}HTTP/1.1 200 OK\r\n")
                 && text.contains("unsolicited")
         }
 
-        "gzip" => seen.has("content-encoding: gzip") && seen.unpacked().as_ref() == Some(honest),
+        "gzip" => {
+            seen.has("content-encoding: gzip") && seen.decompressed().as_ref() == Some(regular)
+        }
         "gzip-two-members" => {
             let mut first = Vec::new();
             GzDecoder::new(seen.body()).read_to_end(&mut first).unwrap();
-            first.len() < length && seen.unpacked().as_ref() == Some(honest)
+            first.len() < length && seen.decompressed().as_ref() == Some(regular)
         }
         "gzip-bomb" => {
             // No more than the first of its 1024 MiB.
             let mut start = Vec::new();
-            let unpacked = GzDecoder::new(seen.body())
+            let decompressed = GzDecoder::new(seen.body())
                 .take(1 << 20)
                 .read_to_end(&mut start);
             seen.body().len() < 2 << 20
-                && unpacked.is_ok()
+                && decompressed.is_ok()
                 && start.len() == 1 << 20
                 && start.iter().all(|byte| *byte == b' ')
         }
         "gzip-corrupt" | "gzip-truncated" | "gzip-bad-checksum" => {
-            seen.has("content-encoding: gzip") && seen.unpacked().is_none()
+            seen.has("content-encoding: gzip") && seen.decompressed().is_none()
         }
         "gzip-trailing-garbage" => {
             let mut first = Vec::new();
             GzDecoder::new(seen.body()).read_to_end(&mut first).unwrap();
-            first == *honest && text.ends_with("and by the way")
+            first == *regular && text.ends_with("and by the way")
         }
         "gzip-trailing-zeros" => {
-            let (packed, zeros) = seen.body().split_at(seen.body().len() - 512);
-            zeros.iter().all(|byte| *byte == 0) && unpack(packed).as_ref() == Some(honest)
+            let (compressed, zeros) = seen.body().split_at(seen.body().len() - 512);
+            zeros.iter().all(|byte| *byte == 0) && decompress(compressed).as_ref() == Some(regular)
         }
         "gzip-twice" => {
-            let once = seen.unpacked().unwrap_or_default();
-            seen.has("content-encoding: gzip, gzip") && unpack(&once).as_ref() == Some(honest)
+            let once = seen.decompressed().unwrap_or_default();
+            seen.has("content-encoding: gzip, gzip") && decompress(&once).as_ref() == Some(regular)
         }
-        "gzip-label-only" => seen.has("content-encoding: gzip") && seen.is_honest_body(),
-        "coding-br" => seen.has("content-encoding: br") && seen.is_honest_body(),
-        "coding-unknown" => seen.has("content-encoding: x-unknown") && seen.is_honest_body(),
+        "gzip-label-only" => seen.has("content-encoding: gzip") && seen.is_regular_body(),
+        "coding-br" => seen.has("content-encoding: br") && seen.is_regular_body(),
+        "coding-unknown" => seen.has("content-encoding: x-unknown") && seen.is_regular_body(),
 
         "ok-html" | "token-html" => seen.status(200) && seen.is_html(),
         "ok-empty" => seen.status(200) && seen.is_length(0) && seen.body().is_empty(),
         "no-content" => seen.status(204) && seen.body().is_empty(),
         "not-modified" => seen.status(304) && seen.body().is_empty(),
-        "partial-content" => seen.status(206) && *seen.body() == honest[..length / 2],
+        "partial-content" => seen.status(206) && *seen.body() == regular[..length / 2],
         "partial-content-whole" => {
             let range = format!("content-range: bytes 0-{}/{length}", length - 1);
-            seen.status(206) && seen.has(&range) && seen.is_honest_body()
+            seen.status(206) && seen.has(&range) && seen.is_regular_body()
         }
-        "ok-other" => seen.status(201) && seen.is_honest_body(),
+        "ok-other" => seen.status(201) && seen.is_regular_body(),
         "error-json" | "token-error" | "token-error-once" => {
             seen.status(500) && page["errorCode"] == "UNEXPECTED_ERROR"
         }
@@ -423,8 +427,8 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         "retry-after-missing" => seen.status(429) && !seen.head().contains("retry-after"),
         "retry-after-twice" => seen.retry_after("1") && seen.retry_after("3600"),
         "token-too-many" => seen.retry_after("1"),
-        "remaining-zero" => seen.has("ratelimit-remaining: 0") && seen.is_honest_body(),
-        "headers-unknown" => seen.has("x-empty: ") && seen.is_honest_body(),
+        "remaining-zero" => seen.has("ratelimit-remaining: 0") && seen.is_regular_body(),
+        "headers-unknown" => seen.has("x-empty: ") && seen.is_regular_body(),
         name if name.contains("echo-") => seen.status(400) && repeats(name, &page),
 
         "next-other-host" => {
@@ -436,7 +440,7 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         "next-itself" => seen.next().ends_with("pageNum=2"),
         "next-lower" => seen.next().ends_with("pageNum=1"),
         "next-huge" => seen.next().ends_with("pageNum=99999999999999999999"),
-        // More of these where several pages are asked for, below.
+        // Several pages of these faults are tested below.
         "pages-loop" | "pages-endless" => {
             seen.next().ends_with("pageNum=3") && seen.results().len() == 2 && only("results")
         }
@@ -497,12 +501,12 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
                 && text.contains(r#"[{"aNewField":1,"aNewField":2,"apiKeyId":"#)
         }
         "utf8-invalid" => std::str::from_utf8(seen.body()).is_err(),
-        "utf8-bom" => seen.body().strip_prefix(b"\xef\xbb\xbf") == Some(honest),
+        "utf8-bom" => seen.body().strip_prefix(b"\xef\xbb\xbf") == Some(regular),
         "utf16" => {
             let pairs = seen.body().chunks_exact(2);
             let units: Vec<_> = pairs.map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
             let text = String::from_utf16(&units).unwrap_or_default();
-            text.strip_prefix('\u{feff}').map(str::as_bytes) == Some(honest)
+            text.strip_prefix('\u{feff}').map(str::as_bytes) == Some(regular)
         }
         "surrogate-unknown" => text.starts_with(r#"{"aNewField":"\ud800","#),
         "surrogate-name" => text.contains(r#""name":"\ud800"#),
@@ -512,9 +516,9 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         "number-huge" => text.starts_with("{\"aNewField\":1e400,"),
         "unknown-private-number" => page["aNewField"]["$serde_json::private::Number"] == "12",
         "unknown-private-raw" => page["aNewField"]["$serde_json::private::RawValue"] == "12",
-        "json-truncated" => *seen.body() == honest[..length / 2] && seen.is_length(length / 2),
+        "json-truncated" => *seen.body() == regular[..length / 2] && seen.is_length(length / 2),
         "json-trailing" => text.ends_with("}\n{}"),
-        "json-spaces" => page == honest_page && seen.body().len() == length + 100_000,
+        "json-spaces" => page == regular_page && seen.body().len() == length + 100_000,
         "json-number" => text == "42",
         "error-in-200" => seen.status(200) && page["error"] == 500,
 
@@ -537,7 +541,7 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         "expires-float" => page["expires_in"] == 3599.5,
         "expires-missing" => without("expires_in"),
 
-        // The dialogues of these three are below.
+        // The later requests of these three are tested below.
         "digest-nonce-once" => seen.status(401) && challenges.len() == 1,
         "digest-never" => one_challenge(|c| c.ends_with("stale=false")),
         "digest-in-one-header" => one_challenge(|c| {
@@ -553,7 +557,8 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         "digest-basic-only" => one_challenge(|c| c.starts_with("Basic ")),
         "digest-garbage" => one_challenge(|c| c.starts_with("Digest =")),
         "digest-no-challenge" => seen.status(401) && challenges.is_empty(),
-        // These are not UTF-8 in one case and on one line in the other: more of them below.
+        // One realm is not UTF-8, and one challenge is not on one line; authentication with these
+        // realms is tested below.
         "digest-realm-utf8" => one_challenge(|c| c.starts_with("Digest realm=\"Área\", domain=")),
         "digest-realm-latin1" => {
             seen.bytes.windows(6).any(|part| part == b"\"\xc1rea\"") && challenges.len() == 1
@@ -568,12 +573,12 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
                 && challenges[0].contains("algorithm=SHA-0,")
                 && challenges[10].contains("algorithm=MD5,")
         }
-        _ => panic!("{name} needs a line here"),
+        _ => panic!("{name} needs an arm here"),
     }
 }
 
-/// Whether an error repeats the secret of its request, in the form that the fault's name says, where
-/// a client would look.
+/// Returns whether an error repeats the secret of its request, in the form that the fault's name
+/// says, in the field that a client would show.
 fn repeats(name: &str, error: &Value) -> bool {
     let emulator = emulator();
     let (form, secret, text) = match name.strip_prefix("token-echo-") {
@@ -601,26 +606,30 @@ fn repeats(name: &str, error: &Value) -> bool {
     };
     let is_hidden = |hides: bool| hides && !found.contains(&secret[..16]);
     match form {
-        // The JSON is read already, and with it the escapes.
+        // Parsing the JSON has already removed the escapes.
         "plain" | "json-escaped" => found == secret,
-        "percent" => is_hidden(!found.contains(char::is_lowercase)) && unpercented(found) == secret,
-        "percent-lower" => is_hidden(found.to_lowercase() == found) && unpercented(found) == secret,
+        "percent" => {
+            is_hidden(!found.contains(char::is_lowercase)) && percent_decode(found) == secret
+        }
+        "percent-lower" => {
+            is_hidden(found.to_lowercase() == found) && percent_decode(found) == secret
+        }
         "json-twice" => {
             let again: String = serde_json::from_str(&format!("\"{found}\"")).unwrap();
             is_hidden(found.contains("\\u")) && again == secret
         }
-        "html" => is_hidden(found.starts_with('&')) && without_entities(found) == secret,
+        "html" => is_hidden(found.starts_with('&')) && decode_entities(found) == secret,
         "split" => {
             let lines: Vec<_> = found.lines().map(str::trim_start).collect();
             is_hidden(found.contains("\r\n ")) && lines.concat() == secret
         }
         "part" => found == &secret[5..25],
-        "reencoded" => found.starts_with(&secret[..12]) && unpercented(found) == secret,
-        _ => panic!("{name} needs a line here"),
+        "reencoded" => found.starts_with(&secret[..12]) && percent_decode(found) == secret,
+        _ => panic!("{name} needs an arm here"),
     }
 }
 
-fn unpercented(text: &str) -> String {
+fn percent_decode(text: &str) -> String {
     let mut parts = text.split('%');
     let mut out = parts.next().unwrap().to_owned();
     for part in parts {
@@ -630,7 +639,7 @@ fn unpercented(text: &str) -> String {
     out
 }
 
-fn without_entities(text: &str) -> String {
+fn decode_entities(text: &str) -> String {
     let entities = text.split_terminator(';');
     let character = |entity: &str| {
         let code = match entity {
@@ -647,11 +656,11 @@ fn without_entities(text: &str) -> String {
     entities.map(character).collect()
 }
 
-/// Every fault of an area, and an honest answer on a new connection as soon as it is healed.
-fn drive(areas: &[Area]) {
+/// Checks every fault of these areas. After each fault a new connection gets the regular response.
+fn check_faults(areas: &[Area]) {
     let server = server();
     for fault in Fault::all().filter(|fault| areas.contains(&fault.area())) {
-        let fault = tried(fault);
+        let fault = with_quick_argument(fault);
         let name = fault.name();
         let request = match fault.area() {
             Area::Token => token_request_bytes(&server),
@@ -660,34 +669,38 @@ fn drive(areas: &[Area]) {
         };
         let (bytes, end) = ask(&server, &request, LIMIT);
         assert_eq!(end, End::Closed);
-        let honest = Seen {
+        let regular = Seen {
             bytes,
             end,
-            honest: Default::default(),
+            regular: Default::default(),
         };
         let status = if fault.area() == Area::Digest {
             401
         } else {
             200
         };
-        assert!(honest.status(status), "{}", honest.head());
-        let honest = (honest.bytes.len(), honest.body().to_vec());
+        assert!(regular.status(status), "{}", regular.head());
+        let regular = (regular.bytes.len(), regular.body().to_vec());
 
         server.with(|emulator| emulator.inject(fault, None));
-        // Only of what stalls it is known that nothing comes; the rest has time.
+        // Only a stall is expected to be silent; the other faults get enough time.
         let silence = if name.contains("stall") || name == "length-huge" {
             Duration::from_millis(100)
         } else {
             LIMIT
         };
         let (bytes, end) = ask(&server, &request, silence);
-        let seen = Seen { bytes, end, honest };
+        let seen = Seen {
+            bytes,
+            end,
+            regular,
+        };
         assert!(
             is_as_described(name, &seen),
-            "{fault}: {:?} after {} bytes, honest ones {}: {}",
+            "{fault}: {:?} after {} bytes (regular response: {}): {}",
             seen.end,
             seen.bytes.len(),
-            seen.honest.0,
+            seen.regular.0,
             String::from_utf8_lossy(&seen.bytes[..seen.bytes.len().min(2000)])
         );
         server.with(Emulator::heal);
@@ -700,23 +713,23 @@ fn drive(areas: &[Area]) {
 }
 
 #[test]
-fn of_the_socket() {
-    drive(&[Area::Socket]);
+fn socket_faults_are_as_described() {
+    check_faults(&[Area::Socket]);
 }
 
 #[test]
-fn of_coding_and_meaning() {
-    drive(&[Area::Coding, Area::Meaning]);
+fn coding_and_meaning_faults_are_as_described() {
+    check_faults(&[Area::Coding, Area::Meaning]);
 }
 
 #[test]
-fn of_pages() {
-    drive(&[Area::Page]);
+fn page_faults_are_as_described() {
+    check_faults(&[Area::Page]);
 }
 
 #[test]
-fn of_tokens_and_challenges() {
-    drive(&[Area::Token, Area::Digest]);
+fn token_and_digest_faults_are_as_described() {
+    check_faults(&[Area::Token, Area::Digest]);
 }
 
 fn ids(response: &Response<Vec<u8>>) -> Vec<String> {
@@ -733,12 +746,12 @@ fn has_next(response: &Response<Vec<u8>>) -> bool {
     links.any(|link| link["rel"] == "next")
 }
 
-/// The ids of pages of two keys, and whether each says next.
+/// Returns the ids on the first pages of two keys each, and whether each page has a next link.
 fn pages(text: &str, count: u32) -> Vec<(Vec<String>, bool)> {
     let mut emulator = emulator();
     emulator.inject(fault(text), None);
     let org = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.org_id());
-    // The organization has them too.
+    // The fault also applies to the listing of the organization, which must not fail.
     assert_eq!(fetch(&mut emulator, &org, PREVIEW).status(), 200);
     let path = keys_path(&emulator);
     let page = |number| {
@@ -749,17 +762,17 @@ fn pages(text: &str, count: u32) -> Vec<(Vec<String>, bool)> {
     (1..=count).map(page).collect()
 }
 
-fn honest_ids() -> Vec<String> {
+fn regular_ids() -> Vec<String> {
     let emulator = emulator();
     let keys = emulator.keys(emulator.first_group()).iter();
     keys.map(|key| key.api_key_id.clone().unwrap()).collect()
 }
 
 #[test]
-fn a_loop_has_the_same_keys_and_endless_pages_have_new_ones() {
-    let honest = honest_ids();
+fn looping_pages_repeat_keys_and_endless_pages_have_new_keys() {
+    let regular = regular_ids();
     for (ids, has_next) in pages("pages-loop", 20) {
-        assert!(has_next && ids == honest[..2]);
+        assert!(has_next && ids == regular[..2]);
     }
     let mut seen = HashSet::new();
     for (ids, has_next) in pages("pages-endless", 20) {
@@ -769,25 +782,25 @@ fn a_loop_has_the_same_keys_and_endless_pages_have_new_ones() {
 }
 
 #[test]
-fn a_page_of_one_key_is_repeated_for_ever() {
-    let honest = honest_ids();
+fn looping_page_of_one_key_always_has_the_first_key() {
+    let regular = regular_ids();
     for (ids, has_next) in pages("pages-loop-one", 20) {
-        assert!(has_next && ids == honest[..1]);
+        assert!(has_next && ids == regular[..1]);
     }
 }
 
 #[test]
 fn empty_pages_come_in_a_row_without_end_or_only_once() {
-    let honest = honest_ids();
+    let regular = regular_ids();
     for (fault, expected) in [
         (
             "pages-empty",
             [
-                (&honest[..2], true),
+                (&regular[..2], true),
                 (&[], true),
                 (&[], true),
-                (&honest[2..4], true),
-                (&honest[4..], false),
+                (&regular[2..4], true),
+                (&regular[4..], false),
             ],
         ),
         (
@@ -795,15 +808,15 @@ fn empty_pages_come_in_a_row_without_end_or_only_once() {
             [
                 (&[], true),
                 (&[], true),
-                (&honest[..2], true),
-                (&honest[2..4], true),
-                (&honest[4..], false),
+                (&regular[..2], true),
+                (&regular[2..4], true),
+                (&regular[4..], false),
             ],
         ),
         (
             "pages-empty-endless",
             [
-                (&honest[..2], true),
+                (&regular[..2], true),
                 (&[], true),
                 (&[], true),
                 (&[], true),
@@ -815,16 +828,16 @@ fn empty_pages_come_in_a_row_without_end_or_only_once() {
             assert_eq!((ids.as_slice(), has_next), expected, "{fault}");
         }
     }
-    // Asked for again, the page is what it should be.
+    // When it is requested again, the page is the regular one.
     let mut emulator = emulator();
     let path = keys_path(&emulator);
     emulator.inject(fault("page-empty-once"), None);
     let expected: [(_, &[String], _); 5] = [
-        (1, &honest[..2], true),
+        (1, &regular[..2], true),
         (2, &[], false),
-        (2, &honest[2..4], true),
-        (3, &honest[4..], false),
-        (2, &honest[2..4], true),
+        (2, &regular[2..4], true),
+        (3, &regular[4..], false),
+        (2, &regular[2..4], true),
     ];
     for (number, keys, next) in expected {
         let target = format!("{path}?itemsPerPage=2&pageNum={number}");
@@ -834,7 +847,7 @@ fn empty_pages_come_in_a_row_without_end_or_only_once() {
 }
 
 #[test]
-fn without_links_every_page_but_the_last_is_full_and_the_total_is_right() {
+fn pages_without_links_have_the_regular_keys_and_total() {
     for (text, total) in [
         ("links-missing", Value::from(5)),
         ("links-total-missing", Value::Null),
@@ -853,7 +866,7 @@ fn without_links_every_page_but_the_last_is_full_and_the_total_is_right() {
 }
 
 #[test]
-fn a_token_is_refused_once_and_then_granted() {
+fn token_error_once_refuses_only_the_first_request() {
     let mut emulator = emulator();
     emulator.inject(fault("token-error-once=503"), None);
     let form = token_request(&emulator, "grant_type=client_credentials");
@@ -862,23 +875,23 @@ fn a_token_is_refused_once_and_then_granted() {
 }
 
 #[test]
-fn an_empty_page_in_the_middle_loses_nothing_and_an_overlap_repeats() {
-    let honest = honest_ids();
+fn empty_page_loses_no_keys_and_overlap_repeats_keys() {
+    let regular = regular_ids();
     let expected = [
-        (&honest[..2], true),
+        (&regular[..2], true),
         (&[], true),
-        (&honest[2..4], true),
-        (&honest[4..], false),
+        (&regular[2..4], true),
+        (&regular[4..], false),
         (&[], false),
     ];
     for ((ids, has_next), expected) in pages("page-empty", 5).into_iter().zip(expected) {
         assert_eq!((ids.as_slice(), has_next), expected);
     }
     let expected = [
-        (&honest[..2], true),
-        (&honest[1..3], true),
-        (&honest[2..4], true),
-        (&honest[3..5], false),
+        (&regular[..2], true),
+        (&regular[1..3], true),
+        (&regular[2..4], true),
+        (&regular[3..5], false),
     ];
     for ((ids, has_next), expected) in pages("pages-overlap", 4).into_iter().zip(expected) {
         assert_eq!((ids.as_slice(), has_next), expected);
@@ -886,13 +899,13 @@ fn an_empty_page_in_the_middle_loses_nothing_and_an_overlap_repeats() {
 }
 
 #[test]
-fn a_nonce_for_once_and_one_that_is_never_right() {
+fn nonce_is_accepted_once_or_never() {
     let mut emulator = emulator();
     let path = keys_path(&emulator);
     let key = emulator.api_key().clone();
     let ask = |emulator: &mut Emulator, nonce: &str, nc| {
-        let answer = digest(&key.public_key, &key.private_key, nonce, nc, &path);
-        let response = emulator.handle(&get(&path, PREVIEW, &answer), NOW);
+        let credentials = digest(&key.public_key, &key.private_key, nonce, nc, &path);
+        let response = emulator.handle(&get(&path, PREVIEW, &credentials), NOW);
         let challenge = header(&response, "www-authenticate").unwrap_or_default();
         (response.status().as_u16(), challenge.to_owned())
     };
@@ -913,16 +926,16 @@ fn a_nonce_for_once_and_one_that_is_never_right() {
         assert_ne!(nonce_of(&next), nonce_of(&challenge));
         challenge = next;
     }
-    // The last of them is as good as any.
+    // Without the fault the last nonce is accepted.
     emulator.heal();
     assert_eq!(ask(&mut emulator, nonce_of(&challenge), 1).0, 200);
-    // None of this is for whoever has a token.
+    // The fault does not apply to requests with a token.
     emulator.inject(fault("digest-never"), None);
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 200);
 }
 
 #[test]
-fn what_is_offered_in_one_header_is_accepted() {
+fn algorithms_offered_in_one_header_are_accepted() {
     for (algorithm, expected) in [("MD5", 200), ("SHA-256", 200), ("SHA-512-256", 401)] {
         let mut emulator = emulator();
         let path = keys_path(&emulator);
@@ -939,18 +952,20 @@ fn what_is_offered_in_one_header_is_accepted() {
         let secret = h(format!("{public}:{realm}:{}", key.private_key));
         let asked = h(format!("GET:{path}"));
         let response = h(format!("{secret}:{nonce}:00000001:c:auth:{asked}"));
-        let answer = format!(
+        let credentials = format!(
             "Digest username=\"{public}\", realm=\"{realm}\", nonce=\"{nonce}\", \
              uri=\"{path}\", cnonce=\"c\", nc=00000001, qop=auth, response=\"{response}\", \
              algorithm={algorithm}"
         );
-        let status = emulator.handle(&get(&path, PREVIEW, &answer), NOW).status();
+        let status = emulator
+            .handle(&get(&path, PREVIEW, &credentials), NOW)
+            .status();
         assert_eq!(status, expected, "{algorithm}");
     }
 }
 
 #[test]
-fn a_realm_in_any_encoding_is_answered_with_its_bytes() {
+fn digest_must_use_the_bytes_of_the_realm() {
     let latin1 = b"\xc1rea".as_slice();
     for (text, realm, expected) in [
         ("digest-realm-utf8", "Área".as_bytes(), 200),
@@ -976,10 +991,10 @@ fn a_realm_in_any_encoding_is_answered_with_its_bytes() {
             "\", nonce=\"{nonce}\", uri=\"{path}\", cnonce=\"c\", nc=00000001, qop=auth, \
              response=\"{response}\""
         );
-        let answer = [before.as_bytes(), realm, after.as_bytes()].concat();
+        let credentials = [before.as_bytes(), realm, after.as_bytes()].concat();
         let mut request = get(&path, PREVIEW, "none");
-        let answer = HeaderValue::from_bytes(&answer).unwrap();
-        request.headers_mut().insert("authorization", answer);
+        let credentials = HeaderValue::from_bytes(&credentials).unwrap();
+        request.headers_mut().insert("authorization", credentials);
         assert_eq!(emulator.handle(&request, NOW).status(), expected, "{text}");
     }
 }
@@ -997,14 +1012,14 @@ fn every_kind_of_credential_is_repeated() {
     emulator.inject(fault("echo-plain=403"), None);
     emulator.inject(fault("token-echo-plain=403"), None);
     let client_secret = emulator.service_account().client_secret.clone();
-    let answer = digest(&key.public_key, &key.private_key, nonce, 1, &path);
+    let credentials = digest(&key.public_key, &key.private_key, nonce, 1, &path);
     for (request, secret) in [
         (
             get(&path, PREVIEW, &bearer(&emulator)),
             emulator.access_token().to_owned(),
         ),
         (get(&path, PREVIEW, &format!("Bearer {granted}")), granted),
-        (get(&path, PREVIEW, &answer), key.private_key),
+        (get(&path, PREVIEW, &credentials), key.private_key),
         (form, client_secret),
     ] {
         let response = emulator.handle(&request, NOW);
@@ -1023,19 +1038,19 @@ fn every_kind_of_credential_is_repeated() {
             "{error}"
         );
     }
-    // There is nothing to repeat of a request without a credential.
+    // A request without a credential gets the regular 401.
     assert_eq!(emulator.handle(&get(&path, PREVIEW, ""), NOW).status(), 401);
 }
 
 #[test]
-fn what_nobody_asked_for_is_there_before_the_next_request() {
+fn unrequested_bytes_arrive_before_the_next_request() {
     for text in ["second-answer", "extra-bytes"] {
         let server = server();
         server.with(|emulator| emulator.inject(fault(text), None));
         let request = list_request(&server, None).replace("Connection: close\r\n", "");
         let mut client = TcpStream::connect(server.address()).unwrap();
         client.set_read_timeout(Some(LIMIT)).unwrap();
-        // On one connection, which goes on.
+        // All on one connection, which stays open.
         for _ in 0..20 {
             client.write_all(request.as_bytes()).unwrap();
             let mut buffer = vec![0; 64 << 10];
@@ -1059,14 +1074,14 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn only_the_next_ones_and_only_of_its_operation() {
+fn fault_applies_only_to_the_next_requests_of_its_operation() {
     let mut emulator = emulator();
     let path = keys_path(&emulator);
     emulator.inject(fault("error-empty=503"), Some(2));
     emulator.inject(fault("token-error"), Some(1));
     emulator.inject(fault("results-null"), Some(0));
     let mut statuses = Vec::new();
-    // The gate's own refusal, other paths and other methods do not count.
+    // Requests without a valid credential and those for other paths do not count.
     let none = get(&path, PREVIEW, "");
     assert_eq!(emulator.handle(&none, NOW).status(), 401);
     let groups = "/api/atlas/v2/groups";
@@ -1083,7 +1098,7 @@ fn only_the_next_ones_and_only_of_its_operation() {
     let form = token_request(&emulator, "grant_type=client_credentials");
     assert_eq!(emulator.handle(&form, NOW).status(), 500);
     assert_eq!(emulator.handle(&form, NOW).status(), 200);
-    // Scripted answers go out as they are.
+    // Scripted responses are not changed.
     emulator.inject(fault("error-html"), None);
     let scripted = Response::builder().status(418).body(Vec::new()).unwrap();
     emulator.answer_next(Operation::ListGroupKeys, scripted);
@@ -1094,7 +1109,7 @@ fn only_the_next_ones_and_only_of_its_operation() {
 }
 
 #[test]
-fn several_strike_from_the_inside_out() {
+fn several_faults_are_applied_in_the_order_of_their_areas() {
     for order in [
         ["chunked", "gzip", "results-null"],
         ["results-null", "gzip", "chunked"],
@@ -1110,30 +1125,37 @@ fn several_strike_from_the_inside_out() {
         let seen = Seen {
             bytes,
             end,
-            honest: Default::default(),
+            regular: Default::default(),
         };
         assert!(seen.is_chunked() && seen.has("content-encoding: gzip"));
-        let page = unpack(&seen.unchunked().unwrap()).unwrap();
+        let page = decompress(&seen.decode_chunks().unwrap()).unwrap();
         let page: Value = serde_json::from_slice(&page).unwrap();
         assert_eq!(page["results"], Value::Null);
     }
 }
 
 #[test]
-fn in_memory_the_delivery_can_be_seen() {
+fn response_in_memory_has_the_delivery_as_an_extension() {
     let mut emulator = emulator();
     let path = keys_path(&emulator);
-    let honest = fetch(&mut emulator, &path, PREVIEW);
-    assert!(honest.extensions().get::<Delivery>().is_none());
+    let regular = fetch(&mut emulator, &path, PREVIEW);
+    assert!(regular.extensions().get::<Delivery>().is_none());
     emulator.inject(fault("stall-in-body"), None);
     let response = fetch(&mut emulator, &path, PREVIEW);
-    assert_eq!(response.body(), honest.body());
+    assert_eq!(response.body(), regular.body());
     let delivery = response.extensions().get::<Delivery>().unwrap();
-    assert_eq!(delivery.steps, [Step::Head, Step::HalfBody, Step::Stall]);
+    assert_eq!(
+        delivery.steps,
+        [
+            DeliveryStep::Head,
+            DeliveryStep::HalfBody,
+            DeliveryStep::Stall
+        ]
+    );
 }
 
 #[test]
-fn a_head_request_has_no_body_and_pages_that_are_none_are_left_alone() {
+fn head_response_has_no_body_and_error_responses_are_not_changed() {
     let server = server();
     for text in ["byte-by-byte", "chunked", "reset-in-body", "second-answer"] {
         server.with(|emulator| emulator.inject(fault(text), Some(1)));
@@ -1145,20 +1167,20 @@ fn a_head_request_has_no_body_and_pages_that_are_none_are_left_alone() {
     }
     let mut emulator = emulator();
     let path = keys_path(&emulator);
-    let honest = fetch(&mut emulator, &path, "*/*");
+    let regular = fetch(&mut emulator, &path, "*/*");
     for fault in Fault::all().filter(|fault| fault.area() == Area::Page) {
         emulator.inject(fault, None);
         let refused = fetch(&mut emulator, &path, "*/*");
         assert_eq!(
             (refused.status(), refused.body()),
-            (honest.status(), honest.body())
+            (regular.status(), regular.body())
         );
         emulator.heal();
     }
 }
 
 #[test]
-fn no_fault_makes_it_panic() {
+fn no_pair_of_faults_causes_a_panic() {
     let all: Vec<Fault> = Fault::all().collect();
     for (index, one) in all.iter().enumerate() {
         for other in [all[0], all[(index * 7 + 3) % all.len()]] {
@@ -1194,7 +1216,7 @@ fn no_fault_makes_it_panic() {
 }
 
 #[test]
-fn what_never_ends_holds_up_neither_others_nor_a_shutdown() {
+fn endless_responses_delay_neither_other_clients_nor_a_shutdown() {
     let server = server();
     let request = list_request(&server, None);
     let mut clients = Vec::new();
@@ -1220,7 +1242,7 @@ fn what_never_ends_holds_up_neither_others_nor_a_shutdown() {
             thread::yield_now();
         }
         clients.push(client);
-        // None of it is read; and others are served.
+        // The client reads nothing, and other clients are still served.
         let (bytes, end) = ask(&server, &request, LIMIT);
         assert!(
             bytes.starts_with(b"HTTP/1.1 200 ") && end == End::Closed,

@@ -1,4 +1,4 @@
-//! Pages, versions, errors and limits, as a client sees them.
+//! Listings as a client sees them: pages, versions, errors and rate limits.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::io::Read as _;
 
 use atlas_model_keys_core::ApiVersion;
 use atlas_model_keys_emulator::{
-    Config, Credential, Emulator, Key, Operation, RateLimit, TotalCount, error_answer,
+    Config, Credential, Emulator, Key, Operation, TokenBucket, TotalCount, error_answer,
 };
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Value};
@@ -32,7 +32,7 @@ fn link(page: &Value, rel: &str) -> Option<String> {
         .map(|link| link["href"].as_str().unwrap().to_owned())
 }
 
-/// Follows the links; the ids in the order they came.
+/// Follows the `next` links, and returns the ids of all keys in their order.
 fn all_ids(emulator: &mut Emulator, first: &str) -> Vec<String> {
     let mut ids = Vec::new();
     let mut target = first.to_owned();
@@ -48,11 +48,11 @@ fn all_ids(emulator: &mut Emulator, first: &str) -> Vec<String> {
             None => return ids,
         }
     }
-    panic!("endless");
+    panic!("the listing does not end");
 }
 
 #[test]
-fn links_lead_to_every_key_exactly_once() {
+fn next_links_lead_to_every_key_exactly_once() {
     for (keys, items) in [
         (1234, 100),
         (1234, 500),
@@ -77,7 +77,7 @@ fn links_lead_to_every_key_exactly_once() {
 }
 
 #[test]
-fn links_name_the_place_the_request_went_to_in_an_odd_order() {
+fn links_have_the_requested_host_and_atlas_parameter_order() {
     let mut emulator = emulator(5);
     let path = keys_path(&emulator);
     let target = format!("https://cloud.mongodb.com{path}?pageNum=2&itemsPerPage=2");
@@ -111,7 +111,7 @@ fn links_name_the_place_the_request_went_to_in_an_odd_order() {
     );
 }
 
-/// The type of each field, nothing more.
+/// Replaces each value by its type.
 fn shape(value: &Value) -> Value {
     match value {
         Value::Object(fields) => fields
@@ -132,7 +132,7 @@ fn fixture(name: &str) -> Value {
 }
 
 #[test]
-fn a_page_has_the_shape_of_the_published_example() {
+fn page_has_the_fields_of_the_published_example() {
     let mut emulator = Emulator::new(Config {
         include_secrets: true,
         ..Config::default()
@@ -143,8 +143,8 @@ fn a_page_has_the_shape_of_the_published_example() {
 }
 
 #[test]
-fn fields_are_alphabetical() {
-    // serde_json's own map would sort them, so the text is looked at.
+fn fields_are_in_alphabetical_order() {
+    // Checked in the text, because serde_json's map sorts the fields.
     let mut emulator = emulator(1);
     let target = keys_path(&emulator);
     for (accept, expected) in [
@@ -172,7 +172,7 @@ fn fields_are_alphabetical() {
 }
 
 #[test]
-fn what_is_missing_is_absent_in_preview_and_null_in_the_dated_version() {
+fn missing_values_are_absent_in_preview_and_null_in_the_dated_version() {
     let mut emulator = emulator(1);
     let group = emulator.first_group();
     *emulator.keys_mut(group).unwrap() = vec![Key {
@@ -206,7 +206,7 @@ fn what_is_missing_is_absent_in_preview_and_null_in_the_dated_version() {
 }
 
 #[test]
-fn total_counts_may_be_off() {
+fn total_count_is_exact_zero_or_absent_as_configured() {
     for (total_count, expected) in [
         (TotalCount::Exact, Some(Value::from(42))),
         (TotalCount::Zero, Some(Value::from(0))),
@@ -223,7 +223,7 @@ fn total_counts_may_be_off() {
 }
 
 #[test]
-fn envelope_and_pretty() {
+fn envelope_adds_the_status_and_pretty_adds_line_breaks() {
     let mut emulator = emulator(1);
     let path = keys_path(&emulator);
     let page = fetch(&mut emulator, &format!("{path}?envelope=true"), PREVIEW);
@@ -240,13 +240,14 @@ fn envelope_and_pretty() {
     assert_eq!(json(&error)["errorCode"], "GROUP_NOT_FOUND");
 }
 
-/// Field names and types of the published examples, plus what the wire adds.
+/// Checks that a response has the headers, fields and types of Atlas's published error examples, and
+/// the fields that real responses add.
 fn assert_is_atlas_error(response: &Response<Vec<u8>>, status: u16, code: Option<&str>) {
     let body = json(response);
     assert_eq!(response.status(), status);
     assert_eq!(header(response, "content-type"), Some("application/json"));
     assert_eq!(header(response, "x-error-code"), code);
-    // The published examples are of these four.
+    // There are published examples for 401, 403, 404 and 500.
     let example = [401, 403, 500]
         .into_iter()
         .find(|example| *example == status);
@@ -268,7 +269,7 @@ fn assert_is_atlas_error(response: &Response<Vec<u8>>, status: u16, code: Option
 }
 
 #[test]
-fn every_slip_has_its_error() {
+fn every_invalid_request_gets_its_error() {
     let mut emulator = emulator(42);
     let path = keys_path(&emulator);
     let keys_of = |id: &str| format!("/api/atlas/v2/groups/{id}/aiModelApiKeys");
@@ -339,10 +340,10 @@ fn every_slip_has_its_error() {
         (403, "IP_ADDRESS_NOT_ON_ACCESS_LIST"),
         (500, "UNEXPECTED_ERROR"),
     ] {
-        let answer = error_answer(StatusCode::from_u16(status).unwrap());
-        assert_is_atlas_error(&answer, status, Some(code));
+        let response = error_answer(StatusCode::from_u16(status).unwrap());
+        assert_is_atlas_error(&response, status, Some(code));
     }
-    // Validated in Atlas's way: the field and what is wrong with it.
+    // A validation error names the field, as in Atlas.
     let bad = json(&fetch(&mut emulator, &(path + "?itemsPerPage=x"), DATED));
     assert_eq!(
         bad["badRequestDetail"]["fields"][0]["field"],
@@ -351,7 +352,7 @@ fn every_slip_has_its_error() {
 }
 
 #[test]
-fn roles_are_per_group_and_credential() {
+fn role_applies_to_one_group_and_one_credential() {
     let mut emulator = emulator(1);
     let group = emulator.first_group();
     let path = keys_path(&emulator);
@@ -370,7 +371,7 @@ fn roles_are_per_group_and_credential() {
 }
 
 #[test]
-fn groups_and_organization_are_paged_the_same_way() {
+fn groups_and_organization_keys_are_paged_like_group_keys() {
     let mut emulator = Emulator::new(Config {
         groups: 5,
         ..Config::default()
@@ -401,9 +402,9 @@ fn groups_and_organization_are_paged_the_same_way() {
 }
 
 #[test]
-fn a_bucket_for_each_group_with_a_virtual_clock() {
+fn each_group_has_its_own_token_bucket() {
     let mut emulator = Emulator::new(Config {
-        rate_limit: Some(RateLimit {
+        rate_limit: Some(TokenBucket {
             capacity: 2,
             refill: 1,
             per: Duration::from_secs(30),
@@ -438,7 +439,7 @@ fn a_bucket_for_each_group_with_a_virtual_clock() {
 }
 
 #[test]
-fn scripted_answers_come_in_order_and_as_they_are() {
+fn scripted_responses_are_sent_in_order_and_unchanged() {
     let mut emulator = emulator(1);
     let path = keys_path(&emulator);
     let html = Response::builder()
@@ -448,7 +449,7 @@ fn scripted_answers_come_in_order_and_as_they_are() {
     emulator.answer_next(Operation::ListGroupKeys, html);
     let late = error_answer(StatusCode::INTERNAL_SERVER_ERROR);
     emulator.answer_next_authenticated(Operation::ListGroupKeys, late);
-    // Another operation is none of it.
+    // The script does not apply to another operation.
     assert_eq!(
         fetch(&mut emulator, "/api/atlas/v2/groups", DATED).status(),
         200
@@ -465,7 +466,7 @@ fn scripted_answers_come_in_order_and_as_they_are() {
 }
 
 #[test]
-fn gzip_holds_the_same_page() {
+fn gzip_contains_the_same_page() {
     let mut emulator = emulator(42);
     let mut request = get(&keys_path(&emulator), PREVIEW, &bearer(&emulator));
     let plain = emulator.handle(&request, NOW);
@@ -473,18 +474,18 @@ fn gzip_holds_the_same_page() {
     request
         .headers_mut()
         .insert("accept-encoding", "gzip".parse().unwrap());
-    let packed = emulator.handle(&request, NOW);
-    assert_eq!(header(&packed, "content-encoding"), Some("gzip"));
-    assert_eq!(header(&packed, "vary"), Some("Accept-Encoding"));
+    let compressed = emulator.handle(&request, NOW);
+    assert_eq!(header(&compressed, "content-encoding"), Some("gzip"));
+    assert_eq!(header(&compressed, "vary"), Some("Accept-Encoding"));
     let mut body = Vec::new();
-    flate2::read::GzDecoder::new(packed.body().as_slice())
+    flate2::read::GzDecoder::new(compressed.body().as_slice())
         .read_to_end(&mut body)
         .unwrap();
     assert_eq!(&body, plain.body());
 }
 
 #[test]
-fn the_same_seed_gives_the_same_answers() {
+fn equal_seeds_give_equal_responses() {
     let transcript = |seed| {
         let mut emulator = Emulator::new(Config {
             seed,

@@ -1,4 +1,4 @@
-//! Access tokens: how they come, end, and run out.
+//! Access tokens: issue, expiry, revocation and the limit of 100.
 
 mod support;
 
@@ -26,7 +26,7 @@ fn list(emulator: &mut Emulator, token: &str, now: Duration) -> u16 {
 }
 
 #[test]
-fn a_token_is_granted_in_the_documented_shape_and_expires() {
+fn token_response_has_the_documented_format_and_the_token_expires() {
     let mut emulator = Emulator::new(Config::default());
     let response = ask(&mut emulator, FORM, NOW);
     let body = json(&response);
@@ -40,22 +40,22 @@ fn a_token_is_granted_in_the_documented_shape_and_expires() {
     assert_eq!(list(&mut emulator, token, after(3600)), 401);
     assert_eq!(list(&mut emulator, "another", NOW), 401);
     assert_eq!(emulator.token_requests(), 1);
-    // The one handed out beforehand stays.
+    // The token that exists from the start does not expire.
     let long_lived = emulator.access_token().to_owned();
     assert_eq!(list(&mut emulator, &long_lived, Duration::MAX), 200);
 }
 
 #[test]
-fn a_hundred_live_tokens_are_the_limit() {
+fn request_for_more_than_100_live_tokens_is_refused() {
     let mut emulator = Emulator::new(Config::default());
     let tokens: Vec<_> = (0..100).map(|n| token(&mut emulator, after(n))).collect();
     let refused = ask(&mut emulator, FORM, after(100));
     assert_eq!(refused.status(), 403);
     assert_eq!(json(&refused)["error"], "access_denied");
-    // When the first has expired, there is room for one.
+    // When the first has expired, one more can be issued.
     token(&mut emulator, after(3600));
     assert_eq!(ask(&mut emulator, FORM, after(3600)).status(), 403);
-    // A revocation makes room too.
+    // After a revocation one more can be issued too.
     let mut revoke = token_request(&emulator, "");
     *revoke.uri_mut() = "/api/oauth/revoke".parse().unwrap();
     *revoke.body_mut() = format!("token={}&token_type_hint=access_token", tokens[50]).into_bytes();
@@ -63,12 +63,12 @@ fn a_hundred_live_tokens_are_the_limit() {
     assert_eq!(list(&mut emulator, &tokens[50], after(3600)), 401);
     assert_eq!(list(&mut emulator, &tokens[51], after(3600)), 200);
     token(&mut emulator, after(3600));
-    // Unknown: no error, nothing happens.
+    // Revoking an unknown token is no error and changes nothing.
     assert_eq!(emulator.handle(&revoke, after(3600)).status(), 200);
 }
 
 #[test]
-fn errors_have_the_shape_of_oauth() {
+fn invalid_token_requests_get_oauth_errors() {
     let mut emulator = Emulator::new(Config::default());
     let right = token_request(&emulator, FORM);
     let with = |name: header::HeaderName, value: &'static str| {
@@ -111,7 +111,7 @@ fn errors_have_the_shape_of_oauth() {
 }
 
 #[test]
-fn faults_on_demand() {
+fn revoked_tokens_are_refused_and_queued_errors_are_sent_once_each() {
     let mut emulator = Emulator::new(Config::default());
     let first = token(&mut emulator, NOW);
     emulator.revoke_tokens();
@@ -124,7 +124,7 @@ fn faults_on_demand() {
         let response = ask(&mut emulator, FORM, NOW);
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()["retry-after"], "0");
-        // Atlas's own shape here, not that of OAuth.
+        // `fail_next` sends Atlas's own error format, not that of OAuth.
         assert_eq!(json(&response)["error"], 429);
     }
     token(&mut emulator, NOW);

@@ -1,4 +1,4 @@
-//! Whatever is asked, there is an answer, and it is a response that can be sent.
+//! Random requests: every one gets a response that can be sent, and none causes a panic.
 
 mod support;
 
@@ -8,11 +8,11 @@ use atlas_model_keys_emulator::{Config, DigestAlgorithm, Emulator};
 use http::{HeaderValue, Method, Request};
 use support::{DATED, NOW, PREVIEW, bearer, digest, keys_path, token_request};
 
-/// A xorshift of its own, so that the cases are the same on every run.
+/// A xorshift generator with a fixed seed, so that every run has the same cases.
 struct Cases(u64);
 
 impl Cases {
-    fn next(&mut self, bound: usize) -> usize {
+    fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -21,10 +21,10 @@ impl Cases {
 
     fn mutate(&mut self, text: &str) -> Vec<u8> {
         let mut bytes = text.as_bytes().to_vec();
-        for _ in 0..self.next(4) {
-            let at = self.next(bytes.len() + 1);
-            let byte = b"\"\\,=% ;&?/\0\x1b\xff09azA+-"[self.next(20)];
-            match self.next(4) {
+        for _ in 0..self.below(4) {
+            let at = self.below(bytes.len() + 1);
+            let byte = b"\"\\,=% ;&?/\0\x1b\xff09azA+-"[self.below(20)];
+            match self.below(4) {
                 0 => bytes.insert(at, byte),
                 1 if at < bytes.len() => bytes[at] = byte,
                 2 => bytes.truncate(at),
@@ -34,13 +34,13 @@ impl Cases {
         bytes
     }
 
-    fn pick<'a>(&mut self, of: &'a [String]) -> &'a str {
-        &of[self.next(of.len())]
+    fn pick<'a>(&mut self, items: &'a [String]) -> &'a str {
+        &items[self.below(items.len())]
     }
 }
 
 #[test]
-fn no_request_makes_it_panic() {
+fn random_requests_never_panic_and_always_get_a_response() {
     let mut emulator = Emulator::new(Config {
         digest: vec![DigestAlgorithm::Md5, DigestAlgorithm::Sha512_256Sess],
         ..Config::default()
@@ -77,7 +77,7 @@ fn no_request_makes_it_panic() {
     let encodings = ["gzip;q=1", "br, gzip;q=nan"].map(str::to_owned);
     let forms = ["grant_type=client_credentials", "token=%41"].map(str::to_owned);
     let nows = [NOW, Duration::ZERO, Duration::MAX];
-    let mut answered = 0;
+    let mut responses = 0;
     for _ in 0..20_000 {
         let target = cases.pick(&targets);
         let target = cases.mutate(target);
@@ -86,7 +86,7 @@ fn no_request_makes_it_panic() {
         };
         let mut request = Request::new(Vec::new());
         *request.uri_mut() = uri;
-        *request.method_mut() = match cases.next(4) {
+        *request.method_mut() = match cases.below(4) {
             0 => Method::POST,
             1 => Method::HEAD,
             2 => Method::OPTIONS,
@@ -109,11 +109,11 @@ fn no_request_makes_it_panic() {
         }
         let form = cases.pick(&forms);
         *request.body_mut() = cases.mutate(form);
-        let now = nows[cases.next(nows.len())];
+        let now = nows[cases.below(nows.len())];
         let response = emulator.handle(&request, now);
         assert!(response.status().as_u16() >= 200);
-        answered += 1;
+        responses += 1;
     }
-    assert!(answered > 10_000, "{answered}");
-    assert_eq!(emulator.requests(), answered);
+    assert!(responses > 10_000, "{responses}");
+    assert_eq!(emulator.requests(), responses);
 }

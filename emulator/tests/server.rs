@@ -1,4 +1,4 @@
-//! The server, byte by byte.
+//! The loopback server: framing, connections, limits and shutdown.
 
 mod support;
 
@@ -20,14 +20,14 @@ fn start(options: Options) -> Server {
 
 fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.address()).unwrap();
-    // No test waits for ever.
+    // So that no test hangs.
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
     stream
 }
 
-/// The head and the body of the next response, by its `content-length`.
+/// Reads head and body of the next response, using its `content-length`.
 fn read_response(stream: &mut TcpStream, to_head: bool) -> (String, Vec<u8>) {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -73,7 +73,7 @@ fn token_head(server: &Server, more: &str) -> String {
 const FORM: &str = "grant_type=client_credentials";
 
 #[test]
-fn a_connection_is_kept_and_requests_may_come_in_a_row_or_in_pieces() {
+fn pipelined_and_split_requests_are_served_on_one_connection() {
     let server = start(Options::default());
     let mut client = connect(&server);
     let get = list_request(&server, "GET", "");
@@ -104,7 +104,7 @@ fn a_connection_is_kept_and_requests_may_come_in_a_row_or_in_pieces() {
 }
 
 #[test]
-fn http_1_0_closes_unless_asked_not_to() {
+fn http_1_0_closes_the_connection_unless_keep_alive_is_requested() {
     let server = start(Options::default());
     let mut client = connect(&server);
     let keep = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
@@ -116,7 +116,7 @@ fn http_1_0_closes_unless_asked_not_to() {
 }
 
 #[test]
-fn bodies_come_with_a_length_in_chunks_or_on_demand() {
+fn bodies_with_a_length_in_chunks_or_after_100_continue_are_read() {
     let server = start(Options::default());
     let mut client = connect(&server);
     let length = format!("Content-Length: {}\r\n", FORM.len());
@@ -142,7 +142,7 @@ fn bodies_come_with_a_length_in_chunks_or_on_demand() {
 }
 
 #[test]
-fn what_is_no_request_is_refused_and_the_connection_closed() {
+fn malformed_request_is_refused_and_its_connection_closed() {
     let server = start(Options::default());
     let long = "a".repeat(70_000);
     for (bytes, expected) in [
@@ -164,7 +164,7 @@ fn what_is_no_request_is_refused_and_the_connection_closed() {
 }
 
 #[test]
-fn the_clock_is_the_callers() {
+fn configured_clock_sets_the_date_and_expires_tokens() {
     let seconds = Arc::new(AtomicU64::new(784_111_777));
     let clock = Arc::clone(&seconds);
     let server = start(Options {
@@ -189,7 +189,7 @@ fn the_clock_is_the_callers() {
 }
 
 #[test]
-fn a_scripted_answer_may_lie_about_its_length() {
+fn scripted_response_may_have_a_wrong_content_length() {
     let server = start(Options::default());
     let cut_off = Response::builder()
         .header("content-length", "100")
@@ -205,7 +205,7 @@ fn a_scripted_answer_may_lie_about_its_length() {
 }
 
 #[test]
-fn one_connection_too_many_is_turned_away() {
+fn connection_beyond_the_limit_gets_503() {
     let server = start(Options {
         max_connections: 2,
         ..Options::default()
@@ -219,12 +219,12 @@ fn one_connection_too_many_is_turned_away() {
     let mut third = connect(&server);
     assert_eq!(status(&read_response(&mut third, false).0), "503");
     assert!(is_closed(&mut third));
-    // With one gone there is room again; its thread needs a moment to see it.
+    // After one connection is closed, a new one is served as soon as the server has noticed.
     drop(kept.pop());
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let mut client = connect(&server);
-        // A refusal may come before the request is written.
+        // The server may refuse the connection before the request is written.
         let _ = client.write_all(request.as_bytes());
         if status(&read_response(&mut client, false).0) == "200" {
             break;
@@ -235,7 +235,7 @@ fn one_connection_too_many_is_turned_away() {
 }
 
 #[test]
-fn two_hundred_connections_too_many_all_get_their_503() {
+fn two_hundred_connections_beyond_the_limit_all_get_503() {
     let server = start(Options {
         max_connections: 2,
         ..Options::default()
@@ -246,7 +246,7 @@ fn two_hundred_connections_too_many_all_get_their_503() {
         client.write_all(request.as_bytes()).unwrap();
         assert_eq!(status(&read_response(client, false).0), "200");
     }
-    // Some send their request late, some nothing at all.
+    // Every tenth client sends nothing, and the others send their request only after all are connected.
     let mut clients: Vec<_> = (0..200).map(|_| connect(&server)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         if number % 10 > 0 {
@@ -254,15 +254,15 @@ fn two_hundred_connections_too_many_all_get_their_503() {
         }
     }
     for (number, mut client) in clients.into_iter().enumerate() {
-        let mut answer = String::new();
+        let mut response = String::new();
         // A reset would be an error.
-        let ended = client.read_to_string(&mut answer);
+        let ended = client.read_to_string(&mut response);
         assert!(
             ended.is_ok(),
-            "connection {number}: {ended:?} after {answer:?}"
+            "connection {number}: {ended:?} after {response:?}"
         );
         assert_eq!(
-            answer,
+            response,
             "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\
              connection: close\r\n\r\n"
         );
@@ -272,7 +272,7 @@ fn two_hundred_connections_too_many_all_get_their_503() {
 }
 
 #[test]
-fn a_connection_too_many_is_answered_after_its_request_not_before() {
+fn connection_beyond_the_limit_gets_503_only_after_its_request() {
     let server = start(Options {
         max_connections: 0,
         ..Options::default()
@@ -281,7 +281,7 @@ fn a_connection_too_many_is_answered_after_its_request_not_before() {
     client
         .set_read_timeout(Some(Duration::from_millis(50)))
         .unwrap();
-    // A client that sees an answer before it asked may take the connection for broken.
+    // A client that receives a response before its request may treat the connection as broken.
     let early = client.read(&mut [0]).unwrap_err();
     assert!(matches!(
         early.kind(),
@@ -290,7 +290,7 @@ fn a_connection_too_many_is_answered_after_its_request_not_before() {
     client
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
-    // More than any buffer on the way holds, so that all of it must be read.
+    // More than all buffers together can hold, so the server must read the body.
     let head = token_head(&server, "Content-Length: 1000000\r\n");
     client.write_all(head.as_bytes()).unwrap();
     client.write_all(&vec![b'a'; 1_000_000]).unwrap();
@@ -314,14 +314,14 @@ fn shutdown_does_not_wait_for_idle_or_slow_clients() {
     let began = Instant::now();
     server.shutdown();
     assert!(began.elapsed() < Duration::from_secs(5));
-    // What was asked before is still answered.
+    // A request that was received before the shutdown still gets its response.
     let (head, _) = read_response(&mut waiting, false);
     assert!(head.contains("\r\nconnection: close\r\n"), "{head}");
     assert!(is_closed(&mut half));
 }
 
 #[test]
-fn latency_is_waited_for() {
+fn response_is_delayed_by_the_latency() {
     let server = start(Options {
         latency: Duration::from_millis(60),
         ..Options::default()
@@ -335,7 +335,7 @@ fn latency_is_waited_for() {
 }
 
 #[test]
-fn many_clients_at_once() {
+fn sixteen_concurrent_clients_are_all_served() {
     let server = start(Options::default());
     let request = list_request(&server, "GET", "");
     thread::scope(|scope| {

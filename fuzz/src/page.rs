@@ -120,6 +120,14 @@ impl PlainPage {
         links.any(|link| link.rel.as_deref() == Some("next"))
     }
 
+    /// Whether there are links that could say so: none at all, or one with a relation.
+    fn says_anything(&self) -> bool {
+        let has_relation =
+            |link: &Option<PlainLink>| link.as_ref().is_some_and(|link| link.rel.is_some());
+        let links = self.links.as_ref();
+        links.is_some_and(|links| links.is_empty() || links.iter().any(has_relation))
+    }
+
     /// `totalCount`. Nothing depends on its type, so that anything but a sensible number is as good as absent.
     fn total(&self) -> Option<u64> {
         sensible(self.total_count.as_ref())

@@ -2,38 +2,30 @@
 
 use std::io::{self, BufWriter, Write};
 
-use flate2::write::MultiGzDecoder;
-use http::HeaderValue;
-use http::header::GetAll;
+use atlas_model_keys_transport::is_gzip;
+use flate2::write::GzDecoder;
+use http::HeaderMap;
+use zeroize::Zeroize as _;
 
 /// Takes the parts of a body and makes the whole of it.
 pub(crate) enum Sink {
     Plain(Bounded),
     /// With a buffer before it: the decoder clears its own with each write, and parts may be small.
-    Gzip(Box<BufWriter<MultiGzDecoder<Bounded>>>),
+    Gzip(Box<BufWriter<Gzip>>),
 }
 
 /// Compressed bytes that are collected before they are unpacked.
 const COLLECTED: usize = 16 << 10;
 
 impl Sink {
-    /// Decompresses if the one and only coding is gzip, the only one that is asked for. `most` is what comes
-    /// out at most; the rest is left out.
-    pub(crate) fn new(codings: &GetAll<'_, HeaderValue>, buffer: Vec<u8>, most: usize) -> Self {
-        let bounded = Bounded::new(buffer, most);
-        let mut codings = codings.iter();
-        let is_gzip = |value: &HeaderValue| {
-            let value = value.as_bytes().trim_ascii();
-            // RFC 9110 §8.4.1.3.
-            value.eq_ignore_ascii_case(b"gzip") || value.eq_ignore_ascii_case(b"x-gzip")
-        };
-        match (codings.next(), codings.next()) {
-            (Some(coding), None) if is_gzip(coding) => {
-                let decoder = MultiGzDecoder::new(bounded);
-                Self::Gzip(Box::new(BufWriter::with_capacity(COLLECTED, decoder)))
-            }
-            _ => Self::Plain(bounded),
+    /// Decompresses if the one and only coding is gzip, the only one that is asked for. What is beyond the
+    /// room is left out.
+    pub(crate) fn new(headers: &HeaderMap, bounded: Bounded) -> Self {
+        if is_gzip(headers) {
+            let gzip = Gzip::new(bounded);
+            return Self::Gzip(Box::new(BufWriter::with_capacity(COLLECTED, gzip)));
         }
+        Self::Plain(bounded)
     }
 
     pub(crate) fn decodes(&self) -> bool {
@@ -44,14 +36,14 @@ impl Sink {
     pub(crate) fn is_full(&self) -> bool {
         match self {
             Self::Plain(bounded) => bounded.is_full(),
-            Self::Gzip(decoder) => decoder.get_ref().get_ref().is_full(),
+            Self::Gzip(gzip) => gzip.get_ref().decoder.get_ref().is_full(),
         }
     }
 
     pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<()> {
         let written = match self {
             Self::Plain(bounded) => bounded.write_all(data),
-            Self::Gzip(decoder) => decoder.write_all(data),
+            Self::Gzip(gzip) => gzip.write_all(data),
         };
         // Once it is full it refuses the rest.
         written.or_else(|error| if self.is_full() { Ok(()) } else { Err(error) })
@@ -62,11 +54,11 @@ impl Sink {
         match self {
             Self::Plain(bounded) => Ok(bounded.buffer),
             Self::Gzip(collected) => {
-                let (mut decoder, rest) = collected.into_parts();
-                let finished = decoder
+                let (mut gzip, rest) = collected.into_parts();
+                let finished = gzip
                     .write_all(&rest.unwrap_or_default())
-                    .and_then(|()| decoder.try_finish());
-                let bounded = std::mem::take(decoder.get_mut());
+                    .and_then(|()| gzip.finish());
+                let bounded = std::mem::take(gzip.decoder.get_mut());
                 if !bounded.is_full() {
                     finished?;
                 }
@@ -76,23 +68,121 @@ impl Sink {
     }
 }
 
+/// Unpacks gzip: its members, one after the other (RFC 1952 §2.2). Zeros between and after them are padding,
+/// as gzip itself takes them; anything else that is no member is an error.
+pub(crate) struct Gzip {
+    decoder: GzDecoder<Bounded>,
+    /// Whether a member has ended, and no other one has begun.
+    is_between: bool,
+    /// How many bytes may come.
+    left: usize,
+}
+
+impl Gzip {
+    fn new(bounded: Bounded) -> Self {
+        // More bytes than they become, only members and blocks with nothing in them have, or padding.
+        let left = bounded.most.saturating_add(PADDING);
+        Self {
+            decoder: GzDecoder::new(bounded),
+            is_between: false,
+            left,
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        if self.is_between {
+            return Ok(());
+        }
+        self.decoder.try_finish()
+    }
+}
+
+/// How much longer than its text a body may be in gzip: what cannot be made smaller grows by 5 bytes
+/// for each 16 KiB or more, and some servers fill up what they send to a block's size.
+const PADDING: usize = 1 << 20;
+
+impl Write for Gzip {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        if data.len() > self.left {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "the body in gzip is longer than its text could be",
+            ));
+        }
+        let mut taken = 0;
+        if !self.is_between {
+            taken = self.decoder.write(data)?;
+            if taken == 0 && !data.is_empty() {
+                self.decoder.try_finish()?;
+                self.is_between = true;
+            }
+        }
+        if self.is_between {
+            taken = data.iter().take_while(|byte| **byte == 0).count();
+            if taken == 0 && !data.is_empty() {
+                let bounded = std::mem::take(self.decoder.get_mut());
+                self.decoder = GzDecoder::new(bounded);
+                self.is_between = false;
+                taken = self.decoder.write(data)?;
+            }
+        }
+        self.left -= taken;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.decoder.flush()
+    }
+}
+
 /// A buffer that takes so much and not more.
 #[derive(Default)]
 pub(crate) struct Bounded {
     buffer: Vec<u8>,
     most: usize,
+    is_secret: bool,
 }
 
 impl Bounded {
-    fn new(mut buffer: Vec<u8>, most: usize) -> Self {
+    pub(crate) fn new(mut buffer: Vec<u8>, most: usize) -> Self {
         buffer.clear();
-        Self { buffer, most }
+        Self {
+            buffer,
+            most,
+            is_secret: false,
+        }
+    }
+
+    /// One that leaves no copy of what is in it when it grows.
+    pub(crate) fn secret(most: usize) -> Self {
+        Self {
+            // A token's response never has more, unless the limits were raised.
+            buffer: Vec::with_capacity(most.min(SECRET)),
+            most,
+            is_secret: true,
+        }
     }
 
     fn is_full(&self) -> bool {
         self.buffer.len() >= self.most
     }
+
+    /// Makes room for so many bytes more. What `Vec` does leaves the old bytes in memory that is given back.
+    fn grow_and_erase(&mut self, more: usize) {
+        let needed = self.buffer.len().saturating_add(more);
+        if needed > self.buffer.capacity() {
+            let twice = self.buffer.capacity().saturating_mul(2);
+            let mut larger = Vec::with_capacity(needed.max(twice));
+            larger.extend_from_slice(&self.buffer);
+            self.buffer.zeroize();
+            self.buffer = larger;
+        }
+    }
 }
+
+/// Bytes of a response with a token for which there is room from the beginning: more than the default of
+/// `Limits::error_body_bytes`.
+const SECRET: usize = (64 << 10) + 1;
 
 impl Write for Bounded {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
@@ -101,6 +191,9 @@ impl Write for Bounded {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let taken = data.get(..room).unwrap_or(data);
+        if self.is_secret {
+            self.grow_and_erase(taken.len());
+        }
         self.buffer.extend_from_slice(taken);
         Ok(taken.len())
     }
@@ -115,7 +208,7 @@ mod tests {
     use super::*;
     use flate2::Compression;
     use flate2::write::GzEncoder;
-    use http::HeaderMap;
+    use http::HeaderValue;
     use http::header::CONTENT_ENCODING;
 
     fn gzip(data: &[u8]) -> Vec<u8> {
@@ -129,7 +222,8 @@ mod tests {
         if !coding.is_empty() {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
-        let mut sink = Sink::new(&headers.get_all(CONTENT_ENCODING), b"old".to_vec(), most);
+        let bounded = Bounded::new(b"old".to_vec(), most);
+        let mut sink = Sink::new(&headers, bounded);
         for part in parts {
             if sink.is_full() {
                 break;
@@ -154,6 +248,59 @@ mod tests {
         // Two members are one body (RFC 1952 §2.2).
         let twice = [gzip(b"a"), gzip(b"b")].concat();
         assert_eq!(read("gzip", &[&twice], 1000).unwrap(), b"ab");
+    }
+
+    #[test]
+    fn zeros_after_a_member_are_padding() {
+        for zeros in [0, 1, 500, 100_000] {
+            let zeros = vec![0; zeros];
+            let padded = [gzip(b"a"), zeros.clone(), gzip(b"b"), zeros].concat();
+            for size in [1, 100, usize::MAX] {
+                let parts: Vec<_> = padded.chunks(size).collect();
+                assert_eq!(read("gzip", &parts, 1000).unwrap(), b"ab");
+            }
+        }
+    }
+
+    #[test]
+    fn anything_else_after_a_member_is_an_error() {
+        for rest in [
+            &b"x"[..],
+            b"\0x",
+            b"garbage that is longer than a head",
+            &gzip(b"b")[..7],
+        ] {
+            let body = [&gzip(b"a"), rest].concat();
+            for size in [1, usize::MAX] {
+                let parts: Vec<_> = body.chunks(size).collect();
+                assert!(read("gzip", &parts, 1000).is_err(), "{rest:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_never_becomes_text_ends_all_the_same() {
+        for part in [vec![0; 1 << 16], gzip(b"").repeat(3000)] {
+            let headers: HeaderMap = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))]
+                .into_iter()
+                .collect();
+            let mut sink = Sink::new(&headers, Bounded::new(Vec::new(), 1000));
+            sink.write(&gzip(b"a")).unwrap();
+            let ended = (0..100).find(|_| sink.write(&part).is_err());
+            assert!(ended.is_some());
+        }
+    }
+
+    #[test]
+    fn a_secret_body_of_any_size_is_whole() {
+        for length in [0, 100, SECRET, 3 * SECRET] {
+            let mut bounded = Bounded::secret(usize::MAX);
+            let text = vec![b's'; length];
+            for part in text.chunks(1000) {
+                bounded.write_all(part).unwrap();
+            }
+            assert!(bounded.buffer == text);
+        }
     }
 
     #[test]

@@ -7,7 +7,9 @@ use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Collected, Credentials, Error, Exchange, Failure, Limits, ListRequest,
     Listing, OwnedModelKey, Page, Reply, Secret, Step, Wait,
 };
-use atlas_model_keys_transport::{OnWait, Settings, SharedSession, Trace, Wake, builder_methods};
+use atlas_model_keys_transport::{
+    OnWait, Resolved, Settings, SharedSession, Trace, Wake, builder_methods,
+};
 use http::Uri;
 use hyper::rt::{Read, Write};
 use hyper_util::client::legacy::connect::Connection;
@@ -16,9 +18,10 @@ use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
 use crate::connect::{BoxError, Connector};
-use crate::http::Http;
+use crate::http::{Http, Reading};
 use crate::listing::{Keys, Pages, Replies};
 use crate::patience::Deadline;
+use crate::task::{self, Task};
 
 /// The async client: lists the AI model API keys of Atlas projects.
 ///
@@ -29,6 +32,10 @@ use crate::patience::Deadline;
 /// Every call is bounded: by a [deadline](ClientBuilder::deadline) for each page with all its
 /// retries, by timeouts, and by [`Limits`]. Any future may be dropped at any time: what it had begun ends
 /// with it, and the client is as usable as before.
+///
+/// Each page is fetched by a task of its own, which a future or a stream begins when it is polled for the
+/// first time. It goes on however seldom that is polled again: one that is left alone, as in `select!`, keeps
+/// nobody else waiting for a token or for its place in a rate limit.
 ///
 /// Its calls are made within a tokio runtime, of either kind, with time and I/O enabled. Connections
 /// are driven by the runtime that made them: with several runtimes, make a client for each. (A request on
@@ -69,6 +76,7 @@ impl Client {
         ClientBuilder {
             settings: Settings::new(base, credentials, USER_AGENT),
             connector: None,
+            http1_only: false,
         }
     }
 
@@ -85,7 +93,10 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn reply(&self, request: &ListRequest) -> Result<Reply<Vec<u8>>, Error> {
-        self.drive(request, Vec::new()).await
+        let (client, request) = (self.clone(), *request);
+        let task = Task::spawn(async move { client.drive(&request, Vec::new()).await });
+        task.await
+            .unwrap_or_else(|error| Err(self.transport_error(task::resume(error))))
     }
 
     /// All pages from the requested one on, one at a time, as they came.
@@ -155,7 +166,7 @@ impl Client {
         let trace = Trace::of(&request, 1);
         let send = shared
             .http
-            .send(request, self.deadline(), Vec::new(), &shared.limits);
+            .send(request, self.deadline(), Reading::Secret, &shared.limits);
         let response = trace
             .instrument(send)
             .await
@@ -202,8 +213,11 @@ impl Client {
                     // Woken after each exchange, too: the one after may take its time.
                     let _wake = session.wake_on_drop();
                     let trace = Trace::of(&request, pending.attempt());
-                    let buffer = std::mem::take(&mut buffer);
-                    let send = shared.http.send(request, deadline, buffer, &shared.limits);
+                    let into = match pending.is_for_token() {
+                        true => Reading::Secret,
+                        false => Reading::Into(std::mem::take(&mut buffer)),
+                    };
+                    let send = shared.http.send(request, deadline, into, &shared.limits);
                     match trace.instrument(send).await {
                         Ok(response) => session.respond(pending, response)?,
                         // This caller's time is up. That says nothing about Atlas to those who wait for
@@ -260,11 +274,15 @@ impl Shared {
     }
 }
 
+/// Makes a connector of the caller's own.
+type MakeConnector = Box<dyn FnOnce(&Resolved) -> Connector + Send + Sync>;
+
 /// Sets up a [`Client`].
 #[must_use]
 pub struct ClientBuilder {
     settings: Settings,
-    connector: Option<Box<dyn FnOnce(Duration) -> Connector + Send + Sync>>,
+    connector: Option<MakeConnector>,
+    http1_only: bool,
 }
 
 impl ClientBuilder {
@@ -277,6 +295,9 @@ impl ClientBuilder {
     /// A proxy is to be asked for a tunnel: a stream that is
     /// [`proxied`](hyper_util::client::legacy::connect::Connected::proxy) otherwise would show it the
     /// credentials, and is refused.
+    ///
+    /// A server that asks for HTTP/1.1 on a stream of HTTP/2 (`HTTP_1_1_REQUIRED`) is an error: only the
+    /// connector could make another connection.
     pub fn connector<C>(mut self, connector: C) -> Self
     where
         C: Service<Uri> + Clone + Send + Sync + 'static,
@@ -284,7 +305,19 @@ impl ClientBuilder {
         C::Future: Send,
         C::Error: Into<BoxError>,
     {
-        self.connector = Some(Box::new(|timeout| Connector::new(connector, timeout)));
+        self.connector = Some(Box::new(|resolved| {
+            Connector::new(connector, resolved.timeouts.connect, &resolved.limits)
+        }));
+        self
+    }
+
+    /// Speaks HTTP/1.1 only. Without it, the client agrees with an `https` server on HTTP/2 or HTTP/1.1, and
+    /// goes on with HTTP/1.1 after a server has asked for it (`HTTP_1_1_REQUIRED`).
+    ///
+    /// For networks where something on the way breaks HTTP/2. With a [connector](Self::connector) of the
+    /// caller's own, that one must not agree on HTTP/2.
+    pub fn http1_only(mut self) -> Self {
+        self.http1_only = true;
         self
     }
 
@@ -297,11 +330,20 @@ impl ClientBuilder {
     /// a connector of your own.
     pub fn build(self) -> Result<Client, Error> {
         let resolved = self.settings.resolve(self.connector.is_some())?;
-        let connector = match self.connector {
-            Some(connector) => connector(resolved.timeouts.connect),
-            None => Connector::by_tcp(&resolved)?,
+        // Where there is no TLS, there is nothing to agree on.
+        let may_fall_back = resolved.session.base().is_https();
+        let (connector, fallback) = match self.connector {
+            Some(connector) if self.http1_only => (connector(&resolved).http1_only(), None),
+            Some(connector) => (connector(&resolved), None),
+            None => {
+                let [either, http1] = Connector::by_tcp(&resolved)?;
+                match may_fall_back && !self.http1_only {
+                    true => (either, Some(http1)),
+                    false => (http1, None),
+                }
+            }
         };
-        let http = Http::new(&resolved, connector);
+        let http = Http::new(&resolved, connector, fallback);
         Ok(Client(Arc::new(Shared {
             session: SharedSession::new(resolved.session, Changed(Notify::new())),
             http,

@@ -4,21 +4,25 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use atlas_model_keys_core::{Error, FailureKind, Proxy};
-use atlas_model_keys_transport::{ProxyFailure, Resolved, of_io, of_tls, permanent};
+use atlas_model_keys_core::{Error, FailureKind, Limits, Proxy};
+use atlas_model_keys_transport::{
+    NotTls, ProxyFailure, Resolved, TunnelError, of_io, of_tls, permanent,
+};
 use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::time::Instant;
 use tower_service::Service;
+
+use crate::socket::Tcp;
+use crate::traffic::{Heard, PART};
+use crate::tunnel::Through;
 
 /// An error of whatever kind, as connectors have it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -30,19 +34,21 @@ pub(crate) struct Connector {
     timeout: Duration,
     /// To be named where nothing comes of it.
     proxy: Option<Proxy>,
+    http1_only: bool,
 }
 
 type Connecting<E> = Pin<Box<dyn Future<Output = Result<Stream, E>> + Send>>;
 
 impl Connector {
     /// The caller's own way.
-    pub(crate) fn new<C>(connector: C, timeout: Duration) -> Self
+    pub(crate) fn new<C>(connector: C, timeout: Duration, limits: &Limits) -> Self
     where
         C: Service<Uri> + Clone + Send + Sync + 'static,
         C::Response: Connection + Read + Write + Send + Unpin + 'static,
         C::Future: Send,
         C::Error: Into<BoxError>,
     {
+        let head_bytes = limits.head_bytes;
         let connect = move |uri| -> Connecting<BoxError> {
             let mut connector = connector.clone();
             Box::pin(async move {
@@ -50,45 +56,58 @@ impl Connector {
                     .await
                     .map_err(Into::into)?;
                 let stream = connector.call(uri).await.map_err(Into::into)?;
-                Ok(Stream::new(stream))
+                Ok(Stream::new(stream, head_bytes))
             })
         };
         Self {
             connect: Arc::new(connect),
             timeout,
             proxy: None,
+            http1_only: false,
         }
     }
 
-    /// By TCP, through the proxy if there is one, and with TLS for `https`.
-    pub(crate) fn by_tcp(resolved: &Resolved) -> Result<Self, Error> {
+    /// By TCP, through the proxy if there is one, and with TLS for `https`: for HTTP/2 and HTTP/1.1, as the
+    /// server likes, and for HTTP/1.1 alone.
+    pub(crate) fn by_tcp(resolved: &Resolved) -> Result<[Self; 2], Error> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         // Divided among the addresses of a host.
         tcp.set_connect_timeout(Some(resolved.timeouts.connect));
+        let tcp = Tcp(tcp);
 
-        let timeout = resolved.timeouts.connect;
         let http_1 = tls(resolved)?;
         let mut http_1_or_2 = http_1.clone();
         http_1_or_2.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let Some(proxy) = &resolved.proxy else {
-            return Ok(Self::new(HttpsConnector::from((tcp, http_1_or_2)), timeout));
-        };
-        // TLS with the proxy itself is for the CONNECT, which is HTTP/1.1.
-        let to_proxy = HttpsConnector::from((tcp, http_1));
-        let mut tunnel = Tunnel::new(proxy.uri().clone(), to_proxy);
-        if let Some(authorization) = proxy.authorization() {
-            tunnel = tunnel.with_auth(authorization);
+        let http_1 = Arc::new(http_1);
+        Ok(
+            [Arc::new(http_1_or_2), Arc::clone(&http_1)].map(|to_server| {
+                let (timeout, limits) = (resolved.timeouts.connect, &resolved.limits);
+                let Some(proxy) = &resolved.proxy else {
+                    let connector = HttpsConnector::from((tcp.clone(), to_server));
+                    return Self::new(connector, timeout, limits);
+                };
+                let tunnel = Through {
+                    // TLS with the proxy itself is for the CONNECT, which is HTTP/1.1.
+                    to_proxy: HttpsConnector::from((tcp.clone(), Arc::clone(&http_1))),
+                    proxy: proxy.clone(),
+                    limits: limits.clone(),
+                };
+                Self {
+                    proxy: Some(proxy.clone()),
+                    ..Self::new(HttpsConnector::from((tunnel, to_server)), timeout, limits)
+                }
+            }),
+        )
+    }
+
+    /// Refuses connections for HTTP/2.
+    pub(crate) fn http1_only(self) -> Self {
+        Self {
+            http1_only: true,
+            ..self
         }
-        let tunnel = Through {
-            tunnel,
-            proxy: proxy.clone(),
-        };
-        Ok(Self {
-            proxy: Some(proxy.clone()),
-            ..Self::new(HttpsConnector::from((tunnel, http_1_or_2)), timeout)
-        })
     }
 }
 
@@ -117,15 +136,23 @@ impl Service<Uri> for Connector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = (self.connect)(uri);
         let (timeout, proxy) = (self.timeout, self.proxy.clone());
+        let http1_only = self.http1_only;
+        let unfit = |problem: &str| ConnectFailure {
+            kind: FailureKind::Permanent,
+            source: problem.into(),
+        };
         Box::pin(async move {
             match tokio::time::timeout(timeout, connecting).await {
-                Ok(Ok(stream)) if stream.connected().is_proxied() => Err(ConnectFailure {
-                    kind: FailureKind::Permanent,
-                    source:
-                        "the connector leads to a proxy, which would see the credentials: it is to \
-                             ask for a tunnel (CONNECT)"
-                            .into(),
-                }),
+                Ok(Ok(stream)) if stream.connected().is_proxied() => Err(unfit(
+                    "the connector leads to a proxy, which would see the credentials: it is to \
+                     ask for a tunnel (CONNECT)",
+                )),
+                Ok(Ok(stream)) if http1_only && stream.connected().is_negotiated_h2() => {
+                    Err(unfit(
+                        "the connector has agreed on HTTP/2 with the server, but the client is set \
+                         up for HTTP/1.1 only: the connector is to agree on that",
+                    ))
+                }
                 Ok(connected) => connected.map_err(ConnectFailure::new),
                 Err(_) => {
                     let silence = Silence("connection", timeout);
@@ -137,54 +164,6 @@ impl Service<Uri> for Connector {
             }
         })
     }
-}
-
-/// A tunnel through a proxy, with errors that name it.
-#[derive(Clone)]
-struct Through<C> {
-    tunnel: Tunnel<C>,
-    proxy: Proxy,
-}
-
-impl<C> Service<Uri> for Through<C>
-where
-    Tunnel<C>: Service<Uri>,
-    <Tunnel<C> as Service<Uri>>::Error: std::error::Error + Send + Sync + 'static,
-    <Tunnel<C> as Service<Uri>>::Future: Send + 'static,
-{
-    type Response = <Tunnel<C> as Service<Uri>>::Response;
-    type Error = ProxyFailure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ProxyFailure>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyFailure>> {
-        let proxy = &self.proxy;
-        self.tunnel
-            .poll_ready(cx)
-            .map_err(|error| ProxyFailure::new(proxy, false, error))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let proxy = self.proxy.clone();
-        let tunnelling = self.tunnel.call(with_port(uri));
-        Box::pin(async move {
-            tunnelling.await.map_err(|error| {
-                // Told by its text alone.
-                let wants_login = error.to_string().contains("authorization required");
-                ProxyFailure::new(&proxy, wants_login, error)
-            })
-        })
-    }
-}
-
-/// A tunnel leads to port 443 where none is given, to a plain `http` host as well.
-fn with_port(uri: Uri) -> Uri {
-    if uri.port().is_some() || uri.scheme_str() != Some("http") {
-        return uri;
-    }
-    let mut parts = uri.clone().into_parts();
-    let authority = format!("{}:80", uri.host().unwrap_or_default());
-    parts.authority = authority.parse().ok();
-    Uri::from_parts(parts).unwrap_or(uri)
 }
 
 /// Why there is no connection.
@@ -201,6 +180,7 @@ impl ConnectFailure {
             FailureKind::Permanent => FailureKind::Permanent,
             _ => FailureKind::NotSent,
         };
+        let source = NotTls::or(source);
         Self { kind, source }
     }
 }
@@ -218,6 +198,9 @@ fn kind_of(error: &(dyn std::error::Error + 'static)) -> FailureKind {
         }
         if error.is::<Silence>() {
             return FailureKind::NotSent;
+        }
+        if let Some(refusal) = error.downcast_ref::<TunnelError>() {
+            return refusal.kind();
         }
         if error.is::<ProxyFailure>() {
             // It answered, with a refusal, unless the causes say something else.
@@ -252,31 +235,24 @@ impl fmt::Display for Silence {
 
 impl std::error::Error for Silence {}
 
-/// A connection of whatever kind, and when it was last heard of.
+/// A connection of whatever kind, on which what comes is counted.
 pub(crate) struct Stream {
     io: Box<dyn Io>,
+    /// For what comes: how much it is, only a buffer of our own tells.
+    buffer: Box<[u8]>,
+    /// How much of the buffer holds what came, which may be a token.
+    used: usize,
     heard: Heard,
 }
 
-/// When a connection was last heard of; goes with its [`Connected`].
-#[derive(Clone, Debug)]
-pub(crate) struct Heard(Arc<Mutex<Instant>>);
-
-impl Heard {
-    pub(crate) fn last(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-}
-
 impl Stream {
-    fn new(io: impl Io + 'static) -> Self {
+    fn new(io: impl Io + 'static, head_bytes: usize) -> Self {
+        let is_http_2 = io.connected().is_negotiated_h2();
         Self {
             io: Box::new(io),
-            heard: Heard(Arc::new(Mutex::new(Instant::now()))),
+            buffer: vec![0; PART].into(),
+            used: 0,
+            heard: Heard::new(is_http_2, head_bytes),
         }
     }
 }
@@ -295,13 +271,37 @@ impl Read for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut *self.io).poll_read(cx, buffer);
-        if read.is_ready() {
-            self.heard.now();
+        let Self {
+            io,
+            buffer: bytes,
+            used,
+            heard,
+        } = &mut *self;
+        if heard.is_burst() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
-        read
+        let room = buffer.remaining().min(bytes.len());
+        let (room, _) = bytes.split_at_mut(room);
+        let mut read = ReadBuf::new(room);
+        let polled = Pin::new(io).poll_read(cx, read.unfilled())?;
+        if polled.is_ready() {
+            heard.came(read.filled()).map_err(io::Error::other)?;
+            buffer.put_slice(read.filled());
+        } else {
+            heard.quiet();
+        }
+        match read.filled().len() {
+            // No more of it.
+            0 => {
+                bytes.split_at_mut(*used).0.fill(0);
+                *used = 0;
+            }
+            came => *used = came.max(*used),
+        }
+        polled.map(Ok)
     }
 }
 
@@ -311,6 +311,7 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.heard.sent();
         Pin::new(&mut *self.io).poll_write(cx, bytes)
     }
 
@@ -331,6 +332,7 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.heard.sent();
         Pin::new(&mut *self.io).poll_write_vectored(cx, slices)
     }
 }

@@ -90,6 +90,10 @@ mod connect;
 mod http;
 mod listing;
 mod patience;
+mod socket;
+mod task;
+mod traffic;
+mod tunnel;
 
 pub use atlas_model_keys_core as core;
 pub use atlas_model_keys_core::{

@@ -3,18 +3,15 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
-use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use atlas_model_keys_core::{
-    Error, Failure, FailureKind, ListRequest, Listing, OwnedKeys, OwnedModelKey, Page, Reply,
-};
-use atlas_model_keys_transport::{MOST_READ_AHEAD, in_current_span};
+use atlas_model_keys_core::{Error, ListRequest, Listing, OwnedKeys, OwnedModelKey, Page, Reply};
+use atlas_model_keys_transport::MOST_READ_AHEAD;
 use futures_core::{FusedStream, Stream};
-use tokio::task::{JoinError, JoinHandle};
 
 use crate::Client;
+use crate::task::{self, Task};
 
 type Fetching<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
@@ -27,19 +24,12 @@ struct Fetcher<T> {
     fetch: fn(Client, ListRequest, Vec<u8>) -> Fetching<T>,
     /// How many pages may be on their way or wait to be taken.
     size: usize,
-    /// In order.
-    on_their_way: VecDeque<OnItsWay<T>>,
+    /// Each with the page that was asked for, in order.
+    on_their_way: VecDeque<(ListRequest, Task<Result<T, Error>>)>,
     /// Whether all of the pages that may be are on their way.
     is_full: bool,
     /// Buffers to be used again.
     buffers: Vec<Vec<u8>>,
-}
-
-enum OnItsWay<T> {
-    /// One at a time: driven by whoever takes it.
-    Here(Fetching<T>),
-    /// One of several: driven by a task, however slowly they are taken.
-    Task(Task<T>),
 }
 
 impl<T: Send + 'static> Fetcher<T> {
@@ -88,29 +78,22 @@ impl<T: Send + 'static> Fetcher<T> {
         if !self.is_full {
             self.fill()?;
         }
-        let fetched = match self.on_their_way.front_mut() {
-            Some(OnItsWay::Here(fetching)) => ready!(fetching.as_mut().poll(cx)),
-            Some(OnItsWay::Task(task)) => match ready!(task.poll(cx)) {
-                Ok(fetched) => fetched,
-                Err(error) => {
-                    // Whoever catches a panic finds the listing at its end.
-                    self.listing = None;
-                    self.on_their_way.clear();
-                    match error.try_into_panic() {
-                        Ok(panic) => resume_unwind(panic),
-                        // The runtime is being shut down.
-                        Err(error) => {
-                            let failure = Failure::new(FailureKind::Permanent, error);
-                            return Poll::Ready(Err(self.client.transport_error(failure)));
-                        }
-                    }
-                }
-            },
-            None => return Poll::Ready(Ok(None)),
+        let Some((_, task)) = self.on_their_way.front_mut() else {
+            return Poll::Ready(Ok(None));
         };
-        self.on_their_way.pop_front();
-        self.is_full = false;
-        Poll::Ready(fetched.map(Some))
+        match ready!(Pin::new(task).poll(cx)) {
+            Ok(fetched) => {
+                self.on_their_way.pop_front();
+                self.is_full = false;
+                Poll::Ready(fetched.map(Some))
+            }
+            Err(error) => {
+                // Whoever catches a panic finds the listing at its end.
+                self.listing = None;
+                self.on_their_way.clear();
+                Poll::Ready(Err(self.client.transport_error(task::resume(error))))
+            }
+        }
     }
 
     /// Asks for the pages that may be on their way now.
@@ -118,20 +101,18 @@ impl<T: Send + 'static> Fetcher<T> {
         let Some(listing) = &self.listing else {
             return Ok(());
         };
-        if listing.request()?.is_none() {
-            // What was asked for beyond the end.
+        let next = listing.request()?;
+        let asked = self.on_their_way.front().map(|(asked, _)| *asked);
+        if asked.is_some() && asked != next {
+            // What was asked for beyond the end, or behind a page that is to be asked for once more.
             self.on_their_way.clear();
         }
-        let several = listing.window(self.size).nth(1).is_some();
         let wanted = listing.window(self.size).skip(self.on_their_way.len());
         for request in wanted {
             let buffer = self.buffers.pop().unwrap_or_default();
             let fetching = (self.fetch)(self.client.clone(), request, buffer);
-            self.on_their_way.push_back(if several {
-                OnItsWay::Task(Task(tokio::spawn(in_current_span(fetching))))
-            } else {
-                OnItsWay::Here(fetching)
-            });
+            self.on_their_way
+                .push_back((request, Task::spawn(fetching)));
         }
         self.is_full = true;
         Ok(())
@@ -145,22 +126,6 @@ impl<T> fmt::Debug for Fetcher<T> {
             .field("size", &self.size)
             .field("on_their_way", &self.on_their_way.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// A task that ends when nobody wants its result.
-struct Task<T>(JoinHandle<Result<T, Error>>);
-
-impl<T> Task<T> {
-    /// What it fetched, or its panic.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<T, Error>, JoinError>> {
-        Pin::new(&mut self.0).poll(cx)
-    }
-}
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

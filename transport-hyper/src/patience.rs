@@ -37,6 +37,14 @@ impl Deadline {
             None => exchange.await,
         }
     }
+
+    /// The failure, unless the deadline is over: what failed then may have failed because of it.
+    pub(crate) fn judge(self, failure: Failure) -> Failure {
+        match failure.kind() {
+            FailureKind::NotSent | FailureKind::Lost if self.left().is_zero() => over(),
+            _ => failure,
+        }
+    }
 }
 
 /// Waits for the parts of a body: for each as long as the read timeout, and until the deadline for all of them.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use atlas_model_keys_core::{FailureKind, Proxy};
-use atlas_model_keys_transport::{NotTls, ProxyFailure, of_proxy};
+use atlas_model_keys_transport::{NotTls, ProxyFailure, TunnelError};
 use http::uri::Scheme;
 use http::{StatusCode, Uri};
 use ureq::Error;
@@ -190,36 +190,24 @@ fn tunnel(
         Ok((stream, answer))
     });
     let (mut stream, answer) = asked.map_err(|error| ConnectFailure::of_proxy(proxy, error))?;
-    let refused = |kind, wants_login, why: String| {
-        let source = ProxyFailure::new(proxy, wants_login, why).into();
-        Err(ConnectFailure {
-            kind,
-            through: None,
-            source,
-        })
-    };
-    let permanent = |why: &str| refused(FailureKind::Permanent, false, why.to_owned());
-    match answer {
+    let error = match answer {
         Answer::Status(status) if status.is_success() => {
-            // What comes next is the target's, which has not been asked for anything. (In TLS it is checked.)
-            if target.scheme() != Some(&Scheme::HTTPS) && !stream.buffers().input().is_empty() {
-                return permanent("it sent more than the answer to CONNECT");
+            // In TLS, what comes next is checked.
+            if target.scheme() == Some(&Scheme::HTTPS) || stream.buffers().input().is_empty() {
+                return Ok(stream);
             }
-            Ok(stream)
+            TunnelError::Early
         }
-        Answer::Status(status) => refused(
-            of_proxy(status),
-            status == StatusCode::PROXY_AUTHENTICATION_REQUIRED,
-            format!("it answered CONNECT with {status}"),
-        ),
-        Answer::NotHttp => permanent("it does not answer as an HTTP proxy does: is it one?"),
-        Answer::TooLarge => permanent("the head of its answer to CONNECT is too large"),
-        Answer::Closed => refused(
-            FailureKind::NotSent,
-            false,
-            "it closed the connection instead of answering CONNECT".to_owned(),
-        ),
-    }
+        Answer::Status(status) => TunnelError::Status(status),
+        Answer::NotHttp => TunnelError::NotHttp,
+        Answer::TooLarge => TunnelError::TooLarge,
+        Answer::Closed => TunnelError::Closed,
+    };
+    Err(ConnectFailure {
+        kind: error.kind(),
+        through: None,
+        source: ProxyFailure::new(proxy, error.wants_login(), error).into(),
+    })
 }
 
 fn ask(

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use atlas_model_keys_core::{BaseUrl, Body, Failure, FailureKind, Limits};
 use atlas_model_keys_transport::{
-    NotTls, Resolved, Room, Timeouts, TooLarge, TwoLengths, body_limit, is_gzip, of_io, of_proxy,
-    of_tls,
+    NotTls, Resolved, Room, Timeouts, TooLarge, TunnelError, TwoLengths, body_limit, is_gzip,
+    of_io, of_tls,
 };
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::{Request, Response, StatusCode};
@@ -451,7 +451,7 @@ pub(crate) fn kind_of(error: &ureq::Error) -> FailureKind {
         E::Rustls(tls) => of_tls(tls),
         E::Timeout(Timeout::Global) => TimedOut,
         // Of a caller's agent: ours asks by itself.
-        E::ConnectProxyFailed(text) => of_proxy(status_in(text)),
+        E::ConnectProxyFailed(text) => TunnelError::Status(status_in(text)).kind(),
         // Something is set up wrongly.
         E::Http(_)
         | E::BadUri(_)

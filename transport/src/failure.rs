@@ -106,17 +106,58 @@ impl fmt::Display for NotTls {
 
 impl std::error::Error for NotTls {}
 
-/// Whether another attempt could help after a proxy has answered `CONNECT` with this status: 502, 503
-/// and 504 say that it could not reach the other side for now. Nothing was sent there in any case.
-#[must_use]
-pub fn of_proxy(status: StatusCode) -> FailureKind {
-    match status {
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            FailureKind::NotSent
+/// Why a proxy did not open a tunnel, by its response to `CONNECT`. Nothing was sent to the server in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums)] // Between the crates of this workspace.
+pub enum TunnelError {
+    /// It responded with this status.
+    Status(StatusCode),
+    /// It responded with something that is not HTTP.
+    NotHttp,
+    /// The head of its response is larger than the limits.
+    TooLarge,
+    /// It sent more than its response. What follows is the server's, which has not been asked for anything.
+    Early,
+    /// It closed the connection instead of responding.
+    Closed,
+}
+
+impl TunnelError {
+    /// Returns whether another attempt could help: 502, 503 and 504 say that the proxy could not reach the server
+    /// for now, and a proxy that closes the connection may have been restarted.
+    #[must_use]
+    pub fn kind(self) -> FailureKind {
+        match self {
+            Self::Closed
+            | Self::Status(
+                StatusCode::BAD_GATEWAY
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::GATEWAY_TIMEOUT,
+            ) => FailureKind::NotSent,
+            _ => FailureKind::Permanent,
         }
-        _ => FailureKind::Permanent,
+    }
+
+    /// Returns whether the proxy wants a login (407).
+    #[must_use]
+    pub fn wants_login(self) -> bool {
+        self == Self::Status(StatusCode::PROXY_AUTHENTICATION_REQUIRED)
     }
 }
+
+impl fmt::Display for TunnelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "it answered CONNECT with {status}"),
+            Self::NotHttp => f.write_str("it does not answer as an HTTP proxy does: is it one?"),
+            Self::TooLarge => f.write_str("the head of its answer to CONNECT is too large"),
+            Self::Early => f.write_str("it sent more than the answer to CONNECT"),
+            Self::Closed => f.write_str("it closed the connection instead of answering CONNECT"),
+        }
+    }
+}
+
+impl std::error::Error for TunnelError {}
 
 /// A proxy that did not open the tunnel. Names the proxy, without its login.
 #[derive(Debug)]
@@ -223,7 +264,10 @@ mod tests {
             (407, FailureKind::Permanent),
             (302, FailureKind::Permanent),
         ] {
-            assert_eq!(of_proxy(StatusCode::from_u16(status).unwrap()), kind);
+            assert_eq!(
+                TunnelError::Status(StatusCode::from_u16(status).unwrap()).kind(),
+                kind
+            );
         }
     }
 

@@ -19,7 +19,7 @@ mod settings;
 mod shared;
 mod trace;
 
-pub use failure::{NotTls, ProxyFailure, of_io, of_proxy, of_tls, permanent};
+pub use failure::{NotTls, ProxyFailure, TunnelError, of_io, of_tls, permanent};
 pub use reading::{TooLarge, TwoLengths, body_limit, is_gzip};
 pub use room::Room;
 pub use settings::{Connections, OnWait, Resolved, Settings, Timeouts};

@@ -1,4 +1,4 @@
-//! How many allocations each case makes, and of how many bytes in all.
+//! Counts the allocations of each case and their bytes.
 //!
 //! ```text
 //! cargo run --release -p atlas-model-keys-benches --bin allocations
@@ -13,7 +13,7 @@ use atlas_model_keys_benches::results::{Row, record};
 fn main() -> io::Result<()> {
     let mut rows = Vec::new();
     for mut case in cases::all() {
-        // The first time, what is kept for later may grow.
+        // Buffers that are kept for later may grow in the first run.
         (case.run)();
         let counted = measure(&mut case.run);
         let (count, bytes) = (counted.count_total, counted.bytes_total);

@@ -1,11 +1,11 @@
-//! Drains a listing with the async client, or with hyper's pool and a loop by hand.
+//! Lists all keys with the async client, or with hyper's pool and a loop by hand.
 
 use std::error::Error;
 use std::hint::black_box;
 use std::io::Read as _;
 
 use atlas_model_keys_benches::drain::{self, Outcome, Task};
-use atlas_model_keys_benches::naive::Page;
+use atlas_model_keys_benches::naive::PageBody;
 use atlas_model_keys_hyper::{BaseUrl, Client, Credentials, ItemsPerPage, ListRequest};
 use bytes::Bytes;
 use flate2::read::GzDecoder;
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     ])
 }
 
-/// One thread for all of them: what others do for the same work is not left to chance.
+/// Runs a loop on one thread, so that all async loops have equal conditions.
 fn block_on(outcome: impl Future<Output = Outcome>) -> Outcome {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(outcome)
@@ -74,7 +74,7 @@ async fn keys(task: &Task) -> Outcome {
     Ok(count)
 }
 
-/// No more than the bytes: the floor for whoever uses hyper.
+/// Reads only the bytes of the bodies: the minimum for a program that uses hyper.
 async fn bare(task: &Task) -> Outcome {
     let pool = legacy::Client::builder(TokioExecutor::new()).build_http();
     for page in 1..=task.pages {
@@ -83,16 +83,16 @@ async fn bare(task: &Task) -> Outcome {
     Ok(task.pages)
 }
 
-/// From page to page, as their links say.
+/// Decodes every page, and follows the links to the next page.
 async fn owned(task: &Task) -> Outcome {
     let pool = legacy::Client::builder(TokioExecutor::new()).build_http();
     let mut count = 0;
     let mut next = Some(task.url(1));
     while let Some(url) = next {
         let body = get(&pool, task, &url).await?;
-        let page: Page = black_box(serde_json::from_slice(&body)?);
+        let page: PageBody = black_box(serde_json::from_slice(&body)?);
         count += page.results.len();
-        next = page.next();
+        next = page.next_url();
     }
     Ok(count)
 }
@@ -104,12 +104,12 @@ async fn get(pool: &Pool, task: &Task, url: &str) -> Result<Bytes, Box<dyn Error
         .header("authorization", task.authorization())
         .body(Empty::new())?;
     let response = pool.request(request).await?;
-    let is_packed = response.headers().contains_key("content-encoding");
+    let is_compressed = response.headers().contains_key("content-encoding");
     let body = response.into_body().collect().await?.to_bytes();
-    if !is_packed {
+    if !is_compressed {
         return Ok(body);
     }
-    let mut unpacked = Vec::new();
-    GzDecoder::new(&*body).read_to_end(&mut unpacked)?;
-    Ok(unpacked.into())
+    let mut decompressed = Vec::new();
+    GzDecoder::new(&*body).read_to_end(&mut decompressed)?;
+    Ok(decompressed.into())
 }

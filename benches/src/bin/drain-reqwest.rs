@@ -1,10 +1,10 @@
-//! Drains a listing with reqwest and a loop by hand.
+//! Lists all keys with reqwest and a loop by hand.
 
 use std::error::Error;
 use std::hint::black_box;
 
 use atlas_model_keys_benches::drain::{self, Outcome, Task};
-use atlas_model_keys_benches::naive::Page;
+use atlas_model_keys_benches::naive::PageBody;
 use reqwest::Client;
 use tokio::runtime::Builder;
 
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     })])
 }
 
-/// From page to page, as their links say.
+/// Decodes every page, and follows the links to the next page.
 async fn owned(task: &Task) -> Outcome {
     let client = Client::new();
     let mut count = 0;
@@ -23,9 +23,9 @@ async fn owned(task: &Task) -> Outcome {
     while let Some(url) = next {
         let request = client.get(url).header("accept", Task::ACCEPT);
         let response = request.bearer_auth(&task.token).send().await?;
-        let page: Page = black_box(response.error_for_status()?.json().await?);
+        let page: PageBody = black_box(response.error_for_status()?.json().await?);
         count += page.results.len();
-        next = page.next();
+        next = page.next_url();
     }
     Ok(count)
 }

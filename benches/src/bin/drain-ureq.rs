@@ -1,10 +1,10 @@
-//! Drains a listing with the blocking client, or with ureq and a loop by hand.
+//! Lists all keys with the blocking client, or with ureq and a loop by hand.
 
 use std::error::Error;
 use std::hint::black_box;
 
 use atlas_model_keys_benches::drain::{self, Outcome, Task};
-use atlas_model_keys_benches::naive::Page;
+use atlas_model_keys_benches::naive::PageBody;
 use atlas_model_keys_ureq::{BaseUrl, Client, Credentials, ItemsPerPage, ListRequest};
 use ureq::{Agent, Body};
 
@@ -57,7 +57,7 @@ fn keys(task: &Task) -> Outcome {
     Ok(count)
 }
 
-/// No more than the bytes: the floor for whoever uses ureq.
+/// Reads only the bytes of the bodies: the minimum for a program that uses ureq.
 fn bare(task: &Task) -> Outcome {
     let agent = Agent::new_with_defaults();
     for page in 1..=task.pages {
@@ -85,15 +85,15 @@ fn get(agent: &Agent, task: &Task, url: &str) -> Result<Body, ureq::Error> {
     Ok(response.into_body())
 }
 
-/// From page to page, as their links say.
-fn walk(task: &Task, decode: fn(Body) -> Result<Page, Box<dyn Error>>) -> Outcome {
+/// Decodes every page, and follows the links to the next page.
+fn walk(task: &Task, decode: fn(Body) -> Result<PageBody, Box<dyn Error>>) -> Outcome {
     let agent = Agent::new_with_defaults();
     let mut count = 0;
     let mut next = Some(task.url(1));
     while let Some(url) = next {
         let page = black_box(decode(get(&agent, task, &url)?)?);
         count += page.results.len();
-        next = page.next();
+        next = page.next_url();
     }
     Ok(count)
 }

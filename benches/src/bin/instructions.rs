@@ -1,13 +1,14 @@
-//! How many instructions each case takes, by callgrind: the same on a busy machine. Compares with what is
-//! written down in `benches/instructions.txt`, and fails where a case of ours takes more.
+//! Counts the instructions of each case with callgrind, which a busy machine does not affect.
+//!
+//! Compares them with the counts in `benches/instructions.txt`, and fails if one of our cases takes more.
 //!
 //! ```text
 //! cargo run --release -p atlas-model-keys-benches --bin instructions              # compares
-//! cargo run --release -p atlas-model-keys-benches --bin instructions -- --write   # writes it down
+//! cargo run --release -p atlas-model-keys-benches --bin instructions -- --write   # writes the counts
 //! ```
 //!
-//! With the same compiler, C library, valgrind and architecture a case may take [`TOLERANCE`] more. With
-//! others, what is compared is its ratio to the first case of its group, and may be [`RATIO_TOLERANCE`] more.
+//! With an equal compiler, C library, valgrind and architecture a case may take [`TOLERANCE`] more. With
+//! others, its ratio to the first case of its group is compared, and may be [`RATIO_TOLERANCE`] higher.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -19,10 +20,10 @@ use std::process::{Command, ExitCode};
 use atlas_model_keys_benches::cases;
 use atlas_model_keys_benches::results::{Row, first_line, record};
 
-/// What may come of hash seeds and of where memory happens to be.
+/// Hash seeds and memory addresses may cause this difference.
 const TOLERANCE: f64 = 0.03;
 
-/// Others' code may have changed, too.
+/// The code of other libraries may have changed too.
 const RATIO_TOLERANCE: f64 = 0.10;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -34,7 +35,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             Ok(ExitCode::SUCCESS)
         }
         _ if Command::new("valgrind").arg("--version").output().is_err() => {
-            println!("skipped: there is no valgrind");
+            println!("skipped: valgrind is not installed");
             Ok(ExitCode::SUCCESS)
         }
         ["--write"] => {
@@ -42,19 +43,19 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             Ok(ExitCode::SUCCESS)
         }
         [] => compare(&Counts::read()?, &Counts::measure()?),
-        other => Err(format!("{other:?}: there is nothing to say but --write").into()),
+        other => Err(format!("unknown arguments {other:?}; the only one is --write").into()),
     }
 }
 
-/// Instructions by case, and with what they were counted.
+/// Instructions by case, and the tools that they were counted with.
 struct Counts {
-    with: String,
-    of: BTreeMap<String, u64>,
+    toolchain: String,
+    by_case: BTreeMap<String, u64>,
 }
 
 impl Counts {
     fn measure() -> Result<Self, Box<dyn Error>> {
-        let mut of = BTreeMap::new();
+        let mut by_case = BTreeMap::new();
         let mut rows = Vec::new();
         for case in cases::all() {
             let count = instructions(&case.to_string())?;
@@ -65,38 +66,38 @@ impl Counts {
                 "instructions",
                 count as f64,
             ));
-            of.insert(case.to_string(), count);
+            by_case.insert(case.to_string(), count);
         }
         record("instructions", rows)?;
-        let with = [
+        let toolchain = [
             first_line("rustc", "--version"),
             first_line("ldd", "--version"),
             first_line("valgrind", "--version"),
             std::env::consts::ARCH.to_owned(),
         ];
         Ok(Self {
-            with: with.join("; "),
-            of,
+            toolchain: toolchain.join("; "),
+            by_case,
         })
     }
 
     fn read() -> Result<Self, Box<dyn Error>> {
         let text = fs::read_to_string(path())?;
         let mut lines = text.lines();
-        let with = lines.next().and_then(|line| line.strip_prefix("# "));
+        let toolchain = lines.next().and_then(|line| line.strip_prefix("# "));
         let counts = lines.map(|line| {
             let (count, case) = line.trim_start().split_once("  ")?;
             Some((case.to_owned(), count.parse().ok()?))
         });
-        let of = counts.collect::<Option<_>>();
-        let (Some(with), Some(of)) = (with.map(str::to_owned), of) else {
-            return Err("instructions.txt cannot be read: write it anew with --write".into());
+        let by_case = counts.collect::<Option<_>>();
+        let (Some(toolchain), Some(by_case)) = (toolchain.map(str::to_owned), by_case) else {
+            return Err("instructions.txt cannot be read: rewrite it with --write".into());
         };
-        Ok(Self { with, of })
+        Ok(Self { toolchain, by_case })
     }
 
     fn write(&self) -> Result<(), Box<dyn Error>> {
-        let mut text = format!("# {}\n", self.with);
+        let mut text = format!("# {}\n", self.toolchain);
         for case in cases::all() {
             let case = case.to_string();
             writeln!(
@@ -109,10 +110,10 @@ impl Counts {
     }
 
     fn count(&self, case: &str) -> Option<u64> {
-        self.of.get(case).copied()
+        self.by_case.get(case).copied()
     }
 
-    /// The case by the first one of its group and size.
+    /// Returns the ratio of a case to the first one of its group and size.
     fn ratio(&self, case: &cases::Case) -> Option<f64> {
         let is_alike = |other: &&cases::Case| other.group == case.group && other.size == case.size;
         let all = cases::all();
@@ -126,8 +127,8 @@ fn path() -> PathBuf {
 }
 
 fn compare(known: &Counts, now: &Counts) -> Result<ExitCode, Box<dyn Error>> {
-    let is_alike = known.with == now.with;
-    println!("\nbefore: {}\nnow:    {}", known.with, now.with);
+    let is_alike = known.toolchain == now.toolchain;
+    println!("\nbefore: {}\nnow:    {}", known.toolchain, now.toolchain);
     let mut slower = false;
     for case in cases::all().iter().filter(|case| case.is_ours()) {
         let name = case.to_string();
@@ -137,11 +138,13 @@ fn compare(known: &Counts, now: &Counts) -> Result<ExitCode, Box<dyn Error>> {
         } else {
             (known.ratio(case), now.ratio(case), RATIO_TOLERANCE)
         };
-        let before = before.ok_or(format!("{name} is not written down: use --write"))?;
-        let change = after.ok_or("it was counted")? / before - 1.0;
+        let before = before.ok_or(format!(
+            "{name} is not in instructions.txt: add it with --write"
+        ))?;
+        let change = after.ok_or("the case was not counted")? / before - 1.0;
         let verdict = match change {
             _ if change > tolerance => "SLOWER",
-            _ if change < -tolerance => "faster: write it down",
+            _ if change < -tolerance => "faster: record it with --write",
             _ => "",
         };
         slower |= change > tolerance;
@@ -163,18 +166,19 @@ fn run(name: &str, times: usize) {
     }
 }
 
-/// Of one run, without the way there: what some more of them take.
+/// Returns the instructions of one run. It is the difference between many runs and few, so the start of
+/// the process is not counted.
 fn instructions(case: &str) -> Result<u64, Box<dyn Error>> {
-    let warm = collected(case, 2)?;
-    let few = (collected(case, 12)? - warm) / 10;
-    // A small one is seen only in many.
+    let warm = count_instructions(case, 2)?;
+    let few = (count_instructions(case, 12)? - warm) / 10;
+    // A small case needs more runs for an exact count.
     Ok(match few {
-        0..100_000 => (collected(case, 502)? - warm) / 500,
+        0..100_000 => (count_instructions(case, 502)? - warm) / 500,
         _ => few,
     })
 }
 
-fn collected(case: &str, times: u32) -> Result<u64, Box<dyn Error>> {
+fn count_instructions(case: &str, times: u32) -> Result<u64, Box<dyn Error>> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(std::env::current_exe()?)
@@ -183,5 +187,5 @@ fn collected(case: &str, times: u32) -> Result<u64, Box<dyn Error>> {
     let text = String::from_utf8_lossy(&output.stderr);
     let count = |line: &str| line.split_once("Collected :")?.1.trim().parse().ok();
     let count = text.lines().find_map(count);
-    count.ok_or_else(|| format!("valgrind counted nothing: {text}").into())
+    count.ok_or_else(|| format!("valgrind printed no count: {text}").into())
 }

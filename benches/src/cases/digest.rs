@@ -1,5 +1,5 @@
-//! The next answer to a Digest challenge that has been answered before. Randomness is not part of it: each is
-//! given the client's nonce.
+//! The next digest `Authorization` for a challenge that was used before. Randomness is not measured: each
+//! library gets a client nonce.
 
 use atlas_model_keys_core::Limits;
 use atlas_model_keys_core::digest::{Answerer, Challenge};
@@ -9,7 +9,7 @@ use http_auth::{ChallengeParser, DigestClient, PasswordParams};
 
 use super::Case;
 
-/// As Atlas sends it.
+/// A challenge as Atlas sends it.
 const CHALLENGE: &str = r#"Digest realm="MMS Public API", domain="", nonce="4rJ8w2aUHxWE5k0Vr0hLj3cB7mJ1u2sQ", algorithm=MD5, qop="auth", stale=false"#;
 const USER: &str = "abcdefgh";
 const PASSWORD: &str = "01234567-89ab-cdef-0123-456789abcdef";
@@ -35,14 +35,14 @@ pub(super) fn cases() -> Vec<Case> {
                 method: "GET",
                 body: None,
             };
-            let answer = http_auth.respond_with_testing_cnonce(&parameters, CNONCE);
-            HeaderValue::try_from(answer.expect("an answer"))
+            let credentials = http_auth.respond_with_testing_cnonce(&parameters, CNONCE);
+            HeaderValue::try_from(credentials.expect("a digest response"))
         }),
         Case::new("digest", "digest_auth", move || {
             let mut context = AuthContext::new(USER, PASSWORD, TARGET);
             context.set_custom_cnonce(CNONCE);
-            let answer = digest_auth.respond(&context);
-            HeaderValue::try_from(answer.expect("an answer").to_string())
+            let credentials = digest_auth.respond(&context);
+            HeaderValue::try_from(credentials.expect("a digest response").to_string())
         }),
         Case::new("digest", "ours", move || {
             count += 1;

@@ -1,4 +1,4 @@
-//! Pieces of work that take microseconds, ours beside others'.
+//! Operations that take microseconds, ours and those of other libraries.
 
 mod digest;
 mod page;
@@ -9,17 +9,17 @@ mod wire;
 use std::fmt;
 use std::hint::black_box;
 
-/// A piece of work, done again and again.
+/// An operation that a benchmark repeats.
 pub struct Case {
-    /// What it is compared within.
+    /// The group of cases that are compared.
     pub group: &'static str,
-    /// Who does it, and how.
+    /// The implementation.
     pub name: &'static str,
-    /// How much of it there is, where a group has several sizes.
+    /// The size of the input, if the group has several sizes.
     pub size: Option<usize>,
-    /// How many bytes go in, where that is the measure.
+    /// The number of bytes of the input, if throughput is measured.
     pub bytes: Option<usize>,
-    /// Does it once. What comes of it is dropped within.
+    /// Runs the operation once, and drops its result.
     pub run: Box<dyn FnMut()>,
 }
 
@@ -38,25 +38,25 @@ impl Case {
         }
     }
 
-    fn of_size(mut self, size: usize, bytes: usize) -> Self {
+    fn with_size(mut self, size: usize, bytes: usize) -> Self {
         (self.size, self.bytes) = (Some(size), Some(bytes));
         self
     }
 
-    fn of_bytes(mut self, bytes: usize) -> Self {
+    fn with_bytes(mut self, bytes: usize) -> Self {
         self.bytes = Some(bytes);
         self
     }
 }
 
 impl Case {
-    /// Whether it is a piece of this project.
+    /// Returns whether the implementation is part of this project.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         self.name.starts_with("ours")
     }
 
-    /// What it is within its group: `ours, borrowed/500`.
+    /// Returns the name within the group: `ours, borrowed/500`.
     #[must_use]
     pub fn id(&self) -> String {
         match self.size {
@@ -66,7 +66,7 @@ impl Case {
     }
 }
 
-/// Its path, as criterion writes it: `page/ours, borrowed/500`.
+/// Writes the path that criterion uses: `page/ours, borrowed/500`.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.group, self.id())
@@ -79,7 +79,7 @@ impl fmt::Debug for Case {
     }
 }
 
-/// All of them, group by group; what the others of a group are compared with comes first.
+/// Returns all cases, group by group. The first of a group is the baseline of the others.
 #[must_use]
 pub fn all() -> Vec<Case> {
     [

@@ -1,4 +1,4 @@
-//! A page's body into keys.
+//! Decoding the body of a page into keys.
 
 use std::hint::black_box;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::Case;
 use crate::naive;
 
-/// A page as the emulator sends it: one of several, with a link to the next one.
+/// Returns a page as the emulator sends it, with a link to a next page.
 pub(super) fn body(keys: usize) -> Vec<u8> {
     let mut emulator = Emulator::new(Config {
         keys_per_group: keys + 1,
@@ -44,7 +44,7 @@ fn visit(key: ModelKey<'_>) {
     black_box((key.masked_secret(), key.secret()));
 }
 
-/// Fields that a later version of the resource might bring: three in each key.
+/// Adds three fields to each key, as a later version of the resource might have.
 fn with_new_fields(body: &[u8]) -> Vec<u8> {
     let mut page: Value = serde_json::from_slice(body).expect("JSON");
     for key in page["results"].as_array_mut().expect("keys") {
@@ -55,7 +55,7 @@ fn with_new_fields(body: &[u8]) -> Vec<u8> {
     page.to_string().into_bytes()
 }
 
-/// As with `pretty=true`.
+/// Indents a page, as with `pretty=true`.
 fn indented(body: &[u8]) -> Vec<u8> {
     let page: Value = serde_json::from_slice(body).expect("JSON");
     serde_json::to_vec_pretty(&page).expect("JSON")
@@ -91,7 +91,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// What the cases of a group read.
+/// The input of the cases of a group.
 struct Sample {
     group: &'static str,
     keys: usize,
@@ -106,12 +106,12 @@ impl Sample {
 
     fn case(&self, name: &'static str, run: fn(&[u8])) -> Case {
         let (body, len) = (Rc::clone(&self.bytes), self.bytes.len());
-        Case::new(self.group, name, move || run(&body)).of_size(self.keys, len)
+        Case::new(self.group, name, move || run(&body)).with_size(self.keys, len)
     }
 
     fn owned_by_serde_json(&self) -> Case {
         self.case("serde_json, owned structs", |body| {
-            black_box(serde_json::from_slice::<naive::Page>(body).expect("a page"));
+            black_box(serde_json::from_slice::<naive::PageBody>(body).expect("a page"));
         })
     }
 

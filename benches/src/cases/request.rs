@@ -1,4 +1,4 @@
-//! A request for a page, with a bearer token.
+//! Creating a request for a page, with a bearer token.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(super) fn bearer() -> Session {
     )
 }
 
-/// As somebody would write it who knows Atlas's documentation.
+/// Creates the request as a reader of Atlas's documentation would write it.
 pub(super) fn naive() -> Request<()> {
     let (items, page) = (500, 17);
     Request::builder()

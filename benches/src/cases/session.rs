@@ -1,5 +1,5 @@
-//! Whole dialogues for a page of one key, with nothing between the two sides. By hand there is no more to it than
-//! a request and a look at the status.
+//! Whole dialogues for a page of one key, in memory. The dialogue by hand only creates a request and
+//! checks the status.
 
 use std::hint::black_box;
 use std::rc::Rc;
@@ -13,8 +13,8 @@ use super::{Case, page};
 const BODY: &[u8] = br#"{"access_token":"eyJhbGciOiJFUzUxMiJ9.eyJpc3MiOiJhdGxhcyJ9.c2lnbmF0dXJl","token_type":"Bearer","expires_in":3600}"#;
 const CHALLENGE: &str = r#"Digest realm="MMS Public API", domain="", nonce="4rJ8w2aUHxWE5k0Vr0hLj3cB7mJ1u2sQ", algorithm=MD5, qop="auth", stale=false"#;
 
-/// Atlas, as short as can be: what is asked decides what is said.
-fn answer<'a, T>(request: &Request<T>, page: &'a [u8]) -> Response<&'a [u8]> {
+/// Returns the response to a request, like a minimal Atlas.
+fn respond<'a, T>(request: &Request<T>, page: &'a [u8]) -> Response<&'a [u8]> {
     let path = request.uri().path();
     let headers = request.headers();
     let authorized = |scheme: &[u8]| {
@@ -48,7 +48,7 @@ fn dialogue<'p>(session: &mut Session, list: &ListRequest, page: &'p [u8]) -> Re
         step = match step.expect("a step") {
             Step::Done(reply) => return reply,
             Step::Send(exchange) => {
-                let response = answer(&exchange.request, page);
+                let response = respond(&exchange.request, page);
                 session.respond(exchange.pending, response, at())
             }
             Step::Wait(_) => panic!("nothing to wait for"),
@@ -74,7 +74,7 @@ pub(super) fn cases() -> Vec<Case> {
     let list = list();
     let again = |name, mut session: Session| {
         let page = Rc::clone(&page);
-        // The token, or the nonce, is there.
+        // After this the session has a token or a nonce.
         drop(dialogue(&mut session, &list, &page));
         Case::new("session", name, move || {
             drop(dialogue(&mut session, &list, &page));
@@ -90,7 +90,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("session", "by hand, bearer token", move || {
             let request = naive();
-            let response = answer(&request, &by_hand);
+            let response = respond(&request, &by_hand);
             assert!(response.status().is_success());
             black_box(response.into_body());
         }),

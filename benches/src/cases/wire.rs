@@ -1,4 +1,4 @@
-//! Bytes of a connection into a response.
+//! Decoding the bytes of a connection into a response.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use ureq_proto::parser::try_parse_response;
 
 use super::{Case, page};
 
-/// A head of 18 fields, as Atlas sends it behind its proxies.
+/// A head with 18 fields, as Atlas sends it through its proxies.
 const HEAD: &str = "HTTP/1.1 200 OK\r\n\
     date: Mon, 02 Mar 2026 10:11:12 GMT\r\n\
     strict-transport-security: max-age=31536000; includeSubdomains;\r\n\
@@ -29,7 +29,7 @@ const HEAD: &str = "HTTP/1.1 200 OK\r\n\
     server: mdbws\r\n\
     via: 1.1 google\r\n";
 
-/// Takes the whole response.
+/// Decodes a whole response.
 fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Message {
     let mut decoder = Decoder::new(&Method::GET, &Limits::default());
     for piece in pieces {
@@ -49,7 +49,7 @@ pub(super) fn cases() -> Vec<Case> {
     let (head, whole): (Rc<[u8]>, Rc<[u8]>) = (head.into_bytes().into(), whole.into());
     let case = |group, name, bytes: &Rc<[u8]>, run: fn(&[u8])| {
         let (bytes, len) = (Rc::clone(bytes), bytes.len());
-        Case::new(group, name, move || run(&bytes)).of_bytes(len)
+        Case::new(group, name, move || run(&bytes)).with_bytes(len)
     };
     fn proto(bytes: &[u8]) -> (usize, http::Response<()>) {
         let parsed = try_parse_response::<64>(bytes).expect("a response");

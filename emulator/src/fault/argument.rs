@@ -1,30 +1,27 @@
-//! What a fault can be told.
+//! The arguments of faults: their kinds, bounds and text forms.
 
-/// Kept as a number, whatever it stands for, so that a fault is a small value.
+/// The kind and the bounds of an argument. The argument itself is always a number, so that a fault
+/// is a small value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Argument {
     None,
     Number {
         default: u64,
-        least: u64,
-        most: u64,
+        min: u64,
+        max: u64,
     },
-    /// In milliseconds.
+    /// A delay in milliseconds.
     Delay {
         default: u64,
     },
 }
 
-/// A minute: longer than any delivery lasts.
-const LONGEST_DELAY: u64 = 60_000;
+/// The longest delay, in milliseconds: a minute, which is longer than any delivery.
+const MAX_DELAY: u64 = 60_000;
 
 impl Argument {
-    pub(super) const fn number(default: u64, least: u64, most: u64) -> Self {
-        Self::Number {
-            default,
-            least,
-            most,
-        }
+    pub(super) const fn number(default: u64, min: u64, max: u64) -> Self {
+        Self::Number { default, min, max }
     }
 
     pub(super) const fn redirect(default: u64) -> Self {
@@ -35,7 +32,7 @@ impl Argument {
         Self::number(default, 400, 599)
     }
 
-    pub(super) fn default(self) -> u64 {
+    pub(super) fn default_value(self) -> u64 {
         match self {
             Self::None => 0,
             Self::Number { default, .. } | Self::Delay { default } => default,
@@ -50,18 +47,18 @@ impl Argument {
         }
     }
 
-    /// The error is what it takes, to be put after "takes".
+    /// Parses an argument. The error describes the valid arguments and fits after the word "takes".
     pub(super) fn parse(self, text: &str) -> Result<u64, String> {
         match self {
             Self::None => Err("no argument".to_owned()),
-            Self::Number { least, most, .. } => plain_number(text)
-                .filter(|number| (least..=most).contains(number))
-                .ok_or_else(|| format!("a number from {least} to {most}")),
+            Self::Number { min, max, .. } => parse_digits(text)
+                .filter(|number| (min..=max).contains(number))
+                .ok_or_else(|| format!("a number from {min} to {max}")),
             Self::Delay { .. } => milliseconds(text)
-                .filter(|delay| *delay <= LONGEST_DELAY)
+                .filter(|delay| *delay <= MAX_DELAY)
                 .ok_or_else(|| {
-                    let most = delay(LONGEST_DELAY);
-                    format!("a duration from 0ms to {most}, such as 50ms or 2s")
+                    let max = delay(MAX_DELAY);
+                    format!("a duration from 0ms to {max}, such as 50ms or 2s")
                 }),
         }
     }
@@ -85,11 +82,11 @@ fn milliseconds(text: &str) -> Option<u64> {
         "m" => 60_000,
         _ => return None,
     };
-    plain_number(number)?.checked_mul(factor)
+    parse_digits(number)?.checked_mul(factor)
 }
 
-/// Digits and nothing else: no sign.
-fn plain_number(text: &str) -> Option<u64> {
+/// Parses a number that consists only of digits, without a sign.
+fn parse_digits(text: &str) -> Option<u64> {
     text.bytes()
         .all(|b| b.is_ascii_digit())
         .then(|| text.parse().ok())
@@ -101,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_bounds_and_delays_a_unit() {
+    fn numbers_out_of_bounds_and_delays_without_a_unit_are_refused() {
         let number = Argument::number(5, 1, 9);
         assert_eq!(number.parse("9"), Ok(9));
         for wrong in ["", "0", "10", "+5", "-1", "5 ", "99999999999999999999"] {

@@ -1,14 +1,16 @@
-//! How an answer goes onto a wire, where it does not simply do so.
+//! Instructions for sending a response in an unusual way, for example only half of it.
 
 use std::time::Duration;
 
-/// How a response is to be delivered: among its [`extensions`](http::Response::extensions), for
-/// whoever puts it onto a wire. The [`server`](crate::server) obeys it. In memory there is no wire,
-/// and the response can be taken for what it says; or these steps for what became of it.
+/// Instructions for sending a response, which a fault adds to its
+/// [`extensions`](http::Response::extensions).
+///
+/// The [`server`](crate::server) follows them. A caller of [`Emulator::handle`](crate::Emulator::handle)
+/// may ignore them and use the whole response, or simulate these steps.
 ///
 /// ```
 /// use std::time::Duration;
-/// use atlas_model_keys_emulator::{Config, Delivery, Emulator, Step};
+/// use atlas_model_keys_emulator::{Config, Delivery, DeliveryStep, Emulator};
 ///
 /// let mut emulator = Emulator::new(Config::default());
 /// emulator.inject("reset-in-body".parse()?, Some(1));
@@ -23,60 +25,59 @@ use std::time::Duration;
 /// let delivery = response.extensions().get::<Delivery>();
 /// assert_eq!(
 ///     delivery.map(|delivery| delivery.steps.as_slice()),
-///     Some(&[Step::Head, Step::HalfBody, Step::Reset][..])
+///     Some(&[DeliveryStep::Head, DeliveryStep::HalfBody, DeliveryStep::Reset][..])
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// What is done, one after the other. After the last one the connection goes on as usual,
-    /// unless a step ended it.
-    pub steps: Vec<Step>,
+    /// The steps in their order. After the last one the connection continues as usual, unless a step
+    /// ended it.
+    pub steps: Vec<DeliveryStep>,
 }
 
 impl Delivery {
-    pub(super) fn new(steps: impl Into<Vec<Step>>) -> Self {
+    pub(super) fn new(steps: impl Into<Vec<DeliveryStep>>) -> Self {
         Self {
             steps: steps.into(),
         }
     }
 }
 
-/// A step of a [`Delivery`]. The answer to a `HEAD` has no body in any of them.
+/// A step of a [`Delivery`]. The response to a `HEAD` has no body in any step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Step {
-    /// The head is sent.
+pub enum DeliveryStep {
+    /// Sends the head.
     Head,
-    /// The head is sent, but for what would tell where the body ends: the end of the connection
-    /// does.
+    /// Sends the head without `Content-Length` and `Transfer-Encoding`, so that the body ends with the
+    /// connection.
     HeadWithoutLength,
-    /// The same, in HTTP/1.0.
-    OldHead,
-    /// The head is sent, with each challenge in it folded over two lines (RFC 9112 §5.2).
+    /// Sends the head in HTTP/1.0, without `Content-Length` and `Transfer-Encoding`.
+    Http10Head,
+    /// Sends the head, with each challenge in it folded over two lines (RFC 9112 §5.2).
     FoldedHead,
-    /// The first half of the head is sent.
+    /// Sends the first half of the head.
     HalfHead,
-    /// The body is sent.
+    /// Sends the body.
     Body,
-    /// The first half of the body is sent.
+    /// Sends the first half of the body.
     HalfBody,
-    /// These bytes are sent.
+    /// Sends these bytes.
     Bytes(Vec<u8>),
-    /// These bytes are sent again and again, for 30 seconds or 4 GiB; then the connection is
-    /// closed.
-    Endlessly(Vec<u8>),
-    /// What follows is sent in pieces of this size, with this long between two of them. What is
-    /// not sent after 30 seconds never is: the connection is closed.
-    Pace(usize, Duration),
-    /// Nothing is sent for this long.
+    /// Sends these bytes repeatedly for 30 seconds or 4 GiB, then closes the connection.
+    RepeatBytes(Vec<u8>),
+    /// Sends what follows in pieces of this size in bytes, with this pause between two pieces. After
+    /// 30 seconds the connection is closed, and the rest is not sent.
+    Throttle(usize, Duration),
+    /// Sends nothing for this time.
     Pause(Duration),
-    /// Nothing is sent any more, and the connection not closed: until the client leaves, or 30
-    /// seconds have passed.
+    /// Sends nothing until the client closes the connection, or 30 seconds have passed. Then closes the
+    /// connection.
     Stall,
-    /// The connection is closed in order (FIN).
+    /// Closes the connection normally (FIN).
     Close,
-    /// The connection is reset (RST).
+    /// Resets the connection (RST).
     Reset,
 }

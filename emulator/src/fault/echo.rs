@@ -1,5 +1,5 @@
-//! Errors that repeat the credential of the request, in the forms that a server, a proxy or whatever
-//! renders the error may give it. What a client shows of them must hold none of it.
+//! Faults that repeat the credential of the request in an error, in forms that servers and proxies
+//! may produce. A client must not show any part of the credential.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,180 +7,185 @@ use http::StatusCode;
 use http::header::{self, AUTHORIZATION, HeaderName};
 
 use super::argument::Argument;
-use super::struck::Struck;
+use super::context::FaultContext;
 use super::{Row, fault};
 
-/// What a listing is asked for with: the access token, or the private key that the digest was made
-/// with. Every text of the error repeats it, and the header `X-Error-Code` where it can.
+/// Faults that repeat the credential of a listing: the access token, or the private key that the
+/// digest was computed with. It is in every text of the error, and in the header `X-Error-Code` if a
+/// header can contain it.
 pub(super) const ROWS: &[Row] = &[
     echo(
         "echo-plain",
-        "this status, with an error that repeats the credential as it is",
-        |s| listing(s, plain),
+        "this status, with an error that repeats the credential unchanged",
+        |cx| echo_listing(cx, plain),
     ),
     echo(
         "echo-percent",
-        "this status, with the credential repeated in percent-encoding, in upper case",
-        |s| listing(s, percent_upper),
+        "this status, with the credential repeated in upper-case percent-encoding",
+        |cx| echo_listing(cx, percent_upper),
     ),
     echo(
         "echo-percent-lower",
-        "this status, with the credential repeated in percent-encoding, in lower case",
-        |s| listing(s, percent_lower),
+        "this status, with the credential repeated in lower-case percent-encoding",
+        |cx| echo_listing(cx, percent_lower),
     ),
     echo(
         "echo-json-escaped",
-        "this status, with the credential repeated, every other character as \\u00XX",
-        |s| listing(s, json_escaped),
+        "this status, with the credential repeated, every second character escaped as \\u00XX",
+        |cx| echo_listing(cx, json_escaped),
     ),
     echo(
         "echo-json-twice",
-        "this status, with the credential repeated and escaped as JSON within JSON",
-        |s| listing(s, json_twice),
+        "this status, with the credential repeated, escaped like JSON within JSON",
+        |cx| echo_listing(cx, json_twice),
     ),
     echo(
         "echo-html",
-        "this status, with the credential repeated in HTML entities",
-        |s| listing(s, html),
+        "this status, with the credential repeated as HTML entities",
+        |cx| echo_listing(cx, html),
     ),
     echo(
         "echo-split",
-        "this status, with the credential repeated, broken into lines of 8 characters",
-        |s| listing(s, split),
+        "this status, with the credential repeated in lines of 8 characters",
+        |cx| echo_listing(cx, split),
     ),
     echo(
         "echo-part",
-        "this status, with the credential repeated from its 6th to its 25th character",
-        |s| listing(s, part),
+        "this status, with the 6th to 25th character of the credential repeated",
+        |cx| echo_listing(cx, part),
     ),
     echo(
         "echo-reencoded",
         "this status, with the credential repeated, percent-encoded from the 13th character on",
-        |s| listing(s, reencoded),
+        |cx| echo_listing(cx, reencoded),
     ),
 ];
 
-/// What a token is asked for with: the client secret.
+/// Faults that repeat the credential of a token request: the client secret.
 pub(super) const TOKEN_ROWS: &[Row] = &[
     echo(
         "token-echo-plain",
-        "this status, with an error that repeats the client secret as it is",
-        |s| token(s, plain),
+        "this status, with an error that repeats the client secret unchanged",
+        |cx| echo_token(cx, plain),
     ),
     echo(
         "token-echo-percent",
-        "this status, with the client secret repeated in percent-encoding, in upper case",
-        |s| token(s, percent_upper),
+        "this status, with the client secret repeated in upper-case percent-encoding",
+        |cx| echo_token(cx, percent_upper),
     ),
     echo(
         "token-echo-percent-lower",
-        "this status, with the client secret repeated in percent-encoding, in lower case",
-        |s| token(s, percent_lower),
+        "this status, with the client secret repeated in lower-case percent-encoding",
+        |cx| echo_token(cx, percent_lower),
     ),
     echo(
         "token-echo-json-escaped",
-        "this status, with the client secret repeated, every other character as \\u00XX",
-        |s| token(s, json_escaped),
+        "this status, with the client secret repeated, every second character escaped as \\u00XX",
+        |cx| echo_token(cx, json_escaped),
     ),
     echo(
         "token-echo-json-twice",
-        "this status, with the client secret repeated and escaped as JSON within JSON",
-        |s| token(s, json_twice),
+        "this status, with the client secret repeated, escaped like JSON within JSON",
+        |cx| echo_token(cx, json_twice),
     ),
     echo(
         "token-echo-html",
-        "this status, with the client secret repeated in HTML entities",
-        |s| token(s, html),
+        "this status, with the client secret repeated as HTML entities",
+        |cx| echo_token(cx, html),
     ),
     echo(
         "token-echo-split",
-        "this status, with the client secret repeated, broken into lines of 8 characters",
-        |s| token(s, split),
+        "this status, with the client secret repeated in lines of 8 characters",
+        |cx| echo_token(cx, split),
     ),
     echo(
         "token-echo-part",
-        "this status, with the client secret repeated from its 6th to its 25th character",
-        |s| token(s, part),
+        "this status, with the 6th to 25th character of the client secret repeated",
+        |cx| echo_token(cx, part),
     ),
     echo(
         "token-echo-reencoded",
-        "this status, with the client secret percent-encoded from the 13th character on",
-        |s| token(s, reencoded),
+        "this status, with the client secret repeated, percent-encoded from the 13th character on",
+        |cx| echo_token(cx, reencoded),
     ),
     echo(
         "token-echo-basic",
-        "this status, with an error that repeats the value of the Basic scheme as it was sent",
-        |s| {
-            if let Some(value) = authorization(s, "Basic").filter(|value| is_plain(value)) {
-                refuse(s, &value);
+        "this status, with an error that repeats the value sent with the Basic scheme",
+        |cx| {
+            if let Some(value) = authorization(cx, "Basic").filter(|value| is_plain(value)) {
+                replace_with_oauth_error(cx, &value);
             }
         },
     ),
 ];
 
-const fn echo(name: &'static str, does: &'static str, strike: fn(&mut Struck<'_>)) -> Row {
-    fault(name, does, strike).with(Argument::error(400))
+const fn echo(
+    name: &'static str,
+    description: &'static str,
+    apply: fn(&mut FaultContext<'_>),
+) -> Row {
+    fault(name, description, apply).with(Argument::error(400))
 }
 
-/// What the request's credential is in this form, as it stands between the quotes of a JSON string.
+/// A function that writes a credential in another form, for use between the quotes of a JSON string.
 type Form = fn(&str) -> String;
 
-fn listing(s: &mut Struck<'_>, form: Form) {
-    let secret = match authorization(s, "Bearer") {
+fn echo_listing(cx: &mut FaultContext<'_>, form: Form) {
+    let secret = match authorization(cx, "Bearer") {
         Some(token) => Some(token),
-        // A right answer to a challenge was made with this one.
-        None => authorization(s, "Digest").map(|_| s.emulator.api_key().private_key.clone()),
+        // A right digest response was computed with the private key.
+        None => authorization(cx, "Digest").map(|_| cx.emulator.api_key().private_key.clone()),
     };
     let Some(secret) = secret.filter(|secret| is_plain(secret)) else {
         return;
     };
     let secret = form(&secret);
     let text = format!("The credential {secret} is not accepted.");
-    let status = s.status();
+    let status = cx.status();
     let body = format!(
         r#"{{"badRequestDetail":{{"fields":[{{"description":"{text}","field":"{secret}"}}]}},"detail":"{text}","error":{},"parameters":["{secret}"],"reason":"{text}"}}"#,
         status.as_u16()
     );
-    replace(s, status, body, &secret);
+    replace(cx, status, body, &secret);
 }
 
-fn token(s: &mut Struck<'_>, form: Form) {
-    let pair = authorization(s, "Basic").and_then(|value| STANDARD.decode(value).ok());
+fn echo_token(cx: &mut FaultContext<'_>, form: Form) {
+    let pair = authorization(cx, "Basic").and_then(|value| STANDARD.decode(value).ok());
     let pair = pair.and_then(|pair| String::from_utf8(pair).ok());
     let secret = pair.as_deref().and_then(|pair| pair.split_once(':'));
     if let Some((_, secret)) = secret.filter(|(_, secret)| is_plain(secret)) {
-        refuse(s, &form(secret));
+        replace_with_oauth_error(cx, &form(secret));
     }
 }
 
-/// An error of RFC 6749 §5.2.
-fn refuse(s: &mut Struck<'_>, secret: &str) {
+/// Replaces the response with an error of RFC 6749 §5.2.
+fn replace_with_oauth_error(cx: &mut FaultContext<'_>, secret: &str) {
     let body = format!(
         r#"{{"error":"{secret}","error_description":"The credential {secret} is not accepted."}}"#
     );
-    let status = s.status();
-    replace(s, status, body, secret);
+    let status = cx.status();
+    replace(cx, status, body, secret);
 }
 
-fn replace(s: &mut Struck<'_>, status: StatusCode, body: String, secret: &str) {
-    s.replace(status, body);
-    s.set(header::CONTENT_TYPE, "application/json");
-    // A header holds no line breaks, and then there is none.
+fn replace(cx: &mut FaultContext<'_>, status: StatusCode, body: String, secret: &str) {
+    cx.replace(status, body);
+    cx.set_header(header::CONTENT_TYPE, "application/json");
+    // Omitted if the secret contains line breaks, which a header cannot contain.
     if let Ok(code) = serde_json::from_str::<String>(&format!("\"{secret}\"")) {
-        s.set(HeaderName::from_static("x-error-code"), code);
+        cx.set_header(HeaderName::from_static("x-error-code"), code);
     }
 }
 
-/// What the request brings for this scheme.
-fn authorization(s: &Struck<'_>, scheme: &str) -> Option<String> {
-    let value = s.request.headers.get(AUTHORIZATION)?.to_str().ok()?;
+/// Returns the value of the request's `Authorization` header, if it has this scheme.
+fn authorization(cx: &FaultContext<'_>, scheme: &str) -> Option<String> {
+    let value = cx.request.headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (found, rest) = value.split_once(' ')?;
     found
         .eq_ignore_ascii_case(scheme)
         .then(|| rest.trim().to_owned())
 }
 
-/// Whether it can stand in JSON as it is, as all secrets of the emulator can.
+/// Returns whether the secret needs no escapes in JSON. This is true for the emulator's own secrets.
 fn is_plain(secret: &str) -> bool {
     secret
         .bytes()
@@ -199,7 +204,7 @@ fn percent_lower(secret: &str) -> String {
     secret.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
-/// Every other character in another form, beginning with the first.
+/// Changes every second character, beginning with the first.
 fn every_other(secret: &str, form: impl Fn(u8) -> String) -> String {
     let mut is_turn = false;
     secret
@@ -223,7 +228,8 @@ fn json_twice(secret: &str) -> String {
     every_other(secret, |byte| format!("\\\\u{byte:04x}"))
 }
 
-/// Named where there is a name, else by number, in decimal and in hexadecimal by turns.
+/// Writes characters as HTML entities: named ones if possible, otherwise alternately decimal and
+/// hexadecimal ones.
 fn html(secret: &str) -> String {
     let entity = |(index, byte): (usize, u8)| match byte {
         b'.' => "&period;".to_owned(),
@@ -234,7 +240,7 @@ fn html(secret: &str) -> String {
     secret.bytes().enumerate().map(entity).collect()
 }
 
-/// A line feed, and CR LF with a space as in a folded header, by turns.
+/// Inserts line breaks: alternately a line feed, and CR LF with a space as in a folded header.
 fn split(secret: &str) -> String {
     let mut lines = String::new();
     for (index, byte) in secret.bytes().enumerate() {
@@ -263,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_form_is_what_its_name_says() {
+    fn forms_have_the_expected_texts() {
         let secret = "mdb_sa_sk_0.2-456789abcdefghi";
         for (form, expected) in [
             (plain as Form, secret),
@@ -287,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_secret_makes_no_form_fail() {
+    fn forms_of_short_secrets_do_not_panic() {
         for form in [
             plain,
             percent_upper,

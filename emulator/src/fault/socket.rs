@@ -1,5 +1,4 @@
-//! The bytes of an answer: cut, slow, framed in every way that RFC 9112 knows and some that it does
-//! not.
+//! Faults of a response's bytes: cut or slow responses, all framings of RFC 9112, and invalid ones.
 
 use std::time::Duration;
 
@@ -7,204 +6,207 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::argument::Argument;
-use super::delivery::Step;
-use super::struck::Struck;
+use super::context::FaultContext;
+use super::delivery::DeliveryStep::{
+    self, Body, Bytes, Close, HalfBody, HalfHead, Head, HeadWithoutLength, Http10Head, RepeatBytes,
+    Reset, Stall, Throttle,
+};
 use super::{Row, fault, harmless};
 
 pub(super) const ROWS: &[Row] = &[
     fault(
         "reset-before-head",
-        "resets the connection (RST) instead of answering",
-        |s| s.deliver([Step::Reset]),
+        "resets the connection (RST) instead of sending a response",
+        |cx| cx.set_delivery([Reset]),
     ),
     fault(
         "reset-in-head",
         "resets the connection (RST) in the middle of the head",
-        |s| s.deliver([Step::HalfHead, Step::Reset]),
+        |cx| cx.set_delivery([HalfHead, Reset]),
     ),
     fault(
         "reset-in-body",
         "resets the connection (RST) in the middle of the body",
-        |s| s.deliver([Step::Head, Step::HalfBody, Step::Reset]),
+        |cx| cx.set_delivery([Head, HalfBody, Reset]),
     ),
     fault(
         "close-before-head",
-        "closes the connection instead of answering",
-        |s| s.deliver([Step::Close]),
+        "closes the connection instead of sending a response",
+        |cx| cx.set_delivery([Close]),
     ),
     fault(
         "close-in-head",
         "closes the connection in the middle of the head",
-        |s| s.deliver([Step::HalfHead, Step::Close]),
+        |cx| cx.set_delivery([HalfHead, Close]),
     ),
     fault(
         "close-in-body",
         "closes the connection in the middle of the body",
-        |s| s.deliver([Step::Head, Step::HalfBody, Step::Close]),
+        |cx| cx.set_delivery([Head, HalfBody, Close]),
     ),
     fault(
         "stall-before-head",
-        "says nothing for 30 seconds, then closes the connection",
-        |s| s.deliver([Step::Stall]),
+        "sends nothing for 30 seconds, then closes the connection",
+        |cx| cx.set_delivery([Stall]),
     ),
     fault(
         "stall-in-head",
         "stops in the middle of the head for 30 seconds, then closes the connection",
-        |s| s.deliver([Step::HalfHead, Step::Stall]),
+        |cx| cx.set_delivery([HalfHead, Stall]),
     ),
     fault(
         "stall-in-body",
         "stops in the middle of the body for 30 seconds, then closes the connection",
-        |s| s.deliver([Step::Head, Step::HalfBody, Step::Stall]),
+        |cx| cx.set_delivery([Head, HalfBody, Stall]),
     ),
     harmless(
         "slow-head",
-        "sends the head 8 bytes at a time, with this long in between",
-        |s| {
-            let pace = Step::Pace(8, s.delay());
-            s.deliver([pace, Step::Head, AT_ONCE, Step::Body]);
+        "sends the head in pieces of 8 bytes, with this pause between two pieces",
+        |cx| {
+            let throttle = Throttle(8, cx.delay());
+            cx.set_delivery([throttle, Head, UNTHROTTLED, Body]);
         },
     )
     .with(Argument::Delay { default: 10 }),
     harmless(
         "slow-body",
-        "sends the body 64 bytes at a time, with this long in between",
-        |s| {
-            let pace = Step::Pace(64, s.delay());
-            s.deliver([Step::Head, pace, Step::Body]);
+        "sends the body in pieces of 64 bytes, with this pause between two pieces",
+        |cx| {
+            let throttle = Throttle(64, cx.delay());
+            cx.set_delivery([Head, throttle, Body]);
         },
     )
     .with(Argument::Delay { default: 10 }),
     harmless(
         "byte-by-byte",
-        "sends every byte in a segment of its own, without delay",
-        |s| s.deliver([Step::Pace(1, Duration::ZERO), Step::Head, Step::Body]),
+        "sends every byte in its own segment, without delay",
+        |cx| cx.set_delivery([Throttle(1, Duration::ZERO), Head, Body]),
     ),
     fault(
         "length-too-small",
-        "Content-Length is this many bytes too small: they follow after what it counts",
-        |s| {
-            let length = s.response.body().len().saturating_sub(s.size());
-            s.set(header::CONTENT_LENGTH, length.to_string());
+        "Content-Length is this many bytes too small, but the whole body is sent",
+        |cx| {
+            let length = cx.response.body().len().saturating_sub(cx.size());
+            cx.set_header(header::CONTENT_LENGTH, length.to_string());
         },
     )
     .with(Argument::number(10, 1, 1_000_000)),
     fault(
         "length-too-large",
-        "Content-Length is this many bytes too large: the connection is closed before they came",
-        |s| {
-            let length = s.response.body().len().saturating_add(s.size());
-            s.set(header::CONTENT_LENGTH, length.to_string());
+        "Content-Length is this many bytes too large; the connection is closed after the body",
+        |cx| {
+            let length = cx.response.body().len().saturating_add(cx.size());
+            cx.set_header(header::CONTENT_LENGTH, length.to_string());
         },
     )
     .with(Argument::number(10, 1, u64::MAX / 2)),
     fault(
         "length-conflicting",
-        "two Content-Lengths, of which the first is right",
-        |s| {
-            let length = s.response.body().len();
-            s.set(header::CONTENT_LENGTH, length.to_string());
-            s.add(header::CONTENT_LENGTH, (length / 2).to_string());
+        "two Content-Length fields with different values; the first is right",
+        |cx| {
+            let length = cx.response.body().len();
+            cx.set_header(header::CONTENT_LENGTH, length.to_string());
+            cx.add_header(header::CONTENT_LENGTH, (length / 2).to_string());
         },
     ),
-    fault("length-text", "Content-Length is a word", |s| {
-        s.set(header::CONTENT_LENGTH, "many");
+    fault("length-text", "Content-Length is a word", |cx| {
+        cx.set_header(header::CONTENT_LENGTH, "many");
     }),
-    fault("length-negative", "Content-Length is -1", |s| {
-        s.set(header::CONTENT_LENGTH, "-1");
+    fault("length-negative", "Content-Length is -1", |cx| {
+        cx.set_header(header::CONTENT_LENGTH, "-1");
     }),
     fault(
         "length-huge",
-        "Content-Length is this; after the page nothing comes for 30 seconds",
-        |s| {
-            let length = s.value.to_string();
-            s.set(header::CONTENT_LENGTH, length);
-            s.set(header::CONNECTION, "keep-alive");
-            s.deliver([Step::Head, Step::Body, Step::Stall]);
+        "Content-Length has this value; nothing follows the page for 30 seconds",
+        |cx| {
+            let length = cx.value.to_string();
+            cx.set_header(header::CONTENT_LENGTH, length);
+            cx.set_header(header::CONNECTION, "keep-alive");
+            cx.set_delivery([Head, Body, Stall]);
         },
     )
     .with(Argument::number(1 << 40, 1, u64::MAX)),
     fault(
         "length-max",
-        "Content-Length is 2^64 - 1, the connection closed after the body",
-        |s| s.set(header::CONTENT_LENGTH, u64::MAX.to_string()),
+        "Content-Length is 2^64 - 1; the connection is closed after the body",
+        |cx| cx.set_header(header::CONTENT_LENGTH, u64::MAX.to_string()),
     ),
     fault(
         "length-overflow",
-        "Content-Length is 2^64, the connection closed after the body",
-        |s| s.set(header::CONTENT_LENGTH, "18446744073709551616"),
+        "Content-Length is 2^64; the connection is closed after the body",
+        |cx| cx.set_header(header::CONTENT_LENGTH, "18446744073709551616"),
     ),
     fault(
         "length-and-chunked",
-        "both Content-Length and Transfer-Encoding, as when a response is smuggled",
-        |s| {
-            let length = s.response.body().len();
-            chunk(s, "");
-            // All is there, so that only the two lengths are wrong.
-            s.body(|body| [body, LAST_CHUNK.to_vec()].concat());
-            s.set(header::CONTENT_LENGTH, length.to_string());
+        "both Content-Length and Transfer-Encoding, as in response smuggling",
+        |cx| {
+            let length = cx.response.body().len();
+            chunk(cx, "");
+            // The last chunk is present, so that only the two framings together are wrong.
+            cx.edit_body(|body| [body, LAST_CHUNK.to_vec()].concat());
+            cx.set_header(header::CONTENT_LENGTH, length.to_string());
         },
     ),
-    harmless("chunked", "the body comes in chunks", |s| {
-        chunk(s, "");
-        s.body(|body| [body, LAST_CHUNK.to_vec()].concat());
+    harmless("chunked", "the body is sent in chunks", |cx| {
+        chunk(cx, "");
+        cx.edit_body(|body| [body, LAST_CHUNK.to_vec()].concat());
     }),
     harmless(
         "chunked-extensions",
-        "the body comes in chunks with short extensions",
-        |s| {
-            chunk(s, ";a=\"b;c\"");
-            s.body(|body| [&body, b"0;d".as_slice(), b"\r\n\r\n"].concat());
+        "the body is sent in chunks with short extensions",
+        |cx| {
+            chunk(cx, ";a=\"b;c\"");
+            cx.edit_body(|body| [&body, b"0;d".as_slice(), b"\r\n\r\n"].concat());
         },
     ),
     fault(
         "chunked-extensions-long",
-        "the body comes in chunks, each with an extension whose name has this many bytes",
-        |s| {
-            chunk(s, &format!(";{}", "a".repeat(s.size())));
-            s.body(|body| [&body, LAST_CHUNK].concat());
+        "the body is sent in chunks, each with an extension whose name has this many bytes",
+        |cx| {
+            chunk(cx, &format!(";{}", "a".repeat(cx.size())));
+            cx.edit_body(|body| [&body, LAST_CHUNK].concat());
         },
     )
     .with(Argument::number(4096, 1, 1 << 20)),
     harmless(
         "chunked-trailers",
-        "the body comes in chunks, with fields after the last",
-        |s| {
-            chunk(s, "");
+        "the body is sent in chunks, with trailer fields after the last one",
+        |cx| {
+            chunk(cx, "");
             let trailers = b"0\r\nx-checksum: none\r\ncontent-length: 5\r\n\r\n";
-            s.body(|body| [body, trailers.to_vec()].concat());
+            cx.edit_body(|body| [body, trailers.to_vec()].concat());
         },
     ),
     fault(
         "trailer-long",
-        "after the last chunk comes a field whose value has this many bytes",
-        |s| {
-            chunk(s, "");
-            let value = vec![b'a'; s.size()];
-            s.body(|body| [&body, b"0\r\nx-long: ".as_slice(), &value, b"\r\n\r\n"].concat());
+        "a trailer field whose value has this many bytes follows the last chunk",
+        |cx| {
+            chunk(cx, "");
+            let value = vec![b'a'; cx.size()];
+            cx.edit_body(|body| [&body, b"0\r\nx-long: ".as_slice(), &value, b"\r\n\r\n"].concat());
         },
     )
     .with(Argument::number(1 << 20, 1, 64 << 20)),
     fault(
         "trailers-endless",
-        "after the last chunk comes one field after another, for 30 seconds or 4 GiB",
-        |s| {
-            chunk(s, "");
-            s.body(|body| [&body, b"0\r\n".as_slice()].concat());
-            let trailers = Step::Endlessly(b"x-endless: 1\r\n".to_vec());
-            s.deliver([Step::Head, Step::Body, trailers]);
+        "after the last chunk, one trailer field after another for 30 seconds or 4 GiB",
+        |cx| {
+            chunk(cx, "");
+            cx.edit_body(|body| [&body, b"0\r\n".as_slice()].concat());
+            let trailers = RepeatBytes(b"x-endless: 1\r\n".to_vec());
+            cx.set_delivery([Head, Body, trailers]);
         },
     ),
-    fault("chunk-size-bad", "a chunk's size is not a number", |s| {
-        chunk(s, "");
-        s.body(|body| [&body, b"five\r\nhello\r\n".as_slice(), LAST_CHUNK].concat());
+    fault("chunk-size-bad", "a chunk's size is not a number", |cx| {
+        chunk(cx, "");
+        cx.edit_body(|body| [&body, b"five\r\nhello\r\n".as_slice(), LAST_CHUNK].concat());
     }),
     fault(
         "chunk-size-huge",
-        "a chunk claims to have 2^64 - 1 bytes, and has five",
-        |s| {
-            chunk(s, "");
-            s.body(|body| {
+        "the size of a chunk is 2^64 - 1, but it has five bytes",
+        |cx| {
+            chunk(cx, "");
+            cx.edit_body(|body| {
                 [
                     &body,
                     b"ffffffffffffffff\r\nhello\r\n".as_slice(),
@@ -216,10 +218,10 @@ pub(super) const ROWS: &[Row] = &[
     ),
     fault(
         "chunk-size-overflow",
-        "a chunk claims to have 2^64 + 5 bytes, and has five",
-        |s| {
-            chunk(s, "");
-            s.body(|body| {
+        "the size of a chunk is 2^64 + 5, but it has five bytes",
+        |cx| {
+            chunk(cx, "");
+            cx.edit_body(|body| {
                 [
                     &body,
                     b"10000000000000005\r\nhello\r\n".as_slice(),
@@ -231,51 +233,51 @@ pub(super) const ROWS: &[Row] = &[
     ),
     fault(
         "chunks-truncated",
-        "the body comes in chunks, but for the last: the connection is closed before",
-        |s| chunk(s, ""),
+        "the body is sent in chunks, but the connection is closed before the last chunk",
+        |cx| chunk(cx, ""),
     ),
     fault(
         "chunks-endless",
         "one chunk of spaces after another, for 30 seconds or 4 GiB",
-        |s| {
-            s.set(header::TRANSFER_ENCODING, "chunked");
-            s.remove(header::CONTENT_ENCODING);
+        |cx| {
+            cx.set_header(header::TRANSFER_ENCODING, "chunked");
+            cx.remove_header(header::CONTENT_ENCODING);
             let chunk = [b"1000\r\n".as_slice(), &[b' '; 0x1000], b"\r\n"].concat();
-            s.deliver([Step::Head, Step::Endlessly(chunk)]);
+            cx.set_delivery([Head, RepeatBytes(chunk)]);
         },
     ),
     harmless(
         "body-until-close",
-        "no Content-Length: the body ends with the connection",
-        |s| s.deliver([Step::HeadWithoutLength, Step::Body, Step::Close]),
+        "no Content-Length; the body ends with the connection",
+        |cx| cx.set_delivery([HeadWithoutLength, Body, Close]),
     ),
     fault(
         "body-endless",
-        "no Content-Length, and instead of the body spaces, for 30 seconds or 4 GiB",
-        |s| {
-            s.remove(header::CONTENT_ENCODING);
-            let spaces = Step::Endlessly(vec![b' '; 0x1000]);
-            s.deliver([Step::HeadWithoutLength, spaces]);
+        "no Content-Length, and spaces instead of the body for 30 seconds or 4 GiB",
+        |cx| {
+            cx.remove_header(header::CONTENT_ENCODING);
+            let spaces = RepeatBytes(vec![b' '; 0x1000]);
+            cx.set_delivery([HeadWithoutLength, spaces]);
         },
     ),
     harmless(
         "http-1-0",
-        "an HTTP/1.0 answer without a length, closed at its end",
-        |s| s.deliver([Step::OldHead, Step::Body, Step::Close]),
+        "an HTTP/1.0 response without a length; the connection is closed after it",
+        |cx| cx.set_delivery([Http10Head, Body, Close]),
     ),
     fault(
         "header-long",
         "a header field whose value has this many bytes",
-        |s| {
-            let value = vec![b'a'; s.size()];
-            s.set(HeaderName::from_static("x-long"), value);
+        |cx| {
+            let value = vec![b'a'; cx.size()];
+            cx.set_header(HeaderName::from_static("x-long"), value);
         },
     )
     .with(Argument::number(1 << 20, 1, 64 << 20)),
-    fault("headers-many", "this many header fields", |s| {
-        for number in 0..s.size() {
+    fault("headers-many", "this many additional header fields", |cx| {
+        for number in 0..cx.size() {
             if let Ok(name) = HeaderName::try_from(format!("x-many-{number}")) {
-                s.set(name, "1");
+                cx.set_header(name, "1");
             }
         }
     })
@@ -283,112 +285,109 @@ pub(super) const ROWS: &[Row] = &[
     fault(
         "headers-endless",
         "one header field after another, for 30 seconds or 4 GiB",
-        |s| {
-            let start = Step::Bytes(b"HTTP/1.1 200 OK\r\n".to_vec());
-            s.deliver([start, Step::Endlessly(b"x-endless: 1\r\n".to_vec())]);
+        |cx| {
+            let start = Bytes(b"HTTP/1.1 200 OK\r\n".to_vec());
+            cx.set_delivery([start, RepeatBytes(b"x-endless: 1\r\n".to_vec())]);
         },
     ),
     fault(
         "status-line-bad",
-        "the status is not a number, the rest is in order",
-        |s| {
-            s.deliver(bytes_and_close(
+        "the status is not a number; the rest of the response is correct",
+        |cx| {
+            cx.set_delivery(bytes_and_close(
                 "HTTP/1.1 2OO OK\r\ncontent-length: 2\r\n\r\n{}",
             ));
         },
     ),
-    fault("garbage", "bytes that are no HTTP at all", |s| {
-        let start = Step::Bytes(b"\x00\xff\r\n\r\n\xfe220 ready\r\n".to_vec());
+    fault("garbage", "bytes that are not HTTP", |cx| {
+        let start = Bytes(b"\x00\xff\r\n\r\n\xfe220 ready\r\n".to_vec());
         let rest = (0..=u8::MAX).rev().cycle().take(4096).collect();
-        s.deliver([start, Step::Bytes(rest), Step::Close]);
+        cx.set_delivery([start, Bytes(rest), Close]);
     }),
     fault(
         "tls-record",
-        "a TLS alert, as from a port that speaks TLS",
-        |s| {
+        "a TLS alert, as from a port that expects TLS",
+        |cx| {
             // RFC 8446 §5.1 and §6: alert, TLS 1.2, two bytes: fatal, protocol_version.
-            let alert = Step::Bytes(vec![21, 3, 3, 0, 2, 2, 70]);
-            s.deliver([alert, Step::Close]);
+            let alert = Bytes(vec![21, 3, 3, 0, 2, 2, 70]);
+            cx.set_delivery([alert, Close]);
         },
     ),
     harmless(
         "interim",
-        "the answers 100, 102 and 103 before the one that counts",
-        |s| {
+        "the interim responses 100, 102 and 103 before the final response",
+        |cx| {
             let interim = "HTTP/1.1 100 Continue\r\n\r\n\
                            HTTP/1.1 102 Processing\r\n\r\n\
                            HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n";
-            let interim = Step::Bytes(interim.as_bytes().to_vec());
-            s.deliver([interim, Step::Head, Step::Body]);
+            let interim = Bytes(interim.as_bytes().to_vec());
+            cx.set_delivery([interim, Head, Body]);
         },
     ),
     fault(
         "interim-endless",
-        "one answer 103 after another, for 30 seconds or 4 GiB",
-        |s| {
-            s.deliver([Step::Endlessly(
-                b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec(),
-            )]);
+        "one interim response 103 after another, for 30 seconds or 4 GiB",
+        |cx| {
+            cx.set_delivery([RepeatBytes(b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec())]);
         },
     ),
     fault(
         "switching-protocols",
-        "101: the connection goes on in a protocol that nobody asked for",
-        |s| {
-            *s.response = Response::new(Vec::new());
-            *s.response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-            s.set(header::CONNECTION, "upgrade");
-            s.set(header::UPGRADE, "h2c");
-            let settings = Step::Bytes(b"\0\0\0\x04\0\0\0\0\0".to_vec());
-            s.deliver([Step::Head, settings, Step::Close]);
+        "101, although the request asked for no other protocol",
+        |cx| {
+            *cx.response = Response::new(Vec::new());
+            *cx.response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            cx.set_header(header::CONNECTION, "upgrade");
+            cx.set_header(header::UPGRADE, "h2c");
+            let settings = Bytes(b"\0\0\0\x04\0\0\0\0\0".to_vec());
+            cx.set_delivery([Head, settings, Close]);
         },
     ),
     harmless(
         "connection-close",
-        "every answer closes its connection, and says so",
-        |s| s.set(header::CONNECTION, "close"),
+        "the connection is closed after every response, with Connection: close",
+        |cx| cx.set_header(header::CONNECTION, "close"),
     ),
     harmless(
         "connection-lost",
-        "every answer closes its connection, and does not say so",
-        |s| s.deliver([Step::Head, Step::Body, Step::Close]),
+        "the connection is closed after every response, without Connection: close",
+        |cx| cx.set_delivery([Head, Body, Close]),
     ),
     harmless(
         "extra-bytes",
-        "after the answer come bytes that nobody asked for",
-        |s| {
-            let extra = Step::Bytes(b"\r\n\r\nand by the way".to_vec());
-            s.deliver([Step::Head, Step::Body, extra]);
+        "unrequested bytes follow the response",
+        |cx| {
+            let extra = Bytes(b"\r\n\r\nand by the way".to_vec());
+            cx.set_delivery([Head, Body, extra]);
         },
     ),
     harmless(
         "second-answer",
-        "after the answer comes another one, with a key that does not exist",
-        |s| {
+        "an unrequested second response with an unknown key follows the response",
+        |cx| {
             let page = r#"{"links":[],"results":[{"apiKeyId":"unsolicited"}],"totalCount":1}"#;
             let mut second = format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
                 page.len()
             );
             second.push_str(page);
-            s.deliver([Step::Head, Step::Body, Step::Bytes(second.into_bytes())]);
+            cx.set_delivery([Head, Body, Bytes(second.into_bytes())]);
         },
     ),
 ];
 
-/// As usual again.
-const AT_ONCE: Step = Step::Pace(usize::MAX, Duration::ZERO);
+/// Ends the throttling.
+const UNTHROTTLED: DeliveryStep = Throttle(usize::MAX, Duration::ZERO);
 
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Turns the body into chunks of sizes from a byte to a kilobyte, without the last chunk, which is
-/// the end.
-fn chunk(s: &mut Struck<'_>, extensions: &str) {
-    s.response.headers_mut().insert(
+/// Encodes the body in chunks of 1 to 1024 bytes, without the last chunk of size 0.
+fn chunk(cx: &mut FaultContext<'_>, extensions: &str) {
+    cx.response.headers_mut().insert(
         header::TRANSFER_ENCODING,
         HeaderValue::from_static("chunked"),
     );
-    s.body(|body| {
+    cx.edit_body(|body| {
         let mut out = Vec::new();
         let mut rest = body.as_slice();
         for size in [1, 2, 15, 16, 17, 1024].into_iter().cycle() {
@@ -405,6 +404,6 @@ fn chunk(s: &mut Struck<'_>, extensions: &str) {
     });
 }
 
-fn bytes_and_close(text: &str) -> [Step; 2] {
-    [Step::Bytes(text.as_bytes().to_vec()), Step::Close]
+fn bytes_and_close(text: &str) -> [DeliveryStep; 2] {
+    [Bytes(text.as_bytes().to_vec()), Close]
 }

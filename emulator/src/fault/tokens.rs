@@ -1,183 +1,179 @@
-//! The token endpoint: down, slow, unwilling, and tokens that are none.
+//! Faults of the token endpoint: failed, slow and refused requests, and invalid tokens.
 
 use http::StatusCode;
 use http::header::{self, RETRY_AFTER};
 use serde_json::{Value, json};
 
 use super::argument::Argument;
-use super::delivery::Step;
-use super::struck::{Struck, fail_at_length};
+use super::context::{FaultContext, replace_with_long_error};
+use super::delivery::DeliveryStep::{Body, Close, Head, Pause, Reset, Stall};
 use super::{Row, fault, harmless};
 
 pub(super) const ROWS: &[Row] = &[
     fault(
         "token-close",
-        "closes the connection instead of answering",
-        |s| {
-            s.deliver([Step::Close]);
+        "closes the connection instead of sending a response",
+        |cx| {
+            cx.set_delivery([Close]);
         },
     ),
     fault(
         "token-reset",
-        "resets the connection (RST) instead of answering",
-        |s| {
-            s.deliver([Step::Reset]);
+        "resets the connection (RST) instead of sending a response",
+        |cx| {
+            cx.set_delivery([Reset]);
         },
     ),
     fault(
         "token-stall",
-        "says nothing for 30 seconds, then closes the connection",
-        |s| {
-            s.deliver([Step::Stall]);
+        "sends nothing for 30 seconds, then closes the connection",
+        |cx| {
+            cx.set_delivery([Stall]);
         },
     ),
-    harmless("token-slow", "answers after this long", |s| {
-        let pause = Step::Pause(s.delay());
-        s.deliver([pause, Step::Head, Step::Body]);
+    harmless("token-slow", "sends the response after this time", |cx| {
+        let pause = Pause(cx.delay());
+        cx.set_delivery([pause, Head, Body]);
     })
     .with(Argument::Delay { default: 100 }),
     fault(
         "token-invalid-client",
         "401 invalid_client, as for a wrong secret",
-        |s| {
-            refuse(s, StatusCode::UNAUTHORIZED, "invalid_client");
+        |cx| {
+            replace_with_oauth_error(cx, StatusCode::UNAUTHORIZED, "invalid_client");
         },
     ),
     fault(
         "token-access-denied",
         "403 access_denied, as for the 101st token",
-        |s| {
-            refuse(s, StatusCode::FORBIDDEN, "access_denied");
+        |cx| {
+            replace_with_oauth_error(cx, StatusCode::FORBIDDEN, "access_denied");
         },
     ),
-    fault(
-        "token-too-many",
-        "429, to be tried again in 1 second",
-        |s| {
-            s.fail(StatusCode::TOO_MANY_REQUESTS);
-            s.set(RETRY_AFTER, "1");
-        },
-    ),
+    fault("token-too-many", "429 with Retry-After: 1", |cx| {
+        cx.replace_with_error(StatusCode::TOO_MANY_REQUESTS);
+        cx.set_header(RETRY_AFTER, "1");
+    }),
     fault(
         "token-error",
-        "this status, with an error in Atlas's shape",
-        |s| {
-            let status = s.status();
-            s.fail(status);
+        "this status, with an error in Atlas's format",
+        |cx| {
+            let status = cx.status();
+            cx.replace_with_error(status);
         },
     )
     .with(Argument::error(500)),
     harmless(
         "token-error-once",
-        "this status the first time, with an error in Atlas's shape; then tokens as usual",
-        |s| {
-            if *s.memory == 0 {
-                *s.memory = 1;
-                let status = s.status();
-                s.fail(status);
+        "this status for the first request, with an error in Atlas's format; then tokens as usual",
+        |cx| {
+            if *cx.memory == 0 {
+                *cx.memory = 1;
+                let status = cx.status();
+                cx.replace_with_error(status);
             }
         },
     )
     .with(Argument::error(500)),
-    fault(
-        "token-unavailable",
-        "503, to be tried again in 1 second",
-        |s| {
-            s.fail(StatusCode::SERVICE_UNAVAILABLE);
-            s.set(RETRY_AFTER, "1");
-        },
-    ),
+    fault("token-unavailable", "503 with Retry-After: 1", |cx| {
+        cx.replace_with_error(StatusCode::SERVICE_UNAVAILABLE);
+        cx.set_header(RETRY_AFTER, "1");
+    }),
     fault(
         "token-error-large",
-        "500 with an error in Atlas's shape that has this many bytes",
-        fail_at_length,
+        "500 with an error in Atlas's format that has this many bytes",
+        replace_with_long_error,
     )
     .with(Argument::number(17 << 20, 1000, 256 << 20)),
     fault(
         "token-html",
-        "200 with a page for people, as of a network's login",
-        |s| {
-            s.replace_with_html(StatusCode::OK);
+        "200 with an HTML page, as from the login page of a network",
+        |cx| {
+            cx.replace_with_html(StatusCode::OK);
         },
     ),
     fault(
         "token-redirect",
-        "a redirect (with this status) to another host",
-        |s| {
-            s.replace_with_redirect("https://attacker.example/api/oauth/token");
+        "a redirect with this status to another host",
+        |cx| {
+            cx.replace_with_redirect("https://attacker.example/api/oauth/token");
         },
     )
     .with(Argument::redirect(307)),
-    fault("token-missing", "access_token is not there", |s| {
-        grant(s, "access_token", None);
+    fault("token-missing", "access_token is missing", |cx| {
+        set_token_field(cx, "access_token", None);
     }),
-    fault("token-empty", "access_token is empty", |s| {
-        grant(s, "access_token", Some(json!("")));
+    fault("token-empty", "access_token is empty", |cx| {
+        set_token_field(cx, "access_token", Some(json!("")));
     }),
-    fault("token-null", "access_token is null", |s| {
-        grant(s, "access_token", Some(Value::Null));
+    fault("token-null", "access_token is null", |cx| {
+        set_token_field(cx, "access_token", Some(Value::Null));
     }),
     fault(
         "token-control",
-        "access_token holds a line break, and a header after it",
-        |s| {
-            grant(s, "access_token", Some(json!("abc\r\nx-injected: 1")));
+        "access_token contains a line break and a header after it",
+        |cx| {
+            set_token_field(cx, "access_token", Some(json!("abc\r\nx-injected: 1")));
         },
     ),
-    fault("token-spaces", "access_token holds spaces", |s| {
-        grant(s, "access_token", Some(json!(" abc def ")));
+    fault("token-spaces", "access_token contains spaces", |cx| {
+        set_token_field(cx, "access_token", Some(json!(" abc def ")));
     }),
-    fault("token-long", "access_token has this many characters", |s| {
-        let token = "a".repeat(s.size());
-        grant(s, "access_token", Some(token.into()));
-    })
+    fault(
+        "token-long",
+        "access_token has this many characters",
+        |cx| {
+            let token = "a".repeat(cx.size());
+            set_token_field(cx, "access_token", Some(token.into()));
+        },
+    )
     .with(Argument::number(1 << 20, 1, 64 << 20)),
     fault(
         "token-unknown",
-        "access_token is one that no listing accepts",
-        |s| {
-            grant(s, "access_token", Some(json!("eyJhbm90aGVy.eyJvcmc.c2ln")));
+        "access_token is a token that no listing accepts",
+        |cx| {
+            set_token_field(cx, "access_token", Some(json!("eyJhbm90aGVy.eyJvcmc.c2ln")));
         },
     ),
-    fault("token-type", "token_type is mac", |s| {
-        grant(s, "token_type", Some(json!("mac")));
+    fault("token-type", "token_type is mac", |cx| {
+        set_token_field(cx, "token_type", Some(json!("mac")));
     }),
-    fault("token-type-missing", "token_type is not there", |s| {
-        grant(s, "token_type", None);
+    fault("token-type-missing", "token_type is missing", |cx| {
+        set_token_field(cx, "token_type", None);
     }),
-    fault("expires-zero", "expires_in is 0", |s| {
-        grant(s, "expires_in", Some(json!(0)));
+    fault("expires-zero", "expires_in is 0", |cx| {
+        set_token_field(cx, "expires_in", Some(json!(0)));
     }),
-    fault("expires-negative", "expires_in is -1", |s| {
-        grant(s, "expires_in", Some(json!(-1)));
+    fault("expires-negative", "expires_in is -1", |cx| {
+        set_token_field(cx, "expires_in", Some(json!(-1)));
     }),
-    harmless("expires-huge", "expires_in is 2^64 - 1", |s| {
-        grant(s, "expires_in", Some(json!(u64::MAX)));
+    harmless("expires-huge", "expires_in is 2^64 - 1", |cx| {
+        set_token_field(cx, "expires_in", Some(json!(u64::MAX)));
     }),
-    fault("expires-text", "expires_in is a text", |s| {
-        grant(s, "expires_in", Some(json!("3600")));
+    fault("expires-text", "expires_in is a string", |cx| {
+        set_token_field(cx, "expires_in", Some(json!("3600")));
     }),
-    fault("expires-float", "expires_in is 3599.5", |s| {
-        grant(s, "expires_in", Some(json!(3599.5)));
+    fault("expires-float", "expires_in is 3599.5", |cx| {
+        set_token_field(cx, "expires_in", Some(json!(3599.5)));
     }),
-    fault("expires-missing", "expires_in is not there", |s| {
-        grant(s, "expires_in", None);
+    fault("expires-missing", "expires_in is missing", |cx| {
+        set_token_field(cx, "expires_in", None);
     }),
 ];
 
-/// An error of RFC 6749 §5.2.
-fn refuse(s: &mut Struck<'_>, status: StatusCode, error: &str) {
+/// Replaces the response with an error of RFC 6749 §5.2.
+fn replace_with_oauth_error(cx: &mut FaultContext<'_>, status: StatusCode, error: &str) {
     let body = json!({"error": error, "error_description": "(This is a fault on demand.)"});
-    s.replace(status, body.to_string());
-    s.set(header::CONTENT_TYPE, "application/json");
+    cx.replace(status, body.to_string());
+    cx.set_header(header::CONTENT_TYPE, "application/json");
 }
 
-/// Changes a field of what was granted, where a token was.
-fn grant(s: &mut Struck<'_>, field: &str, value: Option<Value>) {
-    let parsed = serde_json::from_slice::<super::struck::Page>(s.response.body());
+/// Changes or removes a field of the token response, if a token was granted.
+fn set_token_field(cx: &mut FaultContext<'_>, field: &str, value: Option<Value>) {
+    let parsed = serde_json::from_slice::<super::context::JsonObject>(cx.response.body());
     let Some(mut granted) = parsed
         .ok()
-        .filter(|_| s.response.status() == StatusCode::OK)
+        .filter(|_| cx.response.status() == StatusCode::OK)
     else {
         return;
     };
@@ -185,6 +181,6 @@ fn grant(s: &mut Struck<'_>, field: &str, value: Option<Value>) {
         Some(value) => granted.insert(field.to_owned(), value),
         None => granted.remove(field),
     };
-    // What was parsed serialises.
-    *s.response.body_mut() = serde_json::to_vec(&granted).unwrap_or_default();
+    // Serializing a parsed value cannot fail.
+    *cx.response.body_mut() = serde_json::to_vec(&granted).unwrap_or_default();
 }

@@ -1,4 +1,4 @@
-//! One connection: reads requests, has them answered, writes the answers.
+//! Serves one connection: reads requests, passes them to the emulator, writes the responses.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -11,15 +11,15 @@ use socket2::SockRef;
 use crate::fault::Delivery;
 
 use super::Shared;
-use super::delivery::Delivering;
-use super::http1::{self, Head, Malformed, Sending};
+use super::delivery::DeliveryRun;
+use super::http1::{self, Head, Malformed, SendOptions};
 
-/// How long, and how much, is read of a request that was refused, so that its answer arrives: a
-/// socket closed with bytes unread resets the connection, and the answer with it.
+/// The time and the number of reads for the rest of a refused request. A socket that is closed with
+/// unread bytes resets the connection, and the client could lose the response.
 const LINGER: Duration = Duration::from_millis(250);
 const LINGER_READS: usize = 128;
 
-/// What happens after an answer.
+/// What happens to the connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Another request may follow.
@@ -28,11 +28,11 @@ pub(super) enum Next {
     Reset,
 }
 
-/// Until the client leaves, a request is malformed, or the server stops. Errors of the socket end
-/// it too, and there is nobody to tell.
+/// Serves a connection until the client closes it, a request is malformed, or the server stops. An
+/// error of the socket ends it too; it is not reported, because it affects only this client.
 pub(super) fn serve(stream: Arc<TcpStream>, shared: &Shared) {
     let _ = stream.set_nodelay(true);
-    let _ = stream.set_write_timeout(Some(shared.patience.write));
+    let _ = stream.set_write_timeout(Some(shared.timeouts.write));
     let mut connection = Connection {
         stream,
         received: Vec::new(),
@@ -45,7 +45,7 @@ pub(super) fn serve(stream: Arc<TcpStream>, shared: &Shared) {
     };
     match ended {
         Ok(Next::Reset) => {
-            // Closing then discards what is not yet sent, and says so with an RST.
+            // With this option, closing discards unsent bytes and sends an RST.
             let _ = SockRef::from(&*connection.stream).set_linger(Some(Duration::ZERO));
             return;
         }
@@ -57,43 +57,44 @@ pub(super) fn serve(stream: Arc<TcpStream>, shared: &Shared) {
 
 struct Connection {
     stream: Arc<TcpStream>,
-    /// What came and was not used yet: a part of a request, or several (pipelining).
+    /// Bytes that were received but not parsed yet: a part of a request, or several requests
+    /// (pipelining).
     received: Vec<u8>,
 }
 
 impl Connection {
-    /// One request and its answer.
+    /// Handles one request and writes its response.
     fn exchange(&mut self, shared: &Shared) -> io::Result<Next> {
         let (request, mut keep_alive) = match self.request(shared)? {
             Received::Request(request, keep_alive) => (request, keep_alive),
             Received::Malformed(status) => {
                 let mut response = Response::new(Vec::new());
                 *response.status_mut() = status;
-                let sending = Sending {
+                let send_options = SendOptions {
                     now: (shared.options.clock)(),
                     to_head: false,
                     keep_alive: false,
                 };
-                self.send(&http1::write_response(&response, sending))?;
+                self.send(&http1::write_response(&response, send_options))?;
                 return Ok(Next::Close);
             }
-            Received::Nothing => return Ok(Next::Close),
+            Received::ClientLeft => return Ok(Next::Close),
         };
-        // Each connection for itself: the emulator is not locked meanwhile.
+        // The emulator is not locked during this wait, so other connections are served.
         shared.pause(shared.options.latency);
         let now = (shared.options.clock)();
         let response = shared.emulator().handle(&request, now);
-        keep_alive &= http1::can_follow(&response) && !shared.is_stopping();
-        let sending = Sending {
+        keep_alive &= http1::can_keep_alive(&response) && !shared.is_stopping();
+        let send_options = SendOptions {
             now,
             to_head: request.method() == Method::HEAD,
             keep_alive,
         };
         if let Some(delivery) = response.extensions().get::<Delivery>() {
-            let delivering = Delivering::new(&self.stream, shared);
-            return delivering.deliver(&delivery.steps, &response, sending);
+            let run = DeliveryRun::new(&self.stream, shared);
+            return run.deliver(&delivery.steps, &response, send_options);
         }
-        self.send(&http1::write_response(&response, sending))?;
+        self.send(&http1::write_response(&response, send_options))?;
         Ok(if keep_alive {
             Next::Request
         } else {
@@ -105,13 +106,13 @@ impl Connection {
         (&*self.stream).write_all(bytes)
     }
 
-    /// Waits for a request, and then for all of it: each for a time of its own.
+    /// Waits for the first byte of a request, then for the rest; each wait has its own time limit.
     fn request(&mut self, shared: &Shared) -> io::Result<Received> {
         let idle = shared.options.idle_timeout.max(LINGER);
         if self.received.is_empty() && !self.receive(idle)? {
-            return Ok(Received::Nothing);
+            return Ok(Received::ClientLeft);
         }
-        let deadline = Instant::now() + shared.patience.request;
+        let deadline = Instant::now() + shared.timeouts.request;
         match self.whole_request(deadline, idle) {
             Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
                 Ok(Received::Malformed(StatusCode::REQUEST_TIMEOUT))
@@ -125,7 +126,7 @@ impl Connection {
             match http1::parse_head(&self.received) {
                 Ok(Some(parsed)) => break parsed,
                 Ok(None) if self.receive_by(deadline, idle)? => {}
-                Ok(None) => return Ok(Received::Nothing),
+                Ok(None) => return Ok(Received::ClientLeft),
                 Err(status) => return Ok(Received::Malformed(status)),
             }
         };
@@ -150,21 +151,21 @@ impl Connection {
                 self.send(b"HTTP/1.1 100 Continue\r\n\r\n")?;
             }
             if !self.receive_by(deadline, idle)? {
-                return Ok(Received::Nothing);
+                return Ok(Received::ClientLeft);
             }
         }
     }
 
     fn receive_by(&mut self, deadline: Instant, idle: Duration) -> io::Result<bool> {
         let left = deadline.saturating_duration_since(Instant::now());
-        // Zero would mean: no timeout at all.
+        // A read timeout of zero is not allowed.
         if left.is_zero() {
             return Err(ErrorKind::TimedOut.into());
         }
         self.receive(left.min(idle))
     }
 
-    /// Whether anything more came. It is an error if nothing does for so long.
+    /// Reads more bytes. Returns `false` at the end of the stream, and an error after the timeout.
     fn receive(&mut self, timeout: Duration) -> io::Result<bool> {
         self.stream.set_read_timeout(Some(timeout))?;
         let mut chunk = [0; 8192];
@@ -191,9 +192,9 @@ impl Connection {
 }
 
 enum Received {
-    /// And whether another may follow.
+    /// The request, and whether another may follow.
     Request(Box<Request<Vec<u8>>>, bool),
     Malformed(Malformed),
-    /// The client left.
-    Nothing,
+    /// The client closed the connection.
+    ClientLeft,
 }

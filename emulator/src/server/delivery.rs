@@ -1,4 +1,4 @@
-//! Answers that do not simply go out: the steps of a [`Delivery`](crate::Delivery), obeyed.
+//! Executes the steps of a [`Delivery`](crate::Delivery), which a fault attached to a response.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -6,61 +6,62 @@ use std::time::{Duration, Instant};
 
 use http::Response;
 
-use crate::fault::Step;
+use crate::fault::DeliveryStep;
 
 use super::Shared;
 use super::connection::Next;
-use super::http1::{self, HeadStyle, Sending};
+use super::http1::{self, HeadStyle, SendOptions};
 
-/// No delivery lasts longer: a client that is forgotten holds no thread for ever.
-const LONGEST: Duration = Duration::from_secs(30);
+/// The maximum time of a delivery, so that an abandoned client does not occupy a thread for ever.
+const MAX_DURATION: Duration = Duration::from_secs(30);
 
-/// Nor is more sent by one that would never end.
-const MOST: u64 = 4 << 30;
+/// The maximum number of bytes of a delivery without an end.
+const MAX_BYTES: u64 = 4 << 30;
 
-/// What endless bytes are multiplied to, so that a fast client keeps no core busy with small writes.
-const BLOCK: usize = 64 << 10;
+/// The size to which repeated bytes are combined, so that a fast client does not keep a core busy
+/// with small writes.
+const BLOCK_SIZE: usize = 64 << 10;
 
-pub(super) struct Delivering<'a> {
+pub(super) struct DeliveryRun<'a> {
     stream: &'a TcpStream,
     shared: &'a Shared,
     deadline: Instant,
-    /// In pieces of how many bytes, how far apart.
-    pace: (usize, Duration),
-    /// What goes out together with what follows, as it would from an honest server: whether the end of
-    /// an answer and what comes after it arrive together is not left to chance.
+    /// The size of pieces in bytes, and the pause between two pieces.
+    throttle: (usize, Duration),
+    /// Bytes that are sent together with the next ones, as by a regular server. So it does not depend on
+    /// chance whether the end of a response and the bytes after it arrive together.
     unsent: Vec<u8>,
 }
 
-/// Whether there is time left to go on.
-type InTime = bool;
+/// Whether time is left for the next step.
+type TimeLeft = bool;
 
-impl<'a> Delivering<'a> {
+impl<'a> DeliveryRun<'a> {
     pub(super) fn new(stream: &'a TcpStream, shared: &'a Shared) -> Self {
         Self {
             stream,
             shared,
-            deadline: Instant::now() + LONGEST,
-            pace: (usize::MAX, Duration::ZERO),
+            deadline: Instant::now() + MAX_DURATION,
+            throttle: (usize::MAX, Duration::ZERO),
             unsent: Vec::new(),
         }
     }
 
-    /// One step after the other. Where the time is up, or the server stops, the connection is closed
-    /// wherever the delivery is.
+    /// Executes the steps one after the other. If the time is up or the server stops, it ends between
+    /// any two pieces and the connection is closed.
     pub(super) fn deliver(
         mut self,
-        steps: &[Step],
+        steps: &[DeliveryStep],
         response: &Response<Vec<u8>>,
-        sending: Sending,
+        send_options: SendOptions,
     ) -> io::Result<Next> {
-        let body = http1::body(response, sending);
-        let closing = Sending {
+        let body = http1::body(response, send_options);
+        let closing = SendOptions {
             keep_alive: false,
-            ..sending
+            ..send_options
         };
-        let head = |style, sending| http1::write_head(response, sending, style);
-        let mut next = if sending.keep_alive {
+        let head = |style, send_options| http1::write_head(response, send_options, style);
+        let mut next = if send_options.keep_alive {
             Next::Request
         } else {
             Next::Close
@@ -68,47 +69,47 @@ impl<'a> Delivering<'a> {
         for step in steps {
             if !matches!(
                 step,
-                Step::Head
-                    | Step::FoldedHead
-                    | Step::HalfHead
-                    | Step::Body
-                    | Step::HalfBody
-                    | Step::Bytes(_)
+                DeliveryStep::Head
+                    | DeliveryStep::FoldedHead
+                    | DeliveryStep::HalfHead
+                    | DeliveryStep::Body
+                    | DeliveryStep::HalfBody
+                    | DeliveryStep::Bytes(_)
             ) {
                 self.flush()?;
             }
-            let in_time = match step {
-                Step::Head => self.send(&head(HeadStyle::Usual, sending))?,
-                Step::FoldedHead => self.send(&head(HeadStyle::Folded, sending))?,
-                Step::HalfHead => self.send(half(&head(HeadStyle::Usual, sending)))?,
-                Step::HeadWithoutLength => {
+            let time_left = match step {
+                DeliveryStep::Head => self.send(&head(HeadStyle::Usual, send_options))?,
+                DeliveryStep::FoldedHead => self.send(&head(HeadStyle::Folded, send_options))?,
+                DeliveryStep::HalfHead => self.send(half(&head(HeadStyle::Usual, send_options)))?,
+                DeliveryStep::HeadWithoutLength => {
                     next = Next::Close;
                     self.send(&head(HeadStyle::WithoutLength, closing))?
                 }
-                Step::OldHead => {
+                DeliveryStep::Http10Head => {
                     next = Next::Close;
-                    self.send(&head(HeadStyle::Old, closing))?
+                    self.send(&head(HeadStyle::Http10, closing))?
                 }
-                Step::Body => self.send(body)?,
-                Step::HalfBody => self.send(half(body))?,
-                Step::Bytes(bytes) => self.send(bytes)?,
-                Step::Endlessly(bytes) => {
+                DeliveryStep::Body => self.send(body)?,
+                DeliveryStep::HalfBody => self.send(half(body))?,
+                DeliveryStep::Bytes(bytes) => self.send(bytes)?,
+                DeliveryStep::RepeatBytes(bytes) => {
                     self.send_endlessly(bytes)?;
                     return Ok(Next::Close);
                 }
-                Step::Pace(size, gap) => {
-                    self.pace = ((*size).max(1), *gap);
+                DeliveryStep::Throttle(size, gap) => {
+                    self.throttle = ((*size).max(1), *gap);
                     true
                 }
-                Step::Pause(time) => self.pause(*time),
-                Step::Stall => {
+                DeliveryStep::Pause(time) => self.pause(*time),
+                DeliveryStep::Stall => {
                     self.stall();
                     return Ok(Next::Close);
                 }
-                Step::Close => return Ok(Next::Close),
-                Step::Reset => return Ok(Next::Reset),
+                DeliveryStep::Close => return Ok(Next::Close),
+                DeliveryStep::Reset => return Ok(Next::Reset),
             };
-            if !in_time {
+            if !time_left {
                 return Ok(Next::Close);
             }
         }
@@ -120,11 +121,11 @@ impl<'a> Delivering<'a> {
         self.stream.write_all(&std::mem::take(&mut self.unsent))
     }
 
-    fn send(&mut self, bytes: &[u8]) -> io::Result<InTime> {
-        let (size, gap) = self.pace;
+    fn send(&mut self, bytes: &[u8]) -> io::Result<TimeLeft> {
+        let (size, gap) = self.throttle;
         if size == usize::MAX {
             self.unsent.extend_from_slice(bytes);
-            return Ok(self.is_in_time());
+            return Ok(self.has_time_left());
         }
         for (index, piece) in bytes.chunks(size).enumerate() {
             if index > 0 && !self.pause(gap) {
@@ -132,36 +133,36 @@ impl<'a> Delivering<'a> {
             }
             self.stream.write_all(piece)?;
         }
-        Ok(self.is_in_time())
+        Ok(self.has_time_left())
     }
 
     fn send_endlessly(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let block = bytes.repeat((BLOCK / bytes.len().max(1)).max(1));
-        let mut left = MOST;
-        while left > 0 && self.is_in_time() {
+        let block = bytes.repeat((BLOCK_SIZE / bytes.len().max(1)).max(1));
+        let mut left = MAX_BYTES;
+        while left > 0 && self.has_time_left() {
             self.stream.write_all(&block)?;
             left = left.saturating_sub(u64::try_from(block.len()).unwrap_or(left).max(1));
         }
         Ok(())
     }
 
-    fn pause(&self, time: Duration) -> InTime {
+    fn pause(&self, time: Duration) -> TimeLeft {
         let left = self.deadline.saturating_duration_since(Instant::now());
         self.shared.pause(time.min(left));
-        self.is_in_time()
+        self.has_time_left()
     }
 
-    fn is_in_time(&self) -> InTime {
+    fn has_time_left(&self) -> TimeLeft {
         Instant::now() < self.deadline && !self.shared.is_stopping()
     }
 
-    /// Reading shows when the client leaves, and a shutdown ends it too. What the client still sends
-    /// is of no interest.
+    /// Sends nothing until the client closes the connection, the time is up or the server stops.
+    /// Reading detects the first and the last of these; the bytes read are ignored.
     fn stall(&self) {
         let mut ignored = [0; 4096];
-        while self.is_in_time() {
+        while self.has_time_left() {
             let left = self.deadline.saturating_duration_since(Instant::now());
-            // Zero would mean: no timeout at all.
+            // A read timeout of zero is not allowed.
             let left = left.max(Duration::from_millis(1));
             if self.stream.set_read_timeout(Some(left)).is_err() {
                 return;
@@ -170,14 +171,14 @@ impl<'a> Delivering<'a> {
             match stream.read(&mut ignored) {
                 Ok(1..) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The client left, or the time is up.
+                // The client closed the connection, or the time is up.
                 Ok(0) | Err(_) => return,
             }
         }
     }
 }
 
-/// The first half of what there is, and not all of it.
+/// Returns the first half of the bytes, rounded down.
 fn half(bytes: &[u8]) -> &[u8] {
     bytes.get(..bytes.len() / 2).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! HTTP/1.x: bytes to requests, responses to bytes. No I/O.
+//! HTTP/1.x without I/O: parses requests from bytes and writes responses to bytes.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 
 use crate::calendar::http_date;
 
-/// A head of this size is no honest request: eight times what common servers take.
+/// The maximum size of a head. It is eight times the limit of common servers.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
 
-/// Forms of a few hundred bytes are all that the emulator reads.
+/// The maximum size of a body. The emulator reads only forms of a few hundred bytes.
 const MAX_BODY: usize = 1024 * 1024;
 
 const MAX_HEADERS: usize = 100;
 
-/// A chunk's size with its extensions.
+/// The maximum length of the line with a chunk's size and extensions.
 const MAX_CHUNK_LINE: usize = 4096;
 
-/// Why bytes are no request. The connection is closed after the answer.
+/// The status of the response to a malformed request. The connection is closed after it.
 pub(super) type Malformed = StatusCode;
 
-/// A request's head, and how to read its body.
+/// The head of a request, and how to read its body.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) request: Request<()>,
@@ -37,7 +37,8 @@ pub(super) enum Framing {
     Chunked,
 }
 
-/// The head that `bytes` begin with, and its length; `None` where more bytes are needed.
+/// Parses the head at the start of `bytes`. Returns it and its length, or `None` if more bytes are
+/// needed.
 pub(super) fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Malformed> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
@@ -50,13 +51,13 @@ pub(super) fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Malforme
         Err(httparse::Error::Version) => return Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
         Err(_) => return Err(StatusCode::BAD_REQUEST),
     };
-    head(&parsed)
+    build_head(&parsed)
         .unwrap_or(Err(StatusCode::BAD_REQUEST))
         .map(|head| Some((head, length)))
 }
 
-/// `None` is a bad request like many.
-fn head(parsed: &httparse::Request<'_, '_>) -> Option<Result<Head, Malformed>> {
+/// Returns the head, or `None` for the usual status 400.
+fn build_head(parsed: &httparse::Request<'_, '_>) -> Option<Result<Head, Malformed>> {
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(parsed.method?.as_bytes()).ok()?;
     *request.uri_mut() = Uri::try_from(parsed.path?).ok()?;
@@ -81,7 +82,7 @@ fn head(parsed: &httparse::Request<'_, '_>) -> Option<Result<Head, Malformed>> {
         Err(malformed) => return Some(Err(malformed)),
     };
     let expects_continue = match headers.get(header::EXPECT) {
-        // RFC 9110 §10.1.1: not from HTTP/1.0.
+        // RFC 9110 §10.1.1: ignored in HTTP/1.0.
         Some(expected) if is_1_1 => {
             if !expected.as_bytes().eq_ignore_ascii_case(b"100-continue") {
                 return Some(Err(StatusCode::EXPECTATION_FAILED));
@@ -91,9 +92,9 @@ fn head(parsed: &httparse::Request<'_, '_>) -> Option<Result<Head, Malformed>> {
         _ => false,
     };
     let keep_alive = if is_1_1 {
-        !says(headers, "close")
+        !has_connection_option(headers, "close")
     } else {
-        says(headers, "keep-alive")
+        has_connection_option(headers, "keep-alive")
     };
     Some(Ok(Head {
         request,
@@ -103,7 +104,8 @@ fn head(parsed: &httparse::Request<'_, '_>) -> Option<Result<Head, Malformed>> {
     }))
 }
 
-/// RFC 9112 §6. Whatever two readers could understand in two ways is refused.
+/// Returns the framing of the body (RFC 9112 §6). Framing that two parsers could interpret
+/// differently is refused. `None` means status 400.
 fn framing(headers: &HeaderMap, is_1_1: bool) -> Option<Result<Framing, Malformed>> {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let length = lengths.next();
@@ -133,8 +135,8 @@ fn framing(headers: &HeaderMap, is_1_1: bool) -> Option<Result<Framing, Malforme
     }
 }
 
-/// Whether `Connection` has that option.
-fn says(headers: &HeaderMap, option: &str) -> bool {
+/// Returns whether the header `Connection` contains this option.
+fn has_connection_option(headers: &HeaderMap, option: &str) -> bool {
     headers
         .get_all(header::CONNECTION)
         .iter()
@@ -143,27 +145,30 @@ fn says(headers: &HeaderMap, option: &str) -> bool {
         .any(|said| said.trim().eq_ignore_ascii_case(option))
 }
 
-/// The body that `bytes` begin with, and how many of them it took; `None` where more are needed.
+/// Parses the body at the start of `bytes`. Returns it and the number of bytes that it occupied, or
+/// `None` if more bytes are needed.
 pub(super) fn parse_body(
     bytes: &[u8],
     framing: Framing,
 ) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
     match framing {
         Framing::Length(length) => Ok(bytes.get(..length).map(|body| (body.to_vec(), length))),
-        Framing::Chunked => chunks(bytes),
+        Framing::Chunked => parse_chunked(bytes),
     }
 }
 
-/// Begins anew whenever more bytes came: of so few that is fast enough.
-fn chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
-    // Tiny chunks with long extensions could hide any amount of bytes in a small body.
-    match whole_chunks(bytes)? {
+/// Parses a chunked body. It starts again from the first byte each time, which is fast enough for
+/// such small bodies.
+fn parse_chunked(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
+    // Without this limit, tiny chunks with long extensions could need any number of bytes for a
+    // small body.
+    match parse_chunks(bytes)? {
         None if bytes.len() > 2 * MAX_BODY => Err(StatusCode::PAYLOAD_TOO_LARGE),
         parsed => Ok(parsed),
     }
 }
 
-fn whole_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
+fn parse_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
     let mut body = Vec::new();
     let mut rest = bytes;
     loop {
@@ -190,7 +195,7 @@ fn whole_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
             _ => return Err(StatusCode::BAD_REQUEST),
         };
     }
-    // Trailers are read and dropped.
+    // Trailers are parsed and ignored.
     let mut trailers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     match httparse::parse_headers(rest, &mut trailers) {
         Ok(httparse::Status::Complete((length, _))) => {
@@ -202,41 +207,41 @@ fn whole_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
     }
 }
 
-/// What a response on the wire depends on, beside itself.
+/// Values that a response on the wire depends on, in addition to the response itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sending {
+pub(super) struct SendOptions {
     pub(super) now: Duration,
     pub(super) to_head: bool,
     pub(super) keep_alive: bool,
 }
 
-/// Whether the connection can go on after this response: one that brings its own framing is a
-/// fault on purpose, and what follows it could not be read.
-pub(super) fn can_follow(response: &Response<Vec<u8>>) -> bool {
-    !has_framing(response.headers()) && !says(response.headers(), "close")
+/// Returns whether the connection can stay open after this response. A response that has its own
+/// framing headers comes from a fault, and a client could not parse what follows it.
+pub(super) fn can_keep_alive(response: &Response<Vec<u8>>) -> bool {
+    !has_framing(response.headers()) && !has_connection_option(response.headers(), "close")
 }
 
-/// How a head begins, and whether it tells where the body ends.
+/// The form of a head: its version, and how it tells the end of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HeadStyle {
     Usual,
-    /// As usual, but for challenges, which are folded over two lines.
+    /// The usual form, but each challenge is folded over two lines.
     Folded,
     WithoutLength,
-    /// HTTP/1.0, without a length either.
-    Old,
+    /// HTTP/1.0, also without a length.
+    Http10,
 }
 
-/// Head and body in one buffer, so that they leave in one write.
-pub(super) fn write_response(response: &Response<Vec<u8>>, sending: Sending) -> Vec<u8> {
-    let mut bytes = write_head(response, sending, HeadStyle::Usual);
-    bytes.extend_from_slice(body(response, sending));
+/// Returns head and body in one buffer, so that they are sent with one write.
+pub(super) fn write_response(response: &Response<Vec<u8>>, send_options: SendOptions) -> Vec<u8> {
+    let mut bytes = write_head(response, send_options, HeadStyle::Usual);
+    bytes.extend_from_slice(body(response, send_options));
     bytes
 }
 
 pub(super) fn write_head(
     response: &Response<Vec<u8>>,
-    sending: Sending,
+    send_options: SendOptions,
     style: HeadStyle,
 ) -> Vec<u8> {
     let status = response.status();
@@ -244,19 +249,19 @@ pub(super) fn write_head(
     let has_length = matches!(style, HeadStyle::Usual | HeadStyle::Folded);
     let mut head = format!(
         "HTTP/1.{} {} {}\r\n",
-        u8::from(style != HeadStyle::Old),
+        u8::from(style != HeadStyle::Http10),
         status.as_str(),
         status.canonical_reason().unwrap_or_default()
     );
     // Writing to a String cannot fail.
     if !headers.contains_key(header::DATE) {
-        let _ = write!(head, "date: {}\r\n", http_date(sending.now.as_secs()));
+        let _ = write!(head, "date: {}\r\n", http_date(send_options.now.as_secs()));
     }
     if has_length && !is_bodiless(status) && !has_framing(headers) {
         let _ = write!(head, "content-length: {}\r\n", response.body().len());
     }
     if !headers.contains_key(header::CONNECTION) {
-        let connection = if sending.keep_alive {
+        let connection = if send_options.keep_alive {
             "keep-alive"
         } else {
             "close"
@@ -288,18 +293,18 @@ pub(super) fn write_head(
     bytes
 }
 
-/// What of the body is sent.
-pub(super) fn body(response: &Response<Vec<u8>>, sending: Sending) -> &[u8] {
+/// Returns the part of the body that is sent: all or nothing.
+pub(super) fn body(response: &Response<Vec<u8>>, send_options: SendOptions) -> &[u8] {
     let status = response.status();
-    if is_bodiless(status) || sending.to_head {
+    if is_bodiless(status) || send_options.to_head {
         &[]
     } else {
         response.body()
     }
 }
 
-/// RFC 9110 §8.6: neither a body nor a length. That of a 304 would be the length of what was not
-/// modified.
+/// Returns whether a response with this status has neither a body nor a length (RFC 9110 §8.6). The
+/// length in a 304 would be that of the unmodified content.
 fn is_bodiless(status: StatusCode) -> bool {
     status.is_informational()
         || status == StatusCode::NO_CONTENT
@@ -323,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_are_read_as_rfc_9112_says() {
+    fn heads_are_parsed_as_in_rfc_9112() {
         let (head, length) = parsed("GET /a?b HTTP/1.1\r\nHost: h\r\n\r\nGET")
             .unwrap()
             .unwrap();
@@ -347,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_that_are_none_are_refused() {
+    fn malformed_heads_are_refused() {
         let post = "POST / HTTP/1.1\r\nHost: h\r\n";
         for (bytes, status) in [
             ("\0\r\n\r\n".to_owned(), 400),
@@ -391,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn every_prefix_of_a_request_asks_for_more() {
+    fn every_prefix_of_a_request_needs_more_bytes() {
         let head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
         for end in 0..head.len() {
             assert!(parsed(&head[..end]).unwrap().is_none(), "{end}");
@@ -410,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_that_are_none_are_refused() {
+    fn malformed_or_too_large_chunks_are_refused() {
         let megabyte = format!("100000\r\n{}\r\n1\r\n", "a".repeat(MAX_BODY));
         for (bytes, status) in [
             ("x\r\n", 400),
@@ -431,21 +436,21 @@ mod tests {
     }
 
     #[test]
-    fn responses_are_framed_once() {
+    fn responses_have_exactly_one_framing() {
         let written = |response: &Response<Vec<u8>>, to_head| {
-            let sending = Sending {
+            let send_options = SendOptions {
                 now: Duration::from_secs(784_111_777),
                 to_head,
                 keep_alive: true,
             };
-            String::from_utf8(write_response(response, sending)).unwrap()
+            String::from_utf8(write_response(response, send_options)).unwrap()
         };
         let mut response = Response::new(b"body".to_vec());
         let head = "HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
                     content-length: 4\r\nconnection: keep-alive\r\n\r\n";
         assert_eq!(written(&response, false), format!("{head}body"));
         assert_eq!(written(&response, true), head);
-        assert!(can_follow(&response));
+        assert!(can_keep_alive(&response));
 
         for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
             *response.status_mut() = status;
@@ -458,6 +463,6 @@ mod tests {
             .headers_mut()
             .insert(header::CONTENT_LENGTH, HeaderValue::from(9));
         assert_eq!(written(&lying, false).matches("content-length").count(), 1);
-        assert!(!can_follow(&lying));
+        assert!(!can_keep_alive(&lying));
     }
 }

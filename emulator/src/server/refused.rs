@@ -1,5 +1,5 @@
-//! Connections beyond [`Options::max_connections`](super::Options::max_connections): one thread
-//! tells all of them so.
+//! Answers connections beyond [`Options::max_connections`](super::Options::max_connections) with
+//! 503, all in one thread.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
@@ -10,35 +10,37 @@ use std::time::{Duration, Instant};
 
 use super::http1::MAX_HEAD;
 
-const ANSWER: &[u8] =
+const RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\
                         connection: close\r\n\r\n";
 
-/// How long the answer waits for the end of a request's head. A client that sees an answer before it
-/// asked may take the connection for broken; one that never asks gets its answer all the same.
+/// The maximum time that the response waits for the end of the request's head. A client that receives
+/// a response before it has sent a request may treat the connection as broken. A client that sends no
+/// request gets the response after this time.
 const HEAD_WAIT: Duration = Duration::from_millis(500);
 
-/// How long a connection is kept for the client to read the answer. Closing it while bytes of the
-/// request are unread would reset it, and the answer could be lost.
-const KEPT: Duration = Duration::from_secs(2);
+/// The time that a connection stays open, so that the client can read the response. Closing it with
+/// unread bytes of the request would reset it, and the client could lose the response.
+const KEEP_OPEN: Duration = Duration::from_secs(2);
 
-/// How many connections are kept so: what a burst may bring. The oldest is closed for one more.
-const MOST: usize = 1024;
+/// The maximum number of refused connections that are open at a time, which is enough for a burst. A
+/// further one closes the oldest.
+const MAX_REFUSED: usize = 1024;
 
-/// How often the connections are looked at while there are any.
+/// The interval at which open connections are polled.
 const INTERVAL: Duration = Duration::from_millis(2);
 
-/// How many reads one connection gets before the others have their turn.
+/// The maximum number of reads from one connection before the others have their turn.
 const READS_PER_TURN: usize = 16;
 
-/// The thread that answers connections beyond the limit. Dropping it closes them and waits for
-/// the thread.
-pub(super) struct Refusals {
+/// The thread that refuses connections beyond the limit. Dropping it closes them and waits for the
+/// thread.
+pub(super) struct RefusedConnections {
     sender: Option<Sender<TcpStream>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Refusals {
+impl RefusedConnections {
     pub(super) fn start() -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
         let thread = thread::Builder::new()
@@ -52,24 +54,24 @@ impl Refusals {
 
     pub(super) fn add(&self, stream: TcpStream) {
         if let Some(sender) = &self.sender {
-            // The thread ends after the sender only.
+            // This cannot fail, because the thread ends only after the sender is dropped.
             let _ = sender.send(stream);
         }
     }
 }
 
-impl Drop for Refusals {
+impl Drop for RefusedConnections {
     fn drop(&mut self) {
         drop(self.sender.take());
         if let Some(thread) = self.thread.take() {
-            // A panic was already reported by the thread.
+            // The thread has already reported its own panic.
             let _ = thread.join();
         }
     }
 }
 
 fn run(receiver: &Receiver<TcpStream>) {
-    let mut open: VecDeque<Refused> = VecDeque::new();
+    let mut open: VecDeque<RefusedConnection> = VecDeque::new();
     loop {
         let first = if open.is_empty() {
             receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -80,24 +82,24 @@ fn run(receiver: &Receiver<TcpStream>) {
             Err(RecvTimeoutError::Disconnected) => return,
             first => {
                 let arrived = first.into_iter().chain(receiver.try_iter());
-                open.extend(arrived.filter_map(Refused::new));
+                open.extend(arrived.filter_map(RefusedConnection::new));
             }
         }
-        open.drain(..open.len().saturating_sub(MOST));
-        open.retain_mut(Refused::goes_on);
+        open.drain(..open.len().saturating_sub(MAX_REFUSED));
+        open.retain_mut(RefusedConnection::advance);
     }
 }
 
-/// One connection beyond the limit.
-struct Refused {
+/// A connection beyond the limit.
+struct RefusedConnection {
     stream: TcpStream,
     since: Instant,
-    /// What came of the request's head; `None` after the answer.
+    /// The received part of the request's head; `None` after the response.
     head: Option<Vec<u8>>,
 }
 
-impl Refused {
-    /// `None` where the system cannot serve it beside others.
+impl RefusedConnection {
+    /// Returns `None` if the socket cannot be made non-blocking.
     fn new(stream: TcpStream) -> Option<Self> {
         stream.set_nonblocking(true).ok()?;
         Some(Self {
@@ -107,14 +109,15 @@ impl Refused {
         })
     }
 
-    /// Reads what came, and answers when it is time. `false` where the connection is to be closed.
-    fn goes_on(&mut self) -> bool {
+    /// Reads received bytes, and responds when it is time. Returns `false` if the connection must be
+    /// closed.
+    fn advance(&mut self) -> bool {
         for _ in 0..READS_PER_TURN {
             let mut chunk = [0; 8192];
             match self.stream.read(&mut chunk) {
-                // The client has left, or has at least said all that it had to say.
+                // The client will send nothing more, and may have closed the connection.
                 Ok(0) => {
-                    self.answer();
+                    self.respond();
                     return false;
                 }
                 Ok(length) => {
@@ -132,16 +135,16 @@ impl Refused {
             age >= HEAD_WAIT || head.len() > MAX_HEAD || head.windows(4).any(|w| w == b"\r\n\r\n")
         });
         if is_time {
-            self.answer();
+            self.respond();
         }
-        age < KEPT
+        age < KEEP_OPEN
     }
 
-    /// A few bytes into an empty buffer, so that this does not block. Where it fails there is nobody
-    /// to tell.
-    fn answer(&mut self) {
+    /// Writes the response once. It fits into the empty buffer of the socket, so this does not block.
+    /// An error is ignored, because it affects only this client.
+    fn respond(&mut self) {
         if self.head.take().is_some() {
-            let _ = self.stream.write_all(ANSWER);
+            let _ = self.stream.write_all(RESPONSE);
             let _ = self.stream.shutdown(Shutdown::Write);
         }
     }

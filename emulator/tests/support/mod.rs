@@ -1,6 +1,6 @@
-//! A client of few words, with a digest of its own.
+//! A small client with its own digest implementation, for the tests.
 
-// Each test file uses some of it.
+// Each test file uses only a part of this module.
 #![allow(dead_code)]
 
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ use serde_json::Value;
 pub(crate) const PREVIEW: &str = "application/vnd.atlas.preview+json";
 pub(crate) const DATED: &str = "application/vnd.atlas.2025-03-12+json";
 
-/// Some moment in 2026.
+/// A time in 2026.
 pub(crate) const NOW: Duration = Duration::from_secs(1_790_000_000);
 
 pub(crate) fn after(seconds: u64) -> Duration {
@@ -44,7 +44,7 @@ pub(crate) fn bearer(emulator: &Emulator) -> String {
     format!("Bearer {}", emulator.access_token())
 }
 
-/// With the token that was handed out beforehand.
+/// Sends a GET with the access token that exists from the start.
 pub(crate) fn fetch(emulator: &mut Emulator, target: &str, accept: &str) -> Response<Vec<u8>> {
     let request = get(target, accept, &bearer(emulator));
     emulator.handle(&request, NOW)
@@ -74,7 +74,7 @@ pub(crate) fn nonce_of(challenge: &str) -> &str {
     rest.split_once('"').unwrap().0
 }
 
-/// The value of `Authorization` for a GET.
+/// Returns the value of `Authorization` for a GET.
 pub(crate) fn digest(public: &str, private: &str, nonce: &str, nc: u32, uri: &str) -> String {
     let realm = "MMS Public API";
     let h = |text: String| {
@@ -92,24 +92,24 @@ pub(crate) fn digest(public: &str, private: &str, nonce: &str, nc: u32, uri: &st
     )
 }
 
-/// As long as no test should last: far beyond what any of this takes.
+/// The time limit of a test. It is far longer than any test needs.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// What is read of an answer that has no end.
-pub(crate) const PLENTY: usize = 18 << 20;
+/// The number of bytes that are read of a response without an end.
+pub(crate) const MAX_READ: usize = 18 << 20;
 
-/// How an answer ended.
+/// How a response ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Closed,
     Reset,
-    /// There was more than anybody wants.
-    Plenty,
-    /// Nothing came any more, and the connection was not closed before the client left.
+    /// More than [`MAX_READ`] bytes were received, and the server was still sending.
+    StillSending,
+    /// The server sent nothing more, and closed the connection only after the client.
     Silence,
 }
 
-/// Sends one request on a connection of its own, and reads until its end.
+/// Sends one request on a new connection, and reads until the end of the response.
 pub(crate) fn ask(server: &Server, request: &str, silence: Duration) -> (Vec<u8>, End) {
     let mut stream = TcpStream::connect(server.address()).unwrap();
     stream.set_read_timeout(Some(silence)).unwrap();
@@ -121,11 +121,11 @@ pub(crate) fn ask(server: &Server, request: &str, silence: Duration) -> (Vec<u8>
     loop {
         assert!(
             began.elapsed() < LIMIT,
-            "no end after {} bytes",
+            "the response has not ended after {} bytes",
             bytes.len()
         );
-        if bytes.len() > PLENTY {
-            return (bytes, End::Plenty);
+        if bytes.len() > MAX_READ {
+            return (bytes, End::StillSending);
         }
         match stream.read(&mut buffer) {
             Ok(0) if was_silent => return (bytes, End::Silence),
@@ -133,9 +133,12 @@ pub(crate) fn ask(server: &Server, request: &str, silence: Duration) -> (Vec<u8>
             Ok(length) => bytes.extend_from_slice(&buffer[..length]),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return (bytes, End::Reset),
             Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
-                assert!(!was_silent, "it stalls though the client left");
+                assert!(
+                    !was_silent,
+                    "the server still stalls after the client has closed the connection"
+                );
                 was_silent = true;
-                // Leaving ends the stall; what was sent before, however late, still comes.
+                // Closing ends the stall. Bytes that were sent before still arrive.
                 stream.shutdown(Shutdown::Write).unwrap();
                 stream.set_read_timeout(Some(LIMIT)).unwrap();
             }

@@ -1,9 +1,9 @@
-//! The command: how long it takes, and how many instructions.
+//! The report's sections about the command: its time and its instructions.
 
 use atlas_model_keys_benches::results::Row;
 
 use crate::Section;
-use crate::plot::{self, Bar, Group, Kind};
+use crate::plot::{self, Bar, BarRole, Group};
 use crate::text::{digits, mebibytes, table, time};
 
 pub(crate) fn sections(rows: &[Row]) -> Vec<Section> {
@@ -40,10 +40,10 @@ fn start(rows: &[&Row]) -> Option<Section> {
         label: row.id.clone(),
         value: row.value,
         text: time(row.value * 1e3),
-        kind: match row.id.as_str() {
-            "/bin/true" => Kind::Baseline,
-            "curl" => Kind::Other,
-            _ => Kind::Ours,
+        role: match row.id.as_str() {
+            "/bin/true" => BarRole::Baseline,
+            "curl" => BarRole::Other,
+            _ => BarRole::Ours,
         },
     });
     let group = Group {

@@ -1,4 +1,4 @@
-//! The times that criterion has left in its folder, as rows like any other.
+//! Reads the times that criterion has stored in its folder.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use atlas_model_keys_benches::results::Row;
 use serde::Deserialize;
 
-/// What times are counted in.
+/// The unit of times.
 pub(crate) const TIME: &str = "ns";
 
 #[derive(Deserialize)]
@@ -27,10 +27,11 @@ struct Estimate {
     point_estimate: f64,
 }
 
-/// What is this much older than the newest of its group belongs to another run.
+/// The maximum duration of a run: a value that is older than the newest of its group by more than this
+/// belongs to an earlier run.
 const ONE_RUN: Duration = Duration::from_secs(3600);
 
-/// The medians, of each group those of its last run, in the order in which they were measured.
+/// Returns the medians of the last run of each group, in the order in which they were measured.
 pub(crate) fn read(folder: &Path) -> Vec<Row> {
     let mut found = Vec::new();
     collect(folder, &mut found);

@@ -1,14 +1,15 @@
-//! Whole listings: every loop beside the others, sizes, and reading ahead.
+//! The report's sections about whole listings: loops, sizes and reading ahead.
 
 use atlas_model_keys_benches::results::Row;
 
 use crate::Section;
-use crate::plot::{self, Bar, Group, Kind};
+use crate::plot::{self, Bar, BarRole, Group};
 use crate::text::{digits, mebibytes, table, time};
 
 const LIBRARIES: [&str; 2] = ["ureq", "hyper"];
 
-/// What does not decode is compared with the loop that does not, and the rest with the owned structs.
+/// The baselines. Loops that do not decode are compared with `bare`, and the others with the loop that
+/// decodes into owned structs.
 const BASELINES: [(&str, &[&str]); 2] = [
     ("bare", &["bare", "replies()"]),
     (
@@ -43,7 +44,7 @@ impl Rows<'_> {
         self.0.iter().find(is_it).map(|row| row.value)
     }
 
-    /// Of a library, in their order.
+    /// Returns the names in a group, in their order.
     fn ids(&self, group: &str) -> Vec<&str> {
         let of_group = self.0.iter().filter(|row| row.group == group);
         of_group
@@ -52,7 +53,7 @@ impl Rows<'_> {
             .collect()
     }
 
-    /// The CPU time of a page and what it is compared with, which may be itself.
+    /// Returns the CPU time of a page and that of its baseline, which may be the same.
     fn compared(&self, group: &str, id: &str) -> Option<(f64, f64)> {
         let (baseline, _) = BASELINES.iter().find(|(_, all)| all.contains(&id))?;
         let value = self.value(group, id, CPU)?;
@@ -60,16 +61,16 @@ impl Rows<'_> {
     }
 
     fn loops(&self) -> Option<Section> {
-        const DELIVERIES: [&str; 4] = ["content-length", "chunked", "small chunks", "gzip"];
+        const ENCODINGS: [&str; 4] = ["content-length", "chunked", "small chunks", "gzip"];
         let mut text = String::new();
         let mut groups = Vec::new();
         for library in LIBRARIES {
-            let first = format!("{library}/{}", DELIVERIES[0]);
+            let first = format!("{library}/{}", ENCODINGS[0]);
             let ids = self.ids(&first);
             let lines = ids.iter().map(|id| {
                 let mut line = vec![(*id).to_owned()];
-                line.extend(DELIVERIES.map(|delivery| {
-                    let compared = self.compared(&format!("{library}/{delivery}"), id);
+                line.extend(ENCODINGS.map(|encoding| {
+                    let compared = self.compared(&format!("{library}/{encoding}"), id);
                     compared.map_or(String::new(), |(value, baseline)| show(value, baseline))
                 }));
                 let wall = self.value(&first, id, WALL);
@@ -79,7 +80,7 @@ impl Rows<'_> {
                 line
             });
             let mut headings = vec![library];
-            headings.extend(DELIVERIES);
+            headings.extend(ENCODINGS);
             headings.extend(["wall of 200 pages", "peak memory"]);
             if !text.is_empty() {
                 text.push('\n');
@@ -91,10 +92,10 @@ impl Rows<'_> {
                     label: (*id).to_owned(),
                     value,
                     text: show(value, baseline),
-                    kind: match *id {
-                        "bare" | "by hand" => Kind::Baseline,
-                        ours if ours.ends_with("()") => Kind::Ours,
-                        _ => Kind::Other,
+                    role: match *id {
+                        "bare" | "by hand" => BarRole::Baseline,
+                        ours if ours.ends_with("()") => BarRole::Ours,
+                        _ => BarRole::Other,
                     },
                 })
             });
@@ -134,7 +135,7 @@ impl Rows<'_> {
                     label: id.to_owned(),
                     value: value(id, PEAK)?,
                     text: peak,
-                    kind: Kind::Ours,
+                    role: BarRole::Ours,
                 });
             }
             groups.push(Group {
@@ -145,11 +146,11 @@ impl Rows<'_> {
         let headings = [
             "keys",
             "CPU per key",
-            "of that of 10^5",
+            "relative to 10^5",
             "wall",
             "peak memory",
         ];
-        let title = "Peak memory of a process that lists so many keys";
+        let title = "Peak memory by number of keys";
         (!lines.is_empty()).then(|| Section {
             name: "sizes".to_owned(),
             text: table(&headings, lines),
@@ -161,8 +162,8 @@ impl Rows<'_> {
         let mut lines = Vec::new();
         let mut groups = Vec::new();
         for library in LIBRARIES {
-            let far = format!("{library}/20 ms away");
-            let near = format!("{library}/next door");
+            let far = format!("{library}/20 ms latency");
+            let near = format!("{library}/no latency");
             let mut bars = Vec::new();
             for id in self.ids(&far) {
                 let value = |unit| self.value(&far, id, unit);
@@ -185,10 +186,10 @@ impl Rows<'_> {
                     label: id.to_owned(),
                     value: value(WALL)?,
                     text: format!("{far_wall} ({far_times} times as fast)"),
-                    kind: match id {
-                        "by hand" => Kind::Other,
-                        "1 in flight" => Kind::Baseline,
-                        _ => Kind::Ours,
+                    role: match id {
+                        "by hand" => BarRole::Other,
+                        "1 in flight" => BarRole::Baseline,
+                        _ => BarRole::Ours,
                     },
                 });
             }
@@ -199,22 +200,22 @@ impl Rows<'_> {
         }
         let headings = [
             "200 pages",
-            "20 ms away",
+            "20 ms latency",
             "times as fast",
             "CPU per page",
             "peak memory",
-            "next door",
+            "no latency",
             "times as fast",
         ];
         (!lines.is_empty()).then(|| Section {
             name: "read-ahead".to_owned(),
             text: table(&headings, lines),
-            plot: Some(plot::bars("200 pages from 20 ms away", &groups, false)),
+            plot: Some(plot::bars("200 pages with 20 ms latency", &groups, false)),
         })
     }
 }
 
-/// Microseconds, and how they compare.
+/// Formats microseconds, and their ratio to the baseline.
 fn show(value: f64, baseline: f64) -> String {
     format!("{} ({})", time(value * 1e3), digits(value / baseline))
 }

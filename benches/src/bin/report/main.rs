@@ -1,8 +1,8 @@
-//! Writes the tables of `benches/README.md` and the plots beside it from what the benches measured:
+//! Writes the tables of `benches/README.md` and its plots from the stored measurements:
 //! `cargo run -p atlas-model-keys-benches --bin report`.
 //!
-//! A section stands between `<!-- begin: NAME -->` and `<!-- end: NAME -->`. One that nothing was measured
-//! for stays as it is, and so does everything around them.
+//! A section is the text between `<!-- begin: NAME -->` and `<!-- end: NAME -->`. Sections without
+//! measurements and all other text do not change.
 
 mod command;
 mod criterion;
@@ -22,7 +22,7 @@ use atlas_model_keys_benches::results::{self, Machine, Results};
 use crate::plot::Plot;
 use crate::readme::Readme;
 
-/// What is written between two markers, with a plot below it.
+/// The text between two markers, with an optional plot below it.
 struct Section {
     name: String,
     text: String,
@@ -68,9 +68,9 @@ fn sections() -> Vec<Section> {
     let rows = |results: Option<Results>| results.map_or(Vec::new(), |results| results.rows);
 
     let times = criterion::read(&results::target().join("criterion"));
-    let machine = newest.or((!times.is_empty()).then(Machine::this));
+    let machine = newest.or((!times.is_empty()).then(Machine::current));
     let mut measured = [times, rows(instructions), rows(allocations)].concat();
-    // Whatever was measured first, by whatever filter.
+    // Sorted like the cases, because filters change the order of measurements.
     let order: Vec<String> = cases::all().iter().map(ToString::to_string).collect();
     measured.sort_by_key(|row| {
         let name = format!("{}/{}", row.group, row.id);

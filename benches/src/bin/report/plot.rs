@@ -1,18 +1,18 @@
-//! Horizontal bars as SVG. Text is all that needs measuring, and an estimate serves.
+//! Draws horizontal bars as SVG. The width of text is only estimated.
 
 use std::fmt::Write as _;
 
-/// A picture.
+/// A plot.
 pub(crate) struct Plot {
     pub(crate) title: String,
     pub(crate) svg: String,
 }
 
-/// Whose a bar is.
+/// The role of a bar, which decides its colour.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum BarRole {
     Ours,
-    /// What the others are compared with.
+    /// The bar that the others are compared with.
     Baseline,
     Other,
 }
@@ -20,12 +20,12 @@ pub(crate) enum Kind {
 pub(crate) struct Bar {
     pub(crate) label: String,
     pub(crate) value: f64,
-    /// What is written at its end.
+    /// The text at its end.
     pub(crate) text: String,
-    pub(crate) kind: Kind,
+    pub(crate) role: BarRole,
 }
 
-/// Bars that share a heading, and may be compared.
+/// Bars with a common heading, which may be compared.
 pub(crate) struct Group {
     pub(crate) heading: String,
     pub(crate) bars: Vec<Bar>,
@@ -34,11 +34,11 @@ pub(crate) struct Group {
 const WIDTH: f64 = 760.0;
 const MARGIN: f64 = 16.0;
 const ROW: f64 = 24.0;
-/// Of a character of the text, on average.
+/// The average width of a character.
 const CHARACTER: f64 = 7.2;
 const STYLE: &str = "font-family=\"system-ui, sans-serif\" font-size=\"13\"";
 
-/// `each`: whether each group has a scale of its own.
+/// Draws the bars of all groups. With `each`, every group has its own scale.
 pub(crate) fn bars(title: &str, groups: &[Group], each: bool) -> Plot {
     let all = || groups.iter().flat_map(|group| &group.bars);
     let widest = |texts: &mut dyn Iterator<Item = &str>| {
@@ -76,10 +76,10 @@ pub(crate) fn bars(title: &str, groups: &[Group], each: bool) -> Plot {
         for bar in &group.bars {
             y += ROW;
             let width = (room * bar.value / scale).max(1.0);
-            let colour = match bar.kind {
-                Kind::Ours => "#2166ac",
-                Kind::Baseline => "#6b6b6b",
-                Kind::Other => "#bdbdbd",
+            let colour = match bar.role {
+                BarRole::Ours => "#2166ac",
+                BarRole::Baseline => "#6b6b6b",
+                BarRole::Other => "#bdbdbd",
             };
             let _ = writeln!(
                 body,
@@ -115,12 +115,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_bar_and_its_text_fit() {
+    fn longest_bar_and_its_text_fit_into_the_width() {
         let bar = |value| Bar {
             label: "a & b".to_owned(),
             value,
             text: "text".to_owned(),
-            kind: Kind::Ours,
+            role: BarRole::Ours,
         };
         let groups = [Group {
             heading: "<heading>".to_owned(),

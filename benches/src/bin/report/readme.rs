@@ -1,4 +1,4 @@
-//! A file of which some sections are written by this program.
+//! A file in which this program replaces some sections.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -16,7 +16,7 @@ impl Readme {
         })
     }
 
-    /// Whether there is such a section.
+    /// Replaces a section. Returns whether the file has a section with this name.
     pub(crate) fn replace(&mut self, name: &str, new: &str) -> bool {
         let begin = format!("<!-- begin: {name} -->\n");
         let end = format!("<!-- end: {name} -->");
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_between_the_markers_is_replaced() {
+    fn only_the_text_between_the_markers_is_replaced() {
         let mut readme = Readme {
             path: PathBuf::new(),
             text: "a\n<!-- begin: x -->\nold\n<!-- end: x -->\nb\n".to_owned(),

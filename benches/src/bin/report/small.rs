@@ -1,20 +1,20 @@
-//! Small pieces of work, group by group: their time, their instructions and their allocations.
+//! The report's sections about small operations: time, instructions and allocations of each group.
 
 use atlas_model_keys_benches::results::Row;
 
 use crate::Section;
 use crate::criterion::TIME;
-use crate::plot::{self, Bar, Group, Kind, Plot};
+use crate::plot::{self, Bar, BarRole, Group, Plot};
 use crate::text::{digits, table, time};
 
-/// What is measured of one and the same size. The first is what the others are compared with.
+/// The values of one size. The first name is the baseline of the others.
 struct Size<'a> {
     size: Option<&'a str>,
     names: Vec<&'a str>,
     rows: Vec<&'a Row>,
 }
 
-/// One for each group.
+/// Returns a section for each group.
 pub(crate) fn sections(rows: &[Row]) -> Vec<Section> {
     let groups = distinct(rows.iter().map(|row| row.group.as_str()));
     groups
@@ -55,7 +55,7 @@ impl Size<'_> {
         self.rows.iter().find(is_it).map(|row| row.value)
     }
 
-    /// The value, and how it compares.
+    /// Formats a value, and its ratio to the baseline.
     fn show(&self, name: &str, unit: &str) -> Option<String> {
         let value = self.value(name, unit)?;
         let shown = if unit == TIME {
@@ -91,7 +91,7 @@ fn describe(group: &str, size: &Size<'_>) -> String {
     table(&headings, lines)
 }
 
-/// The times, if there are any.
+/// Plots the times, if there are any.
 fn plot(group: &str, sizes: &[Size<'_>]) -> Option<Plot> {
     let groups: Vec<Group> = sizes
         .iter()
@@ -106,10 +106,10 @@ fn plot(group: &str, sizes: &[Size<'_>]) -> Option<Plot> {
                         label: (*name).to_owned(),
                         value: size.value(name, TIME)?,
                         text: size.show(name, TIME)?,
-                        kind: match index {
-                            _ if name.starts_with("ours") => Kind::Ours,
-                            0 => Kind::Baseline,
-                            _ => Kind::Other,
+                        role: match index {
+                            _ if name.starts_with("ours") => BarRole::Ours,
+                            0 => BarRole::Baseline,
+                            _ => BarRole::Other,
                         },
                     })
                 })
@@ -120,7 +120,7 @@ fn plot(group: &str, sizes: &[Size<'_>]) -> Option<Plot> {
     (!groups.is_empty()).then(|| plot::bars(&format!("{group}: time"), &groups, true))
 }
 
-/// `name/size`, or `name`.
+/// Splits `name/size`, or `name`.
 fn split(id: &str) -> (&str, Option<&str>) {
     match id.rsplit_once('/') {
         Some((name, size)) if size.bytes().all(|b| b.is_ascii_digit()) => (name, Some(size)),
@@ -128,7 +128,7 @@ fn split(id: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// In the order in which they come first.
+/// Returns the distinct values, in the order of their first occurrence.
 fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
     let mut distinct = Vec::new();
     for value in values {
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_measured_in_several_ways_is_in_one_line() {
+    fn values_in_several_units_are_in_one_row() {
         let row = |id, unit, value| Row::new("page", id, unit, value);
         let rows = [
             row("serde_json/500", TIME, 200_000.0),

@@ -1,6 +1,6 @@
-//! Numbers and tables as people read them.
+//! Formats numbers and tables.
 
-/// Three digits, and no more than are meant.
+/// Formats a number with three significant digits, or without decimals from 100 on.
 pub(crate) fn digits(value: f64) -> String {
     match value {
         100.0.. => grouped(value),
@@ -9,7 +9,7 @@ pub(crate) fn digits(value: f64) -> String {
     }
 }
 
-/// In groups of three.
+/// Formats a whole number with its digits in groups of three.
 fn grouped(value: f64) -> String {
     let plain = format!("{value:.0}");
     let mut out = String::new();
@@ -36,7 +36,7 @@ pub(crate) fn mebibytes(kibibytes: f64) -> String {
     format!("{:.1} MiB", kibibytes / 1024.0)
 }
 
-/// In Markdown: the first column to the left, numbers to the right. `headings` are the columns'.
+/// Writes a Markdown table. The first column is aligned left, and the numbers in the others right.
 pub(crate) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut out = format!("| {} |\n|---|", headings.join(" | "));
     out.push_str(&"--:|".repeat(headings.len() - 1));
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_three_digits() {
+    fn numbers_have_three_digits_or_no_decimals() {
         assert_eq!(time(412.3), "412 ns");
         assert_eq!(time(1_234.0), "1.23 µs");
         assert_eq!(time(98_700_000.0), "98.7 ms");
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_markdown() {
+    fn table_is_written_as_markdown() {
         let row = vec!["a".to_owned(), "1".to_owned()];
         assert_eq!(table(&["", "n"], [row]), "|  | n |\n|---|--:|\n| a | 1 |\n");
     }

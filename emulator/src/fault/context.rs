@@ -1,4 +1,4 @@
-//! What a fault gets to work with: the request, and the answer to change.
+//! The request and the response that a fault is applied to, with methods for changing the response.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::errors::error_answer;
 use crate::listing::Paging;
 use crate::render::View;
 
-use super::delivery::{Delivery, Step};
+use super::delivery::{Delivery, DeliveryStep};
 
-/// A request that is struck, and its answer so far.
-pub(super) struct Struck<'a> {
+/// A request that a fault is applied to, and its response so far.
+pub(super) struct FaultContext<'a> {
     /// The fault's argument.
     pub(super) value: u64,
-    /// What the fault keeps from one request that it strikes to the next; 0 at first.
+    /// A value that the fault keeps between the requests that it is applied to; 0 at first.
     pub(super) memory: &'a mut u64,
     pub(super) emulator: &'a mut Emulator,
     pub(super) request: Incoming<'a>,
@@ -27,21 +27,21 @@ pub(super) struct Struck<'a> {
     pub(super) response: &'a mut Response<Vec<u8>>,
 }
 
-/// The fields of a page.
-pub(super) type Page = Map<String, Value>;
+/// A JSON object, such as a page or a key.
+pub(super) type JsonObject = Map<String, Value>;
 
-impl Struck<'_> {
-    /// The argument, where it counts something in memory.
+impl FaultContext<'_> {
+    /// Returns the argument, if it counts bytes or values in memory.
     pub(super) fn size(&self) -> usize {
         usize::try_from(self.value).unwrap_or(usize::MAX)
     }
 
-    /// The argument, where it is a delay.
+    /// Returns the argument, if it is a delay.
     pub(super) fn delay(&self) -> Duration {
         Duration::from_millis(self.value)
     }
 
-    /// The argument, where it is a status.
+    /// Returns the argument, if it is a status.
     pub(super) fn status(&self) -> StatusCode {
         let status = u16::try_from(self.value).ok();
         status
@@ -49,27 +49,27 @@ impl Struck<'_> {
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    pub(super) fn deliver(&mut self, steps: impl Into<Vec<Step>>) {
+    pub(super) fn set_delivery(&mut self, steps: impl Into<Vec<DeliveryStep>>) {
         self.response.extensions_mut().insert(Delivery::new(steps));
     }
 
-    pub(super) fn set(&mut self, name: HeaderName, value: impl AsRef<[u8]>) {
+    pub(super) fn set_header(&mut self, name: HeaderName, value: impl AsRef<[u8]>) {
         if let Ok(value) = HeaderValue::from_bytes(value.as_ref()) {
             self.response.headers_mut().insert(name, value);
         }
     }
 
-    pub(super) fn add(&mut self, name: HeaderName, value: impl AsRef<[u8]>) {
+    pub(super) fn add_header(&mut self, name: HeaderName, value: impl AsRef<[u8]>) {
         if let Ok(value) = HeaderValue::from_bytes(value.as_ref()) {
             self.response.headers_mut().append(name, value);
         }
     }
 
-    pub(super) fn remove(&mut self, name: HeaderName) {
+    pub(super) fn remove_header(&mut self, name: HeaderName) {
         self.response.headers_mut().remove(name);
     }
 
-    /// Another answer instead, as from a balancer in front of Atlas.
+    /// Replaces the whole response, as a load balancer in front of Atlas could do.
     pub(super) fn replace(&mut self, status: StatusCode, body: impl Into<Vec<u8>>) {
         *self.response = Response::new(body.into());
         *self.response.status_mut() = status;
@@ -84,26 +84,26 @@ impl Struck<'_> {
             code = status.as_str()
         );
         self.replace(status, body);
-        self.set(header::CONTENT_TYPE, "text/html; charset=utf-8");
+        self.set_header(header::CONTENT_TYPE, "text/html; charset=utf-8");
     }
 
-    /// An error in Atlas's shape.
-    pub(super) fn fail(&mut self, status: StatusCode) {
+    /// Replaces the response with an error in Atlas's format.
+    pub(super) fn replace_with_error(&mut self, status: StatusCode) {
         *self.response = error_answer(status);
     }
 
     pub(super) fn replace_with_redirect(&mut self, location: &str) {
         let status = self.status();
         self.replace_with_html(status);
-        self.set(header::LOCATION, location);
+        self.set_header(header::LOCATION, location);
     }
 
-    /// Where the request was sent, without its query.
+    /// Returns the URL that the request was sent to, without the query.
     pub(super) fn self_url(&self) -> String {
         self.emulator.self_url(self.request)
     }
 
-    /// The host and port that the request was sent to.
+    /// Returns the host and port that the request was sent to.
     pub(super) fn authority(&self) -> String {
         let url = self.self_url();
         let rest = url.split_once("://").map_or("", |(_, rest)| rest);
@@ -113,50 +113,53 @@ impl Struck<'_> {
             .map_or_else(|_| "localhost".to_owned(), |a| a.to_string())
     }
 
-    /// The path of the request, with its query.
+    /// Returns the path of the request, with its query.
     pub(super) fn target(&self) -> String {
         let uri = self.request.uri;
         uri.path_and_query().map_or("/", |p| p.as_str()).to_owned()
     }
 
-    /// Changes the page, where the honest answer is one. It comes out compact, and in the order
-    /// that it had, as Atlas's fields are in that of the alphabet.
-    pub(super) fn page(&mut self, change: impl FnOnce(&mut Self, &mut Page, &Paging)) {
-        let Some(mut page) = self.parsed() else {
+    /// Changes the page, if the response is one.
+    ///
+    /// The page becomes compact. Its fields keep their order, because a [`Map`] and Atlas's objects are
+    /// both in alphabetical order.
+    pub(super) fn edit_page(&mut self, change: impl FnOnce(&mut Self, &mut JsonObject, &Paging)) {
+        let Some(mut page) = self.parse_page() else {
             return;
         };
-        let Ok(paging) = Paging::asked_for(self.request.uri, View::default()) else {
+        let Ok(paging) = Paging::from_query(self.request.uri, View::default()) else {
             return;
         };
         change(self, &mut page, &paging);
-        // What was parsed serialises.
+        // Serializing a parsed value cannot fail.
         *self.response.body_mut() = serde_json::to_vec(&page).unwrap_or_default();
     }
 
-    fn parsed(&self) -> Option<Page> {
-        let page: Page = serde_json::from_slice(self.response.body()).ok()?;
+    fn parse_page(&self) -> Option<JsonObject> {
+        let page: JsonObject = serde_json::from_slice(self.response.body()).ok()?;
         (self.response.status() == StatusCode::OK && page.contains_key("results")).then_some(page)
     }
 
-    /// Puts this, which need not be JSON, before the page's first field: `"name":value`.
+    /// Inserts `"name":value` before the page's first field. It need not be valid JSON.
     pub(super) fn insert_field(&mut self, field: &[u8]) {
         self.insert_after(b"{", &[field, b","].concat());
     }
 
-    /// Puts this before the first field of the page's first key.
+    /// Inserts `"name":value` before the first field of the page's first key.
     pub(super) fn insert_into_key(&mut self, field: &[u8]) {
         self.insert_after(b"\"results\":[{", &[field, b","].concat());
     }
 
-    /// Puts these bytes, which need not be text, in front of the first name of a key.
+    /// Inserts these bytes at the start of the first name of a key. They need not be valid text.
     pub(super) fn insert_into_name(&mut self, text: &[u8]) {
         self.insert_after(b"\"name\":\"", text);
     }
 
-    /// A page without keys has no place for what belongs into one, and stays as it is.
+    /// Inserts bytes after the first occurrence of `place` in a page. Without an occurrence, as in a
+    /// page without keys, the page does not change.
     fn insert_after(&mut self, place: &[u8], more: &[u8]) {
         let mut is_page = false;
-        self.page(|_, _, _| is_page = true);
+        self.edit_page(|_, _, _| is_page = true);
         let body = self.response.body();
         let place = body
             .windows(place.len())
@@ -168,27 +171,27 @@ impl Struck<'_> {
         }
     }
 
-    /// Changes the text of the page, where the honest answer is one.
-    pub(super) fn text(&mut self, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+    /// Changes the bytes of the page, if the status of the response is 200.
+    pub(super) fn edit_page_bytes(&mut self, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
         if self.response.status() == StatusCode::OK {
-            self.body(change);
+            self.edit_body(change);
         }
     }
 
-    /// Changes the bytes of the body, whatever they are.
-    pub(super) fn body(&mut self, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+    /// Changes the bytes of the body.
+    pub(super) fn edit_body(&mut self, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
         let body = std::mem::take(self.response.body_mut());
         *self.response.body_mut() = change(body);
     }
 }
 
-/// An error in Atlas's shape, whose detail is so long that the body has as many bytes as the argument
-/// says.
-pub(super) fn fail_at_length(s: &mut Struck<'_>) {
-    s.fail(StatusCode::INTERNAL_SERVER_ERROR);
-    let more = vec![b'a'; s.size().saturating_sub(s.response.body().len())];
+/// Replaces the response with an error in Atlas's format. The argument is the size of its body in
+/// bytes, which a long `detail` fills up.
+pub(super) fn replace_with_long_error(cx: &mut FaultContext<'_>) {
+    cx.replace_with_error(StatusCode::INTERNAL_SERVER_ERROR);
+    let more = vec![b'a'; cx.size().saturating_sub(cx.response.body().len())];
     let start = b"{\"detail\":\"".as_slice();
-    s.body(|body| match body.strip_prefix(start) {
+    cx.edit_body(|body| match body.strip_prefix(start) {
         Some(rest) => [start, &more, rest].concat(),
         None => body,
     });

@@ -1,0 +1,73 @@
+//! The deadline is kept, and other tasks get their turn, whatever comes by HTTP/1.1 and however much.
+
+mod support;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use atlas_model_keys_hyper::Limits;
+use atlas_model_keys_hyper::core::FailureKind;
+use support::{InMemory, bearer, kind_of, longest_pause, read_head, request, told};
+use tokio::io::AsyncWriteExt as _;
+
+/// A server that sends `start` after a request, and then `part` without end.
+fn flooding(start: &'static str, part: &str) -> InMemory {
+    let parts: Arc<str> = part.repeat((64 << 10) / part.len() + 1).into();
+    InMemory::new(move |mut stream| {
+        let parts = Arc::clone(&parts);
+        async move {
+            read_head(&mut stream).await?;
+            stream.write_all(start.as_bytes()).await?;
+            loop {
+                stream.write_all(parts.as_bytes()).await?;
+            }
+            #[allow(unreachable_code)] // It tells the type.
+            io::Result::Ok(())
+        }
+    })
+}
+
+#[tokio::test]
+async fn the_deadline_is_kept_even_without_limits() {
+    let mut limits = Limits::default();
+    limits.head_bytes = usize::MAX;
+    limits.body_bytes = usize::MAX;
+    limits.error_body_bytes = usize::MAX;
+    let deadline = Duration::from_secs(1);
+    for (start, part) in [
+        ("", "HTTP/1.1 103 Early Hints\r\n\r\n"),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            "1\r\n \r\n",
+        ),
+        (
+            "HTTP/1.1 500 -\r\ntransfer-encoding: chunked\r\n\r\n",
+            "1\r\n \r\n",
+        ),
+    ] {
+        let server = flooding(start, part);
+        let builder = server.client(bearer()).limits(limits.clone());
+        let client = builder.deadline(deadline).build().unwrap();
+        let (others, longest) = longest_pause();
+        let begun = Instant::now();
+        let error = client.list(&request()).await.unwrap_err();
+        let elapsed = begun.elapsed();
+        others.abort();
+        assert_eq!(kind_of(&error), FailureKind::TimedOut, "{error:?}");
+        // Machines are busy; without anything else to do it is some milliseconds.
+        assert!(elapsed < 2 * deadline, "{start}: {elapsed:?}");
+        let longest = longest();
+        assert!(longest < deadline / 2, "{start}: {longest:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_content_length_that_no_body_could_have_is_named() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\n";
+    let server = flooding(answer, " ");
+    let client = server.client(bearer()).build().unwrap();
+    let error = client.list(&request()).await.unwrap_err();
+    assert_eq!(kind_of(&error), FailureKind::Permanent, "{error:?}");
+    assert!(told(&error).contains("Content-Length"), "{error:?}");
+}

@@ -1,0 +1,179 @@
+//! Servers that are told every byte, over connections within this process or over TCP.
+#![allow(dead_code)] // Each test uses some of it.
+
+pub(crate) mod http2;
+pub(crate) mod tls;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use atlas_model_keys_hyper::core::FailureKind;
+use atlas_model_keys_hyper::{
+    BaseUrl, BoxError, Client, ClientBuilder, Credentials, Error, GroupId, ListRequest,
+};
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt as _, DuplexStream, duplex};
+use tokio::task::JoinHandle;
+use tower_service::Service;
+
+type Served = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+/// Makes connections within this process: the other end of each is served by a task. Time may be paused.
+#[derive(Clone)]
+pub(crate) struct InMemory {
+    serve: Arc<dyn Fn(DuplexStream) -> Served + Send + Sync>,
+    is_http_2: bool,
+}
+
+impl InMemory {
+    pub(crate) fn new<F>(serve: impl Fn(DuplexStream) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        Self {
+            serve: Arc::new(move |stream| Box::pin(serve(stream))),
+            is_http_2: false,
+        }
+    }
+
+    /// Says that HTTP/2 is spoken on them.
+    pub(crate) fn http_2(self) -> Self {
+        Self {
+            is_http_2: true,
+            ..self
+        }
+    }
+
+    /// A client that makes them.
+    pub(crate) fn client(&self, credentials: Credentials) -> ClientBuilder {
+        let base = BaseUrl::new("http://127.0.0.1:9").unwrap();
+        Client::builder(base, credentials).connector(self.clone())
+    }
+}
+
+impl Service<Uri> for InMemory {
+    type Response = Pipe;
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<Pipe, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let (client, server) = duplex(64 << 10);
+        tokio::spawn((self.serve)(server));
+        std::future::ready(Ok(Pipe(TokioIo::new(client), self.is_http_2)))
+    }
+}
+
+pub(crate) struct Pipe(TokioIo<DuplexStream>, bool);
+
+impl Connection for Pipe {
+    fn connected(&self) -> Connected {
+        match self.1 {
+            true => Connected::new().negotiated_h2(),
+            false => Connected::new(),
+        }
+    }
+}
+
+impl Read for Pipe {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl Write for Pipe {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// Reads the head of a request of HTTP/1.1; `None` where the connection ends instead.
+pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<String>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) if head.is_empty() => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(String::from_utf8_lossy(&head).into_owned()))
+}
+
+/// A response of HTTP/1.1 that is whole, with these header fields.
+pub(crate) fn whole(fields: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\n{fields}content-length: {length}\r\n\r\n{body}")
+}
+
+pub(crate) const EMPTY: &str = r#"{"results":[]}"#;
+
+pub(crate) fn bearer() -> Credentials {
+    Credentials::bearer("token").unwrap()
+}
+
+pub(crate) fn service_account() -> Credentials {
+    Credentials::service_account("mdb_sa_id_1", "mdb_sa_sk_1").unwrap()
+}
+
+pub(crate) fn request() -> ListRequest {
+    ListRequest::new(GroupId::new("0123456789abcdef01234567").unwrap())
+}
+
+pub(crate) fn kind_of(error: &Error) -> FailureKind {
+    match error {
+        Error::Transport { kind, .. } => *kind,
+        other => panic!("not a transport's error: {other:?}"),
+    }
+}
+
+/// An error and its causes, in every form that somebody may print.
+pub(crate) fn told(error: &Error) -> String {
+    let mut text = format!("{error} {error:?} {error:#?}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text += &format!(" {inner} {inner:?}");
+        cause = inner.source();
+    }
+    text
+}
+
+/// Tells the longest time that this runtime did nothing else, until the task is aborted.
+pub(crate) fn longest_pause() -> (JoinHandle<()>, impl Fn() -> Duration) {
+    let longest = Arc::new(Mutex::new(Duration::ZERO));
+    let noted = Arc::clone(&longest);
+    let others = tokio::spawn(async move {
+        loop {
+            let begun = Instant::now();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let mut longest = noted.lock().unwrap();
+            *longest = begun.elapsed().max(*longest);
+        }
+    });
+    (others, move || *longest.lock().unwrap())
+}

@@ -1,0 +1,155 @@
+//! Over TLS: the protocol that is agreed on, and what comes unasked.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use atlas_model_keys_hyper::core::FailureKind;
+use atlas_model_keys_hyper::{Limits, RetryPolicy};
+use support::http2::{Http2, RST_STREAM, frame, goaway};
+use support::tls::{Tls, is_http_2};
+use support::{EMPTY, InMemory, bearer, kind_of, read_head, request, whole};
+use tokio::io::AsyncWriteExt as _;
+
+const HTTP_1_1_REQUIRED: u32 = 13;
+
+const BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+fn once() -> Limits {
+    let mut limits = Limits::default();
+    limits.retry = RetryPolicy::never();
+    limits
+}
+
+/// A server that answers by HTTP/1.1, and to a request by HTTP/2 with these frames. Counts the connections
+/// of each.
+async fn http_1_only(
+    refusal: fn(u32) -> Vec<u8>,
+    before_a_request: bool,
+) -> (Tls, Arc<[AtomicUsize; 2]>) {
+    let counts = Arc::new([const { AtomicUsize::new(0) }; 2]);
+    let counted = Arc::clone(&counts);
+    let server = Tls::start(BOTH, move |mut stream| {
+        let counts = Arc::clone(&counted);
+        async move {
+            let count = &counts[usize::from(is_http_2(&stream))];
+            count.fetch_add(1, Ordering::SeqCst);
+            if is_http_2(&stream) {
+                let mut http2 = Http2::accept(stream).await?;
+                if before_a_request {
+                    http2.send(&refusal(1)).await?;
+                }
+                loop {
+                    let stream = http2.request().await?;
+                    http2.send(&refusal(stream)).await?;
+                }
+            }
+            while read_head(&mut stream).await?.is_some() {
+                stream.write_all(whole("", EMPTY).as_bytes()).await?;
+            }
+            Ok(())
+        }
+    });
+    (server.await, counts)
+}
+
+fn reset(stream: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, stream, &HTTP_1_1_REQUIRED.to_be_bytes())
+}
+
+fn gone(_: u32) -> Vec<u8> {
+    goaway(0, HTTP_1_1_REQUIRED, b"speak HTTP/1.1")
+}
+
+#[tokio::test]
+async fn http_1_1_required_is_heeded_at_once_and_from_then_on() {
+    for (refusal, before) in [(reset as fn(u32) -> _, false), (gone, false), (gone, true)] {
+        let (server, counts) = http_1_only(refusal, before).await;
+        let client = server.client().limits(once()).build().unwrap();
+        for _ in 0..3 {
+            assert!(client.list(&request()).await.unwrap().is_empty());
+        }
+        let [_, http_2] = counts.each_ref().map(|n| n.load(Ordering::SeqCst));
+        assert_eq!(http_2, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_client_for_http_1_1_only_agrees_on_nothing_else() {
+    let (server, counts) = http_1_only(reset, false).await;
+    let client = server.client().http1_only().build().unwrap();
+    assert!(client.list(&request()).await.unwrap().is_empty());
+    assert_eq!(counts.each_ref().map(|n| n.load(Ordering::SeqCst)), [1, 0]);
+}
+
+#[tokio::test]
+async fn a_connector_of_the_callers_own_that_agreed_on_http_2_cannot_fall_back() {
+    let server = InMemory::new(|stream| async move {
+        let mut http2 = Http2::accept(stream).await?;
+        let stream = http2.request().await?;
+        http2.send(&reset(stream)).await
+    });
+    let client = server.http_2().client(bearer());
+    let error = client.build().unwrap().list(&request()).await.unwrap_err();
+    assert_eq!(kind_of(&error), FailureKind::Permanent, "{error:?}");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("HTTP/1.1"), "{source}");
+
+    let server = InMemory::new(|_| async { Ok(()) }).http_2();
+    let client = server.client(bearer()).http1_only().build().unwrap();
+    let error = client.list(&request()).await.unwrap_err();
+    assert_eq!(kind_of(&error), FailureKind::Permanent, "{error:?}");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("HTTP/1.1 only"), "{source}");
+}
+
+/// A server whose every connection sends another response after each that was asked for.
+async fn unasked(foreign: Option<&'static str>) -> (Tls, Arc<AtomicUsize>) {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    let server = Tls::start(&[], move |mut stream| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            while read_head(&mut stream).await?.is_some() {
+                stream.write_all(whole("", EMPTY).as_bytes()).await?;
+                stream.flush().await?;
+                if let Some(foreign) = foreign {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    stream.write_all(whole("", foreign).as_bytes()).await?;
+                    stream.flush().await?;
+                }
+            }
+            Ok(())
+        }
+    });
+    (server.await, connections)
+}
+
+#[test]
+fn what_came_on_a_connection_at_rest_is_no_answer() {
+    // The server has a thread of its own, so that it goes on while the client does something else.
+    let server = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let client_runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let foreign = r#"{"results":[{"apiKeyId":"foreign"}]}"#;
+    for (foreign, expected) in [(None, 1..=2), (Some(foreign), 10..=10)] {
+        let (tls, connections) = server.block_on(unasked(foreign));
+        let client = tls.client().limits(once()).build().unwrap();
+        for _ in 0..10 {
+            let page = client_runtime.block_on(client.list(&request())).unwrap();
+            assert!(page.is_empty());
+            // The runtime learns of nothing meanwhile.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // Tickets of TLS 1.3 are no reason not to use a connection again.
+        assert!(expected.contains(&connections.load(Ordering::SeqCst)));
+    }
+}
