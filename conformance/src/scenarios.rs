@@ -94,7 +94,8 @@ fn with_limits(limits: atlas_model_keys_core::Limits) -> Setup {
 
 fn ids<C: Front>(client: &C, request: &ListRequest, ahead: usize) -> Vec<String> {
     let keys = client.keys(request, ahead);
-    keys.map(|key| key.unwrap().api_key_id.unwrap()).collect()
+    keys.map(|key| key.unwrap().api_key_id().unwrap().to_owned())
+        .collect()
 }
 
 fn kind_of(error: &Error) -> FailureKind {
@@ -115,11 +116,14 @@ pub fn every_key_arrives_once_and_in_order<C: Front>() {
             let client: C = atlas.client(kind, setup());
             let expected = atlas.ids();
             assert_eq!(expected.len(), keys);
-            let large = atlas.request().items_per_page(ItemsPerPage::MAX);
+            let large = atlas.request().with_items_per_page(ItemsPerPage::MAX);
             assert_eq!(ids(&client, &large, 1), expected, "{kind:?}");
             assert_eq!(ids(&client, &atlas.request(), 4), expected, "{kind:?}");
             let all = client.list_all(&large).unwrap();
-            let all: Vec<_> = all.into_iter().map(|key| key.api_key_id.unwrap()).collect();
+            let all: Vec<_> = all
+                .into_iter()
+                .map(|key| key.api_key_id().unwrap().to_owned())
+                .collect();
             assert_eq!(all, expected, "{kind:?}");
             for ahead in [1, 4] {
                 let pages = client.pages(&large, ahead);
@@ -167,7 +171,7 @@ pub fn a_page_that_is_asked_for_once_more_is_not_mixed_up_with_those_behind_it<C
         let fault = "page-empty-once=2".parse().unwrap();
         atlas.server.with(|emulator| emulator.inject(fault, None));
         let client: C = atlas.client(Kind::Bearer, setup());
-        let request = atlas.request().items_per_page(ItemsPerPage::MIN);
+        let request = atlas.request().with_items_per_page(ItemsPerPage::MIN);
         assert_eq!(ids(&client, &request, ahead), atlas.ids(), "{ahead}");
     }
 }
@@ -187,7 +191,7 @@ pub fn a_key_on_two_pages_comes_once<C: Front>() {
             new.api_key_id = Some("new".to_owned());
             keys.insert(0, new);
         });
-        let rest = keys.map(|key| key.unwrap().api_key_id.unwrap());
+        let rest = keys.map(|key| key.unwrap().api_key_id().unwrap().to_owned());
         let rest: Vec<_> = rest.collect();
         assert_eq!(rest, expected.get(100..).unwrap(), "{ahead}");
     }
@@ -226,9 +230,9 @@ pub fn an_error_within_ends_the_listing<C: Front>() {
 pub fn a_listing_may_begin_anywhere<C: Front>() {
     let atlas = Atlas::with_keys(250);
     let client: C = atlas.client(Kind::Bearer, setup());
-    let second = atlas.request().page_num(PageNum::new(2).unwrap());
+    let second = atlas.request().with_page_num(PageNum::new(2).unwrap());
     assert_eq!(ids(&client, &second, 3), atlas.ids().split_off(100));
-    let beyond = atlas.request().page_num(PageNum::new(77).unwrap());
+    let beyond = atlas.request().with_page_num(PageNum::new(77).unwrap());
     assert!(ids(&client, &beyond, 3).is_empty());
 }
 
@@ -253,7 +257,7 @@ pub fn each_status_is_its_error<C: Front>() {
     let client: C = atlas.client(Kind::ApiKey, with_limits(once()));
     let unknown = ListRequest::new(GroupId::new("0123456789abcdef01234567").unwrap());
     let error = client.list(&unknown).unwrap_err();
-    let answer = error.answer().unwrap();
+    let answer = error.api_error().unwrap();
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
     assert_eq!(answer.error_code.as_deref(), Some("GROUP_NOT_FOUND"));
     assert_eq!(answer.endpoint, Endpoint::ModelKeys);
@@ -277,7 +281,7 @@ pub fn each_status_is_its_error<C: Front>() {
         let client: C = atlas.client(Kind::Bearer, with_limits(once()));
         atlas.answer_next(Response::new(body.as_bytes().to_vec()));
         let error = client.list(&atlas.request()).unwrap_err();
-        assert!(matches!(error, Error::Answer(_)), "{error:?}");
+        assert!(matches!(error, Error::InvalidResponse(_)), "{error:?}");
     }
 
     // A wrong credential of each kind.
@@ -323,7 +327,9 @@ pub fn a_token_that_ends_while_listing_is_renewed<C: Front>() {
         let mut seen: Vec<_> = keys.by_ref().take(150).collect();
         atlas.server.with(Emulator::revoke_tokens);
         seen.extend(keys);
-        let seen = seen.into_iter().map(|key| key.unwrap().api_key_id.unwrap());
+        let seen = seen
+            .into_iter()
+            .map(|key| key.unwrap().api_key_id().unwrap().to_owned());
         assert_eq!(seen.collect::<Vec<_>>(), atlas.ids());
         assert_eq!(atlas.requests().1, 2);
     }
@@ -337,7 +343,9 @@ pub fn nonces_that_end_while_listing_cost_a_round_trip<C: Front>() {
         let mut seen: Vec<_> = keys.by_ref().take(150).collect();
         atlas.server.with(Emulator::expire_nonces);
         seen.extend(keys);
-        let seen = seen.into_iter().map(|key| key.unwrap().api_key_id.unwrap());
+        let seen = seen
+            .into_iter()
+            .map(|key| key.unwrap().api_key_id().unwrap().to_owned());
         assert_eq!(seen.collect::<Vec<_>>(), atlas.ids());
         // Eleven pages, and a challenge for each nonce in use before and after.
         let most = 11 + 2 * u64::try_from(ahead).unwrap() + 1;
@@ -434,7 +442,7 @@ pub fn somebody_is_told_of_a_wait_and_its_reason<C: Front>() {
     let setup = Setup {
         limits: Some(soon()),
         on_wait: Some(Box::new(move |wait| {
-            let answer = wait.answer().map(|answer| answer.status.as_u16());
+            let answer = wait.api_error().map(|answer| answer.status.as_u16());
             tell.send((wait.delay() <= Duration::from_millis(1), answer))
                 .unwrap();
         })),
@@ -533,7 +541,7 @@ pub fn callers_with_an_api_key_never_race_on_a_nonce<C: Front>() {
 
 pub fn bodies_come_compressed_and_their_bound_holds_afterwards<C: Front>() {
     let atlas = Atlas::with_keys(500);
-    let request = atlas.request().items_per_page(ItemsPerPage::MAX);
+    let request = atlas.request().with_items_per_page(ItemsPerPage::MAX);
     let client: C = atlas.client(Kind::Bearer, setup());
     let reply = client.reply(&request).unwrap();
     // It came compressed: what is left of the head no longer says so.
@@ -552,7 +560,7 @@ pub fn bodies_come_compressed_and_their_bound_holds_afterwards<C: Front>() {
             }
         }
         // The client is still usable.
-        let small = atlas.request().items_per_page(ItemsPerPage::MIN);
+        let small = atlas.request().with_items_per_page(ItemsPerPage::MIN);
         assert_eq!(client.list(&small).unwrap().len(), 1);
     }
 }
@@ -952,9 +960,25 @@ pub fn an_unrequested_response_that_came_late_is_never_a_page<C: Front>() {
     for _ in 0..60 {
         let client: C = nowhere(&atlas.base, with_limits(once()));
         let mut keys = client.keys(&some_request(), 1);
-        assert_eq!(keys.next().unwrap().unwrap().api_key_id.unwrap(), "a");
+        assert_eq!(
+            keys.next()
+                .unwrap()
+                .unwrap()
+                .api_key_id()
+                .unwrap()
+                .to_owned(),
+            "a"
+        );
         sent.recv().unwrap();
-        assert_eq!(keys.next().unwrap().unwrap().api_key_id.unwrap(), "b");
+        assert_eq!(
+            keys.next()
+                .unwrap()
+                .unwrap()
+                .api_key_id()
+                .unwrap()
+                .to_owned(),
+            "b"
+        );
         assert!(keys.next().is_none());
         sent.recv().unwrap();
     }

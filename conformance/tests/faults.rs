@@ -320,12 +320,12 @@ fn client<C: Front>() {
 fn list<C: Front>(client: &C, group: &str, secrets: &[String]) -> String {
     let group: GroupId = group.parse().unwrap();
     let items = ItemsPerPage::new(ITEMS).unwrap();
-    let request = ListRequest::new(group).items_per_page(items);
+    let request = ListRequest::new(group).with_items_per_page(items);
     let mut ids = Vec::new();
     // No more than anybody would believe.
     for key in client.keys(&request, 1).take(100_000) {
         match key {
-            Ok(key) => ids.push(key.api_key_id),
+            Ok(key) => ids.push(key.api_key_id().map(str::to_owned)),
             Err(error) => {
                 leaks_nothing(&error, secrets);
                 let error = without_numbers_that_vary(&error.to_string());

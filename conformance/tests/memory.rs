@@ -115,7 +115,7 @@ fn drain<C: Front>(arguments: &[&str]) {
     let base = BaseUrl::new(base).unwrap();
     let client = C::new(base, Credentials::bearer(*token).unwrap(), Setup::default()).unwrap();
     let group: GroupId = group.parse().unwrap();
-    let request = ListRequest::new(group).items_per_page(ItemsPerPage::MAX);
+    let request = ListRequest::new(group).with_items_per_page(ItemsPerPage::MAX);
     let keys = client.keys(&request, ahead.parse().unwrap());
     let keys = keys.map(Result::unwrap).count();
     println!("{keys} {}", peak());

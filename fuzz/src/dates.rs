@@ -85,8 +85,8 @@ fn read(text: &str) -> Option<i64> {
     let reply = reply(&[("sunset", &value), ("deprecation", &value)]);
     assert_eq!(reply.sunset(), reply.deprecation());
     reply.sunset().map(|time| {
-        assert_eq!(time.nanoseconds, 0);
-        time.seconds
+        assert_eq!(time.nanoseconds(), 0);
+        time.seconds()
     })
 }
 
@@ -114,10 +114,8 @@ fn forms(time: u64) {
         }
     }
     assert_eq!(read(&format!("@{seconds}")), Some(seconds));
-    let expected = UnixTime {
-        seconds,
-        nanoseconds,
-    };
+    let expected = UnixTime::new(seconds, nanoseconds).expect("less than a second");
+    assert_eq!(expected.to_string().parse(), Ok(expected));
     for zulu in [false, true] {
         let text = date.to_rfc3339_opts(SecondsFormat::Nanos, zulu);
         assert_eq!(Timestamp::new(&text).parse(), Ok(expected), "{text}");
@@ -146,10 +144,8 @@ fn timestamp(text: &str) {
     // A leap second is kept there as nanoseconds beyond the second.
     let theirs = theirs.map(|time| {
         let nanoseconds = time.timestamp_subsec_nanos();
-        UnixTime {
-            seconds: time.timestamp() + i64::from(nanoseconds / 1_000_000_000),
-            nanoseconds: nanoseconds % 1_000_000_000,
-        }
+        let seconds = time.timestamp() + i64::from(nanoseconds / 1_000_000_000);
+        UnixTime::new(seconds, nanoseconds % 1_000_000_000).expect("less than a second")
     });
     match (&ours, theirs) {
         (Ok(ours), Some(theirs)) => assert_eq!(*ours, theirs, "{text}"),
@@ -325,7 +321,7 @@ mod tests {
         ] {
             let parsed = Timestamp::new(text).parse().ok();
             assert_eq!(
-                parsed.map(|time| (time.seconds, time.nanoseconds)),
+                parsed.map(|time| (time.seconds(), time.nanoseconds())),
                 ours,
                 "{text}"
             );

@@ -27,9 +27,9 @@
 use std::collections::BTreeMap;
 
 use atlas_model_keys_core::{
-    AnswerError, AnswerErrorKind, ApiVersion, BaseUrl, Error, GroupId, ItemsPerPage, Limits,
-    ListRequest, Listing, ModelKey, OwnedModelKey, Page, PageNum, Reply, Timestamp,
-    is_unsafe_to_show,
+    ApiVersion, BaseUrl, Error, GroupId, InvalidResponse, InvalidResponseKind, ItemsPerPage,
+    KeyField, Limits, ListRequest, Listing, ModelKey, OwnedModelKey, Page, PageNum, Reply,
+    Timestamp, is_unsafe_to_show,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -157,20 +157,14 @@ fn borrowed(key: ModelKey<'_>) -> PlainKey {
 }
 
 fn owned(key: OwnedModelKey) -> PlainKey {
-    PlainKey {
-        api_key_id: key.api_key_id,
-        cloud: key.cloud,
-        created_at: key.created_at,
-        created_by: key.created_by,
-        endpoint: key.endpoint,
-        geography: key.geography,
-        group_id: key.group_id,
-        last_used_at: key.last_used_at,
-        masked_secret: key.masked_secret,
-        name: key.name,
-        secret: key.secret.map(|secret| secret.expose().to_owned()),
-        status: key.status,
+    let lent = borrowed(key.as_key());
+    // Each way to a field gives the same, but for the secret.
+    for field in KeyField::ALL {
+        assert_eq!(key.field(*field), key.as_key().field(*field));
     }
+    assert_eq!(key.name(), lent.name.as_deref());
+    assert!(key.field(KeyField::Secret).is_none());
+    lent
 }
 
 /// What `Debug` of a key is to be: all of it, and a word in the place of the secret.
@@ -234,7 +228,7 @@ pub fn check(body: &[u8]) {
                 let is_page = plain.results.is_some() && plain.failed_status().is_none();
                 assert!(!is_page, "refused: {error}");
             }
-            if let Error::Answer(error) = &error {
+            if let Error::InvalidResponse(error) = &error {
                 answer(error, body);
             }
         }
@@ -255,7 +249,7 @@ fn same_with_a_space(body: &[u8], result: &Result<Page<&[u8]>, Error>) {
                 |page: &Page<&[u8]>| (page.total_count(), page.has_next(), page.envelope_status());
             assert_eq!(rest(page), rest(&other));
         }
-        (Err(Error::Answer(error)), Err(Error::Answer(other))) => {
+        (Err(Error::InvalidResponse(error)), Err(Error::InvalidResponse(other))) => {
             assert_eq!((error.kind(), error.path()), (other.kind(), other.path()));
         }
         (Err(error), Err(other)) => assert_eq!(error.status(), other.status()),
@@ -269,7 +263,7 @@ pub(crate) fn same(page: &Page<&[u8]>, plain: &PlainPage, json: &Json) {
     assert_eq!(page.keys().map(borrowed).collect::<Vec<_>>(), keys);
     assert_eq!(
         page.keys()
-            .map(ModelKey::to_owned)
+            .map(ModelKey::to_owned_key)
             .map(owned)
             .collect::<Vec<_>>(),
         keys
@@ -317,9 +311,9 @@ fn number(n: u32) -> PageNum {
 fn first() -> ListRequest {
     let group = GroupId::new("0123456789abcdef01234567").expect("it is one");
     ListRequest::new(group)
-        .items_per_page(ItemsPerPage::MIN)
-        .page_num(number(7))
-        .pretty(true)
+        .with_items_per_page(ItemsPerPage::MIN)
+        .with_page_num(number(7))
+        .with_pretty(true)
 }
 
 /// What is asked for next is the same, but for the number of the page.
@@ -413,7 +407,7 @@ fn drifts(page: &Page<&[u8]>, json: &Json) {
 }
 
 /// An error tells where, and in documented words.
-pub(crate) fn answer(error: &AnswerError, body: &[u8]) {
+pub(crate) fn answer(error: &InvalidResponse, body: &[u8]) {
     let path = error.path();
     let is_documented = |name: &str| KEY_FIELDS.iter().any(|(known, _)| *known == name);
     let inside = |list: &str| {
@@ -438,7 +432,7 @@ pub(crate) fn answer(error: &AnswerError, body: &[u8]) {
     );
     assert_eq!(
         format!("{error:?}"),
-        format!("AnswerError({:?}: {line})", error.kind())
+        format!("InvalidResponse({:?}: {line})", error.kind())
     );
 
     if let Some((line, column)) = error.line_and_column() {
@@ -451,9 +445,9 @@ pub(crate) fn answer(error: &AnswerError, body: &[u8]) {
         );
     }
     match error.kind() {
-        AnswerErrorKind::Utf8 => assert!(std::str::from_utf8(body).is_err()),
-        AnswerErrorKind::Json => assert!(Json::read(body).is_none()),
-        AnswerErrorKind::Encoding => {
+        InvalidResponseKind::Utf8 => assert!(std::str::from_utf8(body).is_err()),
+        InvalidResponseKind::Json => assert!(Json::read(body).is_none()),
+        InvalidResponseKind::Encoding => {
             assert!(Json::read(body).is_none());
             assert!(path.is_empty() && error.line_and_column().is_none());
         }

@@ -544,7 +544,7 @@ impl World<'_> {
 
     fn list(is_enveloped: bool) -> ListRequest {
         let group = GroupId::new("0123456789abcdef01234567").expect("it is one");
-        ListRequest::new(group).envelope(is_enveloped)
+        ListRequest::new(group).with_envelope(is_enveloped)
     }
 
     /// A session with its first request, which may be one for a token.
@@ -623,7 +623,7 @@ impl World<'_> {
             let error = session.give_up(pending, failure());
             self.transport(&error, false);
             let (mut session, pending) = self.asked(false);
-            let error = match session.failed::<Vec<u8>>(pending, failure(), moment()) {
+            let error = match session.fail::<Vec<u8>>(pending, failure(), moment()) {
                 Err(error) => error,
                 Ok(Step::Wait(wait)) => {
                     let (_, source) = wait.failure().expect("it is why it waits");
@@ -723,13 +723,13 @@ impl World<'_> {
         let (error, answer) = match next {
             Err(error) => {
                 let answer = error
-                    .answer()
+                    .api_error()
                     .map(|answer| self.answer(answer, body, header));
                 (error, answer)
             }
             Ok(Step::Wait(wait)) => {
                 let answer = wait
-                    .answer()
+                    .api_error()
                     .map(|answer| self.answer(answer, body, header));
                 (wait.give_up(), answer)
             }
@@ -743,7 +743,7 @@ impl World<'_> {
     fn page(&mut self, reply: Reply<Vec<u8>>, body: &str, header: Option<&HeaderValue>) {
         if let Err(error) = reply.into_page() {
             let answer = error
-                .answer()
+                .api_error()
                 .map(|answer| self.answer(answer, body, header));
             self.error(&error, true, answer.unwrap_or_default());
         }
@@ -770,7 +770,7 @@ impl World<'_> {
                 self.came_of(next, false, &body, header.as_ref());
             }
             if let Err(error) = session.revoked(&respond(status), moment()) {
-                let answer = error.answer().expect("it is one");
+                let answer = error.api_error().expect("it is one");
                 let texts = self.answer(answer, &body, header.as_ref());
                 self.error(&error, false, texts);
             }

@@ -17,7 +17,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use atlas_model_keys_core::{
-    AnswerErrorKind, ApiError, ApiVersion, Endpoint, Error, Limits, Reply, is_unsafe_to_show,
+    ApiError, ApiVersion, Endpoint, Error, InvalidResponseKind, Limits, Reply, is_unsafe_to_show,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value};
@@ -187,15 +187,15 @@ pub fn check(bytes: &[u8]) {
             let status = StatusCode::from_u16(status).expect("it is one");
             same(&answer, status, &headers, body);
         }
-        (Meaning::Neither, Err(Error::Answer(error))) => {
+        (Meaning::Neither, Err(Error::InvalidResponse(error))) => {
             page::answer(&error, body);
             // What was not decompressed is called so, and not invalid.
             let mut codings = headers.get_all("content-encoding").iter();
             let is_coded =
                 codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
             match error.kind() {
-                AnswerErrorKind::Encoding => assert!(is_coded),
-                AnswerErrorKind::Json | AnswerErrorKind::Utf8 => assert!(!is_coded),
+                InvalidResponseKind::Encoding => assert!(is_coded),
+                InvalidResponseKind::Json | InvalidResponseKind::Utf8 => assert!(!is_coded),
                 _ => {}
             }
         }
@@ -231,7 +231,7 @@ fn says(reply: &Reply<&[u8]>, headers: &HeaderMap) {
     });
     assert_eq!(reply.version(), version);
     for said in [reply.deprecation(), reply.sunset()].into_iter().flatten() {
-        assert_eq!(said.nanoseconds, 0);
+        assert_eq!(said.nanoseconds(), 0);
     }
     if let Some(seconds) = asked(headers) {
         let wait = reply.retry_after().map(|wait| wait.as_secs());

@@ -120,24 +120,24 @@ fn listing(input: &Input<'_>, base: &BaseUrl) {
         .ok()
         .filter(|_| has(0));
     if let Some(items) = items {
-        request = request.items_per_page(items);
+        request = request.with_items_per_page(items);
         expected.push(("itemsPerPage".to_owned(), input.items.to_string()));
     }
     let page = PageNum::new(input.page).ok().filter(|_| has(1));
     if let Some(page) = page {
-        request = request.page_num(page);
+        request = request.with_page_num(page);
         expected.push(("pageNum".to_owned(), input.page.to_string()));
     }
     if has(2) {
-        request = request.envelope(has(3));
+        request = request.with_envelope(has(3));
         expected.push(("envelope".to_owned(), has(3).to_string()));
     }
     if has(4) {
-        request = request.pretty(has(5));
+        request = request.with_pretty(has(5));
         expected.push(("pretty".to_owned(), has(5).to_string()));
     }
     assert_eq!(request.group(), input.group);
-    assert_eq!(request.page(), page.unwrap_or(PageNum::FIRST));
+    assert_eq!(request.page_num(), page.unwrap_or(PageNum::FIRST));
     assert_eq!(request.is_enveloped(), has(2) && has(3));
     let version = if has(6) {
         ApiVersion::V2025_03_12
@@ -177,13 +177,13 @@ fn listing(input: &Input<'_>, base: &BaseUrl) {
     }
 
     // Its next page is the same request but for the number.
-    let next = request.next();
-    assert_eq!(next.is_none(), request.page().get() == u32::MAX);
+    let next = request.next_page();
+    assert_eq!(next.is_none(), request.page_num().get() == u32::MAX);
     if let Some(next) = next {
-        assert_eq!(next.page().get(), request.page().get() + 1);
+        assert_eq!(next.page_num().get(), request.page_num().get() + 1);
         assert_eq!(
-            next.page_num(request.page()),
-            request.page_num(request.page())
+            next.with_page_num(request.page_num()),
+            request.with_page_num(request.page_num())
         );
     }
 }

@@ -640,7 +640,7 @@ impl World {
                 let request = ListRequest::new(group(flags & OTHER_GROUP != 0));
                 let list = match flags & ENVELOPE {
                     0 => request,
-                    _ => request.envelope(true),
+                    _ => request.with_envelope(true),
                 };
                 // What was there is cancelled.
                 let _ = self.take(slot);
@@ -686,7 +686,7 @@ impl World {
             }
             Op::Fail { slot, kind } => {
                 if let Some((mut flight, pending, is_token)) = self.pending(slot) {
-                    let next = self.session.failed(pending, self.failure(kind), at);
+                    let next = self.session.fail(pending, self.failure(kind), at);
                     let is_final = matches!(kind, FailureKind::TimedOut | FailureKind::Permanent);
                     assert!(next.is_err() || !is_final);
                     if next.is_ok() && is_token && kind == FailureKind::Lost {
@@ -829,7 +829,7 @@ impl World {
             .flatten();
         let next = self.session.respond(pending, response, at);
         // Too large, or not a token: then there is none, and nothing that was said counts.
-        let is_read = !matches!(next, Err(Error::Answer(_) | Error::Limit { .. }));
+        let is_read = !matches!(next, Err(Error::InvalidResponse(_) | Error::Limit { .. }));
         if let Some(token) = issued.filter(|_| is_read) {
             assert!(token.len() <= self.limits.token_bytes);
             assert!(!token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()));
@@ -961,7 +961,7 @@ impl World {
                 }
             }
             Step::Wait(wait) => {
-                let (answer, failure) = (wait.answer(), wait.failure());
+                let (answer, failure) = (wait.api_error(), wait.failure());
                 if let Some((kind, source)) = failure {
                     assert!(matches!(kind, FailureKind::NotSent | FailureKind::Lost));
                     shown::no_secret(&shown::of_error(source), self.secrets());
@@ -1004,7 +1004,7 @@ impl World {
                         let mut listing = Listing::new(flight.list, &self.limits);
                         listing.advance(&page);
                         let next = listing.request().expect("the second of many");
-                        assert!(next.is_none() || next == flight.list.next());
+                        assert!(next.is_none() || next == flight.list.next_page());
                     }
                     Err(error) => self.error(&error, false),
                 }
@@ -1254,7 +1254,7 @@ impl World {
                 pending,
                 is_token: true,
                 ..
-            } => other.failed(pending, self.failure(FailureKind::NotSent), at),
+            } => other.fail(pending, self.failure(FailureKind::NotSent), at),
             Ticket::Pending { pending, .. } => {
                 other.respond(pending, Response::new(PAGE.to_vec()), at)
             }

@@ -30,7 +30,7 @@ pub(crate) fn is_one_line(error: &Error) {
         assert!(!line.contains(&source.to_string()), "{line:?}");
     }
     // What else an error can be asked never panics, and never contradicts.
-    let answer = error.answer();
+    let answer = error.api_error();
     assert_eq!(error.status(), answer.map(|answer| answer.status));
     assert_eq!(
         error.error_code(),

@@ -95,11 +95,11 @@ async fn collect(client: &Client, group: GroupId) -> Result<Vec<UnusedKey>, Erro
     let mut unused = Vec::new();
     while let Some(key) = keys.next().await {
         let key = key?;
-        if key.last_used_at.is_none() {
+        if key.last_used_at().is_none() {
             unused.push(UnusedKey {
-                id: key.api_key_id,
-                name: key.name,
-                created_by: key.created_by,
+                id: key.api_key_id().map(str::to_owned),
+                name: key.name().map(str::to_owned),
+                created_by: key.created_by().map(str::to_owned),
             });
         }
     }

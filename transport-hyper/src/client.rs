@@ -225,7 +225,7 @@ impl Client {
                         Err(failure) if deadline.left().is_zero() => {
                             return Err(session.give_up(pending, failure));
                         }
-                        Err(failure) => session.step(|s, at| s.failed(pending, failure, at))?,
+                        Err(failure) => session.step(|s, at| s.fail(pending, failure, at))?,
                     }
                 }
                 Step::Wait(wait) => {

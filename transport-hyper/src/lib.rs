@@ -66,7 +66,7 @@
 //!                 Ok(response) => session.respond(pending, response, moment())?,
 //!                 Err(error) => {
 //!                     let failure = Failure::new(FailureKind::Lost, error);
-//!                     session.failed(pending, failure, moment())?
+//!                     session.fail(pending, failure, moment())?
 //!                 }
 //!             },
 //!             Step::Wait(wait) => {

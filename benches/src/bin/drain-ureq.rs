@@ -24,7 +24,7 @@ fn client(task: &Task) -> Result<(Client, ListRequest), Box<dyn Error>> {
         BaseUrl::new(&task.base)?,
         Credentials::bearer(task.token.as_str())?,
     )?;
-    let request = ListRequest::new(task.group.parse()?).items_per_page(ItemsPerPage::MAX);
+    let request = ListRequest::new(task.group.parse()?).with_items_per_page(ItemsPerPage::MAX);
     Ok((client, request))
 }
 

@@ -70,7 +70,7 @@ pub(super) fn cases() -> Vec<Case> {
             sample.borrowed(),
             sample.case("ours, owned", |body| {
                 let page = page(body);
-                let keys: Vec<OwnedModelKey> = page.keys().map(ModelKey::to_owned).collect();
+                let keys: Vec<OwnedModelKey> = page.keys().map(ModelKey::to_owned_key).collect();
                 black_box((page.has_next(), keys));
             }),
             sample.case("serde_json, Value", |body| {

@@ -17,8 +17,8 @@ const GROUP: &str = "0123456789abcdef01234567";
 pub(super) fn list() -> ListRequest {
     let group: GroupId = GROUP.parse().expect("a group id");
     ListRequest::new(group)
-        .items_per_page(ItemsPerPage::MAX)
-        .page_num(PageNum::new(17).expect("a page number"))
+        .with_items_per_page(ItemsPerPage::MAX)
+        .with_page_num(PageNum::new(17).expect("a page number"))
 }
 
 pub(super) fn at() -> Moment {

@@ -1,7 +1,7 @@
 //! The rules of paging a second time, told from all answers so far instead of step by step.
 
 use atlas_model_keys_core::{
-    AnswerErrorKind, Error, GroupId, ItemsPerPage, Limits, ListRequest, Listing, Page, PageNum,
+    Error, GroupId, InvalidResponseKind, ItemsPerPage, Limits, ListRequest, Listing, Page, PageNum,
     Reply,
 };
 
@@ -31,10 +31,13 @@ fn firsts() -> [ListRequest; 4] {
     let page = |n| PageNum::new(n).expect("it is one");
     let items = |n| ItemsPerPage::new(n).expect("it is one");
     [
-        list.items_per_page(items(1)).page_num(page(7)).pretty(true),
+        list.with_items_per_page(items(1))
+            .with_page_num(page(7))
+            .with_pretty(true),
         list,
-        list.items_per_page(items(3)).page_num(page(2)),
-        list.items_per_page(items(2)).page_num(page(u32::MAX - 1)),
+        list.with_items_per_page(items(3)).with_page_num(page(2)),
+        list.with_items_per_page(items(2))
+            .with_page_num(page(u32::MAX - 1)),
     ]
 }
 
@@ -88,7 +91,9 @@ struct Model<'a> {
 
 impl Model<'_> {
     fn items(&self) -> u64 {
-        self.first.items().map_or(100, |items| items.get().into())
+        self.first
+            .items_per_page()
+            .map_or(100, |items| items.get().into())
     }
 
     /// Whether the request of an answer is asked again: a link announced a page, and it is empty.
@@ -103,10 +108,10 @@ impl Model<'_> {
             .filter(|n| !self.asks_again(*n))
             .count() as u32;
         let ask = || {
-            let number = self.first.page().get().checked_add(asked);
+            let number = self.first.page_num().get().checked_add(asked);
             match number.and_then(|number| PageNum::new(number).ok()) {
                 Some(number) if self.seen.len() < self.limit as usize => {
-                    Next::Ask(self.first.page_num(number))
+                    Next::Ask(self.first.with_page_num(number))
                 }
                 _ => Next::TooMany,
             }
@@ -129,7 +134,7 @@ impl Model<'_> {
         if same >= 3 || (same >= 1 && last.ids.len() > 1) {
             return Next::Endless;
         }
-        let before = u64::from(self.first.page().get() - 1) * self.items();
+        let before = u64::from(self.first.page_num().get() - 1) * self.items();
         let goes_on = match last.says_next {
             Some(says) => says,
             None => {
@@ -155,7 +160,7 @@ impl Model<'_> {
         let Next::Ask(request) = next else {
             return Vec::new();
         };
-        let from = request.page().get();
+        let from = request.page_num().get();
         let left = (self.limit as usize - self.seen.len()).min(size);
         let last = match self.seen.last() {
             Some(answer) if !self.asks_again(self.seen.len() - 1) => answer
@@ -167,7 +172,7 @@ impl Model<'_> {
         };
         let numbers = (from..=last).take(left);
         let page = |n| PageNum::new(n).expect("it is one");
-        numbers.map(|n| self.first.page_num(page(n))).collect()
+        numbers.map(|n| self.first.with_page_num(page(n))).collect()
     }
 }
 
@@ -177,8 +182,8 @@ fn says(listing: &Listing, expected: &Next) {
         (Ok(Some(request)), Next::Ask(expected)) => assert_eq!(request, *expected),
         (Ok(None), Next::End) => {}
         (Err(Error::Limit { what: "pages", .. }), Next::TooMany) => {}
-        (Err(Error::Answer(error)), Next::Endless) => {
-            assert_eq!(error.kind(), AnswerErrorKind::Paging);
+        (Err(Error::InvalidResponse(error)), Next::Endless) => {
+            assert_eq!(error.kind(), InvalidResponseKind::Paging);
             let path = error.path();
             let number = path.strip_prefix("page ").map(str::parse::<u32>);
             assert!(matches!(number, Some(Ok(_))), "{path}");
