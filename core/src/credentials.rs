@@ -23,10 +23,10 @@ use crate::{InvalidValue, Secret, is_unsafe_to_show};
 /// assert!(error.to_string().starts_with("client id is not valid: this is an API key's public key"));
 /// ```
 #[derive(Clone)]
-pub struct Credentials(pub(crate) Kind);
+pub struct Credentials(pub(crate) CredentialKind);
 
 #[derive(Clone)]
-pub(crate) enum Kind {
+pub(crate) enum CredentialKind {
     Bearer(Secret),
     ServiceAccount { id: String, secret: Secret },
     ApiKey { public: String, private: Secret },
@@ -51,7 +51,7 @@ impl Credentials {
                  quotes, spaces or line end)",
             ));
         }
-        Ok(Self(Kind::Bearer(token)))
+        Ok(Self(CredentialKind::Bearer(token)))
     }
 
     /// A service account: its client id (`mdb_sa_id_…`) and client secret (`mdb_sa_sk_…`).
@@ -95,7 +95,7 @@ impl Credentials {
                  (no spaces, no line end)",
             ));
         }
-        Ok(Self(Kind::ServiceAccount { id, secret }))
+        Ok(Self(CredentialKind::ServiceAccount { id, secret }))
     }
 
     /// A programmatic API key, used by HTTP Digest: its public and its private key.
@@ -146,7 +146,7 @@ impl Credentials {
                 "it is the public key once more: Atlas shows the private key only when the API key is made",
             ));
         }
-        Ok(Self(Kind::ApiKey { public, private }))
+        Ok(Self(CredentialKind::ApiKey { public, private }))
     }
 }
 
@@ -298,11 +298,11 @@ fn is_visible(text: &str) -> bool {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Bearer(_) => f.write_str("Credentials::bearer([redacted])"),
-            Kind::ServiceAccount { id, .. } => {
+            CredentialKind::Bearer(_) => f.write_str("Credentials::bearer([redacted])"),
+            CredentialKind::ServiceAccount { id, .. } => {
                 write!(f, "Credentials::service_account({id:?}, [redacted])")
             }
-            Kind::ApiKey { public, .. } => {
+            CredentialKind::ApiKey { public, .. } => {
                 write!(f, "Credentials::api_key({public:?}, [redacted])")
             }
         }

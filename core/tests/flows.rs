@@ -486,7 +486,7 @@ fn one_who_waits_for_a_token_is_done_when_it_is_there_however_long_it_took() {
         std::error::Error::source(&error)
             .unwrap()
             .to_string()
-            .contains("in vain")
+            .contains("timed out waiting for another request")
     );
     let _ = sent(world.exchange(leader));
     let _ = sent(world.wake(lucky));
@@ -633,15 +633,20 @@ fn an_exported_token_serves_another_session_of_the_same_account() {
             Session::new(here(), credentials()),
             &*garbled,
             at,
-            "has exported",
+            "export_token returned",
         ),
         (
             Session::new(here(), credentials()),
             token,
             at,
-            "has exported",
+            "export_token returned",
         ),
-        (Session::new(here(), credentials()), "", at, "has exported"),
+        (
+            Session::new(here(), credentials()),
+            "",
+            at,
+            "export_token returned",
+        ),
         (
             Session::new(here(), Kind::ApiKey.of(&world.emulator)),
             exported.expose(),
