@@ -28,7 +28,7 @@ use crate::InvalidValue;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct BaseUrl {
-    /// Without a trailing slash.
+    /// The URL without a trailing slash.
     text: String,
     /// The start of the path prefix in `text`.
     path: usize,
@@ -243,7 +243,7 @@ fn bracketed(host: &str) -> Option<&str> {
     host.strip_prefix('[')?.strip_suffix(']')
 }
 
-/// Checks the name or the address, without DNS (RFC 6761 §6.3 reserves `localhost`).
+/// Returns whether the host is `localhost` (reserved by RFC 6761 §6.3) or a loopback address. It does not use DNS.
 fn is_loopback(host: &str) -> bool {
     let address = match bracketed(host) {
         Some(address) => address.parse().map(IpAddr::V6),

@@ -45,7 +45,7 @@ pub struct Challenge {
     nonce: Vec<u8>,
     opaque: Option<Vec<u8>>,
     algorithm: Algorithm,
-    /// Whether the challenge names its algorithm. Only then does the answer name it, too.
+    /// Whether the challenge names its algorithm. The answer names it only in that case.
     names_algorithm: bool,
     stale: bool,
     userhash: bool,

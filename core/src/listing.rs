@@ -571,17 +571,17 @@ mod tests {
 
     #[test]
     fn owned_keys_equal_borrowed_ones_and_the_buffer_is_returned() {
-        let (mut lends, mut gives) = [(); 2].map(|()| listing(&Limits::default())).into();
+        let (mut borrowing, mut owning) = [(); 2].map(|()| listing(&Limits::default())).into();
         for ids in [&["a", "b", "", "c"][..], &["c", "", "d", "b"], &["b"], &[]] {
-            let lent = accept(&mut lends, &page(ids, "next"));
-            let mut keys = gives.accept_owned(page(ids, "next"));
-            assert_eq!(keys.len(), lent.len());
+            let borrowed = accept(&mut borrowing, &page(ids, "next"));
+            let mut keys = owning.accept_owned(page(ids, "next"));
+            assert_eq!(keys.len(), borrowed.len());
             let owned = (&mut keys).map(|key| key.api_key_id().unwrap_or("-").to_owned());
-            assert_eq!(owned.collect::<Vec<_>>(), lent);
+            assert_eq!(owned.collect::<Vec<_>>(), borrowed);
             assert!(keys.next().is_none());
             assert_eq!(format!("{keys:?}"), "OwnedKeys { left: 0, .. }");
             assert_eq!(keys.into_body(), page(ids, "next").into_body());
-            assert_eq!(gives.request().unwrap(), lends.request().unwrap());
+            assert_eq!(owning.request().unwrap(), borrowing.request().unwrap());
         }
     }
 

@@ -101,13 +101,13 @@ fn inject_fault(world: &mut World, random: &mut Random, kind: CredentialKind, re
                 Operation::Token => random.pick(&[429, 503]),
                 _ => random.pick(&[429, 500, 502, 503]),
             };
-            let mut answer = error_answer(StatusCode::from_u16(status).unwrap());
+            let mut response = error_answer(StatusCode::from_u16(status).unwrap());
             let after = random.pick(&["", "0", "1", "9", "-1", "Mon, 5 Aug 2024 00:00:00 GMT"]);
             if !after.is_empty() {
                 let after = HeaderValue::from_static(after);
-                answer.headers_mut().insert(header::RETRY_AFTER, after);
+                response.headers_mut().insert(header::RETRY_AFTER, after);
             }
-            world.emulator.answer_next(operation, answer);
+            world.emulator.answer_next(operation, response);
         }
     }
 }

@@ -60,7 +60,11 @@ impl<'t> Player<'t> {
                 _ => panic!("{at}: unknown line: {line}"),
             }
         }
-        assert!(self.step.is_none(), "{}: the last exchange has not ended", self.name);
+        assert!(
+            self.step.is_none(),
+            "{}: the last exchange has not ended",
+            self.name
+        );
     }
 
     fn moment(&self) -> Moment {
@@ -197,7 +201,10 @@ fn assert_sent(sent: &Request<Body>, line: &str, at: &str) {
     } else if line.contains('=') {
         assert_eq!(sent.body().as_bytes(), line.as_bytes(), "{at}");
     } else {
-        assert!(!sent.headers().contains_key(line), "{at}: the header {line} is sent");
+        assert!(
+            !sent.headers().contains_key(line),
+            "{at}: the header {line} is sent"
+        );
     }
 }
 

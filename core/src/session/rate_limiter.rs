@@ -11,6 +11,7 @@ use core::time::Duration;
 use crate::limits::{AMPLE_REMAINING, RATE_LIMIT_WINDOW, TRACKED_GROUPS};
 use crate::{ApiError, GroupId};
 
+/// The limits of all groups that have one.
 #[derive(Default)]
 pub(super) struct RateLimiter(BTreeMap<GroupId, Group>);
 
@@ -20,14 +21,14 @@ struct Group {
     concurrency: Option<ConcurrencyLimit>,
 }
 
-/// No request is sent to the group, because of a 429 response.
+/// A group's pause after a 429 response. No request is sent until it ends.
 struct Pause {
     period: Period,
     response: Box<ApiError>,
 }
 
-/// At most `remaining` requests are in flight at a time, because of a `RateLimit-Remaining` header: more of them
-/// could run into a 429 together. One is always allowed, to learn whether the number has risen.
+/// The limit on a group's requests in flight that a `RateLimit-Remaining` header sets: more of them could get a 429
+/// together. One is always allowed, to learn whether the number has risen.
 struct ConcurrencyLimit {
     period: Period,
     remaining: u64,
@@ -56,11 +57,11 @@ impl Period {
 
 /// Whether a request may be sent.
 pub(super) enum Admission {
-    /// It may: the group has no concurrency limit.
+    /// The request may be sent, because the group has no concurrency limit.
     Unlimited,
-    /// It may, and counts as in flight until this value is dropped.
+    /// The request may be sent, and counts as in flight until this value is dropped.
     Slot(Arc<()>),
-    /// It may not: as many requests as allowed are in flight.
+    /// The request may not be sent, because as many as allowed are in flight.
     Full,
 }
 

@@ -65,7 +65,7 @@ impl fmt::Debug for Moment {
     }
 }
 
-/// What the driver must do next. Each step has exactly one reply call.
+/// What the driver must do next.
 #[must_use]
 #[allow(clippy::exhaustive_enums)] // A driver must handle exactly these three.
 pub enum Step<B> {
@@ -92,7 +92,7 @@ impl<B> Step<B> {
 /// A request to send, and the ticket for reporting its outcome.
 #[must_use]
 #[derive(Debug)]
-#[allow(clippy::exhaustive_structs)] // A driver takes it apart.
+#[allow(clippy::exhaustive_structs)] // A driver destructures it.
 pub struct Exchange {
     /// The request, with an absolute URI. An empty body is sent as no body.
     pub request: Request<Body>,

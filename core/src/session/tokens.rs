@@ -28,8 +28,8 @@ use crate::{BaseUrl, Endpoint, Error, Limits, Secret};
 /// A service account and the state of its token.
 pub(super) struct Tokens {
     id: String,
-    /// `Basic base64(id:secret)` (RFC 6749 §2.3.1), without the percent-encoding of the pair, which Atlas
-    /// does not expect.
+    /// The value `Basic base64(id:secret)` (RFC 6749 §2.3.1). The pair is not percent-encoded, because Atlas does not
+    /// decode it.
     basic: Secret,
     secret: Secret,
     state: State,
