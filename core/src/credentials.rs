@@ -51,7 +51,7 @@ impl Credentials {
         if unpadded.is_empty() || !unpadded.bytes().all(is_char) {
             return Err(InvalidValue::secret(
                 PARAMETER,
-                "it is the bare token: letters, digits and -._~+/ (no \"Bearer \", \
+                "it must be the bare token: letters, digits and -._~+/ (no \"Bearer \", \
                  quotes, spaces or line end)",
             ));
         }
