@@ -1,3 +1,5 @@
+//! The base URL of Atlas, which credentials are bound to.
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,11 +12,11 @@ use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 
 use crate::InvalidValue;
 
-/// Where Atlas is: scheme, host, optional port, optional path prefix. Credentials go there and
+/// The URL of Atlas: scheme, host, optional port, optional path prefix. Credentials are sent there and
 /// nowhere else.
 ///
-/// `https` is required, since every request carries a credential; plain `http` is accepted for a
-/// loopback host, and elsewhere only by [`BaseUrl::allowing_plain_http`].
+/// `https` is required, since every request carries a credential. Plain `http` is accepted for a
+/// loopback host; for other hosts use [`BaseUrl::allowing_plain_http`].
 ///
 /// ```
 /// use atlas_model_keys_core::BaseUrl;
@@ -26,9 +28,9 @@ use crate::InvalidValue;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct BaseUrl {
-    /// Without a trailing slash.
+    /// The URL without a trailing slash.
     text: String,
-    /// Where the path prefix begins in `text`.
+    /// The start of the path prefix in `text`.
     path: usize,
     /// Host and port, ready for the URI of every request.
     authority: Authority,
@@ -37,16 +39,16 @@ pub struct BaseUrl {
 
 const PARAMETER: &str = "base URL";
 
-/// In bytes; with it, every request's URL stays far below what `http::Uri` and servers take.
-const LONGEST: usize = 2_000;
+/// The longest base URL in bytes. The URL of every request then stays far below the limits of `http::Uri` and servers.
+const MAX_LENGTH: usize = 2_000;
 
 impl BaseUrl {
-    /// Parses a URL such as `https://cloud.mongodb.com`. A trailing slash is dropped; a path is
-    /// kept as a prefix of every request's path.
+    /// Parses a URL such as `https://cloud.mongodb.com`. A trailing slash is removed, and a path
+    /// becomes the prefix of every request's path.
     ///
     /// # Errors
-    /// Another scheme than `https` (`http` for a loopback host), no host, user information, a
-    /// query, a fragment, or a text that is not a URL.
+    /// Fails if the text is not a URL, if the scheme is not `https` (or `http` for a loopback host), if the host is
+    /// missing, or if there is user information, a query or a fragment.
     pub fn new(text: &str) -> Result<Self, InvalidValue> {
         let url = Self::parse(text)?;
         if url.is_https() || url.loopback {
@@ -56,21 +58,21 @@ impl BaseUrl {
                 PARAMETER,
                 text,
                 "plain http would show the credentials to the network: use https, \
-                 or allow it explicitly (http is accepted as it is for a loopback host)",
+                 or allow it explicitly (for a loopback host, http is always accepted)",
             ))
         }
     }
 
-    /// The same, for callers who accept that an `http` URL shows their credentials to the
-    /// network between them and the host.
+    /// Parses a URL like [`BaseUrl::new`], but accepts `http` for every host. Such a URL shows the credentials to
+    /// the network between the caller and the host.
     ///
     /// # Errors
-    /// As [`BaseUrl::new`], but for the scheme `http`.
+    /// Fails like [`BaseUrl::new`], except for the scheme `http`.
     pub fn allowing_plain_http(text: &str) -> Result<Self, InvalidValue> {
         Self::parse(text)
     }
 
-    /// Atlas for government, `https://cloud.mongodbgov.com`.
+    /// Returns the URL of Atlas for Government, `https://cloud.mongodbgov.com`.
     #[must_use]
     pub fn government() -> Self {
         Self::from_https_host("cloud.mongodbgov.com")
@@ -87,37 +89,37 @@ impl BaseUrl {
     }
 
     fn parse(text: &str) -> Result<Self, InvalidValue> {
-        // What may hold a password or a token is not repeated.
-        let has_secret = text.contains(['@', '?', '#', '%']);
-        let invalid = |rule| match has_secret {
+        // A text that may hold a password or a token is not repeated.
+        let may_hold_secret = text.contains(['@', '?', '#', '%']);
+        let invalid = |rule| match may_hold_secret {
             true => InvalidValue::secret(PARAMETER, rule),
             false => InvalidValue::new(PARAMETER, text, rule),
         };
-        if text.len() > LONGEST {
-            return Err(invalid("it is longer than 2,000 bytes"));
+        if text.len() > MAX_LENGTH {
+            return Err(invalid("it must not be longer than 2,000 bytes"));
         }
-        // Looked at in the text itself: `Uri` drops a fragment without a word.
+        // The text itself is checked, because `Uri` drops a fragment silently.
         for (mark, rule) in [
             (
                 "@",
-                "user information does not belong in it; credentials are given apart",
+                "it must have no user information (\"user:password@\"): give the credentials separately",
             ),
             ("#", "it must have no fragment (\"#…\")"),
             ("?", "it must have no query (\"?…\")"),
-            ("%", "nothing in it is percent-encoded"),
+            ("%", "it must have no percent-encoding (\"%…\")"),
         ] {
             if text.contains(mark) {
                 return Err(invalid(rule));
             }
         }
         let uri = Uri::try_from(text)
-            .map_err(|_| invalid("it is a URL such as https://cloud.mongodb.com"))?;
+            .map_err(|_| invalid("it must be a URL such as https://cloud.mongodb.com"))?;
         let (scheme, default_port) = match uri.scheme_str() {
             Some("https") => ("https://", ":443"),
             Some("http") => ("http://", ":80"),
             _ => {
                 return Err(invalid(
-                    "it begins with https:// (or http://, for this machine)",
+                    "it must begin with https:// (or with http:// for a loopback host)",
                 ));
             }
         };
@@ -128,15 +130,17 @@ impl BaseUrl {
             _ => (authority, ""),
         };
         if !is_host(host) {
-            return Err(invalid("it has a host, as in https://cloud.mongodb.com"));
+            return Err(invalid(
+                "it must have a host, as in https://cloud.mongodb.com",
+            ));
         }
         if !port.is_empty() && !is_port(port) {
-            return Err(invalid("its port is a number from 1 to 65535"));
+            return Err(invalid("its port must be a number from 1 to 65535"));
         }
         let prefix = uri.path().trim_end_matches('/');
         if !is_path(prefix) {
             return Err(invalid(
-                "its path is of letters, digits and -._~!$&'()*+,;=: without an empty, \".\" or \"..\" \
+                "its path must consist of letters, digits and -._~!$&'()*+,;=: and have no empty, \".\" or \"..\" \
                  segment",
             ));
         }
@@ -149,7 +153,7 @@ impl BaseUrl {
         let path = normal.len();
         let authority = normal.get(scheme.len()..).unwrap_or_default();
         let authority = Authority::try_from(authority)
-            .map_err(|_| invalid("it has a host, as in https://cloud.mongodb.com"))?;
+            .map_err(|_| invalid("it must have a host, as in https://cloud.mongodb.com"))?;
         normal.push_str(prefix);
         Ok(Self {
             text: normal,
@@ -159,31 +163,31 @@ impl BaseUrl {
         })
     }
 
-    /// The URL, without a trailing slash.
+    /// Returns the URL without a trailing slash.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Scheme, host and port: what credentials are bound to.
+    /// Returns scheme, host and port, which credentials are bound to.
     #[must_use]
     pub fn origin(&self) -> &str {
         self.text.get(..self.path).unwrap_or_default()
     }
 
-    /// The path that comes before every request's path; empty where there is none.
+    /// Returns the prefix of every request's path, or an empty text.
     #[must_use]
     pub fn path_prefix(&self) -> &str {
         self.text.get(self.path..).unwrap_or_default()
     }
 
-    /// Whether the scheme is `https`.
+    /// Returns whether the scheme is `https`.
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.text.starts_with("https://")
     }
 
-    /// The URI of a path and query, which follow the prefix.
+    /// Returns the URI of this path (which begins with the prefix) and query.
     #[inline]
     pub(crate) fn uri(&self, path_and_query: Vec<u8>) -> Uri {
         let mut parts = Parts::default();
@@ -192,20 +196,20 @@ impl BaseUrl {
             false => Scheme::HTTP,
         });
         parts.authority = Some(self.authority.clone());
-        // The prefix was checked, and what follows it is fixed text with digits: it is always one.
+        // This is always valid: the prefix was checked, and the rest is fixed text with digits.
         parts.path_and_query = PathAndQuery::try_from(path_and_query).ok();
         Uri::from_parts(parts).unwrap_or_default()
     }
 
-    /// Whether the host is this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
+    /// Returns whether the host is a loopback host: `localhost`, 127.0.0.0/8 or `[::1]`.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.loopback
     }
 }
 
-/// A name of letters, digits, hyphens and underscores, an IPv4 address, or an IPv6 address in brackets.
-/// Names in other scripts are given in their ASCII form (`xn--…`).
+/// Returns whether the text is a host: a name of letters, digits, hyphens and underscores, an IPv4 address, or an IPv6
+/// address in brackets. Names in other scripts must have their ASCII form (`xn--…`).
 fn is_host(host: &str) -> bool {
     if let Some(address) = bracketed(host) {
         return address.parse::<Ipv6Addr>().is_ok();
@@ -218,7 +222,7 @@ fn is_host(host: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
-/// A colon, and a number as people write it: no sign, no zeros before it.
+/// Returns whether the text is a colon and a number without a sign or leading zeros.
 fn is_port(port: &str) -> bool {
     port.strip_prefix(':').is_some_and(|digits| {
         digits.bytes().all(|b| b.is_ascii_digit())
@@ -227,7 +231,7 @@ fn is_port(port: &str) -> bool {
     })
 }
 
-/// Nothing that would have to be encoded, or that another server may read another way.
+/// Returns whether the path needs no encoding and means the same to every server.
 fn is_path(prefix: &str) -> bool {
     let is_char = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:/".contains(&b);
     let mut segments = prefix.strip_prefix('/').unwrap_or(prefix).split('/');
@@ -239,7 +243,7 @@ fn bracketed(host: &str) -> Option<&str> {
     host.strip_prefix('[')?.strip_suffix(']')
 }
 
-/// By name or address only; nothing is looked up (RFC 6761 §6.3 reserves `localhost`).
+/// Returns whether the host is `localhost` (reserved by RFC 6761 §6.3) or a loopback address. It does not use DNS.
 fn is_loopback(host: &str) -> bool {
     let address = match bracketed(host) {
         Some(address) => address.parse().map(IpAddr::V6),
@@ -249,7 +253,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 impl Default for BaseUrl {
-    /// `https://cloud.mongodb.com`.
+    /// Returns `https://cloud.mongodb.com`.
     fn default() -> Self {
         Self::from_https_host("cloud.mongodb.com")
     }
@@ -280,7 +284,7 @@ mod tests {
     use alloc::string::ToString;
 
     #[test]
-    fn urls_are_normalised() {
+    fn valid_urls_are_normalised() {
         for (text, normal, origin, prefix) in [
             (
                 "https://cloud.mongodb.com",
@@ -323,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_base_url_is_refused_with_the_rule() {
+    fn invalid_url_is_refused_with_the_rule() {
         for (text, rule) in [
             ("", "URL"),
             ("cloud.mongodb.com", "https://"),
@@ -363,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_the_url_is_refused_and_not_repeated() {
+    fn user_information_is_refused_and_not_repeated() {
         for text in [
             "https://me:hunter2/x@a.example",
             "https:/me:hunter2@a.example",
@@ -378,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_hold_a_secret_is_not_repeated() {
+    fn text_that_may_hold_a_secret_is_not_repeated() {
         for text in [
             "https://me:hun#hunter2",
             "https://me:?hunter2",
@@ -394,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_elsewhere_must_be_allowed_explicitly() {
+    fn plain_http_for_other_hosts_must_be_allowed_explicitly() {
         let url = BaseUrl::allowing_plain_http("http://atlas.example").unwrap();
         assert!(!url.is_https() && !url.is_loopback());
         assert!(BaseUrl::allowing_plain_http("ftp://atlas.example").is_err());

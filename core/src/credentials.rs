@@ -1,3 +1,5 @@
+//! The credentials of a session, and the checks that find values pasted in the wrong place.
+
 use alloc::string::String;
 use core::fmt;
 
@@ -6,16 +8,18 @@ use crate::invalid::{
 };
 use crate::{InvalidValue, Secret, is_unsafe_to_show};
 
-/// Who asks: an access token, a service account, or an API key.
+/// The credentials for Atlas: an access token, a service account, or an API key.
 ///
-/// `Debug` shows what is public of it (a client id, a public key) and nothing else.
+/// `Debug` shows only the public part (a client id or a public key).
 ///
 /// # Slips
 ///
-/// What Atlas would answer with a 401, and a misleading one, is refused at once, by an error that says
-/// what was found and does not repeat it: quotation marks, spaces, line ends or invisible characters around
-/// a value; a variable that nothing has expanded (`$NAME`, `${NAME}`, `%NAME%`); and a credential of
-/// another kind, such as an API key's public key in the place of a client id.
+/// Some values can only lead to a misleading 401. They are refused at once, by an error that says what was
+/// found and does not repeat it:
+///
+/// - a value with quotation marks, spaces, line ends or invisible characters around it;
+/// - a variable that was not expanded (`$NAME`, `${NAME}`, `%NAME%`);
+/// - a credential of another kind, such as an API key's public key instead of a client id.
 ///
 /// ```
 /// use atlas_model_keys_core::Credentials;
@@ -23,43 +27,43 @@ use crate::{InvalidValue, Secret, is_unsafe_to_show};
 /// assert!(error.to_string().starts_with("client id is not valid: this is an API key's public key"));
 /// ```
 #[derive(Clone)]
-pub struct Credentials(pub(crate) Kind);
+pub struct Credentials(pub(crate) CredentialKind);
 
 #[derive(Clone)]
-pub(crate) enum Kind {
+pub(crate) enum CredentialKind {
     Bearer(Secret),
     ServiceAccount { id: String, secret: Secret },
     ApiKey { public: String, private: Secret },
 }
 
 impl Credentials {
-    /// An OAuth access token that the caller has. It is used as it is, and never renewed.
+    /// Creates credentials from an OAuth access token. It is used unchanged, and never renewed.
     ///
     /// # Errors
-    /// A token that is empty or not of the characters of RFC 6750 §2.1, and what is
-    /// [no credential of this kind](Credentials#slips).
+    /// Fails if the token is empty, has characters that RFC 6750 §2.1 does not allow, or is a
+    /// [slip](Credentials#slips).
     pub fn bearer(token: impl Into<Secret>) -> Result<Self, InvalidValue> {
         const PARAMETER: &str = "access token";
         let token = token.into();
-        check(PARAMETER, token.expose(), &[Form::Account])?;
+        check(PARAMETER, token.expose(), &[MisplacedKind::Account])?;
         let unpadded = token.expose().trim_end_matches('=');
         let is_char = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b);
         if unpadded.is_empty() || !unpadded.bytes().all(is_char) {
             return Err(InvalidValue::secret(
                 PARAMETER,
-                "it is the bare token: letters, digits and -._~+/ (no \"Bearer \", \
+                "it must be the bare token: letters, digits and -._~+/ (no \"Bearer \", \
                  quotes, spaces or line end)",
             ));
         }
-        Ok(Self(Kind::Bearer(token)))
+        Ok(Self(CredentialKind::Bearer(token)))
     }
 
-    /// A service account: its client id (`mdb_sa_id_…`) and client secret (`mdb_sa_sk_…`).
+    /// Creates credentials from a service account's client id (`mdb_sa_id_…`) and client secret
+    /// (`mdb_sa_sk_…`).
     ///
     /// # Errors
-    /// A part that is empty or has characters that cannot stand in the token request (RFC 6749
-    /// §2.3.1, RFC 7617 §2): a colon in the id, or anything but visible ASCII. And what is
-    /// [no credential of this kind](Credentials#slips).
+    /// Fails if a part is empty or is not visible ASCII, or if the id has a colon: a token request cannot carry
+    /// those (RFC 6749 §2.3.1, RFC 7617 §2). Fails also for a [slip](Credentials#slips).
     pub fn service_account(
         id: impl Into<String>,
         secret: impl Into<Secret>,
@@ -70,39 +74,42 @@ impl Credentials {
         if holds_a_secret(&id) {
             return Err(InvalidValue::secret(
                 ID,
-                "it is, or holds, a secret: the id (mdb_sa_id_…) and the secret (mdb_sa_sk_…) are given \
-                 apart, each in its place",
+                "it is, or holds, a secret: give the id (mdb_sa_id_…) and the secret (mdb_sa_sk_…) \
+                 separately, each in its place",
             ));
         }
-        check(ID, &id, &[Form::PublicKey, Form::Token])?;
+        check(ID, &id, &[MisplacedKind::PublicKey, MisplacedKind::Token])?;
         if id.is_empty() || !id.bytes().all(|b| b.is_ascii_graphic()) {
-            // Not repeated, here and below: it may be the secret, in the wrong place.
+            // Here and below, the value is not repeated: it may be the secret in the wrong place.
             return Err(InvalidValue::secret(
                 ID,
-                "a service account's client id is visible ASCII such as mdb_sa_id_0123456789abcdef \
+                "a service account's client id must be visible ASCII such as mdb_sa_id_0123456789abcdef \
                  (no spaces, no line end)",
             ));
         }
         check(
             SECRET,
             secret.expose(),
-            &[Form::ClientId, Form::PrivateKey, Form::Token],
+            &[
+                MisplacedKind::ClientId,
+                MisplacedKind::PrivateKey,
+                MisplacedKind::Token,
+            ],
         )?;
         if !is_visible(secret.expose()) {
             return Err(InvalidValue::secret(
                 SECRET,
-                "a service account's client secret is visible ASCII such as mdb_sa_sk_… \
+                "a service account's client secret must be visible ASCII such as mdb_sa_sk_… \
                  (no spaces, no line end)",
             ));
         }
-        Ok(Self(Kind::ServiceAccount { id, secret }))
+        Ok(Self(CredentialKind::ServiceAccount { id, secret }))
     }
 
-    /// A programmatic API key, used by HTTP Digest: its public and its private key.
+    /// Creates credentials from a programmatic API key's public and private key, for HTTP Digest.
     ///
     /// # Errors
-    /// A key that is empty or has control characters, and what is
-    /// [no credential of this kind](Credentials#slips).
+    /// Fails if a key is empty, has control characters, or is a [slip](Credentials#slips).
     pub fn api_key(
         public: impl Into<String>,
         private: impl Into<Secret>,
@@ -113,8 +120,8 @@ impl Credentials {
         if holds_a_secret(&public) {
             return Err(InvalidValue::secret(
                 PUBLIC,
-                "it is, or holds, a secret: the public key (such as abcdefgh) and the private key \
-                 (such as 01234567-89ab-…) are given apart, each in its place",
+                "it is, or holds, a secret: give the public key (such as abcdefgh) and the private key \
+                 (such as 01234567-89ab-…) separately, each in its place",
             ));
         }
         if public.starts_with(CLIENT_ID) {
@@ -125,48 +132,52 @@ impl Credentials {
                  account, not as an API key",
             ));
         }
-        check(PUBLIC, &public, &[Form::Token])?;
+        check(PUBLIC, &public, &[MisplacedKind::Token])?;
         if public.is_empty() || public.chars().any(char::is_control) {
             return Err(InvalidValue::secret(
                 PUBLIC,
-                "an API key's public key is short text such as abcdefgh (no line end)",
+                "an API key's public key must be a short text such as abcdefgh (no line end)",
             ));
         }
-        check(PRIVATE, private.expose(), &[Form::Account, Form::Token])?;
+        check(
+            PRIVATE,
+            private.expose(),
+            &[MisplacedKind::Account, MisplacedKind::Token],
+        )?;
         if private.expose().is_empty() || private.expose().chars().any(char::is_control) {
             return Err(InvalidValue::secret(
                 PRIVATE,
-                "an API key's private key is text such as 01234567-89ab-cdef-0123-456789abcdef \
+                "an API key's private key must be a text such as 01234567-89ab-cdef-0123-456789abcdef \
                  (no line end)",
             ));
         }
-        if private.expose() == public && Form::PublicKey.is_that_of(&public) {
+        if private.expose() == public && MisplacedKind::PublicKey.matches(&public) {
             return Err(InvalidValue::secret(
                 PRIVATE,
-                "it is the public key once more: Atlas shows the private key only when the API key is made",
+                "it is the public key again: give the private key, which Atlas shows only when the API key is created",
             ));
         }
-        Ok(Self(Kind::ApiKey { public, private }))
+        Ok(Self(CredentialKind::ApiKey { public, private }))
     }
 }
 
-/// A credential of another kind, which was given in the wrong place.
+/// The kinds of credentials that may be given in the wrong place.
 #[derive(Clone, Copy)]
-enum Form {
+enum MisplacedKind {
     ClientId,
-    /// A part of a service account, the id or the secret.
+    /// A service account's client id or client secret.
     Account,
     PublicKey,
     PrivateKey,
     Token,
 }
 
-impl Form {
-    fn is_that_of(self, text: &str) -> bool {
+impl MisplacedKind {
+    fn matches(self, text: &str) -> bool {
         match self {
             Self::ClientId => text.starts_with(CLIENT_ID),
             Self::Account => text.starts_with(CLIENT_ID) || holds_client_secret(text),
-            // As all that Atlas makes.
+            // All public keys that Atlas creates have this form.
             Self::PublicKey => text.len() == 8 && text.bytes().all(|b| b.is_ascii_lowercase()),
             Self::PrivateKey => holds_private_key(text),
             Self::Token => is_json_web_token(text),
@@ -177,7 +188,7 @@ impl Form {
         match self {
             Self::ClientId => {
                 "this is a client id (mdb_sa_id_…): give the client secret (mdb_sa_sk_…), which Atlas \
-                 shows only when it is made"
+                 shows only when it is created"
             }
             Self::Account => {
                 "this is a service account's client id or client secret (mdb_sa_…): give both of them \
@@ -190,18 +201,21 @@ impl Form {
             Self::PrivateKey => {
                 "this is an API key's private key: give it and its public key as an API key"
             }
-            Self::Token => "this is an access token (eyJ…): give it as one, without anything else",
+            Self::Token => "this is an access token (eyJ…): give it alone, as an access token",
         }
     }
 }
 
-/// Refuses what was not pasted, expanded or named rightly. The errors say what was found, and do not
-/// repeat the value.
-fn check(parameter: &'static str, text: &str, others: &[Form]) -> Result<(), InvalidValue> {
+/// Refuses slips. The errors say what was found, and do not repeat the value.
+fn check(
+    parameter: &'static str,
+    text: &str,
+    others: &[MisplacedKind],
+) -> Result<(), InvalidValue> {
     if is_unexpanded(text) {
-        const RULE: &str = "it is the name of a variable, not its value: nothing has expanded it (within single \
-                            quotes a shell expands nothing, and many programs expand nothing in their files)";
-        // The names of variables are capitals. Anything else may be a part of a secret.
+        const RULE: &str = "it is the name of a variable, not its value: use double quotes in a shell (single quotes \
+                            prevent expansion), or write the value itself into a file";
+        // Names of variables are usually capitals. Anything else may be a part of a secret.
         let name = text.trim_matches(['$', '{', '}', '%']);
         let is_usual = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         return Err(if name.chars().all(is_usual) {
@@ -214,16 +228,16 @@ fn check(parameter: &'static str, text: &str, others: &[Form]) -> Result<(), Inv
         if is_model_key(text) {
             return Some("this is the secret of a model API key (al-…), which cannot list keys");
         }
-        let other = others.iter().find(|form| form.is_that_of(text))?;
+        let other = others.iter().find(|form| form.matches(text))?;
         Some(other.rule())
     };
-    match around(text).or_else(other) {
+    match stray_at_edge(text).or_else(other) {
         Some(rule) => Err(InvalidValue::secret(parameter, rule)),
         None => Ok(()),
     }
 }
 
-/// `$NAME`, and what begins as `${NAME}` or `$(command)` (shells); `%NAME%` (Windows).
+/// Returns whether the text is `$NAME` or `%NAME%` (Windows), or begins with `${` or `$(`.
 fn is_unexpanded(text: &str) -> bool {
     let is_name = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -238,8 +252,8 @@ fn is_unexpanded(text: &str) -> bool {
     }
 }
 
-/// What stands around a value that was pasted with more than itself.
-fn around(text: &str) -> Option<&'static str> {
+/// Returns the rule about a stray character at the beginning or end of a value.
+fn stray_at_edge(text: &str) -> Option<&'static str> {
     let begins = text
         .chars()
         .next()
@@ -260,7 +274,8 @@ macro_rules! begins_or_ends_with {
     };
 }
 
-/// What an error says of a character that no credential begins or ends with.
+/// Returns what an error says about a character that no credential begins or ends with: the texts for the beginning
+/// and the end.
 fn stray(c: char) -> Option<(&'static str, &'static str)> {
     match c {
         c if is_quote(c) => begins_or_ends_with!("a quotation mark"),
@@ -277,7 +292,7 @@ fn stray(c: char) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Straight ones, and those that word processors and web pages make of them.
+/// Returns whether it is a quotation mark, straight or as word processors and web pages change it.
 fn is_quote(c: char) -> bool {
     matches!(
         c,
@@ -285,8 +300,8 @@ fn is_quote(c: char) -> bool {
     )
 }
 
-/// The slips of those who are used to `curl --user id:secret`, of those who mix the two up, and of those who
-/// paste both at once: what is taken for public is sent and shown.
+/// Returns whether a public part holds a secret, which would be sent and shown. It happens when both parts are
+/// pasted together (as in `curl --user id:secret`) or confused.
 fn holds_a_secret(public: &str) -> bool {
     public.contains(':') || holds_client_secret(public) || holds_private_key(public)
 }
@@ -298,11 +313,11 @@ fn is_visible(text: &str) -> bool {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Bearer(_) => f.write_str("Credentials::bearer([redacted])"),
-            Kind::ServiceAccount { id, .. } => {
+            CredentialKind::Bearer(_) => f.write_str("Credentials::bearer([redacted])"),
+            CredentialKind::ServiceAccount { id, .. } => {
                 write!(f, "Credentials::service_account({id:?}, [redacted])")
             }
-            Kind::ApiKey { public, .. } => {
+            CredentialKind::ApiKey { public, .. } => {
                 write!(f, "Credentials::api_key({public:?}, [redacted])")
             }
         }
@@ -327,7 +342,7 @@ mod tests {
     use alloc::format;
 
     #[test]
-    fn usual_slips_are_named_and_secrets_are_not_repeated() {
+    fn common_slips_are_named_without_repeating_secrets() {
         let refused = [
             Credentials::bearer("Bearer hunter2").unwrap_err(),
             Credentials::bearer("hunter2\n").unwrap_err(),
@@ -377,7 +392,7 @@ mod tests {
         shown
     }
 
-    /// Each part of each credential, with a good value in the place of the others.
+    /// Passes the text as each part of each credential, with a valid value for the other part.
     fn each_part(text: &str) -> [(&'static str, Result<Credentials, InvalidValue>); 5] {
         [
             ("access token", Credentials::bearer(text)),
@@ -395,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_around_a_value_is_refused_and_named() {
+    fn stray_characters_around_a_value_are_refused_and_named() {
         for (around, what) in [
             ("\"", "a quotation mark"),
             ("'", "a quotation mark"),
@@ -422,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_nothing_has_expanded_is_refused_and_named() {
+    fn unexpanded_variable_is_refused_and_named() {
         for text in ["$ATLAS_SECRET", "${ATLAS_SECRET}", "%ATLAS_SECRET%"] {
             for (parameter, credentials) in each_part(text) {
                 let error = refused(credentials);
@@ -431,7 +446,7 @@ mod tests {
                 assert!(error.starts_with(&expected), "{error}");
             }
         }
-        // Not repeated where it may be another thing.
+        // The text is not repeated if it may be something else.
         for text in [
             "$hunter2",
             "${hunter2",
@@ -454,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_in_the_place_of_another_is_refused_and_named() {
+    fn misplaced_credential_is_refused_and_named() {
         const UUID: &str = "80fc9fb3-a1f0-e14b-e801-7e68925321cf";
         const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.hunter2";
         const ID: &str = "mdb_sa_id_0123456789abcdef01234567";
@@ -488,7 +503,7 @@ mod tests {
             (Credentials::api_key("abcdefgh", TOKEN), "an access token"),
             (
                 Credentials::api_key("abcdefgh", "abcdefgh"),
-                "public key once more",
+                "public key again",
             ),
             (
                 Credentials::api_key("abcdefgh", "al-hunter2hunter2"),
@@ -498,7 +513,7 @@ mod tests {
             let error = refused(credentials);
             assert!(error.contains(found) && !error.contains(UUID), "{error}");
         }
-        // Other issuers may have tokens of this form.
+        // Other issuers may have tokens in the form of a UUID.
         assert!(Credentials::bearer(UUID).is_ok());
         assert!(Credentials::bearer(TOKEN).is_ok());
         assert!(Credentials::service_account(ID, SECRET).is_ok());
@@ -506,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_what_is_public() {
+    fn debug_shows_only_the_public_part() {
         for credentials in [
             Credentials::bearer("hunter2==").unwrap(),
             Credentials::service_account("mdb_sa_id_a", "hunter2").unwrap(),

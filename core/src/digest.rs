@@ -1,4 +1,4 @@
-//! HTTP Digest authentication (RFC 7616), the client's side, without I/O or randomness.
+//! The client side of HTTP Digest authentication (RFC 7616), without I/O or randomness.
 //!
 //! ```
 //! use atlas_model_keys_core::digest::{Answerer, Challenge};
@@ -13,18 +13,18 @@
 //! assert!(authorization.unwrap().to_str().unwrap().starts_with(r#"Digest username="public-key", realm="#));
 //! ```
 //!
-//! What is understood: MD5, SHA-256 and SHA-512-256, each `-sess` too; `qop=auth` (required: without it an
-//! answer would not be bound to the client's nonce); `userhash`; several challenges in one or
-//! several headers, of which the strongest known one is taken. Unknown algorithms and schemes are
-//! skipped; Basic is never answered.
+//! Supported are MD5, SHA-256 and SHA-512-256, also as `-sess`; `qop=auth` (required: without it an
+//! answer would not be bound to the client's nonce); `userhash`; and several challenges in one or
+//! several headers, of which the strongest known one is used. Unknown algorithms and schemes are
+//! skipped. Basic is never answered.
 //!
-//! Where the grammar (RFC 9110 §11.6.1) leaves room, or servers deviate:
+//! The grammar (RFC 9110 §11.6.1) is not always clear, and servers deviate from it:
 //!
-//! - spaces and tabs around `=` and commas, and empty list elements, are accepted;
-//! - `algorithm`, `stale`, `qop` and `userhash` are read quoted or not, in any letter case;
-//! - a quoted string is unescaped before it is hashed and escaped again when it is sent back;
-//! - a parameter given twice makes its challenge unusable: which one counts is a guess;
-//! - after the first thing that is not of the grammar, the rest of that header is not looked at.
+//! - Spaces and tabs around `=` and commas, and empty list elements, are accepted.
+//! - `algorithm`, `stale`, `qop` and `userhash` may be quoted or not, in any letter case.
+//! - A quoted string is unescaped before it is hashed, and escaped again when it is sent back.
+//! - A parameter that occurs twice makes its challenge unusable, because it is unclear which one counts.
+//! - After the first syntax error, the rest of that header is ignored.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -45,7 +45,7 @@ pub struct Challenge {
     nonce: Vec<u8>,
     opaque: Option<Vec<u8>>,
     algorithm: Algorithm,
-    /// Whether the challenge named its algorithm: only then the answer does.
+    /// Whether the challenge names its algorithm. The answer names it only in that case.
     names_algorithm: bool,
     stale: bool,
     userhash: bool,
@@ -57,7 +57,7 @@ struct Algorithm {
     session: bool,
 }
 
-/// In order of strength.
+/// The hash functions, in order of strength.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Hash {
     Md5,
@@ -66,17 +66,17 @@ enum Hash {
 }
 
 impl Challenge {
-    /// The strongest of the challenges in these `WWW-Authenticate` headers that can be answered
-    /// safely, the first of equals; `None` where there is none.
+    /// Returns the strongest challenge in these `WWW-Authenticate` headers that can be answered safely, or
+    /// `None`. Of equally strong challenges it is the first.
     ///
-    /// Looks at [`Limits::challenges`] challenges and [`Limits::challenge_bytes`] bytes at most.
+    /// It reads at most [`Limits::challenges`] challenges and [`Limits::challenge_bytes`] bytes.
     pub fn strongest<'a>(
         headers: impl IntoIterator<Item = &'a HeaderValue>,
         limits: &Limits,
     ) -> Option<Self> {
         let mut bytes_left = limits.challenge_bytes;
         let mut best: Option<Self> = None;
-        let mut looked_at = 0;
+        let mut count = 0;
         for header in headers {
             let Some(left) = bytes_left.checked_sub(header.len()) else {
                 return best;
@@ -84,8 +84,8 @@ impl Challenge {
             bytes_left = left;
             let mut parser = Parser(header.as_bytes());
             while let Some((scheme, parameters)) = parser.challenge() {
-                looked_at += 1;
-                if looked_at > limits.challenges {
+                count += 1;
+                if count > limits.challenges {
                     return best;
                 }
                 if !scheme.eq_ignore_ascii_case(b"Digest") {
@@ -103,7 +103,7 @@ impl Challenge {
         best
     }
 
-    /// Whether the server says that only the nonce was too old (RFC 7616 §3.3).
+    /// Returns whether the server says that only the nonce was too old (RFC 7616 §3.3).
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.stale
@@ -170,7 +170,7 @@ impl Algorithm {
             .find(|algorithm| algorithm.name().as_bytes().eq_ignore_ascii_case(name))
     }
 
-    /// As RFC 7616 §6.1 registers it.
+    /// Returns the name that RFC 7616 §6.1 registers.
     fn name(self) -> &'static str {
         match (self.hash, self.session) {
             (Hash::Md5, false) => "MD5",
@@ -183,24 +183,26 @@ impl Algorithm {
     }
 }
 
-/// Answers one challenge, as often as its nonce is accepted: counts `nc`, and keeps the hash of the
-/// credential and the nonce (never the credential) so that later answers are cheap.
+/// Computes the answers to one challenge.
+///
+/// It counts `nc`, and keeps the hash of the credential and the nonce (never the credential itself), so that later
+/// answers are cheap.
 pub struct Answerer {
     challenge: Challenge,
-    /// What is the same in each answer: its beginning, up to the target.
+    /// The beginning of each answer, up to the target.
     beginning: Vec<u8>,
-    /// What has begun with `H(A1)`, which is as good as the password for this realm, and the nonce, and goes on
-    /// with what differs.
+    /// The hash state after `H(A1)` and the nonce. `H(A1)` is a secret: for this realm it is equivalent to the
+    /// password.
     keyed: Hashing,
-    /// For `-sess`: the client's nonce that went into `H(A1)` must be sent each time.
+    /// The client nonce in `H(A1)` of a `-sess` algorithm, which each answer must repeat.
     session_cnonce: Option<[u8; 16]>,
     /// The `nc` of the last answer.
     count: u32,
 }
 
 impl Answerer {
-    /// Prepares answers to `challenge`. The `cnonce` (RFC 7616 §3.4) is used where the algorithm
-    /// binds the credential to one (`-sess`).
+    /// Prepares answers to `challenge`. The `cnonce` (RFC 7616 §3.4) is used only if the algorithm
+    /// binds the credential to it (`-sess`).
     #[must_use]
     pub fn new(challenge: Challenge, username: &str, password: &str, cnonce: [u8; 16]) -> Self {
         let Algorithm { hash, session } = challenge.algorithm;
@@ -217,7 +219,7 @@ impl Answerer {
         } else if username.is_ascii() {
             push_quoted(&mut beginning, b"username=", name);
         } else {
-            // RFC 8187 §3.2, for names outside ASCII (RFC 7616 §3.4).
+            // RFC 7616 §3.4 requires the form of RFC 8187 §3.2 for names outside ASCII.
             beginning.extend_from_slice(b"username*=UTF-8''");
             beginning.extend_from_slice(percent_encoded(username, b"").as_bytes());
         }
@@ -243,26 +245,27 @@ impl Answerer {
         }
     }
 
-    /// The server's nonce.
+    /// Returns the server's nonce.
     #[must_use]
     pub fn nonce(&self) -> &[u8] {
         &self.challenge.nonce
     }
 
-    /// How often the nonce was used: the `nc` of the last answer.
+    /// Returns the `nc` of the last answer, which is the number of uses of the nonce.
     #[must_use]
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// Goes on from this count, for a nonce that another answerer has used so often.
+    /// Sets the count, for a nonce that another answerer has used `count` times.
     pub fn count_from(&mut self, count: u32) {
         self.count = count;
     }
 
-    /// The next value of `Authorization`, marked sensitive, for a request with this method and
-    /// target (path and query exactly as they are sent). `None` after 4,294,967,295 answers, or
-    /// where the challenge holds bytes that no header can.
+    /// Returns the next value of `Authorization`, marked as sensitive, for a request with this method and
+    /// target (path and query exactly as they are sent).
+    ///
+    /// Returns `None` after 4,294,967,295 answers, or if the challenge has bytes that a header cannot carry.
     pub fn authorization(
         &mut self,
         method: &str,
@@ -281,7 +284,7 @@ impl Answerer {
         }
         let response = response.hex();
 
-        // With room for quotes and for the longest hash.
+        // 160 bytes are enough for the quotes and the longest hash.
         let mut header = Vec::with_capacity(self.beginning.len() + target.len() + 160);
         header.extend_from_slice(&self.beginning);
         push_quoted(&mut header, b"", target.as_bytes());
@@ -320,13 +323,13 @@ fn push_quoted(header: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 }
 
 impl Hash {
-    /// `H` of the parts with `:` between them.
+    /// Returns `H` (RFC 7616 §3.3) of the parts, joined by `:`.
     fn hex(self, parts: &[&[u8]]) -> Hex {
         Hashing::of(self, parts).hex()
     }
 }
 
-/// A hash that is not at its end; overwritten when dropped.
+/// An unfinished hash, which is overwritten when it is dropped.
 #[derive(Clone)]
 enum Hashing {
     Md5(Md5),
@@ -335,7 +338,7 @@ enum Hashing {
 }
 
 impl Hashing {
-    /// Begins with the parts and `:` between them.
+    /// Starts a hash with the parts, joined by `:`.
     fn of(hash: Hash, parts: &[&[u8]]) -> Self {
         let mut hashing = match hash {
             Hash::Md5 => Self::Md5(Md5::new()),
@@ -368,7 +371,7 @@ impl Hashing {
     }
 }
 
-/// Up to 32 bytes in lower-case hexadecimal, without heap; overwritten when dropped.
+/// Up to 32 bytes in lower-case hexadecimal, without heap. It is overwritten when it is dropped.
 struct Hex(Zeroizing<[u8; 64]>, usize);
 
 impl Hex {
@@ -392,12 +395,12 @@ impl Hex {
 
 type Parameter<'a> = (&'a [u8], Vec<u8>);
 
-/// What is left of a header's value.
+/// A parser of a header's value. It holds the rest of the value.
 struct Parser<'a>(&'a [u8]);
 
 impl<'a> Parser<'a> {
-    /// The next challenge: its scheme, and its parameters (`None` for a `token68`). `None` at the
-    /// end, and from the first thing on that is not of the grammar.
+    /// Returns the scheme and the parameters of the next challenge (`None` as parameters for a `token68`). Returns
+    /// `None` at the end, and after a syntax error.
     fn challenge(&mut self) -> Option<(&'a [u8], Option<Vec<Parameter<'a>>>)> {
         self.skip(b", \t");
         let scheme = self.token()?;
@@ -420,7 +423,7 @@ impl<'a> Parser<'a> {
             let Some(name) = self.token() else { break };
             self.skip_spaces();
             if !self.eat(b'=') {
-                // Not a parameter: the next challenge's scheme.
+                // This is not a parameter, but the scheme of the next challenge.
                 self.0 = before;
                 break;
             }
@@ -458,7 +461,7 @@ impl<'a> Parser<'a> {
         rest.is_some()
     }
 
-    /// RFC 9110 §5.6.2.
+    /// Reads a token (RFC 9110 §5.6.2).
     fn token(&mut self) -> Option<&'a [u8]> {
         let is_tchar = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
         let end = self
@@ -471,7 +474,7 @@ impl<'a> Parser<'a> {
         (!token.is_empty()).then_some(token)
     }
 
-    /// Skips a `token68` that stands alone up to a comma or the end (RFC 9110 §11.2).
+    /// Skips a `token68` that extends to a comma or the end (RFC 9110 §11.2), and returns whether there was one.
     fn token68(&mut self) -> bool {
         let end = self
             .0
@@ -494,7 +497,7 @@ impl<'a> Parser<'a> {
         is_token68
     }
 
-    /// A token, or a quoted string without its quotes and backslashes.
+    /// Reads a token, or a quoted string without its quotes and backslashes.
     fn value(&mut self) -> Option<Vec<u8>> {
         if !self.eat(b'"') {
             return self.token().map(Vec::from);
@@ -535,7 +538,7 @@ mod tests {
     }
 
     #[test]
-    fn challenges_of_other_schemes_are_passed_over() {
+    fn challenges_of_other_schemes_are_skipped() {
         for other in [
             "Negotiate",
             "Negotiate YII==",
@@ -551,7 +554,7 @@ mod tests {
 
     #[test]
     fn hashes_are_overwritten_when_they_are_dropped() {
-        // Compiles with a feature of theirs only.
+        // This compiles only with the `zeroize` feature of the hash crates.
         fn is_overwritten<T: zeroize::ZeroizeOnDrop>() {}
         is_overwritten::<Md5>();
         is_overwritten::<Sha256>();
@@ -559,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answerer_shows_no_key() {
+    fn debug_of_an_answerer_does_not_show_the_key() {
         let challenge = strongest(&[r#"Digest realm="r", nonce="n", qop="auth""#]).unwrap();
         let answerer = Answerer::new(challenge, "public", "hunter2", [7; 16]);
         let shown = format!("{answerer:?}");
@@ -570,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn of_challenges_that_are_equally_strong_the_first_counts() {
+    fn first_of_equally_strong_challenges_is_used() {
         let both = r#"Digest realm="r", nonce="first", qop="auth", Digest realm="r", nonce="second", qop="auth", algorithm=MD5-sess"#;
         let challenge = strongest(&[both]).unwrap();
         assert_eq!(challenge.nonce, b"first");
@@ -580,7 +583,7 @@ mod tests {
         );
     }
 
-    /// The fields of an answer with a fixed `cnonce`, as the RFCs' examples print them.
+    /// Returns the response and the hashed name of an answer with a fixed `cnonce`, as in the examples of the RFCs.
     fn response(
         challenge: &'static str,
         user: (&str, &str),
@@ -610,7 +613,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc_2617_section_3_5() {
+    fn rfc_2617_section_3_5_example_matches() {
         let challenge = r#"Digest realm="testrealm@host.com", qop="auth,auth-int", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41""#;
         let (response, _) = response(
             challenge,
@@ -624,7 +627,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc_7616_section_3_9_1() {
+    fn rfc_7616_section_3_9_1_examples_match() {
         for (algorithm, expected) in [
             ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
             (
@@ -649,7 +652,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc_7616_section_3_9_2_with_erratum_4897() {
+    fn rfc_7616_section_3_9_2_example_with_erratum_4897_matches() {
         let challenge = r#"Digest realm="api@example.org", qop="auth", algorithm=SHA-512-256, nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS", charset=UTF-8, userhash=true"#;
         let cnonce = "NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v";
         let (response, name) = response(
@@ -671,7 +674,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_every_field_and_counts() {
+    fn answer_has_every_field_and_a_rising_count() {
         let challenge = strongest(&[r#"Digest realm="a \"quoted\" \\ realm", nonce="n", algorithm=md5, qop="auth-int, auth", opaque="o\"o""#]).unwrap();
         let mut answerer = Answerer::new(challenge, "us\"er", "pass", [0; 16]);
         let first = answerer.authorization("GET", "/a?b=c", [0xab; 16]).unwrap();
@@ -684,7 +687,7 @@ mod tests {
     }
 
     #[test]
-    fn session_algorithms_keep_their_cnonce_and_userhash_hides_the_name() {
+    fn sess_algorithm_repeats_its_cnonce_and_userhash_hides_the_name() {
         let challenge = strongest(&[
             r#"Digest realm="r", nonce="n", algorithm=SHA-256-sess, qop=auth, userhash=true"#,
         ])
@@ -704,7 +707,7 @@ mod tests {
     }
 
     #[test]
-    fn names_outside_ascii_are_sent_in_the_extended_form() {
+    fn name_outside_ascii_is_sent_in_extended_form() {
         let challenge = strongest(&[r#"Digest realm="r", nonce="n", qop="auth""#]).unwrap();
         let mut answerer = Answerer::new(challenge, "J\u{e4}n", "pass", [1; 16]);
         let header = answerer.authorization("GET", "/", [2; 16]).unwrap();
@@ -713,12 +716,12 @@ mod tests {
             header.starts_with("Digest username*=UTF-8''J%C3%A4n, "),
             "{header}"
         );
-        // The challenge named no algorithm, so neither does the answer.
+        // The challenge names no algorithm, so the answer does not, either.
         assert!(!header.contains("algorithm"), "{header}");
     }
 
     #[test]
-    fn the_strongest_known_challenge_is_taken_wherever_it_stands() {
+    fn strongest_known_challenge_is_used_in_any_position() {
         let name = |headers: &[&'static str]| strongest(headers).map(|c| c.algorithm.name());
         let md5 = r#"Digest realm="r", nonce="n", algorithm=MD5, qop="auth""#;
         let sha = r#"dIgEsT ReAlM="r" , NONCE = "n",, algorithm="sha-256",qop=AUTH ,"#;
@@ -733,7 +736,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_answered_safely_is_not() {
+    fn challenge_that_cannot_be_answered_safely_is_ignored() {
         for header in [
             "",
             "Basic realm=\"x\"",
@@ -757,7 +760,7 @@ mod tests {
     }
 
     #[test]
-    fn challenges_are_bounded_in_number_and_size() {
+    fn number_and_size_of_challenges_are_bounded() {
         let good = HeaderValue::from_static(r#"Digest realm="r", nonce="n", qop="auth""#);
         let other = HeaderValue::from_static("Basic realm=\"x\"");
         let few = Limits {

@@ -1,3 +1,5 @@
+//! The error for invalid values, and the test for texts that look like credentials.
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -5,12 +7,12 @@ use core::fmt;
 use crate::redaction::REDACTED;
 use crate::{ApiVersion, BaseUrl, GroupId, ItemsPerPage, PageNum, Proxy, UnixTime, text};
 
-/// A value that breaks a rule of the protocol, refused before anything is sent.
+/// The error for a value that breaks a rule of the protocol. Nothing was sent.
 ///
-/// Names the parameter, the value (bounded, with control characters escaped) and the rule with the
-/// way out. The value is left out where the parameter is a secret, and it is `[redacted]` where it
-/// [looks like a credential](InvalidValue::looks_like_credential): people paste credentials into the
-/// wrong place.
+/// The text names the parameter, the value (shortened, with control characters escaped), and the rule with the
+/// way out. It omits the value if the parameter is a secret, and shows `[redacted]` if the value
+/// [looks like a credential](InvalidValue::looks_like_credential), because credentials are often pasted
+/// into the wrong place.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InvalidValue {
     parameter: &'static str,
@@ -18,15 +20,15 @@ pub struct InvalidValue {
     rule: &'static str,
 }
 
-/// How much of a refused value an error repeats, in bytes: enough to recognise it.
-const SHOWN: usize = 80;
+/// The number of bytes of a refused value that an error repeats, enough to recognise it.
+const SHOWN_BYTES: usize = 80;
 
 impl InvalidValue {
     pub(crate) fn new(parameter: &'static str, value: &str, rule: &'static str) -> Self {
         let value = if Self::looks_like_credential(value) {
             String::from(REDACTED)
         } else {
-            text::escaped(value, SHOWN)
+            text::escaped(value, SHOWN_BYTES)
         };
         Self {
             parameter,
@@ -35,7 +37,7 @@ impl InvalidValue {
         }
     }
 
-    /// For values that must not be repeated.
+    /// Creates an error that does not repeat the value.
     pub(crate) fn secret(parameter: &'static str, rule: &'static str) -> Self {
         Self {
             parameter,
@@ -44,20 +46,20 @@ impl InvalidValue {
         }
     }
 
-    /// Returns whether a text looks like a credential, or holds one, so that no error and no log
-    /// should repeat it.
+    /// Returns whether a text looks like a credential or contains one. Errors and logs should not repeat
+    /// such a text.
     ///
     /// These forms are recognised anywhere in the text:
     ///
-    /// - a service account's client secret (`mdb_sa_sk_…`), and a client id (`mdb_sa_id_…`) with anything
+    /// - a service account's client secret (`mdb_sa_sk_…`), and a client id (`mdb_sa_id_…`) with other text
     ///   before or after it;
-    /// - an API key's private key (the form of a UUID);
-    /// - a JSON Web Token (`eyJ…`), and what follows `Bearer` or `Basic`;
+    /// - an API key's private key (in the form of a UUID);
+    /// - a JSON Web Token (`eyJ…`), and any text with `Bearer` or `Basic`;
     /// - the secret of a model API key (`al-…`, unless it is masked);
     /// - a user and a password before a host (`https://user:password@host`);
-    /// - any word of 32 characters or more that has small letters, capitals and digits.
+    /// - any word of 32 characters or more with lower-case letters, capitals and digits.
     ///
-    /// A password of another form cannot be told from other text.
+    /// Passwords of other forms are not recognised.
     ///
     /// ```
     /// use atlas_model_keys_core::InvalidValue;
@@ -77,32 +79,32 @@ impl InvalidValue {
                 .is_some_and(|(before, _)| before.contains(':'))
     }
 
-    /// The name of the parameter, as Atlas spells it.
+    /// Returns the name of the parameter, as Atlas spells it.
     #[must_use]
     pub fn parameter(&self) -> &'static str {
         self.parameter
     }
 
-    /// The rule that the value breaks.
+    /// Returns the rule that the value breaks.
     #[must_use]
     pub fn rule(&self) -> &'static str {
         self.rule
     }
 }
 
-/// How a service account's client id begins.
+/// The beginning of a service account's client id.
 pub(crate) const CLIENT_ID: &str = "mdb_sa_id_";
-/// How a service account's client secret begins.
+/// The beginning of a service account's client secret.
 const CLIENT_SECRET: &str = "mdb_sa_sk_";
 
-/// Digits of a client id after [`CLIENT_ID`]. What is longer has something at its end.
+/// The digits of a client id after [`CLIENT_ID`]. A longer text has something appended.
 const CLIENT_ID_DIGITS: usize = 24;
 
-/// The least that a model API key's secret has after `al-`, in characters. Real ones are longer.
-const MODEL_KEY_DIGITS: usize = 12;
+/// The minimum number of characters after `al-` in a model API key's secret. Real ones are longer.
+const MODEL_KEY_MIN_LENGTH: usize = 12;
 
-/// A word as long as this that mixes small letters, capitals and digits is no name.
-const RANDOM: usize = 32;
+/// The minimum length of a word with lower-case letters, capitals and digits that is taken for a secret.
+const SECRET_WORD_LENGTH: usize = 32;
 
 pub(crate) fn holds_client_secret(text: &str) -> bool {
     text.contains(CLIENT_SECRET)
@@ -114,7 +116,7 @@ fn is_client_id(text: &str) -> bool {
     })
 }
 
-/// Whether an API key's private key stands in the text: hexadecimal digits in the form of a UUID.
+/// Returns whether the text contains an API key's private key: hexadecimal digits in the form of a UUID.
 pub(crate) fn holds_private_key(text: &str) -> bool {
     let is_digit = |c: char| c.is_ascii_hexdigit() || c == '-';
     text.split(|c| !is_digit(c)).any(|digits| {
@@ -123,7 +125,7 @@ pub(crate) fn holds_private_key(text: &str) -> bool {
     })
 }
 
-/// Whether the text is a JSON Web Token, as Atlas's access tokens are: its first part is the Base64 form
+/// Returns whether the text begins like a JSON Web Token, such as an access token of Atlas: with the Base64 form
 /// of `{"`.
 pub(crate) fn is_json_web_token(text: &str) -> bool {
     text.starts_with("eyJ")
@@ -131,7 +133,7 @@ pub(crate) fn is_json_web_token(text: &str) -> bool {
 
 pub(crate) fn is_model_key(text: &str) -> bool {
     text.strip_prefix("al-")
-        .is_some_and(|rest| rest.len() >= MODEL_KEY_DIGITS && rest.chars().all(is_word))
+        .is_some_and(|rest| rest.len() >= MODEL_KEY_MIN_LENGTH && rest.chars().all(is_word))
 }
 
 fn is_word(c: char) -> bool {
@@ -142,13 +144,13 @@ fn is_secret_word(word: &str) -> bool {
     let has = |kind: fn(&u8) -> bool| word.as_bytes().iter().any(kind);
     is_json_web_token(word)
         || is_model_key(word)
-        || (word.len() >= RANDOM
+        || (word.len() >= SECRET_WORD_LENGTH
             && has(u8::is_ascii_lowercase)
             && has(u8::is_ascii_uppercase)
             && has(u8::is_ascii_digit))
 }
 
-/// Whether the name of an authentication scheme, in any case, stands before something.
+/// Returns whether the text contains the name of an authentication scheme, in any letter case.
 fn has_scheme(text: &str, scheme: &str) -> bool {
     text.as_bytes()
         .windows(scheme.len())
@@ -173,7 +175,7 @@ impl fmt::Debug for InvalidValue {
 
 impl core::error::Error for InvalidValue {}
 
-/// `TryFrom<&str>` for types that parse.
+/// Implements `TryFrom<&str>` by `FromStr`.
 macro_rules! try_from_str {
     ($($type:ty),*) => {
         $(
@@ -203,7 +205,7 @@ mod tests {
     use alloc::format;
 
     #[test]
-    fn a_value_that_looks_like_a_credential_is_not_repeated() {
+    fn value_that_looks_like_a_credential_is_redacted() {
         for value in [
             "mdb_sa_sk_hunter2",
             "MONGODB_ATLAS_CLIENT_SECRET=mdb_sa_sk_hunter2",
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_does_not_look_like_a_credential_is_repeated() {
+    fn other_values_are_repeated() {
         for value in [
             "",
             "69681D39C9E8CFD375386316",

@@ -1,48 +1,50 @@
+//! The limits that a caller can set, and the fixed ones of a session.
+
 use core::time::Duration;
 
 use crate::RetryPolicy;
 
-/// Everything that a server could make large, with its bound.
+/// The limits on everything that a server could make large.
 ///
-/// The core enforces each of them, whatever the transport did. The defaults leave a page of 500
-/// keys with the longest names more than ten times the room it needs.
+/// The core enforces each of them, whatever the transport does. The defaults allow more than ten times the
+/// size of a page of 500 keys with the longest names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of a response's head, names and values added up. 64 KiB: four times what common
-    /// servers send at most.
+    /// The bytes of a response's head: the sum of all names and values. Default: 64 KiB, four times the maximum of
+    /// common servers.
     pub head_bytes: usize,
-    /// Header fields of a response. 128: Atlas sends about 20.
+    /// The header fields of a response. Default: 128. Atlas sends about 20.
     pub headers: usize,
-    /// Bytes of a page's body, after decompression. 16 MiB: a usual page of 500 keys is 137 KB,
-    /// and one of the longest names with every character escaped stays under 2 MiB.
+    /// The bytes of a page's body, after decompression. Default: 16 MiB. A usual page of 500 keys has 137 KB,
+    /// and one with the longest names and every character escaped stays under 2 MiB.
     ///
-    /// Transports read one byte more than this, and the core refuses.
+    /// Transports read one byte more than this, so that the core returns the error.
     pub body_bytes: usize,
-    /// Bytes of an error's or a token's body that are decoded. 64 KiB: more is no error object,
-    /// and its status still counts.
+    /// The bytes of an error's or a token's body that are decoded. Default: 64 KiB. A longer body is not an error
+    /// object, but its status still counts.
     pub error_body_bytes: usize,
-    /// Arrays and objects within each other. 32: the documented page needs 3. Values above 100
-    /// count as 100, below the bound of the JSON parser.
+    /// The nesting depth of arrays and objects. Default: 32. The documented page needs 3. Values above 100
+    /// count as 100, which is below the limit of the JSON parser.
     pub nesting: u8,
-    /// Keys of a page, and links. 10,000: Atlas sends 500 at most. Without it, a body of nothing but
-    /// `{}` would take up thirty times its size.
+    /// The keys of a page, and its links. Default: 10,000. Atlas sends at most 500 keys. Without this limit, a body
+    /// of nothing but `{}` would take thirty times its size in memory.
     pub elements: usize,
-    /// Bytes of all `WWW-Authenticate` headers of a response. 8 KiB: one challenge is about 150.
+    /// The bytes of all `WWW-Authenticate` headers of a response. Default: 8 KiB. One challenge has about 150 bytes.
     pub challenge_bytes: usize,
-    /// Challenges of a response that are looked at. 16: RFC 7616 knows six algorithms.
+    /// The challenges of a response that are read. Default: 16. RFC 7616 defines six algorithms.
     pub challenges: usize,
-    /// Bytes of an access token. 8 KiB: most servers take no longer header line.
+    /// The bytes of an access token. Default: 8 KiB. Most servers do not accept longer header lines.
     pub token_bytes: usize,
-    /// Bytes of each text that an error takes over from an answer. 1 KiB: fits a log line.
+    /// The bytes of each text that an error copies from a response. Default: 1 KiB, which fits a log line.
     pub detail_bytes: usize,
-    /// Pages of one listing. 10,000: five million keys. Reaching it is an error.
+    /// The pages of one listing. Default: 10,000, which is up to five million keys. More pages are an error.
     pub pages: u32,
-    /// Bytes of memory that all keys of a listing may take where they are [collected](crate::Collected)
-    /// before any of them is used. 512 MiB: about a million keys with usual names. What takes keys one at
-    /// a time is not bounded by it.
+    /// The bytes of memory that all keys of a listing may take if they are [collected](crate::Collected)
+    /// before any of them is used. Default: 512 MiB, about a million keys with usual names. It does not limit
+    /// callers who take keys one at a time.
     pub collected_bytes: usize,
-    /// Attempts and waits.
+    /// The attempts and waits of an exchange.
     pub retry: RetryPolicy,
 }
 
@@ -66,7 +68,7 @@ impl Default for Limits {
     }
 }
 
-/// A setter for each field.
+/// Defines a setter for each field.
 macro_rules! setters {
     ($($setter:ident $field:ident $type:ty),*) => {
         $(
@@ -100,7 +102,7 @@ impl Limits {
     );
 }
 
-/// The bounds that go with a body.
+/// The limits that apply to a body.
 #[derive(Clone, Copy)]
 pub(crate) struct BodyLimits {
     pub(crate) nesting: u8,
@@ -120,55 +122,54 @@ impl Limits {
     }
 }
 
-/// Nonces that rest between exchanges; more exchanges than that in parallel get their own.
+/// The idle nonces that a session keeps. If more exchanges run in parallel, the others get their own.
 pub(crate) const IDLE_NONCES: usize = 64;
 
-/// Groups whose pace is remembered. Beyond it some are forgotten, and will be told again.
-pub(crate) const PACED_GROUPS: usize = 4096;
+/// The groups that the rate limiter tracks. Beyond this number some are forgotten until their next response.
+pub(crate) const TRACKED_GROUPS: usize = 4096;
 
-/// A group is left alone for this long at most, however long a 429 asks for.
-pub(crate) const LONGEST_HOLD: Duration = Duration::from_secs(300);
+/// The longest pause of a group, however long a 429 asks for.
+pub(crate) const MAX_PAUSE: Duration = Duration::from_secs(300);
 
-/// The least that a wait for others, or for the end of a hold, counts: the clock may not move
-/// between steps.
-pub(crate) const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+/// The least that a wait for another exchange, or for the end of a pause, counts. The clock may stand still between
+/// steps, and such waits must still reach their limit.
+pub(crate) const MIN_WAIT: Duration = Duration::from_millis(1);
 
-/// Nonces whose count is remembered, so that a server that issues one twice sees it rise.
+/// The nonces whose count is remembered, so that the count rises if a server issues a nonce twice.
 pub(crate) const COUNTED_NONCES: usize = 2 * IDLE_NONCES;
 
-/// Tokens that are looked for in errors: the last one, and those before it that late answers may
+/// The tokens that are redacted in errors: the last one, and those before it that late responses may
 /// repeat.
 pub(crate) const RECENT_TOKENS: usize = 4;
 
-/// For this long after a `RateLimit-Remaining` no more requests go out at a time than it said: Atlas's
-/// usual buckets refill every 60 s, and the header is often missing.
-pub(crate) const NARROW: Duration = Duration::from_secs(60);
+/// How long a `RateLimit-Remaining` limits the requests in flight. Atlas's usual buckets refill every 60 s, and
+/// many responses lack the header.
+pub(crate) const RATE_LIMIT_WINDOW: Duration = Duration::from_secs(60);
 
-/// So many requests left are not worth remembering: nobody has more on their way for one group.
-pub(crate) const AMPLE: u64 = 128;
+/// A `RateLimit-Remaining` from this number on is not tracked: no caller has as many requests in flight for one group.
+pub(crate) const AMPLE_REMAINING: u64 = 128;
 
-/// A token is renewed this long before it ends (a quarter of its life, if that is less), so that
-/// it does not run out between our clock and Atlas's.
+/// How long before its end a token is renewed (a quarter of its life, if that is less), so that a
+/// difference between the clocks does no harm.
 pub(crate) const TOKEN_MARGIN: Duration = Duration::from_secs(30);
 
-/// An exchange that fetches a token and does nothing for this long is taken for abandoned, and another one
-/// fetches a token: longer than a connection and an answer take with the timeouts that the clients have by
-/// default (10 s and 30 s).
-pub(crate) const TOKEN_LEAD: Duration = Duration::from_secs(60);
+/// How long a token request may make no progress before another exchange fetches a token. It is longer than the
+/// clients' default timeouts for a connection and a response together (10 s and 30 s).
+pub(crate) const TOKEN_FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a token is taken to live where its answer does not say so sensibly. Short: a wrong guess
-/// costs one more request, a long one could outlive the token.
-pub(crate) const TOKEN_LIFE_UNKNOWN: Duration = Duration::from_secs(60);
+/// The assumed life of a token whose response has no valid `expires_in`. A life that is too short costs a token
+/// request; one that is too long gets a 401.
+pub(crate) const DEFAULT_TOKEN_LIFE: Duration = Duration::from_secs(60);
 
-/// No token is believed to live longer than a day.
-pub(crate) const TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest life of a token, whatever `expires_in` says.
+pub(crate) const MAX_TOKEN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A 401 renews the token at most this often: a service account may hold only 100 live tokens.
-pub(crate) const TOKEN_RENEWAL_PAUSE: Duration = Duration::from_secs(60);
+/// The shortest time between two token renewals after a 401: a service account may hold only 100 live tokens.
+pub(crate) const TOKEN_RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long an exchange waits for another one before it looks again by itself.
-pub(crate) const FOLLOW: Duration = Duration::from_secs(30);
+/// The interval in which an exchange that waits for another one checks by itself.
+pub(crate) const FOLLOWER_POLL_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Challenges that one attempt answers: the first, and again where the server calls the nonce
-/// stale, as one with a short nonce lifetime may.
-pub(crate) const CHALLENGES_ANSWERED: u32 = 3;
+/// The challenges that one attempt answers. After the first, the nonce must be called stale, which happens if the
+/// server's nonces expire early.
+pub(crate) const MAX_CHALLENGES_ANSWERED: u32 = 3;

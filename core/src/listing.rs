@@ -1,3 +1,5 @@
+//! Paging: which page a listing requests next, where it ends, and which keys it has already returned.
+
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
@@ -9,23 +11,24 @@ use crate::{
     Reply,
 };
 
-/// Where a listing over several pages stands: what to ask for next, and which keys were seen.
+/// The state of a listing over several pages: the next request, and the keys that were already returned.
 ///
-/// It has no I/O, and every transport uses it. It never ends silently short:
+/// It does no I/O, and every transport uses it. It never ends early without an error:
 ///
-/// - There is a next page if a link says so. Where a page has no links, or none with a relation (Atlas requires none),
-///   there is one if the page is full, or if `totalCount` is more than the keys so far; an empty page is the last.
-/// - The next request is the same request with the next page number, never a link's target.
-/// - An empty page that has a next page is skipped; the third in a row is an error. An empty page that has none,
-///   behind a page whose link announced it, is requested once more: the list may have become shorter, or
-///   the answer was another request's.
-/// - A page with the ids of the page before, all of them present and in the same order, is an error: such a
-///   listing would never end. With one key on a page it is an error at the third repetition, since a new key in
-///   front of the list makes a page repeat.
+/// - There is a next page if a link says so. If a page has no links with a relation (Atlas does not require them),
+///   there is a next page if the page is full, or if `totalCount` is higher than the number of keys so far. An empty
+///   page without such links is the last one.
+/// - The next request is the current request with the next page number. The target of a link is never used.
+/// - An empty page with a next page is skipped; the third in a row is an error. An empty page without a next page,
+///   after a page whose link announced it, is requested once more: the list may have become shorter, or
+///   the response may belong to another request.
+/// - A page with the ids of the previous page, all present and in the same order, is an error: such a
+///   listing would never end. If the page has a single key, the third repetition is an error, because a new key at
+///   the front of the list also makes a page repeat.
 /// - `totalCount` alone neither ends a listing nor makes it fail, because lists change while they are read. See
 ///   [`keys_read`](Listing::keys_read) and [`total_count`](Listing::total_count).
-/// - A list that changes while it is read moves entries over a page's edge: [`accept`] leaves out a key whose id
-///   the page before already had. Keys without an id are never left out.
+/// - If a list changes while it is read, keys move from one page to the next. [`accept`] skips a key whose id
+///   the previous page already had. Keys without an id are never skipped.
 /// - More pages than [`Limits::pages`] are an error.
 ///
 /// [`accept`]: Listing::accept
@@ -41,7 +44,7 @@ use crate::{
 /// let mut listing = Listing::new(request, &Limits::default());
 /// let mut ids = Vec::new();
 /// while let Some(request) = listing.request()? {
-///     let page = fetch(&request)?; // however you do that
+///     let page = fetch(&request)?; // with any HTTP client
 ///     ids.extend(listing.accept(&page).filter_map(|key| key.api_key_id().map(str::to_owned)));
 /// }
 /// assert_eq!(ids, ["1", "2", "3"]);
@@ -51,39 +54,42 @@ use crate::{
 #[must_use]
 pub struct Listing {
     next: Option<ListRequest>,
-    /// Why it cannot go on.
+    /// The error that ended the listing.
     failed: Option<Box<Error>>,
     pages_left: u32,
     limit: u32,
     last_page: LastPage,
-    /// Keys before the first page, as far as its number tells, and keys on the pages so far.
+    /// The keys before the first page, calculated from its number.
     skipped: u64,
+    /// The keys on the pages so far.
     keys_read: u64,
     total_count: Option<u64>,
     /// Whether a link of the last page announced the next one.
     is_announced: bool,
     /// Whether the next request repeats the last one.
     is_repeated: bool,
-    /// Empty pages in a row, and pages in a row that had the one key of the page before.
+    /// The number of consecutive empty pages.
     empty_pages: u8,
+    /// The number of consecutive pages with the ids of the previous page.
     same_pages: u8,
-    /// The ids of the last page with keys, and of the one before it.
+    /// The ids of the last page with keys.
     last: Ids,
+    /// The ids of the page with keys before it.
     before: Ids,
-    /// Of the last page with keys, where its ids are not known.
+    /// A hash of both ends of the last page with keys, for pages that are not decoded.
     sample: Option<u64>,
-    /// Which of the last page's keys the one before it had, too.
+    /// The indices of the last page's keys that the page before it also had.
     repeated: Vec<usize>,
 }
 
-/// So many empty pages in a row with a next page are an error.
-const EMPTY_PAGES: u8 = 3;
+/// The number of consecutive empty pages with a next page that is an error.
+const MAX_EMPTY_PAGES: u8 = 3;
 
-/// So many repetitions of a page with a single key are an error.
-const SAME_PAGES: u8 = 3;
+/// The number of repetitions of a page with a single key that is an error.
+const MAX_SAME_PAGES: u8 = 3;
 
 impl Listing {
-    /// A listing that begins with `first`.
+    /// Creates a listing that begins with the request `first`.
     pub fn new(first: ListRequest, limits: &Limits) -> Self {
         let pages = u64::from(first.page_num().get()).saturating_sub(1);
         Self {
@@ -92,7 +98,7 @@ impl Listing {
             pages_left: limits.pages,
             limit: limits.pages,
             last_page: LastPage::This,
-            skipped: pages.saturating_mul(u64::from(items(&first))),
+            skipped: pages.saturating_mul(u64::from(max_keys(&first))),
             keys_read: 0,
             total_count: None,
             is_announced: false,
@@ -106,12 +112,13 @@ impl Listing {
         }
     }
 
-    /// Returns what to ask for next; `None` at the end.
+    /// Returns the next request, or `None` at the end.
     ///
     /// # Errors
-    /// [`Error::Limit`] where there is a page beyond [`Limits::pages`], and [`Error::InvalidResponse`] where the pages
-    /// so far would never come to an end: each had the keys of the one before, or one after the other was
-    /// empty. What was accepted before is as it should be.
+    /// Returns [`Error::Limit`] if there is a page beyond [`Limits::pages`], and [`Error::InvalidResponse`] if the
+    /// listing would never end because pages repeat or too many are empty. The keys that were accepted before
+    /// remain valid. After [`advance_undecoded`](Listing::advance_undecoded) with a body that is not a page, it returns
+    /// the error of that body.
     pub fn request(&self) -> Result<Option<ListRequest>, Error> {
         match (&self.failed, self.next) {
             (Some(error), _) => Err((**error).clone()),
@@ -123,26 +130,26 @@ impl Listing {
         }
     }
 
-    /// Returns how many keys the pages so far had, those that are left out included. Pages that were not
-    /// decoded do not count.
+    /// Returns the number of keys on the pages so far, including skipped ones. Pages that were not decoded do not
+    /// count.
     #[must_use]
     pub fn keys_read(&self) -> u64 {
         self.keys_read
     }
 
-    /// Returns how many keys the whole list has, by the last page that gave a sensible `totalCount`.
+    /// Returns the number of keys of the whole list, from the last valid `totalCount`.
     #[must_use]
     pub fn total_count(&self) -> Option<u64> {
         self.total_count
     }
 
-    /// What may be asked for at the same time, for those who read ahead: the request that
-    /// [`request`](Listing::request) gives, and those after it, `size` in all and one at the least.
+    /// Returns the requests that may be sent at the same time to read ahead: [`request`](Listing::request) and the
+    /// following ones, up to `size` and at least one.
     ///
-    /// Only the first one before a page has shown that there is a next one, and no more than
-    /// `totalCount` suggests or [`Limits::pages`] allows. Answers are taken in this order, each by
-    /// [`accept`](Listing::accept) or [`advance`](Listing::advance); after each, what is on its way is the beginning of the
-    /// new window. What was asked for beyond the end is to be dropped, errors too.
+    /// It is only the first request until a page has announced a next one, and never more than `totalCount` suggests
+    /// or [`Limits::pages`] allows. Pass the responses in this order to [`accept`](Listing::accept) or
+    /// [`advance`](Listing::advance). After each, the requests in flight are the beginning of the new window. Drop the
+    /// responses and errors of requests beyond the end.
     ///
     /// ```
     /// # use atlas_model_keys_core::{GroupId, Limits, ListRequest, Listing, Reply};
@@ -169,13 +176,13 @@ impl Listing {
             .take_while(move |request| request.page_num().get() <= last)
     }
 
-    /// Takes the page that answers [`request`](Listing::request), moves on, and gives the keys
-    /// that the page before did not have.
+    /// Takes the page for [`request`](Listing::request), and returns the keys that the previous page
+    /// did not have. The listing moves to the next page.
     pub fn accept<'p, B: AsRef<[u8]>>(
         &mut self,
         page: &'p Page<B>,
     ) -> impl Iterator<Item = ModelKey<'p>> + use<'_, 'p, B> {
-        self.take(page);
+        self.advance_and_compare(page);
         let mut repeated = self.repeated.iter().peekable();
         page.keys()
             .enumerate()
@@ -183,8 +190,8 @@ impl Listing {
             .map(|(_, key)| key)
     }
 
-    /// Takes the page like [`accept`](Listing::accept), and gives keys that do not need the page: made one at a
-    /// time, and the page's buffer is the caller's again at the end.
+    /// Takes the page like [`accept`](Listing::accept), and returns owned keys. They are made one at a time, and at
+    /// the end the caller gets the page's buffer back.
     ///
     /// ```
     /// # use atlas_model_keys_core::{GroupId, Limits, ListRequest, Listing, Reply};
@@ -200,15 +207,15 @@ impl Listing {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn accept_owned<B: AsRef<[u8]>>(&mut self, page: Page<B>) -> OwnedKeys<B> {
-        self.take(&page);
+        self.advance_and_compare(&page);
         OwnedKeys::new(page, &self.repeated)
     }
 
-    /// Moves on, and notes which keys the page before had, too.
-    fn take<B: AsRef<[u8]>>(&mut self, page: &Page<B>) {
+    /// Moves to the next page, and records which keys the previous page also had.
+    fn advance_and_compare<B: AsRef<[u8]>>(&mut self, page: &Page<B>) {
         self.repeated.clear();
-        let is_behind_empty = self.empty_pages > 0 || self.is_repeated;
-        if !is_behind_empty {
+        let is_after_empty = self.empty_pages > 0 || self.is_repeated;
+        if !is_after_empty {
             for (n, id) in page.ids().enumerate() {
                 if id.is_some_and(|id| self.last.contains(id)) {
                     self.repeated.push(n);
@@ -219,18 +226,19 @@ impl Listing {
         self.last.sort();
     }
 
-    /// Takes the page that answers [`request`](Listing::request), and moves on: for callers who want every
-    /// key as it came.
+    /// Takes the page for [`request`](Listing::request), and moves to the next page. It is for callers who want every
+    /// key, also repeated ones.
     pub fn advance<B: AsRef<[u8]>>(&mut self, page: &Page<B>) {
         let repeats = self.repeats(page.ids());
-        self.move_on(&Seen::of(page.decoded(), repeats));
+        self.move_on(&PageSummary::of(page.decoded(), repeats));
     }
 
-    /// Takes the reply to [`request`](Listing::request), and moves on: for callers who do not decode the body.
+    /// Takes the reply to [`request`](Listing::request), and moves to the next page. It is for callers who do not
+    /// decode the body.
     ///
-    /// A body that is not a page makes the next [`request`](Listing::request) an error, so that a
-    /// listing does not end with it as if it were the last. Whether a page repeats the one before is told by
-    /// both ends of its results.
+    /// A body that is not a page makes the next [`request`](Listing::request) an error, so that the
+    /// listing does not end as if it were the last page. The beginning and the end of a page's results show whether it
+    /// repeats the previous one.
     pub fn advance_undecoded<B: AsRef<[u8]>>(&mut self, reply: &Reply<B>) {
         let skimmed = reply.skim();
         let sample = skimmed.filter(|s| s.has_keys).map(|s| s.sample);
@@ -239,7 +247,7 @@ impl Listing {
             && !has_same_sample
         {
             self.sample = sample.or(self.sample);
-            return self.move_on(&Seen {
+            return self.move_on(&PageSummary {
                 keys: 0,
                 is_empty: !skimmed.has_keys,
                 says_next: Some(skimmed.says_next),
@@ -251,7 +259,10 @@ impl Listing {
             Ok(decoded) => {
                 let repeats = self.repeats(decoded.ids(reply.body().as_ref()));
                 let has_ids = decoded.ids(reply.body().as_ref()).all(|id| id.is_some());
-                self.move_on(&Seen::of(&decoded, repeats || (has_same_sample && has_ids)));
+                self.move_on(&PageSummary::of(
+                    &decoded,
+                    repeats || (has_same_sample && has_ids),
+                ));
             }
             Err(error) => {
                 self.next = None;
@@ -260,7 +271,7 @@ impl Listing {
         }
     }
 
-    /// Keeps the ids of a page with keys. Whether they are those of the page before, in the same order.
+    /// Stores the ids of a page with keys. Returns whether they are those of the previous page, in the same order.
     fn repeats<'a>(&mut self, ids: impl Iterator<Item = Option<&'a [u8]>>) -> bool {
         let mut ids = ids.peekable();
         if ids.peek().is_none() {
@@ -281,7 +292,7 @@ impl Listing {
         has_all && self.last.bytes == self.before.bytes
     }
 
-    fn move_on(&mut self, seen: &Seen) {
+    fn move_on(&mut self, seen: &PageSummary) {
         self.pages_left = self.pages_left.saturating_sub(1);
         let keys = u64::try_from(seen.keys).unwrap_or(u64::MAX);
         self.keys_read = self.keys_read.saturating_add(keys);
@@ -296,10 +307,10 @@ impl Listing {
         if seen.is_empty {
             if self.is_announced {
                 self.empty_pages += 1;
-                if self.empty_pages >= EMPTY_PAGES {
+                if self.empty_pages >= MAX_EMPTY_PAGES {
                     return self.fail(
                         current,
-                        "one empty page after the other announces a next one",
+                        "too many empty pages in a row announce a next page",
                     );
                 }
             } else {
@@ -313,13 +324,13 @@ impl Listing {
         } else {
             self.empty_pages = 0;
             self.same_pages = if seen.repeats { self.same_pages + 1 } else { 0 };
-            if seen.repeats && (seen.keys != 1 || self.same_pages >= SAME_PAGES) {
-                return self.fail(current, "a page has the same keys as the page before");
+            if seen.repeats && (seen.keys != 1 || self.same_pages >= MAX_SAME_PAGES) {
+                return self.fail(current, "a page has the same keys as the previous page");
             }
-            let items = items(&current);
+            let full = usize::from(max_keys(&current));
             let so_far = self.skipped.saturating_add(self.keys_read);
             let has_next = seen.says_next.unwrap_or_else(|| {
-                seen.keys >= usize::from(items) || seen.total_count.is_some_and(|n| n > so_far)
+                seen.keys >= full || seen.total_count.is_some_and(|n| n > so_far)
             });
             if !has_next {
                 return;
@@ -327,14 +338,14 @@ impl Listing {
         }
         self.next = current.next_page();
         let Some(next) = self.next else {
-            // Page 4,294,967,295 has no number after it; that is beyond any limit.
+            // There is no number after page 4,294,967,295, which is beyond any limit.
             self.next = Some(current);
             self.pages_left = 0;
             return;
         };
         self.last_page = seen
             .total_count
-            .and_then(|keys| u32::try_from(keys.div_ceil(u64::from(items(&current)))).ok())
+            .and_then(|keys| u32::try_from(keys.div_ceil(u64::from(max_keys(&current)))).ok())
             .filter(|last| *last >= next.page_num().get())
             .map_or(LastPage::Unknown, LastPage::Suggested);
     }
@@ -350,27 +361,27 @@ impl Listing {
     }
 }
 
-/// How many keys a page of the request may hold.
-fn items(request: &ListRequest) -> u16 {
+/// Returns the maximum number of keys of a page of the request.
+fn max_keys(request: &ListRequest) -> u16 {
     request
         .items_per_page()
         .unwrap_or(ItemsPerPage::DEFAULT)
         .get()
 }
 
-/// What is known of a page that the next one depends on.
-struct Seen {
-    /// How many keys it has; 0 where they were not counted.
+/// The properties of a page that decide about the next request.
+struct PageSummary {
+    /// The number of keys, or 0 if they were not counted.
     keys: usize,
     is_empty: bool,
-    /// Whether a link says `next`; `None` without links.
+    /// Whether a link says `next`, or `None` without links.
     says_next: Option<bool>,
     total_count: Option<u64>,
-    /// Whether it has the ids of the page before.
+    /// Whether it has the ids of the previous page.
     repeats: bool,
 }
 
-impl Seen {
+impl PageSummary {
     fn of(decoded: &Decoded, repeats: bool) -> Self {
         let keys = decoded.keys.as_ref().map_or(0, Vec::len);
         Self {
@@ -383,7 +394,7 @@ impl Seen {
     }
 }
 
-/// How much memory the keys of a listing take that a caller collects before it uses them, bounded by
+/// Counts the memory of the keys that a caller collects before using them, up to
 /// [`Limits::collected_bytes`].
 ///
 /// ```
@@ -401,7 +412,7 @@ pub struct Collected {
 }
 
 impl Collected {
-    /// Nothing is collected yet.
+    /// Creates a counter at zero.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         Self {
@@ -413,7 +424,7 @@ impl Collected {
     /// Counts one more key.
     ///
     /// # Errors
-    /// [`Error::Limit`] where all of them together take more than [`Limits::collected_bytes`].
+    /// Returns [`Error::Limit`] if the keys together take more than [`Limits::collected_bytes`].
     pub fn add(&mut self, key: &OwnedModelKey) -> Result<(), Error> {
         self.bytes = self.bytes.saturating_add(key.memory());
         if self.bytes > self.limit {
@@ -426,18 +437,18 @@ impl Collected {
     }
 }
 
-/// The ids of a page, for finding them again.
+/// The ids of a page, in a form that can be searched.
 #[derive(Clone, Debug, Default)]
 struct Ids {
-    /// End to end, in the order of the page.
+    /// All ids in the order of the page, each with an end mark.
     bytes: Vec<u8>,
-    /// In order, once they are sorted.
+    /// The place of each id in `bytes`, in the order of `sort` once that was called.
     places: Vec<Place>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// The last bytes: where ids that were made one after the other differ.
+    /// The last eight bytes, which differ between ids that were created one after the other.
     tail: u64,
     start: usize,
     len: usize,
@@ -456,13 +467,13 @@ impl Ids {
             len: id.len(),
         });
         self.bytes.extend_from_slice(id);
-        // Which stands in no text, so that the same bytes are the same ids.
+        // No UTF-8 text has this byte, so that equal bytes mean equal ids.
         self.bytes.push(0xff);
     }
 
-    /// A key without an id: a page that lacks such a key is another page.
+    /// Adds a key without an id, so that a page without this key is not equal.
     fn push_absent(&mut self) {
-        // Which stands in no text, either.
+        // No UTF-8 text has this byte, either.
         self.bytes.push(0xfe);
     }
 
@@ -474,7 +485,7 @@ impl Ids {
         });
     }
 
-    /// Whether it is there, once they are sorted.
+    /// Returns whether the page has the id. The ids must be sorted.
     fn contains(&self, id: &[u8]) -> bool {
         let tail = tail(id);
         let place = self.places.binary_search_by(|place| {
@@ -499,14 +510,14 @@ fn tail(id: &[u8]) -> u64 {
     }
 }
 
-/// How far a listing may be read ahead.
+/// The last page that may be requested ahead.
 #[derive(Clone, Copy, Debug)]
 enum LastPage {
-    /// Nothing has said that there is a page after the one that is asked for.
+    /// The current page: nothing has announced a next one.
     This,
-    /// As `totalCount` has it, which is an estimate.
+    /// The page that follows from `totalCount`, which is an estimate.
     Suggested(u32),
-    /// There is no count, or it is 0, or there are more pages than it says.
+    /// Unknown: `totalCount` is missing or 0, or there are more pages than it says.
     Unknown,
 }
 
@@ -550,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_goes_on_while_a_link_says_next_whatever_the_count_says() {
+    fn next_link_continues_the_listing_whatever_the_count_says() {
         let mut listing = listing(&Limits::default());
         assert_eq!(accept(&mut listing, &page(&["a", "b"], "next")), ["a", "b"]);
         assert_eq!(listing.request().unwrap().unwrap().page_num().get(), 2);
@@ -559,39 +570,42 @@ mod tests {
     }
 
     #[test]
-    fn owned_keys_are_those_that_are_lent_and_the_buffer_comes_back() {
-        let (mut lends, mut gives) = [(); 2].map(|()| listing(&Limits::default())).into();
+    fn owned_keys_equal_borrowed_ones_and_the_buffer_is_returned() {
+        let (mut borrowing, mut owning) = [(); 2].map(|()| listing(&Limits::default())).into();
         for ids in [&["a", "b", "", "c"][..], &["c", "", "d", "b"], &["b"], &[]] {
-            let lent = accept(&mut lends, &page(ids, "next"));
-            let mut keys = gives.accept_owned(page(ids, "next"));
-            assert_eq!(keys.len(), lent.len());
+            let borrowed = accept(&mut borrowing, &page(ids, "next"));
+            let mut keys = owning.accept_owned(page(ids, "next"));
+            assert_eq!(keys.len(), borrowed.len());
             let owned = (&mut keys).map(|key| key.api_key_id().unwrap_or("-").to_owned());
-            assert_eq!(owned.collect::<Vec<_>>(), lent);
+            assert_eq!(owned.collect::<Vec<_>>(), borrowed);
             assert!(keys.next().is_none());
             assert_eq!(format!("{keys:?}"), "OwnedKeys { left: 0, .. }");
             assert_eq!(keys.into_body(), page(ids, "next").into_body());
-            assert_eq!(gives.request().unwrap(), lends.request().unwrap());
+            assert_eq!(owning.request().unwrap(), borrowing.request().unwrap());
         }
     }
 
-    /// A page of so many keys, with ids that begin at `first`.
+    /// Returns a page of `keys` keys, with consecutive ids from `first`.
     fn full(first: u32, keys: u32, links: &str, total: &str) -> Vec<u8> {
         let ids = (first..first + keys).map(|n| format!(r#"{{"apiKeyId":"{n}"}}"#));
         let ids = ids.collect::<Vec<_>>().join(",");
         format!(r#"{{{links}"results":[{ids}]{total}}}"#).into_bytes()
     }
 
-    /// The requested pages, and the keys or the error that the listing ends with, where the answers are
-    /// these; decoded and not.
-    fn ends(limit: Option<u32>, answers: &[Vec<u8>]) -> (Vec<u32>, Result<usize, Error>) {
+    /// Reads a listing with these response bodies, decoded and undecoded. Returns the requested pages, and the number of
+    /// keys or the error at the end.
+    fn read_all(
+        items_per_page: Option<u32>,
+        bodies: &[Vec<u8>],
+    ) -> (Vec<u32>, Result<usize, Error>) {
         let group = GroupId::new("0123456789abcdef01234567").unwrap();
         let mut first = ListRequest::new(group);
-        if let Some(items) = limit {
+        if let Some(items) = items_per_page {
             first = first.with_items_per_page(ItemsPerPage::new(items).unwrap());
         }
         let [decoded, undecoded] = [true, false].map(|decodes| {
             let mut listing = Listing::new(first, &Limits::default());
-            let mut answers = answers.iter();
+            let mut bodies = bodies.iter();
             let (mut pages, mut keys) = (Vec::new(), 0);
             let end = loop {
                 match listing.request() {
@@ -599,7 +613,7 @@ mod tests {
                     Ok(None) => break Ok(keys),
                     Err(error) => break Err(error),
                 }
-                let body = answers.next().expect("it goes on");
+                let body = bodies.next().expect("the listing does not end");
                 let reply = Reply::from_response(http::Response::new(body.clone())).unwrap();
                 if decodes {
                     keys += listing.accept(&reply.into_page().unwrap()).count();
@@ -607,7 +621,7 @@ mod tests {
                     listing.advance_undecoded(&reply);
                 }
             };
-            assert!(answers.next().is_none(), "it ended early: {pages:?}");
+            assert!(bodies.next().is_none(), "it ended early: {pages:?}");
             (pages, end)
         });
         assert_eq!(decoded.0, undecoded.0);
@@ -619,7 +633,7 @@ mod tests {
     const LAST: &str = r#""links":[{"rel":"self"}],"#;
 
     #[test]
-    fn without_links_a_full_page_or_the_count_announces_the_next_page() {
+    fn full_page_or_higher_count_continues_a_listing_without_links() {
         let total = r#","totalCount":250"#;
         for links in [
             "",
@@ -627,35 +641,35 @@ mod tests {
             r#""links":[null],"#,
             r#""links":[{"href":"?"}],"#,
         ] {
-            let answers = [
+            let bodies = [
                 full(0, 100, links, total),
                 full(100, 100, links, total),
                 full(200, 50, links, total),
             ];
-            let (pages, end) = ends(None, &answers);
+            let (pages, end) = read_all(None, &bodies);
             assert_eq!((pages, end.unwrap()), (vec![1, 2, 3], 250));
         }
-        // Pages that are smaller than asked for.
+        // Pages that are smaller than requested.
         let total = r#","totalCount":3"#;
-        let answers = [full(0, 2, "", total), full(2, 1, "", total)];
-        assert_eq!(ends(None, &answers).1.unwrap(), 3);
-        // Full pages without a count: an empty one is the last.
-        let answers = [full(0, 2, "", ""), full(2, 2, "", ""), full(0, 0, "", "")];
-        assert_eq!(ends(Some(2), &answers).1.unwrap(), 4);
-        // Neither full nor counted, or with links that say nothing: the last.
+        let bodies = [full(0, 2, "", total), full(2, 1, "", total)];
+        assert_eq!(read_all(None, &bodies).1.unwrap(), 3);
+        // Full pages without a count: an empty page is the last.
+        let bodies = [full(0, 2, "", ""), full(2, 2, "", ""), full(0, 0, "", "")];
+        assert_eq!(read_all(Some(2), &bodies).1.unwrap(), 4);
+        // A page that is neither full nor counted, or has links without `next`, is the last.
         let total = r#","totalCount":9"#;
         let none = r#""links":[],"#;
-        for answer in [
+        for body in [
             full(0, 1, "", ""),
             full(0, 2, none, total),
             full(0, 2, LAST, total),
         ] {
-            assert!(ends(Some(2), &[answer]).1.is_ok());
+            assert!(read_all(Some(2), &[body]).1.is_ok());
         }
     }
 
     #[test]
-    fn without_links_keys_before_the_first_page_count() {
+    fn keys_before_the_first_page_count_in_a_listing_without_links() {
         let group = GroupId::new("0123456789abcdef01234567").unwrap();
         let page_3 = PageNum::new(3).unwrap();
         let items = ItemsPerPage::new(10).unwrap();
@@ -677,9 +691,9 @@ mod tests {
     }
 
     #[test]
-    fn empty_pages_with_a_next_page_are_skipped_and_the_third_is_an_error() {
+    fn empty_pages_with_next_link_are_skipped_and_the_third_in_a_row_is_an_error() {
         let empty = || full(0, 0, NEXT, "");
-        let answers = [
+        let bodies = [
             full(0, 2, NEXT, ""),
             empty(),
             empty(),
@@ -687,9 +701,9 @@ mod tests {
             empty(),
             full(3, 1, LAST, ""),
         ];
-        let (pages, end) = ends(None, &answers);
+        let (pages, end) = read_all(None, &bodies);
         assert_eq!((pages, end.unwrap()), (vec![1, 2, 3, 4, 5, 6], 4));
-        let (_, end) = ends(None, &[full(0, 2, NEXT, ""), empty(), empty(), empty()]);
+        let (_, end) = read_all(None, &[full(0, 2, NEXT, ""), empty(), empty(), empty()]);
         let Err(Error::InvalidResponse(error)) = end else {
             panic!("{end:?}")
         };
@@ -697,20 +711,20 @@ mod tests {
         assert_eq!(error.path(), "page 4");
         assert_eq!(
             format!("{error}"),
-            "the listing would never end: one empty page after the other announces a next one, at page 4"
+            "the listing would never end: too many empty pages in a row announce a next page, at page 4"
         );
     }
 
     #[test]
-    fn an_empty_page_that_was_announced_is_requested_once_more() {
+    fn announced_page_that_is_empty_is_requested_once_more() {
         let empty = || full(0, 0, LAST, "");
-        let answers = [full(0, 2, NEXT, ""), empty(), full(2, 2, LAST, "")];
-        let (pages, end) = ends(None, &answers);
+        let bodies = [full(0, 2, NEXT, ""), empty(), full(2, 2, LAST, "")];
+        let (pages, end) = read_all(None, &bodies);
         assert_eq!((pages, end.unwrap()), (vec![1, 2, 2], 4));
-        let (pages, end) = ends(None, &[full(0, 2, NEXT, ""), empty(), empty()]);
+        let (pages, end) = read_all(None, &[full(0, 2, NEXT, ""), empty(), empty()]);
         assert_eq!((pages, end.unwrap()), (vec![1, 2, 2], 2));
-        // Each page that was announced, once.
-        let answers = [
+        // Each announced page is repeated only once.
+        let bodies = [
             full(0, 2, NEXT, ""),
             empty(),
             full(2, 1, NEXT, ""),
@@ -719,12 +733,12 @@ mod tests {
             empty(),
             empty(),
         ];
-        let (pages, end) = ends(None, &answers);
+        let (pages, end) = read_all(None, &bodies);
         assert_eq!((pages, end.unwrap()), (vec![1, 2, 2, 3, 3, 4, 4], 4));
-        // Nothing announced it.
-        assert_eq!(ends(None, &[empty()]).1.unwrap(), 0);
+        // The empty page was not announced.
+        assert_eq!(read_all(None, &[empty()]).1.unwrap(), 0);
         assert_eq!(
-            ends(None, &[full(0, 0, "", r#","totalCount":9"#)])
+            read_all(None, &[full(0, 0, "", r#","totalCount":9"#)])
                 .1
                 .unwrap(),
             0
@@ -732,8 +746,8 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_repeats_the_one_before_is_an_error() {
-        let (pages, end) = ends(None, &[full(0, 2, NEXT, ""), full(0, 2, NEXT, "")]);
+    fn page_that_repeats_the_previous_one_is_an_error() {
+        let (pages, end) = read_all(None, &[full(0, 2, NEXT, ""), full(0, 2, NEXT, "")]);
         let Err(Error::InvalidResponse(error)) = end else {
             panic!("{end:?}")
         };
@@ -741,18 +755,18 @@ mod tests {
             (pages.len(), error.kind()),
             (2, InvalidResponseKind::Paging)
         );
-        // Behind an empty page, or without links, or on the last page, too.
+        // The error also occurs after an empty page, without links, and on the last page.
         let empty = || full(0, 0, NEXT, "");
-        for answers in [
+        for bodies in [
             &[full(0, 2, NEXT, ""), empty(), full(0, 2, NEXT, "")][..],
             &[full(0, 2, "", ""), full(0, 2, "", "")],
             &[full(0, 2, NEXT, ""), full(0, 2, LAST, "")],
         ] {
-            assert!(ends(Some(2), answers).1.is_err());
+            assert!(read_all(Some(2), bodies).1.is_err());
         }
-        // One key: new ones in front of it make its page repeat.
+        // A page with one key repeats when keys are added before it.
         let one = |id| full(id, 1, NEXT, "");
-        let answers = [
+        let bodies = [
             one(1),
             one(1),
             one(1),
@@ -761,16 +775,20 @@ mod tests {
             one(2),
             full(3, 1, LAST, ""),
         ];
-        assert_eq!(ends(Some(1), &answers).1.unwrap(), 3);
-        assert!(ends(Some(1), &[one(1), one(1), one(1), one(1)]).1.is_err());
+        assert_eq!(read_all(Some(1), &bodies).1.unwrap(), 3);
+        assert!(
+            read_all(Some(1), &[one(1), one(1), one(1), one(1)])
+                .1
+                .is_err()
+        );
     }
 
     #[test]
-    fn pages_that_only_look_alike_are_no_repetition() {
+    fn similar_pages_are_not_a_repetition() {
         let body = |results: &str| format!(r#"{{{NEXT}"results":[{results}]}}"#).into_bytes();
         let last = full(0, 0, LAST, "");
         for (first, second) in [
-            // Without ids, in another order, with other boundaries.
+            // Pages without ids, in another order, with other boundaries between ids.
             (r"{},{}", r"{},{}"),
             (r#"{"apiKeyId":"a"},{}"#, r#"{"apiKeyId":"a"},{}"#),
             (
@@ -790,7 +808,7 @@ mod tests {
                 r#"{"apiKeyId":"a"},{"apiKeyId":"a"}"#,
             ),
         ] {
-            let (pages, end) = ends(
+            let (pages, end) = read_all(
                 None,
                 &[body(first), body(second), last.clone(), last.clone()],
             );
@@ -799,7 +817,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_that_is_not_decoded_does_not_end_with_what_is_no_page() {
+    fn undecoded_body_that_is_not_a_page_is_an_error() {
         let mut listing = listing(&Limits::default());
         for (body, kind) in [
             ("<html>", InvalidResponseKind::Json),
@@ -822,7 +840,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_page_before_had_is_left_out_but_never_a_key_without_an_id() {
+    fn keys_of_the_previous_page_are_skipped_except_those_without_an_id() {
         let mut listing = listing(&Limits::default());
         assert_eq!(
             accept(&mut listing, &page(&["a", "b", ""], "next")),
@@ -832,7 +850,7 @@ mod tests {
             accept(&mut listing, &page(&["b", "", "c", "c"], "next")),
             ["-", "c", "c"]
         );
-        // Two pages back is not looked at, nor is three.
+        // Only the previous page is compared.
         assert_eq!(
             accept(&mut listing, &page(&["a", "c", "d"], "next")),
             ["a", "d"]
@@ -848,7 +866,7 @@ mod tests {
         };
         let mut listing = listing(&limits);
         accept(&mut listing, &page(&["a"], "next"));
-        // What was received within the limit is delivered.
+        // Keys within the limit are returned.
         assert_eq!(accept(&mut listing, &page(&["b"], "next")), ["b"]);
         let error = listing.request().unwrap_err();
         assert!(
@@ -864,7 +882,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_goes_on_without_decoding() {
+    fn undecoded_listing_follows_next_links() {
         let reply = |rel: &str| {
             let body = format!(r#"{{"links":[{{"rel":"{rel}"}}],"results":[{{}}]}}"#);
             Reply::from_response(http::Response::new(body.into_bytes())).unwrap()
@@ -901,7 +919,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_opens_when_a_link_says_next_and_ends_where_the_count_does() {
+    fn window_opens_with_a_next_link_and_ends_at_the_total_count() {
         let page = |total: &str| {
             let body = format!(r#"{{"links":[{{"rel":"next"}}],"results":[{{}}]{total}}}"#);
             let response = http::Response::new(body.into_bytes());
@@ -915,7 +933,7 @@ mod tests {
         assert_eq!(window(&listing, 0), [2]);
         listing.advance(&page(r#","totalCount":401"#));
         assert_eq!(window(&listing, 8), [3, 4, 5]);
-        // There is a page more than the count says: it is not believed.
+        // There are more pages than the count says, so the count is ignored.
         listing.advance(&page(r#","totalCount":300"#));
         assert_eq!(window(&listing, 2), [4, 5]);
         for absurd in ["0", "-1", "1e300", "18446744073709551615", "\"9\""] {
@@ -927,7 +945,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_has_no_more_pages_than_the_limit() {
+    fn window_has_at_most_the_limit_of_pages() {
         let limits = Limits {
             pages: 3,
             ..Limits::default()
@@ -941,7 +959,7 @@ mod tests {
     }
 
     #[test]
-    fn after_the_last_number_that_a_page_can_have_there_is_an_error_and_no_silent_end() {
+    fn next_link_on_the_largest_page_number_is_an_error() {
         let group = GroupId::new("0123456789abcdef01234567").unwrap();
         let last = PageNum::new(u32::MAX).unwrap();
         let request = ListRequest::new(group).with_page_num(last);
@@ -953,7 +971,7 @@ mod tests {
     proptest! {
         /// Ids of any length, many with the same end.
         #[test]
-        fn exactly_what_the_page_before_had_is_left_out(
+        fn exactly_the_keys_of_the_previous_page_are_skipped(
             pages in vec(vec("[ab]{0,2}(01234567)?", 0..6), 1..4),
         ) {
             let mut listing = listing(&Limits::default());

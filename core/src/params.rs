@@ -1,4 +1,4 @@
-//! The operation's parameters, as types that cannot hold a wrong value.
+//! The parameters of the list operation, as types that cannot hold an invalid value.
 
 use alloc::string::ToString;
 use core::fmt;
@@ -7,9 +7,9 @@ use core::str::FromStr;
 
 use crate::InvalidValue;
 
-/// The id of a group, which is what Atlas's API calls a project: 24 lower-case hexadecimal digits.
+/// The id of a group, which is the API's name for a project: 24 lower-case hexadecimal digits.
 ///
-/// `Copy`, without heap.
+/// It is `Copy` and needs no heap.
 ///
 /// ```
 /// use atlas_model_keys_core::GroupId;
@@ -27,7 +27,7 @@ impl GroupId {
     /// Parses the 24 digits.
     ///
     /// # Errors
-    /// Anything else than exactly 24 characters of `0-9a-f`.
+    /// Fails if the text is not exactly 24 characters of `0-9a-f`.
     pub fn new(text: &str) -> Result<Self, InvalidValue> {
         match <[u8; 24]>::try_from(text.as_bytes()) {
             Ok(digits)
@@ -40,16 +40,16 @@ impl GroupId {
             _ => Err(InvalidValue::new(
                 "groupId",
                 text,
-                "a group (project) id is exactly 24 lower-case hexadecimal digits, \
+                "a group (project) id must be exactly 24 lower-case hexadecimal digits, \
                  as in 69681d39c9e8cfd375386316; Atlas shows it in the project's settings",
             )),
         }
     }
 
-    /// The 24 digits.
+    /// Returns the 24 digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Always valid: `new` let nothing but ASCII digits in.
+        // This is always valid: `new` accepts only ASCII digits.
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 
@@ -77,7 +77,7 @@ impl fmt::Debug for GroupId {
     }
 }
 
-/// How many keys a page holds at most: 1 to 500. Atlas's default is 100.
+/// The maximum number of keys of a page, from 1 to 500. Atlas's default is 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemsPerPage(NonZeroU16);
 
@@ -86,11 +86,13 @@ impl ItemsPerPage {
     pub const MIN: Self = Self(NonZeroU16::MIN);
     /// The largest page, 500.
     pub const MAX: Self = Self(NonZeroU16::new(500).unwrap());
-    /// What Atlas uses where nothing is sent, 100.
+    /// Atlas's default, 100, which holds if the parameter is not sent.
     pub const DEFAULT: Self = Self(NonZeroU16::new(100).unwrap());
 
+    /// Creates the parameter from a number.
+    ///
     /// # Errors
-    /// A number outside 1 to 500.
+    /// Fails if the number is not from 1 to 500.
     pub fn new(items: u32) -> Result<Self, InvalidValue> {
         u16::try_from(items)
             .ok()
@@ -100,14 +102,18 @@ impl ItemsPerPage {
             .ok_or_else(|| Self::invalid(&items.to_string()))
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub fn get(self) -> u16 {
         self.0.get()
     }
 
     fn invalid(text: &str) -> InvalidValue {
-        InvalidValue::new("itemsPerPage", text, "it is a whole number from 1 to 500")
+        InvalidValue::new(
+            "itemsPerPage",
+            text,
+            "it must be a whole number from 1 to 500",
+        )
     }
 }
 
@@ -127,7 +133,7 @@ impl TryFrom<u32> for ItemsPerPage {
 impl FromStr for ItemsPerPage {
     type Err = InvalidValue;
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        plain_number(text)
+        digits_only(text)
             .and_then(|items| Self::new(items).ok())
             .ok_or_else(|| Self::invalid(text))
     }
@@ -144,24 +150,26 @@ impl fmt::Display for ItemsPerPage {
 pub struct PageNum(NonZeroU32);
 
 impl PageNum {
-    /// Where a listing begins, and Atlas's default.
+    /// The first page, which is Atlas's default.
     pub const FIRST: Self = Self(NonZeroU32::MIN);
 
+    /// Creates the parameter from a number.
+    ///
     /// # Errors
-    /// The number 0.
+    /// Fails if the number is 0.
     pub fn new(page: u32) -> Result<Self, InvalidValue> {
         NonZeroU32::new(page)
             .map(Self)
             .ok_or_else(|| Self::invalid(&page.to_string()))
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub fn get(self) -> u32 {
         self.0.get()
     }
 
-    /// The page after this one; `None` after the last number there is.
+    /// Returns the number of the next page, or `None` after the largest number.
     #[must_use]
     pub fn next(self) -> Option<Self> {
         self.0.checked_add(1).map(Self)
@@ -171,7 +179,7 @@ impl PageNum {
         InvalidValue::new(
             "pageNum",
             text,
-            "pages are counted from 1, up to 4294967295",
+            "it must be a whole number from 1 to 4294967295",
         )
     }
 }
@@ -192,7 +200,7 @@ impl TryFrom<u32> for PageNum {
 impl FromStr for PageNum {
     type Err = InvalidValue;
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        plain_number(text)
+        digits_only(text)
             .and_then(|page| Self::new(page).ok())
             .ok_or_else(|| Self::invalid(text))
     }
@@ -204,8 +212,8 @@ impl fmt::Display for PageNum {
     }
 }
 
-/// Digits and nothing else: `u32::from_str` alone would let a `+` pass.
-fn plain_number(text: &str) -> Option<u32> {
+/// Parses a number of digits only; `u32::from_str` would also accept a `+`.
+fn digits_only(text: &str) -> Option<u32> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         text.parse().ok()
     } else {
@@ -218,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn group_ids_are_24_lower_case_hex_digits() {
+    fn group_id_must_have_24_lower_case_hex_digits() {
         assert!(GroupId::new("0123456789abcdef01234567").is_ok());
         for wrong in [
             "",
@@ -237,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn items_per_page_is_1_to_500() {
+    fn items_per_page_must_be_1_to_500() {
         assert_eq!(ItemsPerPage::default().get(), 100);
         for right in ["1", "100", "500"] {
             assert_eq!(right.parse::<ItemsPerPage>().unwrap().to_string(), right);
@@ -261,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_counted_from_1() {
+    fn page_number_0_is_refused_and_the_largest_has_no_next() {
         assert_eq!(PageNum::default().get(), 1);
         assert_eq!(PageNum::FIRST.next().unwrap().get(), 2);
         assert_eq!(PageNum::new(u32::MAX).unwrap().next(), None);

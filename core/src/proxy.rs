@@ -1,3 +1,5 @@
+//! The HTTP proxy, and the environment variables that name it.
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -13,10 +15,10 @@ use zeroize::Zeroizing;
 
 use crate::{BaseUrl, InvalidValue, Secret};
 
-/// An HTTP proxy that is asked for a tunnel (`CONNECT`, RFC 9110 §9.3.6) to Atlas.
+/// An HTTP proxy that opens a tunnel to Atlas (`CONNECT`, RFC 9110 §9.3.6).
 ///
-/// Its own login, if any, is for the proxy alone: it goes into `Proxy-Authorization` of the `CONNECT`,
-/// and Atlas's credentials never go to the proxy.
+/// The login, if any, is sent only to the proxy, as `Proxy-Authorization` of the `CONNECT` request. Atlas's
+/// credentials are never sent to the proxy.
 ///
 /// ```
 /// use atlas_model_keys_core::Proxy;
@@ -35,16 +37,16 @@ pub struct Proxy {
 const PARAMETER: &str = "proxy";
 
 impl Proxy {
-    /// The variables of the environment that name a proxy for an `https` base URL, and of which the first
-    /// that is set counts. For a plain `http` one there is `http_proxy` (small letters only, as with
-    /// curl: a CGI program's `HTTP_PROXY` is set by whoever sends it a request) in the place of the
-    /// first two.
+    /// The environment variables that name the proxy for an `https` base URL. The first that is set counts.
+    ///
+    /// For a plain `http` base URL, `http_proxy` replaces the first two. `HTTP_PROXY` in capitals is ignored, as in
+    /// curl, because the client of a CGI program can set it.
     pub const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
-    /// Returns the names of the variables that may name a proxy for this base URL, in the order in which
-    /// they are looked at. There are none for a loopback base URL.
+    /// Returns the environment variables that may name a proxy for this base URL, in the order of
+    /// precedence. A loopback base URL has none.
     ///
-    /// For errors that say where a proxy came from: the first that is set is the one.
+    /// An error can use them to say where a proxy comes from: the first one that is set.
     #[must_use]
     pub fn variables(base: &BaseUrl) -> &'static [&'static str] {
         const PLAIN: [&str; 3] = ["http_proxy", "all_proxy", "ALL_PROXY"];
@@ -55,26 +57,29 @@ impl Proxy {
         }
     }
 
-    /// Parses `http://host:port` or `https://host:port` (how the *proxy* is spoken to), with
-    /// `user:password@` before the host where the proxy wants a login (percent-encoded where
-    /// need be). Without a scheme it is `http`; without a port, the scheme's own.
+    /// Parses `http://host:port` or `https://host:port`, where the scheme is that of the connection to the *proxy*.
+    ///
+    /// `user:password@` before the host is the login, percent-encoded if necessary. The default scheme is `http`, and
+    /// the default port is the scheme's.
     ///
     /// # Errors
-    /// Another scheme (SOCKS is not supported), no host, or a text that is not a URL. The value is not
-    /// repeated, for it may hold a password.
+    /// Fails if the text is not a URL, has another scheme (SOCKS is not supported) or has no host. The error does not
+    /// repeat the text, which may hold a password.
     pub fn new(text: &str) -> Result<Self, InvalidValue> {
         Self::parse(PARAMETER, text)
     }
 
-    /// The proxy for this base URL, as the environment has it: the first of
-    /// [`VARIABLES`](Proxy::VARIABLES) that is set and not empty, unless `no_proxy` or `NO_PROXY` names the host:
-    /// a list of names (each with all below it), addresses and networks (`10.0.0.0/8`), with a port
-    /// or without, or `*` for all. `None` for a loopback base URL whatever is set.
+    /// Returns the proxy that the environment names for this base URL, or `None`.
     ///
-    /// `variable` looks a variable up.
+    /// It is the first of [`variables`](Proxy::variables) that is set and not empty, unless `no_proxy` or `NO_PROXY`
+    /// exempts the host. That is a list of names (which include their subdomains), addresses and networks
+    /// (`10.0.0.0/8`), with or without a port, or `*` for every host. A loopback base URL never has a proxy.
+    ///
+    /// `variable` returns the value of an environment variable.
     ///
     /// # Errors
-    /// As [`Proxy::new`], with the name of the variable: to go without a proxy is not what whoever has set one wants.
+    /// Fails like [`Proxy::new`], and the error names the variable. A broken value is an error because a connection
+    /// without the proxy is not what the user wants.
     pub fn from_variables(
         base: &BaseUrl,
         variable: impl Fn(&str) -> Option<String>,
@@ -104,7 +109,7 @@ impl Proxy {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::HTTPS, rest),
             Some(_) => {
                 return Err(invalid(
-                    "it begins with http:// or https:// (SOCKS is not supported)",
+                    "it must begin with http:// or https:// (SOCKS is not supported)",
                 ));
             }
         };
@@ -113,11 +118,13 @@ impl Proxy {
             Some((login, host)) => (Some(login), host),
             None => (None, rest),
         };
-        // Its rules for hosts and ports hold here, too.
+        // A proxy's host and port follow the rules of a base URL.
         BaseUrl::allowing_plain_http(&format!("http://{host}"))
             .ok()
             .filter(|url| url.path_prefix().is_empty())
-            .ok_or_else(|| invalid("it is given as http://host:port or https://host:port"))?;
+            .ok_or_else(|| {
+                invalid("it must have the form http://host:port or https://host:port")
+            })?;
         let uri = Authority::from_str(host).ok().and_then(|host| {
             Uri::builder()
                 .scheme(scheme)
@@ -126,13 +133,13 @@ impl Proxy {
                 .build()
                 .ok()
         });
-        let uri = uri.ok_or_else(|| invalid("it is given as http://host:port"))?;
+        let uri = uri.ok_or_else(|| invalid("it must have the form http://host:port"))?;
         let login = match login {
             None => None,
             Some(login) => {
                 let (user, password) = login.split_once(':').unwrap_or((login, ""));
                 let pair = percent_decoded(user).zip(percent_decoded(password));
-                let rule = "its user and password are text, percent-encoded where need be";
+                let rule = "its user and password must be text, percent-encoded if necessary";
                 let (user, password) = pair.ok_or_else(|| invalid(rule))?;
                 if user.contains(':')
                     || [&user, &password]
@@ -141,7 +148,7 @@ impl Proxy {
                 {
                     // RFC 7617 §2.
                     return Err(invalid(
-                        "its user has no colon, and nothing in it is a control character",
+                        "its user must have no colon, and the login no control characters",
                     ));
                 }
                 Some((user, Secret::new(password)))
@@ -150,13 +157,13 @@ impl Proxy {
         Ok(Self { uri, login })
     }
 
-    /// Scheme, host and port of the proxy, without the login.
+    /// Returns the scheme, host and port of the proxy, without the login.
     #[must_use]
     pub fn uri(&self) -> &Uri {
         &self.uri
     }
 
-    /// The user and the password for the proxy itself, where it wants them.
+    /// Returns the user and the password for the proxy, if there are any.
     #[must_use]
     pub fn login(&self) -> Option<(&str, &Secret)> {
         self.login
@@ -164,7 +171,7 @@ impl Proxy {
             .map(|(user, password)| (user.as_str(), password))
     }
 
-    /// The login as the value of `Proxy-Authorization` (Basic, RFC 7617), marked as sensitive.
+    /// Returns the login as the value of `Proxy-Authorization` (Basic, RFC 7617), marked as sensitive.
     #[must_use]
     pub fn authorization(&self) -> Option<HeaderValue> {
         let (user, password) = self.login()?;
@@ -183,7 +190,7 @@ impl FromStr for Proxy {
     }
 }
 
-/// Without the login.
+/// Writes the URL without the login.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.uri.to_string().trim_end_matches('/'))
@@ -196,26 +203,26 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// Whether the host of the base URL is among those that no proxy is used for.
+/// Returns whether the exceptions name the host of the base URL.
 fn is_exempt(base: &BaseUrl, exceptions: &str) -> bool {
     let Some(uri) = Uri::from_str(base.origin()).ok() else {
         return false;
     };
-    let host = bare(uri.host().unwrap_or_default());
+    let host = without_brackets(uri.host().unwrap_or_default());
     let port = uri
         .port_u16()
         .unwrap_or(if base.is_https() { 443 } else { 80 });
     exceptions
         .split([',', ' ', '\t'])
         .filter(|entry| !entry.is_empty())
-        .any(|entry| entry == "*" || names(entry, host, port))
+        .any(|entry| entry == "*" || matches_entry(entry, host, port))
 }
 
-fn names(entry: &str, host: &str, port: u16) -> bool {
+fn matches_entry(entry: &str, host: &str, port: u16) -> bool {
     if let Some((network, bits)) = entry.split_once('/') {
         return is_within(host, network, bits);
     }
-    // The colons of an address without brackets are its own.
+    // An address without brackets has no port: all its colons belong to it.
     let (name, wanted) = match entry.rsplit_once(':') {
         Some((name, digits)) if !name.contains(':') || name.ends_with(']') => {
             (name, digits.parse::<u16>().ok())
@@ -225,7 +232,9 @@ fn names(entry: &str, host: &str, port: u16) -> bool {
     if wanted != Some(port) {
         return false;
     }
-    let name = bare(name).trim_start_matches("*.").trim_start_matches('.');
+    let name = without_brackets(name)
+        .trim_start_matches("*.")
+        .trim_start_matches('.');
     if let Ok(host) = host.parse::<IpAddr>() {
         return name.parse() == Ok(host);
     }
@@ -245,10 +254,10 @@ fn names(entry: &str, host: &str, port: u16) -> bool {
                 .is_some_and(|before| before.ends_with('.')))
 }
 
-/// Whether the host is an address of the network.
+/// Returns whether the host is an address of the network.
 fn is_within(host: &str, network: &str, bits: &str) -> bool {
     let octets = |text: &str| -> Option<Vec<u8>> {
-        Some(match bare(text).parse().ok()? {
+        Some(match without_brackets(text).parse().ok()? {
             IpAddr::V4(address) => Vec::from(address.octets()),
             IpAddr::V6(address) => Vec::from(address.octets()),
         })
@@ -261,21 +270,21 @@ fn is_within(host: &str, network: &str, bits: &str) -> bool {
     if host.len() != network.len() || bits > 8 * network.len() {
         return false;
     }
-    let alike = |(n, (a, b)): (usize, (&u8, &u8))| {
+    let is_equal = |(n, (a, b)): (usize, (&u8, &u8))| {
         let left = bits.saturating_sub(8 * n).min(8);
         let mask = if left == 0 { 0 } else { 0xff_u8 << (8 - left) };
         a & mask == b & mask
     };
-    host.iter().zip(&network).enumerate().all(alike)
+    host.iter().zip(&network).enumerate().all(is_equal)
 }
 
-fn bare(host: &str) -> &str {
+fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
         .unwrap_or(host)
 }
 
-/// `None` where it is not UTF-8 afterwards, or a `%` has no two digits after it.
+/// Returns the decoded text, or `None` if it is not UTF-8 or a `%` is not followed by two hexadecimal digits.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut out = Vec::with_capacity(text.len());
@@ -306,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_a_host_and_a_login() {
+    fn proxy_url_is_parsed_into_host_and_login() {
         for (text, shown, authorization) in [
             (
                 "http://proxy.example:3128",
@@ -336,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proxy_is_refused_without_repeating_it() {
+    fn invalid_proxy_is_refused_without_repeating_it() {
         for text in [
             "",
             "http://",
@@ -357,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_names_a_proxy_by_scheme_and_never_for_loopback() {
+    fn environment_names_the_proxy_by_scheme_and_never_for_loopback() {
         const ATLAS: &str = "https://cloud.mongodb.com";
         let p = |n: u8| format!("http://p{n}");
         let some = |n: u8| Ok(Some(p(n)));
@@ -412,8 +421,8 @@ mod tests {
     }
 
     #[test]
-    fn exceptions_are_names_addresses_and_networks() {
-        let goes_around = |base: &str, exceptions: &str| {
+    fn no_proxy_matches_names_addresses_and_networks() {
+        let is_direct = |base: &str, exceptions: &str| {
             found(base, &[("HTTPS_PROXY", "p"), ("NO_PROXY", exceptions)]) == Ok(None)
         };
         for (base, exceptions) in [
@@ -431,7 +440,7 @@ mod tests {
             ("https://[fd00::1]:8443", "[fd00::1]:8443"),
             ("https://[fd00::1]:8443", "fd00::/8"),
         ] {
-            assert!(goes_around(base, exceptions), "{base} {exceptions}");
+            assert!(is_direct(base, exceptions), "{base} {exceptions}");
         }
         for (base, exceptions) in [
             ("https://cloud.mongodb.com", ""),
@@ -447,7 +456,7 @@ mod tests {
             ("https://10.1.2.3", "::/0"),
             ("https://[fd00::1]", "fd00::2"),
         ] {
-            assert!(!goes_around(base, exceptions), "{base} {exceptions}");
+            assert!(!is_direct(base, exceptions), "{base} {exceptions}");
         }
     }
 }

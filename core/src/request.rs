@@ -1,3 +1,5 @@
+//! The list request and its HTTP form.
+
 use alloc::vec::Vec;
 
 use http::header::{ACCEPT, USER_AGENT};
@@ -5,14 +7,14 @@ use http::{HeaderValue, Request};
 
 use crate::{ApiVersion, BaseUrl, GroupId, InvalidValue, ItemsPerPage, PageNum};
 
-/// The `User-Agent` where nobody sets another.
+/// The default `User-Agent`.
 pub(crate) const DEFAULT_USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("atlas-model-keys-core/", env!("CARGO_PKG_VERSION")));
 
-/// One call of Atlas's operation *listGroupModelKeys*: a page of the AI model API keys of a group
-/// (a project).
+/// A request for one page of the AI model API keys of a group (a project): Atlas's operation
+/// *listGroupModelKeys*.
 ///
-/// What is not set is not sent, and Atlas's default holds.
+/// A parameter that is not set is not sent, so that Atlas's default holds.
 ///
 /// ```
 /// use atlas_model_keys_core::{ApiVersion, BaseUrl, GroupId, ItemsPerPage, ListRequest};
@@ -40,7 +42,7 @@ pub struct ListRequest {
 }
 
 impl ListRequest {
-    /// The first page of the group's keys, with Atlas's defaults.
+    /// Creates a request for the first page of the group's keys, with Atlas's defaults.
     pub fn new(group: GroupId) -> Self {
         Self {
             group,
@@ -51,19 +53,19 @@ impl ListRequest {
         }
     }
 
-    /// Sets `itemsPerPage`: how many keys a page holds at most.
+    /// Sets `itemsPerPage`, the maximum number of keys of a page.
     pub fn with_items_per_page(mut self, items: ItemsPerPage) -> Self {
         self.items_per_page = Some(items);
         self
     }
 
-    /// Sets `pageNum`: which page is requested.
+    /// Sets `pageNum`, the number of the requested page.
     pub fn with_page_num(mut self, page: PageNum) -> Self {
         self.page_num = Some(page);
         self
     }
 
-    /// Sets `envelope`: whether Atlas writes the status into the body too, for callers that cannot see the
+    /// Sets `envelope`: whether Atlas also writes the status into the body, for callers that cannot see the
     /// status of the response.
     pub fn with_envelope(mut self, envelope: bool) -> Self {
         self.envelope = Some(envelope);
@@ -88,7 +90,7 @@ impl ListRequest {
         self.page_num.unwrap_or_default()
     }
 
-    /// Returns how many keys a page holds at most, or `None` for Atlas's default.
+    /// Returns the maximum number of keys of a page, or `None` for Atlas's default.
     #[must_use]
     pub fn items_per_page(&self) -> Option<ItemsPerPage> {
         self.items_per_page
@@ -112,7 +114,7 @@ impl ListRequest {
         Some(self.with_page_num(self.page_num().next()?))
     }
 
-    /// The request as HTTP, without credentials: pure, and never refused.
+    /// Returns the request as HTTP, without credentials. It cannot fail.
     #[must_use]
     pub fn to_http(&self, base: &BaseUrl, version: &ApiVersion) -> Request<()> {
         self.with(base, version, DEFAULT_USER_AGENT, ())
@@ -135,8 +137,8 @@ impl ListRequest {
         request
     }
 
-    /// Nothing in it needs percent-encoding: the path is fixed text and hexadecimal digits, the
-    /// query fixed names with numbers and booleans.
+    /// Returns the path and query. They need no percent-encoding: the path is fixed text and hexadecimal digits, and
+    /// the query is fixed names with numbers and booleans.
     fn path_and_query(&self, prefix: &str) -> Vec<u8> {
         let (mut items, mut page) = ([0; 10], [0; 10]);
         let parameters = [
@@ -158,7 +160,7 @@ impl ListRequest {
             self.group.as_bytes(),
             AFTER_GROUP,
         ];
-        // Exactly as long as it gets: what is left over would have to be copied.
+        // The exact capacity: otherwise the conversion into a URI would have to copy the text.
         let mut len = path.iter().map(|part| part.len()).sum();
         for (name, value) in parameters {
             len += value.map_or(0, |value| 1 + name.len() + value.len());
@@ -183,7 +185,7 @@ impl ListRequest {
 const BEFORE_GROUP: &[u8] = b"/api/atlas/v2/groups/";
 const AFTER_GROUP: &[u8] = b"/aiModelApiKeys";
 
-/// A number in digits, written at the end of `room`, which is enough for any.
+/// Writes a number in digits to the end of `room`, which has space for any `u32`.
 fn decimal(mut number: u32, room: &mut [u8; 10]) -> &[u8] {
     let mut start = room.len();
     for digit in room.iter_mut().rev() {
@@ -204,17 +206,17 @@ fn boolean(value: bool) -> &'static [u8] {
     }
 }
 
-/// A `User-Agent` as RFC 9110 §10.1.5 has it, checked for being a header value.
+/// Returns the text as a `User-Agent` value (RFC 9110 §10.1.5), if it is a valid header value.
 pub(crate) fn user_agent(text: &str) -> Result<HeaderValue, InvalidValue> {
-    let visible = !text.is_empty() && text.bytes().all(|b| matches!(b, b' '..=b'~'));
-    visible
+    let is_visible = !text.is_empty() && text.bytes().all(|b| matches!(b, b' '..=b'~'));
+    is_visible
         .then(|| HeaderValue::from_str(text).ok())
         .flatten()
         .ok_or_else(|| {
             InvalidValue::new(
                 "User-Agent",
                 text,
-                "it is visible ASCII text such as my-service/1.0",
+                "it must be visible ASCII text such as my-service/1.0",
             )
         })
 }
@@ -229,7 +231,7 @@ mod tests {
         ListRequest::new(GroupId::new("0123456789abcdef01234567").unwrap())
     }
 
-    fn path_of(request: &ListRequest) -> String {
+    fn target(request: &ListRequest) -> String {
         let base = BaseUrl::default();
         let http = request.to_http(&base, &ApiVersion::PREVIEW);
         assert_eq!(http.method(), Method::GET);
@@ -239,31 +241,31 @@ mod tests {
     const PATH: &str = "/api/atlas/v2/groups/0123456789abcdef01234567/aiModelApiKeys";
 
     #[test]
-    fn defaults_are_not_sent_unless_set() {
-        assert_eq!(path_of(&request()), PATH);
+    fn only_parameters_that_are_set_are_sent() {
+        assert_eq!(target(&request()), PATH);
         let all = request()
             .with_items_per_page(ItemsPerPage::DEFAULT)
             .with_page_num(PageNum::FIRST)
             .with_envelope(false)
             .with_pretty(true);
         assert_eq!(
-            path_of(&all).strip_prefix(PATH),
+            target(&all).strip_prefix(PATH),
             Some("?itemsPerPage=100&pageNum=1&envelope=false&pretty=true")
         );
         assert_eq!(
-            path_of(&request().with_pretty(false)).strip_prefix(PATH),
+            target(&request().with_pretty(false)).strip_prefix(PATH),
             Some("?pretty=false")
         );
         for page in [1, 9, 10, 100, u32::MAX] {
             assert_eq!(
-                path_of(&request().with_page_num(PageNum::new(page).unwrap())),
+                target(&request().with_page_num(PageNum::new(page).unwrap())),
                 alloc::format!("{PATH}?pageNum={page}")
             );
         }
     }
 
     #[test]
-    fn the_base_url_gives_origin_and_prefix() {
+    fn request_uri_has_the_origin_and_prefix_of_the_base_url() {
         let base = BaseUrl::new("https://gw.example:8443/atlas/").unwrap();
         let http = request().to_http(&base, &ApiVersion::V2025_03_12);
         assert_eq!(
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn next_changes_the_page_and_nothing_else() {
+    fn next_page_changes_only_the_page_number() {
         let second = request().with_pretty(true).next_page().unwrap();
         assert_eq!(
             second,
@@ -296,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_agent_is_visible_text() {
+    fn user_agent_must_be_visible_ascii() {
         assert!(user_agent("my-service/1.0 (ops@example.com)").is_ok());
         for wrong in ["", "a\r\nX: y", "é", "a\tb"] {
             assert!(user_agent(wrong).is_err(), "{wrong:?}");

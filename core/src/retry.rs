@@ -1,4 +1,4 @@
-//! When to try again, and after how long.
+//! The retry policy: which failures are retried, and after how long.
 
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
@@ -11,29 +11,30 @@ use crate::limits::setters;
 use crate::session::Moment;
 use crate::timestamp::parse_http_date;
 
-/// How an exchange is repeated that Atlas or the network did not let through.
+/// The rules for retrying an exchange after an error response or a network failure.
 ///
-/// The wait before attempt *n* + 1 is what the answer's `Retry-After` asks for, and on top of
-/// it a random part of `base · 2ⁿ⁻¹` (at most `cap`): exponential backoff with full jitter, so
-/// that many clients that were refused together do not come back together.
+/// The wait before attempt *n* + 1 is the response's `Retry-After` plus a random part of
+/// `base · 2ⁿ⁻¹` (at most `cap`): exponential backoff with full jitter, so that clients that
+/// failed together do not retry together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// Attempts in all, the first one included. 5. With 1 nothing is repeated.
+    /// The number of attempts, including the first. Default: 5. With 1 there are no retries.
     pub attempts: u32,
-    /// The most that the first backoff takes. 1 s.
+    /// The upper limit of the first backoff. Default: 1 s.
     pub base: Duration,
-    /// The most that any backoff takes. 40 s: where MongoDB's advice (10, 20, 40 s) ends.
+    /// The upper limit of every backoff. Default: 40 s, the last step of MongoDB's advice (10, 20, 40 s).
     pub cap: Duration,
-    /// The longest single wait. 90 s: Atlas's usual buckets refill every 60 s. Asked to wait
-    /// longer, the exchange ends at once with an error that tells the wanted time.
+    /// The longest single wait. Default: 90 s, since Atlas's usual buckets refill every 60 s. If the
+    /// server asks for a longer wait, the exchange fails at once with an error that has that time.
     pub wait: Duration,
-    /// All planned waits of one exchange together. 180 s.
+    /// The longest sum of all planned waits of one exchange. Default: 180 s.
     pub total_wait: Duration,
-    /// The statuses that are repeated. 429, and 500 to 999: listing changes nothing, so repeating it
-    /// is safe, and those from 600 on, which nobody has defined, are taken for a server's error (RFC 9110 §15).
-    /// A token request is repeated by these for 429 and 503, and once for another error of the server, since it
-    /// may have issued a token.
+    /// The statuses that are retried. Default: 429, and 500 to 999. Listing changes nothing, so a retry is
+    /// safe. Undefined statuses from 600 on are treated as server errors (RFC 9110 §15).
+    ///
+    /// A token request follows these rules for 429 and 503. After another server error it is retried only once,
+    /// since a token may have been issued.
     pub statuses: Vec<RangeInclusive<u16>>,
 }
 
@@ -51,7 +52,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// No repetition: the first failure is the answer.
+    /// Returns a policy without retries.
     #[must_use]
     pub fn never() -> Self {
         Self {
@@ -69,28 +70,29 @@ impl RetryPolicy {
         with_statuses statuses Vec<RangeInclusive<u16>>
     );
 
-    pub(crate) fn repeats(&self, status: StatusCode) -> bool {
+    pub(crate) fn retries(&self, status: StatusCode) -> bool {
         self.statuses
             .iter()
             .any(|range| range.contains(&status.as_u16()))
     }
 
-    /// What the wait after the `failures`th failure has on top of what the server asked for.
+    /// Returns the jitter that is added to the server's wait after failure number `failures`.
     pub(crate) fn jitter(&self, failures: u32, at: &Moment) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         at.fraction_of(self.base.saturating_mul(1 << doublings).min(self.cap))
     }
 }
 
-/// `Retry-After` (RFC 9110 §10.2.3): seconds, with a fraction too, or a date. A date is compared with the response's own
-/// `Date`, since the clocks may differ, else with `now`; one in the past is no wait. A number too large
-/// for a `u64` is the largest; anything else is as good as absent.
+/// Parses `Retry-After` (RFC 9110 §10.2.3): seconds, also with a fraction, or a date.
+///
+/// A date is compared with the response's own `Date`, since the clocks may differ, or else with `now`. A date in the
+/// past gives zero. A number too large for a `u64` gives the largest one. An invalid value gives `None`.
 pub(crate) fn retry_after(headers: &HeaderMap, now: Option<Duration>) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if is_digits(whole) && is_digits(fraction) {
-        // A part of a second, which RFC 9110 does not know, is rounded up.
+        // RFC 9110 has no fractions. They are rounded up.
         let up = u64::from(fraction.bytes().any(|digit| digit != b'0'));
         let seconds: u64 = whole.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds.saturating_add(up)));
@@ -110,23 +112,23 @@ mod tests {
     use http::HeaderValue;
 
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let of = |text| {
+    fn retry_after_is_parsed_as_seconds_or_date_and_invalid_is_ignored() {
+        let parsed = |text| {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, HeaderValue::from_static(text));
             retry_after(&headers, Some(Duration::from_secs(1_722_816_000)))
         };
         let seconds = |s| Some(Duration::from_secs(s));
-        assert_eq!(of("0"), seconds(0));
-        assert_eq!(of(" 17 "), seconds(17));
-        assert_eq!(of("99999999999999999999999"), seconds(u64::MAX));
-        assert_eq!(of("Mon, 5 Aug 2024 00:00:09 GMT"), seconds(9));
-        assert_eq!(of("Mon, 05 Aug 2024 00:01:00 GMT"), seconds(60));
-        assert_eq!(of("Mon, 5 Aug 2019 00:00:00 GMT"), seconds(0));
-        assert_eq!(of("2.5"), seconds(3));
-        assert_eq!(of("2.000"), seconds(2));
-        assert_eq!(of("0.0001"), seconds(1));
-        assert_eq!(of("99999999999999999999999.5"), seconds(u64::MAX));
+        assert_eq!(parsed("0"), seconds(0));
+        assert_eq!(parsed(" 17 "), seconds(17));
+        assert_eq!(parsed("99999999999999999999999"), seconds(u64::MAX));
+        assert_eq!(parsed("Mon, 5 Aug 2024 00:00:09 GMT"), seconds(9));
+        assert_eq!(parsed("Mon, 05 Aug 2024 00:01:00 GMT"), seconds(60));
+        assert_eq!(parsed("Mon, 5 Aug 2019 00:00:00 GMT"), seconds(0));
+        assert_eq!(parsed("2.5"), seconds(3));
+        assert_eq!(parsed("2.000"), seconds(2));
+        assert_eq!(parsed("0.0001"), seconds(1));
+        assert_eq!(parsed("99999999999999999999999.5"), seconds(u64::MAX));
         for nonsense in [
             "",
             "-1",
@@ -140,11 +142,11 @@ mod tests {
             "0x10",
             "Mon, 5 Aug 2024",
         ] {
-            assert_eq!(of(nonsense), None, "{nonsense}");
+            assert_eq!(parsed(nonsense), None, "{nonsense}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), None), None);
 
-        // By the server's clock, where it tells the time.
+        // A date is compared with the server's clock if the response has a `Date`.
         let mut headers = HeaderMap::new();
         headers.insert(
             RETRY_AFTER,
@@ -160,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn backoff_doubles_up_to_the_cap_and_jitters_in_full() {
+    fn backoff_doubles_up_to_the_cap_with_full_jitter() {
         let policy = RetryPolicy::default();
         let jitter = |failures, fill| {
             let at = Moment::new(Duration::ZERO, [fill; 16]);

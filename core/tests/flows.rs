@@ -1,4 +1,4 @@
-//! The flows of a session, as transcripts: sent, received, waited.
+//! The flows of a session against the emulator: token requests, digest, retries, rate limits, secrets.
 
 mod dialogue;
 
@@ -9,14 +9,18 @@ use atlas_model_keys_core::{
     Session, Step,
 };
 use atlas_model_keys_emulator::{Config, Credential, Emulator, Operation, error_answer};
-use dialogue::{BASE, KINDS, Kind, World, sent, waits};
+use dialogue::{BASE, CREDENTIAL_KINDS, CredentialKind, World, expect_send, expect_wait};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-fn world(kind: Kind) -> World {
+fn world(kind: CredentialKind) -> World {
     World::new(Config::default(), kind)
 }
 
-fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Response<Vec<u8>> {
+fn response(
+    status: u16,
+    headers: &[(&'static str, &'static str)],
+    body: &str,
+) -> Response<Vec<u8>> {
     let mut response = Response::new(body.as_bytes().to_vec());
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     for (name, value) in headers {
@@ -37,8 +41,8 @@ fn refused(result: Result<Reply<Vec<u8>>, Error>) -> (Refused, Option<u16>) {
 // Service account
 
 #[test]
-fn a_token_is_fetched_first_and_then_reused() {
-    let mut world = world(Kind::ServiceAccount);
+fn token_is_fetched_once_and_reused() {
+    let mut world = world(CredentialKind::ServiceAccount);
     for _ in 0..3 {
         world.list(&world.request()).unwrap();
     }
@@ -54,9 +58,9 @@ fn a_token_is_fetched_first_and_then_reused() {
 }
 
 #[test]
-fn the_token_request_is_as_documented() {
-    let mut world = world(Kind::ServiceAccount);
-    let exchange = sent(world.start(&world.request()));
+fn token_request_is_as_documented() {
+    let mut world = world(CredentialKind::ServiceAccount);
+    let exchange = expect_send(world.start(&world.request()));
     let request = &exchange.request;
     assert_eq!(request.method(), "POST");
     assert_eq!(request.uri(), &*format!("{BASE}/api/oauth/token"));
@@ -66,12 +70,12 @@ fn the_token_request_is_as_documented() {
         "application/x-www-form-urlencoded"
     );
     assert_eq!(request.body().as_bytes(), b"grant_type=client_credentials");
-    // The pair as it is: no percent-encoding of its underscores.
+    // The underscores of the pair are not percent-encoded.
     let base = BaseUrl::new(BASE).unwrap();
     let credentials = Credentials::service_account("mdb_sa_id_1", "mdb_sa_sk_2").unwrap();
     let session = Session::new(base, credentials);
     let mut world = World::with_session(Emulator::new(Config::default()), session);
-    let exchange = sent(world.start(&world.request()));
+    let exchange = expect_send(world.start(&world.request()));
     assert_eq!(
         exchange.request.headers()["authorization"],
         "Basic bWRiX3NhX2lkXzE6bWRiX3NhX3NrXzI="
@@ -79,20 +83,20 @@ fn the_token_request_is_as_documented() {
 }
 
 #[test]
-fn a_hundred_callers_fetch_one_token() {
-    let mut world = world(Kind::ServiceAccount);
-    let leader = sent(world.start(&world.request()));
-    let mut followers: Vec<_> = (0..99)
-        .map(|_| waits(world.start(&world.request())))
+fn a_hundred_exchanges_fetch_one_token() {
+    let mut world = world(CredentialKind::ServiceAccount);
+    let fetcher = expect_send(world.start(&world.request()));
+    let mut waiters: Vec<_> = (0..99)
+        .map(|_| expect_wait(world.start(&world.request())))
         .collect();
-    assert!(followers.iter().all(atlas_model_keys_core::Wait::on_change));
-    // Woken for nothing, they wait on.
-    let first = waits(world.wake(followers.remove(0)));
-    followers.push(first);
+    assert!(waiters.iter().all(atlas_model_keys_core::Wait::on_change));
+    // An exchange that is woken too early waits again.
+    let first = expect_wait(world.wake(waiters.remove(0)));
+    waiters.push(first);
 
-    let next = world.exchange(leader);
+    let next = world.exchange(fetcher);
     world.finish(next.unwrap()).unwrap();
-    for wait in followers {
+    for wait in waiters {
         let step = world.wake(wait).unwrap();
         world.finish(step).unwrap();
     }
@@ -101,30 +105,30 @@ fn a_hundred_callers_fetch_one_token() {
 }
 
 #[test]
-fn a_leader_that_is_dropped_frees_the_flight() {
-    let mut world = world(Kind::ServiceAccount);
-    let leader = sent(world.start(&world.request()));
-    let follower = waits(world.start(&world.request()));
-    drop(leader);
-    let step = world.wake(follower).unwrap();
+fn dropped_token_request_lets_another_exchange_fetch() {
+    let mut world = world(CredentialKind::ServiceAccount);
+    let fetcher = expect_send(world.start(&world.request()));
+    let waiter = expect_wait(world.start(&world.request()));
+    drop(fetcher);
+    let step = world.wake(waiter).unwrap();
     world.finish(step).unwrap();
     assert_eq!(world.emulator.token_requests(), 1);
 
-    // While it waits for its own retry, the flight is not free.
-    let mut world = World::new(Config::default(), Kind::ServiceAccount);
-    let leader = sent(world.start(&world.request()));
-    let leader = waits(world.fail(leader.pending, FailureKind::NotSent));
-    let follower = waits(world.start(&world.request()));
-    let follower = waits(world.wake(follower));
-    drop(leader);
-    assert_eq!(sent(world.wake(follower)).request.method(), "POST");
+    // While the token request waits for its retry, no other exchange fetches.
+    let mut world = World::new(Config::default(), CredentialKind::ServiceAccount);
+    let fetcher = expect_send(world.start(&world.request()));
+    let fetcher = expect_wait(world.fail(fetcher.pending, FailureKind::NotSent));
+    let waiter = expect_wait(world.start(&world.request()));
+    let waiter = expect_wait(world.wake(waiter));
+    drop(fetcher);
+    assert_eq!(expect_send(world.wake(waiter)).request.method(), "POST");
 }
 
 #[test]
-fn a_token_request_that_is_kept_without_an_answer_holds_others_up_for_90_seconds() {
-    let mut world = world(Kind::ServiceAccount);
+fn abandoned_token_request_delays_others_for_at_most_90_seconds() {
+    let mut world = world(CredentialKind::ServiceAccount);
     let begun = world.now;
-    let kept = sent(world.start(&world.request()));
+    let kept = expect_send(world.start(&world.request()));
     let mut step = world.start(&world.request());
     let next = loop {
         match step.unwrap() {
@@ -135,98 +139,98 @@ fn a_token_request_that_is_kept_without_an_answer_holds_others_up_for_90_seconds
     };
     assert_eq!(next.request.method(), "POST");
     assert!(world.now - begun <= Duration::from_secs(90));
-    // What the first one ends with after all is no verdict about the second one's fetch.
-    let follower = waits(world.start(&world.request()));
+    // A late failure of the first token request does not fail those who wait for the second.
+    let waiter = expect_wait(world.start(&world.request()));
     assert!(world.fail(kept.pending, FailureKind::Permanent).is_err());
-    let follower = waits(world.wake(follower));
-    let first = sent(world.exchange(next));
+    let waiter = expect_wait(world.wake(waiter));
+    let first = expect_send(world.exchange(next));
     assert!(matches!(world.exchange(first), Ok(Step::Done(_))));
-    let step = world.wake(follower).unwrap();
+    let step = world.wake(waiter).unwrap();
     world.finish(step).unwrap();
     assert_eq!(world.emulator.token_requests(), 1);
 }
 
 #[test]
-fn one_that_comes_back_late_to_fetch_a_token_uses_that_of_the_one_that_took_over() {
-    let minutes = Duration::from_secs(120);
+fn late_token_retry_uses_the_token_of_another_exchange() {
+    let two_minutes = Duration::from_secs(120);
     for is_answered in [false, true] {
-        let mut world = world(Kind::ServiceAccount);
-        let late = sent(world.start(&world.request()));
-        let late = waits(world.fail(late.pending, FailureKind::NotSent));
-        world.now += minutes;
-        let next = sent(world.start(&world.request()));
+        let mut world = world(CredentialKind::ServiceAccount);
+        let late = expect_send(world.start(&world.request()));
+        let late = expect_wait(world.fail(late.pending, FailureKind::NotSent));
+        world.now += two_minutes;
+        let next = expect_send(world.start(&world.request()));
         assert_eq!(next.request.method(), "POST");
         let step = if is_answered {
-            let first = sent(world.exchange(next));
+            let first = expect_send(world.exchange(next));
             assert!(matches!(world.exchange(first), Ok(Step::Done(_))));
             world.resume(late)
         } else {
-            // It waits for the other one, as anybody does.
-            let late = waits(world.resume(late));
+            // It waits for the other token request.
+            let late = expect_wait(world.resume(late));
             assert!(late.on_change());
-            let _first = sent(world.exchange(next));
+            let _first = expect_send(world.exchange(next));
             world.wake(late)
         };
-        assert_eq!(sent(step).request.method(), "GET");
+        assert_eq!(expect_send(step).request.method(), "GET");
         assert_eq!(world.emulator.token_requests(), 1);
     }
 }
 
 #[test]
-fn an_exchange_that_goes_on_fetching_a_token_keeps_the_others_waiting() {
-    let mut world = world(Kind::ServiceAccount);
-    let mut leader = sent(world.start(&world.request()));
-    let mut follower = waits(world.start(&world.request()));
+fn token_request_that_is_still_retried_keeps_others_waiting() {
+    let mut world = world(CredentialKind::ServiceAccount);
+    let mut fetcher = expect_send(world.start(&world.request()));
+    let mut waiter = expect_wait(world.start(&world.request()));
     // Three waits of 50 s each, with a request after each.
     for _ in 0..3 {
-        let wait = answer(503, &[("retry-after", "50")], "");
-        let wait = waits(world.respond(leader.pending, wait));
-        follower = waits(world.wake(follower));
-        leader = sent(world.resume(wait));
-        follower = waits(world.wake(follower));
+        let wait = response(503, &[("retry-after", "50")], "");
+        let wait = expect_wait(world.respond(fetcher.pending, wait));
+        waiter = expect_wait(world.wake(waiter));
+        fetcher = expect_send(world.resume(wait));
+        waiter = expect_wait(world.wake(waiter));
     }
-    let leader = sent(world.exchange(leader));
-    assert!(matches!(world.exchange(leader), Ok(Step::Done(_))));
-    let step = world.wake(follower).unwrap();
+    let fetcher = expect_send(world.exchange(fetcher));
+    assert!(matches!(world.exchange(fetcher), Ok(Step::Done(_))));
+    let step = world.wake(waiter).unwrap();
     world.finish(step).unwrap();
     assert_eq!(world.emulator.token_requests(), 1);
 }
 
 #[test]
-fn the_change_count_moves_with_every_response_failure_and_dropped_exchange() {
-    let mut world = world(Kind::ServiceAccount);
+fn change_count_rises_with_responses_failures_and_dropped_exchanges() {
+    let mut world = world(CredentialKind::ServiceAccount);
     let mut last = world.session.change_count();
-    let mut moved =
+    let mut has_changed =
         |world: &World| std::mem::replace(&mut last, world.session.change_count()) != last;
-    let leader = sent(world.start(&world.request()));
-    let follower = waits(world.start(&world.request()));
-    assert!(!moved(&world));
-    // The token is there, and the exchange goes on.
-    let leader = sent(world.exchange(leader));
-    assert!(moved(&world));
-    let follower = sent(world.wake(follower));
-    let wait = waits(world.fail(follower.pending, FailureKind::Lost));
-    assert!(moved(&world));
+    let fetcher = expect_send(world.start(&world.request()));
+    let waiter = expect_wait(world.start(&world.request()));
+    assert!(!has_changed(&world));
+    // The token has arrived, and the exchange continues.
+    let fetcher = expect_send(world.exchange(fetcher));
+    assert!(has_changed(&world));
+    let waiter = expect_send(world.wake(waiter));
+    let wait = expect_wait(world.fail(waiter.pending, FailureKind::Lost));
+    assert!(has_changed(&world));
     drop(wait);
-    assert!(moved(&world));
-    drop(leader);
-    assert!(moved(&world));
-    assert!(!moved(&world));
+    assert!(has_changed(&world));
+    drop(fetcher);
+    assert!(has_changed(&world));
+    assert!(!has_changed(&world));
 }
 
 #[test]
-fn a_wait_says_what_made_it_necessary() {
-    let mut world = world(Kind::Bearer);
-    let exchange = sent(world.start(&world.request()));
-    let wait = waits(world.fail(exchange.pending, FailureKind::Lost));
+fn wait_tells_its_cause() {
+    let mut world = world(CredentialKind::Bearer);
+    let exchange = expect_send(world.start(&world.request()));
+    let wait = expect_wait(world.fail(exchange.pending, FailureKind::Lost));
     let (kind, failure) = wait.failure().unwrap();
     assert_eq!(
         (kind, failure.to_string()),
         (FailureKind::Lost, "cable pulled".to_owned())
     );
     assert!(wait.api_error().is_none());
-    let exchange = sent(world.resume(wait));
-    let wait = waits(world.respond(exchange.pending, answer(503, &[], "")));
+    let exchange = expect_send(world.resume(wait));
+    let wait = expect_wait(world.respond(exchange.pending, response(503, &[], "")));
     assert!(wait.failure().is_none());
     assert_eq!(
         wait.api_error().unwrap().status,
@@ -235,17 +239,17 @@ fn a_wait_says_what_made_it_necessary() {
 }
 
 #[test]
-fn those_who_wait_for_a_token_get_the_error_of_the_one_who_fetched_it() {
+fn failed_token_request_fails_the_exchanges_that_wait_for_it() {
     let base = BaseUrl::new(BASE).unwrap();
     let credentials = Credentials::service_account("mdb_sa_id_x", "mdb_sa_sk_wrong").unwrap();
     let session = Session::new(base, credentials);
     let mut world = World::with_session(Emulator::new(Config::default()), session);
-    let leader = sent(world.start(&world.request()));
-    let followers: Vec<_> = (0..9)
-        .map(|_| waits(world.start(&world.request())))
+    let fetcher = expect_send(world.start(&world.request()));
+    let waiters: Vec<_> = (0..9)
+        .map(|_| expect_wait(world.start(&world.request())))
         .collect();
-    let mut errors = vec![world.exchange(leader).unwrap_err()];
-    errors.extend(followers.into_iter().map(|f| world.wake(f).unwrap_err()));
+    let mut errors = vec![world.exchange(fetcher).unwrap_err()];
+    errors.extend(waiters.into_iter().map(|f| world.wake(f).unwrap_err()));
     assert_eq!(world.emulator.requests(), 1);
     for error in errors {
         assert_eq!(error.error_code(), Some("invalid_client"));
@@ -256,13 +260,16 @@ fn those_who_wait_for_a_token_get_the_error_of_the_one_who_fetched_it() {
              Invalid credentials provided."
         );
     }
-    // Somebody who comes later tries for himself.
-    assert_eq!(sent(world.start(&world.request())).request.method(), "POST");
+    // A later exchange tries again.
+    assert_eq!(
+        expect_send(world.start(&world.request())).request.method(),
+        "POST"
+    );
 }
 
 #[test]
-fn a_401_renews_the_token_once_an_exchange_and_once_a_minute() {
-    let mut world = world(Kind::ServiceAccount);
+fn token_is_renewed_after_a_401_once_per_exchange_and_minute() {
+    let mut world = world(CredentialKind::ServiceAccount);
     world.list(&world.request()).unwrap();
     world.emulator.revoke_tokens();
     world.take_log();
@@ -276,7 +283,7 @@ fn a_401_renews_the_token_once_an_exchange_and_once_a_minute() {
         ]
     );
 
-    // Again, within the minute.
+    // A second 401 within the minute is final.
     world.emulator.revoke_tokens();
     world.now += Duration::from_secs(59);
     let result = world.list(&world.request());
@@ -287,7 +294,7 @@ fn a_401_renews_the_token_once_an_exchange_and_once_a_minute() {
     world.list(&world.request()).unwrap();
     assert_eq!(world.emulator.token_requests(), 3);
 
-    // A fresh token that is refused too is final.
+    // A 401 for the renewed token is final.
     world.now += Duration::from_secs(60);
     let unauthorized = error_answer(StatusCode::UNAUTHORIZED);
     world
@@ -302,12 +309,12 @@ fn a_401_renews_the_token_once_an_exchange_and_once_a_minute() {
 }
 
 #[test]
-fn a_late_401_does_not_evict_a_newer_token() {
-    let mut world = world(Kind::ServiceAccount);
+fn late_401_does_not_remove_a_newer_token() {
+    let mut world = world(CredentialKind::ServiceAccount);
     world.list(&world.request()).unwrap();
-    // Two requests are on their way with the old token.
-    let early = sent(world.start(&world.request()));
-    let late = sent(world.start(&world.request()));
+    // Two requests are in flight with the old token.
+    let early = expect_send(world.start(&world.request()));
+    let late = expect_send(world.start(&world.request()));
     world.emulator.revoke_tokens();
     let refused_early = world.deliver(&early.request);
     let refused_late = world.deliver(&late.request);
@@ -320,8 +327,8 @@ fn a_late_401_does_not_evict_a_newer_token() {
 }
 
 #[test]
-fn no_token_is_renewed_for_those_who_are_not_allowed() {
-    for kind in KINDS {
+fn missing_role_does_not_renew_the_token() {
+    for kind in CREDENTIAL_KINDS {
         let mut world = world(kind);
         let group = world.emulator.first_group();
         for credential in [
@@ -342,11 +349,11 @@ fn no_token_is_renewed_for_those_who_are_not_allowed() {
 }
 
 #[test]
-fn a_lost_token_request_is_repeated_once_and_an_unsent_one_as_often_as_any() {
-    let mut world = world(Kind::ServiceAccount);
-    let exchange = sent(world.start(&world.request()));
-    let wait = waits(world.fail(exchange.pending, FailureKind::Lost));
-    let exchange = sent(world.resume(wait));
+fn lost_token_request_is_retried_once_and_unsent_one_up_to_the_limit() {
+    let mut world = world(CredentialKind::ServiceAccount);
+    let exchange = expect_send(world.start(&world.request()));
+    let wait = expect_wait(world.fail(exchange.pending, FailureKind::Lost));
+    let exchange = expect_send(world.resume(wait));
     let error = world.fail(exchange.pending, FailureKind::Lost).unwrap_err();
     let Error::Transport { kind, attempts, .. } = &error else {
         panic!("{error}");
@@ -355,66 +362,67 @@ fn a_lost_token_request_is_repeated_once_and_an_unsent_one_as_often_as_any() {
 
     let mut step = world.start(&world.request());
     for attempt in 1..5 {
-        let exchange = sent(step);
-        let wait = waits(world.fail(exchange.pending, FailureKind::NotSent));
+        let exchange = expect_send(step);
+        let wait = expect_wait(world.fail(exchange.pending, FailureKind::NotSent));
         assert!(wait.delay() <= Duration::from_secs(1 << (attempt - 1)));
         step = world.resume(wait);
     }
-    let exchange = sent(step);
+    let exchange = expect_send(step);
     assert_eq!(exchange.request.method(), "POST");
     assert!(world.fail(exchange.pending, FailureKind::NotSent).is_err());
 }
 
 #[test]
-fn one_exchanges_troubles_are_not_anothers() {
+fn failures_are_counted_per_request_and_exchange() {
     // Four failures of the listing do not count as failures of the token endpoint.
-    let mut world = world(Kind::ServiceAccount);
+    let mut world = world(CredentialKind::ServiceAccount);
     world.list(&world.request()).unwrap();
     let mut step = world.start(&world.request());
     for _ in 0..4 {
-        let exchange = sent(step);
-        let wait = waits(world.respond(exchange.pending, answer(500, &[], "")));
+        let exchange = expect_send(step);
+        let wait = expect_wait(world.respond(exchange.pending, response(500, &[], "")));
         step = world.resume(wait);
     }
-    let exchange = sent(step);
-    let leader = sent(world.respond(exchange.pending, answer(401, &[], "")));
-    assert_eq!(leader.request.method(), "POST");
-    let follower = waits(world.start(&world.request()));
-    let leader = waits(world.respond(leader.pending, answer(503, &[], "")));
-    // One who gives up, because his time is over, leaves the flight to the next.
-    let error = leader.give_up();
+    let exchange = expect_send(step);
+    let fetcher = expect_send(world.respond(exchange.pending, response(401, &[], "")));
+    assert_eq!(fetcher.request.method(), "POST");
+    let waiter = expect_wait(world.start(&world.request()));
+    let fetcher = expect_wait(world.respond(fetcher.pending, response(503, &[], "")));
+    // When an exchange gives up because of its own deadline, the next one fetches.
+    let error = fetcher.give_up();
     assert!(
         matches!(error, Error::GaveUp { attempts: 1, .. }),
         "{error:?}"
     );
-    assert_eq!(sent(world.wake(follower)).request.method(), "POST");
+    assert_eq!(expect_send(world.wake(waiter)).request.method(), "POST");
 }
 
 #[test]
-fn an_exchange_gets_the_error_of_the_flight_that_it_waited_for_and_of_no_other() {
-    let mut world = world(Kind::ServiceAccount);
-    let leader = sent(world.start(&world.request()));
-    let follower = waits(world.start(&world.request()));
-    let first = sent(world.exchange(leader));
-    let second = sent(world.wake(follower));
-    let second = waits(world.respond(second.pending, answer(503, &[("retry-after", "60")], "")));
-    // Meanwhile the first one's token is refused, and the next fetch fails.
-    let next = sent(world.respond(first.pending, answer(401, &[], "")));
+fn exchange_fails_only_with_the_token_request_that_it_waited_for() {
+    let mut world = world(CredentialKind::ServiceAccount);
+    let fetcher = expect_send(world.start(&world.request()));
+    let waiter = expect_wait(world.start(&world.request()));
+    let first = expect_send(world.exchange(fetcher));
+    let second = expect_send(world.wake(waiter));
+    let second =
+        expect_wait(world.respond(second.pending, response(503, &[("retry-after", "60")], "")));
+    // In the meantime, the first exchange's token is refused, and the next token request fails.
+    let next = expect_send(world.respond(first.pending, response(401, &[], "")));
     assert!(world.fail(next.pending, FailureKind::Permanent).is_err());
-    assert_eq!(sent(world.resume(second)).request.method(), "POST");
+    assert_eq!(expect_send(world.resume(second)).request.method(), "POST");
 }
 
 #[test]
-fn after_a_401_and_a_failed_fetch_nobody_fetches_again_within_the_minute() {
-    let mut world = world(Kind::ServiceAccount);
+fn failed_renewal_is_not_retried_within_a_minute() {
+    let mut world = world(CredentialKind::ServiceAccount);
     world.list(&world.request()).unwrap();
     let exchanges: Vec<_> = (0..11)
-        .map(|_| sent(world.start(&world.request())))
+        .map(|_| expect_send(world.start(&world.request())))
         .collect();
     world.emulator.revoke_tokens();
     world
         .emulator
-        .answer_next(Operation::Token, answer(400, &[], ""));
+        .answer_next(Operation::Token, response(400, &[], ""));
     for exchange in exchanges {
         let step = world.exchange(exchange);
         assert!(step.and_then(|step| world.finish(step)).is_err());
@@ -423,17 +431,17 @@ fn after_a_401_and_a_failed_fetch_nobody_fetches_again_within_the_minute() {
 }
 
 #[test]
-fn a_token_that_has_run_out_is_renewed_within_the_minute() {
+fn expired_token_is_renewed_even_within_a_minute() {
     let config = Config {
         token_ttl: Duration::from_secs(40),
         ..Config::default()
     };
-    let mut world = World::new(config, Kind::ServiceAccount);
+    let mut world = World::new(config, CredentialKind::ServiceAccount);
     world.list(&world.request()).unwrap();
     world.emulator.revoke_tokens();
     world.list(&world.request()).unwrap();
     world.now += Duration::from_secs(29);
-    let late = sent(world.start(&world.request()));
+    let late = expect_send(world.start(&world.request()));
     world.now += Duration::from_secs(12);
     let step = world.exchange(late).unwrap();
     world.finish(step).unwrap();
@@ -441,59 +449,59 @@ fn a_token_that_has_run_out_is_renewed_within_the_minute() {
 }
 
 #[test]
-fn a_token_that_lives_for_no_time_is_used_once_and_not_fetched_for_ever() {
-    let mut world = world(Kind::ServiceAccount);
+fn token_that_expires_at_once_is_used_once() {
+    let mut world = world(CredentialKind::ServiceAccount);
     world.now = Duration::MAX;
-    let token = sent(world.start(&world.request()));
-    let grant = r#"{"access_token":"t","expires_in":1}"#;
-    let list = sent(world.respond(token.pending, answer(200, &[], grant)));
+    let token = expect_send(world.start(&world.request()));
+    let token_body = r#"{"access_token":"t","expires_in":1}"#;
+    let list = expect_send(world.respond(token.pending, response(200, &[], token_body)));
     assert_eq!(list.request.method(), "GET");
 
-    // The same where it has to wait for its turn.
-    let mut world = World::new(Config::default(), Kind::ServiceAccount);
-    let token = sent(world.start(&world.request()));
+    // This also holds if the exchange has to wait for the rate limit.
+    let mut world = World::new(Config::default(), CredentialKind::ServiceAccount);
+    let token = expect_send(world.start(&world.request()));
     let none = [("ratelimit-remaining", "0")];
-    let list = sent(world.respond(token.pending, answer(200, &[], grant)));
+    let list = expect_send(world.respond(token.pending, response(200, &[], token_body)));
     assert!(matches!(
-        world.respond(list.pending, answer(200, &none, r#"{"results":[]}"#)),
+        world.respond(list.pending, response(200, &none, r#"{"results":[]}"#)),
         Ok(Step::Done(_))
     ));
-    let slow = sent(world.start(&world.request()));
+    let slow = expect_send(world.start(&world.request()));
     world.now += Duration::from_secs(2);
-    let token = sent(world.start(&world.request()));
+    let token = expect_send(world.start(&world.request()));
     assert_eq!(token.request.method(), "POST");
-    let mut wait = waits(world.respond(token.pending, answer(200, &[], grant)));
+    let mut wait = expect_wait(world.respond(token.pending, response(200, &[], token_body)));
     for _ in 0..20 {
         world.now += Duration::from_secs(2);
-        wait = waits(world.wake(wait));
+        wait = expect_wait(world.wake(wait));
     }
     drop(slow);
-    assert_eq!(sent(world.wake(wait)).request.method(), "GET");
+    assert_eq!(expect_send(world.wake(wait)).request.method(), "GET");
 }
 
 #[test]
-fn one_who_waits_for_a_token_is_done_when_it_is_there_however_long_it_took() {
-    let mut world = world(Kind::ServiceAccount);
+fn wait_for_a_token_times_out_only_while_the_token_is_missing() {
+    let mut world = world(CredentialKind::ServiceAccount);
     let mut limits = Limits::default();
     limits.retry.total_wait = Duration::ZERO;
     world.session = world.session.with_limits(limits);
-    let leader = sent(world.start(&world.request()));
-    let lucky = waits(world.start(&world.request()));
-    let unlucky = waits(world.start(&world.request()));
+    let fetcher = expect_send(world.start(&world.request()));
+    let early = expect_wait(world.start(&world.request()));
+    let late = expect_wait(world.start(&world.request()));
     world.now += Duration::from_millis(1);
-    let error = world.wake(unlucky).unwrap_err();
+    let error = world.wake(late).unwrap_err();
     assert!(
         std::error::Error::source(&error)
             .unwrap()
             .to_string()
-            .contains("in vain")
+            .contains("timed out waiting for another request")
     );
-    let _ = sent(world.exchange(leader));
-    let _ = sent(world.wake(lucky));
+    let _ = expect_send(world.exchange(fetcher));
+    let _ = expect_send(world.wake(early));
 
-    // A clock that stands still does not make it wait for ever.
-    let mut world = World::new(Config::default(), Kind::ServiceAccount);
-    let _leader = sent(world.start(&world.request()));
+    // The wait also times out if the clock stands still.
+    let mut world = World::new(Config::default(), CredentialKind::ServiceAccount);
+    let _fetcher = expect_send(world.start(&world.request()));
     let mut step = world.start(&world.request());
     let mut woken = 0;
     while let Ok(Step::Wait(wait)) = step {
@@ -505,9 +513,9 @@ fn one_who_waits_for_a_token_is_done_when_it_is_there_however_long_it_took() {
 }
 
 #[test]
-fn a_ticket_is_taken_by_the_session_that_issued_it_and_by_no_other() {
-    let mut world = world(Kind::ApiKey);
-    let exchange = sent(world.start(&world.request()));
+fn ticket_of_another_session_is_refused() {
+    let mut world = world(CredentialKind::ApiKey);
+    let exchange = expect_send(world.start(&world.request()));
     let base = BaseUrl::new("https://elsewhere.example").unwrap();
     world.session = Session::new(base, Credentials::api_key("a", "b").unwrap());
     let challenge = [(
@@ -515,14 +523,14 @@ fn a_ticket_is_taken_by_the_session_that_issued_it_and_by_no_other() {
         r#"Digest realm="r", nonce="n", qop="auth""#,
     )];
     let error = world
-        .respond(exchange.pending, answer(401, &challenge, ""))
+        .respond(exchange.pending, response(401, &challenge, ""))
         .unwrap_err();
     assert!(matches!(error, Error::Invalid(_)), "{error:?}");
 }
 
 #[test]
-fn token_answers_of_other_kinds() {
-    let mut world = world(Kind::ServiceAccount);
+fn token_endpoint_errors_are_retried_or_final_by_status() {
+    let mut world = world(CredentialKind::ServiceAccount);
     let token = Operation::Token;
     let busy = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("7"))]);
     for status in [
@@ -534,11 +542,11 @@ fn token_answers_of_other_kinds() {
     world.list(&world.request()).unwrap();
     assert_eq!(world.emulator.token_requests(), 3);
 
-    // Another error of the server is repeated once: a token may have been issued.
+    // Another server error is retried once: a token may have been issued.
     for (status, sent) in [(500, 2), (502, 2), (600, 2), (503, 5)] {
-        let mut world = World::new(Config::default(), Kind::ServiceAccount);
+        let mut world = World::new(Config::default(), CredentialKind::ServiceAccount);
         for _ in 0..5 {
-            world.emulator.answer_next(token, answer(status, &[], ""));
+            world.emulator.answer_next(token, response(status, &[], ""));
         }
         let error = world.list(&world.request()).unwrap_err();
         assert!(error.is_retryable());
@@ -550,10 +558,10 @@ fn token_answers_of_other_kinds() {
         assert_eq!(world.emulator.requests(), sent);
     }
 
-    // No other status is repeated, and each is an error of its own.
-    for (answer, shown) in [
+    // No other response is retried, and each has its own error.
+    for (response, shown) in [
         (
-            answer(
+            response(
                 403,
                 &[],
                 r#"{"error":"access_denied","error_description":"100 tokens"}"#,
@@ -561,16 +569,16 @@ fn token_answers_of_other_kinds() {
             "the request for an access token was answered 403 Forbidden (access_denied): 100 tokens",
         ),
         (
-            answer(302, &[("location", "https://evil.example/")], ""),
+            response(302, &[("location", "https://evil.example/")], ""),
             "the server answered with a redirect, which is never followed: 302 Found",
         ),
         (
-            answer(200, &[], "<html>"),
+            response(200, &[], "<html>"),
             "the answer is not an access token: it is not valid JSON",
         ),
     ] {
-        let mut world = World::new(Config::default(), Kind::ServiceAccount);
-        world.emulator.answer_next(token, answer);
+        let mut world = World::new(Config::default(), CredentialKind::ServiceAccount);
+        world.emulator.answer_next(token, response);
         let error = world.list(&world.request()).unwrap_err();
         assert_eq!(error.to_string(), shown);
         assert_eq!(world.emulator.requests(), 1);
@@ -578,31 +586,32 @@ fn token_answers_of_other_kinds() {
 }
 
 #[test]
-fn an_exported_token_serves_another_session_of_the_same_account() {
-    let mut world = world(Kind::ServiceAccount);
+fn exported_token_works_only_in_a_session_of_the_same_account() {
+    let mut world = world(CredentialKind::ServiceAccount);
     let at = world.moment();
     assert!(world.session.export_token(at).is_none());
     world.list(&world.request()).unwrap();
     let exported = world.session.export_token(at).unwrap();
     assert_eq!(format!("{exported:?}"), "[redacted]");
 
-    let credentials = || Kind::ServiceAccount.of(&Emulator::new(Config::default()));
+    let credentials =
+        || CredentialKind::ServiceAccount.credentials(&Emulator::new(Config::default()));
     let mut next = Session::new(BaseUrl::new(BASE).unwrap(), credentials());
     next.restore_token(&exported, at).unwrap();
     world.session = next;
     world.list(&world.request()).unwrap();
     assert_eq!(world.emulator.token_requests(), 1);
 
-    // A fetch that was under way and fails does not take it away again.
+    // A token request that was in flight and fails does not remove the restored token.
     world.session = Session::new(BaseUrl::new(BASE).unwrap(), credentials());
-    let fetch = sent(world.start(&world.request()));
+    let fetch = expect_send(world.start(&world.request()));
     world.session.restore_token(&exported, at).unwrap();
     assert!(world.fail(fetch.pending, FailureKind::Permanent).is_err());
     world.list(&world.request()).unwrap();
     assert_eq!(world.emulator.token_requests(), 1);
 
-    // It is refused for another place and another account, when it has expired, and by anything
-    // that has no service account; the error does not repeat it.
+    // It is refused for another base URL or account, after its end, and by a session without a service
+    // account. The error does not repeat it.
     let elsewhere = BaseUrl::new("https://elsewhere.example").unwrap();
     let other = Credentials::service_account("mdb_sa_id_other", "x").unwrap();
     let here = || BaseUrl::new(BASE).unwrap();
@@ -633,17 +642,22 @@ fn an_exported_token_serves_another_session_of_the_same_account() {
             Session::new(here(), credentials()),
             &*garbled,
             at,
-            "has exported",
+            "export_token returned",
         ),
         (
             Session::new(here(), credentials()),
             token,
             at,
-            "has exported",
+            "export_token returned",
         ),
-        (Session::new(here(), credentials()), "", at, "has exported"),
         (
-            Session::new(here(), Kind::ApiKey.of(&world.emulator)),
+            Session::new(here(), credentials()),
+            "",
+            at,
+            "export_token returned",
+        ),
+        (
+            Session::new(here(), CredentialKind::ApiKey.credentials(&world.emulator)),
             exported.expose(),
             at,
             "service account",
@@ -659,8 +673,8 @@ fn an_exported_token_serves_another_session_of_the_same_account() {
 }
 
 #[test]
-fn a_revoked_token_is_forgotten() {
-    let mut world = world(Kind::ServiceAccount);
+fn revoked_token_is_removed() {
+    let mut world = world(CredentialKind::ServiceAccount);
     assert!(world.session.revoke_token().is_none());
     world.list(&world.request()).unwrap();
     let request = world.session.revoke_token().unwrap();
@@ -671,16 +685,16 @@ fn a_revoked_token_is_forgotten() {
             .as_bytes()
             .ends_with(b"&token_type_hint=access_token")
     );
-    let response = world.deliver(&request);
+    let revoked = world.deliver(&request);
     let at = world.moment();
-    world.session.revoked(&response, at).unwrap();
+    world.session.revoked(&revoked, at).unwrap();
     world.take_log();
     world.list(&world.request()).unwrap();
     assert_eq!(world.take_log()[0], "POST token with Basic -> 200");
 
     let error = world
         .session
-        .revoked(&answer(500, &[], ""), at)
+        .revoked(&response(500, &[], ""), at)
         .unwrap_err();
     assert_eq!(error.api_error().unwrap().endpoint, Endpoint::Revocation);
 }
@@ -688,8 +702,8 @@ fn a_revoked_token_is_forgotten() {
 // Bearer token
 
 #[test]
-fn a_bearer_token_is_used_as_it_is_and_its_401_is_final() {
-    let mut world = world(Kind::Bearer);
+fn bearer_token_is_never_renewed() {
+    let mut world = world(CredentialKind::Bearer);
     world.emulator.revoke_tokens();
     let result = world.list(&world.request());
     assert_eq!(refused(result), (Refused::Token, Some(401)));
@@ -699,8 +713,8 @@ fn a_bearer_token_is_used_as_it_is_and_its_401_is_final() {
 // Digest
 
 #[test]
-fn a_nonce_is_fetched_once_and_serves_the_pages_after() {
-    let mut world = world(Kind::ApiKey);
+fn nonce_is_reused_for_later_exchanges() {
+    let mut world = world(CredentialKind::ApiKey);
     for _ in 0..3 {
         world.list(&world.request()).unwrap();
     }
@@ -716,25 +730,25 @@ fn a_nonce_is_fetched_once_and_serves_the_pages_after() {
 }
 
 #[test]
-fn exchanges_in_parallel_never_share_a_nonce() {
-    let mut world = world(Kind::ApiKey);
+fn parallel_exchanges_never_share_a_nonce() {
+    let mut world = world(CredentialKind::ApiKey);
     let mut exchanges: Vec<_> = (0..5)
-        .map(|_| sent(world.start(&world.request())))
+        .map(|_| expect_send(world.start(&world.request())))
         .collect();
     for _ in 0..2 {
-        // The answers come in another order than the requests were sent in.
+        // The responses arrive in another order than the requests were sent.
         exchanges.reverse();
         let mut next = Vec::new();
         for exchange in exchanges {
             match world.exchange(exchange).unwrap() {
                 Step::Send(exchange) => next.push(exchange),
-                Step::Done(_) => next.push(sent(world.start(&world.request()))),
+                Step::Done(_) => next.push(expect_send(world.start(&world.request()))),
                 Step::Wait(wait) => panic!("{wait:?}"),
             }
         }
         exchanges = next;
     }
-    // Five challenges in all; from then on every request is signed and accepted.
+    // There were five challenges; from now on every request is signed and accepted.
     for exchange in exchanges {
         assert!(matches!(world.exchange(exchange), Ok(Step::Done(_))));
     }
@@ -748,8 +762,8 @@ fn exchanges_in_parallel_never_share_a_nonce() {
 }
 
 #[test]
-fn an_expired_nonce_costs_a_round_trip_and_is_no_error() {
-    let mut world = world(Kind::ApiKey);
+fn expired_nonce_costs_one_round_trip() {
+    let mut world = world(CredentialKind::ApiKey);
     world.list(&world.request()).unwrap();
     world.emulator.expire_nonces();
     world.take_log();
@@ -764,7 +778,7 @@ fn an_expired_nonce_costs_a_round_trip_and_is_no_error() {
 }
 
 #[test]
-fn a_refused_key_is_final_after_one_answer() {
+fn refused_api_key_is_final() {
     let base = BaseUrl::new(BASE).unwrap();
     let credentials = Credentials::api_key("abcdefgh", "wrong").unwrap();
     let session = Session::new(base, credentials);
@@ -775,15 +789,17 @@ fn a_refused_key_is_final_after_one_answer() {
 }
 
 #[test]
-fn a_server_that_calls_every_nonce_stale_is_given_up() {
-    let mut world = world(Kind::ApiKey);
+fn server_that_calls_every_nonce_stale_is_an_error() {
+    let mut world = world(CredentialKind::ApiKey);
     let stale = [(
         "www-authenticate",
         r#"Digest realm="r", nonce="n", qop="auth", stale=true"#,
     )];
     for _ in 0..20 {
-        let answer = answer(401, &stale, "");
-        world.emulator.answer_next(Operation::ListGroupKeys, answer);
+        let response = response(401, &stale, "");
+        world
+            .emulator
+            .answer_next(Operation::ListGroupKeys, response);
     }
     let result = world.list(&world.request());
     assert_eq!(refused(result), (Refused::Nonce, Some(401)));
@@ -791,18 +807,20 @@ fn a_server_that_calls_every_nonce_stale_is_given_up() {
 }
 
 #[test]
-fn a_401_without_a_challenge_that_can_be_answered_says_so() {
+fn unauthorized_without_a_usable_challenge_is_an_error() {
     for challenge in [
         "Basic realm=\"x\"",
         "Digest realm=\"r\", nonce=\"n\"",
         "Bearer",
     ] {
-        let mut world = world(Kind::ApiKey);
-        let mut answer = answer(401, &[], "");
-        answer
+        let mut world = world(CredentialKind::ApiKey);
+        let mut response = response(401, &[], "");
+        response
             .headers_mut()
             .insert("www-authenticate", challenge.parse().unwrap());
-        world.emulator.answer_next(Operation::ListGroupKeys, answer);
+        world
+            .emulator
+            .answer_next(Operation::ListGroupKeys, response);
         let result = world.list(&world.request());
         assert_eq!(refused(result), (Refused::Challenge, Some(401)));
         assert_eq!(world.emulator.requests(), 1);
@@ -810,8 +828,8 @@ fn a_401_without_a_challenge_that_can_be_answered_says_so() {
 }
 
 #[test]
-fn a_nonce_survives_a_retry_and_an_answer_that_is_an_error() {
-    let mut world = world(Kind::ApiKey);
+fn nonce_is_kept_after_a_retry_and_an_error_response() {
+    let mut world = world(CredentialKind::ApiKey);
     world.list(&world.request()).unwrap();
     let busy = error_answer(StatusCode::SERVICE_UNAVAILABLE);
     let missing = error_answer(StatusCode::NOT_FOUND);
@@ -829,22 +847,22 @@ fn a_nonce_survives_a_retry_and_an_answer_that_is_an_error() {
 }
 
 #[test]
-fn a_nonce_that_was_accepted_may_be_refused_for_the_next_request() {
-    // A server whose nonces serve once, and that has no preview version.
-    let mut world = world(Kind::ApiKey);
+fn accepted_nonce_may_be_refused_for_the_next_request() {
+    // The server accepts each nonce once, and has no preview version.
+    let mut world = world(CredentialKind::ApiKey);
     let operation = Operation::ListGroupKeys;
     let challenge = [(
         "www-authenticate",
         r#"Digest realm="r", nonce="n2", qop="auth""#,
     )];
-    let first = sent(world.start(&world.request()));
-    let signed = sent(world.exchange(first));
-    let moved = sent(world.respond(signed.pending, answer(406, &[], "")));
+    let first = expect_send(world.start(&world.request()));
+    let signed = expect_send(world.exchange(first));
+    let moved = expect_send(world.respond(signed.pending, response(406, &[], "")));
     assert_eq!(
         world.session.version(),
         atlas_model_keys_core::ApiVersion::V2025_03_12
     );
-    let again = sent(world.respond(moved.pending, answer(401, &challenge, "")));
+    let again = expect_send(world.respond(moved.pending, response(401, &challenge, "")));
     assert!(
         again.request.headers()["authorization"]
             .to_str()
@@ -852,43 +870,45 @@ fn a_nonce_that_was_accepted_may_be_refused_for_the_next_request() {
             .contains("nonce=\"n2\"")
     );
     drop(again);
-    // The same after a retry.
+    // A nonce may also be refused after a retry.
     world
         .emulator
         .answer_next_authenticated(operation, error_answer(StatusCode::BAD_GATEWAY));
-    let first = sent(world.start(&world.request()));
-    let signed = sent(world.exchange(first));
-    let wait = waits(world.exchange(signed));
-    let retried = sent(world.resume(wait));
-    let _ = sent(world.respond(retried.pending, answer(401, &challenge, "")));
+    let first = expect_send(world.start(&world.request()));
+    let signed = expect_send(world.exchange(first));
+    let wait = expect_wait(world.exchange(signed));
+    let retried = expect_send(world.resume(wait));
+    let _ = expect_send(world.respond(retried.pending, response(401, &challenge, "")));
 }
 
 #[test]
-fn no_token_is_believed_to_live_for_longer_than_a_day() {
-    let mut world = world(Kind::ServiceAccount);
-    let token = sent(world.start(&world.request()));
-    let grant = r#"{"access_token":"t","expires_in":18446744073709551615}"#;
-    drop(sent(world.respond(token.pending, answer(200, &[], grant))));
+fn token_is_renewed_after_a_day_at_the_latest() {
+    let mut world = world(CredentialKind::ServiceAccount);
+    let token = expect_send(world.start(&world.request()));
+    let token_body = r#"{"access_token":"t","expires_in":18446744073709551615}"#;
+    drop(expect_send(
+        world.respond(token.pending, response(200, &[], token_body)),
+    ));
     for (hours, method) in [(23, "GET"), (1, "POST")] {
         world.now += Duration::from_secs(hours * 60 * 60);
-        let next = sent(world.start(&world.request()));
+        let next = expect_send(world.start(&world.request()));
         assert_eq!(next.request.method(), method);
     }
 }
 
 #[test]
-fn the_count_of_a_nonce_that_is_issued_twice_goes_on() {
-    let mut world = world(Kind::ApiKey);
+fn count_of_a_nonce_that_is_issued_again_continues() {
+    let mut world = world(CredentialKind::ApiKey);
     let challenge = [(
         "www-authenticate",
         r#"Digest realm="r", nonce="same", qop="auth""#,
     )];
     let exchanges: Vec<_> = (0..3)
-        .map(|_| sent(world.start(&world.request())))
+        .map(|_| expect_send(world.start(&world.request())))
         .collect();
     let mut counts: Vec<String> = Vec::new();
     for exchange in exchanges {
-        let signed = sent(world.respond(exchange.pending, answer(401, &challenge, "")));
+        let signed = expect_send(world.respond(exchange.pending, response(401, &challenge, "")));
         let header = signed.request.headers()["authorization"]
             .to_str()
             .unwrap()
@@ -906,9 +926,9 @@ fn the_count_of_a_nonce_that_is_issued_twice_goes_on() {
 // Retries
 
 #[test]
-fn what_may_pass_is_repeated_and_what_will_not_is_not() {
+fn temporary_errors_are_retried_and_others_are_final() {
     for status in [429, 500, 502, 503, 504, 599] {
-        let mut world = world(Kind::Bearer);
+        let mut world = world(CredentialKind::Bearer);
         let code = StatusCode::from_u16(status).unwrap();
         let operation = Operation::ListGroupKeys;
         world
@@ -918,7 +938,7 @@ fn what_may_pass_is_repeated_and_what_will_not_is_not() {
         assert_eq!(world.emulator.requests(), 3, "{status}");
     }
     for status in [301, 302, 304, 307, 400, 403, 404, 405, 407, 408, 451] {
-        let mut world = world(Kind::Bearer);
+        let mut world = world(CredentialKind::Bearer);
         let code = StatusCode::from_u16(status).unwrap();
         let operation = Operation::ListGroupKeys;
         world
@@ -933,12 +953,12 @@ fn what_may_pass_is_repeated_and_what_will_not_is_not() {
 }
 
 #[test]
-fn attempts_end_and_the_error_says_how_many_there_were() {
+fn error_after_the_last_attempt_tells_their_number() {
     for (status, expected) in [
         (429, "rate limited after 5 attempts: 429 Too Many Requests"),
         (500, "gave up after 5 attempts: 500 Internal Server Error"),
     ] {
-        let mut world = world(Kind::Bearer);
+        let mut world = world(CredentialKind::Bearer);
         let code = StatusCode::from_u16(status).unwrap();
         let operation = Operation::ListGroupKeys;
         world
@@ -955,14 +975,14 @@ fn attempts_end_and_the_error_says_how_many_there_were() {
             .count();
         assert!(waits >= 4);
     }
-    let mut world = world(Kind::Bearer);
+    let mut world = world(CredentialKind::Bearer);
     let mut step = world.start(&world.request());
     for _ in 0..4 {
-        let exchange = sent(step);
-        let wait = waits(world.fail(exchange.pending, FailureKind::Lost));
+        let exchange = expect_send(step);
+        let wait = expect_wait(world.fail(exchange.pending, FailureKind::Lost));
         step = world.resume(wait);
     }
-    let exchange = sent(step);
+    let exchange = expect_send(step);
     let error = world.fail(exchange.pending, FailureKind::Lost).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -976,9 +996,9 @@ fn attempts_end_and_the_error_says_how_many_there_were() {
 }
 
 #[test]
-fn a_permanent_failure_is_not_repeated() {
-    let mut world = world(Kind::Bearer);
-    let exchange = sent(world.start(&world.request()));
+fn permanent_failure_is_not_retried() {
+    let mut world = world(CredentialKind::Bearer);
+    let exchange = expect_send(world.start(&world.request()));
     let error = world
         .fail(exchange.pending, FailureKind::Permanent)
         .unwrap_err();
@@ -990,14 +1010,14 @@ fn a_permanent_failure_is_not_repeated() {
 }
 
 #[test]
-fn a_wait_lasts_at_least_as_long_as_atlas_asks_for() {
-    let mut world = world(Kind::Bearer);
+fn wait_is_at_least_the_retry_after() {
+    let mut world = world(CredentialKind::Bearer);
     let date = world.now + Duration::from_secs(20);
     assert_eq!(date.as_secs(), 1_790_000_020);
     for (value, least) in [("0", 0), ("17", 17), ("Mon, 21 Sep 2026 14:13:40 GMT", 20)] {
-        let exchange = sent(world.start(&world.request()));
-        let answer = answer(503, &[("retry-after", value)], "");
-        let wait = waits(world.respond(exchange.pending, answer));
+        let exchange = expect_send(world.start(&world.request()));
+        let response = response(503, &[("retry-after", value)], "");
+        let wait = expect_wait(world.respond(exchange.pending, response));
         let least = Duration::from_secs(least);
         assert!(wait.delay() >= least, "{value}: {wait:?}");
         assert!(
@@ -1008,40 +1028,40 @@ fn a_wait_lasts_at_least_as_long_as_atlas_asks_for() {
 }
 
 #[test]
-fn a_wait_beyond_the_limit_is_an_error_at_once_that_tells_the_wanted_time() {
+fn retry_after_beyond_the_limit_is_an_error_with_that_time() {
     for status in [429, 503] {
-        let mut world = world(Kind::Bearer);
-        let exchange = sent(world.start(&world.request()));
-        let answer = answer(status, &[("retry-after", "91")], "");
-        let error = world.respond(exchange.pending, answer).unwrap_err();
+        let mut world = world(CredentialKind::Bearer);
+        let exchange = expect_send(world.start(&world.request()));
+        let response = response(status, &[("retry-after", "91")], "");
+        let error = world.respond(exchange.pending, response).unwrap_err();
         let wanted = error.retry_after().unwrap();
         assert!((91..=92).contains(&wanted.as_secs()), "{error}");
         assert!(error.is_retryable());
     }
-    // Never for years, and no overflow; and later somebody asks again.
+    // There is no overflow, and the pause ends after five minutes.
     for value in [
         "99999999999999999999",
         "18446744073709551615",
         "Fri, 31 Dec 9999 23:59:59 GMT",
     ] {
-        for kind in [Kind::Bearer, Kind::ServiceAccount] {
+        for kind in [CredentialKind::Bearer, CredentialKind::ServiceAccount] {
             let mut world = world(kind);
-            let exchange = sent(world.start(&world.request()));
-            let answer = answer(429, &[("retry-after", value)], "");
-            let error = world.respond(exchange.pending, answer).unwrap_err();
+            let exchange = expect_send(world.start(&world.request()));
+            let response = response(429, &[("retry-after", value)], "");
+            let error = world.respond(exchange.pending, response).unwrap_err();
             assert!(matches!(error, Error::RateLimited { .. }), "{error}");
             world.now += Duration::from_secs(300);
-            let _ = sent(world.start(&world.request()));
+            let _ = expect_send(world.start(&world.request()));
         }
     }
-    // Exactly the limit is within it, jitter or not, for who was told and who is held.
+    // A wait of exactly the limit is allowed, with or without jitter, for the refused exchange and for others.
     for asked in ["90", "89"] {
-        let mut world = world(Kind::Bearer);
-        let exchange = sent(world.start(&world.request()));
-        let answer = answer(429, &[("retry-after", asked)], "");
-        let told = waits(world.respond(exchange.pending, answer));
-        let held = waits(world.start(&world.request()));
-        for wait in [told, held] {
+        let mut world = world(CredentialKind::Bearer);
+        let exchange = expect_send(world.start(&world.request()));
+        let response = response(429, &[("retry-after", asked)], "");
+        let refused = expect_wait(world.respond(exchange.pending, response));
+        let paused = expect_wait(world.start(&world.request()));
+        for wait in [refused, paused] {
             assert!(wait.delay() >= Duration::from_secs(89), "{wait:?}");
             assert!(wait.delay() <= Duration::from_secs(90), "{wait:?}");
         }
@@ -1049,10 +1069,10 @@ fn a_wait_beyond_the_limit_is_an_error_at_once_that_tells_the_wanted_time() {
 }
 
 #[test]
-fn all_waits_together_are_bounded() {
+fn sum_of_all_waits_is_bounded() {
     let mut limits = Limits::default();
     limits.retry.attempts = u32::MAX;
-    let mut world = world(Kind::Bearer);
+    let mut world = world(CredentialKind::Bearer);
     world.session = world.session.with_limits(limits);
     let start = world.now;
     let wait = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("50"))]);
@@ -1067,30 +1087,30 @@ fn all_waits_together_are_bounded() {
 }
 
 #[test]
-fn a_429_holds_back_every_exchange_of_the_group_and_no_other() {
-    let mut world = world(Kind::Bearer);
+fn rate_limit_pauses_every_exchange_of_the_group_and_no_other() {
+    let mut world = world(CredentialKind::Bearer);
     let groups: Vec<_> = world.emulator.groups().collect();
-    let first = sent(world.start(&world.request()));
-    let answer = answer(
+    let first = expect_send(world.start(&world.request()));
+    let response = response(
         429,
         &[("retry-after", "30")],
         r#"{"errorCode":"RATE_LIMITED"}"#,
     );
-    let told = waits(world.respond(first.pending, answer));
+    let refused = expect_wait(world.respond(first.pending, response));
 
-    let held = waits(world.start(&world.request()));
-    assert!(held.delay() >= told.delay(), "{held:?}");
-    for wait in [&told, &held] {
+    let paused = expect_wait(world.start(&world.request()));
+    assert!(paused.delay() >= refused.delay(), "{paused:?}");
+    for wait in [&refused, &paused] {
         assert_eq!(
             wait.api_error().unwrap().error_code.as_deref(),
             Some("RATE_LIMITED")
         );
     }
     let other = atlas_model_keys_core::ListRequest::new(groups[1]);
-    let _ = sent(world.start(&other));
+    let _ = expect_send(world.start(&other));
 
-    // One whose deadline is nearer gives up with the answer that held it.
-    let hasty = waits(world.start(&world.request()));
+    // A paused exchange that gives up fails with the response that caused the pause.
+    let hasty = expect_wait(world.start(&world.request()));
     let error = hasty.give_up();
     assert_eq!(error.error_code(), Some("RATE_LIMITED"));
     assert!(
@@ -1100,76 +1120,76 @@ fn a_429_holds_back_every_exchange_of_the_group_and_no_other() {
         "{error}"
     );
 
-    let step = world.resume(told);
-    let _ = sent(step);
-    let step = world.resume(held);
-    let _ = sent(step);
+    let step = world.resume(refused);
+    let _ = expect_send(step);
+    let step = world.resume(paused);
+    let _ = expect_send(step);
 }
 
 #[test]
-fn with_nothing_remaining_one_request_at_a_time_goes_out_until_the_number_rises() {
-    for kind in KINDS {
+fn remaining_0_allows_one_request_at_a_time_until_it_rises() {
+    for kind in CREDENTIAL_KINDS {
         let mut world = world(kind);
         world.list(&world.request()).unwrap();
-        let left = |n| answer(200, &[("ratelimit-remaining", n)], r#"{"results":[]}"#);
-        let exchange = sent(world.start(&world.request()));
+        let left = |n| response(200, &[("ratelimit-remaining", n)], r#"{"results":[]}"#);
+        let exchange = expect_send(world.start(&world.request()));
         assert!(matches!(
             world.respond(exchange.pending, left("0")),
             Ok(Step::Done(_))
         ));
 
-        let first = sent(world.start(&world.request()));
-        let second = waits(world.start(&world.request()));
+        let first = expect_send(world.start(&world.request()));
+        let second = expect_wait(world.start(&world.request()));
         assert!(second.on_change());
         let other =
             atlas_model_keys_core::ListRequest::new(world.emulator.groups().nth(1).unwrap());
-        let _ = sent(world.start(&other));
-        // The header is often missing: that says nothing.
-        let silent = answer(200, &[], r#"{"results":[]}"#);
+        let _ = expect_send(world.start(&other));
+        // A response without the header changes nothing.
+        let silent = response(200, &[], r#"{"results":[]}"#);
         assert!(matches!(
             world.respond(first.pending, silent),
             Ok(Step::Done(_))
         ));
-        let second = sent(world.wake(second));
-        let third = waits(world.start(&world.request()));
-        // One that is dropped, and one that waits for its retry, let the next one go.
+        let second = expect_send(world.wake(second));
+        let third = expect_wait(world.start(&world.request()));
+        // A dropped exchange and one that waits for its retry let the next one send.
         drop(second);
-        let third = sent(world.wake(third));
-        let retry = waits(world.fail(third.pending, FailureKind::NotSent));
-        let fourth = sent(world.start(&world.request()));
-        let retry = waits(world.resume(retry));
+        let third = expect_send(world.wake(third));
+        let retry = expect_wait(world.fail(third.pending, FailureKind::NotSent));
+        let fourth = expect_send(world.start(&world.request()));
+        let retry = expect_wait(world.resume(retry));
 
         assert!(matches!(
             world.respond(fourth.pending, left("7")),
             Ok(Step::Done(_))
         ));
-        let _ = sent(world.wake(retry));
-        let _ = sent(world.start(&world.request()));
-        let _ = sent(world.start(&world.request()));
+        let _ = expect_send(world.wake(retry));
+        let _ = expect_send(world.start(&world.request()));
+        let _ = expect_send(world.start(&world.request()));
     }
 
-    // Nobody waits for a number that never comes.
-    let mut world = world(Kind::Bearer);
-    let exchange = sent(world.start(&world.request()));
-    let none = answer(404, &[("ratelimit-remaining", "0")], "");
+    // The limit ends after a minute, even if no number follows.
+    let mut world = world(CredentialKind::Bearer);
+    let exchange = expect_send(world.start(&world.request()));
+    let none = response(404, &[("ratelimit-remaining", "0")], "");
     assert!(world.respond(exchange.pending, none).is_err());
-    let first = sent(world.start(&world.request()));
-    let second = waits(world.start(&world.request()));
+    let first = expect_send(world.start(&world.request()));
+    let second = expect_wait(world.start(&world.request()));
     world.now += Duration::from_secs(60);
-    let _ = sent(world.wake(second));
+    let _ = expect_send(world.wake(second));
     drop(first);
 }
 
 #[test]
-fn with_the_policy_never_the_first_failure_is_the_answer() {
+fn first_failure_is_final_with_the_policy_never() {
     let mut limits = Limits::default();
     limits.retry = RetryPolicy::never();
-    for kind in KINDS {
+    for kind in CREDENTIAL_KINDS {
         let mut world = world(kind);
         world.session = world.session.with_limits(limits.clone());
-        let exchange = sent(world.start(&world.request()));
+        let exchange = expect_send(world.start(&world.request()));
         let error = world
-            .respond(exchange.pending, answer(503, &[], ""))
+            .respond(exchange.pending, response(503, &[], ""))
             .unwrap_err();
         assert!(
             matches!(error, Error::GaveUp { attempts: 1, .. }),
@@ -1179,20 +1199,20 @@ fn with_the_policy_never_the_first_failure_is_the_answer() {
 }
 
 #[test]
-fn the_policy_says_which_statuses_are_repeated() {
-    for (status, repeated) in [(429, false), (500, false), (502, true), (404, false)] {
+fn policy_decides_which_statuses_are_retried() {
+    for (status, retried) in [(429, false), (500, false), (502, true), (404, false)] {
         let mut limits = Limits::default();
         limits.retry.statuses = vec![502..=502];
-        let mut world = world(Kind::Bearer);
+        let mut world = world(CredentialKind::Bearer);
         world.session = world.session.with_limits(limits);
-        let exchange = sent(world.start(&world.request()));
+        let exchange = expect_send(world.start(&world.request()));
         match world.respond(
             exchange.pending,
-            answer(status, &[("retry-after", "3")], ""),
+            response(status, &[("retry-after", "3")], ""),
         ) {
-            Ok(Step::Wait(_)) => assert!(repeated, "{status}"),
+            Ok(Step::Wait(_)) => assert!(retried, "{status}"),
             Err(error) => {
-                assert!(!repeated, "{status}: {error}");
+                assert!(!retried, "{status}: {error}");
                 assert_eq!(error.is_retryable(), status != 404, "{error:?}");
             }
             Ok(step) => panic!("{step:?}"),
@@ -1201,9 +1221,9 @@ fn the_policy_says_which_statuses_are_repeated() {
 }
 
 #[test]
-fn what_the_headers_say_is_typed_on_the_reply() {
+fn reply_parses_its_headers_and_ignores_invalid_ones() {
     let reply = |headers: &[(&'static str, &'static str)]| {
-        Reply::from_response(answer(200, headers, r#"{"results":[]}"#)).unwrap()
+        Reply::from_response(response(200, headers, r#"{"results":[]}"#)).unwrap()
     };
     let full = reply(&[
         ("ratelimit-limit", "1200"),
@@ -1232,46 +1252,46 @@ fn what_the_headers_say_is_typed_on_the_reply() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_holds_nobody_for_longer() {
-    let mut world = world(Kind::Bearer);
-    let exchange = sent(world.start(&world.request()));
-    let answer = answer(429, &[("retry-after", "30")], "");
-    let wait = waits(world.respond(exchange.pending, answer));
+fn clock_that_is_set_back_ends_the_pause() {
+    let mut world = world(CredentialKind::Bearer);
+    let exchange = expect_send(world.start(&world.request()));
+    let response = response(429, &[("retry-after", "30")], "");
+    let wait = expect_wait(world.respond(exchange.pending, response));
     world.now -= Duration::from_secs(1_000_000);
-    let _ = sent(world.resume(wait));
-    let _ = sent(world.start(&world.request()));
+    let _ = expect_send(world.resume(wait));
+    let _ = expect_send(world.start(&world.request()));
 }
 
 // Envelopes, limits, secrets
 
 #[test]
-fn an_asked_for_envelope_rules_over_the_status() {
+fn requested_envelope_overrides_the_status() {
     for (body, log) in [
         (r#"{"status":429,"errorCode":"RATE_LIMITED"}"#, "wait"),
         (r#"{"status":401,"content":{"error":401}}"#, "POST token"),
     ] {
-        let mut world = world(Kind::ServiceAccount);
+        let mut world = world(CredentialKind::ServiceAccount);
         world.list(&world.request()).unwrap();
         world.take_log();
         let operation = Operation::ListGroupKeys;
         world
             .emulator
-            .answer_next(operation, answer(200, &[], body));
+            .answer_next(operation, response(200, &[], body));
         world.list(&world.request().with_envelope(true)).unwrap();
         let second = world.take_log().swap_remove(1);
         assert!(second.starts_with(log), "{body}: {second}");
     }
 
-    // Unasked, the body is not looked into; parsing it tells.
-    let mut world = world(Kind::Bearer);
+    // An envelope that was not requested counts only when the body is parsed.
+    let mut world = world(CredentialKind::Bearer);
     let body = r#"{"status":404,"errorCode":"GROUP_NOT_FOUND"}"#;
     let operation = Operation::ListGroupKeys;
     world
         .emulator
-        .answer_next(operation, answer(200, &[], body));
+        .answer_next(operation, response(200, &[], body));
     world
         .emulator
-        .answer_next(operation, answer(200, &[], body));
+        .answer_next(operation, response(200, &[], body));
     let reply = world.list(&world.request()).unwrap();
     assert_eq!(reply.into_page().unwrap_err().status().unwrap(), 404);
     let error = world
@@ -1281,7 +1301,7 @@ fn an_asked_for_envelope_rules_over_the_status() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_whatever_the_transport_did() {
+fn response_beyond_a_limit_is_an_error() {
     let limits = || {
         let mut limits = Limits::default();
         limits.body_bytes = 100;
@@ -1291,44 +1311,46 @@ fn what_is_too_large_is_refused_whatever_the_transport_did() {
     };
     let long: &'static str = "x".repeat(50).leak();
     let cases = [
-        (answer(200, &[], &" ".repeat(101)), "bytes of body"),
+        (response(200, &[], &" ".repeat(101)), "bytes of body"),
         (
-            answer(200, &[("content-length", "101")], ""),
+            response(200, &[("content-length", "101")], ""),
             "bytes of body",
         ),
         (
-            answer(200, &[("a", "1"), ("b", "2"), ("b", "3")], ""),
+            response(200, &[("a", "1"), ("b", "2"), ("b", "3")], ""),
             "header fields",
         ),
-        (answer(200, &[("a", long)], ""), "bytes of head"),
+        (response(200, &[("a", long)], ""), "bytes of head"),
     ];
-    for (answer, expected) in cases {
-        for kind in [Kind::Bearer, Kind::ServiceAccount] {
+    for (response, expected) in cases {
+        for kind in [CredentialKind::Bearer, CredentialKind::ServiceAccount] {
             let mut world = world(kind);
             world.session = world.session.with_limits(limits());
-            let exchange = sent(world.start(&world.request()));
-            let error = world.respond(exchange.pending, answer.clone()).unwrap_err();
+            let exchange = expect_send(world.start(&world.request()));
+            let error = world
+                .respond(exchange.pending, response.clone())
+                .unwrap_err();
             assert!(
                 matches!(error, Error::Limit { what, .. } if what == expected),
                 "{error}"
             );
             assert!(error.to_string().contains(expected));
-            // The flight of a token request is over.
+            // Another exchange can fetch a token.
             assert!(matches!(world.start(&world.request()), Ok(Step::Send(_))));
         }
     }
 }
 
 #[test]
-fn nothing_that_is_shown_shows_a_secret() {
-    for kind in KINDS {
+fn no_debug_or_error_text_shows_a_secret() {
+    for kind in CREDENTIAL_KINDS {
         let mut world = world(kind);
         let secrets = [
             world.emulator.access_token().to_owned(),
             world.emulator.service_account().client_secret.clone(),
             world.emulator.api_key().private_key.clone(),
         ];
-        let mut shown = format!("{:?}", kind.of(&world.emulator));
+        let mut shown = format!("{:?}", kind.credentials(&world.emulator));
         let mut step = world.start(&world.request()).unwrap();
         let mut tokens = Vec::new();
         let reply = loop {
@@ -1347,7 +1369,7 @@ fn nothing_that_is_shown_shows_a_secret() {
         shown += &format!("{reply:?}");
         shown += &format!("{:?}", reply.into_page().unwrap());
 
-        // An answer that repeats everything it was told.
+        // The response repeats every secret.
         let echo = format!(
             r#"{{"errorCode":"{0}","detail":"{0} {1} {2}","reason":"{3}","parameters":["{0}"]}}"#,
             secrets[0],
@@ -1364,12 +1386,12 @@ fn nothing_that_is_shown_shows_a_secret() {
         let operation = Operation::ListGroupKeys;
         world
             .emulator
-            .answer_next_authenticated(operation, answer(400, &[], &echo));
+            .answer_next_authenticated(operation, response(400, &[], &echo));
         let error = world.list(&world.request()).unwrap_err();
         let of_kind = match kind {
-            Kind::Bearer => &secrets[0],
-            Kind::ServiceAccount => &secrets[1],
-            Kind::ApiKey => &secrets[2],
+            CredentialKind::Bearer => &secrets[0],
+            CredentialKind::ServiceAccount => &secrets[1],
+            CredentialKind::ApiKey => &secrets[2],
         };
         let error = format!("{error} {error:?}");
         assert!(
@@ -1388,23 +1410,24 @@ fn nothing_that_is_shown_shows_a_secret() {
 }
 
 #[test]
-fn what_a_reply_says_of_itself_later_shows_no_secret_either() {
-    for kind in [Kind::Bearer, Kind::ServiceAccount] {
+fn late_errors_of_a_reply_show_no_secret() {
+    for kind in [CredentialKind::Bearer, CredentialKind::ServiceAccount] {
         let mut world = world(kind);
-        let exchange = sent(world.start(&world.request()));
+        let exchange = expect_send(world.start(&world.request()));
         let (exchange, token) = match kind {
-            Kind::ServiceAccount => {
-                let grant = r#"{"access_token":"tok1-hunter2","expires_in":3600}"#;
+            CredentialKind::ServiceAccount => {
+                let token_body = r#"{"access_token":"tok1-hunter2","expires_in":3600}"#;
                 (
-                    sent(world.respond(exchange.pending, answer(200, &[], grant))),
+                    expect_send(world.respond(exchange.pending, response(200, &[], token_body))),
                     "tok1-hunter2".to_owned(),
                 )
             }
             _ => (exchange, world.emulator.access_token().to_owned()),
         };
         let echo = format!(r#"{{"errorCode":"X","detail":"bad token {token}"}}"#);
-        let late = sent(world.start(&world.request()));
-        let Ok(Step::Done(reply)) = world.respond(exchange.pending, answer(200, &[], &echo)) else {
+        let late = expect_send(world.start(&world.request()));
+        let Ok(Step::Done(reply)) = world.respond(exchange.pending, response(200, &[], &echo))
+        else {
             panic!("not done");
         };
         let error = reply.into_page().unwrap_err();
@@ -1414,14 +1437,14 @@ fn what_a_reply_says_of_itself_later_shows_no_secret_either() {
             "{shown}"
         );
 
-        // Nor an answer that comes when the token was replaced.
-        if kind == Kind::ServiceAccount {
-            let other = sent(world.start(&world.request()));
-            let fetch = sent(world.respond(other.pending, answer(401, &[], "")));
-            let grant = r#"{"access_token":"tok2","expires_in":3600}"#;
-            let _ = sent(world.respond(fetch.pending, answer(200, &[], grant)));
+        // A response that arrives after the token was replaced does not show it, either.
+        if kind == CredentialKind::ServiceAccount {
+            let other = expect_send(world.start(&world.request()));
+            let fetch = expect_send(world.respond(other.pending, response(401, &[], "")));
+            let token_body = r#"{"access_token":"tok2","expires_in":3600}"#;
+            let _ = expect_send(world.respond(fetch.pending, response(200, &[], token_body)));
             let error = world
-                .respond(late.pending, answer(404, &[], &echo))
+                .respond(late.pending, response(404, &[], &echo))
                 .unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         }
@@ -1429,29 +1452,30 @@ fn what_a_reply_says_of_itself_later_shows_no_secret_either() {
 }
 
 #[test]
-fn a_plain_reply_says_whether_to_come_again() {
+fn error_without_a_session_tells_whether_and_when_to_retry() {
     for (status, retryable) in [(429, true), (503, true), (404, false)] {
-        let error = Reply::from_response(answer(status, &[("retry-after", "5")], "")).unwrap_err();
+        let error =
+            Reply::from_response(response(status, &[("retry-after", "5")], "")).unwrap_err();
         assert_eq!(error.is_retryable(), retryable);
         assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
     }
 }
 
 #[test]
-fn tickets_are_small_and_everything_can_be_sent_between_threads() {
+fn public_types_are_small_send_and_sync() {
     use atlas_model_keys_core::{Exchange, Failure, Listing, ModelKey, Page, Pending, Wait};
-    fn both<T: Send + Sync>() {}
-    both::<Session>();
-    both::<Pending>();
-    both::<Wait>();
-    both::<Exchange>();
-    both::<Step<Vec<u8>>>();
-    both::<Reply<Vec<u8>>>();
-    both::<Page<Vec<u8>>>();
-    both::<ModelKey<'_>>();
-    both::<Listing>();
-    both::<Error>();
-    both::<Failure>();
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Session>();
+    is_send_and_sync::<Pending>();
+    is_send_and_sync::<Wait>();
+    is_send_and_sync::<Exchange>();
+    is_send_and_sync::<Step<Vec<u8>>>();
+    is_send_and_sync::<Reply<Vec<u8>>>();
+    is_send_and_sync::<Page<Vec<u8>>>();
+    is_send_and_sync::<ModelKey<'_>>();
+    is_send_and_sync::<Listing>();
+    is_send_and_sync::<Error>();
+    is_send_and_sync::<Failure>();
     assert_eq!(size_of::<Pending>(), size_of::<usize>());
     assert!(size_of::<Wait>() <= 48);
     assert!(size_of::<Error>() <= 72, "{}", size_of::<Error>());

@@ -1,4 +1,4 @@
-//! Whole listings: a session and the emulator in memory, under a virtual clock.
+//! Complete listings of a session against the emulator in memory, under a virtual clock.
 
 mod dialogue;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{ApiVersion, Error, ItemsPerPage, OwnedModelKey, PageNum};
 use atlas_model_keys_emulator::{Config, Deprecated, DigestAlgorithm, Key, TotalCount};
-use dialogue::{KINDS, Kind, World};
+use dialogue::{CREDENTIAL_KINDS, CredentialKind, World};
 
 fn ids(keys: &[OwnedModelKey]) -> Vec<&str> {
     keys.iter().map(|key| key.api_key_id().unwrap()).collect()
@@ -27,27 +27,27 @@ fn expected(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn every_key_arrives_once_and_in_order_with_each_kind_of_credential() {
-    for kind in KINDS {
+fn every_key_arrives_once_and_in_order_for_each_credential() {
+    for kind in CREDENTIAL_KINDS {
         let mut world = World::new(config(), kind);
         let expected = expected(&world);
         let keys = world.list_all(&world.request()).unwrap();
         assert_eq!(ids(&keys), expected, "{kind:?}");
 
-        // 13 pages; and a token, or a challenge, once.
-        let authentication = u64::from(kind != Kind::Bearer);
+        // 13 pages, and one token request or challenge.
+        let authentication = u64::from(kind != CredentialKind::Bearer);
         assert_eq!(world.emulator.requests(), 13 + authentication, "{kind:?}");
         assert!(!world.take_log().iter().any(|line| line.starts_with("wait")));
     }
 }
 
 #[test]
-fn every_field_of_every_key_arrives_as_it_was() {
+fn every_field_of_every_key_arrives_unchanged() {
     let config = Config {
         include_secrets: true,
         ..config()
     };
-    let mut world = World::new(config, Kind::Bearer);
+    let mut world = World::new(config, CredentialKind::Bearer);
     world.session = world.session.with_version(ApiVersion::V2025_03_12);
     let request = world.request().with_items_per_page(ItemsPerPage::MAX);
     let listed = world.list_all(&request).unwrap();
@@ -73,13 +73,13 @@ fn every_field_of_every_key_arrives_as_it_was() {
 }
 
 #[test]
-fn counts_of_keys_around_the_edges_of_a_page() {
+fn key_counts_around_a_full_page_need_the_minimum_of_requests() {
     for count in [0, 1, 99, 100, 101, 200] {
         let config = Config {
             keys_per_group: count,
             ..Config::default()
         };
-        let mut world = World::new(config, Kind::Bearer);
+        let mut world = World::new(config, CredentialKind::Bearer);
         assert_eq!(world.list_all(&world.request()).unwrap().len(), count);
         let pages = count.div_ceil(100).max(1);
         assert_eq!(world.emulator.requests(), pages as u64, "{count}");
@@ -87,8 +87,8 @@ fn counts_of_keys_around_the_edges_of_a_page() {
 }
 
 #[test]
-fn a_listing_may_begin_at_a_later_page() {
-    let mut world = World::new(config(), Kind::Bearer);
+fn listing_can_begin_at_a_later_page() {
+    let mut world = World::new(config(), CredentialKind::Bearer);
     let request = world
         .request()
         .with_items_per_page(ItemsPerPage::new(500).unwrap())
@@ -98,20 +98,20 @@ fn a_listing_may_begin_at_a_later_page() {
 }
 
 #[test]
-fn the_total_count_ends_nothing() {
+fn wrong_total_count_does_not_end_a_listing() {
     for total_count in [TotalCount::Zero, TotalCount::Absent] {
         let config = Config {
             total_count,
             ..config()
         };
-        let mut world = World::new(config, Kind::Bearer);
+        let mut world = World::new(config, CredentialKind::Bearer);
         assert_eq!(world.list_all(&world.request()).unwrap().len(), 1234);
     }
 }
 
 #[test]
-fn envelope_and_pretty_change_the_body_and_not_the_keys() {
-    let mut world = World::new(config(), Kind::ServiceAccount);
+fn envelope_and_pretty_do_not_change_the_keys() {
+    let mut world = World::new(config(), CredentialKind::ServiceAccount);
     let request = world.request().with_envelope(true).with_pretty(true);
     let page = world.list(&request).unwrap().into_page().unwrap();
     assert_eq!(page.envelope_status(), Some(200));
@@ -119,7 +119,7 @@ fn envelope_and_pretty_change_the_body_and_not_the_keys() {
 }
 
 #[test]
-fn each_digest_algorithm_is_answered_and_the_strongest_is_taken() {
+fn each_digest_algorithm_is_answered_and_the_strongest_is_used() {
     use DigestAlgorithm as D;
     for digest in [
         vec![D::Md5],
@@ -134,7 +134,7 @@ fn each_digest_algorithm_is_answered_and_the_strongest_is_taken() {
             digest: digest.clone(),
             ..config()
         };
-        let mut world = World::new(config, Kind::ApiKey);
+        let mut world = World::new(config, CredentialKind::ApiKey);
         let keys = world.list_all(&world.request()).unwrap();
         assert_eq!(keys.len(), 1234, "{digest:?}");
         assert_eq!(world.emulator.requests(), 14, "{digest:?}");
@@ -148,7 +148,7 @@ fn tokens_and_nonces_that_expire_during_a_listing_are_renewed() {
         nonce_ttl: Duration::from_secs(100),
         ..config()
     };
-    for kind in [Kind::ServiceAccount, Kind::ApiKey] {
+    for kind in [CredentialKind::ServiceAccount, CredentialKind::ApiKey] {
         let mut world = World::new(config.clone(), kind);
         let mut listing =
             atlas_model_keys_core::Listing::new(world.request(), world.session.limits());
@@ -161,8 +161,8 @@ fn tokens_and_nonces_that_expire_during_a_listing_are_renewed() {
         assert_eq!(keys, 1234);
         let log = world.take_log();
         assert!(!log.iter().any(|line| line.starts_with("wait")));
-        if kind == Kind::ServiceAccount {
-            // Renewed in time, a quarter of its life before its end: no request was refused.
+        if kind == CredentialKind::ServiceAccount {
+            // Each token is renewed at three quarters of its life, so that no request is refused.
             assert!(world.emulator.token_requests() >= 4);
             assert!(log.iter().all(|line| line.ends_with("200")), "{log:#?}");
         } else {
@@ -172,7 +172,7 @@ fn tokens_and_nonces_that_expire_during_a_listing_are_renewed() {
 }
 
 #[test]
-fn a_rate_limit_is_waited_out() {
+fn rate_limit_is_waited_out() {
     let config = Config {
         rate_limit: Some(atlas_model_keys_emulator::TokenBucket {
             capacity: 5,
@@ -181,7 +181,7 @@ fn a_rate_limit_is_waited_out() {
         }),
         ..config()
     };
-    let mut world = World::new(config, Kind::Bearer);
+    let mut world = World::new(config, CredentialKind::Bearer);
     let keys = world.list_all(&world.request()).unwrap();
     assert_eq!(ids(&keys), expected(&world));
     let log = world.take_log();
@@ -189,8 +189,8 @@ fn a_rate_limit_is_waited_out() {
 }
 
 #[test]
-fn a_list_that_moves_while_it_is_read_shows_no_key_twice() {
-    let mut world = World::new(config(), Kind::Bearer);
+fn list_that_grows_while_it_is_read_shows_no_key_twice() {
+    let mut world = World::new(config(), CredentialKind::Bearer);
     let expected = expected(&world);
     let group = world.emulator.first_group();
     let mut listing = atlas_model_keys_core::Listing::new(world.request(), world.session.limits());
@@ -199,7 +199,7 @@ fn a_list_that_moves_while_it_is_read_shows_no_key_twice() {
         let page = world.list(&request).unwrap().into_page().unwrap();
         let fresh = listing.accept(&page);
         seen.extend(fresh.map(|key| key.api_key_id().unwrap().to_owned()));
-        // Somebody makes a key, which comes first, and shifts the others over the page's edge.
+        // A new key comes first, and moves another one to the next page.
         let new = Key {
             api_key_id: Some(format!("new{}", seen.len())),
             ..Key::default()
@@ -210,7 +210,7 @@ fn a_list_that_moves_while_it_is_read_shows_no_key_twice() {
 }
 
 #[test]
-fn a_version_that_is_to_end_says_so() {
+fn deprecation_and_sunset_are_on_the_reply() {
     let config = Config {
         deprecated: vec![Deprecated {
             version: ApiVersion::PREVIEW,
@@ -219,7 +219,7 @@ fn a_version_that_is_to_end_says_so() {
         }],
         ..config()
     };
-    let mut world = World::new(config, Kind::Bearer);
+    let mut world = World::new(config, CredentialKind::Bearer);
     let reply = world.list(&world.request()).unwrap();
     assert_eq!(
         reply.headers()["deprecation"],
@@ -250,12 +250,12 @@ fn a_version_that_is_to_end_says_so() {
 }
 
 #[test]
-fn preview_is_left_once_when_it_is_withdrawn_and_a_pinned_version_never() {
+fn withdrawn_preview_is_replaced_once_but_a_pinned_version_is_not() {
     let config = Config {
         withdrawn: vec![ApiVersion::PREVIEW],
         ..config()
     };
-    for kind in KINDS {
+    for kind in CREDENTIAL_KINDS {
         let mut world = World::new(config.clone(), kind);
         let reply = world.list(&world.request()).unwrap();
         assert_eq!(reply.version(), Some(ApiVersion::V2025_03_12));
@@ -269,7 +269,7 @@ fn preview_is_left_once_when_it_is_withdrawn_and_a_pinned_version_never() {
         assert_eq!(gone, 1, "{kind:?}");
     }
 
-    let mut world = World::new(config.clone(), Kind::Bearer);
+    let mut world = World::new(config.clone(), CredentialKind::Bearer);
     world.session = world.session.with_version(ApiVersion::PREVIEW);
     let error = world.list(&world.request()).unwrap_err();
     assert_eq!(error.error_code(), Some("VERSION_GONE"));
@@ -279,7 +279,7 @@ fn preview_is_left_once_when_it_is_withdrawn_and_a_pinned_version_never() {
         versions: vec![],
         ..config
     };
-    let mut world = World::new(none, Kind::Bearer);
+    let mut world = World::new(none, CredentialKind::Bearer);
     let error = world.list(&world.request()).unwrap_err();
     assert!(matches!(error, Error::Api(_)), "{error}");
     assert_eq!(world.emulator.requests(), 2);

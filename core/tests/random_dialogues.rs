@@ -1,6 +1,6 @@
-//! 100,000 random dialogues of a session and the emulator: tokens and nonces that expire, limits,
-//! failing servers, lost requests, a version that is withdrawn, exchanges that overlap and are
-//! dropped, a clock that jumps. None panics or hangs, and every key arrives exactly once.
+//! 100,000 random dialogues between a session and the emulator, with expiring tokens and nonces, rate limits,
+//! failing servers, lost requests, a withdrawn version, overlapping and dropped exchanges, and a clock
+//! that jumps. None panics or hangs, and every key arrives exactly once.
 
 mod dialogue;
 
@@ -10,15 +10,15 @@ use atlas_model_keys_core::{
     ApiVersion, Error, FailureKind, ItemsPerPage, Listing, Refused, Step, Wait,
 };
 use atlas_model_keys_emulator::{Config, DigestAlgorithm, Operation, TokenBucket, error_answer};
-use dialogue::{KINDS, Kind, World};
+use dialogue::{CREDENTIAL_KINDS, CredentialKind, World};
 use http::{HeaderValue, StatusCode, header};
 
 const DIALOGUES: u64 = 100_000;
 
-/// splitmix64: enough for choosing.
-struct Dice(u64);
+/// A random generator (splitmix64).
+struct Random(u64);
 
-impl Dice {
+impl Random {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -31,7 +31,7 @@ impl Dice {
         self.next() % n
     }
 
-    /// Once in `n` times.
+    /// Returns `true` with a probability of 1 in `n`.
     fn once_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
@@ -41,14 +41,14 @@ impl Dice {
     }
 }
 
-/// One of the listings that go on at the same time.
+/// One of the listings that run at the same time.
 struct Reader {
     listing: Listing,
     envelope: bool,
     state: State,
     seen: Vec<String>,
-    /// What the exchange under way may still suffer: less than the policy's attempts.
-    trouble_left: u32,
+    /// The number of failures that the current exchange may still get: fewer than the policy's attempts.
+    failures_left: u32,
 }
 
 enum State {
@@ -57,15 +57,15 @@ enum State {
     Done,
 }
 
-fn config(dice: &mut Dice) -> Config {
+fn config(random: &mut Random) -> Config {
     use DigestAlgorithm as D;
     Config {
-        seed: dice.next(),
+        seed: random.next(),
         groups: 2,
-        keys_per_group: usize::try_from(dice.below(9)).unwrap(),
-        token_ttl: Duration::from_secs(dice.pick(&[3, 60, 3600])),
-        nonce_ttl: Duration::from_secs(dice.pick(&[2, 30, 300])),
-        rate_limit: dice.pick(&[
+        keys_per_group: usize::try_from(random.below(9)).unwrap(),
+        token_ttl: Duration::from_secs(random.pick(&[3, 60, 3600])),
+        nonce_ttl: Duration::from_secs(random.pick(&[2, 30, 300])),
+        rate_limit: random.pick(&[
             None,
             None,
             Some(TokenBucket {
@@ -74,7 +74,7 @@ fn config(dice: &mut Dice) -> Config {
                 per: Duration::from_secs(10),
             }),
         ]),
-        digest: dice
+        digest: random
             .pick(&[&[D::Md5][..], &[D::Sha256Sess], &[D::Md5, D::Sha512_256]])
             .to_vec(),
         include_secrets: true,
@@ -82,42 +82,42 @@ fn config(dice: &mut Dice) -> Config {
     }
 }
 
-/// An answer that says to come again, or a token or nonce that is no longer good.
-fn trouble(world: &mut World, dice: &mut Dice, kind: Kind, revoked: &mut bool) {
-    let operation = dice.pick(&[
+/// Injects a retryable response, or an invalid token or nonce.
+fn inject_fault(world: &mut World, random: &mut Random, kind: CredentialKind, revoked: &mut bool) {
+    let operation = random.pick(&[
         Operation::ListGroupKeys,
         Operation::ListGroupKeys,
         Operation::Token,
     ]);
-    match dice.below(4) {
+    match random.below(4) {
         0 => world.emulator.expire_nonces(),
-        // A token that was handed in would be gone for good.
-        1 if !*revoked && kind != Kind::Bearer => {
+        // A caller's own token could not be replaced.
+        1 if !*revoked && kind != CredentialKind::Bearer => {
             *revoked = true;
             world.emulator.revoke_tokens();
         }
         _ => {
             let status = match operation {
-                Operation::Token => dice.pick(&[429, 503]),
-                _ => dice.pick(&[429, 500, 502, 503]),
+                Operation::Token => random.pick(&[429, 503]),
+                _ => random.pick(&[429, 500, 502, 503]),
             };
-            let mut answer = error_answer(StatusCode::from_u16(status).unwrap());
-            let after = dice.pick(&["", "0", "1", "9", "-1", "Mon, 5 Aug 2024 00:00:00 GMT"]);
+            let mut response = error_answer(StatusCode::from_u16(status).unwrap());
+            let after = random.pick(&["", "0", "1", "9", "-1", "Mon, 5 Aug 2024 00:00:00 GMT"]);
             if !after.is_empty() {
                 let after = HeaderValue::from_static(after);
-                answer.headers_mut().insert(header::RETRY_AFTER, after);
+                response.headers_mut().insert(header::RETRY_AFTER, after);
             }
-            world.emulator.answer_next(operation, answer);
+            world.emulator.answer_next(operation, response);
         }
     }
 }
 
-/// Runs one dialogue. The number of steps it took.
+/// Runs one dialogue, and returns the number of its steps.
 fn dialogue(seed: u64) -> u32 {
-    let mut dice = Dice(seed);
-    let kind = dice.pick(&KINDS);
-    let config = config(&mut dice);
-    // So short that it may run out twice while a request is on its way.
+    let mut random = Random(seed);
+    let kind = random.pick(&CREDENTIAL_KINDS);
+    let config = config(&mut random);
+    // A token with such a short life may expire twice while a request is in flight.
     let short_lived = config.token_ttl < Duration::from_secs(3600);
     let mut world = World::new(config, kind);
     let group = world.emulator.first_group();
@@ -127,10 +127,10 @@ fn dialogue(seed: u64) -> u32 {
         .iter()
         .map(|key| key.api_key_id.clone().unwrap())
         .collect();
-    let items = ItemsPerPage::new(u32::try_from(1 + dice.below(5)).unwrap()).unwrap();
-    let mut readers: Vec<Reader> = (0..=dice.below(3))
+    let items = ItemsPerPage::new(u32::try_from(1 + random.below(5)).unwrap()).unwrap();
+    let mut readers: Vec<Reader> = (0..=random.below(3))
         .map(|_| {
-            let envelope = dice.once_in(3);
+            let envelope = random.once_in(3);
             let request = world
                 .request()
                 .with_items_per_page(items)
@@ -140,46 +140,46 @@ fn dialogue(seed: u64) -> u32 {
                 envelope,
                 state: State::Idle,
                 seen: Vec::new(),
-                trouble_left: 3,
+                failures_left: 3,
             }
         })
         .collect();
-    let (mut steps, mut revoked, mut suffered) = (0, false, false);
+    let (mut steps, mut revoked, mut has_fault) = (0, false, false);
     while readers
         .iter()
         .any(|reader| !matches!(reader.state, State::Done))
     {
         steps += 1;
         assert!(steps < 5_000, "seed {seed} does not end");
-        let index = usize::try_from(dice.below(readers.len() as u64)).unwrap();
-        if dice.once_in(20) {
+        let index = usize::try_from(random.below(readers.len() as u64)).unwrap();
+        if random.once_in(20) {
             world.emulator.withdraw(ApiVersion::PREVIEW);
         }
-        if dice.once_in(15) {
-            world.now += Duration::from_millis(dice.below(20_000));
+        if random.once_in(15) {
+            world.now += Duration::from_millis(random.below(20_000));
         }
         let reader = &mut readers[index];
         let result = match std::mem::replace(&mut reader.state, State::Done) {
             State::Done => continue,
             State::Idle => {
-                reader.trouble_left = 3;
+                reader.failures_left = 3;
                 match reader.listing.request().unwrap() {
                     Some(request) => world.start(&request),
                     None => continue,
                 }
             }
-            // Cancelled: the listing asks again.
-            State::Step(_) if dice.once_in(40) => {
+            // The exchange is cancelled, and the listing requests the page again.
+            State::Step(_) if random.once_in(40) => {
                 reader.state = State::Idle;
                 continue;
             }
             State::Step(step) => match *step {
                 Step::Send(exchange) => {
-                    if reader.trouble_left > 0 && dice.once_in(6) {
-                        reader.trouble_left -= 1;
-                        // Of a token request only one may be lost.
+                    if reader.failures_left > 0 && random.once_in(6) {
+                        reader.failures_left -= 1;
+                        // A token request is retried only once after it is lost.
                         let is_token = exchange.request.uri().path().ends_with("token");
-                        let lost = !is_token && dice.once_in(2);
+                        let lost = !is_token && random.once_in(2);
                         if lost {
                             let _ = world.deliver(&exchange.request);
                         }
@@ -190,14 +190,14 @@ fn dialogue(seed: u64) -> u32 {
                         };
                         world.fail(exchange.pending, kind)
                     } else {
-                        if !suffered && dice.once_in(8) {
-                            suffered = dice.once_in(2);
-                            trouble(&mut world, &mut dice, kind, &mut revoked);
+                        if !has_fault && random.once_in(8) {
+                            has_fault = random.once_in(2);
+                            inject_fault(&mut world, &mut random, kind, &mut revoked);
                         }
                         world.exchange(exchange)
                     }
                 }
-                Step::Wait(wait) => wait_or_wake(&mut world, &mut dice, wait),
+                Step::Wait(wait) => wait_or_wake(&mut world, &mut random, wait),
                 Step::Done(reply) => {
                     let page = reply.into_page().unwrap();
                     assert_eq!(page.envelope_status().is_some(), reader.envelope);
@@ -213,9 +213,9 @@ fn dialogue(seed: u64) -> u32 {
         match result {
             Ok(step) => reader.state = State::Step(Box::new(step)),
             Err(error) => {
-                assert_legitimate(&error, seed, revoked || short_lived);
+                assert_expected(&error, seed, revoked || short_lived);
                 assert_shows_no_secret(&world, &error);
-                // Asked again later, as a person would.
+                // The caller tries again later.
                 world.now += Duration::from_secs(120);
                 reader.state = State::Idle;
             }
@@ -227,29 +227,33 @@ fn dialogue(seed: u64) -> u32 {
     steps
 }
 
-fn wait_or_wake(world: &mut World, dice: &mut Dice, wait: Wait) -> Result<Step<Vec<u8>>, Error> {
+fn wait_or_wake(
+    world: &mut World,
+    random: &mut Random,
+    wait: Wait,
+) -> Result<Step<Vec<u8>>, Error> {
     let limits = world.session.limits();
     assert!(wait.delay() <= limits.retry.wait);
-    if wait.on_change() && !dice.once_in(4) {
+    if wait.on_change() && !random.once_in(4) {
         world.wake(wait)
     } else {
         world.resume(wait)
     }
 }
 
-/// Where others add to an exchange's own trouble, it may be given up; never for a wrong reason.
-fn assert_legitimate(error: &Error, seed: u64, unlucky: bool) {
-    let legitimate = match error {
+/// Asserts that an exchange failed for an allowed reason. Overlapping exchanges can cause such failures.
+fn assert_expected(error: &Error, seed: u64, may_lose_tokens: bool) {
+    let is_expected = match error {
         Error::Authentication { refused, .. } => match refused {
-            // Revoked or run out, with another renewal less than a minute ago.
-            Refused::Token => unlucky,
-            // A nonce that was stale again and again, as time flew.
+            // The token was revoked or expired, and the last renewal was less than a minute ago.
+            Refused::Token => may_lose_tokens,
+            // The clock jumped, so that each nonce was stale.
             Refused::Nonce => true,
             _ => false,
         },
         other => other.is_retryable(),
     };
-    assert!(legitimate, "seed {seed}: {error:?}");
+    assert!(is_expected, "seed {seed}: {error:?}");
 }
 
 fn assert_shows_no_secret(world: &World, error: &Error) {
@@ -264,7 +268,7 @@ fn assert_shows_no_secret(world: &World, error: &Error) {
 }
 
 #[test]
-fn every_key_arrives_exactly_once_whatever_happens() {
+fn every_key_arrives_exactly_once_in_random_dialogues() {
     let threads = 2;
     let steps: u64 = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
@@ -281,6 +285,6 @@ fn every_key_arrives_exactly_once_whatever_happens() {
             .map(|worker| worker.join().unwrap())
             .sum()
     });
-    // Else the dialogues would be too tame to show anything.
+    // Shorter dialogues would test too little.
     assert!(steps > 10 * DIALOGUES, "{steps}");
 }

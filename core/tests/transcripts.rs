@@ -1,4 +1,4 @@
-//! Plays the dialogues in `transcripts/` to a session. Their README explains the lines.
+//! Replays the dialogues in `transcripts/` with a session. Their README explains the format.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
 struct Player<'t> {
     name: &'t str,
-    /// Line numbers (from 1) and lines, without comments and empty ones.
+    /// The lines with their numbers (from 1), without comments and empty lines.
     lines: VecDeque<(usize, &'t str)>,
     session: Option<Session>,
     step: Option<Result<Step<Vec<u8>>, Error>>,
@@ -21,7 +21,7 @@ struct Player<'t> {
 }
 
 #[test]
-fn all_transcripts_are_as_they_say() {
+fn session_follows_every_transcript() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let mut played = 0;
     for entry in fs::read_dir(folder).unwrap() {
@@ -54,20 +54,24 @@ impl<'t> Player<'t> {
             let at = format!("{} line {n}", self.name);
             let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
             match kind {
-                "=" => self.meta(rest, &at),
+                "=" => self.control(rest, &at),
                 ">" => self.exchange(rest, &at),
                 "." => self.wait(rest, &at),
-                _ => panic!("{at}: what is this? {line}"),
+                _ => panic!("{at}: unknown line: {line}"),
             }
         }
-        assert!(self.step.is_none(), "{}: it has not ended", self.name);
+        assert!(
+            self.step.is_none(),
+            "{}: the last exchange has not ended",
+            self.name
+        );
     }
 
     fn moment(&self) -> Moment {
         Moment::new(self.now, [0; 16])
     }
 
-    fn meta(&mut self, line: &str, at: &str) {
+    fn control(&mut self, line: &str, at: &str) {
         let words: Vec<&str> = line.split(' ').collect();
         let credentials = match words[..] {
             ["bearer", token] => Credentials::bearer(token),
@@ -81,7 +85,7 @@ impl<'t> Player<'t> {
             ["list"] | ["list", _] => {
                 assert!(
                     self.step.is_none(),
-                    "{at}: the exchange before has not ended"
+                    "{at}: the previous exchange has not ended"
                 );
                 let request = request(words.get(1).copied().unwrap_or_default());
                 let moment = self.moment();
@@ -91,7 +95,7 @@ impl<'t> Player<'t> {
             }
             ["page", count, "version", version] => {
                 let Some(Ok(Step::Done(reply))) = self.step.take() else {
-                    panic!("{at}: it is not done");
+                    panic!("{at}: the exchange is not done");
                 };
                 let page = reply
                     .into_page()
@@ -104,22 +108,22 @@ impl<'t> Player<'t> {
                 let result = match self.step.take() {
                     Some(Ok(Step::Done(reply))) => Reply::into_page(reply).map(|_| ()),
                     Some(Err(error)) => Err(error),
-                    other => panic!("{at}: it has not ended: {other:?}"),
+                    other => panic!("{at}: the exchange has not ended: {other:?}"),
                 };
                 let error = result.err().map(|error| error.to_string());
                 assert_eq!(error.as_deref(), line.strip_prefix("error "), "{at}");
                 return;
             }
-            _ => panic!("{at}: what is this? {line}"),
+            _ => panic!("{at}: unknown line: {line}"),
         };
         let base = BaseUrl::new("https://atlas.example").unwrap();
         self.session = Some(Session::new(base, credentials.unwrap()));
     }
 
-    /// What is sent, and what comes of it.
+    /// Checks the request of an exchange, and passes its response or failure to the session.
     fn exchange(&mut self, line: &str, at: &str) {
         let Some(Ok(Step::Send(exchange))) = self.step.take() else {
-            panic!("{at}: nothing is sent");
+            panic!("{at}: the session sends nothing");
         };
         let sent = &exchange.request;
         let target = sent.uri().path_and_query().unwrap().as_str();
@@ -141,13 +145,13 @@ impl<'t> Player<'t> {
             self.step = Some(session.fail(exchange.pending, failure, moment));
             return;
         }
-        let mut answer = self.take("<").into_iter();
-        let status = answer
+        let mut response_lines = self.take("<").into_iter();
+        let status = response_lines
             .next()
-            .unwrap_or_else(|| panic!("{at}: there is no answer"));
+            .unwrap_or_else(|| panic!("{at}: there is no response"));
         let mut response = Response::new(Vec::new());
         *response.status_mut() = StatusCode::from_bytes(status.as_bytes()).unwrap();
-        for line in answer {
+        for line in response_lines {
             match header(line) {
                 Some((name, value)) if response.body().is_empty() => {
                     let value = HeaderValue::from_str(value).unwrap();
@@ -162,7 +166,7 @@ impl<'t> Player<'t> {
 
     fn wait(&mut self, seconds: &str, at: &str) {
         let Some(Ok(Step::Wait(wait))) = self.step.take() else {
-            panic!("{at}: nothing is waited for");
+            panic!("{at}: the session does not wait");
         };
         assert_eq!(wait.delay().as_secs().to_string(), seconds, "{at}");
         self.now += wait.delay();
@@ -170,7 +174,7 @@ impl<'t> Player<'t> {
         self.step = Some(self.session.as_mut().unwrap().resume(wait, moment));
     }
 
-    /// The lines of this kind that follow. A request's first line belongs to the next exchange.
+    /// Takes the next lines that begin with this mark.
     fn take(&mut self, kind: &str) -> Vec<&'t str> {
         let mut taken = Vec::new();
         while let Some((_, line)) = self.lines.front() {
@@ -197,11 +201,14 @@ fn assert_sent(sent: &Request<Body>, line: &str, at: &str) {
     } else if line.contains('=') {
         assert_eq!(sent.body().as_bytes(), line.as_bytes(), "{at}");
     } else {
-        assert!(!sent.headers().contains_key(line), "{at}: {line} is sent");
+        assert!(
+            !sent.headers().contains_key(line),
+            "{at}: the header {line} is sent"
+        );
     }
 }
 
-/// `name: value`, but not JSON or HTML.
+/// Parses `name: value`. JSON and HTML give `None`.
 fn header(line: &str) -> Option<(HeaderName, &str)> {
     let (name, value) = line.split_once(": ")?;
     Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))

@@ -1,7 +1,7 @@
-//! The dialogue with Atlas, one step at a time.
+//! The session: authentication, retries, rate limits and versions of the dialogue with Atlas, one step at a time.
 
 mod nonces;
-mod pace;
+mod rate_limiter;
 mod step;
 mod ticket;
 mod tokens;
@@ -19,14 +19,14 @@ use zeroize::Zeroizing;
 pub use self::step::{Exchange, Failure, Moment, Pending, Step, Wait};
 
 use self::nonces::Nonces;
-use self::pace::{Entry, Pace};
-use self::ticket::{Changes, Sent, Ticket, Trouble, in_vain};
-use self::tokens::{Grant, Tokens, Turn};
+use self::rate_limiter::{Admission, RateLimiter};
+use self::ticket::{ChangeCounter, RequestAuth, RetryCause, Ticket, wait_timed_out};
+use self::tokens::{TokenAction, TokenResponse, Tokens};
 use crate::api_error::Redaction;
-use crate::credentials::Kind;
+use crate::credentials::CredentialKind;
 use crate::digest::Challenge;
 use crate::error::is_server_error;
-use crate::limits::{CHALLENGES_ANSWERED, FOLLOW, LONGEST_HOLD, SHORTEST_WAIT};
+use crate::limits::{FOLLOWER_POLL_INTERVAL, MAX_CHALLENGES_ANSWERED, MAX_PAUSE, MIN_WAIT};
 use crate::reply::{check_size, enveloped_status, rate_limit};
 use crate::request::{DEFAULT_USER_AGENT, user_agent};
 use crate::secret::{KnownSecrets, UNRESERVED, percent_encoded};
@@ -35,11 +35,11 @@ use crate::{
     InvalidValue, Limits, ListRequest, Refused, Reply, Secret,
 };
 
-/// A long-lived partner in the dialogue with one Atlas: credentials, token, nonces, waits and the
+/// The long-lived state of the dialogue with one Atlas: credentials, token, nonces, rate limits and the
 /// version in use, shared by all exchanges.
 ///
-/// It sends nothing itself. [`start`](Session::start) an exchange, do what each [`Step`] says,
-/// until it says [`Step::Done`]. Any number of exchanges may be on their way at the same time.
+/// It does no I/O. [`start`](Session::start) an exchange, then do what each [`Step`] says until
+/// [`Step::Done`]. Any number of exchanges may be in progress at the same time.
 pub struct Session {
     base: BaseUrl,
     auth: Auth,
@@ -47,11 +47,11 @@ pub struct Session {
     pinned: bool,
     user_agent: HeaderValue,
     limits: Limits,
-    pace: Pace,
-    /// What must not turn up in an error.
+    rate_limiter: RateLimiter,
+    /// The secrets that must not appear in an error.
     secrets: KnownSecrets,
-    /// Tells its tickets from those of other sessions.
-    identity: Arc<Changes>,
+    /// Counts changes, and by its address identifies the tickets of this session.
+    changes: Arc<ChangeCounter>,
 }
 
 enum Auth {
@@ -60,23 +60,23 @@ enum Auth {
     Nonces(Nonces),
 }
 
-type Next<B> = Result<Step<B>, Error>;
+type StepResult<B> = Result<Step<B>, Error>;
 
 impl Session {
-    /// A session with the Atlas at `base`. Credentials go there and nowhere else.
+    /// Creates a session with the Atlas at `base`. Credentials are sent there and nowhere else.
     #[must_use]
     pub fn new(base: BaseUrl, credentials: Credentials) -> Self {
         let (auth, secrets) = match credentials.0 {
-            Kind::Bearer(token) => (
+            CredentialKind::Bearer(token) => (
                 Auth::Bearer(tokens::bearer(&token)),
                 KnownSecrets::new([token]),
             ),
-            Kind::ServiceAccount { id, secret } => {
+            CredentialKind::ServiceAccount { id, secret } => {
                 let tokens = Tokens::new(&id, secret);
                 let secrets = tokens.secrets();
                 (Auth::Tokens(tokens), secrets)
             }
-            Kind::ApiKey { public, private } => {
+            CredentialKind::ApiKey { public, private } => {
                 let secrets = KnownSecrets::new([private.clone()]);
                 (Auth::Nonces(Nonces::new(public, private)), secrets)
             }
@@ -88,14 +88,14 @@ impl Session {
             pinned: false,
             user_agent: DEFAULT_USER_AGENT,
             limits: Limits::default(),
-            pace: Pace::default(),
+            rate_limiter: RateLimiter::default(),
             secrets,
-            identity: Arc::default(),
+            changes: Arc::default(),
         }
     }
 
-    /// Asks for this version and no other. Without it, `preview` is asked for, and the session
-    /// moves to `2025-03-12` when Atlas no longer has it.
+    /// Requests this API version and no other. Without this setting the session requests `preview`, and
+    /// switches to `2025-03-12` when Atlas no longer has it.
     #[must_use]
     pub fn with_version(mut self, version: ApiVersion) -> Self {
         self.version = version;
@@ -103,7 +103,7 @@ impl Session {
         self
     }
 
-    /// Sets the bounds.
+    /// Sets the limits.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -113,117 +113,119 @@ impl Session {
     /// Sets the `User-Agent`.
     ///
     /// # Errors
-    /// A text that is not visible ASCII.
+    /// Fails if the text is empty or not visible ASCII.
     pub fn with_user_agent(mut self, text: &str) -> Result<Self, InvalidValue> {
         self.user_agent = user_agent(text)?;
         Ok(self)
     }
 
-    /// The bounds in force.
+    /// Returns the limits.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Where the requests go.
+    /// Returns the base URL that requests are sent to.
     #[must_use]
     pub fn base(&self) -> &BaseUrl {
         &self.base
     }
 
-    /// Returns how many times something has happened for which a [`Wait`] with
-    /// [`on_change`](Wait::on_change) may end: an exchange ended, was dropped, or got the response or the failure of a
-    /// request. It wraps around.
+    /// Returns the number of changes that a [`Wait`] with [`on_change`](Wait::on_change) waits for. A change is the
+    /// response or the failure of a request, or the end of an exchange, dropped or not. The number wraps around.
     #[must_use]
     pub fn change_count(&self) -> usize {
-        self.identity.count()
+        self.changes.get()
     }
 
-    /// The version that is asked for now.
+    /// Returns the API version that the next exchange requests.
     #[must_use]
     pub fn version(&self) -> ApiVersion {
         self.version
     }
 
-    /// Begins an exchange: one page.
+    /// Starts an exchange, which fetches one page.
     ///
     /// # Errors
-    /// Those of the exchange, where it cannot even begin; see [`Error`].
-    pub fn start<B>(&mut self, list: &ListRequest, at: Moment) -> Next<B> {
-        let ticket = Ticket::new(&self.identity, list, self.version);
-        self.go_on(ticket, at)
+    /// Returns the [`Error`] of an exchange that ends at once, for example because a rate limit lasts longer than
+    /// [`Limits::retry`] allows.
+    pub fn start<B>(&mut self, list: &ListRequest, at: Moment) -> StepResult<B> {
+        let ticket = Ticket::new(&self.changes, list, self.version);
+        self.advance(ticket, at)
     }
 
     /// Takes the response to the request of this ticket.
     ///
-    /// The body is whole and decompressed. A transport that stops reading at
-    /// [`Limits::body_bytes`] + 1 bytes hands over what it has: it is refused here.
+    /// The body must be complete and decompressed. A transport that stops reading at
+    /// [`Limits::body_bytes`] + 1 bytes passes what it has read, and this method returns the error.
     ///
     /// # Errors
-    /// See [`Error`]: the exchange has ended.
+    /// Returns the [`Error`] that ends the exchange.
     pub fn respond<B: AsRef<[u8]>>(
         &mut self,
         pending: Pending,
         response: Response<B>,
         at: Moment,
-    ) -> Next<B> {
-        let ticket = self.own(pending.0)?;
-        self.identity.note();
+    ) -> StepResult<B> {
+        let ticket = self.check_ticket(pending.0)?;
+        self.changes.increment();
         match check_size(&response, &self.limits) {
-            Err(error) => self.end(&ticket, error),
-            Ok(()) if ticket.fetches_token() => self.on_token(ticket, &response, at),
-            Ok(()) => self.on_list(ticket, response, at),
+            Err(error) => self.fail_exchange(&ticket, error),
+            Ok(()) if ticket.is_fetching_token() => self.on_token_response(ticket, &response, at),
+            Ok(()) => self.on_list_response(ticket, response, at),
         }
     }
 
-    /// Takes the failure to deliver the request of this ticket.
+    /// Takes the transport failure of the request of this ticket.
     ///
     /// # Errors
-    /// See [`Error`]: the exchange has ended.
-    pub fn fail<B>(&mut self, pending: Pending, failure: Failure, at: Moment) -> Next<B> {
-        let mut ticket = self.own(pending.0)?;
-        self.identity.note();
-        let again = match failure.kind {
-            // The token may have been issued, and only so many may live: once is a risk, twice
-            // a habit.
-            FailureKind::Lost if ticket.fetches_token() => {
+    /// Returns the [`Error`] that ends the exchange.
+    pub fn fail<B>(&mut self, pending: Pending, failure: Failure, at: Moment) -> StepResult<B> {
+        let mut ticket = self.check_ticket(pending.0)?;
+        self.changes.increment();
+        let may_retry = match failure.kind {
+            // Retried once: the lost request may have issued a token, and a service account may hold only
+            // 100 live tokens.
+            FailureKind::Lost if ticket.is_fetching_token() => {
                 !core::mem::replace(&mut ticket.token_lost, true)
             }
             FailureKind::NotSent | FailureKind::Lost => true,
             FailureKind::TimedOut | FailureKind::Permanent => false,
         };
-        let trouble = self.trouble(failure);
-        if again {
-            return self.wait_to_retry(ticket, trouble, at);
+        let cause = self.failure_cause(failure);
+        if may_retry {
+            return self.wait_to_retry(ticket, cause, at);
         }
         ticket.count_failure();
-        let error = trouble.into_error(ticket.attempts(), Duration::ZERO);
-        self.end(&ticket, error)
+        let error = cause.into_error(ticket.attempts(), Duration::ZERO);
+        self.fail_exchange(&ticket, error)
     }
 
-    /// Ends the exchange of this ticket, for a caller whose own deadline is over: that is no verdict for
-    /// others who wait for the same token. The error is what made it try again, where something did,
-    /// else this failure. Others may have waited for it; see [`Wait::on_change`].
+    /// Ends the exchange of this ticket because the caller's own deadline has passed.
+    ///
+    /// Returns the error that caused the last retry, or this failure if there was none. Other exchanges that wait for
+    /// the same token do not fail; they must be woken (see [`Wait::on_change`]).
     #[must_use]
     pub fn give_up(&self, mut pending: Pending, failure: Failure) -> Error {
         let attempts = pending.attempt();
-        let trouble = pending.0.trouble.take();
-        trouble
-            .unwrap_or_else(|| self.trouble(failure))
+        let cause = pending.0.retry_cause.take();
+        cause
+            .unwrap_or_else(|| self.failure_cause(failure))
             .into_error(attempts, Duration::ZERO)
     }
 
-    /// Turns the failure of something that is no exchange, such as a revocation, into an error without
-    /// the session's secrets. `attempts` is how often it was tried; 0 where it did not come to a request.
+    /// Converts the failure of a request outside an exchange, such as a revocation, into an error without
+    /// the session's secrets. `attempts` is the number of attempts, or 0 if no request was made.
     #[must_use]
     pub fn transport_error(&self, failure: Failure, attempts: u32) -> Error {
-        self.trouble(failure).into_error(attempts, Duration::ZERO)
+        self.failure_cause(failure)
+            .into_error(attempts, Duration::ZERO)
     }
 
-    /// The failure without secrets.
-    fn trouble(&self, failure: Failure) -> Trouble {
+    /// Removes the session's secrets from the failure.
+    fn failure_cause(&self, failure: Failure) -> RetryCause {
         let Failure { kind, source } = failure;
-        Trouble::Failure {
+        RetryCause::Failure {
             kind,
             source: ForeignError::new(source, &self.redaction()),
         }
@@ -236,29 +238,30 @@ impl Session {
         }
     }
 
-    /// Goes on after a wait.
+    /// Continues an exchange after its wait.
     ///
     /// # Errors
-    /// See [`Error`]: the exchange has ended.
-    pub fn resume<B>(&mut self, wait: Wait, at: Moment) -> Next<B> {
+    /// Returns the [`Error`] that ends the exchange.
+    pub fn resume<B>(&mut self, wait: Wait, at: Moment) -> StepResult<B> {
         let Wait {
             ticket,
             delay,
             on_change,
             since,
         } = wait;
-        let mut ticket = self.own(ticket)?;
+        let mut ticket = self.check_ticket(ticket)?;
         if on_change {
-            // A wait for others counts as long as it took: theirs are planned, this one is not.
-            let spent = at.now.saturating_sub(since).clamp(SHORTEST_WAIT, delay);
+            // A wait for another exchange counts with the time that it took. Retry waits were counted when planned.
+            let spent = at.now.saturating_sub(since).clamp(MIN_WAIT, delay);
             ticket.waited = ticket.waited.saturating_add(spent);
         }
-        self.go_on(ticket, at)
+        self.advance(ticket, at)
     }
 
-    /// The service account's token as a secret text, for a session of another process to
-    /// [restore](Session::restore_token): a service account may hold only 100 live tokens. `None` where
-    /// there is none, or it is about to expire. Keep it as you would keep the client secret.
+    /// Returns the service account's token as a secret text, or `None` if there is none or it is about to expire.
+    ///
+    /// A session in another process can [restore](Session::restore_token) it, because a service account may hold
+    /// only 100 live tokens. Protect the text like the client secret.
     #[must_use]
     pub fn export_token(&self, at: Moment) -> Option<Secret> {
         match &self.auth {
@@ -267,23 +270,23 @@ impl Session {
         }
     }
 
-    /// Takes a token over that another session has exported.
+    /// Takes over a token that another session has exported.
     ///
     /// # Errors
-    /// A text that is none, that is of another base URL or service account, or that has expired; and
-    /// a session that has no service account. A session without a token fetches one as usual.
+    /// Fails if the text is not an exported token, if the token belongs to another base URL or service account or has
+    /// expired, or if this session has no service account. The session then fetches a token as usual.
     pub fn restore_token(&mut self, exported: &Secret, at: Moment) -> Result<(), InvalidValue> {
         let restored = match &mut self.auth {
             Auth::Tokens(tokens) => tokens
                 .restore(exported, &self.base, at.now, &self.limits)
                 .map(|()| self.secrets = tokens.secrets()),
-            _ => Err("only a session with a service account can use it"),
+            _ => Err("only a session with a service account can use one"),
         };
         restored.map_err(|rule| InvalidValue::secret("exported token", rule))
     }
 
-    /// Forgets the service account's token, and gives the request that revokes it (RFC 7009); `None`
-    /// where there is none. Give the response to [`revoked`](Session::revoked).
+    /// Removes the service account's token, and returns the request that revokes it (RFC 7009), or `None` if there is
+    /// no token. Pass the response to [`revoked`](Session::revoked).
     pub fn revoke_token(&mut self) -> Option<Request<Body>> {
         let Auth::Tokens(tokens) = &mut self.auth else {
             return None;
@@ -297,8 +300,7 @@ impl Session {
     /// Takes the response to the request that revokes a token.
     ///
     /// # Errors
-    /// [`Error::Api`] where Atlas did not revoke it, [`Error::Limit`] where the response is too
-    /// large.
+    /// Returns [`Error::Api`] if Atlas did not revoke the token, and [`Error::Limit`] if the response is too large.
     pub fn revoked<B: AsRef<[u8]>>(&self, response: &Response<B>, at: Moment) -> Result<(), Error> {
         check_size(response, &self.limits)?;
         let status = response.status();
@@ -313,58 +315,58 @@ impl Session {
         )))
     }
 
-    /// Sends what the ticket is at, unless something says to wait.
-    fn go_on<B>(&mut self, mut ticket: Box<Ticket>, at: Moment) -> Next<B> {
-        if let Some(lead) = &ticket.lead {
-            if matches!(&self.auth, Auth::Tokens(tokens) if tokens.leads(lead)) {
+    /// Sends the next request, or returns a [`Wait`].
+    fn advance<B>(&mut self, mut ticket: Box<Ticket>, at: Moment) -> StepResult<B> {
+        if let Some(fetch) = &ticket.fetch {
+            if matches!(&self.auth, Auth::Tokens(tokens) if tokens.is_current_fetch(fetch)) {
                 return Ok(self.send_token_request(ticket, at));
             }
-            // It was taken for abandoned. Another exchange fetches a token, or has fetched one, and only so many
-            // may live.
-            ticket.lead = None;
+            // This token request took too long, so another exchange fetches a token or has fetched one. A second
+            // token would count towards the 100 that a service account may hold.
+            ticket.fetch = None;
         }
-        if let Some((left, answer)) = self.pace.left(ticket.list.group(), at.now) {
-            let trouble = Trouble::Answer(Box::new(answer.clone()));
-            // All who were held would come back at once, but for the jitter.
+        if let Some((left, response)) = self.rate_limiter.pause_left(ticket.list.group(), at.now) {
+            let cause = RetryCause::Response(Box::new(response.clone()));
+            // Without jitter, all paused exchanges would send at the same moment.
             let jitter = at.fraction_of(self.limits.retry.base);
-            return self.wait(ticket, trouble, left.max(SHORTEST_WAIT), jitter, at);
+            return self.wait(ticket, cause, left.max(MIN_WAIT), jitter, at);
         }
         let authorization = match &mut self.auth {
             Auth::Bearer(header) => {
-                ticket.sent = Sent::Bearer;
+                ticket.auth = RequestAuth::Bearer;
                 Some(header.clone())
             }
-            Auth::Tokens(tokens) => match tokens.turn(&ticket, at.now) {
-                Turn::Use { header, generation } => {
-                    ticket.following = None;
-                    ticket.sent = Sent::Token(generation);
+            Auth::Tokens(tokens) => match tokens.next_action(&ticket, at.now) {
+                TokenAction::Use { header, generation } => {
+                    ticket.awaited_fetch = None;
+                    ticket.auth = RequestAuth::Token(generation);
                     Some(header)
                 }
-                Turn::Lead(lead) => {
-                    ticket.lead = Some(lead);
+                TokenAction::Fetch(fetch) => {
+                    ticket.fetch = Some(fetch);
                     return Ok(self.send_token_request(ticket, at));
                 }
-                Turn::Follow { flight } => {
-                    ticket.following = Some(flight);
-                    return self.follow(ticket, at);
+                TokenAction::Wait { fetch_number } => {
+                    ticket.awaited_fetch = Some(fetch_number);
+                    return self.wait_for_change(ticket, at);
                 }
-                Turn::Failed(error) => return Err(error),
+                TokenAction::Fail(error) => return Err(error),
             },
             Auth::Nonces(_) => None,
         };
         if ticket.slot.is_none() {
-            match self.pace.enter(ticket.list.group(), at.now) {
-                Entry::Free => {}
-                Entry::Slot(slot) => ticket.slot = Some(slot),
-                Entry::Busy => return self.follow(ticket, at),
+            match self.rate_limiter.admit(ticket.list.group(), at.now) {
+                Admission::Unlimited => {}
+                Admission::Slot(slot) => ticket.slot = Some(slot),
+                Admission::Full => return self.wait_for_change(ticket, at),
             }
         }
         if let Auth::Nonces(nonces) = &mut self.auth
-            && !matches!(ticket.sent, Sent::Digest { .. })
+            && !matches!(ticket.auth, RequestAuth::Digest { .. })
         {
-            ticket.sent = nonces
+            ticket.auth = nonces
                 .check_out()
-                .map_or(Sent::Unsigned, |answerer| Sent::Digest {
+                .map_or(RequestAuth::Unsigned, |answerer| RequestAuth::Digest {
                     answerer,
                     answered: 0,
                 });
@@ -372,14 +374,14 @@ impl Session {
         Ok(self.send_list(ticket, authorization, at))
     }
 
-    /// Waits for another exchange.
-    fn follow<B>(&self, ticket: Box<Ticket>, at: Moment) -> Next<B> {
+    /// Waits for a change of another exchange.
+    fn wait_for_change<B>(&self, ticket: Box<Ticket>, at: Moment) -> StepResult<B> {
         if ticket.waited > self.limits.retry.total_wait {
-            return Err(in_vain(FailureKind::NotSent));
+            return Err(wait_timed_out(FailureKind::NotSent));
         }
         Ok(Step::Wait(Wait {
             ticket,
-            delay: FOLLOW,
+            delay: FOLLOWER_POLL_INTERVAL,
             on_change: true,
             since: at.now,
         }))
@@ -397,8 +399,8 @@ impl Session {
             .list
             .with(&self.base, &ticket.version, user_agent, Body::empty());
         let mut authorization = authorization;
-        if let (Auth::Nonces(nonces), Sent::Digest { answerer, .. }) =
-            (&mut self.auth, &mut ticket.sent)
+        if let (Auth::Nonces(nonces), RequestAuth::Digest { answerer, .. }) =
+            (&mut self.auth, &mut ticket.auth)
         {
             let target = request
                 .uri()
@@ -406,8 +408,8 @@ impl Session {
                 .map_or("/", |target| target.as_str());
             authorization = nonces.sign(answerer, Method::GET.as_str(), target, at.entropy);
             if authorization.is_none() {
-                // Its numbers are used up: as if it had expired.
-                ticket.sent = Sent::Unsigned;
+                // The nonce count is used up, which is handled like an expired nonce.
+                ticket.auth = RequestAuth::Unsigned;
             }
         }
         if let Some(authorization) = authorization {
@@ -420,15 +422,15 @@ impl Session {
     }
 
     fn send_token_request<B>(&mut self, mut ticket: Box<Ticket>, at: Moment) -> Step<B> {
-        ticket.sent = Sent::Nothing;
-        self.keep_lead(&ticket, at, Duration::ZERO);
+        ticket.auth = RequestAuth::Unset;
+        self.extend_fetch(&ticket, at, Duration::ZERO);
         Step::Send(Exchange {
             request: self.oauth_request("token", "grant_type=client_credentials"),
             pending: Pending(ticket),
         })
     }
 
-    /// A request to one of the OAuth endpoints, as the service account.
+    /// Returns a request to an OAuth endpoint, authenticated as the service account.
     fn oauth_request(&self, endpoint: &str, form: &str) -> Request<Body> {
         let mut request = Request::new(Body::form(form));
         *request.method_mut() = Method::POST;
@@ -447,38 +449,38 @@ impl Session {
         request
     }
 
-    fn on_token<B: AsRef<[u8]>>(
+    fn on_token_response<B: AsRef<[u8]>>(
         &mut self,
         mut ticket: Box<Ticket>,
         response: &Response<B>,
         at: Moment,
-    ) -> Next<B> {
+    ) -> StepResult<B> {
         let status = response.status();
         if status == StatusCode::OK {
-            let grant = match Grant::read(response.body().as_ref(), &self.limits) {
-                Ok(grant) => grant,
-                Err(error) => return self.end(&ticket, error),
+            let token = match TokenResponse::parse(response.body().as_ref(), &self.limits) {
+                Ok(token) => token,
+                Err(error) => return self.fail_exchange(&ticket, error),
             };
             if let Auth::Tokens(tokens) = &mut self.auth {
-                ticket.fetched = Some(tokens.arrived(grant, at.now));
+                ticket.fetched_generation = Some(tokens.fetch_succeeded(token, at.now));
                 self.secrets = tokens.secrets();
             }
-            ticket.lead = None;
+            ticket.fetch = None;
             ticket.token_failures = 0;
-            return self.go_on(ticket, at);
+            return self.advance(ticket, at);
         }
         let answer = self.read_error(status, Endpoint::Token, response, at);
         if status == StatusCode::TOO_MANY_REQUESTS || is_server_error(status) {
-            // Any other error than these two may come with a token that was issued, and only so many may live.
-            let may_repeat = matches!(status.as_u16(), 429 | 503)
+            // With other statuses than these two, a token may have been issued: retried once, as when it is lost.
+            let may_retry = matches!(status.as_u16(), 429 | 503)
                 || !core::mem::replace(&mut ticket.token_lost, true);
-            let trouble = Trouble::Answer(answer);
-            if may_repeat && self.limits.retry.repeats(status) {
-                return self.wait_to_retry(ticket, trouble, at);
+            let cause = RetryCause::Response(answer);
+            if may_retry && self.limits.retry.retries(status) {
+                return self.wait_to_retry(ticket, cause, at);
             }
             ticket.count_failure();
-            let wait = trouble.asked();
-            return self.end(&ticket, trouble.into_error(ticket.attempts(), wait));
+            let wait = cause.requested_wait();
+            return self.fail_exchange(&ticket, cause.into_error(ticket.attempts(), wait));
         }
         let refused = answer.error_code.as_deref() == Some("invalid_client");
         let error = if refused || status == StatusCode::UNAUTHORIZED {
@@ -489,87 +491,89 @@ impl Session {
         } else {
             Error::Api(answer)
         };
-        self.end(&ticket, error)
+        self.fail_exchange(&ticket, error)
     }
 
-    /// The exchange that fetches a token goes on, after this delay: those who follow it wait for it.
-    fn keep_lead(&mut self, ticket: &Ticket, at: Moment, delay: Duration) {
-        if let (Auth::Tokens(tokens), Some(lead)) = (&mut self.auth, &ticket.lead) {
-            tokens.is_led_by(lead, at.now, delay);
+    /// Extends the time of the ticket's token request, if it has one: the exchange continues after `delay`, and
+    /// others keep waiting for it.
+    fn extend_fetch(&mut self, ticket: &Ticket, at: Moment, delay: Duration) {
+        if let (Auth::Tokens(tokens), Some(fetch)) = (&mut self.auth, &ticket.fetch) {
+            tokens.extend_fetch(fetch, at.now, delay);
         }
     }
 
-    /// The exchange is over. If it was to fetch a token, that is a verdict for those who follow it, too.
-    fn end<B>(&mut self, ticket: &Ticket, error: Error) -> Next<B> {
-        if ticket.fetches_token()
+    /// Ends the exchange with an error. If it was fetching a token, the exchanges that wait for it fail, too.
+    fn fail_exchange<B>(&mut self, ticket: &Ticket, error: Error) -> StepResult<B> {
+        if ticket.is_fetching_token()
             && let Auth::Tokens(tokens) = &mut self.auth
         {
-            tokens.failed(ticket.lead.as_ref(), &error);
+            tokens.fetch_failed(ticket.fetch.as_ref(), &error);
         }
         Err(error)
     }
 
-    /// A ticket goes to the session that issued it: another one's answers, sent to another host, would
-    /// give credentials away.
-    fn own(&self, ticket: Box<Ticket>) -> Result<Box<Ticket>, Error> {
-        if Arc::ptr_eq(&ticket.session, &self.identity) {
+    /// Checks that this session issued the ticket. Otherwise a session could sign the challenge of another
+    /// host with its own credentials.
+    fn check_ticket(&self, ticket: Box<Ticket>) -> Result<Box<Ticket>, Error> {
+        if Arc::ptr_eq(&ticket.session, &self.changes) {
             return Ok(ticket);
         }
         Err(Error::Invalid(InvalidValue::secret(
             "ticket",
-            "it is another session's; answer it there",
+            "it belongs to another session: pass it to the session that returned it",
         )))
     }
 
-    fn on_list<B: AsRef<[u8]>>(
+    fn on_list_response<B: AsRef<[u8]>>(
         &mut self,
         mut ticket: Box<Ticket>,
         response: Response<B>,
         at: Moment,
-    ) -> Next<B> {
+    ) -> StepResult<B> {
         let mut status = response.status();
         if status == StatusCode::OK && ticket.list.is_enveloped() {
-            // What was asked for is looked into: the status in the body rules.
+            // The caller requested the envelope, so the status in the body counts.
             status =
                 enveloped_status(response.body().as_ref(), self.limits.of_body()).unwrap_or(status);
         }
         if let Some(remaining) = rate_limit(response.headers()).remaining {
-            self.pace.remaining(ticket.list.group(), at.now, remaining);
+            self.rate_limiter
+                .set_remaining(ticket.list.group(), at.now, remaining);
         }
         if status == StatusCode::UNAUTHORIZED {
             return self.on_unauthorized(ticket, &response, at);
         }
         if status == StatusCode::OK {
-            self.give_back(&mut ticket);
+            self.return_nonce(&mut ticket);
             let version = Some(ticket.version);
             let (limits, secrets) = (self.limits.of_body(), self.secrets.clone());
             return Ok(Step::Done(Reply::new(response, version, limits, secrets)));
         }
         let answer = self.read_error(status, Endpoint::ModelKeys, &response, at);
         match status.as_u16() {
-            406 | 410 if self.moves_on(&mut ticket) => {
-                ticket.sent.begin_again();
-                self.go_on(ticket, at)
+            406 | 410 if self.switch_version(&mut ticket) => {
+                ticket.auth.reset_challenges();
+                self.advance(ticket, at)
             }
-            _ if self.limits.retry.repeats(status) => {
-                self.wait_to_retry(ticket, Trouble::Answer(answer), at)
+            _ if self.limits.retry.retries(status) => {
+                self.wait_to_retry(ticket, RetryCause::Response(answer), at)
             }
             429 | 500.. => {
-                // Worth repeating, but the caller does not want it.
-                self.give_back(&mut ticket);
+                // Retryable, but the caller's policy excludes the status.
+                self.return_nonce(&mut ticket);
                 let wait = answer.retry_after.unwrap_or_default();
-                Err(Trouble::Answer(answer).into_error(ticket.failures + 1, wait))
+                Err(RetryCause::Response(answer).into_error(ticket.failures + 1, wait))
             }
             _ => {
-                self.give_back(&mut ticket);
+                self.return_nonce(&mut ticket);
                 Err(Error::Api(answer))
             }
         }
     }
 
-    /// Whether there is another version to try: the one after `preview`, or the one that another
-    /// exchange has moved the session to.
-    fn moves_on(&mut self, ticket: &mut Ticket) -> bool {
+    /// Sets the ticket's version to the session's, after switching the session away from an unpinned `preview`.
+    /// Returns whether the ticket's version has changed.
+    fn switch_version(&mut self, ticket: &mut Ticket) -> bool {
         if !self.pinned && self.version == ApiVersion::PREVIEW {
             self.version = ApiVersion::V2025_03_12;
         }
@@ -581,12 +585,12 @@ impl Session {
         mut ticket: Box<Ticket>,
         response: &Response<B>,
         at: Moment,
-    ) -> Next<B> {
+    ) -> StepResult<B> {
         let status = StatusCode::UNAUTHORIZED;
         let answer = self.read_error(status, Endpoint::ModelKeys, response, at);
-        if answer.is_not_allowed() && !matches!(ticket.sent, Sent::Unsigned) {
-            // Who asks is known: neither a newer token nor another nonce would change it.
-            self.give_back(&mut ticket);
+        if answer.is_not_allowed() && !matches!(ticket.auth, RequestAuth::Unsigned) {
+            // The credential was recognised: a newer token or another nonce would change nothing.
+            self.return_nonce(&mut ticket);
             return Err(Error::Authentication {
                 refused: Refused::NotAllowed,
                 answer,
@@ -594,33 +598,32 @@ impl Session {
         }
         let refused = match (
             &mut self.auth,
-            core::mem::replace(&mut ticket.sent, Sent::Nothing),
+            core::mem::replace(&mut ticket.auth, RequestAuth::Unset),
         ) {
-            (Auth::Tokens(tokens), Sent::Token(generation)) => {
-                ticket.fetched = None;
+            (Auth::Tokens(tokens), RequestAuth::Token(generation)) => {
+                ticket.fetched_generation = None;
                 if !core::mem::replace(&mut ticket.renewed, true)
-                    && tokens.refused(generation, at.now)
+                    && tokens.token_refused(generation, at.now)
                 {
-                    return self.go_on(ticket, at);
+                    return self.advance(ticket, at);
                 }
                 Refused::Token
             }
-            (Auth::Nonces(nonces), sent) => {
+            (Auth::Nonces(nonces), auth) => {
                 let challenges = response.headers().get_all(WWW_AUTHENTICATE);
                 let challenge = Challenge::strongest(challenges, &self.limits);
-                let answered = match &sent {
-                    Sent::Digest { answered, .. } => *answered,
+                let answered = match &auth {
+                    RequestAuth::Digest { answered, .. } => *answered,
                     _ => 0,
                 };
                 match challenge {
-                    // Only a nonce that was issued to this very exchange can be refused for good,
-                    // unless the server calls it stale.
+                    // A refusal is final only if the nonce was issued to this exchange and is not stale.
                     Some(challenge)
                         if answered == 0
-                            || (challenge.is_stale() && answered < CHALLENGES_ANSWERED) =>
+                            || (challenge.is_stale() && answered < MAX_CHALLENGES_ANSWERED) =>
                     {
-                        ticket.sent = Sent::Digest {
-                            answerer: nonces.answer(challenge, at.entropy),
+                        ticket.auth = RequestAuth::Digest {
+                            answerer: nonces.answerer(challenge, at.entropy),
                             answered: answered + 1,
                         };
                         return Ok(self.send_list(ticket, None, at));
@@ -635,69 +638,72 @@ impl Session {
         Err(Error::Authentication { refused, answer })
     }
 
-    /// A nonce that was accepted serves the next exchange.
-    fn give_back(&mut self, ticket: &mut Ticket) {
-        let sent = core::mem::replace(&mut ticket.sent, Sent::Nothing);
-        if let (Auth::Nonces(nonces), Sent::Digest { answerer, .. }) = (&mut self.auth, sent) {
-            nonces.give_back(answerer);
+    /// Returns an accepted nonce to the idle ones, for the next exchange.
+    fn return_nonce(&mut self, ticket: &mut Ticket) {
+        let auth = core::mem::replace(&mut ticket.auth, RequestAuth::Unset);
+        if let (Auth::Nonces(nonces), RequestAuth::Digest { answerer, .. }) = (&mut self.auth, auth)
+        {
+            nonces.check_in(answerer);
         }
     }
 
     fn wait_to_retry<B>(
         &mut self,
         mut ticket: Box<Ticket>,
-        trouble: Trouble,
+        cause: RetryCause,
         at: Moment,
-    ) -> Next<B> {
+    ) -> StepResult<B> {
         ticket.count_failure();
-        let asked = trouble.asked();
+        let requested = cause.requested_wait();
         let jitter = self.limits.retry.jitter(ticket.attempts(), &at);
-        if let Trouble::Answer(answer) = &trouble
-            && answer.status == StatusCode::TOO_MANY_REQUESTS
-            && !ticket.fetches_token()
+        if let RetryCause::Response(response) = &cause
+            && response.status == StatusCode::TOO_MANY_REQUESTS
+            && !ticket.is_fetching_token()
         {
-            // As long as this one waits. Bounded: after that the next one asks again, rather than
-            // nobody ever.
-            let wanted = asked.saturating_add(jitter).min(self.limits.retry.wait);
-            let delay = wanted.max(asked).min(LONGEST_HOLD);
-            self.pace.hold(ticket.list.group(), at.now, delay, answer);
+            // The group pauses for as long as this exchange waits. The pause is bounded, so that a server cannot
+            // stop all requests for ever.
+            let total = requested.saturating_add(jitter).min(self.limits.retry.wait);
+            let delay = total.max(requested).min(MAX_PAUSE);
+            self.rate_limiter
+                .pause(ticket.list.group(), at.now, delay, response);
         }
-        ticket.sent.begin_again();
+        ticket.auth.reset_challenges();
         if ticket.attempts() >= self.limits.retry.attempts {
-            let error = trouble.into_error(ticket.attempts(), asked.saturating_add(jitter));
-            return self.end(&ticket, error);
+            let error = cause.into_error(ticket.attempts(), requested.saturating_add(jitter));
+            return self.fail_exchange(&ticket, error);
         }
-        self.wait(ticket, trouble, asked, jitter, at)
+        self.wait(ticket, cause, requested, jitter, at)
     }
 
-    /// Waits for as long as was asked for, and the jitter as far as there is room for it; or says at
-    /// once that it would be too long.
+    /// Waits for the requested time, plus as much of the jitter as the limits allow. Fails at once if the requested
+    /// time is longer than they allow.
     fn wait<B>(
         &mut self,
         mut ticket: Box<Ticket>,
-        trouble: Trouble,
-        asked: Duration,
+        cause: RetryCause,
+        requested: Duration,
         jitter: Duration,
         at: Moment,
-    ) -> Next<B> {
+    ) -> StepResult<B> {
         let retry = &self.limits.retry;
         let left = retry.total_wait.saturating_sub(ticket.waited);
-        let room = left.min(retry.wait);
-        let wanted = asked.saturating_add(jitter);
-        if asked > room || room.is_zero() {
-            let error = trouble.into_error(ticket.attempts(), wanted);
-            // Only what the server asked for is a verdict; this exchange's own waits are not.
-            return if asked > retry.wait {
-                self.end(&ticket, error)
+        let longest = left.min(retry.wait);
+        let wanted = requested.saturating_add(jitter);
+        if requested > longest || longest.is_zero() {
+            let error = cause.into_error(ticket.attempts(), wanted);
+            // Exchanges that wait for this one fail only if the server's wait is too long for them, too; the time
+            // that this exchange has already waited does not concern them.
+            return if requested > retry.wait {
+                self.fail_exchange(&ticket, error)
             } else {
                 Err(error)
             };
         }
-        let delay = wanted.min(room);
-        self.keep_lead(&ticket, at, delay);
+        let delay = wanted.min(longest);
+        self.extend_fetch(&ticket, at, delay);
         ticket.waited = ticket.waited.saturating_add(delay);
-        ticket.trouble = Some(trouble);
-        // Meanwhile another one of the group may go.
+        ticket.retry_cause = Some(cause);
+        // In the meantime, another exchange of the group may send.
         ticket.slot = None;
         Ok(Step::Wait(Wait {
             ticket,

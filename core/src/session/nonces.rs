@@ -1,4 +1,4 @@
-//! Digest: nonces that rest between exchanges.
+//! The digest nonces of a session, which exchanges reuse one after the other.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -11,16 +11,16 @@ use crate::Secret;
 use crate::digest::{Answerer, Challenge};
 use crate::limits::{COUNTED_NONCES, IDLE_NONCES};
 
-/// An API key, and the nonces that Atlas has issued to it.
+/// An API key, and the nonces that Atlas has issued for it.
 ///
-/// A nonce is checked out by one exchange at a time, so that `nc` rises without a race; with
-/// none idle an exchange goes out without an answer and gets its own.
+/// Only one exchange at a time uses a nonce, so that `nc` rises without a race. An exchange that finds no idle
+/// nonce sends an unsigned request and gets its own challenge.
 pub(super) struct Nonces {
     public: String,
     private: Secret,
-    #[expect(clippy::vec_box, reason = "as they go into tickets and come back")]
+    #[expect(clippy::vec_box, reason = "tickets hold them boxed")]
     idle: Vec<Box<Answerer>>,
-    /// How often each of the last nonces was used.
+    /// How often each of the latest nonces was used, the oldest first.
     counts: VecDeque<(Vec<u8>, u32)>,
 }
 
@@ -34,24 +34,26 @@ impl Nonces {
         }
     }
 
-    /// The one that was used last: the least likely to have expired.
+    /// Takes the idle nonce that was used last, which is the least likely to have expired.
     pub(super) fn check_out(&mut self) -> Option<Box<Answerer>> {
         self.idle.pop()
     }
 
-    pub(super) fn give_back(&mut self, answerer: Box<Answerer>) {
+    pub(super) fn check_in(&mut self, answerer: Box<Answerer>) {
         if self.idle.len() < IDLE_NONCES {
             self.idle.push(answerer);
         }
     }
 
-    pub(super) fn answer(&self, challenge: Challenge, cnonce: [u8; 16]) -> Box<Answerer> {
+    pub(super) fn answerer(&self, challenge: Challenge, cnonce: [u8; 16]) -> Box<Answerer> {
         let (public, private) = (&self.public, self.private.expose());
         Box::new(Answerer::new(challenge, public, private, cnonce))
     }
 
-    /// The next answer. A server may issue a nonce twice (some make it of the time), and still wants
-    /// to see its count rise, so that it is kept here and not with each answerer.
+    /// Returns the next value of `Authorization`.
+    ///
+    /// A server may issue the same nonce twice (some make it from the time) and still expects its count to rise.
+    /// So the count is kept here, and not in each answerer.
     pub(super) fn sign(
         &mut self,
         answerer: &mut Answerer,
@@ -86,7 +88,7 @@ mod tests {
     use http::header::WWW_AUTHENTICATE;
 
     #[test]
-    fn the_last_128_nonces_are_counted() {
+    fn counts_of_the_last_128_nonces_are_remembered() {
         let mut nonces = Nonces::new("public".into(), Secret::new("private"));
         let issued = |nonces: &Nonces, nonce: usize| {
             let mut headers = HeaderMap::new();
@@ -94,7 +96,7 @@ mod tests {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_str(&text).unwrap());
             let challenges = headers.get_all(WWW_AUTHENTICATE);
             let challenge = Challenge::strongest(challenges, &Limits::default()).unwrap();
-            nonces.answer(challenge, [0; 16])
+            nonces.answerer(challenge, [0; 16])
         };
         let signed = |nonces: &mut Nonces, answerer: &mut Answerer| {
             let header = nonces.sign(answerer, "GET", "/", [0; 16]).unwrap();
@@ -104,7 +106,7 @@ mod tests {
         };
         let mut kept = issued(&nonces, 999);
         assert_eq!(signed(&mut nonces, &mut kept), 1);
-        // What is sent with a nonce that the server has just issued, maybe not for the first time.
+        // Returns the count that is sent after the server has issued this nonce, perhaps again.
         let count = |nonces: &mut Nonces, nonce: usize| {
             let mut answerer = issued(nonces, nonce);
             signed(nonces, &mut answerer)
@@ -115,11 +117,11 @@ mod tests {
         for nonce in 0..128 {
             assert_eq!(count(&mut nonces, nonce), 2);
         }
-        // One more, and the oldest is forgotten.
+        // One nonce more, and the oldest is forgotten.
         assert_eq!(count(&mut nonces, 128), 1);
         assert_eq!(count(&mut nonces, 127), 3);
         assert_eq!(count(&mut nonces, 0), 1);
-        // Whoever still holds a forgotten one goes on with what it counted itself.
+        // An answerer whose nonce is forgotten continues with its own count.
         assert_eq!(signed(&mut nonces, &mut kept), 2);
         assert_eq!(signed(&mut nonces, &mut kept), 3);
     }

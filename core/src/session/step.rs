@@ -1,4 +1,4 @@
-//! The steps of the dialogue, and the tickets that answer them.
+//! The public types of a session's dialogue: the steps, their tickets, and what a driver passes in.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -7,12 +7,12 @@ use core::time::Duration;
 
 use http::Request;
 
-use super::ticket::{Ticket, Trouble, in_vain};
+use super::ticket::{RetryCause, Ticket, wait_timed_out};
 use crate::{ApiError, Body, Error, FailureKind, ForeignError, Reply};
 
-/// Everything that a step takes from around it, as a value: the time and fresh randomness.
+/// The current time and fresh randomness.
 ///
-/// The same inputs give the same outputs, so a test, a simulation or a fuzzer supplies its own.
+/// The same inputs give the same outputs, so a test, a simulation or a fuzzer can pass its own values.
 #[derive(Clone, Copy)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Moment {
@@ -21,9 +21,11 @@ pub struct Moment {
 }
 
 impl Moment {
+    /// Creates a moment.
+    ///
     /// `now` is the time since the Unix epoch; it may jump in both directions. `entropy` is 16
-    /// bytes from a cryptographic source, fresh for each moment: it makes the client's nonces
-    /// and the jitter.
+    /// bytes from a cryptographic source, fresh for each moment: client nonces and jitter are
+    /// made from it.
     #[must_use]
     pub fn new(now: Duration, entropy: [u8; 16]) -> Self {
         Self { now, entropy }
@@ -35,14 +37,14 @@ impl Moment {
         self.now
     }
 
-    /// Returns the random bytes, for a recording of the dialogue.
+    /// Returns the random bytes, for recording the dialogue.
     #[must_use]
     pub fn entropy(&self) -> [u8; 16] {
         self.entropy
     }
 
-    /// An evenly random part of `whole`, from 0 to all of it. Uses the half of the entropy that
-    /// a client nonce shows last, so never both of it in one step.
+    /// Returns a uniformly random part of `whole`, from zero to all of it. It uses the last four bytes
+    /// of the entropy; no step uses them for a client nonce, too.
     pub(crate) fn fraction_of(&self, whole: Duration) -> Duration {
         let random = self
             .entropy
@@ -63,20 +65,21 @@ impl fmt::Debug for Moment {
     }
 }
 
-/// What is to be done next. There is exactly one answer to each.
+/// What the driver must do next.
 #[must_use]
 #[allow(clippy::exhaustive_enums)] // A driver must handle exactly these three.
 pub enum Step<B> {
-    /// Send the request; give what came of it to [`Session::respond`](crate::Session::respond) or [`Session::fail`](crate::Session::fail).
+    /// Send the request; then call [`Session::respond`](crate::Session::respond) or
+    /// [`Session::fail`](crate::Session::fail).
     Send(Exchange),
     /// Wait; then call [`Session::resume`](crate::Session::resume).
     Wait(Wait),
-    /// Here is the answer.
+    /// The exchange is complete.
     Done(Reply<B>),
 }
 
 impl<B> Step<B> {
-    /// Changes the type of the reply's body; of a step without a reply, there is none to change.
+    /// Converts the body of the reply, if the step has one.
     pub fn map_body<C>(self, change: impl FnOnce(B) -> C) -> Step<C> {
         match self {
             Self::Send(exchange) => Step::Send(exchange),
@@ -86,40 +89,40 @@ impl<B> Step<B> {
     }
 }
 
-/// A request that is to be sent, and the ticket that its outcome is answered with.
+/// A request to send, and the ticket for reporting its outcome.
 #[must_use]
 #[derive(Debug)]
-#[allow(clippy::exhaustive_structs)] // A driver takes it apart.
+#[allow(clippy::exhaustive_structs)] // A driver destructures it.
 pub struct Exchange {
-    /// Its URI is absolute. An empty body is to be sent as no body.
+    /// The request, with an absolute URI. An empty body is sent as no body.
     pub request: Request<Body>,
-    /// To be handed back with the response or the failure. Dropping it is cancelling.
+    /// The ticket to pass back with the response or the failure. Dropping it cancels the exchange.
     pub pending: Pending,
 }
 
-/// The ticket of a request on its way.
+/// The ticket of a request in flight.
 ///
-/// Not `Clone`, and consumed by the call that answers it: answering twice does not compile.
-/// While it lives, other exchanges may wait for its outcome; wake them when it has gone. One that fetches
-/// a token and is kept without an answer holds them up for a minute and a half at most: then another
-/// one fetches a token. One that holds a place in a narrow rate limit gives it up after a minute.
+/// It is not `Clone`, and the call that reports the outcome consumes it: reporting twice does not compile.
+/// Other exchanges may wait while it exists; wake them when it is gone. If a ticket is kept without reporting
+/// an outcome, the others wait for its token request for at most 90 seconds (then another exchange fetches a
+/// token), and for its place under the group's rate limit for at most 60 seconds.
 #[must_use]
 pub struct Pending(pub(super) Box<Ticket>);
 
 impl Pending {
-    /// How many times the exchange has tried what this request is for, this one included: for telling
-    /// a person, or a log. A request that answers a challenge belongs to the attempt before it.
+    /// Returns the number of this attempt, counted from 1, for logs and progress messages. Token requests are
+    /// counted separately. A request that answers a challenge belongs to the attempt before it.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.0.attempts().saturating_add(1)
     }
 
-    /// Whether the response may hold an access token. A driver overwrites the body of such a response when
-    /// it has been answered, for example by giving [`respond`](crate::Session::respond) a body that is
+    /// Returns whether the response may hold an access token. A driver must overwrite the body of such a
+    /// response after use, for example by passing a body to [`respond`](crate::Session::respond) that is
     /// overwritten when it is dropped.
     #[must_use]
     pub fn is_for_token(&self) -> bool {
-        self.0.fetches_token()
+        self.0.is_fetching_token()
     }
 }
 
@@ -133,14 +136,16 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// How long.
+    /// Returns the delay.
     #[must_use]
     pub fn delay(&self) -> Duration {
         self.delay
     }
 
-    /// Returns whether the wait may end early: when another exchange of this session has received a response or a
-    /// failure, has ended, or was dropped. The delay is then 30 s, after which the exchange checks again by itself.
+    /// Returns whether the wait may end early, when another exchange of this session changes.
+    ///
+    /// A change is a response, a failure, the end of an exchange, or a dropped ticket. The delay of such a wait is
+    /// 30 s; after it the exchange checks again by itself.
     ///
     /// The rule for drivers with several threads or tasks: read
     /// [`Session::change_count`](crate::Session::change_count) under the lock of the session, in the same critical
@@ -152,39 +157,40 @@ impl Wait {
         self.on_change
     }
 
-    /// Atlas's answer that made it wait, where one did: for telling a person why.
+    /// Returns the response that caused this wait, if one did.
     #[must_use]
     pub fn api_error(&self) -> Option<&ApiError> {
-        match &self.ticket.trouble {
-            Some(Trouble::Answer(answer)) if !self.on_change => Some(answer),
+        match &self.ticket.retry_cause {
+            Some(RetryCause::Response(response)) if !self.on_change => Some(response),
             _ => None,
         }
     }
 
-    /// The transport's failure that made it wait, where one did: for telling a person why.
+    /// Returns the transport failure that caused this wait, if one did.
     #[must_use]
     pub fn failure(&self) -> Option<(FailureKind, &ForeignError)> {
-        match &self.ticket.trouble {
-            Some(Trouble::Failure { kind, source }) if !self.on_change => Some((*kind, source)),
+        match &self.ticket.retry_cause {
+            Some(RetryCause::Failure { kind, source }) if !self.on_change => Some((*kind, source)),
             _ => None,
         }
     }
 
-    /// Ends the exchange instead, with the error that made it wait: for a caller whose deadline
-    /// comes before the wait is over. Others may have waited for it; see [`Wait::on_change`].
+    /// Ends the exchange, and returns the error that caused the wait. Call it when the caller's deadline
+    /// comes before the end of the wait. Other exchanges may be waiting for this one; see
+    /// [`Wait::on_change`].
     #[must_use]
     pub fn give_up(self) -> Error {
         let Self {
             mut ticket, delay, ..
         } = self;
-        match ticket.trouble.take() {
-            Some(trouble) => trouble.into_error(ticket.attempts(), delay),
-            None => in_vain(FailureKind::TimedOut),
+        match ticket.retry_cause.take() {
+            Some(cause) => cause.into_error(ticket.attempts(), delay),
+            None => wait_timed_out(FailureKind::TimedOut),
         }
     }
 }
 
-/// Why a transport could not deliver a request.
+/// The failure of a transport to deliver a request or its response.
 #[non_exhaustive]
 pub struct Failure {
     pub(super) kind: FailureKind,
@@ -192,8 +198,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What became of the request, and the transport's own error. That one is shown to nobody as it is:
-    /// it becomes a [`ForeignError`](crate::ForeignError), without the session's secrets.
+    /// Creates a failure from the kind and the transport's own error. The session turns the error into a
+    /// [`ForeignError`](crate::ForeignError), whose text shows none of the session's secrets.
     pub fn new(
         kind: FailureKind,
         source: impl Into<Box<dyn core::error::Error + Send + Sync>>,
@@ -204,14 +210,14 @@ impl Failure {
         }
     }
 
-    /// What became of the request.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         self.kind
     }
 }
 
-/// Without the source: its texts may hold secrets.
+/// Shows the kind only, because the texts of the source may hold secrets.
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Failure")

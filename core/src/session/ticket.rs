@@ -1,4 +1,4 @@
-//! What an exchange remembers between its steps.
+//! The state of one exchange between its steps.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -10,59 +10,61 @@ use http::StatusCode;
 use crate::digest::Answerer;
 use crate::{ApiError, ApiVersion, Error, FailureKind, ForeignError, ListRequest};
 
-/// Counts what those who wait for another exchange of a session may wait for.
+/// Counts the events that exchanges of a session may wait for; see [`Wait::on_change`](super::Wait::on_change).
 #[derive(Debug, Default)]
-pub(super) struct Changes(AtomicUsize);
+pub(super) struct ChangeCounter(AtomicUsize);
 
-impl Changes {
-    pub(super) fn count(&self) -> usize {
+impl ChangeCounter {
+    pub(super) fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
-    pub(super) fn note(&self) {
+    pub(super) fn increment(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// An exchange has ended, in whatever way.
+/// Counts the end of the exchange as a change, however it ended.
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // Before those who wait look.
-        self.lead = None;
+        // Released first, so that the exchanges that see the change can take them.
+        self.fetch = None;
         self.slot = None;
-        self.session.note();
+        self.session.increment();
     }
 }
 
 pub(super) struct Ticket {
-    /// The session that issued it; no other takes it.
-    pub(super) session: Arc<Changes>,
+    /// The session that issued the ticket; no other session accepts it.
+    pub(super) session: Arc<ChangeCounter>,
     pub(super) list: ListRequest,
     pub(super) version: ApiVersion,
-    pub(super) sent: Sent,
-    /// How often Atlas or the network did not let the listing through, and the token request.
+    pub(super) auth: RequestAuth,
+    /// Failed attempts of the list request.
     pub(super) failures: u32,
+    /// Failed attempts of the token request.
     pub(super) token_failures: u32,
-    /// Waits so far, planned or (for others) spent.
+    /// The sum of all waits: the planned time of a retry, the time spent on another exchange.
     pub(super) waited: Duration,
-    /// What made it wait last.
-    pub(super) trouble: Option<Trouble>,
-    /// The flight that fetches a token: led by this ticket, or followed.
-    pub(super) lead: Option<Arc<()>>,
-    pub(super) following: Option<u64>,
-    /// The generation of the token that it fetched itself, and uses once however old it is by then.
-    pub(super) fetched: Option<u64>,
-    /// Held while its request is one of the few of the group that may be on their way.
+    /// The cause of the last retry wait.
+    pub(super) retry_cause: Option<RetryCause>,
+    /// Held while this exchange has the session's token request in flight.
+    pub(super) fetch: Option<Arc<()>>,
+    /// The number of another exchange's token request that this exchange waits for.
+    pub(super) awaited_fetch: Option<u64>,
+    /// The generation of the token that this exchange fetched. It is used once, even if it has expired.
+    pub(super) fetched_generation: Option<u64>,
+    /// Held while the request counts towards the group's concurrency limit.
     pub(super) slot: Option<Arc<()>>,
-    /// Whether a token request of it was lost once.
+    /// Whether a token request of this exchange was lost, so that an unknown token may have been issued.
     pub(super) token_lost: bool,
-    /// Whether a 401 made it take a newer token.
+    /// Whether a 401 has made this exchange replace its token.
     pub(super) renewed: bool,
 }
 
 impl Ticket {
     pub(super) fn new(
-        session: &Arc<Changes>,
+        session: &Arc<ChangeCounter>,
         list: &ListRequest,
         version: ApiVersion,
     ) -> Box<Self> {
@@ -70,28 +72,28 @@ impl Ticket {
             session: Arc::clone(session),
             list: *list,
             version,
-            sent: Sent::Nothing,
+            auth: RequestAuth::Unset,
             failures: 0,
             token_failures: 0,
             waited: Duration::ZERO,
-            trouble: None,
-            lead: None,
-            following: None,
-            fetched: None,
+            retry_cause: None,
+            fetch: None,
+            awaited_fetch: None,
+            fetched_generation: None,
             slot: None,
             token_lost: false,
             renewed: false,
         })
     }
 
-    /// Whether it is at fetching a token.
-    pub(super) fn fetches_token(&self) -> bool {
-        self.lead.is_some()
+    /// Returns whether the current request is a token request.
+    pub(super) fn is_fetching_token(&self) -> bool {
+        self.fetch.is_some()
     }
 
-    /// How often what it is at has failed.
+    /// Returns the number of failed attempts of the current request.
     pub(super) fn attempts(&self) -> u32 {
-        if self.fetches_token() {
+        if self.is_fetching_token() {
             self.token_failures
         } else {
             self.failures
@@ -99,7 +101,7 @@ impl Ticket {
     }
 
     pub(super) fn count_failure(&mut self) {
-        let failures = if self.fetches_token() {
+        let failures = if self.is_fetching_token() {
             &mut self.token_failures
         } else {
             &mut self.failures
@@ -108,61 +110,61 @@ impl Ticket {
     }
 }
 
-/// With what the ticket's listing was sent.
-pub(super) enum Sent {
-    /// It was not sent yet, or what it was sent with is of no more use.
-    Nothing,
-    /// The caller's own token.
+/// How the last list request was authenticated.
+pub(super) enum RequestAuth {
+    /// Nothing was sent yet, or the credential that was sent must not be used again.
+    Unset,
+    /// With the caller's own token.
     Bearer,
-    /// A token of this generation.
+    /// With the token of this generation.
     Token(u64),
-    /// No credential: the server is to send a challenge.
+    /// Without a credential, so that the server sends a challenge.
     Unsigned,
-    /// A digest, and how many challenges of this exchange were answered.
+    /// With a digest. `answered` is the number of challenges that this exchange has answered.
     Digest {
         answerer: Box<Answerer>,
         answered: u32,
     },
 }
 
-impl Sent {
-    /// Its nonce was accepted, or may well have expired by the time of the next attempt: whatever the
-    /// server says of it then is not about the credential.
-    pub(super) fn begin_again(&mut self) {
+impl RequestAuth {
+    /// Resets the number of answered challenges. Called when the server has accepted the nonce, or when the
+    /// nonce may have expired before the next attempt: a 401 then says nothing about the API key.
+    pub(super) fn reset_challenges(&mut self) {
         if let Self::Digest { answered, .. } = self {
             *answered = 0;
         }
     }
 }
 
-/// What keeps an exchange from being done.
-pub(super) enum Trouble {
-    Answer(Box<ApiError>),
+/// The failure that an exchange retries after.
+pub(super) enum RetryCause {
+    Response(Box<ApiError>),
     Failure {
         kind: FailureKind,
         source: ForeignError,
     },
 }
 
-impl Trouble {
-    /// How long the server asks to wait.
-    pub(super) fn asked(&self) -> Duration {
+impl RetryCause {
+    /// Returns the wait that the server asks for, or zero.
+    pub(super) fn requested_wait(&self) -> Duration {
         match self {
-            Self::Answer(answer) => answer.retry_after.unwrap_or_default(),
+            Self::Response(response) => response.retry_after.unwrap_or_default(),
             Self::Failure { .. } => Duration::ZERO,
         }
     }
 
     pub(super) fn into_error(self, attempts: u32, wait: Duration) -> Error {
         match self {
-            Self::Answer(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
+            Self::Response(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
                 Error::RateLimited {
                     answer,
                     attempts,
                     wait,
                 }
             }
-            Self::Answer(answer) => Error::GaveUp {
+            Self::Response(answer) => Error::GaveUp {
                 answer,
                 attempts,
                 wait,
@@ -176,11 +178,11 @@ impl Trouble {
     }
 }
 
-/// The error of an exchange that waited too long for another one.
-pub(super) fn in_vain(kind: FailureKind) -> Error {
+/// Returns the error of an exchange that waited too long for another exchange.
+pub(super) fn wait_timed_out(kind: FailureKind) -> Error {
     Error::Transport {
         kind,
         attempts: 0,
-        source: ForeignError::own("it waited in vain for another request of this session to end"),
+        source: ForeignError::own("timed out waiting for another request of this session"),
     }
 }

@@ -1,4 +1,4 @@
-//! OAuth 2.0 client credentials: one token for all exchanges of a session.
+//! The access token of a service account (OAuth 2.0 client credentials), shared by all exchanges of a session.
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -14,42 +14,43 @@ use serde::de::{Deserializer, IgnoredAny};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::pace::Period;
+use super::rate_limiter::Period;
 use super::ticket::Ticket;
 use crate::decode::numbers;
 use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::limits::{
-    RECENT_TOKENS, TOKEN_LEAD, TOKEN_LIFE_MAX, TOKEN_LIFE_UNKNOWN, TOKEN_MARGIN,
-    TOKEN_RENEWAL_PAUSE,
+    DEFAULT_TOKEN_LIFE, MAX_TOKEN_LIFE, RECENT_TOKENS, TOKEN_FETCH_TIMEOUT, TOKEN_MARGIN,
+    TOKEN_RENEWAL_INTERVAL,
 };
 use crate::secret::KnownSecrets;
 use crate::{BaseUrl, Endpoint, Error, Limits, Secret};
 
-/// A service account and its token: absent, being fetched, or there.
+/// A service account and the state of its token.
 pub(super) struct Tokens {
     id: String,
-    /// `Basic base64(id:secret)` (RFC 6749 §2.3.1). Atlas takes the pair as it is, without
-    /// percent-encoding.
+    /// The value `Basic base64(id:secret)` (RFC 6749 §2.3.1). The pair is not percent-encoded, because Atlas does not
+    /// decode it.
     basic: Secret,
     secret: Secret,
     state: State,
-    /// The last tokens, the newest first: a late answer may still repeat one.
+    /// The latest tokens, newest first: a late response may still repeat an old one.
     recent: VecDeque<Secret>,
-    /// Counts tokens, so that a late 401 does not evict a newer one.
+    /// The number of the current token, so that a late 401 for an older one does not remove it.
     generation: u64,
-    /// Counts fetches, so that those who waited for one learn how that one ended.
-    flight: u64,
-    failed: Option<(u64, Error)>,
-    /// When a 401 last made a token be fetched.
+    /// The number of the latest token request.
+    fetch_number: u64,
+    /// The number and the error of the latest token request that failed, for the exchanges that waited for it.
+    failed_fetch: Option<(u64, Error)>,
+    /// When a 401 last caused a token request.
     renewed_at: Option<Duration>,
 }
 
 enum State {
     Absent,
-    /// The one who fetches holds the `Arc`; if that ticket is dropped, or not heard of for too long, the flight
-    /// is free.
+    /// A token request is in flight. Its ticket holds the `Arc`. If the ticket is dropped, or makes no progress
+    /// within `period`, another exchange may fetch.
     Fetching {
-        lead: Weak<()>,
+        fetch: Weak<()>,
         period: Period,
     },
     Present(Token),
@@ -61,19 +62,19 @@ struct Token {
     fresh_until: Duration,
 }
 
-/// What an exchange that needs a token is to do.
-pub(super) enum Turn {
-    /// Use this one.
+/// What an exchange that needs a token must do.
+pub(super) enum TokenAction {
+    /// Use this token.
     Use {
         header: HeaderValue,
         generation: u64,
     },
-    /// Fetch one; the others follow for as long as the `Arc` lives.
-    Lead(Arc<()>),
-    /// Wait for the exchange that fetches one.
-    Follow { flight: u64 },
-    /// The fetch that it waited for failed.
-    Failed(Error),
+    /// Fetch a token. Other exchanges wait for as long as the `Arc` lives.
+    Fetch(Arc<()>),
+    /// Wait for the token request with this number.
+    Wait { fetch_number: u64 },
+    /// Fail: the token request that the exchange waited for failed.
+    Fail(Error),
 }
 
 impl Tokens {
@@ -87,100 +88,103 @@ impl Tokens {
             state: State::Absent,
             recent: VecDeque::new(),
             generation: 0,
-            flight: 0,
-            failed: None,
+            fetch_number: 0,
+            failed_fetch: None,
             renewed_at: None,
         }
     }
 
-    pub(super) fn turn(&mut self, ticket: &Ticket, now: Duration) -> Turn {
+    pub(super) fn next_action(&mut self, ticket: &Ticket, now: Duration) -> TokenAction {
         match &self.state {
-            // Who has just fetched it uses it, even if it is hardly worth it: else a token that lives for
-            // no time would be fetched for ever.
+            // The exchange that fetched the token uses it even if it has expired. Otherwise an exchange would
+            // fetch tokens that expire at once for ever.
             State::Present(token)
-                if now < token.fresh_until || ticket.fetched == Some(self.generation) =>
+                if now < token.fresh_until
+                    || ticket.fetched_generation == Some(self.generation) =>
             {
-                return Turn::Use {
+                return TokenAction::Use {
                     header: token.header.clone(),
                     generation: self.generation,
                 };
             }
-            State::Fetching { lead, period } if lead.strong_count() > 0 && period.holds(now) => {
-                return Turn::Follow {
-                    flight: self.flight,
+            State::Fetching { fetch, period }
+                if fetch.strong_count() > 0 && period.contains(now) =>
+            {
+                return TokenAction::Wait {
+                    fetch_number: self.fetch_number,
                 };
             }
             _ => {}
         }
-        if let Some((flight, error)) = &self.failed
-            && ticket.following == Some(*flight)
+        if let Some((fetch_number, error)) = &self.failed_fetch
+            && ticket.awaited_fetch == Some(*fetch_number)
         {
-            return Turn::Failed(error.clone());
+            return TokenAction::Fail(error.clone());
         }
-        let lead = Arc::new(());
+        let fetch = Arc::new(());
         self.state = State::Fetching {
-            lead: Arc::downgrade(&lead),
-            period: Period::new(now, TOKEN_LEAD),
+            fetch: Arc::downgrade(&fetch),
+            period: Period::new(now, TOKEN_FETCH_TIMEOUT),
         };
-        self.flight += 1;
-        self.failed = None;
-        Turn::Lead(lead)
+        self.fetch_number += 1;
+        self.failed_fetch = None;
+        TokenAction::Fetch(fetch)
     }
 
-    /// The `Authorization` of a token request.
+    /// Returns the `Authorization` of a token request.
     pub(super) fn basic(&self) -> HeaderValue {
         sensitive(self.basic.expose())
     }
 
-    /// The fetch succeeded. The token's generation.
-    pub(super) fn arrived(&mut self, grant: Grant, now: Duration) -> u64 {
-        let life = grant.life.min(TOKEN_LIFE_MAX);
+    /// Stores a fetched token, and returns its generation.
+    pub(super) fn fetch_succeeded(&mut self, response: TokenResponse, now: Duration) -> u64 {
+        let life = response.life.min(MAX_TOKEN_LIFE);
         let margin = TOKEN_MARGIN.min(life / 4);
-        self.keep(grant.token, now.saturating_add(life - margin));
+        self.store(response.token, now.saturating_add(life - margin));
         self.generation
     }
 
-    /// Whether the flight is still this one's.
-    pub(super) fn leads(&self, by: &Arc<()>) -> bool {
-        matches!(&self.state, State::Fetching { lead, .. } if is_same(lead, by))
+    /// Returns whether `own` is still the session's token request.
+    pub(super) fn is_current_fetch(&self, own: &Arc<()>) -> bool {
+        matches!(&self.state, State::Fetching { fetch, .. } if is_same(fetch, own))
     }
 
-    /// The one who fetches is still there, and goes on after this delay.
-    pub(super) fn is_led_by(&mut self, by: &Arc<()>, now: Duration, delay: Duration) {
-        if let State::Fetching { lead, period } = &mut self.state
-            && is_same(lead, by)
+    /// Extends the time of this token request, whose exchange continues after `delay`.
+    pub(super) fn extend_fetch(&mut self, own: &Arc<()>, now: Duration, delay: Duration) {
+        if let State::Fetching { fetch, period } = &mut self.state
+            && is_same(fetch, own)
         {
-            *period = Period::new(now, delay.saturating_add(TOKEN_LEAD));
+            *period = Period::new(now, delay.saturating_add(TOKEN_FETCH_TIMEOUT));
         }
     }
 
-    /// The fetch failed for good: those who wait for it get the same error.
-    pub(super) fn failed(&mut self, by: Option<&Arc<()>>, error: &Error) {
+    /// Ends a token request that failed. The exchanges that wait for it get the same error.
+    pub(super) fn fetch_failed(&mut self, own: Option<&Arc<()>>, error: &Error) {
         match &self.state {
-            // Another one has taken over.
-            State::Fetching { lead, .. } if !by.is_some_and(|by| is_same(lead, by)) => return,
+            // Another exchange fetches a token now.
+            State::Fetching { fetch, .. } if !own.is_some_and(|own| is_same(fetch, own)) => return,
             State::Fetching { .. } => self.state = State::Absent,
-            // A token that was restored meanwhile stays.
+            // A token that was restored in the meantime stays.
             State::Absent | State::Present(_) => {}
         }
-        self.failed = Some((self.flight, error.clone()));
+        self.failed_fetch = Some((self.fetch_number, error.clone()));
     }
 
-    /// A token of this generation got a 401. Whether there is, or may be, a newer one.
-    pub(super) fn refused(&mut self, generation: u64, now: Duration) -> bool {
+    /// Records a 401 for the token of this generation. Returns whether a newer token exists or may be fetched.
+    pub(super) fn token_refused(&mut self, generation: u64, now: Duration) -> bool {
         if generation != self.generation {
             return true;
         }
         match &self.state {
             State::Fetching { .. } => return true,
-            // It was due to be renewed anyway.
+            // The token had to be renewed anyway.
             State::Present(token) if now >= token.fresh_until => {}
-            // A clock that was set back does not forbid it for longer.
+            // If the clock was set back, a renewal is allowed at once.
             State::Present(_) | State::Absent => {
-                let soon = self
+                let is_too_soon = self
                     .renewed_at
-                    .is_some_and(|at| at <= now && now < at.saturating_add(TOKEN_RENEWAL_PAUSE));
-                if soon {
+                    .is_some_and(|at| at <= now && now < at.saturating_add(TOKEN_RENEWAL_INTERVAL));
+                if is_too_soon {
                     return false;
                 }
                 self.renewed_at = Some(now);
@@ -190,24 +194,24 @@ impl Tokens {
         true
     }
 
-    /// The token as text, bound to where it is of use.
+    /// Returns the token as text, bound to the base URL and the service account.
     pub(super) fn export(&self, base: &BaseUrl, now: Duration) -> Option<Secret> {
         let State::Present(token) = &self.state else {
             return None;
         };
-        // In whole seconds, as `restore` will read it.
+        // In whole seconds, as `restore` reads it.
         let until = token.fresh_until.as_secs();
         (now < Duration::from_secs(until)).then(|| {
-            // None of the parts can hold a line end.
+            // No part can hold a line end.
             Secret::new(format!(
-                "{EXPORT}\n{base}\n{}\n{until}\n{}\n",
+                "{EXPORT_HEADER}\n{base}\n{}\n{until}\n{}\n",
                 self.id,
                 token.text.expose()
             ))
         })
     }
 
-    /// Takes an exported token over. The error is the rule that it breaks.
+    /// Takes over an exported token. The error is the rule that the text breaks.
     pub(super) fn restore(
         &mut self,
         exported: &Secret,
@@ -217,29 +221,29 @@ impl Tokens {
     ) -> Result<(), &'static str> {
         let mut lines = exported.expose().lines();
         let mut line = || lines.next().unwrap_or_default();
-        if line() != EXPORT {
-            return Err("it is a text that a session has exported");
+        if line() != EXPORT_HEADER {
+            return Err(NOT_EXPORTED);
         }
         if line() != base.as_str() {
-            return Err("it is a token for another base URL");
+            return Err("the token is for another base URL; this session fetches its own");
         }
         if line() != self.id {
-            return Err("it is a token of another service account");
+            return Err("the token is for another service account; this session fetches its own");
         }
         let fresh_until = line().parse().map_or(Duration::ZERO, Duration::from_secs);
         let token = line();
         if token.len() > limits.token_bytes || !is_token(token) || lines.next().is_some() {
-            return Err("it is a text that a session has exported");
+            return Err(NOT_EXPORTED);
         }
         if fresh_until <= now {
-            return Err("it has expired");
+            return Err("the token has expired; this session fetches a new one");
         }
-        let life = (fresh_until - now).min(TOKEN_LIFE_MAX);
-        self.keep(Secret::new(token), now.saturating_add(life));
+        let life = (fresh_until - now).min(MAX_TOKEN_LIFE);
+        self.store(Secret::new(token), now.saturating_add(life));
         Ok(())
     }
 
-    /// Forgets the token, and gives it to be revoked.
+    /// Removes the token, and returns it for revocation.
     pub(super) fn take(&mut self) -> Option<Secret> {
         match core::mem::replace(&mut self.state, State::Absent) {
             State::Present(token) => Some(token.text),
@@ -250,7 +254,7 @@ impl Tokens {
         }
     }
 
-    fn keep(&mut self, token: Secret, fresh_until: Duration) {
+    fn store(&mut self, token: Secret, fresh_until: Duration) {
         self.recent.truncate(RECENT_TOKENS - 1);
         self.recent.push_front(token.clone());
         self.generation += 1;
@@ -261,7 +265,7 @@ impl Tokens {
         });
     }
 
-    /// Everything that must not turn up in an error.
+    /// Returns every secret that must not appear in an error.
     pub(super) fn secrets(&self) -> KnownSecrets {
         let basic = self.basic.expose();
         let pair = Secret::new(basic.strip_prefix("Basic ").unwrap_or(basic));
@@ -270,25 +274,28 @@ impl Tokens {
     }
 }
 
-/// Whether the flight is this one's.
-fn is_same(lead: &Weak<()>, by: &Arc<()>) -> bool {
-    core::ptr::eq(lead.as_ptr(), Arc::as_ptr(by))
+/// Returns whether both belong to the same token request.
+fn is_same(fetch: &Weak<()>, own: &Arc<()>) -> bool {
+    core::ptr::eq(fetch.as_ptr(), Arc::as_ptr(own))
 }
 
-/// The `Authorization` that a token makes (RFC 6750 §2.1).
+/// Returns the `Authorization` of a bearer token (RFC 6750 §2.1).
 pub(super) fn bearer(token: &Secret) -> HeaderValue {
     sensitive(&Zeroizing::new(format!("Bearer {}", token.expose())))
 }
 
-/// What a header can carry.
+/// Returns whether a header can carry the token.
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// The first line of an exported token: what it is, and the version of its form.
-const EXPORT: &str = "atlas-model-keys token 1";
+/// The first line of an exported token: its name, and the version of the format.
+const EXPORT_HEADER: &str = "atlas-model-keys token 1";
 
-/// Only visible ASCII gets here: ids, secrets and tokens are checked where they come in.
+const NOT_EXPORTED: &str = "it must be a text that export_token returned";
+
+/// Returns a header value that is marked as sensitive. The text is always visible ASCII, because ids, secrets and
+/// tokens are checked when they are received.
 fn sensitive(text: &str) -> HeaderValue {
     let mut value =
         HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("invalid"));
@@ -296,14 +303,14 @@ fn sensitive(text: &str) -> HeaderValue {
     value
 }
 
-/// What a token request was answered with (RFC 6749 §5.1).
-pub(super) struct Grant {
+/// The response to a token request (RFC 6749 §5.1).
+pub(super) struct TokenResponse {
     token: Secret,
     life: Duration,
 }
 
-impl Grant {
-    pub(super) fn read(body: &[u8], limits: &Limits) -> Result<Self, Error> {
+impl TokenResponse {
+    pub(super) fn parse(body: &[u8], limits: &Limits) -> Result<Self, Error> {
         #[derive(Deserialize)]
         struct Wire {
             access_token: Option<TokenText>,
@@ -311,7 +318,7 @@ impl Grant {
             expires_in: Option<Value>,
         }
 
-        let refuse = |kind, problem, path: &str| {
+        let invalid = |kind, problem, path: &str| {
             Error::InvalidResponse(InvalidResponse {
                 endpoint: Endpoint::Token,
                 kind,
@@ -320,24 +327,24 @@ impl Grant {
                 problem,
             })
         };
-        let shape = |problem, path| refuse(InvalidResponseKind::Shape, problem, path);
+        let shape = |problem, path| invalid(InvalidResponseKind::Shape, problem, path);
         if body.len() > limits.error_body_bytes {
             return Err(Error::Limit {
-                what: "bytes of a token answer",
+                what: "bytes of a token response",
                 limit: u64::try_from(limits.error_body_bytes).unwrap_or(u64::MAX),
             });
         }
-        // A derived struct would take an array, too.
+        // A derived struct would accept an array, too.
         if !body.trim_ascii_start().starts_with(b"{") && numbers::parse::<IgnoredAny>(body).is_ok()
         {
             return Err(shape("it is not an object", ""));
         }
-        // The parser's message could repeat the token, so it is not looked at.
+        // The parser's message could repeat the token, so it is not used.
         let wire: Wire = numbers::parse(body).map_err(|error| {
             if error.is_data() {
                 shape("a value is not of the documented type", "")
             } else {
-                refuse(InvalidResponseKind::Json, "it is not valid JSON", "")
+                invalid(InvalidResponseKind::Json, "it is not valid JSON", "")
             }
         })?;
         let token = wire
@@ -351,7 +358,7 @@ impl Grant {
             });
         }
         if !is_token(token.expose()) {
-            let problem = "the token has characters that no header can carry";
+            let problem = "the token has characters that a header cannot carry";
             return Err(shape(problem, "access_token"));
         }
         if wire
@@ -367,7 +374,8 @@ impl Grant {
     }
 }
 
-/// `expires_in`: a positive number of seconds, whole or not; anything else tells nothing.
+/// Reads `expires_in`, a positive number of seconds that may have a fraction. Anything else gives
+/// [`DEFAULT_TOKEN_LIFE`].
 fn life(expires_in: Option<&Value>) -> Duration {
     let seconds = expires_in.and_then(|value| {
         let whole = value.as_u64().map(Duration::from_secs);
@@ -375,10 +383,11 @@ fn life(expires_in: Option<&Value>) -> Duration {
     });
     seconds
         .filter(|life| !life.is_zero())
-        .unwrap_or(TOKEN_LIFE_UNKNOWN)
+        .unwrap_or(DEFAULT_TOKEN_LIFE)
 }
 
-/// [`Secret`] itself is not to be deserialized by just anybody.
+/// A token in JSON. [`Secret`] itself does not implement `Deserialize`, so that users cannot deserialize one by
+/// accident.
 struct TokenText(Secret);
 
 impl<'de> Deserialize<'de> for TokenText {
@@ -392,31 +401,34 @@ mod tests {
     use super::*;
     use crate::{ApiVersion, GroupId, ListRequest};
 
-    fn read(body: &str) -> Result<Grant, Error> {
-        Grant::read(body.as_bytes(), &Limits::default())
+    fn parse(body: &str) -> Result<TokenResponse, Error> {
+        TokenResponse::parse(body.as_bytes(), &Limits::default())
     }
 
     #[test]
-    fn the_documented_answer_is_read() {
-        let grant = read(r#"{"access_token":"eyJ.a-b_c","expires_in":3600,"token_type":"Bearer"}"#)
-            .unwrap();
-        assert_eq!(grant.token.expose(), "eyJ.a-b_c");
-        assert_eq!(grant.life, Duration::from_secs(3600));
+    fn documented_response_is_parsed() {
+        let response =
+            parse(r#"{"access_token":"eyJ.a-b_c","expires_in":3600,"token_type":"Bearer"}"#)
+                .unwrap();
+        assert_eq!(response.token.expose(), "eyJ.a-b_c");
+        assert_eq!(response.life, Duration::from_secs(3600));
     }
 
     #[test]
-    fn a_life_that_makes_no_sense_is_taken_to_be_short() {
+    fn invalid_lifetime_becomes_the_default() {
         for life in [
             "1e400", "0", "-1", "-0.5", "0.0", "\"3600\"", "null", "true", "{}", "[1]", "1e300",
             "-1e300",
         ] {
-            let grant = read(&format!(r#"{{"access_token":"t","expires_in":{life}}}"#)).unwrap();
-            assert_eq!(grant.life, TOKEN_LIFE_UNKNOWN, "{life}");
+            let response =
+                parse(&format!(r#"{{"access_token":"t","expires_in":{life}}}"#)).unwrap();
+            assert_eq!(response.life, DEFAULT_TOKEN_LIFE, "{life}");
         }
         for life in ["18446744073709551615", "1e18"] {
             let mut tokens = Tokens::new("id", Secret::new("s"));
-            let grant = read(&format!(r#"{{"access_token":"t","expires_in":{life}}}"#)).unwrap();
-            tokens.arrived(grant, Duration::MAX);
+            let response =
+                parse(&format!(r#"{{"access_token":"t","expires_in":{life}}}"#)).unwrap();
+            tokens.fetch_succeeded(response, Duration::MAX);
             let State::Present(token) = &tokens.state else {
                 panic!("no token")
             };
@@ -425,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_usable_token_is_refused_without_repeating_it() {
+    fn response_without_a_usable_token_is_an_error_that_does_not_repeat_it() {
         for body in [
             "",
             "{",
@@ -442,7 +454,7 @@ mod tests {
             r#"["hunter2","bearer",3600]"#,
             r#"{"access_token":"a","access_token":"hunter2"}"#,
         ] {
-            let error = read(body).err().unwrap();
+            let error = parse(body).err().unwrap();
             let shown = format!("{error} {error:?}");
             assert!(
                 matches!(error, Error::InvalidResponse(_)),
@@ -451,23 +463,26 @@ mod tests {
             assert!(!shown.contains("hunter2"), "{shown}");
         }
         let long = format!(r#"{{"access_token":"{}"}}"#, "x".repeat(8193));
-        assert!(matches!(read(&long), Err(Error::Limit { limit: 8192, .. })));
+        assert!(matches!(
+            parse(&long),
+            Err(Error::Limit { limit: 8192, .. })
+        ));
         let longer = format!(r#"{{"access_token":"x","y":"{}"}}"#, "x".repeat(65_536));
         assert!(matches!(
-            read(&longer),
+            parse(&longer),
             Err(Error::Limit { limit: 65_536, .. })
         ));
     }
 
     #[test]
-    fn what_is_exported_can_be_restored() {
+    fn exported_token_can_be_restored() {
         let base = BaseUrl::default();
         let mut tokens = Tokens::new("id", Secret::new("s"));
         let now = Duration::from_millis(1_000_900);
         let life = Duration::from_secs(4);
         let token = Secret::new("t");
-        // Fresh until 1003.9 s, of which a text has whole seconds.
-        tokens.arrived(Grant { token, life }, now);
+        // The token is fresh until 1003.9 s, and the text holds whole seconds.
+        tokens.fetch_succeeded(TokenResponse { token, life }, now);
         let exported = |now| tokens.export(&base, Duration::from_millis(now));
         assert!(exported(1_003_000).is_none());
         let text = exported(1_002_999).unwrap();
@@ -478,22 +493,25 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_renewed_before_it_ends() {
+    fn token_is_renewed_before_it_expires() {
         let list = ListRequest::new(GroupId::new("0123456789abcdef01234567").unwrap());
         let ticket = Ticket::new(&Arc::default(), &list, ApiVersion::PREVIEW);
         let mut tokens = Tokens::new("id", Secret::new("s"));
         let now = Duration::from_secs(1000);
-        let grant = |life| Grant {
+        let response = |life| TokenResponse {
             token: Secret::new("t"),
             life: Duration::from_secs(life),
         };
         for (life, fresh_for) in [(3600, 3570), (40, 30), (4, 3)] {
-            tokens.arrived(grant(life), now);
+            tokens.fetch_succeeded(response(life), now);
             let last = now + Duration::from_secs(fresh_for) - Duration::from_nanos(1);
-            assert!(matches!(tokens.turn(&ticket, last), Turn::Use { .. }));
             assert!(matches!(
-                tokens.turn(&ticket, now + Duration::from_secs(fresh_for)),
-                Turn::Lead(_)
+                tokens.next_action(&ticket, last),
+                TokenAction::Use { .. }
+            ));
+            assert!(matches!(
+                tokens.next_action(&ticket, now + Duration::from_secs(fresh_for)),
+                TokenAction::Fetch(_)
             ));
         }
     }

@@ -1,7 +1,7 @@
-//! A session and the emulator, face to face under a virtual clock that jumps to the end of each
-//! wait: no socket, no sleep. What happens is written down, so that tests read as transcripts.
+//! Connects a session to the emulator in memory, under a virtual clock that jumps to the end of each
+//! wait: no socket, no sleep. A log of all events lets tests read like transcripts.
 
-#![allow(dead_code, unreachable_pub)] // Each test file is a crate, and uses its own part.
+#![allow(dead_code, unreachable_pub)] // Each test file is a crate that uses only a part.
 
 use std::time::Duration;
 
@@ -14,18 +14,22 @@ use http::{Request, Response};
 
 pub const BASE: &str = "https://atlas.example:8443";
 
-/// Which credential a test uses.
+/// The kind of credential that a test uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum CredentialKind {
     Bearer,
     ServiceAccount,
     ApiKey,
 }
 
-pub const KINDS: [Kind; 3] = [Kind::Bearer, Kind::ServiceAccount, Kind::ApiKey];
+pub const CREDENTIAL_KINDS: [CredentialKind; 3] = [
+    CredentialKind::Bearer,
+    CredentialKind::ServiceAccount,
+    CredentialKind::ApiKey,
+];
 
-impl Kind {
-    pub fn of(self, emulator: &Emulator) -> Credentials {
+impl CredentialKind {
+    pub fn credentials(self, emulator: &Emulator) -> Credentials {
         let account = emulator.service_account();
         let key = emulator.api_key();
         match self {
@@ -40,21 +44,21 @@ impl Kind {
     }
 }
 
-/// The world around a session.
+/// A session with its surroundings: the emulator, the clock and a log.
 pub struct World {
     pub emulator: Emulator,
     pub session: Session,
     pub now: Duration,
-    /// What was sent, received and waited.
+    /// The requests, statuses, failures and waits so far.
     pub log: Vec<String>,
-    /// The state of a small generator: the entropy of the moments.
+    /// The state of the random generator for the entropy of moments.
     entropy: u64,
 }
 
 impl World {
-    pub fn new(config: Config, kind: Kind) -> Self {
+    pub fn new(config: Config, kind: CredentialKind) -> Self {
         let emulator = Emulator::new(config);
-        let session = Session::new(BaseUrl::new(BASE).unwrap(), kind.of(&emulator));
+        let session = Session::new(BaseUrl::new(BASE).unwrap(), kind.credentials(&emulator));
         Self::with_session(emulator, session)
     }
 
@@ -71,7 +75,7 @@ impl World {
     pub fn moment(&mut self) -> Moment {
         let mut entropy = [0; 16];
         for half in entropy.chunks_exact_mut(8) {
-            // xorshift64*.
+            // The generator is xorshift64*.
             self.entropy ^= self.entropy >> 12;
             self.entropy ^= self.entropy << 25;
             self.entropy ^= self.entropy >> 27;
@@ -90,7 +94,7 @@ impl World {
         self.session.start(request, at)
     }
 
-    /// What the emulator answers.
+    /// Sends the request to the emulator, and returns the response.
     pub fn deliver(&mut self, request: &Request<Body>) -> Response<Vec<u8>> {
         let uri = request.uri();
         assert_eq!(uri.scheme_str(), Some("https"));
@@ -113,7 +117,7 @@ impl World {
         response
     }
 
-    /// Sends the request of a step, and gives the answer to the session.
+    /// Sends the request of a step, and passes the response to the session.
     pub fn exchange(&mut self, exchange: Exchange) -> Result<Step<Vec<u8>>, Error> {
         let response = self.deliver(&exchange.request);
         self.respond(exchange.pending, response)
@@ -135,7 +139,7 @@ impl World {
             .fail(pending, Failure::new(kind, "cable pulled"), at)
     }
 
-    /// Waits in no time.
+    /// Moves the clock to the end of the wait, and resumes the exchange.
     pub fn resume(&mut self, wait: Wait) -> Result<Step<Vec<u8>>, Error> {
         self.log
             .push(format!("wait {:.1} s", wait.delay().as_secs_f64()));
@@ -144,14 +148,14 @@ impl World {
         self.session.resume(wait, at)
     }
 
-    /// Ends a wait at once: another exchange has ended.
+    /// Resumes a wait at once, as after a change of another exchange.
     pub fn wake(&mut self, wait: Wait) -> Result<Step<Vec<u8>>, Error> {
         assert!(wait.on_change());
         let at = self.moment();
         self.session.resume(wait, at)
     }
 
-    /// Does whatever the steps say until the exchange has ended.
+    /// Follows the steps until the exchange ends.
     pub fn finish(&mut self, mut step: Step<Vec<u8>>) -> Result<Reply<Vec<u8>>, Error> {
         loop {
             step = match step {
@@ -181,22 +185,22 @@ impl World {
         Ok(keys)
     }
 
-    /// What happened since the last time this was asked.
+    /// Returns and clears the log.
     pub fn take_log(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log)
     }
 }
 
-/// The exchange of a step that sends.
-pub fn sent(step: Result<Step<Vec<u8>>, Error>) -> Exchange {
+/// Returns the exchange of a `Send` step, and panics for other results.
+pub fn expect_send(step: Result<Step<Vec<u8>>, Error>) -> Exchange {
     match step {
         Ok(Step::Send(exchange)) => exchange,
-        other => panic!("expected something to send, got {other:?}"),
+        other => panic!("expected a request, got {other:?}"),
     }
 }
 
-/// The wait of a step that waits.
-pub fn waits(step: Result<Step<Vec<u8>>, Error>) -> Wait {
+/// Returns the wait of a `Wait` step, and panics for other results.
+pub fn expect_wait(step: Result<Step<Vec<u8>>, Error>) -> Wait {
     match step {
         Ok(Step::Wait(wait)) => wait,
         other => panic!("expected a wait, got {other:?}"),
