@@ -544,7 +544,7 @@ fn token_answers_of_other_kinds() {
         assert!(error.is_retryable());
         let shown = error.to_string();
         let gave_up = format!(
-            "gave up after {sent} attempts: the request for an access token was answered {status}"
+            "gave up after {sent} attempts: the request for an access token was answered with {status}"
         );
         assert!(shown.starts_with(&gave_up), "{shown}");
         assert_eq!(world.emulator.requests(), sent);
@@ -558,7 +558,7 @@ fn token_answers_of_other_kinds() {
                 &[],
                 r#"{"error":"access_denied","error_description":"100 tokens"}"#,
             ),
-            "the request for an access token was answered 403 Forbidden (access_denied): 100 tokens",
+            "the request for an access token was answered with 403 Forbidden (access_denied): 100 tokens",
         ),
         (
             answer(302, &[("location", "https://evil.example/")], ""),
@@ -566,7 +566,7 @@ fn token_answers_of_other_kinds() {
         ),
         (
             answer(200, &[], "<html>"),
-            "the answer is not an access token: it is not valid JSON",
+            "the response is not an access token: it is not valid JSON",
         ),
     ] {
         let mut world = World::new(Config::default(), Kind::ServiceAccount);
@@ -966,7 +966,7 @@ fn attempts_end_and_the_error_says_how_many_there_were() {
     let error = world.fail(exchange.pending, FailureKind::Lost).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the request was sent, but no whole answer came back (after 5 attempts)"
+        "the request was sent, but no complete response came back (after 5 attempts)"
     );
     assert_eq!(
         std::error::Error::source(&error).unwrap().to_string(),
@@ -984,7 +984,7 @@ fn a_permanent_failure_is_not_repeated() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the request failed for good (after 1 attempt)"
+        "the request failed permanently (after 1 attempt)"
     );
     assert!(!error.is_retryable());
 }
@@ -1096,7 +1096,7 @@ fn a_429_holds_back_every_exchange_of_the_group_and_no_other() {
     assert!(
         error
             .to_string()
-            .starts_with("rate limited with other requests: 429"),
+            .starts_with("rate limited because of other requests: 429"),
         "{error}"
     );
 

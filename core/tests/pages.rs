@@ -207,7 +207,7 @@ fn the_place_is_line_and_column() {
     assert_eq!(place, Some((3, 12)), "{shown}");
     assert_eq!(
         shown,
-        "the answer is not a page of keys: a value is not of the documented type, \
+        "the response is not a page of keys: a value is not of the documented type, \
          at results[0].name (line 3, column 12)"
     );
     let (kind, _, place, _) = refused(b"{\n\"results\": \xff}");
