@@ -32,7 +32,7 @@ pub(crate) struct Span {
 const IN_ARENA: u32 = 1 << 31;
 
 impl Span {
-    /// Makes a span of the body, or returns `None` if it is too large for 31 bits.
+    /// Makes a span of the body, or returns `None` if its position does not fit.
     pub(crate) fn in_body(start: usize, len: usize) -> Option<Self> {
         Some(Self {
             start: u32::try_from(start).ok().filter(|n| n & IN_ARENA == 0)?,

@@ -5,8 +5,7 @@ use alloc::string::String;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-/// Parses JSON. A number that is too large for the parser counts as a value of a wrong type. It is not optimized for
-/// large bodies.
+/// Parses a small JSON body. A number that is too large for the parser counts as a value of a wrong type.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(body).or_else(|error| {
         let text = core::str::from_utf8(body).ok();
