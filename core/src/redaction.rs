@@ -1,8 +1,8 @@
-//! Secrets found in text from outside, also where they are encoded, and replaced.
+//! Finds secrets in text from outside, even if they are encoded, and replaces them.
 //!
-//! A server that repeats a credential in an error may encode it in the way of the format around it: in a URL, in JSON
-//! (perhaps in a string of JSON within JSON), in HTML, or with line breaks in it. The text is decoded
-//! layer by layer, with each byte's place in the original, and searched in each layer.
+//! A server that repeats a credential in an error may encode it for the format around it: in a URL, in JSON
+//! (perhaps as JSON within a JSON string), in HTML, or with line breaks in it. The text is decoded
+//! layer by layer, and each layer is searched. For each decoded byte, its position in the original text is kept.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -11,17 +11,17 @@ use core::ops::Range;
 
 use crate::Secret;
 
-/// What stands in the place of a secret.
+/// The replacement for a secret.
 pub(crate) const REDACTED: &str = "[redacted]";
 
-/// So many bytes in a row of a secret are recognised, wherever in it they stand. Shorter secrets are recognised as
-/// a whole.
+/// The number of consecutive bytes by which a part of a secret is recognised. Shorter secrets are recognised as a whole
+/// only.
 const RUN: usize = 12;
 
-/// Layers that are decoded: JSON within JSON within a URL, and one to spare.
+/// The number of layers that are decoded: JSON within JSON within a URL, and one more.
 const LAYERS: usize = 4;
 
-/// The text with every secret replaced: from where a run of it begins to the next space or quote.
+/// Returns the text with every secret replaced, from the first recognised byte to the next space or quote.
 pub(crate) fn redacted<'t>(text: &'t str, secrets: &[Secret]) -> Cow<'t, str> {
     let mut needles = Needles::new(secrets);
     let mut found = Vec::new();
@@ -50,16 +50,17 @@ pub(crate) fn redacted<'t>(text: &'t str, secrets: &[Secret]) -> Cow<'t, str> {
     Cow::Owned(out)
 }
 
-/// What is searched for.
+/// The secrets to search for.
 struct Needles<'s> {
-    /// The secrets as they are, and decoded as far as the text is: a secret may hold what looks encoded.
+    /// The secrets as they are.
     plain: Vec<&'s [u8]>,
+    /// The secrets decoded by as many layers as the text, because a secret may look encoded itself.
     decoded: Vec<Layer>,
-    /// Which groups of four bytes occur in them, by a hash: most places are told by that.
+    /// A bit set of the hashes of all groups of bytes in the secrets. It rules out most positions quickly.
     groups: Vec<u64>,
 }
 
-/// Bytes in a group.
+/// The number of bytes in a group.
 const GROUP: usize = 4;
 
 impl<'s> Needles<'s> {
@@ -75,7 +76,7 @@ impl<'s> Needles<'s> {
         needles
     }
 
-    /// Decodes one more layer of them.
+    /// Decodes one more layer of the secrets.
     fn decode(&mut self) {
         for needle in &mut self.decoded {
             if let Some(decoded) = needle.decoded() {
@@ -89,7 +90,7 @@ impl<'s> Needles<'s> {
         let decoded = self.decoded.iter().map(|layer| &*layer.bytes);
         for needle in self.plain.iter().copied().chain(decoded) {
             for group in needle.windows(GROUP) {
-                let (word, bit) = place(group);
+                let (word, bit) = group_bit(group);
                 if let Some(word) = self.groups.get_mut(word) {
                     *word |= bit;
                 }
@@ -117,7 +118,7 @@ impl<'s> Needles<'s> {
         }
     }
 
-    /// How many bytes the text begins with that are a run of a secret.
+    /// Returns the length of the longest part of a secret at the start of the text, or `None` if it is too short.
     fn longest_at(&self, text: &[u8]) -> Option<usize> {
         let may_be_run = text
             .get(..RUN)
@@ -141,13 +142,13 @@ impl<'s> Needles<'s> {
     }
 
     fn has_group(&self, group: &[u8]) -> bool {
-        let (word, bit) = place(group);
+        let (word, bit) = group_bit(group);
         self.groups.get(word).is_some_and(|word| word & bit != 0)
     }
 }
 
-/// Where a group of bytes is noted.
-fn place(group: &[u8]) -> (usize, u64) {
+/// Returns the word and the bit of a group in [`Needles::groups`].
+fn group_bit(group: &[u8]) -> (usize, u64) {
     let number = group
         .iter()
         .fold(0u32, |number, byte| (number << 8) | u32::from(*byte));
@@ -155,22 +156,22 @@ fn place(group: &[u8]) -> (usize, u64) {
     ((hash / 64) as usize, 1 << (hash % 64))
 }
 
-/// In how many bytes two texts begin alike.
+/// Returns the length of the common prefix of two texts.
 fn shared(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-/// Where the next space or quote is: what belongs to a secret in another encoding ends there.
+/// Returns the position of the next space or quote. The rest of a secret in another encoding ends there.
 fn end_of_word(text: &str, from: usize) -> usize {
     let rest = text.get(from..).unwrap_or_default();
     let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
     rest.find(is_end).map_or(text.len(), |length| from + length)
 }
 
-/// A text, decoded so far, without line breaks.
+/// A text that is partly decoded.
 struct Layer {
     bytes: Vec<u8>,
-    /// Of each byte, what it was made of in the original text.
+    /// The range in the original text that each byte was decoded from.
     places: Vec<Range<usize>>,
 }
 
@@ -186,7 +187,7 @@ impl Layer {
         layer
     }
 
-    /// Takes a character, unless it belongs to a line break.
+    /// Appends a character that was decoded from `place`.
     fn push(&mut self, c: char, place: Range<usize>) {
         let mut buffer = [0; 4];
         for byte in c.encode_utf8(&mut buffer).bytes() {
@@ -199,8 +200,7 @@ impl Layer {
         self.places.push(place);
     }
 
-    /// The text without its line breaks, with the spaces that follow them, and with one layer of encoding less;
-    /// `None` where it has neither.
+    /// Decodes one layer, and removes line breaks with the spaces after them. Returns `None` if nothing changes.
     fn decoded(&self) -> Option<Self> {
         let mut decoded = Self {
             bytes: Vec::with_capacity(self.bytes.len()),
@@ -223,13 +223,13 @@ impl Layer {
 }
 
 enum Decoding {
-    /// Stands for nothing.
+    /// A line break, which is removed.
     LineBreak,
     Byte(u8),
     Char(char),
 }
 
-/// What the text begins with, and in how many bytes.
+/// Decodes the start of the text. Returns the result and the number of bytes that it was decoded from.
 fn decode(text: &[u8]) -> (Decoding, usize) {
     let decoded = match text {
         [b'\r' | b'\n', rest @ ..] => {
@@ -247,7 +247,7 @@ fn decode(text: &[u8]) -> (Decoding, usize) {
     decoded.unwrap_or_else(itself)
 }
 
-/// An escape of JSON (RFC 8259 §7), C or Rust, behind its backslash.
+/// Decodes an escape of JSON (RFC 8259 §7), C or Rust, after its backslash.
 fn backslash(text: &[u8]) -> Option<(char, usize)> {
     Some(match text {
         [b'u', b'{', rest @ ..] => {
@@ -276,7 +276,7 @@ fn backslash(text: &[u8]) -> Option<(char, usize)> {
     })
 }
 
-/// A character reference of HTML, behind its ampersand. The semicolon may be missing, as in HTML.
+/// Decodes a character reference of HTML, after its ampersand. The semicolon may be missing, as in HTML.
 fn entity(text: &[u8]) -> Option<(char, usize)> {
     let number = |from: usize, radix: u32| {
         let digits = text.get(from..)?;
@@ -299,7 +299,7 @@ fn entity(text: &[u8]) -> Option<(char, usize)> {
     Some((c, length + semicolon))
 }
 
-/// The names that HTML has for visible ASCII characters, and those that are often written for `-` and `~`.
+/// HTML's names for visible ASCII characters, and the names that are often used for `-` and `~`.
 const ENTITIES: [(&str, char); 36] = [
     ("Hat", '^'),
     ("Tilde", '~'),
@@ -308,7 +308,7 @@ const ENTITIES: [(&str, char); 36] = [
     ("ast", '*'),
     ("bsol", '\\'),
     ("colon", ':'),
-    // Before the name that it begins with.
+    // It stands before "comma", because the first match counts.
     ("commat", '@'),
     ("comma", ','),
     ("dash", '-'),
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_replaced_whole_or_in_part_to_the_end_of_its_word() {
+    fn secret_or_part_of_it_is_replaced_up_to_the_end_of_the_word() {
         for (text, expected) in [
             ("", ""),
             (
@@ -372,11 +372,11 @@ mod tests {
                 r#"{"t":"eyJhbGci.Zr8Xq2/Lm9Vb+Kt4W=="}"#,
                 r#"{"t":"[redacted]"}"#,
             ),
-            // A beginning, a middle, an end.
+            // The beginning, the middle and the end of a secret.
             ("token eyJhbGci.Zr8Xq… is bad", "token [redacted] is bad"),
             ("token …Zr8Xq2/Lm9Vb… is bad", "token …[redacted] is bad"),
             ("token Xq2/Lm9Vb+Kt4W== is bad", "token [redacted] is bad"),
-            // Encoded again behind a beginning.
+            // The beginning as it is, and the rest encoded.
             ("eyJhbGci.Zr8Xq2%2fLm9Vb and on", "[redacted] and on"),
             ("eyJhbGci.Zr8 Xq2/Lm9Vb+Kt4W==", "[redacted] [redacted]"),
             ("eyJhbGci.Zr8Xq2/eyJhbGci.Zr8Xq2/", "[redacted]"),
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_found_in_each_encoding_that_the_format_around_it_may_have() {
+    fn secret_is_found_in_each_encoding() {
         let each = |encode: &dyn Fn(char) -> String| TOKEN.chars().map(encode).collect::<String>();
         let json = each(&|c| format!("\\u{:04x}", u32::from(c)));
         let again = json.replace('\\', "\\\\");
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn every_visible_character_with_a_name_is_found_by_it() {
+    fn secret_of_named_html_entities_is_found() {
         for c in ('!'..='~').filter(|c| !c.is_ascii_alphanumeric()) {
             let names = ENTITIES.iter().filter(|(_, known)| *known == c);
             assert!(names.clone().count() > 0, "{c}");
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_looks_encoded_is_found_as_it_is_and_encoded() {
+    fn secret_that_looks_encoded_is_found_as_it_is_and_encoded() {
         let secret = "p%41ss&amp;w\\u0041rd-0123";
         for text in [
             secret.to_string(),
@@ -451,7 +451,7 @@ mod tests {
         }
     }
 
-    /// A plain search, without layers: what is left shows no run of a secret.
+    /// Returns whether a text contains a run of a secret, by a plain search without decoding.
     fn shows(text: &str, secret: &str) -> bool {
         let bytes = secret.as_bytes();
         let mut runs = bytes.windows(RUN.min(bytes.len()));
@@ -477,9 +477,9 @@ mod tests {
     }
 
     proptest! {
-        /// Any run of twelve characters of a secret, each encoded in its own way, in any text.
+        /// A run of a secret in any text is replaced, even if each character is encoded in another way.
         #[test]
-        fn no_run_of_a_secret_is_left(
+        fn no_run_of_a_secret_remains(
             secret in "[A-Za-z0-9._~+/=-]{12,40}",
             from in 0usize..30,
             hows in proptest::collection::vec(0u8..12, 40),
@@ -497,7 +497,7 @@ mod tests {
         }
 
         #[test]
-        fn text_without_a_secret_is_left_as_it_is(text in "\\PC{0,60}", secret in "[a-z]{14}") {
+        fn text_without_a_secret_is_unchanged(text in "\\PC{0,60}", secret in "[a-z]{14}") {
             prop_assume!(!shows(&text, &secret));
             prop_assert_eq!(&*redacted(&text, &[Secret::new(secret)]), &*text);
         }

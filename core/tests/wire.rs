@@ -4,8 +4,8 @@
 use std::error::Error as _;
 
 use atlas_model_keys_core::wire::{
-    CHUNK_EXTENSION_BYTES, Decoder, MAX_INTERIM, Message, Progress, WireError,
-    WireErrorKind as Kind, encode,
+    CHUNK_EXTENSION_BYTES, Decoder, MAX_INTERIM, Message, Progress, WireError, WireErrorKind,
+    encode,
 };
 use atlas_model_keys_core::{
     BaseUrl, Credentials, Error, Exchange, Failure, FailureKind, GroupId, Limits, ListRequest,
@@ -84,7 +84,7 @@ fn read(stream: impl AsRef<[u8]>) -> Result<Answer, WireError> {
     read_with(&Method::GET, &Limits::default(), stream.as_ref())
 }
 
-fn refused(stream: impl AsRef<[u8]>) -> (Kind, u64) {
+fn refused(stream: impl AsRef<[u8]>) -> (WireErrorKind, u64) {
     let error = read(stream.as_ref()).expect_err(&String::from_utf8_lossy(stream.as_ref()));
     (error.kind(), error.offset())
 }
@@ -278,7 +278,7 @@ fn the_head_is_handed_out_as_sent() {
             Ok(answer) => assert_eq!(answer.status, status),
             Err(error) => assert_eq!(
                 (error.kind(), status < 200),
-                (Kind::Truncated, true),
+                (WireErrorKind::Truncated, true),
                 "{stream:?}"
             ),
         }
@@ -353,14 +353,14 @@ fn lengths_that_two_readers_could_read_in_two_ways() {
         let stream = head(&format!("Content-Length: {value}\r\n")) + "hello!";
         assert_eq!(
             refused(&stream),
-            (Kind::ContentLength, at + offset),
+            (WireErrorKind::ContentLength, at + offset),
             "{value}"
         );
     }
     let stream = head("Content-Length: \r\n");
-    assert_eq!(refused(&stream).0, Kind::ContentLength);
+    assert_eq!(refused(&stream).0, WireErrorKind::ContentLength);
     let stream = head("Content-Length: 5\r\nA: b\r\nContent-Length: 6\r\n") + "hello!";
-    assert_eq!(refused(&stream).0, Kind::ContentLength);
+    assert_eq!(refused(&stream).0, WireErrorKind::ContentLength);
 }
 
 #[test]
@@ -385,26 +385,29 @@ fn transfer_codings_other_than_chunked_alone() {
     ] {
         let stream = head(&format!("Transfer-Encoding: {value}\r\n")) + "0\r\n\r\n";
         let expected = match value.starts_with('\u{b}') {
-            true => Kind::FieldValue,
-            false => Kind::TransferEncoding,
+            true => WireErrorKind::FieldValue,
+            false => WireErrorKind::TransferEncoding,
         };
         assert_eq!(refused(&stream), (expected, at), "{value}");
     }
     let twice = head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n";
-    assert_eq!(refused(&twice).0, Kind::TransferEncoding);
+    assert_eq!(refused(&twice).0, WireErrorKind::TransferEncoding);
     let empty = head("Transfer-Encoding:\r\nContent-Length: 0\r\n");
-    assert_eq!(refused(&empty).0, Kind::TwoLengths);
+    assert_eq!(refused(&empty).0, WireErrorKind::TwoLengths);
     // §6.3, item 3, in both orders.
     for fields in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
         "Transfer-Encoding: identity\r\nContent-Length: 5\r\n",
     ] {
-        assert_eq!(refused(head(fields) + "0\r\n\r\n").0, Kind::TwoLengths);
+        assert_eq!(
+            refused(head(fields) + "0\r\n\r\n").0,
+            WireErrorKind::TwoLengths
+        );
     }
     // §6.1.
     let old = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-    assert_eq!(refused(old), (Kind::TransferEncodingVersion, at));
+    assert_eq!(refused(old), (WireErrorKind::TransferEncodingVersion, at));
 }
 
 #[test]
@@ -412,43 +415,47 @@ fn chunks_that_are_none() {
     let at = chunked("").len() as u64;
     // RFC 9112 §7.1.
     for (rest, kind, offset) in [
-        ("+5\r\nhello\r\n", Kind::ChunkSize, 0),
-        ("-0\r\n\r\n", Kind::ChunkSize, 0),
-        ("0x5\r\nhello\r\n", Kind::ChunkSize, 1),
-        ("5h\r\nhello\r\n", Kind::ChunkSize, 1),
-        ("\r\nhello\r\n", Kind::ChunkSize, 0),
-        (" 5\r\nhello\r\n", Kind::ChunkSize, 0),
-        (";a\r\n\r\n", Kind::ChunkSize, 0),
-        ("5 \r\nhello\r\n", Kind::ChunkSize, 2),
-        ("5\t5\r\nhello\r\n", Kind::ChunkSize, 2),
-        ("5_0\r\nhello\r\n", Kind::ChunkSize, 1),
-        ("00000000000000005\r\nhello\r\n", Kind::ChunkSize, 16),
-        ("ffffffffffffffff0\r\n", Kind::ChunkSize, 16),
-        ("ffffffffffffffff\r\n", Kind::BodyTooLong, 16),
-        ("8000000000000000;\r\n", Kind::BodyTooLong, 16),
+        ("+5\r\nhello\r\n", WireErrorKind::ChunkSize, 0),
+        ("-0\r\n\r\n", WireErrorKind::ChunkSize, 0),
+        ("0x5\r\nhello\r\n", WireErrorKind::ChunkSize, 1),
+        ("5h\r\nhello\r\n", WireErrorKind::ChunkSize, 1),
+        ("\r\nhello\r\n", WireErrorKind::ChunkSize, 0),
+        (" 5\r\nhello\r\n", WireErrorKind::ChunkSize, 0),
+        (";a\r\n\r\n", WireErrorKind::ChunkSize, 0),
+        ("5 \r\nhello\r\n", WireErrorKind::ChunkSize, 2),
+        ("5\t5\r\nhello\r\n", WireErrorKind::ChunkSize, 2),
+        ("5_0\r\nhello\r\n", WireErrorKind::ChunkSize, 1),
+        (
+            "00000000000000005\r\nhello\r\n",
+            WireErrorKind::ChunkSize,
+            16,
+        ),
+        ("ffffffffffffffff0\r\n", WireErrorKind::ChunkSize, 16),
+        ("ffffffffffffffff\r\n", WireErrorKind::BodyTooLong, 16),
+        ("8000000000000000;\r\n", WireErrorKind::BodyTooLong, 16),
         // Strict CR LF: a bare one ends the line for some readers and not for others.
-        ("5\nhello\r\n0\r\n\r\n", Kind::ChunkSize, 1),
-        ("5\rhello\r\n0\r\n\r\n", Kind::LineEnd, 2),
-        ("5\r\rhello\r\n0\r\n\r\n", Kind::LineEnd, 2),
-        ("5;a\nhello\r\n0\r\n\r\n", Kind::ChunkExtension, 3),
-        ("5;a\0\r\nhello\r\n", Kind::ChunkExtension, 3),
-        ("5;a\x7f\r\nhello\r\n", Kind::ChunkExtension, 3),
-        ("5;a\rb\r\nhello\r\n", Kind::LineEnd, 4),
-        ("5\r\nhello0\r\n\r\n", Kind::ChunkEnd, 8),
-        ("5\r\nhello!\r\n0\r\n\r\n", Kind::ChunkEnd, 8),
-        ("5\r\nhello\n0\r\n\r\n", Kind::ChunkEnd, 8),
-        ("5\r\nhello\r0\r\n\r\n", Kind::ChunkEnd, 9),
-        ("6\r\nhello\r\n0\r\n\r\n", Kind::ChunkEnd, 9),
+        ("5\nhello\r\n0\r\n\r\n", WireErrorKind::ChunkSize, 1),
+        ("5\rhello\r\n0\r\n\r\n", WireErrorKind::LineEnd, 2),
+        ("5\r\rhello\r\n0\r\n\r\n", WireErrorKind::LineEnd, 2),
+        ("5;a\nhello\r\n0\r\n\r\n", WireErrorKind::ChunkExtension, 3),
+        ("5;a\0\r\nhello\r\n", WireErrorKind::ChunkExtension, 3),
+        ("5;a\x7f\r\nhello\r\n", WireErrorKind::ChunkExtension, 3),
+        ("5;a\rb\r\nhello\r\n", WireErrorKind::LineEnd, 4),
+        ("5\r\nhello0\r\n\r\n", WireErrorKind::ChunkEnd, 8),
+        ("5\r\nhello!\r\n0\r\n\r\n", WireErrorKind::ChunkEnd, 8),
+        ("5\r\nhello\n0\r\n\r\n", WireErrorKind::ChunkEnd, 8),
+        ("5\r\nhello\r0\r\n\r\n", WireErrorKind::ChunkEnd, 9),
+        ("6\r\nhello\r\n0\r\n\r\n", WireErrorKind::ChunkEnd, 9),
         // §7.1.2: trailers are lines, and fields.
-        ("0\r\n\n", Kind::LineEnd, 3),
-        ("0\r\n\rX", Kind::LineEnd, 3),
-        ("0\r\nA: b\n\r\n", Kind::LineEnd, 7),
-        ("0\r\n0\r\n\r\n", Kind::FieldName, 4),
-        ("0\r\nA : b\r\n\r\n", Kind::FieldName, 4),
-        ("0\r\n A: b\r\n\r\n", Kind::FieldName, 3),
-        ("0\r\nA: b\r\n c\r\n\r\n", Kind::FieldName, 9),
-        ("0\r\nA: b\0\r\n\r\n", Kind::FieldValue, 7),
-        ("0\r\nHTTP/1.1 200 OK\r\n\r\n", Kind::FieldName, 7),
+        ("0\r\n\n", WireErrorKind::LineEnd, 3),
+        ("0\r\n\rX", WireErrorKind::LineEnd, 3),
+        ("0\r\nA: b\n\r\n", WireErrorKind::LineEnd, 7),
+        ("0\r\n0\r\n\r\n", WireErrorKind::FieldName, 4),
+        ("0\r\nA : b\r\n\r\n", WireErrorKind::FieldName, 4),
+        ("0\r\n A: b\r\n\r\n", WireErrorKind::FieldName, 3),
+        ("0\r\nA: b\r\n c\r\n\r\n", WireErrorKind::FieldName, 9),
+        ("0\r\nA: b\0\r\n\r\n", WireErrorKind::FieldValue, 7),
+        ("0\r\nHTTP/1.1 200 OK\r\n\r\n", WireErrorKind::FieldName, 7),
     ] {
         assert_eq!(refused(chunked(rest)), (kind, at + offset), "{rest:?}");
     }
@@ -458,56 +465,100 @@ fn chunks_that_are_none() {
 fn heads_that_are_none() {
     for (stream, kind, offset) in [
         // RFC 9112 §4.
-        ("\r\nHTTP/1.1 200 OK\r\n\r\n", Kind::NotHttp, 0),
-        (" HTTP/1.1 200 OK\r\n\r\n", Kind::NotHttp, 0),
-        ("http/1.1 200 OK\r\n\r\n", Kind::NotHttp, 0),
-        ("HTTP/2.0 200 OK\r\n\r\n", Kind::NotHttp, 5),
-        ("ICY 200 OK\r\n\r\n", Kind::NotHttp, 0),
-        ("SSH-2.0-OpenSSH\r\n", Kind::NotHttp, 0),
-        ("\x15\x03\x01\x00\x02\x02\x28", Kind::NotHttp, 0),
-        ("HTTP/1.2 200 OK\r\n\r\n", Kind::StatusLine, 7),
-        ("HTTP/1.\r\n\r\n", Kind::StatusLine, 7),
-        ("HTTP/1.10 200 OK\r\n\r\n", Kind::StatusLine, 8),
-        ("HTTP/1.1  200 OK\r\n\r\n", Kind::StatusLine, 9),
-        ("HTTP/1.1\t200 OK\r\n\r\n", Kind::StatusLine, 8),
-        ("HTTP/1.1 20 OK\r\n\r\n", Kind::StatusLine, 11),
-        ("HTTP/1.1 2000 OK\r\n\r\n", Kind::StatusLine, 12),
-        ("HTTP/1.1 +20 OK\r\n\r\n", Kind::StatusLine, 9),
-        ("HTTP/1.1 000 OK\r\n\r\n", Kind::StatusLine, 9),
-        ("HTTP/1.1 099 OK\r\n\r\n", Kind::StatusLine, 9),
-        ("HTTP/1.1 200\tOK\r\n\r\n", Kind::StatusLine, 12),
-        ("HTTP/1.1 200 O\0K\r\n\r\n", Kind::StatusLine, 14),
-        ("HTTP/1.1\r\n\r\n", Kind::StatusLine, 8),
+        ("\r\nHTTP/1.1 200 OK\r\n\r\n", WireErrorKind::NotHttp, 0),
+        (" HTTP/1.1 200 OK\r\n\r\n", WireErrorKind::NotHttp, 0),
+        ("http/1.1 200 OK\r\n\r\n", WireErrorKind::NotHttp, 0),
+        ("HTTP/2.0 200 OK\r\n\r\n", WireErrorKind::NotHttp, 5),
+        ("ICY 200 OK\r\n\r\n", WireErrorKind::NotHttp, 0),
+        ("SSH-2.0-OpenSSH\r\n", WireErrorKind::NotHttp, 0),
+        ("\x15\x03\x01\x00\x02\x02\x28", WireErrorKind::NotHttp, 0),
+        ("HTTP/1.2 200 OK\r\n\r\n", WireErrorKind::StatusLine, 7),
+        ("HTTP/1.\r\n\r\n", WireErrorKind::StatusLine, 7),
+        ("HTTP/1.10 200 OK\r\n\r\n", WireErrorKind::StatusLine, 8),
+        ("HTTP/1.1  200 OK\r\n\r\n", WireErrorKind::StatusLine, 9),
+        ("HTTP/1.1\t200 OK\r\n\r\n", WireErrorKind::StatusLine, 8),
+        ("HTTP/1.1 20 OK\r\n\r\n", WireErrorKind::StatusLine, 11),
+        ("HTTP/1.1 2000 OK\r\n\r\n", WireErrorKind::StatusLine, 12),
+        ("HTTP/1.1 +20 OK\r\n\r\n", WireErrorKind::StatusLine, 9),
+        ("HTTP/1.1 000 OK\r\n\r\n", WireErrorKind::StatusLine, 9),
+        ("HTTP/1.1 099 OK\r\n\r\n", WireErrorKind::StatusLine, 9),
+        ("HTTP/1.1 200\tOK\r\n\r\n", WireErrorKind::StatusLine, 12),
+        ("HTTP/1.1 200 O\0K\r\n\r\n", WireErrorKind::StatusLine, 14),
+        ("HTTP/1.1\r\n\r\n", WireErrorKind::StatusLine, 8),
         // RFC 9112 §2.2.
-        ("HTTP/1.1 200 OK\n\r\n", Kind::LineEnd, 15),
-        ("HTTP/1.1 200 OK\r\n\n", Kind::LineEnd, 17),
-        ("HTTP/1.1 200 OK\r\nA: b\n\r\n", Kind::LineEnd, 21),
-        ("HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n", Kind::LineEnd, 21),
-        ("HTTP/1.1 200 OK\r\nA: b\r\r\n\r\n", Kind::LineEnd, 21),
-        ("HTTP/1.1 200 OK\r\n\rX", Kind::LineEnd, 17),
-        ("HTTP/1.1 200 OK\rX: y\r\n\r\n", Kind::LineEnd, 15),
+        ("HTTP/1.1 200 OK\n\r\n", WireErrorKind::LineEnd, 15),
+        ("HTTP/1.1 200 OK\r\n\n", WireErrorKind::LineEnd, 17),
+        ("HTTP/1.1 200 OK\r\nA: b\n\r\n", WireErrorKind::LineEnd, 21),
+        (
+            "HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
+            WireErrorKind::LineEnd,
+            21,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nA: b\r\r\n\r\n",
+            WireErrorKind::LineEnd,
+            21,
+        ),
+        ("HTTP/1.1 200 OK\r\n\rX", WireErrorKind::LineEnd, 17),
+        ("HTTP/1.1 200 OK\rX: y\r\n\r\n", WireErrorKind::LineEnd, 15),
         // RFC 9112 §5.1.
-        ("HTTP/1.1 200 OK\r\nA : b\r\n\r\n", Kind::FieldName, 18),
-        ("HTTP/1.1 200 OK\r\nA\t: b\r\n\r\n", Kind::FieldName, 18),
-        ("HTTP/1.1 200 OK\r\n: b\r\n\r\n", Kind::FieldName, 17),
-        ("HTTP/1.1 200 OK\r\nA\r\n\r\n", Kind::FieldName, 18),
-        ("HTTP/1.1 200 OK\r\nA b: c\r\n\r\n", Kind::FieldName, 18),
-        ("HTTP/1.1 200 OK\r\nA\0: c\r\n\r\n", Kind::FieldName, 18),
-        ("HTTP/1.1 200 OK\r\n\u{e9}: c\r\n\r\n", Kind::FieldName, 17),
+        (
+            "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+            WireErrorKind::FieldName,
+            18,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nA\t: b\r\n\r\n",
+            WireErrorKind::FieldName,
+            18,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\n: b\r\n\r\n",
+            WireErrorKind::FieldName,
+            17,
+        ),
+        ("HTTP/1.1 200 OK\r\nA\r\n\r\n", WireErrorKind::FieldName, 18),
+        (
+            "HTTP/1.1 200 OK\r\nA b: c\r\n\r\n",
+            WireErrorKind::FieldName,
+            18,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nA\0: c\r\n\r\n",
+            WireErrorKind::FieldName,
+            18,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\n\u{e9}: c\r\n\r\n",
+            WireErrorKind::FieldName,
+            17,
+        ),
         // RFC 9112 §2.2: white space before the first field.
-        ("HTTP/1.1 200 OK\r\n A: b\r\n\r\n", Kind::FieldName, 17),
+        (
+            "HTTP/1.1 200 OK\r\n A: b\r\n\r\n",
+            WireErrorKind::FieldName,
+            17,
+        ),
         // RFC 9110 §5.5.
-        ("HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n", Kind::FieldValue, 21),
-        ("HTTP/1.1 200 OK\r\nA: \x7f\r\n\r\n", Kind::FieldValue, 20),
+        (
+            "HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n",
+            WireErrorKind::FieldValue,
+            21,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nA: \x7f\r\n\r\n",
+            WireErrorKind::FieldValue,
+            20,
+        ),
         (
             "HTTP/1.1 200 OK\r\nA: b\r\n \x1b\r\n\r\n",
-            Kind::FieldValue,
+            WireErrorKind::FieldValue,
             24,
         ),
         // RFC 9110 §7.8.
         (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
-            Kind::Upgrade,
+            WireErrorKind::Upgrade,
             9,
         ),
     ] {
@@ -517,15 +568,18 @@ fn heads_that_are_none() {
     let interim = "HTTP/1.1 100 Continue\r\n\r\n";
     let stream = format!("{interim}HTTP/1.1 200 OK\r\nA : b\r\n\r\n");
     let offset = interim.len() as u64;
-    assert_eq!(refused(stream), (Kind::FieldName, offset + 18));
-    assert_eq!(refused(format!("{interim}\r\n")), (Kind::NotHttp, offset));
+    assert_eq!(refused(stream), (WireErrorKind::FieldName, offset + 18));
+    assert_eq!(
+        refused(format!("{interim}\r\n")),
+        (WireErrorKind::NotHttp, offset)
+    );
 }
 
 #[test]
 fn what_is_not_http_is_refused_before_it_ends() {
     let decoder = Decoder::new(&Method::GET, &Limits::default());
     let error = decoder.push(b"SSH").unwrap_err();
-    assert_eq!((error.kind(), error.offset()), (Kind::NotHttp, 0));
+    assert_eq!((error.kind(), error.offset()), (WireErrorKind::NotHttp, 0));
 }
 
 #[test]
@@ -542,7 +596,11 @@ fn a_stream_that_ends_too_early_is_an_error_at_every_byte() {
         assert!(read(&stream).is_ok(), "{stream:?}");
         for end in 0..stream.len() {
             let cut = &stream[..end];
-            assert_eq!(refused(cut), (Kind::Truncated, end as u64), "{cut:?}");
+            assert_eq!(
+                refused(cut),
+                (WireErrorKind::Truncated, end as u64),
+                "{cut:?}"
+            );
         }
     }
     // RFC 9112 §8: without a length the end cannot be too early, but for the head.
@@ -556,7 +614,7 @@ fn a_stream_that_ends_too_early_is_an_error_at_every_byte() {
 // Limits
 
 /// Whether the stream is accepted with the limit as it is, and refused with one less.
-fn edge(stream: &str, kind: Kind, set: impl Fn(&mut Limits, usize), limit: usize) {
+fn edge(stream: &str, kind: WireErrorKind, set: impl Fn(&mut Limits, usize), limit: usize) {
     for (limit, fine) in [(limit, true), (limit + 1, true), (limit - 1, false)] {
         let mut limits = Limits::default();
         set(&mut limits, limit);
@@ -575,16 +633,16 @@ fn edge(stream: &str, kind: Kind, set: impl Fn(&mut Limits, usize), limit: usize
 fn bytes_of_head_are_bounded() {
     let set = |limits: &mut Limits, limit| limits.head_bytes = limit;
     let plain = head("A: b\r\nContent-Length: 0\r\n");
-    edge(&plain, Kind::HeadTooLong, set, plain.len());
+    edge(&plain, WireErrorKind::HeadTooLong, set, plain.len());
     let interim = "HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n";
     let both = format!("{interim}{plain}");
-    edge(&both, Kind::HeadTooLong, set, both.len());
+    edge(&both, WireErrorKind::HeadTooLong, set, both.len());
     let start = chunked("");
     let trailers = "A: b\r\n\r\n";
     let with_body = format!("{start}5\r\nhello\r\n0\r\n{trailers}");
     edge(
         &with_body,
-        Kind::HeadTooLong,
+        WireErrorKind::HeadTooLong,
         set,
         start.len() + trailers.len(),
     );
@@ -594,7 +652,10 @@ fn bytes_of_head_are_bounded() {
     limits.head_bytes = 100;
     let endless = format!("HTTP/1.1 200 OK\r\nA: {}", "a".repeat(1000));
     let error = read_with(&Method::GET, &limits, endless.as_bytes()).unwrap_err();
-    assert_eq!((error.kind(), error.offset()), (Kind::HeadTooLong, 100));
+    assert_eq!(
+        (error.kind(), error.offset()),
+        (WireErrorKind::HeadTooLong, 100)
+    );
 }
 
 #[test]
@@ -602,11 +663,11 @@ fn fields_are_bounded() {
     let set = |limits: &mut Limits, limit| limits.headers = limit;
     // A fold is no field, an empty value is one.
     let plain = head("A: b\r\n c\r\nB:\r\nContent-Length: 0\r\n");
-    edge(&plain, Kind::TooManyFields, set, 3);
+    edge(&plain, WireErrorKind::TooManyFields, set, 3);
     let both = format!("HTTP/1.1 103 X\r\nA: b\r\n\r\n{plain}");
-    edge(&both, Kind::TooManyFields, set, 4);
+    edge(&both, WireErrorKind::TooManyFields, set, 4);
     let trailers = chunked("0\r\nA: b\r\nB: c\r\n\r\n");
-    edge(&trailers, Kind::TooManyFields, set, 3);
+    edge(&trailers, WireErrorKind::TooManyFields, set, 3);
 }
 
 #[test]
@@ -616,21 +677,21 @@ fn more_fields_than_http_has_room_for_are_a_limit() {
     limits.head_bytes = usize::MAX;
     let stream = head(&"A:\r\n".repeat(40_000));
     let error = read_pieces(&Method::GET, &limits, [stream.as_bytes()]).unwrap_err();
-    assert_eq!(error.kind(), Kind::TooManyFields);
+    assert_eq!(error.kind(), WireErrorKind::TooManyFields);
 }
 
 #[test]
 fn bodies_are_bounded() {
     let set = |limits: &mut Limits, limit| limits.body_bytes = limit;
     let length = head("Content-Length: 5\r\n") + "hello";
-    edge(&length, Kind::BodyTooLong, set, 5);
+    edge(&length, WireErrorKind::BodyTooLong, set, 5);
     edge(
         &chunked("2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"),
-        Kind::BodyTooLong,
+        WireErrorKind::BodyTooLong,
         set,
         5,
     );
-    edge(&(head("") + "hello"), Kind::BodyTooLong, set, 5);
+    edge(&(head("") + "hello"), WireErrorKind::BodyTooLong, set, 5);
 
     let mut none = Limits::default();
     none.body_bytes = 0;
@@ -656,7 +717,7 @@ fn a_promise_beyond_the_limit_is_refused_at_once() {
     ] {
         let decoder = Decoder::new(&Method::GET, &Limits::default());
         let error = decoder.push(stream.as_bytes()).unwrap_err();
-        let expected = (Kind::BodyTooLong, offset as u64);
+        let expected = (WireErrorKind::BodyTooLong, offset as u64);
         assert_eq!((error.kind(), error.offset()), expected, "{stream:?}");
     }
     // One within it costs nothing before it is kept.
@@ -724,7 +785,10 @@ fn interim_responses_are_bounded() {
     assert!(read(interim.repeat(most) + &last).is_ok());
     let stream = interim.repeat(most + 1) + &last;
     let offset = interim.len() * most + "HTTP/1.1 ".len();
-    assert_eq!(refused(stream), (Kind::TooManyInterim, offset as u64));
+    assert_eq!(
+        refused(stream),
+        (WireErrorKind::TooManyInterim, offset as u64)
+    );
 }
 
 #[test]
@@ -734,7 +798,7 @@ fn chunk_extensions_are_bounded() {
     let fits = CHUNK_EXTENSION_BYTES - " ;a;;".len();
     assert!(read(stream(fits)).is_ok());
     let offset = chunked("5 ;a\r\nhello\r\n0;").len() + fits + 1;
-    let expected = (Kind::ExtensionsTooLong, offset as u64);
+    let expected = (WireErrorKind::ExtensionsTooLong, offset as u64);
     assert_eq!(refused(stream(fits + 1)), expected);
     assert_eq!(
         refused(chunked(&format!(
@@ -742,7 +806,7 @@ fn chunk_extensions_are_bounded() {
             " ".repeat(CHUNK_EXTENSION_BYTES + 1)
         )))
         .0,
-        Kind::ExtensionsTooLong
+        WireErrorKind::ExtensionsTooLong
     );
 }
 
@@ -777,7 +841,7 @@ fn errors_are_one_line_and_show_nothing_of_the_response() {
     assert_eq!(
         error.to_string(),
         "the response is refused at byte 18: \
-         a field name is not a token with a colon right behind (RFC 9112 §5.1)"
+         a field name is not a token directly followed by a colon (RFC 9112 §5.1)"
     );
     let error = read("HTTP/1.1 200 OK\r\n").unwrap_err();
     assert_eq!(
@@ -1092,7 +1156,7 @@ proptest! {
                 let again = read_with(&method, &limits, taken).unwrap();
                 prop_assert_eq!(again, Answer { rest: Vec::new(), ..answer });
             }
-            Err(error) if error.kind() != Kind::Truncated => {
+            Err(error) if error.kind() != WireErrorKind::Truncated => {
                 // What comes after the error changes nothing: not even whether it is found.
                 let mut longer = stream.clone();
                 longer.extend(b"\r\n\r\n0");
