@@ -53,7 +53,7 @@ pub enum Error {
     },
     /// The transport failed: there was no complete response.
     Transport {
-        /// How far the request came.
+        /// The progress of the request.
         kind: FailureKind,
         /// The number of attempts of this exchange; 0 if it failed before the first attempt.
         attempts: u32,
@@ -92,7 +92,7 @@ pub enum Refused {
     NotAllowed,
 }
 
-/// How far a request came that got no complete response. It decides whether the request is sent again.
+/// The progress of a request that got no complete response. It decides whether the request is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_enums)] // A transport must say one of exactly these.

@@ -51,7 +51,7 @@ macro_rules! define_accessors {
             $(
                 $(#[$doc])*
                 #[must_use]
-                pub fn $accessor<'a>(&'a self) -> Option<value!(type $value 'a)> {
+                pub fn $accessor(&self) -> Option<value!(type $value '_)> {
                     self.as_key().$accessor()
                 }
             )*

@@ -1,4 +1,4 @@
-//! Reads and writes HTTP/1.1, for callers that have only a byte stream: [`encode`] makes the bytes of a
+//! Reads and writes HTTP/1.1, for callers that have only a byte stream: [`encode()`] makes the bytes of a
 //! request, and a [`Decoder`] makes a response from bytes, in pieces of any size.
 //!
 //! Like the rest of the crate it does no I/O and is bounded by [`Limits`](crate::Limits). Each call
@@ -137,10 +137,10 @@
 //!
 //! # What it does not do
 //!
-//! - **Content codings**: a body is returned as sent. Do not ask for `gzip`: [`encode`] adds no
+//! - **Content codings**: a body is returned as sent. Do not ask for `gzip`: [`encode()`] adds no
 //!   `Accept-Encoding`, and the session's requests have none.
 //! - **Trailers** are read, checked and dropped (RFC 9110 §6.5.1 forbids merging them without knowing them).
-//! - **Tunnels**: [`encode`] refuses CONNECT. A decoder for CONNECT ends after the head of a 2xx; the
+//! - **Tunnels**: [`encode()`] refuses CONNECT. A decoder for CONNECT ends after the head of a 2xx; the
 //!   leftover bytes belong to the tunnel.
 //! - **Erasing responses**: a body is a plain `Vec<u8>`. If it holds secrets, the caller must erase it;
 //!   copies remain in buffers that it outgrew.

@@ -5,7 +5,7 @@
 //! `totalCount`, `status` and `error`, which may hold anything), if it occurs twice, or if the nesting exceeds the limit,
 //! in unknown fields too.
 //!
-//! There are two parsers. The [`reference`] parser decides what is a page. [`fast_path`] handles Atlas's usual layout
+//! There are two parsers. The `reference` parser decides what is a page. `fast_path` handles Atlas's usual layout
 //! faster, with the same result, and leaves everything else to the reference parser.
 
 mod fast_path;
