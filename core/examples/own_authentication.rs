@@ -15,7 +15,7 @@ use in_memory::InMemory;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let http = InMemory::new();
-    // From wherever your program has it, such as a gateway that adds it.
+    // Your program has its own source of tokens.
     let mut authorization = HeaderValue::from_str(&format!("Bearer {}", http.access_token()))?;
     authorization.set_sensitive(true);
 

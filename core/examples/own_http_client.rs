@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// One page, with everything that it takes: a token, retries, waits.
+/// Fetches one page, with all that is needed for it: a token, retries and waits.
 fn exchange(
     session: &mut Session,
     list: &ListRequest,
@@ -42,8 +42,7 @@ fn exchange(
             Step::Send(Exchange { request, pending }) => match http.send(&request) {
                 Ok(response) => session.respond(pending, response, moment()?)?,
                 Err(error) => {
-                    // A request that was not sent can be repeated without a second thought; one that may have been
-                    // sent is `Lost`.
+                    // A `Lost` request may have reached the server; `NotSent` means it did not.
                     let kind = match error.kind() {
                         std::io::ErrorKind::ConnectionRefused => FailureKind::NotSent,
                         _ => FailureKind::Lost,

@@ -1,4 +1,4 @@
-//! Sets limits of your own: smaller pages in memory, fewer attempts, and an error instead of a long wait.
+//! Sets limits of your own: smaller pages, fewer attempts, and an error instead of a long wait.
 //!
 //! ```sh
 //! cargo run -p atlas-model-keys-core --example own_limits
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 .with_attempts(3)
                 .with_wait(Duration::from_secs(10)),
         );
-    // A session takes them by `with_limits`, a client's builder by `limits`.
+    // Pass them to `Session::with_limits`, or to `limits` of a client's builder.
 
     let too_large = http::Response::new(vec![b' '; (1 << 20) + 1]);
     match Reply::from_response_with(too_large, &limits) {

@@ -1,12 +1,12 @@
-//! Drives the core under [smol](https://docs.rs/smol): several groups at the same time, with one session
-//! for all of them. No runtime is assumed, so another one would do.
+//! Drives the core with the runtime [smol](https://docs.rs/smol): lists several groups at the same time, with one session
+//! for all of them. Any other runtime works, too.
 //!
 //! ```sh
 //! cargo run -p atlas-model-keys-core --example smol
 //! ```
 //!
-//! It starts the emulator and lists from it as a service account does. However many tasks there are, one
-//! token is fetched: the others wait for it ([`Wait::on_change`](atlas_model_keys_core::Wait::on_change)).
+//! It starts the emulator and lists from it as a service account. One task fetches a token, and the
+//! others wait for it ([`Wait::on_change`](atlas_model_keys_core::Wait::on_change)).
 
 mod support;
 
@@ -30,8 +30,8 @@ use smol::net::TcpStream;
 use smol::{Executor, Timer};
 use support::{BoxError, moment};
 
-/// For connecting, and again for the request with its answer. More is for the session to try again.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time limit for connecting, and again for the request with its response. After it, the session may try again.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), BoxError> {
     let server = Server::start(
@@ -43,7 +43,7 @@ fn main() -> Result<(), BoxError> {
         Options::default(),
     )?;
     let account = server.with(|atlas| atlas.service_account().clone());
-    // The last of them may not be listed. That is its own error, and nobody else's.
+    // The account may not list the last group. Its error does not affect the other groups.
     let groups: Vec<GroupId> = server.with(|atlas| atlas.groups().collect());
 
     let credentials = Credentials::service_account(account.client_id, account.client_secret)?;
@@ -74,17 +74,18 @@ fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// What the tasks share.
+/// The state that all tasks share.
 struct Client {
     address: SocketAddr,
     limits: Limits,
-    /// Locked for a call of the session, and never across I/O.
+    /// Locked for each call of the session, and never during I/O.
     state: Mutex<State>,
 }
 
 struct State {
     session: Session,
-    /// Nothing is ever sent: when an exchange ends, it is replaced, which closes it for all who wait.
+    /// A channel that carries no messages. It is replaced when an exchange ends, which closes it and wakes all waiting
+    /// tasks.
     change: (Sender<()>, Receiver<()>),
 }
 
@@ -101,20 +102,20 @@ impl Client {
         Ok(unused)
     }
 
-    /// One page: does what each step says.
+    /// Fetches one page: carries out each step of the session.
     async fn list(
         &self,
         request: &ListRequest,
         connection: &mut Option<TcpStream>,
     ) -> Result<Reply<Vec<u8>>, BoxError> {
-        // However it ends, by being dropped too: others may wait for it.
+        // Other tasks may wait for this exchange. It wakes them however it ends, even if it is dropped.
         let _wake = WakeOnDrop(self);
         let (mut step, mut change) = self.call(|session, at| session.start(request, at))?;
         loop {
             (step, change) = match step {
                 Step::Done(reply) => return Ok(reply),
                 Step::Send(Exchange { request, pending }) => {
-                    // And after each exchange: a token that has come is for all.
+                    // It also wakes them after each request, because a new token is for all tasks.
                     let _wake = WakeOnDrop(self);
                     match self.exchange(&request, connection).await {
                         Ok(response) => self.call(|s, at| s.respond(pending, response, at))?,
@@ -126,7 +127,7 @@ impl Client {
                         Timer::after(wait.delay()).await;
                     };
                     let changed = async {
-                        // It fails, when it is closed.
+                        // It returns an error when the channel is closed.
                         let _ = change.recv().await;
                     };
                     match wait.on_change() {
@@ -139,8 +140,8 @@ impl Client {
         }
     }
 
-    /// One call of the session, and what closes with the next change: taken under the same lock, so that
-    /// no change is missed between the two.
+    /// Calls the session, and returns the step with the channel that the next change closes. Both are taken under one
+    /// lock, so that no change between them is missed.
     fn call(
         &self,
         call: impl FnOnce(&mut Session, Moment) -> Result<Step<Vec<u8>>, Error>,
@@ -151,13 +152,13 @@ impl Client {
         Ok((step, state.change.1.clone()))
     }
 
-    /// A panic under the lock leaves the session as usable as an error does.
+    /// Locks the state. A panic under the lock does not make the session unusable.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One request and its answer. A failure says how far it came: `NotSent` until there is a
-    /// connection, `Lost` from the first byte on.
+    /// Sends one request and reads its response. A failure says how far the request came: `NotSent` before there is a
+    /// connection, `Lost` after that.
     async fn exchange(
         &self,
         request: &Request<Body>,
@@ -169,10 +170,10 @@ impl Client {
             None => {
                 let not_sent = |error| Failure::new(FailureKind::NotSent, error);
                 let connect = async { TcpStream::connect(self.address).await.map_err(not_sent) };
-                in_time(FailureKind::NotSent, connect).await?
+                with_timeout(FailureKind::NotSent, connect).await?
             }
         };
-        let message = in_time(FailureKind::Lost, async {
+        let message = with_timeout(FailureKind::Lost, async {
             stream.write_all(bytes.as_bytes()).await.map_err(lost)?;
             let mut decoder = Decoder::new(request.method(), &self.limits);
             let mut buffer = [0; 16 * 1024];
@@ -187,7 +188,7 @@ impl Client {
                         mut message,
                         leftover,
                     } => {
-                        // Bytes that nobody asked for are no basis to go on.
+                        // Only one response was requested: with bytes after it, the connection is unreliable.
                         message.keep_alive &= leftover.is_empty();
                         return Ok(message);
                     }
@@ -206,19 +207,19 @@ fn lost(error: io::Error) -> Failure {
     Failure::new(FailureKind::Lost, error)
 }
 
-/// What is not done in time has failed, in that way.
-async fn in_time<T>(
+/// Waits for a future, which fails with this kind after the [`TIMEOUT`].
+async fn with_timeout<T>(
     kind: FailureKind,
     future: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let late = async {
-        Timer::after(PATIENCE).await;
+    let timeout = async {
+        Timer::after(TIMEOUT).await;
         Err(Failure::new(kind, io::Error::from(io::ErrorKind::TimedOut)))
     };
-    future.or(late).await
+    future.or(timeout).await
 }
 
-/// Wakes all who wait for a change of the session when it is dropped.
+/// Wakes all tasks that wait for a change of the session when it is dropped.
 struct WakeOnDrop<'c>(&'c Client);
 
 impl Drop for WakeOnDrop<'_> {

@@ -1,12 +1,12 @@
-//! Drives the core with nothing but the standard library's `TcpStream`: no HTTP client, no runtime.
+//! Drives the core with the standard library's `TcpStream` only: without an HTTP client or a runtime.
 //!
 //! ```sh
 //! cargo run -p atlas-model-keys-core --example tcp_stream
 //! ```
 //!
-//! It starts the emulator and lists from it as an API key does, by HTTP Digest, with one connection for
-//! all requests. The emulator has a bad moment first, so that there is something to wait for, and closes
-//! the connection meanwhile. Atlas itself speaks TLS only: put a `rustls::StreamOwned` around the stream.
+//! It starts the emulator and lists from it with an API key, by HTTP Digest, with one connection for
+//! all requests. The emulator first responds with 503, so that the session waits, and closes the idle connection
+//! meanwhile. Atlas itself accepts only TLS: put a `rustls::StreamOwned` around the stream.
 
 mod support;
 
@@ -26,8 +26,8 @@ use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
 use support::{BoxError, moment};
 
-/// For connecting, and again for the request with its answer. More is for the session to try again.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time limit for connecting, and again for the request with its response. After it, the session may try again.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), BoxError> {
     let mut atlas = Emulator::new(Config {
@@ -38,11 +38,11 @@ fn main() -> Result<(), BoxError> {
     let busy = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("1"))]);
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
     atlas.fail_next(1, Operation::ListGroupKeys, unavailable, &busy);
-    let impatient = Options {
+    let options = Options {
         idle_timeout: Duration::from_millis(500),
         ..Options::default()
     };
-    let server = Server::start(atlas, impatient)?;
+    let server = Server::start(atlas, options)?;
 
     let credentials = Credentials::api_key(key.public_key, key.private_key)?;
     let mut client = Client {
@@ -54,7 +54,7 @@ fn main() -> Result<(), BoxError> {
     let (mut all, mut unused) = (0, 0);
     while let Some(request) = listing.request()? {
         let page = client.list(&request)?.into_page()?;
-        // These keys point into the page; what is to be kept is copied.
+        // These keys point into the page. `accept_owned` gives keys to keep.
         for key in listing.accept(&page) {
             all += 1;
             unused += u32::from(key.last_used_at().is_none());
@@ -68,12 +68,12 @@ fn main() -> Result<(), BoxError> {
 struct Client {
     session: Session,
     address: SocketAddr,
-    /// Kept for the next request.
+    /// The connection for the next request.
     connection: Option<TcpStream>,
 }
 
 impl Client {
-    /// One page: does what each step says.
+    /// Fetches one page: carries out each step of the session.
     fn list(&mut self, request: &ListRequest) -> Result<Reply<Vec<u8>>, BoxError> {
         let mut step = self.session.start(request, moment()?)?;
         loop {
@@ -84,7 +84,7 @@ impl Client {
                     Err(failure) => self.session.fail(pending, failure, moment()?)?,
                 },
                 Step::Wait(wait) => {
-                    // Alone with the session, nobody can end a wait sooner (Wait::on_change).
+                    // Only this thread uses the session, so no other call can end a wait sooner (Wait::on_change).
                     println!("waiting {:.1} s", wait.delay().as_secs_f32());
                     thread::sleep(wait.delay());
                     self.session.resume(wait, moment()?)?
@@ -93,30 +93,31 @@ impl Client {
         }
     }
 
-    /// One request and its answer. What becomes of it decides whether it is tried again, so a failure
-    /// says how far it came: `NotSent` until there is a connection, and `Lost` from the first byte on,
-    /// since nobody knows then what the other side has read. `?` makes a `Failure` of the errors of
-    /// `wire`.
+    /// Sends one request and reads its response.
+    ///
+    /// A failure says how far the request came, which decides whether it is tried again: `NotSent` before there is a
+    /// connection, and `Lost` after that, because the server may have read the request. `?` makes a `Failure` of the
+    /// errors of `wire`.
     fn exchange(&mut self, request: &Request<Body>) -> Result<Response<Vec<u8>>, Failure> {
         let bytes = encode(request)?;
         let mut stream = match self.connection.take().filter(is_open) {
             Some(stream) => stream,
             None => connect(self.address).map_err(not_sent)?,
         };
-        let end = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         stream.write_all(bytes.as_bytes()).map_err(lost)?;
 
         let mut decoder = Decoder::new(request.method(), self.session.limits());
         let mut buffer = [0; 16 * 1024];
         loop {
-            let n = read_until(end, &mut stream, &mut buffer).map_err(lost)?;
+            let n = read_until(deadline, &mut stream, &mut buffer).map_err(lost)?;
             if n == 0 {
                 return Ok(decoder.close()?.response);
             }
             decoder = match decoder.push(&buffer[..n])? {
                 Progress::More(decoder) => decoder,
                 Progress::Done { message, leftover } => {
-                    // Bytes that nobody asked for are no basis to go on.
+                    // Only one response was requested: with bytes after it, the connection is unreliable.
                     if message.keep_alive && leftover.is_empty() {
                         self.connection = Some(stream);
                     }
@@ -136,15 +137,15 @@ fn lost(error: io::Error) -> Failure {
 }
 
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     println!("connected");
     Ok(stream)
 }
 
-/// Whether a connection that was kept can be used: closed by the other side it has an end to read, and
-/// if it works there is nothing. (Closed just now, it fails as `Lost`.)
+/// Returns whether a kept connection can be used: there must be nothing to read, neither bytes nor the end of the stream.
+/// If the server closes it just after this check, the request fails as `Lost`.
 fn is_open(stream: &TcpStream) -> bool {
     let peeked = stream
         .set_nonblocking(true)
@@ -153,10 +154,10 @@ fn is_open(stream: &TcpStream) -> bool {
     is_silent && stream.set_nonblocking(false).is_ok()
 }
 
-/// Each read gets what is left of the time: a byte now and then is not enough.
-fn read_until(end: Instant, stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+/// Reads with the remaining time as the timeout, so that a slow server cannot exceed the deadline.
+fn read_until(deadline: Instant, stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
-        let left = end.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }

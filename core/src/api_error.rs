@@ -1,3 +1,5 @@
+//! Atlas's error object, and the status in bodies that are errors.
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -12,46 +14,44 @@ use crate::limits::BodyLimits;
 use crate::secret::KnownSecrets;
 use crate::{retry, text};
 
-/// What Atlas answered instead of a page: the status, and the documented fields of its error
-/// object as far as they were there.
+/// An error response: its status, and the documented fields of Atlas's error object, if they were present.
 ///
-/// Every field is optional: production's 401 has no code, and what stands between here and Atlas
-/// (a proxy, a balancer) answers with HTML, plain text or nothing. The texts are bounded, have
-/// their control characters escaped and every secret of the session replaced; nothing else of
-/// the body is kept.
+/// Every field is optional: production's 401 has no code, and a proxy or load balancer in front of Atlas
+/// responds with HTML, plain text or nothing. The texts are bounded; their control characters are escaped, and every
+/// secret of the session is replaced. Nothing else of the body is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ApiError {
-    /// The status of the answer; of its envelope, where one was asked for.
+    /// The status of the response, or of its envelope if one was requested.
     pub status: StatusCode,
-    /// Which request was answered so.
+    /// The request that got this response.
     pub endpoint: Endpoint,
-    /// `errorCode`, such as `GROUP_NOT_FOUND`; else the header `X-Error-Code`; else the `error` of an
-    /// OAuth answer, such as `invalid_client`.
+    /// `errorCode`, such as `GROUP_NOT_FOUND`; or else the `error` of an OAuth response, such as
+    /// `invalid_client`; or else the header `X-Error-Code`.
     pub error_code: Option<String>,
-    /// `reason`, the status in words.
+    /// `reason`: the status in words.
     pub reason: Option<String>,
-    /// `detail`, or the `error_description` of an OAuth answer.
+    /// `detail`, or the `error_description` of an OAuth response.
     pub detail: Option<String>,
-    /// `parameters`: what the detail was made with, numbers as text. At most 16.
+    /// `parameters`: the values in the detail, with numbers as text. At most 16 are kept.
     pub parameters: Vec<String>,
-    /// `badRequestDetail.fields`: what was wrong with which parameter. At most 16.
+    /// `badRequestDetail.fields`: the invalid parameters. At most 16 are kept.
     pub fields: Vec<FieldViolation>,
-    /// How long Atlas asks to wait (`Retry-After`).
+    /// The time that Atlas asks to wait (`Retry-After`).
     pub retry_after: Option<Duration>,
 }
 
-/// One of `badRequestDetail.fields`.
+/// An invalid parameter of a request: an entry of `badRequestDetail.fields`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FieldViolation {
     /// The parameter's name.
     pub field: Option<String>,
-    /// What is wrong with it.
+    /// The reason why it is invalid.
     pub description: Option<String>,
 }
 
-/// A request that a session sends.
+/// The kinds of requests that a session sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Endpoint {
@@ -63,10 +63,10 @@ pub enum Endpoint {
     Revocation,
 }
 
-/// Entries of a list in an error object that are kept.
-const ENTRIES: usize = 16;
+/// The largest number of entries that are kept of a list in an error object.
+const MAX_ENTRIES: usize = 16;
 
-/// How texts from an error's body are made fit to be shown.
+/// Makes texts from outside safe to show: it replaces secrets, escapes control characters and cuts.
 pub(crate) struct Redaction<'a> {
     pub(crate) secrets: &'a KnownSecrets,
     pub(crate) limits: BodyLimits,
@@ -74,14 +74,14 @@ pub(crate) struct Redaction<'a> {
 
 impl Redaction<'_> {
     pub(crate) fn clean(&self, raw: &str) -> String {
-        // Before escaping and cutting, either of which could hide a secret from the search.
+        // Secrets are replaced first, because escaping or cutting could hide them from the search.
         let raw = self.secrets.redact(raw);
         text::escaped(&raw, self.limits.detail_bytes)
     }
 }
 
 impl ApiError {
-    /// Reads what there is to read; never fails.
+    /// Reads all fields that are present. It never fails.
     pub(crate) fn read(
         status: StatusCode,
         endpoint: Endpoint,
@@ -102,7 +102,7 @@ impl ApiError {
             retry_after: retry::retry_after(headers, now),
         };
         if let Some(object) = error_object(body, redaction.limits.error_body_bytes) {
-            // `error` is a number in Atlas's answers and the code in OAuth's.
+            // `error` is a number in Atlas's error objects, and the code in OAuth's.
             error.error_code = text_of(&object, "errorCode")
                 .or_else(|| text_of(&object, "error"))
                 .map(clean);
@@ -137,8 +137,8 @@ impl ApiError {
         error
     }
 
-    /// Whether the code says that who asks is known and not allowed: a newer token would not
-    /// change it.
+    /// Returns whether the code means that the owner of the credential is known, but not allowed to list. A newer token
+    /// would not help.
     pub(crate) fn is_not_allowed(&self) -> bool {
         matches!(
             self.error_code.as_deref(),
@@ -152,7 +152,7 @@ impl ApiError {
     }
 }
 
-/// The error object of a body: at the top, or under an envelope's `content`.
+/// Returns the error object of a body, which is at the top or under an envelope's `content`.
 fn error_object(body: &[u8], limit: usize) -> Option<Map<String, Value>> {
     if body.len() > limit {
         return None;
@@ -162,7 +162,7 @@ fn error_object(body: &[u8], limit: usize) -> Option<Map<String, Value>> {
     };
     match object.remove("content") {
         Some(Value::Object(mut content)) => {
-            // The envelope's status rules.
+            // The envelope's status takes precedence.
             if let Some(status) = object.remove("status") {
                 content.insert("status".into(), status);
             }
@@ -172,7 +172,7 @@ fn error_object(body: &[u8], limit: usize) -> Option<Map<String, Value>> {
     }
 }
 
-/// The status that a body says, where it is an error object and no page: its envelope's `status`, its
+/// Returns the status in a body that is an error object and not a page: the envelope's `status`, the
 /// `error`, or 500 for an `errorCode` without either.
 pub(crate) fn status_in(body: &[u8], limits: BodyLimits) -> Option<StatusCode> {
     let object = error_object(body, limits.error_body_bytes)?;
@@ -184,14 +184,14 @@ pub(crate) fn status_in(body: &[u8], limits: BodyLimits) -> Option<StatusCode> {
         Value::String(text) => text.parse().ok(),
         _ => None,
     };
-    let unsaid = object.contains_key("errorCode").then_some(500);
-    [number("status"), number("error"), unsaid]
+    let default = object.contains_key("errorCode").then_some(500);
+    [number("status"), number("error"), default]
         .into_iter()
         .flatten()
         .find_map(failed_status)
 }
 
-/// The status, if it is one of a client's or a server's error. One that no response can have is none.
+/// Returns the number as a status, if it is that of a client or server error.
 pub(crate) fn failed_status(number: u64) -> Option<StatusCode> {
     let status = StatusCode::from_u16(u16::try_from(number).ok()?).ok()?;
     (status.is_client_error() || is_server_error(status)).then_some(status)
@@ -206,10 +206,10 @@ fn array_of(value: Option<&Value>) -> impl Iterator<Item = &Value> {
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
-        .take(ENTRIES)
+        .take(MAX_ENTRIES)
 }
 
-/// One line: `404 Not Found (GROUP_NOT_FOUND): No group with ID … exists.`
+/// Writes one line: `404 Not Found (GROUP_NOT_FOUND): No group with ID … exists.`
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.status.as_u16())?;
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn atlas_error_objects_are_read_field_by_field() {
+    fn all_fields_of_an_error_object_are_read() {
         let error = read(
             400,
             r#"{"error":400,"errorCode":"VALIDATION_ERROR","reason":"Bad Request","detail":"Validation failed.",
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_is_optional_and_of_any_type() {
+    fn absent_and_mistyped_fields_are_ignored() {
         for body in [
             "",
             "null",
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn oauth_errors_have_their_code_in_error() {
+    fn oauth_code_and_description_are_read() {
         let error = read(
             401,
             r#"{"error":"invalid_client","error_description":"Invalid credentials provided."}"#,
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_object_may_be_enveloped_and_the_code_in_a_header() {
+    fn code_is_read_from_an_envelope_and_from_a_header() {
         let error = read(
             404,
             r#"{"status":404,"content":{"errorCode":"GROUP_NOT_FOUND"}}"#,
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_nothing_holds_hides_no_detail() {
+    fn detail_is_read_despite_a_number_that_is_too_large() {
         let error = read(
             500,
             r#"{"detail":"Why.","parameters":[1e400,7],"x":-1e999}"#,
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_body_is_not_decoded() {
+    fn body_over_the_limit_is_not_decoded() {
         let body = alloc::format!(r#"{{"detail":"d","x":"{}"}}"#, "x".repeat(70_000));
         assert_eq!(read(500, &body).detail, None);
     }

@@ -1,4 +1,4 @@
-//! How a page differs from what is documented.
+//! Compares a page with Atlas's documentation: which fields are unknown, and which are missing.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -9,37 +9,38 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use crate::{ApiVersion, KeyField, text};
 
-/// What a page has that is not documented, and what it lacks that is: a preview API changes, and
-/// this tells on the day it happens.
+/// The differences between a page and Atlas's documentation. They show when Atlas changes the API, which a preview may
+/// do at any time.
 ///
-/// Made by [`Page::drift`](crate::Page::drift). A field that is `null` is there.
+/// [`Page::drift`](crate::Page::drift) returns it. A field that is `null` counts as present.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drift {
-    /// Fields that are not documented, by path (`results[].region`, `links[].title`, `cursor`), and how
-    /// often each was there. At most 64; names are bounded, with control characters escaped.
+    /// Undocumented fields by path (`results[].region`, `links[].title`, `cursor`), with the number of
+    /// occurrences. There are at most 64; names are bounded, with control characters escaped.
     pub unknown: BTreeMap<String, u32>,
-    /// Whether there were more of them.
+    /// Whether there were more unknown fields than that.
     pub more_unknown: bool,
-    /// Documented fields that were absent, by path, and how often. Which fields are documented
-    /// depends on the version that answered.
+    /// Documented fields that were absent, by path, with the number of absences. Which fields are documented
+    /// depends on the version that responded.
     pub missing: BTreeMap<String, u32>,
 }
 
-/// How many unknown fields are told apart.
-const NAMES: usize = 64;
+/// The largest number of unknown fields that are recorded.
+const MAX_UNKNOWN: usize = 64;
 
-/// In bytes, of a field's name.
-const NAME: usize = 80;
+/// The largest length of a recorded name, in bytes.
+const MAX_NAME_BYTES: usize = 80;
 
 impl Drift {
-    /// Whether the page is as documented.
+    /// Returns whether the page is as documented.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.unknown.is_empty() && self.missing.is_empty()
     }
 
-    /// `body` was parsed before, so that nothing can go wrong; if it does, what was read counts.
+    /// Compares a body with the documentation of a version. The body was parsed before, so no error is expected; if there
+    /// is one, the part before it counts.
     pub(crate) fn read(body: &str, version: Option<ApiVersion>) -> Self {
         let mut drift = Self::default();
         let level = Level {
@@ -55,10 +56,10 @@ impl Drift {
 
     fn unknown(&mut self, prefix: &str, name: &str) {
         let mut path = String::from(prefix);
-        text::push_escaped(&mut path, name, NAME);
+        text::push_escaped(&mut path, name, MAX_NAME_BYTES);
         if let Some(count) = self.unknown.get_mut(&path) {
             *count = count.saturating_add(1);
-        } else if self.unknown.len() < NAMES {
+        } else if self.unknown.len() < MAX_UNKNOWN {
             self.unknown.insert(path, 1);
         } else {
             self.more_unknown = true;
@@ -67,7 +68,7 @@ impl Drift {
 }
 
 impl fmt::Display for Drift {
-    /// One line: `unknown: cursor (1), results[].region (100); missing: totalCount (1)`.
+    /// Writes one line: `unknown: cursor (1), results[].region (100); missing: totalCount (1)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
             return f.write_str("as documented");
@@ -109,7 +110,7 @@ impl Object {
         }
     }
 
-    /// The documented fields of a version. What only another one has is known all the same.
+    /// Returns the documented fields of a version.
     fn fields(self, is_dated: bool) -> impl Iterator<Item = &'static str> {
         let (names, has_keys): (&[_], _) = match self {
             Self::Page => (&["links", "results", "totalCount"], false),
@@ -124,7 +125,7 @@ impl Object {
     }
 }
 
-/// An object of the page, or an array of them.
+/// Reads an object of the page, or an array of such objects.
 struct Level<'d> {
     drift: &'d mut Drift,
     object: Object,
@@ -174,12 +175,12 @@ impl<'de> Visitor<'de> for Level<'_> {
             is_dated,
         } = self;
         let prefix = object.prefix();
-        // A bit for each field that any version has.
+        // A bit for each field that any version has. A field of another version is not unknown.
         let mut seen = 0u16;
         while let Some(Name(name)) = map.next_key()? {
             match object.fields(true).position(|known| known == name) {
                 Some(place) => seen |= 1 << place,
-                // An envelope's; whoever asked for it knows of it.
+                // Only envelopes have it, and the caller asked for an envelope.
                 None if matches!(object, Object::Page) && name == "status" => {}
                 None => drift.unknown(prefix, &name),
             }
@@ -228,7 +229,7 @@ mod tests {
     const DATED: &str = "application/vnd.atlas.2025-03-12+json";
 
     #[test]
-    fn the_documented_page_is_as_documented() {
+    fn documented_example_has_no_drift() {
         let body = include_str!("../tests/fixtures/200-list.json");
         let drift = drift(PREVIEW, body);
         assert!(drift.is_empty());
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_and_what_is_absent_is_counted_by_path() {
+    fn unknown_and_missing_fields_are_counted_by_path() {
         let body = r#"{"links":[{"rel":"self","title":"x"}],"cursor":{"results":1},"status":200,
             "results":[{"region":1,"name":null,"cloud":"ANY"},{"region":[{"name":1}],"\u001b":0}]}"#;
         let seen = drift(PREVIEW, body);
@@ -248,7 +249,7 @@ mod tests {
              results[].maskedSecret (2), results[].name (1), results[].secret (2), \
              results[].status (2), totalCount (1)"
         );
-        // What the dated version adds is missed there only.
+        // Fields that only the dated version has are missing there only.
         assert_eq!(seen.missing.get("results[].geography"), None);
         let seen = drift(DATED, body);
         assert_eq!(seen.missing.get("results[].geography"), Some(&2));
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_too_large_hides_no_drift() {
+    fn drift_is_complete_despite_a_number_that_is_too_large() {
         let body = r#"{"totalCount":1e400,"cursor":-1e400,"links":[null],
             "results":[{"region":[1e999],"name":null},{"region":2}]}"#;
         let seen = drift(PREVIEW, body);
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_bounded_in_number_and_length() {
+    fn unknown_names_are_bounded_in_number_and_length() {
         let names: alloc::vec::Vec<_> = (0..100)
             .map(|n| alloc::format!(r#""{n}{}":0"#, "x".repeat(500)))
             .collect();

@@ -1,3 +1,5 @@
+//! The errors of a listing, and their texts.
+
 use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
@@ -9,111 +11,111 @@ use http::StatusCode;
 use crate::api_error::Redaction;
 use crate::{ApiError, Endpoint, InvalidValue};
 
-/// Why a listing did not come about, split by who is to blame.
+/// Why a listing failed. Each variant stands for another cause and another remedy.
 ///
-/// `Display` is one line and does not repeat the [`source`](core::error::Error::source). No
+/// `Display` writes one line and does not repeat the [`source`](core::error::Error::source). No
 /// variant holds a secret or a body.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The caller's: a value that the protocol does not have.
+    /// The caller gave a value that the protocol does not allow.
     Invalid(InvalidValue),
-    /// The credential was not accepted, or what it stands for is not allowed to list.
+    /// Atlas did not accept the credential, or its owner is not allowed to list.
     Authentication {
-        /// What exactly was refused.
+        /// What was refused.
         refused: Refused,
-        /// Atlas's answer.
+        /// Atlas's response.
         answer: Box<ApiError>,
     },
-    /// Atlas refused the request. From a session it is final; [`Reply::from_response`](crate::Reply::from_response), which
-    /// knows no retries, also returns it for a status that is worth a retry (see
-    /// [`is_retryable`](Error::is_retryable)).
+    /// Atlas refused the request. A session returns it only if a retry would not help;
+    /// [`Reply::from_response`](crate::Reply::from_response), which does not retry, returns it for every error status
+    /// (see [`is_retryable`](Error::is_retryable)).
     Api(Box<ApiError>),
-    /// Atlas said 429, and either no attempt is left or the wait it asks for is longer than the
+    /// Atlas responded with 429, and either no attempt is left or the requested wait is longer than the
     /// caller's limits.
     RateLimited {
-        /// Atlas's answer.
+        /// Atlas's response.
         answer: Box<ApiError>,
-        /// Attempts of this exchange, this one included; 0 where another exchange of the same
-        /// group was answered so, and this one was held back.
+        /// The number of attempts of this exchange; 0 if it was not sent because another exchange of the
+        /// same group got this response.
         attempts: u32,
-        /// How long it would have to wait before the next attempt.
+        /// The time to wait before the next attempt.
         wait: Duration,
     },
-    /// Atlas said 5xx, and either no attempt is left or the wait is longer than the caller's limits.
+    /// Atlas responded with 5xx, and either no attempt is left or the wait is longer than the caller's limits.
     GaveUp {
-        /// Atlas's last answer.
+        /// Atlas's last response.
         answer: Box<ApiError>,
-        /// Attempts of this exchange, this one included.
+        /// The number of attempts of this exchange.
         attempts: u32,
-        /// How long it would have to wait before the next attempt.
+        /// The time to wait before the next attempt.
         wait: Duration,
     },
-    /// The transport could not deliver.
+    /// The transport failed: there was no complete response.
     Transport {
-        /// What became of the request.
+        /// The progress of the request.
         kind: FailureKind,
-        /// Attempts of this exchange, this one included; 0 where it did not come to one.
+        /// The number of attempts of this exchange; 0 if it failed before the first attempt.
         attempts: u32,
-        /// What the transport said of it, without secrets.
+        /// The transport's error, without secrets.
         source: ForeignError,
     },
-    /// The response is not one of Atlas's.
+    /// The response does not have the documented form.
     InvalidResponse(InvalidResponse),
-    /// What arrived is larger, or the listing longer, than [`Limits`](crate::Limits) allow.
+    /// A response is larger, or a listing longer, than the [`Limits`](crate::Limits) allow.
     Limit {
-        /// Which bound.
+        /// What is limited, such as `bytes of body` or `pages`.
         what: &'static str,
-        /// Its value.
+        /// The value of the limit.
         limit: u64,
     },
 }
 
-/// What was refused, in an [`Error::Authentication`].
+/// What Atlas refused, in an [`Error::Authentication`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refused {
     /// The service account: the token endpoint did not accept its id and secret.
     ServiceAccount,
-    /// The access token: handed in by the caller, or fresh from the token endpoint.
+    /// The access token, which came from the caller or was just issued by the token endpoint.
     Token,
-    /// The API key: the digest answer was refused.
+    /// The API key: its Digest authentication was refused.
     ApiKey,
-    /// Nothing: Atlas asked for authentication in a way that cannot be answered safely (no
-    /// Digest challenge with `qop=auth` and a known algorithm).
+    /// No credential was sent: Atlas sent no Digest challenge with `qop=auth` and a known algorithm, and other
+    /// challenges are not safe.
     Challenge,
-    /// Every nonce: the server called each of them stale, however fresh, so its answers tell nothing
-    /// about the API key.
+    /// Every nonce: the server reported even fresh ones as stale, so it is unknown whether it accepts the
+    /// API key.
     Nonce,
-    /// The credential is valid, but its owner lacks a role. (An address that is not on an access list is
+    /// The owner of a valid credential lacks a role. (An address that is not on an access list gives
     /// a 403, an [`Error::Api`].)
     NotAllowed,
 }
 
-/// What became of a request that was not answered.
+/// The progress of a request that got no complete response. It decides whether the request is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_enums)] // A transport must say one of exactly these.
 pub enum FailureKind {
-    /// Nothing of it was sent: name resolution, connection or TLS handshake failed in a way
-    /// that may pass.
+    /// Nothing was sent: the name resolution, connection or TLS handshake failed, perhaps
+    /// temporarily.
     NotSent,
-    /// It was sent, at least in part, and no whole answer came back.
+    /// At least a part was sent, and no complete response came back.
     Lost,
-    /// The caller's deadline passed before the answer was complete.
+    /// The caller's deadline passed before the response was complete.
     TimedOut,
-    /// It would fail again: an untrusted certificate, a proxy's refusal.
+    /// The request would fail again, for example because of an untrusted certificate or a proxy's refusal.
     Permanent,
 }
 
-/// An error of another library (an HTTP client, a TLS library, the operating system), as text that is
+/// An error of another library (an HTTP client, a TLS library, the operating system), with a text that is
 /// safe to show.
 ///
 /// Such an error may repeat what a server sent, and a server may repeat a credential: HTTP/2, for
-/// example, lets it attach any text to the end of a connection. So `Display` and `Debug` show the text
-/// of the error and of all its sources with every secret of the session replaced, control characters
-/// escaped, and cut at [`Limits::detail_bytes`](crate::Limits::detail_bytes), in that order. There is
-/// no [`source`](core::error::Error::source): programs that print whole chains print nothing more.
+/// example, lets it attach any text to the end of a connection. Therefore `Display` and `Debug` show a safe copy of the
+/// texts of the error and all its sources: every secret of the session is replaced, then control characters are
+/// escaped, then the text is cut at [`Limits::detail_bytes`](crate::Limits::detail_bytes). There is
+/// no [`source`](core::error::Error::source), so programs that print the whole chain print nothing unsafe.
 #[derive(Clone)]
 pub struct ForeignError {
     text: Arc<str>,
@@ -129,7 +131,7 @@ impl ForeignError {
         Self { text, raw }
     }
 
-    /// An error of this crate, which holds nothing from outside.
+    /// Makes an error of this crate, whose text holds nothing from outside.
     pub(crate) fn own(text: &'static str) -> Self {
         let raw: Box<dyn core::error::Error + Send + Sync> = text.into();
         Self {
@@ -138,8 +140,8 @@ impl ForeignError {
         }
     }
 
-    /// Returns the error as the other library made it. Its texts, and those of its sources, may hold
-    /// secrets and control characters: use it to look for a type or a code, and do not print it.
+    /// Returns the original error. Its texts, and those of its sources, may hold secrets and control
+    /// characters: use it to find a type or a code, and do not print it.
     #[must_use]
     pub fn expose(&self) -> &(dyn core::error::Error + Send + Sync + 'static) {
         &*self.raw
@@ -160,12 +162,12 @@ impl fmt::Debug for ForeignError {
 
 impl core::error::Error for ForeignError {}
 
-/// The texts of an error and its sources, joined by colons. Many libraries repeat the text of the source
-/// in their own: a text that is already there is not added again.
+/// Returns the texts of an error and its sources, joined by colons. Many libraries repeat the text of the source
+/// in their own, so a text that is already there is not added again.
 fn chain(error: &(dyn core::error::Error + 'static)) -> String {
     let mut all = error.to_string();
-    // A chain that never ends is bounded, too.
-    for source in core::iter::successors(error.source(), |error| error.source()).take(SOURCES) {
+    // The bound also stops a chain without an end.
+    for source in core::iter::successors(error.source(), |error| error.source()).take(MAX_SOURCES) {
         let text = source.to_string();
         if !all.contains(&text) {
             all.push_str(": ");
@@ -175,27 +177,27 @@ fn chain(error: &(dyn core::error::Error + 'static)) -> String {
     all
 }
 
-/// Sources of an error whose texts are kept. Those of hyper over TLS through a proxy are five.
-const SOURCES: usize = 16;
+/// The largest number of sources whose texts are kept. An error of hyper over TLS through a proxy has five.
+const MAX_SOURCES: usize = 16;
 
-/// Whether a status is a server's error. Those from 600 on, which nobody has defined, are taken for such
-/// (RFC 9110 §15).
+/// Returns whether a status is a server error. Undefined statuses from 600 on count as server errors (RFC 9110 §15).
 pub(crate) fn is_server_error(status: StatusCode) -> bool {
     status.as_u16() >= 500
 }
 
-/// An answer that is not one of Atlas's. Tells where, never what stood there.
+/// A response that does not have the documented form. It names the position of the problem, never the value there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InvalidResponse {
     pub(crate) endpoint: Endpoint,
     pub(crate) kind: InvalidResponseKind,
-    /// Line, column (from 1) and path of the field.
+    /// The line and column, counted from 1.
     pub(crate) place: Option<(usize, usize)>,
+    /// The path to the field.
     pub(crate) path: String,
     pub(crate) problem: &'static str,
 }
 
-/// In which way an answer is not one of Atlas's.
+/// How a response differs from the documented form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InvalidResponseKind {
@@ -205,26 +207,26 @@ pub enum InvalidResponseKind {
     Json,
     /// The body is JSON, but not the documented object.
     Shape,
-    /// The body is not JSON, and by its `Content-Encoding` it could not be: it was not decompressed.
+    /// The body was not decompressed: it is not JSON, and it has a `Content-Encoding`.
     Encoding,
     /// The body is a page, but a listing with it would never end.
     Paging,
 }
 
 impl InvalidResponse {
-    /// In which way.
+    /// Returns how the response differs from the documented form.
     #[must_use]
     pub fn kind(&self) -> InvalidResponseKind {
         self.kind
     }
 
-    /// Line and column in the body, counted from 1 (columns in bytes), where they are known.
+    /// Returns line and column in the body, counted from 1 (columns in bytes), if they are known.
     #[must_use]
     pub fn line_and_column(&self) -> Option<(usize, usize)> {
         self.place
     }
 
-    /// The path to the field, such as `results[3].name`, or the page of a listing; empty at the top.
+    /// Returns the path to the field, such as `results[3].name`, or the page of a listing; empty for the whole body.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -236,12 +238,12 @@ impl fmt::Display for InvalidResponse {
         let expected = match self.endpoint {
             Endpoint::ModelKeys => "a page of keys",
             Endpoint::Token => "an access token",
-            Endpoint::Revocation => "that of a revocation",
+            Endpoint::Revocation => "a confirmation of the revocation",
         };
         if self.kind == InvalidResponseKind::Paging {
             write!(f, "the listing would never end: {}", self.problem)?;
         } else {
-            write!(f, "the answer is not {expected}: {}", self.problem)?;
+            write!(f, "the response is not {expected}: {}", self.problem)?;
         }
         if !self.path.is_empty() {
             write!(f, ", at {}", self.path)?;
@@ -275,19 +277,19 @@ impl Error {
         }
     }
 
-    /// The status of the answer, where the answer was an error.
+    /// Returns the status of the response, if it was an error.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         self.api_error().map(|answer| answer.status)
     }
 
-    /// Atlas's code, such as `GROUP_NOT_FOUND`.
+    /// Returns Atlas's error code, such as `GROUP_NOT_FOUND`.
     #[must_use]
     pub fn error_code(&self) -> Option<&str> {
         self.api_error()?.error_code.as_deref()
     }
 
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Returns whether the same call may succeed later without any change.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -300,7 +302,7 @@ impl Error {
         }
     }
 
-    /// How long to wait before the same call may succeed: at least what Atlas asked for.
+    /// Returns how long to wait before the next attempt, at least as long as Atlas asked for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -323,7 +325,9 @@ impl fmt::Display for Error {
                         "the server asks for an authentication that cannot be answered safely \
                          (Digest with qop=auth is needed)"
                     }
-                    Refused::Nonce => "the server called every digest nonce stale, however fresh",
+                    Refused::Nonce => {
+                        "the server reported every digest nonce as stale, even fresh ones"
+                    }
                     Refused::NotAllowed => "the credential is not allowed to list these keys",
                 })?;
                 write!(f, ": {answer}")
@@ -339,19 +343,20 @@ impl fmt::Display for Error {
             Self::Api(answer) if answer.status.is_success() => {
                 write!(
                     f,
-                    "the server answered {answer}, where only 200 has an answer"
+                    "the server answered {answer}, but only status 200 is accepted"
                 )
             }
             Self::Api(answer) if answer.endpoint == Endpoint::ModelKeys => {
                 write!(f, "Atlas answered {answer}")
             }
-            Self::Api(answer) => Asked(answer).fmt(f),
+            Self::Api(answer) => WithEndpoint(answer).fmt(f),
             Self::RateLimited {
                 answer,
                 attempts,
                 wait,
             } => {
-                write!(f, "rate limited {}: {}", Tries(*attempts), Asked(answer))?;
+                let (attempts, answer) = (Attempts(*attempts), WithEndpoint(answer));
+                write!(f, "rate limited {attempts}: {answer}")?;
                 write!(
                     f,
                     "; the next attempt would have to wait {}",
@@ -360,17 +365,22 @@ impl fmt::Display for Error {
             }
             Self::GaveUp {
                 answer, attempts, ..
-            } => write!(f, "gave up {}: {}", Tries(*attempts), Asked(answer)),
+            } => write!(
+                f,
+                "gave up {}: {}",
+                Attempts(*attempts),
+                WithEndpoint(answer)
+            ),
             Self::Transport { kind, attempts, .. } => {
                 f.write_str(match kind {
                     FailureKind::NotSent => "the request could not be sent",
-                    FailureKind::Lost => "the request was sent, but no whole answer came back",
-                    FailureKind::TimedOut => "the deadline passed before the answer was complete",
-                    FailureKind::Permanent => "the request failed for good",
+                    FailureKind::Lost => "the request was sent, but no complete response came back",
+                    FailureKind::TimedOut => "the deadline passed before the response was complete",
+                    FailureKind::Permanent => "the request failed permanently",
                 })?;
                 match attempts {
                     0 => Ok(()),
-                    attempts => write!(f, " ({})", Tries(*attempts)),
+                    attempts => write!(f, " ({})", Attempts(*attempts)),
                 }
             }
             Self::InvalidResponse(error) => error.fmt(f),
@@ -396,33 +406,34 @@ impl From<InvalidValue> for Error {
     }
 }
 
-/// An answer, and what was asked where that is not the listing.
-struct Asked<'a>(&'a ApiError);
+/// Shows a response, after the name of the request unless that was for a page.
+struct WithEndpoint<'a>(&'a ApiError);
 
-impl fmt::Display for Asked<'_> {
+impl fmt::Display for WithEndpoint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0.endpoint {
             Endpoint::ModelKeys => "",
-            Endpoint::Token => "the request for an access token was answered ",
-            Endpoint::Revocation => "the revocation of the access token was answered ",
+            Endpoint::Token => "the request for an access token was answered with ",
+            Endpoint::Revocation => "the revocation of the access token was answered with ",
         })?;
         self.0.fmt(f)
     }
 }
 
-struct Tries(u32);
+/// Shows a number of attempts. None means that other requests of the group caused the error.
+struct Attempts(u32);
 
-impl fmt::Display for Tries {
+impl fmt::Display for Attempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            0 => f.write_str("with other requests"),
+            0 => f.write_str("because of other requests"),
             1 => f.write_str("after 1 attempt"),
             n => write!(f, "after {n} attempts"),
         }
     }
 }
 
-/// Rounded up: "0 s" would be no advice. A wait that a server made absurdly long is not spelled out.
+/// Shows a wait in seconds, rounded up: "0 s" would be no advice. A wait of more than a year is not shown exactly.
 struct Seconds(Duration);
 
 impl Seconds {
@@ -459,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_rounded_up_and_an_absurd_one_is_not_spelled_out() {
+    fn wait_is_shown_rounded_up_and_at_most_as_a_year() {
         for (wait, text) in [
             (Duration::ZERO, "0 s"),
             (Duration::from_millis(1), "1 s"),
@@ -470,9 +481,9 @@ mod tests {
         }
     }
 
-    /// Each variant: its line, its status, whether to try again, and after how long.
+    /// Checks the text, the status, whether it is retryable and the wait of each variant.
     #[test]
-    fn each_variant_says_what_it_is() {
+    fn each_variant_has_its_text_status_and_retry_advice() {
         let seconds = |n| Some(Duration::from_secs(n));
         let refused = |refused| Error::Authentication {
             refused,
@@ -534,7 +545,7 @@ mod tests {
             (
                 refused(Refused::Nonce),
                 &*alloc::format!(
-                    "the server called every digest nonce stale, however fresh: {code}"
+                    "the server reported every digest nonce as stale, even fresh ones: {code}"
                 ),
                 Some(401),
                 false,
@@ -592,7 +603,7 @@ mod tests {
                     attempts: 0,
                     wait: Duration::MAX,
                 },
-                "rate limited with other requests: 429 Too Many Requests (CODE): Why.; the next attempt would have to wait more than a year",
+                "rate limited because of other requests: 429 Too Many Requests (CODE): Why.; the next attempt would have to wait more than a year",
                 Some(429),
                 true,
                 Some(Duration::MAX),
@@ -617,14 +628,14 @@ mod tests {
             ),
             (
                 transport(FailureKind::Lost, 2),
-                "the request was sent, but no whole answer came back (after 2 attempts)",
+                "the request was sent, but no complete response came back (after 2 attempts)",
                 None,
                 true,
                 None,
             ),
             (
                 transport(FailureKind::Permanent, 0),
-                "the request failed for good",
+                "the request failed permanently",
                 None,
                 false,
                 None,
@@ -636,7 +647,7 @@ mod tests {
                     "",
                     "it is not UTF-8",
                 ),
-                "the answer is not a page of keys: it is not UTF-8 (line 1, column 2)",
+                "the response is not a page of keys: it is not UTF-8 (line 1, column 2)",
                 None,
                 false,
                 None,
@@ -648,7 +659,7 @@ mod tests {
                     "results[0].name",
                     "it is not valid JSON",
                 ),
-                "the answer is not a page of keys: it is not valid JSON, at results[0].name (line 3, column 4)",
+                "the response is not a page of keys: it is not valid JSON, at results[0].name (line 3, column 4)",
                 None,
                 false,
                 None,
@@ -658,9 +669,9 @@ mod tests {
                     InvalidResponseKind::Shape,
                     None,
                     "results",
-                    "a page has an array of results",
+                    "there is no array of results",
                 ),
-                "the answer is not a page of keys: a page has an array of results, at results",
+                "the response is not a page of keys: there is no array of results, at results",
                 None,
                 false,
                 None,
@@ -687,7 +698,7 @@ mod tests {
             assert_eq!(error.is_retryable(), retryable, "{line}");
             assert_eq!(error.retry_after(), retry_after, "{line}");
             match error.source() {
-                // Its text is not in the line.
+                // The line does not repeat the text of the source.
                 Some(source) => assert!(!line.contains(&source.to_string())),
                 None => assert!(!matches!(error, Error::Transport { .. })),
             }

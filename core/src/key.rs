@@ -13,9 +13,9 @@ use crate::{KeyField, SecretStr, Timestamp, UnixTime};
 
 /// An AI model API key that a [`Page`](crate::Page) or an [`OwnedModelKey`] lends.
 ///
-/// It is `Copy`, and its texts point into what lends it. Atlas guarantees none of the fields: each is `None` where
-/// it is absent or null. `status` and other fields that look like enumerations are free text, because unknown
-/// values may come.
+/// It is `Copy`, and its texts point into the page or owned key. Atlas guarantees none of the fields: each is `None`
+/// if it is absent or null. `status` and other fields that look like enumerations are free text, because Atlas may
+/// add values.
 ///
 /// Two keys are equal if all their fields but `secret` are equal.
 #[derive(Clone, Copy)]
@@ -25,7 +25,7 @@ pub struct ModelKey<'a> {
     pub(crate) spans: &'a KeySpans,
 }
 
-/// The type of an accessor's value, and how it is made of the text.
+/// Gives the type of an accessor's value, and makes that value from the text.
 macro_rules! value {
     (type text $lifetime:lifetime) => { &$lifetime str };
     (type time $lifetime:lifetime) => { Timestamp<$lifetime> };
@@ -51,7 +51,7 @@ macro_rules! define_accessors {
             $(
                 $(#[$doc])*
                 #[must_use]
-                pub fn $accessor<'a>(&'a self) -> Option<value!(type $value 'a)> {
+                pub fn $accessor(&self) -> Option<value!(type $value '_)> {
                     self.as_key().$accessor()
                 }
             )*
@@ -74,8 +74,9 @@ impl<'a> ModelKey<'a> {
         self.spans.get(field).get(self.text, self.arena)
     }
 
-    /// Returns the text of a field, or `None` where it is absent or null, and for [`KeyField::Secret`]: a secret comes
-    /// out by [`secret`](ModelKey::secret) only.
+    /// Returns the text of a field, or `None` if it is absent or null.
+    ///
+    /// Returns `None` for [`KeyField::Secret`], too: only [`secret`](ModelKey::secret) returns the secret.
     #[must_use]
     pub fn field(self, field: KeyField) -> Option<&'a str> {
         if field.is_secret() {
@@ -84,19 +85,18 @@ impl<'a> ModelKey<'a> {
         self.text_of(field)
     }
 
-    /// Returns whether the key has not been used for this long, by the time `now`: it was last used, or was created and
-    /// never used, at least that long ago. A key that was created more recently is new, not unused.
+    /// Returns whether the key has not been used for `duration` at the time `now`.
     ///
-    /// Returns `None` where the fields do not tell: `createdAt` is missing or malformed and `lastUsedAt` is absent, or
-    /// `lastUsedAt` is malformed.
+    /// The time counts from `lastUsedAt`, or from `createdAt` if the key was never used: a new key is not unused.
+    ///
+    /// Returns `None` if the field that it would count from is malformed, or if both are absent.
     #[must_use]
     pub fn is_unused_for(self, duration: Duration, now: UnixTime) -> Option<bool> {
         let since = self.last_used_at().or(self.created_at())?;
         Some(since.age(now).ok()? >= duration)
     }
 
-    /// Makes an owned copy in one allocation. The copy erases its texts when it is dropped if there is a `secret`
-    /// among them.
+    /// Makes an owned copy in one allocation. A copy with a `secret` overwrites its texts when it is dropped.
     #[must_use]
     pub fn to_owned_key(self) -> OwnedModelKey {
         OwnedModelKey::copy(self.text.as_bytes(), self.arena, self.spans)
@@ -121,7 +121,7 @@ impl Hash for ModelKey<'_> {
     }
 }
 
-/// A [`ModelKey`] that owns its texts, in one allocation.
+/// An AI model API key that owns its texts, in one allocation.
 ///
 /// It has the accessors of [`ModelKey`], and [`as_key`](OwnedModelKey::as_key) lends it as one.
 ///
@@ -141,12 +141,12 @@ pub struct OwnedModelKey {
     spans: KeySpans,
 }
 
-/// The text of an owned key is not larger than this many times its fields, so that a block with an unknown field between
-/// the documented ones does not keep much more memory than they need.
+/// The largest ratio of the text of an owned key to its documented fields. It keeps a large unknown field between them
+/// from being copied along.
 const BLOCK_FACTOR: usize = 4;
 
 impl OwnedModelKey {
-    /// Makes a key with these fields, for tests and examples. The last one of several with the same field counts.
+    /// Makes a key with these fields, for tests and examples. If a field is given twice, its last value counts.
     #[must_use]
     pub fn from_fields<'f>(fields: impl IntoIterator<Item = (KeyField, &'f str)>) -> Self {
         let mut texts = [None; KEY_FIELDS];
@@ -158,7 +158,7 @@ impl OwnedModelKey {
         Self::of_texts(&texts)
     }
 
-    /// Lends the key.
+    /// Lends the key as a [`ModelKey`].
     #[must_use]
     pub fn as_key(&self) -> ModelKey<'_> {
         ModelKey {
@@ -168,13 +168,13 @@ impl OwnedModelKey {
         }
     }
 
-    /// Returns the text of a field; see [`ModelKey::field`].
+    /// Returns the text of a field, or `None` if it is absent or null; see [`ModelKey::field`].
     #[must_use]
     pub fn field(&self, field: KeyField) -> Option<&str> {
         self.as_key().field(field)
     }
 
-    /// Returns whether the key has not been used for this long; see [`ModelKey::is_unused_for`].
+    /// Returns whether the key has not been used for `duration` at the time `now`; see [`ModelKey::is_unused_for`].
     #[must_use]
     pub fn is_unused_for(&self, duration: Duration, now: UnixTime) -> Option<bool> {
         self.as_key().is_unused_for(duration, now)
@@ -185,7 +185,7 @@ impl OwnedModelKey {
         size_of::<Self>().saturating_add(self.text.capacity())
     }
 
-    /// Copies a key of a body, which was checked for being UTF-8. A body whose bytes have changed gives no fields.
+    /// Copies a key of a body that was checked to be UTF-8. If the bytes have changed since, it has no fields.
     pub(crate) fn copy(body: &[u8], arena: &Arena, spans: &KeySpans) -> Self {
         Self::copy_block(body, spans).unwrap_or_else(|| {
             let mut texts = [None; KEY_FIELDS];
@@ -197,8 +197,8 @@ impl OwnedModelKey {
         })
     }
 
-    /// Copies the part of the body that holds all the fields at once. `None` where they are not all in the body, or far
-    /// apart.
+    /// Copies the part of the body that holds all fields, as one block. Returns `None` if a field is not in the body, or
+    /// if the fields are too far apart.
     fn copy_block(body: &[u8], spans: &KeySpans) -> Option<Self> {
         let block = spans.block()?;
         let text = body.get(block.range.clone())?;
@@ -275,7 +275,7 @@ mod serialize {
 
     use super::{KeyField, ModelKey, OwnedModelKey};
 
-    /// Writes the fields that are there under Atlas's names, and never the secret.
+    /// Writes the present fields with Atlas's names, and never the secret.
     impl Serialize for ModelKey<'_> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             let mut map = serializer.serialize_map(None)?;
@@ -288,7 +288,7 @@ mod serialize {
         }
     }
 
-    /// Writes the fields that are there under Atlas's names, and never the secret.
+    /// Writes the present fields with Atlas's names, and never the secret.
     impl Serialize for OwnedModelKey {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             self.as_key().serialize(serializer)

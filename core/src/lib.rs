@@ -1,26 +1,26 @@
-//! The protocol of listing the AI model API keys of MongoDB Atlas projects, without I/O.
+//! Lists the AI model API keys of MongoDB Atlas projects: the protocol, without I/O.
 //!
-//! Atlas hands out API keys for its embedding and reranking models, per project, and lists them by
-//! one operation: `GET /api/atlas/v2/groups/{groupId}/aiModelApiKeys`. This crate says *what* to send
-//! for that, and understands *what came back*. Moving the bytes, telling the time and finding
-//! randomness is the caller's: with any HTTP client, in any runtime, in a test, or in a fuzzer.
+//! Atlas issues API keys for its embedding and reranking models, per project, and lists them with
+//! one operation: `GET /api/atlas/v2/groups/{groupId}/aiModelApiKeys`. This crate builds the requests
+//! and interprets the responses. The caller sends the bytes and supplies the time and randomness: with
+//! any HTTP client, in any runtime, in a test, or in a fuzzer.
 //!
 //! # Layers
 //!
-//! Each is usable without the others:
+//! Each layer can be used without the others:
 //!
-//! | layer | from | to |
+//! | layer | takes | returns |
 //! |---|---|---|
 //! | [`ListRequest::to_http`] | parameters | an `http::Request`, without credentials |
 //! | [`Reply::from_response`], [`Reply::into_page`] | an `http::Response` | a [`Page`] of [`ModelKey`]s, or an [`Error`] |
-//! | [`Session`], [`Listing`] | credentials | the whole dialogue: authentication, retries, versions, paging |
-//! | [`wire`] | an `http::Request`; bytes | HTTP/1.1 bytes; an `http::Response`, however the bytes were cut |
-//! | [`digest`] | a challenge | its answer (RFC 7616) |
+//! | [`Session`], [`Listing`] | credentials | each step of the dialogue: authentication, retries, versions, paging |
+//! | [`wire`] | an `http::Request`; bytes in pieces of any size | HTTP/1.1 bytes; an `http::Response` |
+//! | [`digest`] | a challenge | the `Authorization` header for it (RFC 7616) |
 //!
 //! # The dialogue
 //!
-//! A request goes out, a response or a failure comes in, and each input has exactly one next step. So
-//! there is nothing to poll, and no order to get wrong:
+//! The session returns a step, the caller carries it out, and the result has exactly one next step.
+//! There is nothing to poll:
 //!
 //! ```text
 //!                        start
@@ -32,14 +32,14 @@
 //!    │          │          │          │          │
 //!    │   send the request  │   Reply ─► Page     │
 //!    │     │        │      │                     │
-//!    │     │ answer │ none └── resume ───────────┤
+//!    │  response  failure  └── resume ───────────┤
 //!    │     ▼        ▼                            │
-//!    │  respond   failed ────────────────────────┤
-//!    └─────┘                        any of them ─┴─► Error
+//!    │  respond    fail ─────────────────────────┤
+//!    └─────┘                       each of them ─┴─► Error
 //! ```
 //!
-//! [`Pending`] and [`Wait`] are tickets: not `Clone`, consumed by the call that answers them.
-//! Answering twice does not compile, and dropping a ticket is cancelling.
+//! [`Pending`] and [`Wait`] are tickets: they are not `Clone`, and the call that takes one consumes it.
+//! Using a ticket twice does not compile. Dropping it cancels the exchange.
 //!
 //! A driver is one short loop:
 //!
@@ -47,10 +47,11 @@
 //! use atlas_model_keys_core::{
 //!     Body, Error, Exchange, Failure, FailureKind, ListRequest, Moment, Reply, Session, Step,
 //! };
+//! use std::io;
 //!
-//! /// What a transport brings along.
+//! /// The network, the clock and the random source of the caller.
 //! trait Transport {
-//!     fn send(&self, request: http::Request<Body>) -> Result<http::Response<Vec<u8>>, std::io::Error>;
+//!     fn send(&self, request: http::Request<Body>) -> io::Result<http::Response<Vec<u8>>>;
 //!     fn sleep(&self, delay: std::time::Duration);
 //!     fn moment(&self) -> Moment;
 //! }
@@ -63,8 +64,12 @@
 //!             Step::Send(Exchange { request, pending }) => match net.send(request) {
 //!                 Ok(response) => session.respond(pending, response, net.moment())?,
 //!                 Err(error) => {
-//!                     let failure = Failure::new(FailureKind::Lost, error);
-//!                     session.fail(pending, failure, net.moment())?
+//!                     // A `Lost` request may have reached the server; `NotSent` means it did not.
+//!                     let kind = match error.kind() {
+//!                         io::ErrorKind::ConnectionRefused => FailureKind::NotSent,
+//!                         _ => FailureKind::Lost,
+//!                     };
+//!                     session.fail(pending, Failure::new(kind, error), net.moment())?
 //!                 }
 //!             },
 //!             Step::Wait(wait) => {
@@ -75,13 +80,13 @@
 //!     }
 //! }
 //!
-//! # // The loop at work: against the emulator, under a clock that jumps.
+//! # // Runs the loop against the emulator, with a virtual clock.
 //! # use atlas_model_keys_core::{BaseUrl, Credentials};
 //! # use atlas_model_keys_emulator::{Config, Emulator};
 //! # use std::{cell::{Cell, RefCell}, time::Duration};
 //! # struct InMemory { atlas: RefCell<Emulator>, now: Cell<Duration> }
 //! # impl Transport for InMemory {
-//! #     fn send(&self, request: http::Request<Body>) -> Result<http::Response<Vec<u8>>, std::io::Error> {
+//! #     fn send(&self, request: http::Request<Body>) -> io::Result<http::Response<Vec<u8>>> {
 //! #         Ok(self.atlas.borrow_mut().handle(&request, self.now.get()))
 //! #     }
 //! #     fn sleep(&self, delay: Duration) { self.now.set(self.now.get() + delay) }
@@ -101,28 +106,29 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Exchanges of a session may overlap: a hundred callers fetch one token, never share a digest nonce,
-//! and are slowed down together by one 429. A driver with several threads or tasks holds the session
-//! for each call and never across I/O, and wakes those whose [`Wait`] says
-//! [`on_change`](Wait::on_change) after every exchange.
+//! Exchanges of a session may overlap: a hundred callers share one access token, no two use
+//! the same digest nonce at a time, and one 429 slows all of them down. A driver with several threads or tasks locks
+//! the session for each call, never during I/O. After every exchange it wakes the callers whose
+//! [`Wait::on_change`] is true.
 //!
 //! # What it promises
 //!
-//! - **No I/O**: the crate is `no_std`; sockets, files, threads, clocks and the environment do not
-//!   even have names in it. The same inputs give the same outputs.
-//! - **No wrong value**: [`GroupId`], [`ItemsPerPage`], [`PageNum`], [`BaseUrl`] and [`ApiVersion`]
-//!   cannot hold one; an [`InvalidValue`] names the value and the rule.
+//! - **No I/O**: the crate itself is `no_std` and has no access to sockets, files, threads, clocks or
+//!   the environment. The same inputs give the same outputs. The dependency `http` needs `std`, so the
+//!   crate works on wasm32, but not on bare metal.
+//! - **Valid values only**: [`GroupId`], [`ItemsPerPage`], [`PageNum`], [`BaseUrl`] and [`ApiVersion`]
+//!   check their value; an [`InvalidValue`] names the value and the rule.
 //! - **Parsed once, borrowed**: a [`Page`] owns its body and lends keys that point into it.
-//! - **An open world**: unknown fields and statuses, nulls and missing fields break nothing.
+//! - **Tolerant of changes**: unknown fields and statuses, nulls and missing fields are accepted.
 //! - **Secrets stay secret**: [`Secret`] and [`Body`] are redacted in `Debug` and overwritten when
-//!   dropped; errors never hold one. What cannot be overwritten is the buffer of a header value
-//!   (marked sensitive) and whatever the transport copies.
-//! - **Credentials go to the [`BaseUrl`] and nowhere else**: no redirect is followed, no link is.
+//!   dropped; errors never hold one. The buffer of a header value (marked sensitive) and copies that
+//!   the transport makes cannot be overwritten.
+//! - **Credentials go to the [`BaseUrl`] only**: redirects and links are never followed.
 //! - **Everything is bounded**: see [`Limits`].
 //!
 //! # What it does not do
 //!
-//! It opens no connection, and makes, changes and deletes no keys: it lists.
+//! It opens no connections, and it does not create, change or delete keys.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -166,7 +172,7 @@ pub use key::{ModelKey, OwnedModelKey};
 pub use key_field::KeyField;
 pub use limits::Limits;
 pub use listing::{Collected, Listing};
-pub use page::{Keys, Link, OwnedKeys, Page};
+pub use page::{Link, OwnedPageKeys, Page, PageKeys};
 pub use params::{GroupId, ItemsPerPage, PageNum};
 pub use proxy::Proxy;
 pub use record::{RecordedResponse, RequestOutline};

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use crate::decode::Decoded;
 use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::{
-    Endpoint, Error, ItemsPerPage, Limits, ListRequest, ModelKey, OwnedKeys, OwnedModelKey, Page,
-    Reply,
+    Endpoint, Error, ItemsPerPage, Limits, ListRequest, ModelKey, OwnedModelKey, OwnedPageKeys,
+    Page, Reply,
 };
 
 /// The state of a listing over several pages: the next request, and the keys that were already returned.
@@ -206,9 +206,9 @@ impl Listing {
     /// # assert_eq!(buffer.len(), 39);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn accept_owned<B: AsRef<[u8]>>(&mut self, page: Page<B>) -> OwnedKeys<B> {
+    pub fn accept_owned<B: AsRef<[u8]>>(&mut self, page: Page<B>) -> OwnedPageKeys<B> {
         self.advance_and_compare(&page);
-        OwnedKeys::new(page, &self.repeated)
+        OwnedPageKeys::new(page, &self.repeated)
     }
 
     /// Moves to the next page, and records which keys the previous page also had.
@@ -579,7 +579,7 @@ mod tests {
             let owned = (&mut keys).map(|key| key.api_key_id().unwrap_or("-").to_owned());
             assert_eq!(owned.collect::<Vec<_>>(), borrowed);
             assert!(keys.next().is_none());
-            assert_eq!(format!("{keys:?}"), "OwnedKeys { left: 0, .. }");
+            assert_eq!(format!("{keys:?}"), "OwnedPageKeys { left: 0, .. }");
             assert_eq!(keys.into_body(), page(ids, "next").into_body());
             assert_eq!(owning.request().unwrap(), borrowing.request().unwrap());
         }

@@ -1,3 +1,5 @@
+//! A page of keys, its iterators and its links.
+
 use alloc::vec::{self, Vec};
 use core::fmt;
 use core::iter::FusedIterator;
@@ -5,7 +7,7 @@ use core::iter::FusedIterator;
 use crate::decode::{Arena, Decoded, KeySpans, LinkSpans};
 use crate::{ApiVersion, Drift, ModelKey, OwnedModelKey};
 
-/// A page of keys: owns the body it was parsed from, and lends [`ModelKey`]s that point into it.
+/// A page of keys with the body that it was parsed from. It lends [`ModelKey`]s that point into the body.
 ///
 /// ```
 /// use atlas_model_keys_core::Reply;
@@ -38,38 +40,40 @@ impl<B> Page<B> {
         self.decoded.keys.as_deref().unwrap_or_default()
     }
 
-    /// How many keys are on this page.
+    /// Returns the number of keys on this page.
     #[must_use]
     pub fn len(&self) -> usize {
         self.spans().len()
     }
 
-    /// Whether there is none.
+    /// Returns whether the page has no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.spans().is_empty()
     }
 
-    /// `totalCount`: Atlas's estimate for the whole list, where it gives a sensible one. It may be
-    /// 0 beside a full page, and never ends a listing.
+    /// Returns `totalCount`, Atlas's estimate of the number of keys in the whole list.
+    ///
+    /// Returns `None` if it is absent or not a whole number from 0. Atlas may write 0 on a full page, so a listing does
+    /// not use it to find its end.
     #[must_use]
     pub fn total_count(&self) -> Option<u64> {
         self.decoded.total_count()
     }
 
-    /// The `status` that an envelope adds to the body.
+    /// Returns the `status` that an envelope adds to the body.
     #[must_use]
     pub fn envelope_status(&self) -> Option<u16> {
         self.decoded.status.and_then(|n| u16::try_from(n).ok())
     }
 
-    /// The version of the resource that answered.
+    /// Returns the version of the resource that responded.
     #[must_use]
     pub fn version(&self) -> Option<ApiVersion> {
         self.version
     }
 
-    /// The body back, for its buffer to be used again.
+    /// Returns the body, so that its buffer can be used again.
     #[must_use]
     pub fn into_body(self) -> B {
         self.body
@@ -77,18 +81,19 @@ impl<B> Page<B> {
 }
 
 impl<B: AsRef<[u8]>> Page<B> {
-    /// The keys, in Atlas's order.
+    /// Returns the keys, in Atlas's order.
     #[must_use]
-    pub fn keys(&self) -> Keys<'_> {
-        Keys {
+    pub fn keys(&self) -> PageKeys<'_> {
+        PageKeys {
             text: self.text(),
             arena: &self.decoded.arena,
             spans: self.spans().iter(),
         }
     }
 
-    /// `links`, as received. They are not to be followed: hosts in them can be wrong. What comes
-    /// next is the same request with the next page number.
+    /// Returns `links`, as received.
+    ///
+    /// Do not follow them: their hosts can be wrong. The next page is the same request with the next page number.
     pub fn links(&self) -> impl Iterator<Item = Link<'_>> {
         let (text, arena) = (self.text(), &self.decoded.arena);
         self.decoded
@@ -100,19 +105,19 @@ impl<B: AsRef<[u8]>> Page<B> {
             })
     }
 
-    /// Whether a link says that there is a page after this one (`rel` is `next`).
+    /// Returns whether a link announces a next page (its `rel` is `next`).
     #[must_use]
     pub fn has_next(&self) -> bool {
         self.decoded.says_next
     }
 
-    /// How the page differs from what is documented. Parses the body again.
+    /// Returns how the page differs from Atlas's documentation. Parses the body again.
     #[must_use]
     pub fn drift(&self) -> Drift {
         Drift::read(self.text(), self.version)
     }
 
-    /// Of each key its id, which is text that need not be checked again to be compared.
+    /// Returns the id of each key, as bytes: comparing ids needs no UTF-8 check.
     pub(crate) fn ids(&self) -> impl Iterator<Item = Option<&[u8]>> {
         self.decoded.ids(self.body.as_ref())
     }
@@ -121,32 +126,32 @@ impl<B: AsRef<[u8]>> Page<B> {
         &self.decoded
     }
 
-    /// The body as text. It was checked when it was parsed; a body whose `as_ref` gives another
-    /// slice each time gets no fields, and no panic.
+    /// Returns the body as text, which was checked when it was parsed. A body whose `as_ref` returns different bytes each
+    /// time has no fields then, but does not panic.
     fn text(&self) -> &str {
         core::str::from_utf8(self.body.as_ref()).unwrap_or_default()
     }
 }
 
-/// A link of a page.
+/// A link of a page, as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Link<'a> {
-    /// `self`, `next`, `previous` or a URL.
+    /// The relation: `self`, `next`, `previous` or a URL.
     pub rel: Option<&'a str>,
-    /// Where it leads. Not trusted.
+    /// The target URL. Do not trust it.
     pub href: Option<&'a str>,
 }
 
-/// The keys of a [`Page`].
+/// An iterator over the keys of a [`Page`].
 #[derive(Clone)]
-pub struct Keys<'a> {
+pub struct PageKeys<'a> {
     text: &'a str,
     arena: &'a Arena,
     spans: core::slice::Iter<'a, KeySpans>,
 }
 
-impl<'a> Iterator for Keys<'a> {
+impl<'a> Iterator for PageKeys<'a> {
     type Item = ModelKey<'a>;
 
     fn next(&mut self) -> Option<ModelKey<'a>> {
@@ -159,9 +164,9 @@ impl<'a> Iterator for Keys<'a> {
     }
 }
 
-impl ExactSizeIterator for Keys<'_> {}
+impl ExactSizeIterator for PageKeys<'_> {}
 
-impl fmt::Debug for Keys<'_> {
+impl fmt::Debug for PageKeys<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone()).finish()
     }
@@ -169,32 +174,32 @@ impl fmt::Debug for Keys<'_> {
 
 impl<'a, B: AsRef<[u8]>> IntoIterator for &'a Page<B> {
     type Item = ModelKey<'a>;
-    type IntoIter = Keys<'a>;
-    fn into_iter(self) -> Keys<'a> {
+    type IntoIter = PageKeys<'a>;
+    fn into_iter(self) -> PageKeys<'a> {
         self.keys()
     }
 }
 
 impl<B: AsRef<[u8]>> IntoIterator for Page<B> {
     type Item = OwnedModelKey;
-    type IntoIter = OwnedKeys<B>;
-    fn into_iter(self) -> OwnedKeys<B> {
-        OwnedKeys::new(self, &[])
+    type IntoIter = OwnedPageKeys<B>;
+    fn into_iter(self) -> OwnedPageKeys<B> {
+        OwnedPageKeys::new(self, &[])
     }
 }
 
-/// The keys of a page, made owned one at a time; from [`Page::into_iter`] and
-/// [`Listing::accept_owned`](crate::Listing::accept_owned).
+/// An iterator that makes the keys of a page owned, one at a time.
 ///
-/// A caller that drops each key before it takes the next needs the memory of one.
-pub struct OwnedKeys<B = Vec<u8>> {
+/// [`Page::into_iter`] and [`Listing::accept_owned`](crate::Listing::accept_owned) return it. A caller that drops each key
+/// before it takes the next one needs the memory of one key only.
+pub struct OwnedPageKeys<B = Vec<u8>> {
     body: B,
     arena: Arena,
     spans: vec::IntoIter<KeySpans>,
 }
 
-impl<B> OwnedKeys<B> {
-    /// The keys of `page` without those at the positions `left_out`, which are in order.
+impl<B> OwnedPageKeys<B> {
+    /// Iterates over the keys of `page` without those at the positions `left_out`, which are sorted.
     pub(crate) fn new(page: Page<B>, left_out: &[usize]) -> Self {
         let Decoded { keys, arena, .. } = page.decoded;
         let mut spans = keys.unwrap_or_default();
@@ -219,7 +224,7 @@ impl<B> OwnedKeys<B> {
     }
 }
 
-impl<B: AsRef<[u8]>> Iterator for OwnedKeys<B> {
+impl<B: AsRef<[u8]>> Iterator for OwnedPageKeys<B> {
     type Item = OwnedModelKey;
 
     fn next(&mut self) -> Option<OwnedModelKey> {
@@ -232,13 +237,13 @@ impl<B: AsRef<[u8]>> Iterator for OwnedKeys<B> {
     }
 }
 
-impl<B: AsRef<[u8]>> ExactSizeIterator for OwnedKeys<B> {}
+impl<B: AsRef<[u8]>> ExactSizeIterator for OwnedPageKeys<B> {}
 
-impl<B: AsRef<[u8]>> FusedIterator for OwnedKeys<B> {}
+impl<B: AsRef<[u8]>> FusedIterator for OwnedPageKeys<B> {}
 
-impl<B> fmt::Debug for OwnedKeys<B> {
+impl<B> fmt::Debug for OwnedPageKeys<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedKeys")
+        f.debug_struct("OwnedPageKeys")
             .field("left", &self.spans.len())
             .finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! Inputs of a session as values, so that a dialogue can be recorded and replayed.
+//! The responses and requests of a session as plain values, so that a dialogue can be recorded and replayed.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,11 +8,11 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::InvalidValue;
 
-/// A response as a value: status, headers and body.
+/// A response that can be stored: status, headers and body.
 ///
 /// With the feature `serde` it can be serialized and deserialized, like [`Moment`](crate::Moment) and
-/// [`FailureKind`](crate::FailureKind). These are all inputs of a [`Session`](crate::Session): given the same inputs, it
-/// returns the same steps.
+/// [`FailureKind`](crate::FailureKind). A [`Session`](crate::Session) has no other inputs while it runs, and returns the
+/// same steps for the same inputs.
 ///
 /// **A recording contains live credentials**: responses of the token endpoint hold access tokens, and pages may hold
 /// secrets. Protect it as you would protect a client secret. `Debug` shows the status and sizes only.
@@ -32,7 +32,7 @@ use crate::InvalidValue;
 pub struct RecordedResponse {
     /// The status code.
     pub status: u16,
-    /// Names and values, in the order of the response.
+    /// The names and values of the headers, in the order of the response.
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
     pub body: Vec<u8>,
@@ -53,7 +53,7 @@ impl<B: AsRef<[u8]>> From<&Response<B>> for RecordedResponse {
 
 impl TryFrom<RecordedResponse> for Response<Vec<u8>> {
     type Error = InvalidValue;
-    /// Fails for a status or a header that HTTP does not allow.
+    /// Fails if HTTP does not allow the status or a header.
     fn try_from(recorded: RecordedResponse) -> Result<Self, InvalidValue> {
         let invalid = |rule| InvalidValue::secret("recorded response", rule);
         let mut response = Response::new(recorded.body);
@@ -84,8 +84,8 @@ impl fmt::Debug for RecordedResponse {
     }
 }
 
-/// What of a request a replay compares: method, URI and the names of the headers. Their values and the body hold
-/// credentials.
+/// The parts of a request that a replay compares: method, URI and the names of the headers. The values of the headers
+/// and the body are left out, because they hold credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestOutline {
@@ -113,7 +113,7 @@ mod tests {
     use alloc::format;
 
     #[test]
-    fn a_response_comes_back_as_it_was() {
+    fn recorded_response_is_replayed_unchanged() {
         let response = Response::builder()
             .status(401)
             .header("www-authenticate", "Digest a")
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_http_does_not_allow_is_refused() {
+    fn invalid_status_or_header_is_refused() {
         let recorded = |status, name: &str, value: &[u8]| RecordedResponse {
             status,
             headers: Vec::from([(name.into(), value.to_vec())]),

@@ -13,17 +13,17 @@ use zeroize::Zeroizing;
 
 use crate::Secret;
 
-/// What stands in the place of a secret.
+/// The replacement for a secret.
 pub(crate) const REDACTED: &str = "[redacted]";
 
-/// So many bytes in a row of a secret are recognised, wherever in it they stand. Shorter secrets are recognised as
-/// a whole.
+/// The number of consecutive bytes by which a part of a secret is recognised. Shorter secrets are recognised as a whole
+/// only.
 const RUN: usize = 12;
 
-/// Layers that are decoded: JSON within JSON within a URL, and one to spare.
+/// The number of layers that are decoded: JSON within JSON within a URL, and one more.
 const LAYERS: usize = 4;
 
-/// The text with every secret replaced: from where a run of it begins to the next space or quote.
+/// Returns the text with every secret replaced, from the first recognised byte to the next space or quote.
 pub(crate) fn redacted<'t>(text: &'t str, secrets: &[Secret]) -> Cow<'t, str> {
     let needles = Needles::new(secrets);
     let mut found = Vec::new();
@@ -51,12 +51,12 @@ pub(crate) fn redacted<'t>(text: &'t str, secrets: &[Secret]) -> Cow<'t, str> {
     Cow::Owned(out)
 }
 
-/// What is searched for.
+/// The secrets to search for.
 struct Needles<'s> {
     plain: Vec<&'s [u8]>,
-    /// The secrets that look encoded, decoded: whatever brought the text here may have taken layers off.
+    /// The secrets that look encoded, decoded, because a parser may already have decoded the text.
     decoded: Vec<Zeroizing<Vec<u8>>>,
-    /// Which groups of four bytes occur in them, by a hash: most places are told by that.
+    /// A bit set of the hashes of all groups of bytes in the secrets. It rules out most positions quickly.
     groups: Vec<u64>,
 }
 
@@ -166,11 +166,10 @@ fn end_of_word(text: &str, from: usize) -> usize {
     rest.find(is_end).map_or(text.len(), |length| from + length)
 }
 
-/// A text, decoded so far, without line breaks. It may be a secret, and is never longer than the one before, so that
-/// no copy is left behind.
+/// A text that is partly decoded. It may be a secret. It never grows, so that no copy is left in memory.
 struct Layer {
     bytes: Zeroizing<Vec<u8>>,
-    /// Of each byte, what it was made of in the original text.
+    /// The range in the original text that each byte was decoded from.
     places: Vec<Range<usize>>,
 }
 
@@ -199,8 +198,7 @@ impl Layer {
         self.places.push(place);
     }
 
-    /// The text without its line breaks, with the spaces that follow them, and with one layer of encoding less;
-    /// `None` where it has neither.
+    /// Decodes one layer, and removes line breaks with the spaces after them. Returns `None` if nothing changes.
     fn decoded(&self) -> Option<Self> {
         let mut decoded = Self {
             bytes: Zeroizing::new(Vec::with_capacity(self.bytes.len())),

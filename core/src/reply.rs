@@ -1,3 +1,5 @@
+//! A response with status 200 before its body is parsed, and how a response becomes a reply or an error.
+
 use core::fmt;
 use core::time::Duration;
 
@@ -16,10 +18,10 @@ use crate::skim::{self, Skimmed};
 use crate::timestamp::parse_http_date;
 use crate::{ApiError, ApiVersion, Endpoint, Error, Limits, Page, UnixTime};
 
-/// An answer with status 200, its body not yet looked at.
+/// A response with status 200 whose body has not been parsed yet.
 ///
-/// [`into_page`](Reply::into_page) parses it; [`into_body`](Reply::into_body) hands it out as it
-/// came. `Debug` shows the length of the body, not the body.
+/// [`into_page`](Reply::into_page) parses the body; [`into_body`](Reply::into_body) returns it as
+/// received. `Debug` shows the length of the body, not the body.
 pub struct Reply<B> {
     status: StatusCode,
     headers: HeaderMap,
@@ -29,24 +31,24 @@ pub struct Reply<B> {
     secrets: KnownSecrets,
 }
 
-/// What an answer says about Atlas's rate limit (a token bucket per group).
+/// The state of Atlas's rate limit (a token bucket per group), as a response reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimit {
-    /// `RateLimit-Limit`: what the bucket holds when it is full.
+    /// `RateLimit-Limit`: the number of requests in a full bucket.
     pub limit: Option<u64>,
-    /// `RateLimit-Remaining`: what is left in it. Often missing.
+    /// `RateLimit-Remaining`: the number of requests left in the bucket. It is often missing.
     pub remaining: Option<u64>,
 }
 
 impl<B: AsRef<[u8]>> Reply<B> {
-    /// Sorts a response into a reply or an error, with the default [`Limits`]: pure, for callers
-    /// with their own authentication.
+    /// Turns a response into a reply or an error, with the default [`Limits`]. It is for callers
+    /// with their own authentication, without a [`Session`](crate::Session).
     ///
     /// # Errors
-    /// [`Error::Api`] for every status but 200 (a 401 and a 429 too: here they have no flow), and
-    /// [`Error::Limit`] for an answer that is too large. Another success, such as 206, is none: its body is
-    /// not the page that was asked for.
+    /// [`Error::Api`] for every status other than 200: also for 401 and 429, which only a session handles, and for
+    /// another success such as 206, whose body is not the requested page. [`Error::Limit`] if the
+    /// response is too large.
     ///
     /// ```
     /// use atlas_model_keys_core::Reply;
@@ -61,11 +63,11 @@ impl<B: AsRef<[u8]>> Reply<B> {
         Self::from_response_with(response, &Limits::default())
     }
 
-    /// Sorts a response into a reply or an error, with these [`Limits`]; see
+    /// Turns a response into a reply or an error, with these [`Limits`]; see
     /// [`from_response`](Reply::from_response).
     ///
     /// # Errors
-    /// Those of [`from_response`](Reply::from_response).
+    /// The errors of [`from_response`](Reply::from_response).
     pub fn from_response_with(response: Response<B>, limits: &Limits) -> Result<Self, Error> {
         check_size(&response, limits)?;
         let reply = Self::new(response, None, limits.of_body(), KnownSecrets::default());
@@ -75,19 +77,19 @@ impl<B: AsRef<[u8]>> Reply<B> {
         Ok(reply)
     }
 
-    /// Parses the body: one time, for good.
+    /// Parses the body into a page.
     ///
-    /// The `Content-Type` is not trusted: a body that parses is a page.
+    /// The `Content-Type` does not matter: a body that parses is a page.
     ///
     /// # Errors
-    /// [`Error::InvalidResponse`] where the body is not a page, with the place but never the value;
-    /// [`Error::Api`] where it is Atlas's error object in spite of the status.
+    /// [`Error::InvalidResponse`] if the body is not a page: it names the position, never the value.
+    /// [`Error::Api`] if the body is Atlas's error object in spite of the status 200.
     pub fn into_page(self) -> Result<Page<B>, Error> {
         let decoded = self.decode()?;
         Ok(Page::new(self.body, decoded, self.version))
     }
 
-    /// The body as a page, or why it is none.
+    /// Decodes the body as a page.
     pub(crate) fn decode(&self) -> Result<Decoded, Error> {
         let decoded = Decoded::read(self.body.as_ref(), self.limits);
         if let Some(status) = failed_in(&decoded, self.body.as_ref(), self.limits) {
@@ -100,28 +102,28 @@ impl<B: AsRef<[u8]>> Reply<B> {
                 kind: InvalidResponseKind::Shape,
                 place: None,
                 path: String::from("results"),
-                problem: "a page has an array of results",
+                problem: "there is no array of results",
             }));
         }
         Ok(decoded)
     }
 
-    /// Whether a link says that there is a page after this one (`rel` is `next`). For those who leave the
-    /// body undecoded; [`Page::has_next`] is the one for those who do not.
+    /// Returns whether a link announces a next page (its `rel` is `next`), for callers that do not parse the
+    /// body. Others use [`Page::has_next`].
     ///
-    /// Reads no more of the body than it takes to tell, which with Atlas's order of fields is its
-    /// beginning. In a body that is not a page, no link says so.
+    /// Reads no more of the body than needed, which is only its beginning with Atlas's order of fields. Returns
+    /// `false` if the body is not a page.
     #[must_use]
     pub fn has_next(&self) -> bool {
         skim::says_next(self.body.as_ref())
     }
 
-    /// What a listing needs to know; reads no more of the body than necessary.
+    /// Reads what a listing needs to know, and no more of the body than necessary.
     pub(crate) fn skim(&self) -> Option<Skimmed> {
         skim::skim(self.body.as_ref())
     }
 
-    /// What is compressed in a way that nobody asked for is no JSON, which is not the whole truth.
+    /// Replaces an error about text or JSON by one that names the reason, if the body was not decompressed.
     fn explain(&self, error: Error) -> Error {
         let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
         let mut encodings = self.headers.get_all(CONTENT_ENCODING).iter();
@@ -156,8 +158,8 @@ impl<B: AsRef<[u8]>> Reply<B> {
     }
 }
 
-/// The status of an error that came as a page: what its envelope says, else its `error`. (A page
-/// may grow an `errorCode`; that alone says nothing beside results.)
+/// Returns the status of an error that has the form of a page: from its envelope, or else from its `error`. An
+/// `errorCode` alone does not make a page an error, because Atlas may add such a field.
 fn error_status(decoded: &Decoded) -> Option<StatusCode> {
     [decoded.status, decoded.error]
         .into_iter()
@@ -165,22 +167,22 @@ fn error_status(decoded: &Decoded) -> Option<StatusCode> {
         .find_map(|number| failed_status(u64::try_from(number).ok()?))
 }
 
-/// The status of the error that a body is, in whichever shape: a page's, or an error object's, which
-/// may have any shape at all, or be under `content`.
+/// Returns the status of the error that a body holds, or `None` if it holds no error. The error may have the form of a
+/// page or of an error object, which may be under `content`.
 fn failed_in(
     decoded: &Result<Decoded, Error>,
     body: &[u8],
     limits: BodyLimits,
 ) -> Option<StatusCode> {
-    let said = decoded.as_ref().ok().and_then(error_status);
+    let status = decoded.as_ref().ok().and_then(error_status);
     let is_page = decoded.as_ref().is_ok_and(|decoded| decoded.keys.is_some());
-    if said.is_some() || is_page {
-        return said;
+    if status.is_some() || is_page {
+        return status;
     }
     status_in(body, limits)
 }
 
-/// The status that an enveloped body says, where it is an error's.
+/// Returns the status in an enveloped body, if it is the status of an error.
 pub(crate) fn enveloped_status(body: &[u8], limits: BodyLimits) -> Option<StatusCode> {
     failed_in(&Decoded::read(body, limits), body, limits)
 }
@@ -193,7 +195,7 @@ pub(crate) fn rate_limit(headers: &HeaderMap) -> RateLimit {
     }
 }
 
-/// An HTTP date as Atlas writes it, or a Unix time after `@` (RFC 9745 §2.1).
+/// Returns the date in a header: an HTTP date as Atlas writes it, or a Unix time after `@` (RFC 9745 §2.1).
 fn date(headers: &HeaderMap, name: &str) -> Option<UnixTime> {
     let text = headers.get(name)?.to_str().ok()?.trim();
     let seconds = match text.strip_prefix('@') {
@@ -203,7 +205,7 @@ fn date(headers: &HeaderMap, name: &str) -> Option<UnixTime> {
     Some(UnixTime::from_seconds(seconds))
 }
 
-/// Bounds on a response that hold whatever the transport did.
+/// Checks the size of a response against the limits, even if the transport did so before.
 pub(crate) fn check_size<B: AsRef<[u8]>>(
     response: &Response<B>,
     limits: &Limits,
@@ -223,16 +225,16 @@ pub(crate) fn check_size<B: AsRef<[u8]>>(
     bound("header fields", headers.len(), limits.headers)?;
     bound("bytes of head", head_bytes, limits.head_bytes)?;
     if response.status() != StatusCode::OK {
-        // Its status counts, whatever its body; of that, no more is decoded than `error_body_bytes`.
+        // The status decides, whatever the size of the body. At most `error_body_bytes` of it are decoded.
         return Ok(());
     }
-    // What is promised counts, too: a transport need not read what will be refused.
-    let promised = headers.get(CONTENT_LENGTH).and_then(|length| {
+    // The announced length counts too: then a transport need not read a body that will be refused.
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| {
         let length: u64 = length.to_str().ok()?.trim().parse().ok()?;
         Some(usize::try_from(length).unwrap_or(usize::MAX))
     });
     let length = response.body().as_ref().len();
-    let length = length.max(promised.unwrap_or(0));
+    let length = length.max(announced.unwrap_or(0));
     bound("bytes of body", length, limits.body_bytes)
 }
 
@@ -259,56 +261,56 @@ impl<B> Reply<B> {
         }
     }
 
-    /// The status, 200.
+    /// Returns the status, which is 200.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// All headers, as received.
+    /// Returns all headers, as received.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// The version of the resource that answered: what the `Content-Type` says, else what was
-    /// asked for, where that is known.
+    /// Returns the version of the resource that responded: from the `Content-Type`, or else the
+    /// requested version, if it is known.
     #[must_use]
     pub fn version(&self) -> Option<ApiVersion> {
         self.version
     }
 
-    /// What the headers say about the rate limit.
+    /// Returns the state of the rate limit from the headers.
     #[must_use]
     pub fn rate_limit(&self) -> RateLimit {
         rate_limit(&self.headers)
     }
 
-    /// Since when, or from when on, the version that answered is deprecated (`Deprecation`).
+    /// Returns the time from which the version that responded is deprecated (`Deprecation`, RFC 9745). It may be past.
     #[must_use]
     pub fn deprecation(&self) -> Option<UnixTime> {
         date(&self.headers, "deprecation")
     }
 
-    /// When the version that answered ends (`Sunset`, RFC 8594).
+    /// Returns when the version that responded will be removed (`Sunset`, RFC 8594).
     #[must_use]
     pub fn sunset(&self) -> Option<UnixTime> {
         date(&self.headers, "sunset")
     }
 
-    /// What of Atlas answered (`X-MongoDB-Service-Version`).
+    /// Returns the version of the Atlas service that responded (`X-MongoDB-Service-Version`).
     #[must_use]
     pub fn service_version(&self) -> Option<&str> {
         self.headers.get("x-mongodb-service-version")?.to_str().ok()
     }
 
-    /// How long Atlas asks to wait before the next request, where it says so in seconds.
+    /// Returns how long to wait before the next request (`Retry-After`), if it is given in seconds.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         crate::retry::retry_after(&self.headers, None)
     }
 
-    /// Changes the body's type.
+    /// Replaces the body by what `change` makes of it.
     #[must_use]
     pub fn map_body<C>(self, change: impl FnOnce(B) -> C) -> Reply<C> {
         Reply {
@@ -321,13 +323,13 @@ impl<B> Reply<B> {
         }
     }
 
-    /// The body, as received.
+    /// Returns the body, as received.
     #[must_use]
     pub fn body(&self) -> &B {
         &self.body
     }
 
-    /// The body, as received.
+    /// Returns the body, as received.
     #[must_use]
     pub fn into_body(self) -> B {
         self.body
@@ -351,7 +353,7 @@ mod tests {
     use alloc::vec;
     use alloc::vec::Vec;
 
-    fn sorted(status: u16, length: Option<&str>, body: usize) -> Result<(), Error> {
+    fn result(status: u16, length: Option<&str>, body: usize) -> Result<(), Error> {
         let mut response = Response::builder().status(status);
         if let Some(length) = length {
             response = response.header(CONTENT_LENGTH, length);
@@ -361,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_beyond_the_limit_is_refused_by_its_length_or_its_promise() {
+    fn page_over_the_limit_is_refused_by_its_actual_or_announced_length() {
         let limit = Limits::default().body_bytes;
         for (length, body) in [
             (None, limit + 1),
@@ -369,37 +371,37 @@ mod tests {
             (Some(usize::MAX), 0),
         ] {
             let length = length.map(|n| n.to_string());
-            let refused = sorted(200, length.as_deref(), body);
+            let refused = result(200, length.as_deref(), body);
             let Err(Error::Limit { what, limit: of }) = refused else {
                 panic!("{refused:?}")
             };
             assert_eq!((what, of), ("bytes of body", 16 << 20));
         }
         for length in [None, Some("16777216"), Some("-1"), Some("many")] {
-            assert!(sorted(200, length, 3).is_ok(), "{length:?}");
+            assert!(result(200, length, 3).is_ok(), "{length:?}");
         }
-        assert!(sorted(200, None, limit).is_ok());
+        assert!(result(200, None, limit).is_ok());
     }
 
     #[test]
-    fn the_status_of_an_error_counts_whatever_its_body() {
+    fn error_status_is_kept_whatever_the_size_of_the_body() {
         let limit = Limits::default().body_bytes;
         for (length, body) in [(None, limit + 1), (Some("18446744073709551615"), 0)] {
             for status in [500, 404, 206] {
-                let error = sorted(status, length, body).unwrap_err();
+                let error = result(status, length, body).unwrap_err();
                 assert_eq!(error.status().unwrap().as_u16(), status);
             }
         }
     }
 
     #[test]
-    fn a_success_other_than_200_is_an_error() {
+    fn success_status_other_than_200_is_an_error() {
         for status in [201, 202, 203, 204, 206, 226, 299] {
-            let error = sorted(status, None, 0).unwrap_err();
+            let error = result(status, None, 0).unwrap_err();
             assert!(matches!(error, Error::Api(_)), "{error:?}");
             assert!(!error.is_retryable());
             let shown = error.to_string();
-            assert!(shown.contains("only 200 has an answer"), "{shown}");
+            assert!(shown.contains("but only status 200 is accepted"), "{shown}");
         }
     }
 }

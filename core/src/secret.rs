@@ -1,4 +1,4 @@
-//! Values that must not be seen, and the request body that may hold one.
+//! Secrets, which are never shown and are overwritten when dropped, and the request body, which may hold one.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -11,11 +11,11 @@ use zeroize::Zeroizing;
 
 use crate::redaction::{REDACTED, redacted};
 
-/// A text that must not be seen: a token, a client secret, a private key, a key's `secret`.
+/// A secret text: a token, a client secret, a private key or a key's `secret`.
 ///
-/// Redacted in `Debug` in every build profile and overwritten when dropped. There is no
-/// `Display`, no serialization and no comparison; the text comes out only by
-/// [`expose`](Secret::expose).
+/// It is redacted in `Debug` in every build profile, and overwritten when dropped. There is no
+/// `Display`, no serialization and no comparison; only [`expose`](Secret::expose) returns the
+/// text.
 ///
 /// ```
 /// # use atlas_model_keys_core::Secret;
@@ -27,12 +27,12 @@ use crate::redaction::{REDACTED, redacted};
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes the text over. Copies that the caller made before stay the caller's to erase.
+    /// Takes ownership of the text. The caller must erase copies that it made before.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text itself.
+    /// Returns the text itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -54,13 +54,13 @@ impl<'a> SecretStr<'a> {
         Self(text)
     }
 
-    /// The text itself.
+    /// Returns the text itself.
     #[must_use]
     pub fn expose(self) -> &'a str {
         self.0
     }
 
-    /// A copy that is overwritten when dropped.
+    /// Returns a copy that is overwritten when dropped.
     #[must_use]
     pub fn to_secret(self) -> Secret {
         Secret::new(self.0)
@@ -73,7 +73,7 @@ impl fmt::Debug for SecretStr<'_> {
     }
 }
 
-/// The secrets of a session, to be looked for in texts from outside.
+/// The secrets of a session, which are searched for in texts from outside.
 #[derive(Clone, Default)]
 pub(crate) struct KnownSecrets(Option<Arc<[Secret]>>);
 
@@ -82,7 +82,7 @@ impl KnownSecrets {
         Self(Some(secrets.into_iter().collect()))
     }
 
-    /// The text with each of them replaced; see [`redacted`].
+    /// Returns the text with every secret replaced; see [`redacted`].
     pub(crate) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         match &self.0 {
             Some(secrets) => redacted(text, secrets),
@@ -91,10 +91,10 @@ impl KnownSecrets {
     }
 }
 
-/// What stays as it is in a form beside letters and digits (RFC 3986 §2.3).
+/// The characters that are not percent-encoded, besides letters and digits (RFC 3986 §2.3).
 pub(crate) const UNRESERVED: &[u8] = b"-._~";
 
-/// Everything encoded but ASCII letters, digits and `kept`.
+/// Percent-encodes everything except ASCII letters, digits and `kept`.
 pub(crate) fn percent_encoded(text: &str, kept: &[u8]) -> Zeroizing<String> {
     let mut out = Zeroizing::new(String::with_capacity(3 * text.len()));
     for byte in text.bytes() {
@@ -110,17 +110,16 @@ pub(crate) fn percent_encoded(text: &str, kept: &[u8]) -> Zeroizing<String> {
 
 /// The body of a request: empty, or a form that holds a credential.
 ///
-/// Redacted in `Debug` and overwritten when dropped. An empty one is to be sent as *no* body,
+/// It is redacted in `Debug`, and overwritten when dropped. Send an empty one as *no* body,
 /// without `Content-Length`.
 #[derive(Default)]
 pub struct Body(
-    /// `None` where it is empty: every request for a page has such a one, and overwriting nothing is
-    /// dearer than it looks.
+    /// `None` if it is empty, as for every request for a page: `Zeroizing` takes time even for an empty vector.
     Option<Zeroizing<Vec<u8>>>,
 );
 
 impl Body {
-    /// No body.
+    /// Returns an empty body.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
@@ -130,20 +129,20 @@ impl Body {
         Self(Some(Zeroizing::new(Vec::from(text))))
     }
 
-    /// Whether there is nothing to send.
+    /// Returns whether there is nothing to send.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.as_bytes().is_empty()
     }
 
-    /// The bytes to send.
+    /// Returns the bytes to send.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_ref().map_or(&[], |bytes| bytes)
     }
 }
 
-/// Takes the body over without a copy. It is overwritten when the last clone of the `Bytes` is dropped.
+/// Converts the body without a copy. It is overwritten when the last clone of the `Bytes` is dropped.
 impl From<Body> for Bytes {
     fn from(body: Body) -> Self {
         body.0.map_or_else(Self::new, Self::from_owner)
@@ -168,7 +167,7 @@ mod tests {
     use alloc::format;
 
     #[test]
-    fn bytes_of_a_body_are_its_own() {
+    fn bytes_of_a_body_are_not_copied() {
         let form = Body::form("token=hunter2");
         let place = form.as_bytes().as_ptr();
         let bytes = Bytes::from(form);
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_shows_what_it_holds() {
+    fn debug_shows_no_secret() {
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "[redacted]");
         let borrowed = SecretStr::new("hunter2");
         assert_eq!(format!("{borrowed:?}"), "[redacted]");

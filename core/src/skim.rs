@@ -1,4 +1,5 @@
-//! What a listing needs of a page, told from as little of the body as possible.
+//! Reads only what a listing needs of a page: whether it has keys and a next page. It reads as little of the body as
+//! possible, for pages that are handed on undecoded.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -6,19 +7,18 @@ use core::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// What was read of a page: enough to know whether there is a page after it, if it has links.
+/// What a listing needs to know about a page that is not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Skimmed {
-    /// Whether a link says `next`.
+    /// Whether a link's `rel` is `next`.
     pub(crate) says_next: bool,
     /// Whether there is at least one key.
     pub(crate) has_keys: bool,
-    /// A hash of the beginning and the end of the results. Pages with the same keys have the same.
+    /// A hash of the beginning and the end of the results. Pages with the same keys have the same hash.
     pub(crate) sample: u64,
 }
 
-/// Reads the links and looks for a key. `None` where the body is not a page as far as it is read, and where it has
-/// no array of links.
+/// Reads the links and looks for a key. Returns `None` if the part that was read is not a page, or has no array of links.
 pub(crate) fn skim(body: &[u8]) -> Option<Skimmed> {
     let mut skim = Skim {
         body,
@@ -26,7 +26,7 @@ pub(crate) fn skim(body: &[u8]) -> Option<Skimmed> {
         has_keys: None,
         results: 0,
     };
-    // Ends with an error where it has read enough, too; what it saw by then counts.
+    // It also ends with an error as soon as it has read enough. What it read until then counts.
     let _ = skim.deserialize(&mut serde_json::Deserializer::from_slice(body));
     Some(Skimmed {
         says_next: skim.says_next?,
@@ -35,15 +35,16 @@ pub(crate) fn skim(body: &[u8]) -> Option<Skimmed> {
     })
 }
 
-/// Whether a link says `next`. `false` for what is not a page, as far as it is read.
+/// Returns whether a link's `rel` is `next`, or `false` if the part that was read is not a page.
 pub(crate) fn says_next(body: &[u8]) -> bool {
     skim(body).is_some_and(|skimmed| skimmed.says_next)
 }
 
-/// How much of each end goes into a [`sample`]: about four keys.
+/// Bytes of each end that go into a [`sample`]: about four keys.
 const SAMPLED: usize = 1 << 10;
 
-/// A hash of both ends of a text. No defence: who forges one shortens their own listing, and by an error.
+/// Returns a hash of both ends of a text. It does not resist forgery: a server that forges it only makes its own
+/// listing end with an error.
 fn sample(text: &[u8]) -> u64 {
     let beginning = text.get(..SAMPLED).unwrap_or(text);
     let end = text.last_chunk::<SAMPLED>().map_or(text, |end| end);
@@ -55,7 +56,7 @@ fn sample(text: &[u8]) -> u64 {
             .map(|word| u64::from_le_bytes(*word))
             .chain(rest)
     });
-    // FNV-1a, a word at a time.
+    // Like FNV-1a, but a word at a time.
     words.fold(0xcbf2_9ce4_8422_2325, |hash, word| {
         (hash ^ word)
             .wrapping_mul(0x0000_0100_0000_01b3)
@@ -63,18 +64,18 @@ fn sample(text: &[u8]) -> u64 {
     })
 }
 
-/// What was seen of a page so far.
+/// What was read of a page so far.
 struct Skim<'b> {
     body: &'b [u8],
     says_next: Option<bool>,
     has_keys: Option<bool>,
-    /// Where the name of the results stands.
+    /// The position of the name `results`.
     results: usize,
 }
 
 impl Skim<'_> {
-    /// Ends the reading as soon as the rest makes no difference.
-    fn unless_enough<E: Error>(&self) -> Result<(), E> {
+    /// Stops with an error when the rest of the body makes no difference.
+    fn stop_if_enough<E: Error>(&self) -> Result<(), E> {
         match (self.says_next, self.has_keys) {
             (Some(_), Some(_)) => Err(E::custom("enough")),
             _ => Ok(()),
@@ -102,10 +103,10 @@ impl<'de> Visitor<'de> for &mut Skim<'de> {
                     self.says_next = links.and_then(|links| {
                         let mut relations = links.iter().flatten().filter_map(|link| link.rel.0);
                         let says_next = relations.clone().any(|is_next| is_next);
-                        // Links without a relation, such as null, say nothing.
+                        // Links without a relation, such as null, tell nothing about a next page.
                         (links.is_empty() || relations.next().is_some()).then_some(says_next)
                     });
-                    self.unless_enough()?;
+                    self.stop_if_enough()?;
                 }
                 Field::Results(at) => {
                     self.results = at;
@@ -122,7 +123,7 @@ impl<'de> Visitor<'de> for &mut Skim<'de> {
 
 enum Field {
     Links,
-    /// With the place of the name in the body.
+    /// The results, with the position of their name in the body.
     Results(usize),
     Other,
 }
@@ -154,7 +155,7 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
     fn visit_str<E>(self, name: &str) -> Result<Field, E> {
         Ok(match name {
             "links" => Field::Links,
-            // With an escape in it.
+            // The name has an escape, so it does not lie in the body.
             "results" => Field::Results(0),
             _ => Field::Other,
         })
@@ -167,7 +168,7 @@ struct Link {
     rel: IsNext,
 }
 
-/// Whether a text is `next`, without keeping the text; `None` for null.
+/// Whether a text is `next`, or `None` for null. It does not keep the text.
 #[derive(Default)]
 struct IsNext(Option<bool>);
 
@@ -190,7 +191,7 @@ impl Visitor<'_> for IsNext {
     }
 }
 
-/// The keys: that there is one.
+/// Reads the array of results, and notes whether it has an element.
 struct Results<'s, 'b>(&'s mut Skim<'b>);
 
 impl<'de> DeserializeSeed<'de> for Results<'_, '_> {
@@ -207,7 +208,7 @@ impl<'de> Visitor<'de> for Results<'_, '_> {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         self.0.has_keys = Some(seq.next_element::<IgnoredAny>()?.is_some());
-        self.0.unless_enough()?;
+        self.0.stop_if_enough()?;
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())
     }
@@ -218,14 +219,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_and_keys_are_seen_in_either_order() {
+    fn links_and_keys_are_found_in_either_order() {
         for (body, next_and_keys) in [
             (r#"{"links":[{"rel":"next"}],"results":[{}]}"#, (true, true)),
             (
                 r#"{"results":[{"links":[]},{}],"x":[[{}]],"links":[{"href":"h","rel":"self"},{"rel":"\u006eext"},{}]}"#,
                 (true, true),
             ),
-            // What comes after is not looked at.
+            // The rest of the body is not read.
             (
                 r#"{"links":[{"rel":null},null,{"rel":"next"}],"results":[{},"#,
                 (true, true),
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_is_of_the_results_and_not_of_the_links() {
+    fn sample_depends_on_results_and_not_on_links() {
         let sample = |page: u32, first: u32, last: u32| {
             let middle = "{},".repeat(1000);
             let body = alloc::format!(

@@ -1,11 +1,11 @@
-//! Text from outside, made fit to be shown: bounded, and without characters that move a cursor,
-//! forge a log line or reorder what is read.
+//! Makes text from outside safe to show: bounds it, and escapes characters that move a cursor,
+//! forge a log line or reorder text.
 
 use alloc::string::String;
 use core::fmt::Write as _;
 
-/// Appends `text` to `out`, with control and reordering characters escaped, and cut after about
-/// `limit` bytes (an ellipsis says so).
+/// Appends `text` to `out`, with control and reordering characters escaped. Cuts it after about
+/// `limit` bytes, and marks that with an ellipsis.
 pub(crate) fn push_escaped(out: &mut String, text: &str, limit: usize) {
     let end = out.len().saturating_add(limit);
     for c in text.chars() {
@@ -22,21 +22,22 @@ pub(crate) fn push_escaped(out: &mut String, text: &str, limit: usize) {
     }
 }
 
-/// [`push_escaped`] into a new `String`.
+/// Returns the text escaped and cut as by [`push_escaped`].
 pub(crate) fn escaped(text: &str, limit: usize) -> String {
     let mut out = String::with_capacity(text.len().min(limit));
     push_escaped(&mut out, text, limit);
     out
 }
 
-/// Whether a character must not reach a terminal or a log line as it is: controls (C0, DEL, C1),
-/// the line and paragraph separators, and the invisible characters that change the direction of
-/// the text around them (Unicode's `Bidi_Control`) or hide in it. The two joiners (U+200C, U+200D)
-/// are let through: several scripts and many emoji are not written right without them.
+/// Returns whether a character must be escaped before it is written to a terminal or a log.
+///
+/// These are control characters (C0, DEL, C1), the line and paragraph separators, and invisible characters, some of
+/// which change the direction of the text around them (Unicode's `Bidi_Control`). The two joiners (U+200C, U+200D)
+/// are safe: several scripts and many emoji need them.
 #[must_use]
 #[inline]
 pub fn is_unsafe_to_show(c: char) -> bool {
-    // Most are ASCII.
+    // Most characters are ASCII.
     if c < '\u{7f}' {
         return c < ' ';
     }
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn controls_and_reordering_are_escaped_and_scripts_are_kept() {
+    fn control_and_reordering_characters_are_escaped_and_scripts_are_kept() {
         assert_eq!(
             escaped("a\x1b[31m\nb\u{202e}", 100),
             "a\\u{1b}[31m\\u{a}b\\u{202e}"

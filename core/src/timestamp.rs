@@ -1,4 +1,4 @@
-//! Calendar arithmetic, the timestamps of Atlas's JSON and the dates of HTTP, without a clock.
+//! The timestamps of Atlas's JSON, the dates of HTTP, and the calendar arithmetic for both. There is no clock.
 
 use core::fmt;
 use core::str::FromStr;
@@ -6,14 +6,14 @@ use core::time::Duration;
 
 use crate::InvalidValue;
 
-/// A timestamp of Atlas's JSON: its text as received, parsed on demand.
+/// A timestamp of Atlas's JSON. It keeps the text as received, and parses it on demand.
 ///
 /// Two timestamps are equal if their texts are. Compare instants with [`parse`](Timestamp::parse).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Timestamp<'a>(&'a str);
 
 impl<'a> Timestamp<'a> {
-    /// Wraps a text, whatever it holds.
+    /// Wraps a text without checking it.
     #[must_use]
     pub fn new(text: &'a str) -> Self {
         Self(text)
@@ -79,7 +79,7 @@ impl TryFrom<Timestamp<'_>> for UnixTime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime {
     seconds: i64,
-    /// Less than a second's.
+    /// Less than 1,000,000,000.
     nanoseconds: u32,
 }
 
@@ -94,7 +94,7 @@ impl UnixTime {
         if nanoseconds >= NANOSECONDS_PER_SECOND {
             return Err(InvalidValue::secret(
                 "nanoseconds",
-                "they are less than 1,000,000,000",
+                "they must be less than 1,000,000,000",
             ));
         }
         Ok(Self {
@@ -103,7 +103,7 @@ impl UnixTime {
         })
     }
 
-    /// Makes an instant of whole seconds since the epoch; negative before 1970.
+    /// Makes an instant of whole seconds since the epoch (negative before 1970).
     #[must_use]
     pub const fn from_seconds(seconds: i64) -> Self {
         Self {
@@ -112,8 +112,8 @@ impl UnixTime {
         }
     }
 
-    /// Makes an instant of the time since the epoch, such as a [`Moment`](crate::Moment)'s. One that is farther away than
-    /// the seconds can count becomes the last instant.
+    /// Makes an instant of the time since the epoch, such as a [`Moment`](crate::Moment)'s. A duration of more than
+    /// `i64::MAX` seconds gives `i64::MAX` seconds.
     #[must_use]
     pub fn from_duration(since_epoch: Duration) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl UnixTime {
         }
     }
 
-    /// Returns the time since the epoch, or `None` before it.
+    /// Returns the time since the epoch, or `None` if the instant is before it.
     #[must_use]
     pub fn to_duration(self) -> Option<Duration> {
         let seconds = u64::try_from(self.seconds).ok()?;
@@ -147,7 +147,7 @@ impl UnixTime {
         if self <= earlier {
             return Duration::ZERO;
         }
-        // It fits: at most 2^64 - 1 seconds lie between two `i64`.
+        // It cannot overflow: the difference of two `i64` is at most 2^64 - 1.
         let seconds = self.seconds.abs_diff(earlier.seconds);
         let since = Duration::new(seconds, self.nanoseconds);
         since.saturating_sub(Duration::from_nanos(earlier.nanoseconds.into()))
@@ -166,7 +166,7 @@ impl fmt::Display for UnixTime {
         let day = self.seconds.div_euclid(86_400);
         let second = self.seconds.rem_euclid(86_400);
         let (year, month, day) = civil_from_days(day);
-        // RFC 3339 has years from 0 to 9999; ISO 8601 writes others with their sign.
+        // RFC 3339 has years from 0 to 9999; ISO 8601 writes other years with a sign.
         match year {
             0..=9999 => write!(f, "{year:04}")?,
             _ => write!(f, "{year:+05}")?,
@@ -202,7 +202,7 @@ fn parse_rfc3339(text: &[u8]) -> Option<UnixTime> {
         let mut unit = 100_000_000;
         let mut any = false;
         while let Some(digit) = input.digit() {
-            // Digits beyond nanoseconds are read and dropped.
+            // Digits after the ninth are ignored.
             nanoseconds += digit * unit;
             unit /= 10;
             any = true;
@@ -228,9 +228,9 @@ fn parse_rfc3339(text: &[u8]) -> Option<UnixTime> {
     })
 }
 
-/// Parses an HTTP date (RFC 9110 §5.6.7) as seconds since the epoch: IMF-fixdate, whose day Atlas does
-/// not pad (`Mon, 5 Aug 2024 00:00:00 GMT`), and the two obsolete forms, which recipients must accept. The
-/// name of the day is not checked against the date.
+/// Parses an HTTP date (RFC 9110 §5.6.7) as seconds since the epoch. It accepts IMF-fixdate, also without the leading
+/// zero of the day as Atlas writes it (`Mon, 5 Aug 2024 00:00:00 GMT`), and the two obsolete forms, which recipients must
+/// accept. The name of the day is not checked.
 pub(crate) fn parse_http_date(text: &str) -> Option<i64> {
     let mut parts = text.split_ascii_whitespace();
     let weekday = parts.next()?;
@@ -242,7 +242,7 @@ pub(crate) fn parse_http_date(text: &str) -> Option<i64> {
         let clock = parts.next()?;
         (parts.next() == Some("GMT") && date.next().is_none()).then_some(())?;
         let year = number(year).filter(|_| year.len() == 2)?;
-        // By its pivot in the last century: no Atlas is older than that.
+        // Years from 70 to 99 are in the last century: Unix time begins in 1970.
         (
             day,
             month,
@@ -291,12 +291,12 @@ pub(crate) fn parse_http_date(text: &str) -> Option<i64> {
     unix_seconds(year, month, day, hour, minute, second)
 }
 
-/// Digits only: no sign, no space.
+/// Parses a text that must consist of digits, without sign or space.
 fn number(text: &str) -> Option<u32> {
     Digits(text.as_bytes()).number(text.len())
 }
 
-/// What is left of a text of fixed fields.
+/// The rest of a text with fields of fixed width.
 struct Digits<'a>(&'a [u8]);
 
 impl Digits<'_> {
@@ -338,15 +338,15 @@ fn unix_seconds(
     let day = u8::try_from(day)
         .ok()
         .filter(|d| *d >= 1 && *d <= days_in_month(year, month))?;
-    // 60 is a leap second; POSIX time has it fall on the next second.
+    // 60 is a leap second; POSIX time counts it as the next second.
     (hour < 24 && minute < 60 && second <= 60).then_some(())?;
     let days = days_from_civil(year, month, day);
     Some(days * 86_400 + i64::from(hour * 3600 + minute * 60 + second))
 }
 
-/// Returns year, month and day of a number of days from 1970-01-01; the opposite of [`days_from_civil`].
+/// Returns year, month and day from the number of days since 1970-01-01; the inverse of [`days_from_civil`].
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    // In eras of 400 years, which begin in March.
+    // Calculates in eras of 400 years, which begin in March.
     let days = i128::from(days) + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
@@ -361,12 +361,12 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
         march_based - 9
     };
     let year = year_of_era + era * 400 + i128::from(month <= 2);
-    // Seconds that fit into 64 bits make years that do.
+    // The days come from seconds in an `i64`, so the year fits, too.
     let fits = |n: i128| i64::try_from(n).unwrap_or_default();
     (fits(year), fits(month), fits(day))
 }
 
-/// Days from 1970-01-01 in the proleptic Gregorian calendar, for years from 0. Years are counted
+/// Returns the number of days since 1970-01-01 in the proleptic Gregorian calendar, for years from 0. Years are counted
 /// from March, so that the leap day comes last.
 fn days_from_civil(year: i64, month: u8, day: u8) -> i64 {
     let march_based = (i64::from(month) + 9) % 12;
@@ -391,7 +391,7 @@ mod tests {
     use alloc::string::ToString as _;
 
     #[test]
-    fn both_of_atlas_forms_parse() {
+    fn both_forms_that_atlas_writes_parse() {
         let parse = |text| {
             Timestamp::new(text)
                 .parse()
@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_since_the_epoch_go_both_ways() {
+    fn duration_since_the_epoch_survives_a_round_trip() {
         let since_epoch = Duration::new(7, 8);
         assert_eq!(
             UnixTime::from_duration(since_epoch).to_duration(),
@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_refused() {
+    fn text_that_is_not_rfc_3339_is_refused() {
         for wrong in [
             "",
             "now",
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn http_dates_parse_with_and_without_a_padded_day() {
+    fn http_dates_parse_in_all_forms_and_with_an_unpadded_day() {
         assert_eq!(
             parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT"),
             Some(784_111_777)

@@ -1,3 +1,5 @@
+//! The version of the Atlas resource that a request asks for, or that responded.
+
 use alloc::format;
 use core::fmt;
 use core::str::FromStr;
@@ -7,9 +9,9 @@ use http::HeaderValue;
 use crate::InvalidValue;
 use crate::timestamp::days_in_month;
 
-/// A version of the resource, as the `Accept` header names it.
+/// A version of the Atlas resource, as in the `Accept` header.
 ///
-/// Atlas versions each resource by date, and shows unfinished ones as `preview`. See Atlas's
+/// Atlas versions each resource by date, and publishes unfinished resources as `preview`. See Atlas's
 /// documentation under "Versioned Atlas Administration API".
 ///
 /// ```
@@ -30,19 +32,19 @@ enum Name {
 }
 
 impl ApiVersion {
-    /// `preview`: where the operation was first published.
+    /// The version `preview`, in which the operation was first published.
     pub const PREVIEW: Self = Self(Name::Preview);
-    /// `2025-03-12`: the dated version that carries the operation since July 2026.
+    /// The version `2025-03-12`, which has the operation since July 2026.
     pub const V2025_03_12: Self = Self(Name::Date {
         year: 2025,
         month: 3,
         day: 12,
     });
 
-    /// Parses `preview` or a date, `YYYY-MM-DD`.
+    /// Parses `preview` or a date in the form `YYYY-MM-DD`.
     ///
     /// # Errors
-    /// Anything else, and dates that no calendar has.
+    /// [`InvalidValue`] if the text is neither `preview` nor a date that exists.
     pub fn new(text: &str) -> Result<Self, InvalidValue> {
         if text == "preview" {
             return Ok(Self::PREVIEW);
@@ -56,10 +58,10 @@ impl ApiVersion {
         })
     }
 
-    /// The media type that asks for this version.
+    /// Returns the media type that asks for this version, for the `Accept` header.
     #[must_use]
     pub fn accept(&self) -> HeaderValue {
-        // Spelled out for the two that are asked for: no allocation, and they cannot fail.
+        // The usual two are constants: they need no allocation and cannot fail.
         match self.0 {
             Name::Preview => HeaderValue::from_static("application/vnd.atlas.preview+json"),
             Name::Date {
@@ -69,14 +71,14 @@ impl ApiVersion {
             } => HeaderValue::from_static("application/vnd.atlas.2025-03-12+json"),
             Name::Date { .. } => {
                 HeaderValue::try_from(format!("application/vnd.atlas.{self}+json"))
-                    // Digits and dashes always make a header value.
+                    // It cannot fail: digits and dashes are valid in a header value.
                     .unwrap_or_else(|_| HeaderValue::from_static("application/json"))
             }
         }
     }
 
-    /// The version that a `Content-Type` such as `application/vnd.atlas.2025-03-12+json;charset=utf-8`
-    /// names; `None` for any other.
+    /// Returns the version in a `Content-Type` such as `application/vnd.atlas.2025-03-12+json;charset=utf-8`,
+    /// or `None` if there is none.
     #[must_use]
     pub(crate) fn from_content_type(value: &HeaderValue) -> Option<Self> {
         let media_type = value.to_str().ok()?.split(';').next()?.trim();
@@ -87,7 +89,7 @@ impl ApiVersion {
     }
 }
 
-/// `YYYY-MM-DD` and nothing else.
+/// Parses a date in the form `YYYY-MM-DD`.
 fn parse_date(text: &str) -> Option<Name> {
     let bytes: &[u8; 10] = text.as_bytes().try_into().ok()?;
     let digit = |b: u8| b.is_ascii_digit().then(|| b - b'0');
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_preview_or_a_date() {
+    fn only_preview_and_existing_dates_are_versions() {
         for right in ["preview", "2025-03-12", "2024-02-29", "2023-01-01"] {
             let version = ApiVersion::new(right).unwrap();
             assert_eq!(format!("{version}"), right);
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn content_types_name_the_version() {
+    fn version_is_read_from_the_content_type() {
         let of = |text| ApiVersion::from_content_type(&HeaderValue::from_static(text));
         assert_eq!(
             of("application/vnd.atlas.2025-03-12+json;charset=utf-8"),

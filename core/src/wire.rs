@@ -1,9 +1,8 @@
-//! HTTP/1.1 for callers that hold nothing but a byte stream: [`encode`] makes the bytes of a
-//! request, a [`Decoder`] makes a response of bytes, however they arrive.
+//! Reads and writes HTTP/1.1, for callers that have only a byte stream: [`encode()`] makes the bytes of a
+//! request, and a [`Decoder`] makes a response from bytes, in pieces of any size.
 //!
-//! Like the rest of the crate it does no I/O, keeps no state that can be poisoned, and is bounded
-//! by [`Limits`](crate::Limits). A decoder is consumed by what it is given, and is handed back as
-//! long as there is more to come:
+//! Like the rest of the crate it does no I/O and is bounded by [`Limits`](crate::Limits). Each call
+//! consumes the decoder, and returns it as long as more bytes are needed:
 //!
 //! ```text
 //!   Decoder::new ──► Decoder ◄───────────── Progress::More
@@ -16,12 +15,12 @@
 //!                    ├─► Progress::Done { message, leftover }
 //!                    └─► WireError
 //!
-//!   what it is at, inside:
+//!   The phases of a decoder:
 //!
 //!    ┌─ 1xx ─┐
 //!    ▼       │      no body (HEAD, 204, 304, Content-Length: 0)
 //!   head ────┴──┬──────────────────────────────────────────────► done
-//!               ├─► Content-Length ──── all of it ─────────────►
+//!               ├─► Content-Length ──── all bytes ─────────────►
 //!               ├─► chunk size ──► data ──► CR LF ─┐
 //!               │      ▲ └─ 0 ──► trailers ────────┼───────────►
 //!               │      └───────────────────────────┘
@@ -54,7 +53,7 @@
 //!         decoder = match decoder.push(&buffer[..n])? {
 //!             Progress::More(decoder) => decoder,
 //!             Progress::Done { mut message, leftover } => {
-//!                 // Nothing more was asked for: whatever that is, it is no basis to go on.
+//!                 // Only one response was requested: with bytes after it, the connection is unreliable.
 //!                 message.keep_alive &= leftover.is_empty();
 //!                 return Ok(message);
 //!             }
@@ -63,7 +62,7 @@
 //! }
 //!
 //! # use atlas_model_keys_core::{BaseUrl, Credentials, Exchange, ListRequest, GroupId, Moment, Secret, Session, Step};
-//! # /// Answers in pieces of seven bytes.
+//! # /// Responds in pieces of seven bytes.
 //! # struct Fake { sent: Vec<u8>, answer: &'static [u8] }
 //! # impl Read for Fake {
 //! #     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -82,7 +81,7 @@
 //! # let credentials = Credentials::bearer("a.token")?;
 //! # let mut session = Session::new(BaseUrl::default(), credentials);
 //! # let list = ListRequest::new(GroupId::new("0123456789abcdef01234567")?);
-//! // With a session, a failure goes to `failed`, a message's response to `respond`.
+//! // A session takes a response by `respond`, and a failure by `fail`.
 //! let Step::Send(Exchange { request, pending }) = session.start::<Vec<u8>>(&list, now())? else {
 //!     return Ok(());
 //! };
@@ -96,31 +95,31 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! An [`EncodeError`] and a [`WireError`] become a [`Failure`](crate::Failure) by `?`: *permanent*
-//! for what cannot be encoded and for a response beyond a limit, *lost* for everything else.
+//! An [`EncodeError`] and a [`WireError`] become a [`Failure`](crate::Failure) with `?`: `Permanent`
+//! for a request that cannot be encoded and a response that exceeds a limit, `Lost` for all other errors.
 //!
 //! # Where it is strict
 //!
-//! Two readers of one stream who disagree on where a message ends can be made to take one
-//! message's body for another message. So everything that is known to be read in two ways is refused
-//! (a [`WireErrorKind`] each, with the place in the stream):
+//! If two readers of one stream disagree on the end of a message, an attacker can make one of them take the
+//! body of a message for another message. Therefore everything that is known to be read in two ways is refused
+//! (each has its [`WireErrorKind`], with the position in the stream):
 //!
-//! - **lines** end in CR LF, everywhere: a bare LF (which RFC 9112 §2.2 would let a recipient accept
-//!   in a head) and a bare CR are refused; so is an empty line, or anything else, before `HTTP/1.`;
-//! - **fields**: no space before the colon, no control characters but HTAB; a value that is
-//!   folded over several lines is joined by one space (§5.2), but in a trailer it is refused;
-//! - **`Content-Length`**: digits only; given more than once only if every value is the same text
-//!   (§6.3); never with `Transfer-Encoding`;
-//! - **`Transfer-Encoding`**: one field, exactly `chunked`, in HTTP/1.1 only. No request asks for
-//!   another coding, so none may come;
-//! - **chunks**: 1 to 16 hexadecimal digits, then extensions or CR LF; CR LF after the data; the end of
-//!   the stream before the last line is an error, as it is before `Content-Length` is reached;
-//! - **interim responses** are skipped, [`MAX_INTERIM`] of them; 101 is an error: nobody
-//!   asked for another protocol.
+//! - **lines** end in CR LF, everywhere: a bare LF (which RFC 9112 §2.2 lets a recipient accept
+//!   in a head) and a bare CR are refused, as is anything before `HTTP/1.`, even an empty line;
+//! - **fields** have no space before the colon and no control characters but HTAB; the lines of a folded
+//!   value are joined by one space (§5.2), but in a trailer folding is refused;
+//! - **`Content-Length`** has digits only; several values are accepted only if they are the same text
+//!   (§6.3), and none together with `Transfer-Encoding`;
+//! - **`Transfer-Encoding`** is one field, exactly `chunked`, in HTTP/1.1 only, because no request asks for
+//!   another coding;
+//! - **chunks** have a size of 1 to 16 hexadecimal digits, then extensions or CR LF, and CR LF after the
+//!   data; the stream must not end before the last line, nor before `Content-Length` is reached;
+//! - **interim responses** are skipped, at most [`MAX_INTERIM`]; 101 is an error, because no request asks for
+//!   another protocol.
 //!
-//! Lenient it is where nothing is at stake: the reason may be missing along with its
-//! space, a status may be any from 100 to 999, and fields of framing are not framing where there
-//! is no body (a contradiction there ends the connection's use instead: [`Message::keep_alive`]).
+//! It is lenient where no attack is possible: the reason may be missing with its
+//! space, and a status may be any number from 100 to 999. If a response has no body, its framing fields are
+//! ignored, but after contradictory ones the connection is not used again ([`Message::keep_alive`]).
 //!
 //! # What is bounded
 //!
@@ -128,24 +127,23 @@
 //! |---|---|
 //! | bytes of interim heads, head and trailers together, as sent | [`Limits::head_bytes`](crate::Limits::head_bytes) |
 //! | fields of these together | [`Limits::headers`](crate::Limits::headers) |
-//! | bytes of the body of a 200, promised or arrived | [`Limits::body_bytes`](crate::Limits::body_bytes) |
-//! | bytes that are read of any other body | [`Limits::error_body_bytes`](crate::Limits::error_body_bytes) + 1; the connection is not used again |
+//! | bytes of the body of a 200, announced or received | [`Limits::body_bytes`](crate::Limits::body_bytes) |
+//! | bytes that are read of any other body | [`Limits::error_body_bytes`](crate::Limits::error_body_bytes) + 1; after more, the connection is not used again |
 //! | interim responses | [`MAX_INTERIM`] |
 //! | bytes of all chunk extensions | [`CHUNK_EXTENSION_BYTES`] |
 //!
-//! Memory grows with the bytes that have arrived, never with a size that is only promised, and
-//! each byte is looked at a fixed number of times, however the stream is cut. How it is cut never
-//! changes the outcome.
+//! Memory grows with the received bytes, not with an announced size. Each byte is examined a fixed
+//! number of times. The sizes of the pieces affect neither that number nor the result.
 //!
 //! # What it does not do
 //!
-//! - **Content codings**: a body is handed out as sent. Do not ask for `gzip`: [`encode`] adds no
+//! - **Content codings**: a body is returned as sent. Do not ask for `gzip`: [`encode()`] adds no
 //!   `Accept-Encoding`, and the session's requests have none.
-//! - **Trailers** are read, checked and dropped (RFC 9110 §6.5.1 forbids merging them unseen).
-//! - **Tunnels**: [`encode`] refuses CONNECT. A decoder for one ends at the head of a 2xx; what is
-//!   left over is the tunnel's.
-//! - **Erasing responses**: a body is a plain `Vec<u8>`; where it holds secrets, erasing it is
-//!   the caller's, and copies stay behind where it grew.
+//! - **Trailers** are read, checked and dropped (RFC 9110 §6.5.1 forbids merging them without knowing them).
+//! - **Tunnels**: [`encode()`] refuses CONNECT. A decoder for CONNECT ends after the head of a 2xx; the
+//!   leftover bytes belong to the tunnel.
+//! - **Erasing responses**: a body is a plain `Vec<u8>`. If it holds secrets, the caller must erase it;
+//!   copies remain in buffers that it outgrew.
 
 mod decode;
 mod encode;

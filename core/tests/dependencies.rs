@@ -1,10 +1,10 @@
-//! No I/O, by construction: the crate is `no_std`, and nothing that it is built on is a runtime, a
-//! socket, TLS, a clock or a random source.
+//! Checks that the crate cannot do I/O: it is `no_std`, and none of its dependencies is a runtime or provides
+//! sockets, TLS, a clock or randomness.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// All that core is built on, and why. Whoever adds to it says so here.
+/// All dependencies of core, with their purpose. A new dependency must be added here.
 const KNOWN: &[&str] = &[
     // The types of HTTP.
     "http",
@@ -39,7 +39,7 @@ const KNOWN: &[&str] = &[
 ];
 
 #[test]
-fn the_resolved_tree_has_nothing_that_does_io() {
+fn dependency_tree_has_only_known_crates() {
     let output = Command::new(env!("CARGO"))
         .args([
             "tree", "--edges", "normal", "--prefix", "none", "--format", "{p}",
@@ -76,7 +76,7 @@ fn the_resolved_tree_has_nothing_that_does_io() {
 }
 
 #[test]
-fn the_crate_is_no_std() {
+fn crate_is_no_std() {
     let front = include_str!("../src/lib.rs");
     assert!(front.lines().any(|line| line == "#![no_std]"));
     assert!(!front.contains("extern crate std"));

@@ -1,4 +1,4 @@
-//! The bodies that Atlas's documentation gives as examples, field by field.
+//! Tests the example bodies of Atlas's documentation, field by field.
 
 use atlas_model_keys_core::{Endpoint, Error, Page, Reply, Timestamp};
 
@@ -14,7 +14,7 @@ fn page(body: &'static str) -> Page<&'static [u8]> {
 }
 
 #[test]
-fn a_page() {
+fn documented_page_is_read() {
     let page = page(include_str!("fixtures/200-list.json"));
     assert_eq!(page.len(), 1);
     assert_eq!(page.total_count(), Some(42));
@@ -63,7 +63,7 @@ fn a_page() {
 }
 
 #[test]
-fn a_page_of_the_dated_version() {
+fn page_of_the_dated_version_is_read() {
     let page = page(
         r#"{"links":[],"results":[{"apiKeyId":"k","cloud":"ANY","endpoint":"ai.mongodb.com",
             "geography":"ANY","lastUsedAt":null,"secret":null,"somethingNew":{"a":[1,2.5,"x",null,true]}}]}"#,
@@ -77,7 +77,7 @@ fn a_page_of_the_dated_version() {
 }
 
 #[test]
-fn errors() {
+fn documented_errors_are_read() {
     let example = "(This is just an example, the exception may not be related to this endpoint)";
     for (status, body, code, reason, detail) in [
         (
@@ -112,17 +112,17 @@ fn errors() {
         let error = reply(status, body).unwrap_err();
         assert_eq!(error.status().map(|s| s.as_u16()), Some(status));
         assert_eq!(error.error_code(), Some(code));
-        let answer = error.api_error().unwrap();
-        assert_eq!(answer.endpoint, Endpoint::ModelKeys);
-        assert_eq!(answer.reason.as_deref(), Some(reason));
+        let api_error = error.api_error().unwrap();
+        assert_eq!(api_error.endpoint, Endpoint::ModelKeys);
+        assert_eq!(api_error.reason.as_deref(), Some(reason));
         assert_eq!(
-            answer.detail.as_deref(),
+            api_error.detail.as_deref(),
             Some(&*format!("{example}{detail}"))
         );
-        assert!(answer.parameters.is_empty() && answer.fields.is_empty());
-        assert_eq!(answer.retry_after, None);
+        assert!(api_error.parameters.is_empty() && api_error.fields.is_empty());
+        assert_eq!(api_error.retry_after, None);
         assert_eq!(
-            answer.to_string(),
+            api_error.to_string(),
             format!("{status} {reason} ({code}): {example}{detail}")
         );
     }

@@ -552,7 +552,7 @@ fn token_endpoint_errors_are_retried_or_final_by_status() {
         assert!(error.is_retryable());
         let shown = error.to_string();
         let gave_up = format!(
-            "gave up after {sent} attempts: the request for an access token was answered {status}"
+            "gave up after {sent} attempts: the request for an access token was answered with {status}"
         );
         assert!(shown.starts_with(&gave_up), "{shown}");
         assert_eq!(world.emulator.requests(), sent);
@@ -566,7 +566,7 @@ fn token_endpoint_errors_are_retried_or_final_by_status() {
                 &[],
                 r#"{"error":"access_denied","error_description":"100 tokens"}"#,
             ),
-            "the request for an access token was answered 403 Forbidden (access_denied): 100 tokens",
+            "the request for an access token was answered with 403 Forbidden (access_denied): 100 tokens",
         ),
         (
             response(302, &[("location", "https://evil.example/")], ""),
@@ -574,7 +574,7 @@ fn token_endpoint_errors_are_retried_or_final_by_status() {
         ),
         (
             response(200, &[], "<html>"),
-            "the answer is not an access token: it is not valid JSON",
+            "the response is not an access token: it is not valid JSON",
         ),
     ] {
         let mut world = World::new(Config::default(), CredentialKind::ServiceAccount);
@@ -986,7 +986,7 @@ fn error_after_the_last_attempt_tells_their_number() {
     let error = world.fail(exchange.pending, FailureKind::Lost).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the request was sent, but no whole answer came back (after 5 attempts)"
+        "the request was sent, but no complete response came back (after 5 attempts)"
     );
     assert_eq!(
         std::error::Error::source(&error).unwrap().to_string(),
@@ -1004,7 +1004,7 @@ fn permanent_failure_is_not_retried() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the request failed for good (after 1 attempt)"
+        "the request failed permanently (after 1 attempt)"
     );
     assert!(!error.is_retryable());
 }
@@ -1116,7 +1116,7 @@ fn rate_limit_pauses_every_exchange_of_the_group_and_no_other() {
     assert!(
         error
             .to_string()
-            .starts_with("rate limited with other requests: 429"),
+            .starts_with("rate limited because of other requests: 429"),
         "{error}"
     );
 

@@ -1,4 +1,4 @@
-//! What is a page and what is not.
+//! Tests which bodies are accepted as pages, and how others are refused.
 
 use atlas_model_keys_core::{Error, InvalidResponseKind, Page, Reply};
 
@@ -6,7 +6,7 @@ fn parse(body: impl AsRef<[u8]>) -> Result<Page<Vec<u8>>, Error> {
     Reply::from_response(http::Response::new(body.as_ref().to_vec()))?.into_page()
 }
 
-/// Where and how a body is refused.
+/// Returns the kind, path, position and text of the error for a body.
 fn refused(
     body: impl AsRef<[u8]>,
 ) -> (InvalidResponseKind, String, Option<(usize, usize)>, String) {
@@ -17,7 +17,7 @@ fn refused(
             error.line_and_column(),
             error.to_string(),
         ),
-        other => panic!("not refused as an answer: {other:?}"),
+        other => panic!("not refused as an invalid response: {other:?}"),
     }
 }
 
@@ -41,14 +41,14 @@ fn strings_with_escapes_are_unescaped_and_the_rest_is_borrowed() {
     assert_eq!(second.secret().unwrap().expose(), "al-x");
     assert_eq!(page.keys().nth(2).unwrap().api_key_id(), Some("ä鍵😀"));
 
-    // Borrowed: the text lies in the body itself.
+    // The text is borrowed: it lies in the body itself.
     let status = page.keys().next().unwrap().status().unwrap().as_ptr();
     let body = page.into_body();
     assert!(body.as_ptr_range().contains(&status));
 }
 
 #[test]
-fn absent_null_and_unknown_are_fine_everywhere() {
+fn absent_null_and_unknown_fields_are_accepted_everywhere() {
     for body in [
         r#"{"results":[]}"#,
         r#" { "results" : [ ] , "totalCount" : null , "links" : null , "status" : null } "#,
@@ -63,14 +63,14 @@ fn absent_null_and_unknown_are_fine_everywhere() {
 }
 
 #[test]
-fn total_count_is_any_integer_and_only_a_sensible_one_is_told() {
+fn total_count_may_hold_anything_and_only_a_count_is_returned() {
     let count = |text: &str| {
         parse(format!(r#"{{"results":[],"totalCount":{text}}}"#)).map(|page| page.total_count())
     };
     assert_eq!(count("0").unwrap(), Some(0));
     assert_eq!(count("9223372036854775807").unwrap(), Some(i64::MAX as u64));
     assert_eq!(count("-5").unwrap(), None);
-    // It is an estimate: whatever it holds, the page stands.
+    // It is only an estimate: whatever it holds, the page is valid.
     for odd in [
         "1.5",
         "42.0",
@@ -101,7 +101,7 @@ fn more_elements_than_the_limit_are_refused() {
 }
 
 #[test]
-fn what_is_refused_is_refused_with_its_place_and_without_its_value() {
+fn error_names_the_path_and_not_the_value() {
     let cases = [
         (
             r#"{"results":[{"name":"a"},{"name":{"x":"hunter2"}}]}"#,
@@ -202,12 +202,12 @@ fn what_is_refused_is_refused_with_its_place_and_without_its_value() {
 }
 
 #[test]
-fn the_place_is_line_and_column() {
+fn error_names_line_and_column() {
     let (_, _, place, shown) = refused("{\n \"results\": [\n  {\"name\": 5}\n ]\n}");
     assert_eq!(place, Some((3, 12)), "{shown}");
     assert_eq!(
         shown,
-        "the answer is not a page of keys: a value is not of the documented type, \
+        "the response is not a page of keys: a value is not of the documented type, \
          at results[0].name (line 3, column 12)"
     );
     let (kind, _, place, _) = refused(b"{\n\"results\": \xff}");
@@ -225,7 +225,7 @@ fn nesting_is_bounded_in_unknown_fields_too() {
     };
     let top = |levels| nested(levels, r#"{"results":[],"new":"#, "}");
     let in_key = |levels| nested(levels, r#"{"results":[{"new":"#, "}]}");
-    // 32 in all: the page itself is one, results and key are two more.
+    // The limit is 32 levels: the page is one, and results and key are two more.
     assert!(parse(top(31)).is_ok());
     assert!(parse(in_key(29)).is_ok());
     for body in [top(32), in_key(30), top(100_000)] {
@@ -238,7 +238,7 @@ fn nesting_is_bounded_in_unknown_fields_too() {
 }
 
 #[test]
-fn an_error_object_inside_a_200_is_an_error_and_never_an_empty_page() {
+fn error_object_with_status_200_is_an_error_and_not_an_empty_page() {
     for (body, status) in [
         (
             r#"{"status":404,"error":404,"errorCode":"GROUP_NOT_FOUND"}"#,
@@ -252,7 +252,7 @@ fn an_error_object_inside_a_200_is_an_error_and_never_an_empty_page() {
         (r#"{"error":403,"errorCode":"X","results":[]}"#, 403),
         (r#"{"error":401,"reason":"Unauthorized"}"#, 401),
         (r#"{"errorCode":"UNEXPECTED_ERROR"}"#, 500),
-        // In whatever shape the envelope has it.
+        // The envelope may have another shape.
         (
             r#"{"status":200,"content":{"error":404,"errorCode":"GROUP_NOT_FOUND"}}"#,
             404,
@@ -265,7 +265,7 @@ fn an_error_object_inside_a_200_is_an_error_and_never_an_empty_page() {
         assert!(matches!(error, Error::Api(_)), "{body}: {error:?}");
         assert_eq!(error.status().unwrap(), status, "{body}");
     }
-    // Fields of these names beside results are not errors by themselves.
+    // These fields do not make a page with results an error.
     for body in [
         r#"{"status":200,"results":[]}"#,
         r#"{"error":null,"errorCode":null,"results":[]}"#,
@@ -278,20 +278,20 @@ fn an_error_object_inside_a_200_is_an_error_and_never_an_empty_page() {
 }
 
 #[test]
-fn a_body_that_changes_between_looks_gives_no_panic() {
-    /// Good for the size check and the parser, then another text, then no text.
-    struct Fickle(std::cell::Cell<usize>);
-    impl AsRef<[u8]> for Fickle {
+fn body_that_changes_between_calls_does_not_panic() {
+    /// A body that is valid for the size check and the parser, then is another text, and then is not UTF-8.
+    struct ChangingBody(std::cell::Cell<usize>);
+    impl AsRef<[u8]> for ChangingBody {
         fn as_ref(&self) -> &[u8] {
-            let looks = self.0.replace(self.0.get() + 1);
-            match looks {
+            let calls = self.0.replace(self.0.get() + 1);
+            match calls {
                 0..=1 => r#"{"results":[{"name":"a","status":"ACTIVE"}]}"#.as_bytes(),
                 2 => "ääääääääääää".as_bytes(),
                 _ => b"\xff",
             }
         }
     }
-    let reply = Reply::from_response(http::Response::new(Fickle(0.into()))).unwrap();
+    let reply = Reply::from_response(http::Response::new(ChangingBody(0.into()))).unwrap();
     let page = reply.into_page().unwrap();
     for _ in 0..2 {
         let key = page.keys().next().unwrap();
@@ -300,7 +300,7 @@ fn a_body_that_changes_between_looks_gives_no_panic() {
 }
 
 #[test]
-fn what_was_not_decompressed_is_said_so() {
+fn error_says_that_a_body_was_not_decompressed() {
     for (encoding, body, kind) in [
         ("br", &b"\x8b\x02\x80"[..], InvalidResponseKind::Encoding),
         ("gzip", b"\x1f\x8b\x08", InvalidResponseKind::Encoding),
@@ -315,7 +315,7 @@ fn what_was_not_decompressed_is_said_so() {
         };
         assert_eq!(error.kind(), kind, "{encoding}: {error}");
     }
-    // A label alone does no harm.
+    // A wrong Content-Encoding alone is not an error.
     let response = http::Response::builder().header("content-encoding", "br");
     let reply = Reply::from_response(response.body(br#"{"results":[]}"#).unwrap()).unwrap();
     assert!(reply.into_page().is_ok());

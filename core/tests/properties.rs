@@ -1,5 +1,5 @@
-//! What holds for any input. Inputs that once failed are kept in `properties.proptest-regressions`, if
-//! there were any, and tried first.
+//! Tests properties that hold for any input. proptest keeps inputs that failed in
+//! `properties.proptest-regressions` and tries them first.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ fn group() -> impl Strategy<Value = GroupId> {
 }
 
 proptest! {
-    /// What goes into a request comes out of a URI parser.
+    /// A URI parser finds the parameters of a request unchanged.
     #[test]
-    fn a_request_survives_a_uri_parser(
+    fn parameters_of_a_request_survive_a_uri_parser(
         group in group(),
         items in option::of(1u32..=500),
         page in option::of(1u32..),
@@ -64,9 +64,9 @@ proptest! {
         prop_assert_eq!(BaseUrl::new(base.as_str()).unwrap(), base);
     }
 
-    /// No text makes a parser panic, and what is accepted is what was given.
+    /// No text makes a parser panic, and an accepted value equals the text.
     #[test]
-    fn parameters_hold_what_they_were_given(text in ".{0,40}") {
+    fn parameters_hold_the_value_they_were_given(text in ".{0,40}") {
         if let Ok(group) = GroupId::new(&text) {
             prop_assert_eq!(group.as_str(), &text);
         }
@@ -83,9 +83,9 @@ proptest! {
         let _ = BaseUrl::new(&text);
     }
 
-    /// Dates agree with a second implementation of the calendar: one that counts.
+    /// Timestamps agree with another implementation of the calendar, which counts month by month.
     #[test]
-    fn timestamps_count_days(days in 0i64..100_000, second in 0u32..86_400) {
+    fn timestamps_agree_with_a_counting_calendar(days in 0i64..100_000, second in 0u32..86_400) {
         let (mut year, mut month, mut left) = (1970, 1, days);
         let is_leap = |y: i64| (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
         let length = |y: i64, m: i64| match m {
@@ -124,10 +124,10 @@ const FIELDS: [&str; 12] = [
     "status",
 ];
 
-/// A key: for each documented field absent, null, or a text; and unknown fields.
+/// A key: each documented field (absent, null or a text), and unknown fields.
 type Key = (Vec<Option<Option<String>>>, Vec<(String, Json)>);
 
-/// A JSON value with a serializer of its own, so that the core's reading is checked by other means.
+/// A JSON value with its own serializer, which is independent of the core.
 #[derive(Clone, Debug)]
 enum Json {
     Null,
@@ -139,7 +139,7 @@ enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// Writes JSON in one of the many ways that mean the same.
+/// Writes JSON in one of many equivalent ways: with random spaces and escapes.
 struct Writer {
     out: String,
     dice: u64,
@@ -250,9 +250,9 @@ fn key() -> impl Strategy<Value = Key> {
 }
 
 proptest! {
-    /// However a page is written, what was written is read.
+    /// The fields of a page are read unchanged from every equivalent JSON text.
     #[test]
-    fn a_page_survives_any_spelling(
+    fn page_is_read_from_any_equivalent_json(
         keys in vec(key(), 0..6),
         count in option::of(any::<u32>()),
         has_next in any::<bool>(),
@@ -315,7 +315,7 @@ proptest! {
         }
     }
 
-    /// Any body at all is a page or an error, of one line and without a word of the body.
+    /// Any body is a page or an error with a text of one line.
     #[test]
     fn any_body_is_a_page_or_an_error(body in vec(any::<u8>(), 0..200), status in 100u16..1000) {
         let response = Response::builder().status(status).body(body).unwrap();
@@ -333,7 +333,7 @@ const SECRETS: [&str; 3] = [
     "private-hunter4-abcdefgh",
 ];
 
-/// What a server, or the world, may do to an exchange.
+/// What may happen to an exchange.
 #[derive(Clone, Debug)]
 enum Event {
     Response {
@@ -432,22 +432,22 @@ fn session(kind: u8) -> Session {
     )
 }
 
-/// Where every request goes, whatever arrived.
-fn goes_home(uri: &Uri) -> bool {
+/// Returns whether a request goes to the base URL.
+fn goes_to_the_base_url(uri: &Uri) -> bool {
     uri.to_string()
         .starts_with("https://atlas.example/prefix/api/")
 }
 
-/// Whether a text has a secret that a session of this kind knows.
+/// Returns whether a text has a secret that a session of this kind knows.
 fn shows_a_secret(kind: u8, text: &str) -> bool {
     text.contains(SECRETS[usize::from(kind)])
 }
 
 proptest! {
-    /// Whatever arrives, an exchange ends within its attempts and waits; every request goes to the base
-    /// URL; nothing that is shown shows a secret.
+    /// Whatever a server sends, an exchange ends within its limits, every request goes to the base
+    /// URL, and no text shows a secret.
     #[test]
-    fn an_exchange_ends_and_gives_nothing_away(
+    fn exchange_ends_and_shows_no_secret(
         kind in 0u8..3,
         enveloped in any::<bool>(),
         events in vec(event(), 1..12),
@@ -459,7 +459,7 @@ proptest! {
         let request = ListRequest::new(group).with_envelope(enveloped);
         let mut listing = Listing::new(request, session.limits());
         let mut now = Duration::from_secs(1_790_000_000);
-        // Several exchanges one after the other, for what one leaves to the next.
+        // Several exchanges follow each other, because each leaves its state to the next.
         'rounds: for round in 0..3 {
             let Ok(Some(request)) = listing.request() else { break };
             let (mut sent, mut waited) = (0u32, Duration::ZERO);
@@ -475,9 +475,9 @@ proptest! {
                 prop_assert!(!shows_a_secret(kind, &shown));
                 step = match current {
                     Step::Send(exchange) => {
-                        prop_assert!(goes_home(exchange.request.uri()), "{:?}", exchange.request.uri());
+                        prop_assert!(goes_to_the_base_url(exchange.request.uri()), "{:?}", exchange.request.uri());
                         sent += 1;
-                        prop_assert!(sent < 64, "it goes on and on");
+                        prop_assert!(sent < 64, "it does not end");
                         let event = &events[(round + sent as usize) % events.len()];
                         match event {
                             Event::Response { status, headers, body } => {
@@ -488,7 +488,7 @@ proptest! {
                                 let kind = [FailureKind::NotSent, FailureKind::Lost, FailureKind::Permanent][usize::from(*kind)];
                                 session.fail(exchange.pending, Failure::new(kind, "cable pulled"), at(now))
                             }
-                            // The exchange is cancelled; the next one finds a session in order.
+                            // The exchange is cancelled, and the session must stay usable.
                             Event::Dropped => continue 'rounds,
                         }
                     }

@@ -1,9 +1,9 @@
-//! The examples run, by themselves and to their end, and print what they are there for.
+//! Runs the examples to their end, and checks their output.
 
 mod runner;
 
 #[test]
-fn each_example_runs() {
+fn each_example_prints_its_result() {
     runner::run_all(&[
         ("offline", &["the page is as documented"]),
         ("own_authentication", &["250 keys"]),

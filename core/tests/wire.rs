@@ -1,11 +1,11 @@
-//! HTTP/1.1 on bytes: what is accepted and what is refused, with the rule; and that the way a stream
-//! is cut never matters.
+//! Tests the wire layer: which responses are accepted and which are refused, with the rule, and that the size of the
+//! pieces of a stream never matters.
 
 use std::error::Error as _;
 
 use atlas_model_keys_core::wire::{
-    CHUNK_EXTENSION_BYTES, Decoder, MAX_INTERIM, Message, Progress, WireError,
-    WireErrorKind as Kind, encode,
+    CHUNK_EXTENSION_BYTES, Decoder, MAX_INTERIM, Message, Progress, WireError, WireErrorKind,
+    encode,
 };
 use atlas_model_keys_core::{
     BaseUrl, Credentials, Error, Exchange, Failure, FailureKind, GroupId, Limits, ListRequest,
@@ -15,24 +15,24 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// What came of a stream, all of it.
+/// A parsed response, and the rest of the stream.
 #[derive(Clone, Debug, PartialEq)]
-struct Answer {
+struct Parsed {
     status: u16,
     version: Version,
     headers: HeaderMap,
     body: Vec<u8>,
     keep_alive: bool,
     consumed: u64,
-    /// Whether it took the end of the stream to end it.
+    /// Whether the end of the stream ended the response.
     closed: bool,
-    /// What was not taken: leftover and pieces that were not pushed.
+    /// The bytes that were not consumed: the leftover and the pieces that were not pushed.
     rest: Vec<u8>,
 }
 
-fn answer(message: Message, closed: bool, rest: Vec<u8>) -> Answer {
+fn parsed(message: Message, closed: bool, rest: Vec<u8>) -> Parsed {
     let (head, body) = message.response.into_parts();
-    Answer {
+    Parsed {
         status: head.status.as_u16(),
         version: head.version,
         headers: head.headers,
@@ -44,12 +44,12 @@ fn answer(message: Message, closed: bool, rest: Vec<u8>) -> Answer {
     }
 }
 
-/// Reads a stream that arrives in these pieces and then ends.
+/// Reads a stream that consists of these pieces.
 fn read_pieces<'a>(
     method: &Method,
     limits: &Limits,
     pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<Answer, WireError> {
+) -> Result<Parsed, WireError> {
     let mut decoder = Decoder::new(method, limits);
     let mut pieces = pieces.into_iter();
     while let Some(piece) = pieces.next() {
@@ -59,20 +59,20 @@ fn read_pieces<'a>(
                 assert!(piece.ends_with(leftover));
                 let mut rest = leftover.to_vec();
                 pieces.for_each(|piece| rest.extend(piece));
-                return Ok(answer(message, false, rest));
+                return Ok(parsed(message, false, rest));
             }
         };
     }
-    Ok(answer(decoder.close()?, true, Vec::new()))
+    Ok(parsed(decoder.close()?, true, Vec::new()))
 }
 
-/// Reads it at once and byte by byte, which must not differ.
-fn read_with(method: &Method, limits: &Limits, stream: &[u8]) -> Result<Answer, WireError> {
+/// Reads a stream at once and byte by byte, and checks that the results are equal.
+fn read_with(method: &Method, limits: &Limits, stream: &[u8]) -> Result<Parsed, WireError> {
     let whole = read_pieces(method, limits, [stream]);
     assert_eq!(whole, read_pieces(method, limits, stream.chunks(1)));
     match &whole {
-        Ok(answer) => assert_eq!(
-            answer.consumed + answer.rest.len() as u64,
+        Ok(response) => assert_eq!(
+            response.consumed + response.rest.len() as u64,
             stream.len() as u64
         ),
         Err(error) => assert!(error.offset() <= stream.len() as u64, "{error}"),
@@ -80,16 +80,16 @@ fn read_with(method: &Method, limits: &Limits, stream: &[u8]) -> Result<Answer, 
     whole
 }
 
-fn read(stream: impl AsRef<[u8]>) -> Result<Answer, WireError> {
+fn read(stream: impl AsRef<[u8]>) -> Result<Parsed, WireError> {
     read_with(&Method::GET, &Limits::default(), stream.as_ref())
 }
 
-fn refused(stream: impl AsRef<[u8]>) -> (Kind, u64) {
+fn refused(stream: impl AsRef<[u8]>) -> (WireErrorKind, u64) {
     let error = read(stream.as_ref()).expect_err(&String::from_utf8_lossy(stream.as_ref()));
     (error.kind(), error.offset())
 }
 
-/// A head with these fields, each on a line.
+/// Returns a head with these fields, which end in CR LF each.
 fn head(fields: &str) -> String {
     format!("HTTP/1.1 200 OK\r\n{fields}\r\n")
 }
@@ -98,10 +98,10 @@ fn chunked(rest: &str) -> String {
     format!("{}{rest}", head("Transfer-Encoding: chunked\r\n"))
 }
 
-// What is accepted
+// Accepted responses
 
 #[test]
-fn bodies_of_all_framings() {
+fn bodies_of_all_framings_are_read() {
     for (stream, body, keep_alive, closed) in [
         // RFC 9112 §6.2.
         (
@@ -164,7 +164,7 @@ fn bodies_of_all_framings() {
             true,
             false,
         ),
-        // RFC 9112 §7.1.1: extensions, and the white space that may come before them.
+        // RFC 9112 §7.1.1: extensions, and white space before them.
         (
             chunked("5;a=b;c=\"d;\\\" e\"\r\nhello\r\n0 \t;\u{e9}\r\n\r\n"),
             "hello",
@@ -194,7 +194,7 @@ fn bodies_of_all_framings() {
             true,
             false,
         ),
-        // The reason may be missing, with its space.
+        // The reason and the space before it are optional.
         (
             "HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n".into(),
             "",
@@ -214,16 +214,16 @@ fn bodies_of_all_framings() {
             false,
         ),
     ] {
-        let answer = read(&stream).unwrap_or_else(|error| panic!("{stream:?}: {error}"));
-        assert_eq!(answer.body, body.as_bytes(), "{stream:?}");
-        assert_eq!(answer.keep_alive, keep_alive, "{stream:?}");
-        assert_eq!(answer.closed, closed, "{stream:?}");
-        assert!(answer.rest.is_empty(), "{stream:?}");
+        let response = read(&stream).unwrap_or_else(|error| panic!("{stream:?}: {error}"));
+        assert_eq!(response.body, body.as_bytes(), "{stream:?}");
+        assert_eq!(response.keep_alive, keep_alive, "{stream:?}");
+        assert_eq!(response.closed, closed, "{stream:?}");
+        assert!(response.rest.is_empty(), "{stream:?}");
     }
 }
 
 #[test]
-fn where_there_is_no_body_fields_do_not_make_one() {
+fn framing_fields_of_a_response_without_body_are_ignored() {
     // RFC 9112 §6.3, items 1 and 2.
     let head = |status: u16, fields: &str| format!("HTTP/1.1 {status} X\r\n{fields}\r\nnext");
     for (method, status, fields, keep_alive) in [
@@ -242,43 +242,43 @@ fn where_there_is_no_body_fields_do_not_make_one() {
         (Method::GET, 304, "Content-Length: x\r\n", false),
         (Method::GET, 204, "", true),
         (Method::GET, 204, "Content-Length: 0\r\n", true),
-        // Forbidden, so the server may well send that body.
+        // These are forbidden, so the server may send a body all the same.
         (Method::GET, 204, "Content-Length: 4\r\n", false),
         (Method::GET, 204, "Transfer-Encoding: chunked\r\n", false),
         (Method::CONNECT, 200, "Content-Length: 5\r\n", false),
         (Method::CONNECT, 204, "", false),
     ] {
         let stream = head(status, fields);
-        let answer = read_with(&method, &Limits::default(), stream.as_bytes()).unwrap();
-        assert_eq!(answer.status, status);
-        assert_eq!(answer.body, b"", "{method} {stream:?}");
-        assert_eq!(answer.rest, b"next", "{method} {stream:?}");
-        assert_eq!(answer.keep_alive, keep_alive, "{method} {stream:?}");
+        let response = read_with(&method, &Limits::default(), stream.as_bytes()).unwrap();
+        assert_eq!(response.status, status);
+        assert_eq!(response.body, b"", "{method} {stream:?}");
+        assert_eq!(response.rest, b"next", "{method} {stream:?}");
+        assert_eq!(response.keep_alive, keep_alive, "{method} {stream:?}");
     }
-    // A proxy that refuses says why.
+    // The response of a proxy that refuses CONNECT has a body.
     let stream = "HTTP/1.1 407 X\r\nContent-Length: 2\r\n\r\nno";
-    let answer = read_with(&Method::CONNECT, &Limits::default(), stream.as_bytes());
-    assert_eq!(answer.unwrap().body, b"no");
+    let response = read_with(&Method::CONNECT, &Limits::default(), stream.as_bytes());
+    assert_eq!(response.unwrap().body, b"no");
 }
 
 #[test]
-fn the_head_is_handed_out_as_sent() {
+fn head_is_returned_as_sent() {
     let stream = "HTTP/1.0 599 Whatever\r\nA: 1\r\nB:\r\na:\t2 \t3 \r\nFolded: one\r\n  two \r\n\tthree\r\nC: \u{e9}\r\n\r\n";
-    let answer = read(stream).unwrap();
-    assert_eq!(answer.status, 599);
-    assert_eq!(answer.version, Version::HTTP_10);
-    let all: Vec<_> = answer.headers.get_all("a").iter().collect();
+    let response = read(stream).unwrap();
+    assert_eq!(response.status, 599);
+    assert_eq!(response.version, Version::HTTP_10);
+    let all: Vec<_> = response.headers.get_all("a").iter().collect();
     assert_eq!(all, ["1", "2 \t3"]);
-    assert_eq!(answer.headers["b"], "");
-    assert_eq!(answer.headers["folded"], "one two three");
-    assert_eq!(answer.headers["c"].as_bytes(), "\u{e9}".as_bytes());
+    assert_eq!(response.headers["b"], "");
+    assert_eq!(response.headers["folded"], "one two three");
+    assert_eq!(response.headers["c"].as_bytes(), "\u{e9}".as_bytes());
     for status in [100, 199, 200, 600, 999] {
         let stream = format!("HTTP/1.1 {status}\r\n\r\n");
         match read(&stream) {
-            Ok(answer) => assert_eq!(answer.status, status),
+            Ok(response) => assert_eq!(response.status, status),
             Err(error) => assert_eq!(
                 (error.kind(), status < 200),
-                (Kind::Truncated, true),
+                (WireErrorKind::Truncated, true),
                 "{stream:?}"
             ),
         }
@@ -287,21 +287,21 @@ fn the_head_is_handed_out_as_sent() {
 
 #[test]
 fn trailers_are_not_merged() {
-    let answer = read(chunked("0\r\nA: b\r\n\r\n")).unwrap();
-    assert_eq!(answer.headers.len(), 1);
-    assert!(answer.headers.contains_key("transfer-encoding"));
+    let response = read(chunked("0\r\nA: b\r\n\r\n")).unwrap();
+    assert_eq!(response.headers.len(), 1);
+    assert!(response.headers.contains_key("transfer-encoding"));
 }
 
 #[test]
 fn interim_responses_are_skipped() {
-    // RFC 9110 §15.2; what they say about a body is not looked at.
+    // RFC 9110 §15.2; their framing fields are ignored.
     let stream = "HTTP/1.1 100 Continue\r\n\r\n\
         HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 5\r\nConnection: close\r\n\r\n\
         HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    let answer = read(stream).unwrap();
-    assert_eq!((answer.status, &*answer.body), (200, b"ok".as_slice()));
-    assert!(answer.keep_alive);
-    assert_eq!(answer.headers.len(), 1);
+    let response = read(stream).unwrap();
+    assert_eq!((response.status, &*response.body), (200, b"ok".as_slice()));
+    assert!(response.keep_alive);
+    assert_eq!(response.headers.len(), 1);
 }
 
 #[test]
@@ -313,17 +313,17 @@ fn responses_to_pipelined_requests_follow_each_other() {
     let mut rest = stream.as_bytes().to_vec();
     let mut bodies = Vec::new();
     while !rest.is_empty() {
-        let answer = read(&rest).unwrap();
-        bodies.push(String::from_utf8(answer.body).unwrap());
-        rest = answer.rest;
+        let response = read(&rest).unwrap();
+        bodies.push(String::from_utf8(response.body).unwrap());
+        rest = response.rest;
     }
     assert_eq!(bodies, ["one", "two", "", "the rest"]);
 }
 
-// What is refused
+// Refused responses
 
 #[test]
-fn lengths_that_two_readers_could_read_in_two_ways() {
+fn ambiguous_content_length_is_refused() {
     let at = "HTTP/1.1 200 OK\r\nContent-Length: ".len() as u64;
     for (value, offset) in [
         // RFC 9110 §8.6: 1*DIGIT.
@@ -344,7 +344,7 @@ fn lengths_that_two_readers_could_read_in_two_ways() {
         ("5,,5", 2),
         ("18446744073709551616", 0),
         ("99999999999999999999999999999999", 0),
-        // RFC 9112 §6.3, item 5: valid, and the same.
+        // RFC 9112 §6.3, item 5: several values must be valid and equal.
         ("5, 6", 3),
         ("5, 5, 6", 6),
         ("5, 05", 3),
@@ -353,18 +353,18 @@ fn lengths_that_two_readers_could_read_in_two_ways() {
         let stream = head(&format!("Content-Length: {value}\r\n")) + "hello!";
         assert_eq!(
             refused(&stream),
-            (Kind::ContentLength, at + offset),
+            (WireErrorKind::ContentLength, at + offset),
             "{value}"
         );
     }
     let stream = head("Content-Length: \r\n");
-    assert_eq!(refused(&stream).0, Kind::ContentLength);
+    assert_eq!(refused(&stream).0, WireErrorKind::ContentLength);
     let stream = head("Content-Length: 5\r\nA: b\r\nContent-Length: 6\r\n") + "hello!";
-    assert_eq!(refused(&stream).0, Kind::ContentLength);
+    assert_eq!(refused(&stream).0, WireErrorKind::ContentLength);
 }
 
 #[test]
-fn transfer_codings_other_than_chunked_alone() {
+fn transfer_coding_other_than_chunked_is_refused() {
     let at = "HTTP/1.1 200 OK\r\nTransfer-Encoding: ".len() as u64;
     // RFC 9112 §6.1, §6.3 and §7.
     for value in [
@@ -385,151 +385,205 @@ fn transfer_codings_other_than_chunked_alone() {
     ] {
         let stream = head(&format!("Transfer-Encoding: {value}\r\n")) + "0\r\n\r\n";
         let expected = match value.starts_with('\u{b}') {
-            true => Kind::FieldValue,
-            false => Kind::TransferEncoding,
+            true => WireErrorKind::FieldValue,
+            false => WireErrorKind::TransferEncoding,
         };
         assert_eq!(refused(&stream), (expected, at), "{value}");
     }
     let twice = head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n";
-    assert_eq!(refused(&twice).0, Kind::TransferEncoding);
+    assert_eq!(refused(&twice).0, WireErrorKind::TransferEncoding);
     let empty = head("Transfer-Encoding:\r\nContent-Length: 0\r\n");
-    assert_eq!(refused(&empty).0, Kind::TwoLengths);
+    assert_eq!(refused(&empty).0, WireErrorKind::TwoLengths);
     // §6.3, item 3, in both orders.
     for fields in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
         "Transfer-Encoding: identity\r\nContent-Length: 5\r\n",
     ] {
-        assert_eq!(refused(head(fields) + "0\r\n\r\n").0, Kind::TwoLengths);
+        assert_eq!(
+            refused(head(fields) + "0\r\n\r\n").0,
+            WireErrorKind::TwoLengths
+        );
     }
     // §6.1.
     let old = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-    assert_eq!(refused(old), (Kind::TransferEncodingVersion, at));
+    assert_eq!(refused(old), (WireErrorKind::TransferEncodingVersion, at));
 }
 
 #[test]
-fn chunks_that_are_none() {
+fn malformed_chunks_are_refused() {
     let at = chunked("").len() as u64;
     // RFC 9112 §7.1.
     for (rest, kind, offset) in [
-        ("+5\r\nhello\r\n", Kind::ChunkSize, 0),
-        ("-0\r\n\r\n", Kind::ChunkSize, 0),
-        ("0x5\r\nhello\r\n", Kind::ChunkSize, 1),
-        ("5h\r\nhello\r\n", Kind::ChunkSize, 1),
-        ("\r\nhello\r\n", Kind::ChunkSize, 0),
-        (" 5\r\nhello\r\n", Kind::ChunkSize, 0),
-        (";a\r\n\r\n", Kind::ChunkSize, 0),
-        ("5 \r\nhello\r\n", Kind::ChunkSize, 2),
-        ("5\t5\r\nhello\r\n", Kind::ChunkSize, 2),
-        ("5_0\r\nhello\r\n", Kind::ChunkSize, 1),
-        ("00000000000000005\r\nhello\r\n", Kind::ChunkSize, 16),
-        ("ffffffffffffffff0\r\n", Kind::ChunkSize, 16),
-        ("ffffffffffffffff\r\n", Kind::BodyTooLong, 16),
-        ("8000000000000000;\r\n", Kind::BodyTooLong, 16),
-        // Strict CR LF: a bare one ends the line for some readers and not for others.
-        ("5\nhello\r\n0\r\n\r\n", Kind::ChunkSize, 1),
-        ("5\rhello\r\n0\r\n\r\n", Kind::LineEnd, 2),
-        ("5\r\rhello\r\n0\r\n\r\n", Kind::LineEnd, 2),
-        ("5;a\nhello\r\n0\r\n\r\n", Kind::ChunkExtension, 3),
-        ("5;a\0\r\nhello\r\n", Kind::ChunkExtension, 3),
-        ("5;a\x7f\r\nhello\r\n", Kind::ChunkExtension, 3),
-        ("5;a\rb\r\nhello\r\n", Kind::LineEnd, 4),
-        ("5\r\nhello0\r\n\r\n", Kind::ChunkEnd, 8),
-        ("5\r\nhello!\r\n0\r\n\r\n", Kind::ChunkEnd, 8),
-        ("5\r\nhello\n0\r\n\r\n", Kind::ChunkEnd, 8),
-        ("5\r\nhello\r0\r\n\r\n", Kind::ChunkEnd, 9),
-        ("6\r\nhello\r\n0\r\n\r\n", Kind::ChunkEnd, 9),
-        // §7.1.2: trailers are lines, and fields.
-        ("0\r\n\n", Kind::LineEnd, 3),
-        ("0\r\n\rX", Kind::LineEnd, 3),
-        ("0\r\nA: b\n\r\n", Kind::LineEnd, 7),
-        ("0\r\n0\r\n\r\n", Kind::FieldName, 4),
-        ("0\r\nA : b\r\n\r\n", Kind::FieldName, 4),
-        ("0\r\n A: b\r\n\r\n", Kind::FieldName, 3),
-        ("0\r\nA: b\r\n c\r\n\r\n", Kind::FieldName, 9),
-        ("0\r\nA: b\0\r\n\r\n", Kind::FieldValue, 7),
-        ("0\r\nHTTP/1.1 200 OK\r\n\r\n", Kind::FieldName, 7),
+        ("+5\r\nhello\r\n", WireErrorKind::ChunkSize, 0),
+        ("-0\r\n\r\n", WireErrorKind::ChunkSize, 0),
+        ("0x5\r\nhello\r\n", WireErrorKind::ChunkSize, 1),
+        ("5h\r\nhello\r\n", WireErrorKind::ChunkSize, 1),
+        ("\r\nhello\r\n", WireErrorKind::ChunkSize, 0),
+        (" 5\r\nhello\r\n", WireErrorKind::ChunkSize, 0),
+        (";a\r\n\r\n", WireErrorKind::ChunkSize, 0),
+        ("5 \r\nhello\r\n", WireErrorKind::ChunkSize, 2),
+        ("5\t5\r\nhello\r\n", WireErrorKind::ChunkSize, 2),
+        ("5_0\r\nhello\r\n", WireErrorKind::ChunkSize, 1),
+        (
+            "00000000000000005\r\nhello\r\n",
+            WireErrorKind::ChunkSize,
+            16,
+        ),
+        ("ffffffffffffffff0\r\n", WireErrorKind::ChunkSize, 16),
+        ("ffffffffffffffff\r\n", WireErrorKind::BodyTooLong, 16),
+        ("8000000000000000;\r\n", WireErrorKind::BodyTooLong, 16),
+        // A bare CR or LF ends the line for some readers and not for others.
+        ("5\nhello\r\n0\r\n\r\n", WireErrorKind::ChunkSize, 1),
+        ("5\rhello\r\n0\r\n\r\n", WireErrorKind::LineEnd, 2),
+        ("5\r\rhello\r\n0\r\n\r\n", WireErrorKind::LineEnd, 2),
+        ("5;a\nhello\r\n0\r\n\r\n", WireErrorKind::ChunkExtension, 3),
+        ("5;a\0\r\nhello\r\n", WireErrorKind::ChunkExtension, 3),
+        ("5;a\x7f\r\nhello\r\n", WireErrorKind::ChunkExtension, 3),
+        ("5;a\rb\r\nhello\r\n", WireErrorKind::LineEnd, 4),
+        ("5\r\nhello0\r\n\r\n", WireErrorKind::ChunkEnd, 8),
+        ("5\r\nhello!\r\n0\r\n\r\n", WireErrorKind::ChunkEnd, 8),
+        ("5\r\nhello\n0\r\n\r\n", WireErrorKind::ChunkEnd, 8),
+        ("5\r\nhello\r0\r\n\r\n", WireErrorKind::ChunkEnd, 9),
+        ("6\r\nhello\r\n0\r\n\r\n", WireErrorKind::ChunkEnd, 9),
+        // §7.1.2: trailers are fields, each on a line.
+        ("0\r\n\n", WireErrorKind::LineEnd, 3),
+        ("0\r\n\rX", WireErrorKind::LineEnd, 3),
+        ("0\r\nA: b\n\r\n", WireErrorKind::LineEnd, 7),
+        ("0\r\n0\r\n\r\n", WireErrorKind::FieldName, 4),
+        ("0\r\nA : b\r\n\r\n", WireErrorKind::FieldName, 4),
+        ("0\r\n A: b\r\n\r\n", WireErrorKind::FieldName, 3),
+        ("0\r\nA: b\r\n c\r\n\r\n", WireErrorKind::FieldName, 9),
+        ("0\r\nA: b\0\r\n\r\n", WireErrorKind::FieldValue, 7),
+        ("0\r\nHTTP/1.1 200 OK\r\n\r\n", WireErrorKind::FieldName, 7),
     ] {
         assert_eq!(refused(chunked(rest)), (kind, at + offset), "{rest:?}");
     }
 }
 
 #[test]
-fn heads_that_are_none() {
+fn malformed_heads_are_refused() {
     for (stream, kind, offset) in [
         // RFC 9112 §4.
-        ("\r\nHTTP/1.1 200 OK\r\n\r\n", Kind::NotHttp, 0),
-        (" HTTP/1.1 200 OK\r\n\r\n", Kind::NotHttp, 0),
-        ("http/1.1 200 OK\r\n\r\n", Kind::NotHttp, 0),
-        ("HTTP/2.0 200 OK\r\n\r\n", Kind::NotHttp, 5),
-        ("ICY 200 OK\r\n\r\n", Kind::NotHttp, 0),
-        ("SSH-2.0-OpenSSH\r\n", Kind::NotHttp, 0),
-        ("\x15\x03\x01\x00\x02\x02\x28", Kind::NotHttp, 0),
-        ("HTTP/1.2 200 OK\r\n\r\n", Kind::StatusLine, 7),
-        ("HTTP/1.\r\n\r\n", Kind::StatusLine, 7),
-        ("HTTP/1.10 200 OK\r\n\r\n", Kind::StatusLine, 8),
-        ("HTTP/1.1  200 OK\r\n\r\n", Kind::StatusLine, 9),
-        ("HTTP/1.1\t200 OK\r\n\r\n", Kind::StatusLine, 8),
-        ("HTTP/1.1 20 OK\r\n\r\n", Kind::StatusLine, 11),
-        ("HTTP/1.1 2000 OK\r\n\r\n", Kind::StatusLine, 12),
-        ("HTTP/1.1 +20 OK\r\n\r\n", Kind::StatusLine, 9),
-        ("HTTP/1.1 000 OK\r\n\r\n", Kind::StatusLine, 9),
-        ("HTTP/1.1 099 OK\r\n\r\n", Kind::StatusLine, 9),
-        ("HTTP/1.1 200\tOK\r\n\r\n", Kind::StatusLine, 12),
-        ("HTTP/1.1 200 O\0K\r\n\r\n", Kind::StatusLine, 14),
-        ("HTTP/1.1\r\n\r\n", Kind::StatusLine, 8),
+        ("\r\nHTTP/1.1 200 OK\r\n\r\n", WireErrorKind::NotHttp, 0),
+        (" HTTP/1.1 200 OK\r\n\r\n", WireErrorKind::NotHttp, 0),
+        ("http/1.1 200 OK\r\n\r\n", WireErrorKind::NotHttp, 0),
+        ("HTTP/2.0 200 OK\r\n\r\n", WireErrorKind::NotHttp, 5),
+        ("ICY 200 OK\r\n\r\n", WireErrorKind::NotHttp, 0),
+        ("SSH-2.0-OpenSSH\r\n", WireErrorKind::NotHttp, 0),
+        ("\x15\x03\x01\x00\x02\x02\x28", WireErrorKind::NotHttp, 0),
+        ("HTTP/1.2 200 OK\r\n\r\n", WireErrorKind::StatusLine, 7),
+        ("HTTP/1.\r\n\r\n", WireErrorKind::StatusLine, 7),
+        ("HTTP/1.10 200 OK\r\n\r\n", WireErrorKind::StatusLine, 8),
+        ("HTTP/1.1  200 OK\r\n\r\n", WireErrorKind::StatusLine, 9),
+        ("HTTP/1.1\t200 OK\r\n\r\n", WireErrorKind::StatusLine, 8),
+        ("HTTP/1.1 20 OK\r\n\r\n", WireErrorKind::StatusLine, 11),
+        ("HTTP/1.1 2000 OK\r\n\r\n", WireErrorKind::StatusLine, 12),
+        ("HTTP/1.1 +20 OK\r\n\r\n", WireErrorKind::StatusLine, 9),
+        ("HTTP/1.1 000 OK\r\n\r\n", WireErrorKind::StatusLine, 9),
+        ("HTTP/1.1 099 OK\r\n\r\n", WireErrorKind::StatusLine, 9),
+        ("HTTP/1.1 200\tOK\r\n\r\n", WireErrorKind::StatusLine, 12),
+        ("HTTP/1.1 200 O\0K\r\n\r\n", WireErrorKind::StatusLine, 14),
+        ("HTTP/1.1\r\n\r\n", WireErrorKind::StatusLine, 8),
         // RFC 9112 §2.2.
-        ("HTTP/1.1 200 OK\n\r\n", Kind::LineEnd, 15),
-        ("HTTP/1.1 200 OK\r\n\n", Kind::LineEnd, 17),
-        ("HTTP/1.1 200 OK\r\nA: b\n\r\n", Kind::LineEnd, 21),
-        ("HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n", Kind::LineEnd, 21),
-        ("HTTP/1.1 200 OK\r\nA: b\r\r\n\r\n", Kind::LineEnd, 21),
-        ("HTTP/1.1 200 OK\r\n\rX", Kind::LineEnd, 17),
-        ("HTTP/1.1 200 OK\rX: y\r\n\r\n", Kind::LineEnd, 15),
+        ("HTTP/1.1 200 OK\n\r\n", WireErrorKind::LineEnd, 15),
+        ("HTTP/1.1 200 OK\r\n\n", WireErrorKind::LineEnd, 17),
+        ("HTTP/1.1 200 OK\r\nA: b\n\r\n", WireErrorKind::LineEnd, 21),
+        (
+            "HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
+            WireErrorKind::LineEnd,
+            21,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nA: b\r\r\n\r\n",
+            WireErrorKind::LineEnd,
+            21,
+        ),
+        ("HTTP/1.1 200 OK\r\n\rX", WireErrorKind::LineEnd, 17),
+        ("HTTP/1.1 200 OK\rX: y\r\n\r\n", WireErrorKind::LineEnd, 15),
         // RFC 9112 §5.1.
-        ("HTTP/1.1 200 OK\r\nA : b\r\n\r\n", Kind::FieldName, 18),
-        ("HTTP/1.1 200 OK\r\nA\t: b\r\n\r\n", Kind::FieldName, 18),
-        ("HTTP/1.1 200 OK\r\n: b\r\n\r\n", Kind::FieldName, 17),
-        ("HTTP/1.1 200 OK\r\nA\r\n\r\n", Kind::FieldName, 18),
-        ("HTTP/1.1 200 OK\r\nA b: c\r\n\r\n", Kind::FieldName, 18),
-        ("HTTP/1.1 200 OK\r\nA\0: c\r\n\r\n", Kind::FieldName, 18),
-        ("HTTP/1.1 200 OK\r\n\u{e9}: c\r\n\r\n", Kind::FieldName, 17),
+        (
+            "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+            WireErrorKind::FieldName,
+            18,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nA\t: b\r\n\r\n",
+            WireErrorKind::FieldName,
+            18,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\n: b\r\n\r\n",
+            WireErrorKind::FieldName,
+            17,
+        ),
+        ("HTTP/1.1 200 OK\r\nA\r\n\r\n", WireErrorKind::FieldName, 18),
+        (
+            "HTTP/1.1 200 OK\r\nA b: c\r\n\r\n",
+            WireErrorKind::FieldName,
+            18,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nA\0: c\r\n\r\n",
+            WireErrorKind::FieldName,
+            18,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\n\u{e9}: c\r\n\r\n",
+            WireErrorKind::FieldName,
+            17,
+        ),
         // RFC 9112 §2.2: white space before the first field.
-        ("HTTP/1.1 200 OK\r\n A: b\r\n\r\n", Kind::FieldName, 17),
+        (
+            "HTTP/1.1 200 OK\r\n A: b\r\n\r\n",
+            WireErrorKind::FieldName,
+            17,
+        ),
         // RFC 9110 §5.5.
-        ("HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n", Kind::FieldValue, 21),
-        ("HTTP/1.1 200 OK\r\nA: \x7f\r\n\r\n", Kind::FieldValue, 20),
+        (
+            "HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n",
+            WireErrorKind::FieldValue,
+            21,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nA: \x7f\r\n\r\n",
+            WireErrorKind::FieldValue,
+            20,
+        ),
         (
             "HTTP/1.1 200 OK\r\nA: b\r\n \x1b\r\n\r\n",
-            Kind::FieldValue,
+            WireErrorKind::FieldValue,
             24,
         ),
         // RFC 9110 §7.8.
         (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
-            Kind::Upgrade,
+            WireErrorKind::Upgrade,
             9,
         ),
     ] {
         assert_eq!(refused(stream), (kind, offset), "{stream:?}");
     }
-    // Offsets go on behind interim responses.
+    // Offsets include interim responses.
     let interim = "HTTP/1.1 100 Continue\r\n\r\n";
     let stream = format!("{interim}HTTP/1.1 200 OK\r\nA : b\r\n\r\n");
     let offset = interim.len() as u64;
-    assert_eq!(refused(stream), (Kind::FieldName, offset + 18));
-    assert_eq!(refused(format!("{interim}\r\n")), (Kind::NotHttp, offset));
+    assert_eq!(refused(stream), (WireErrorKind::FieldName, offset + 18));
+    assert_eq!(
+        refused(format!("{interim}\r\n")),
+        (WireErrorKind::NotHttp, offset)
+    );
 }
 
 #[test]
-fn what_is_not_http_is_refused_before_it_ends() {
+fn other_protocol_is_refused_at_its_first_byte() {
     let decoder = Decoder::new(&Method::GET, &Limits::default());
     let error = decoder.push(b"SSH").unwrap_err();
-    assert_eq!((error.kind(), error.offset()), (Kind::NotHttp, 0));
+    assert_eq!((error.kind(), error.offset()), (WireErrorKind::NotHttp, 0));
 }
 
 #[test]
-fn a_stream_that_ends_too_early_is_an_error_at_every_byte() {
+fn stream_that_ends_too_early_is_an_error_at_every_byte() {
     for stream in [
         head("Content-Length: 5\r\n") + "hello",
         chunked("2;a\r\nhe\r\n3\r\nllo\r\n0\r\nA: b\r\n\r\n"),
@@ -542,10 +596,14 @@ fn a_stream_that_ends_too_early_is_an_error_at_every_byte() {
         assert!(read(&stream).is_ok(), "{stream:?}");
         for end in 0..stream.len() {
             let cut = &stream[..end];
-            assert_eq!(refused(cut), (Kind::Truncated, end as u64), "{cut:?}");
+            assert_eq!(
+                refused(cut),
+                (WireErrorKind::Truncated, end as u64),
+                "{cut:?}"
+            );
         }
     }
-    // RFC 9112 §8: without a length the end cannot be too early, but for the head.
+    // RFC 9112 §8: without a length, only the head can end too early.
     let stream = head("") + "hello";
     for end in 0..stream.len() {
         let whole = end >= stream.len() - 5;
@@ -555,8 +613,8 @@ fn a_stream_that_ends_too_early_is_an_error_at_every_byte() {
 
 // Limits
 
-/// Whether the stream is accepted with the limit as it is, and refused with one less.
-fn edge(stream: &str, kind: Kind, set: impl Fn(&mut Limits, usize), limit: usize) {
+/// Checks that the stream is accepted with this limit, and refused with a limit that is one less.
+fn check_limit(stream: &str, kind: WireErrorKind, set: impl Fn(&mut Limits, usize), limit: usize) {
     for (limit, fine) in [(limit, true), (limit + 1, true), (limit - 1, false)] {
         let mut limits = Limits::default();
         set(&mut limits, limit);
@@ -575,62 +633,65 @@ fn edge(stream: &str, kind: Kind, set: impl Fn(&mut Limits, usize), limit: usize
 fn bytes_of_head_are_bounded() {
     let set = |limits: &mut Limits, limit| limits.head_bytes = limit;
     let plain = head("A: b\r\nContent-Length: 0\r\n");
-    edge(&plain, Kind::HeadTooLong, set, plain.len());
+    check_limit(&plain, WireErrorKind::HeadTooLong, set, plain.len());
     let interim = "HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n";
     let both = format!("{interim}{plain}");
-    edge(&both, Kind::HeadTooLong, set, both.len());
+    check_limit(&both, WireErrorKind::HeadTooLong, set, both.len());
     let start = chunked("");
     let trailers = "A: b\r\n\r\n";
     let with_body = format!("{start}5\r\nhello\r\n0\r\n{trailers}");
-    edge(
+    check_limit(
         &with_body,
-        Kind::HeadTooLong,
+        WireErrorKind::HeadTooLong,
         set,
         start.len() + trailers.len(),
     );
 
-    // And the error is at the first byte that is too much.
+    // The error is at the first byte over the limit.
     let mut limits = Limits::default();
     limits.head_bytes = 100;
     let endless = format!("HTTP/1.1 200 OK\r\nA: {}", "a".repeat(1000));
     let error = read_with(&Method::GET, &limits, endless.as_bytes()).unwrap_err();
-    assert_eq!((error.kind(), error.offset()), (Kind::HeadTooLong, 100));
+    assert_eq!(
+        (error.kind(), error.offset()),
+        (WireErrorKind::HeadTooLong, 100)
+    );
 }
 
 #[test]
 fn fields_are_bounded() {
     let set = |limits: &mut Limits, limit| limits.headers = limit;
-    // A fold is no field, an empty value is one.
+    // A fold is not a field; a field with an empty value is one.
     let plain = head("A: b\r\n c\r\nB:\r\nContent-Length: 0\r\n");
-    edge(&plain, Kind::TooManyFields, set, 3);
+    check_limit(&plain, WireErrorKind::TooManyFields, set, 3);
     let both = format!("HTTP/1.1 103 X\r\nA: b\r\n\r\n{plain}");
-    edge(&both, Kind::TooManyFields, set, 4);
+    check_limit(&both, WireErrorKind::TooManyFields, set, 4);
     let trailers = chunked("0\r\nA: b\r\nB: c\r\n\r\n");
-    edge(&trailers, Kind::TooManyFields, set, 3);
+    check_limit(&trailers, WireErrorKind::TooManyFields, set, 3);
 }
 
 #[test]
-fn more_fields_than_http_has_room_for_are_a_limit() {
+fn more_fields_than_http_can_hold_are_refused() {
     let mut limits = Limits::default();
     limits.headers = usize::MAX;
     limits.head_bytes = usize::MAX;
     let stream = head(&"A:\r\n".repeat(40_000));
     let error = read_pieces(&Method::GET, &limits, [stream.as_bytes()]).unwrap_err();
-    assert_eq!(error.kind(), Kind::TooManyFields);
+    assert_eq!(error.kind(), WireErrorKind::TooManyFields);
 }
 
 #[test]
 fn bodies_are_bounded() {
     let set = |limits: &mut Limits, limit| limits.body_bytes = limit;
     let length = head("Content-Length: 5\r\n") + "hello";
-    edge(&length, Kind::BodyTooLong, set, 5);
-    edge(
+    check_limit(&length, WireErrorKind::BodyTooLong, set, 5);
+    check_limit(
         &chunked("2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"),
-        Kind::BodyTooLong,
+        WireErrorKind::BodyTooLong,
         set,
         5,
     );
-    edge(&(head("") + "hello"), Kind::BodyTooLong, set, 5);
+    check_limit(&(head("") + "hello"), WireErrorKind::BodyTooLong, set, 5);
 
     let mut none = Limits::default();
     none.body_bytes = 0;
@@ -644,7 +705,7 @@ fn bodies_are_bounded() {
 }
 
 #[test]
-fn a_promise_beyond_the_limit_is_refused_at_once() {
+fn announced_size_over_the_limit_is_refused_at_once() {
     let limit = Limits::default().body_bytes;
     for (stream, offset) in [
         (head(&format!("Content-Length: {}\r\n", limit + 1)), 33),
@@ -656,10 +717,10 @@ fn a_promise_beyond_the_limit_is_refused_at_once() {
     ] {
         let decoder = Decoder::new(&Method::GET, &Limits::default());
         let error = decoder.push(stream.as_bytes()).unwrap_err();
-        let expected = (Kind::BodyTooLong, offset as u64);
+        let expected = (WireErrorKind::BodyTooLong, offset as u64);
         assert_eq!((error.kind(), error.offset()), expected, "{stream:?}");
     }
-    // One within it costs nothing before it is kept.
+    // An announced size within the limit is accepted.
     let stream = head(&format!("Content-Length: {limit}\r\n")) + "a";
     let decoder = Decoder::new(&Method::GET, &Limits::default());
     assert!(matches!(
@@ -669,7 +730,7 @@ fn a_promise_beyond_the_limit_is_refused_at_once() {
 }
 
 #[test]
-fn of_an_error_no_more_is_read_than_is_decoded() {
+fn body_of_an_error_is_read_up_to_its_limit_only() {
     let most = Limits::default().error_body_bytes + 1;
     let head = |fields: &str| format!("HTTP/1.1 500 No\r\n{fields}\r\n");
     let chunked = |size: u64| head("Transfer-Encoding: chunked\r\n") + &format!("{size:x}\r\n");
@@ -685,14 +746,14 @@ fn of_an_error_no_more_is_read_than_is_decoded() {
         };
         let body = "x".repeat(most + 9);
         let Ok(Progress::Done { message, leftover }) = decoder.push(body.as_bytes()) else {
-            panic!("enough of it is there")
+            panic!("the body is long enough")
         };
         assert_eq!(message.response.status(), 500);
         assert_eq!(message.response.body().len(), most);
         assert!(!message.keep_alive);
         assert_eq!(leftover.len(), 9);
     }
-    // Where no body is wanted at all, the head is the end.
+    // With a limit of 0, the response ends with its head.
     let mut limits = Limits::default();
     limits.body_bytes = 0;
     for stream in [
@@ -702,16 +763,16 @@ fn of_an_error_no_more_is_read_than_is_decoded() {
     ] {
         let decoder = Decoder::new(&Method::GET, &limits);
         let Ok(Progress::Done { message, .. }) = decoder.push(stream.as_bytes()) else {
-            panic!("enough of it is there")
+            panic!("the body is long enough")
         };
         assert!(message.response.body().is_empty() && !message.keep_alive);
     }
-    // One that fits is read to its end.
+    // A body within the limit is read to its end.
     let body = "x".repeat(most - 1);
     let whole = head(&format!("Content-Length: {}\r\n", most - 1)) + &body;
     let decoder = Decoder::new(&Method::GET, &Limits::default());
     let Ok(Progress::Done { message, .. }) = decoder.push(whole.as_bytes()) else {
-        panic!("it is whole")
+        panic!("it is complete")
     };
     assert!(message.keep_alive);
 }
@@ -724,17 +785,20 @@ fn interim_responses_are_bounded() {
     assert!(read(interim.repeat(most) + &last).is_ok());
     let stream = interim.repeat(most + 1) + &last;
     let offset = interim.len() * most + "HTTP/1.1 ".len();
-    assert_eq!(refused(stream), (Kind::TooManyInterim, offset as u64));
+    assert_eq!(
+        refused(stream),
+        (WireErrorKind::TooManyInterim, offset as u64)
+    );
 }
 
 #[test]
 fn chunk_extensions_are_bounded() {
-    // From behind the size to the CR, over all chunks.
+    // The extensions of all chunks count, from after the size to the CR.
     let stream = |n: usize| chunked(&format!("5 ;a\r\nhello\r\n0;{};\r\n\r\n", "b".repeat(n)));
     let fits = CHUNK_EXTENSION_BYTES - " ;a;;".len();
     assert!(read(stream(fits)).is_ok());
     let offset = chunked("5 ;a\r\nhello\r\n0;").len() + fits + 1;
-    let expected = (Kind::ExtensionsTooLong, offset as u64);
+    let expected = (WireErrorKind::ExtensionsTooLong, offset as u64);
     assert_eq!(refused(stream(fits + 1)), expected);
     assert_eq!(
         refused(chunked(&format!(
@@ -742,14 +806,14 @@ fn chunk_extensions_are_bounded() {
             " ".repeat(CHUNK_EXTENSION_BYTES + 1)
         )))
         .0,
-        Kind::ExtensionsTooLong
+        WireErrorKind::ExtensionsTooLong
     );
 }
 
 // Errors
 
 #[test]
-fn errors_are_one_line_and_show_nothing_of_the_response() {
+fn error_is_one_line_and_shows_nothing_of_the_response() {
     for stream in [
         "".into(),
         "hunter2".into(),
@@ -777,7 +841,7 @@ fn errors_are_one_line_and_show_nothing_of_the_response() {
     assert_eq!(
         error.to_string(),
         "the response is refused at byte 18: \
-         a field name is not a token with a colon right behind (RFC 9112 §5.1)"
+         a field name is not a token directly followed by a colon (RFC 9112 §5.1)"
     );
     let error = read("HTTP/1.1 200 OK\r\n").unwrap_err();
     assert_eq!(
@@ -802,7 +866,7 @@ fn debug_shows_no_content() {
 }
 
 #[test]
-fn failures_tell_the_session_what_became_of_the_request() {
+fn failure_tells_the_session_whether_to_try_again() {
     fn end(failure: impl Into<Failure>) -> (bool, Option<Error>) {
         let credentials = Credentials::bearer("a.token").unwrap();
         let mut session = Session::new(BaseUrl::default(), credentials);
@@ -816,10 +880,10 @@ fn failures_tell_the_session_what_became_of_the_request() {
             Err(error) => (false, Some(error)),
         }
     }
-    // Lost: tried again.
+    // A lost request is tried again.
     assert!(end(read("").unwrap_err()).0);
     assert!(end(read(chunked("5\r\nhello!")).unwrap_err()).0);
-    // Permanent: said at once, with the source.
+    // A permanent failure is returned at once, with its source.
     for stream in [
         head("Content-Length: 99999999999\r\n"),
         head(&"A: b\r\n".repeat(129)),
@@ -844,25 +908,25 @@ fn failures_tell_the_session_what_became_of_the_request() {
 // Many bytes
 
 #[test]
-fn a_megabyte_byte_by_byte() {
+fn megabyte_is_read_byte_by_byte() {
     let body = "0123456789abcdef".repeat(1 << 16);
     for stream in [
         head(&format!("Content-Length: {}\r\n", body.len())) + &body,
         chunked(&format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len())),
         head("") + &body,
     ] {
-        let answer = read_pieces(
+        let response = read_pieces(
             &Method::GET,
             &Limits::default(),
             stream.as_bytes().chunks(1),
         );
-        assert!(answer.unwrap().body == body.as_bytes());
+        assert!(response.unwrap().body == body.as_bytes());
     }
 }
 
 // Properties
 
-/// A valid response, and what is to come out of it.
+/// A valid response, and the expected result.
 #[derive(Clone, Debug)]
 struct Valid {
     method: Method,
@@ -975,7 +1039,7 @@ fn valid() -> impl Strategy<Value = Valid> {
     )
 }
 
-/// The pieces of a stream between these places.
+/// Cuts a stream at these positions.
 fn pieces<'a>(stream: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
     let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
     places.extend([0, stream.len()]);
@@ -1029,7 +1093,7 @@ fn mutate(stream: &mut Vec<u8>, mutations: &[Mutation]) {
     }
 }
 
-/// Small ones, so that they are met.
+/// Generates limits, many of them so small that the streams reach them.
 fn limits() -> impl Strategy<Value = Limits> {
     prop_oneof![
         Just((64 << 10, 128, 16 << 20)),
@@ -1048,31 +1112,31 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn a_valid_response_is_read_however_it_is_cut(
+    fn valid_response_is_read_in_pieces_of_any_size(
         valid in valid(),
         next in prop::collection::vec(any::<u8>(), 0..20),
         cuts in prop::collection::vec(any::<Index>(), 0..8),
     ) {
         let Valid { method, mut stream, status, mut body, until_close } = valid;
         stream.extend(&next);
-        let answer = read_pieces(&method, &Limits::default(), pieces(&stream, &cuts)).unwrap();
-        prop_assert_eq!(answer.status, status);
-        prop_assert_eq!(answer.closed, until_close);
-        prop_assert_eq!(answer.consumed + answer.rest.len() as u64, stream.len() as u64);
+        let response = read_pieces(&method, &Limits::default(), pieces(&stream, &cuts)).unwrap();
+        prop_assert_eq!(response.status, status);
+        prop_assert_eq!(response.closed, until_close);
+        prop_assert_eq!(response.consumed + response.rest.len() as u64, stream.len() as u64);
         if until_close {
             body.extend(&next);
         } else {
-            prop_assert_eq!(&answer.rest, &next);
+            prop_assert_eq!(&response.rest, &next);
         }
-        prop_assert_eq!(&answer.body, &body);
+        prop_assert_eq!(&response.body, &body);
         let folded = |value: &HeaderValue| value.as_bytes().contains(&b'\n');
-        prop_assert!(!answer.headers.values().any(folded));
+        prop_assert!(!response.headers.values().any(folded));
         let whole = read_with(&method, &Limits::default(), &stream);
-        prop_assert_eq!(whole, Ok(answer));
+        prop_assert_eq!(whole, Ok(response));
     }
 
     #[test]
-    fn how_anything_is_cut_changes_nothing(
+    fn size_of_the_pieces_does_not_change_the_result(
         valid in valid(),
         mutations in prop::collection::vec(mutation(), 0..4),
         limits in limits(),
@@ -1083,17 +1147,17 @@ proptest! {
         let whole = read_with(&method, &limits, &stream);
         prop_assert_eq!(&whole, &read_pieces(&method, &limits, pieces(&stream, &cuts)));
         match whole {
-            Ok(answer) => {
-                prop_assert!(answer.body.len() <= limits.body_bytes);
-                prop_assert!(answer.headers.len() <= limits.headers);
-                prop_assert!(!(answer.closed && answer.keep_alive));
-                // What was taken is all that it takes.
-                let taken = &stream[..stream.len() - answer.rest.len()];
+            Ok(response) => {
+                prop_assert!(response.body.len() <= limits.body_bytes);
+                prop_assert!(response.headers.len() <= limits.headers);
+                prop_assert!(!(response.closed && response.keep_alive));
+                // The consumed bytes alone give the same response.
+                let taken = &stream[..stream.len() - response.rest.len()];
                 let again = read_with(&method, &limits, taken).unwrap();
-                prop_assert_eq!(again, Answer { rest: Vec::new(), ..answer });
+                prop_assert_eq!(again, Parsed { rest: Vec::new(), ..response });
             }
-            Err(error) if error.kind() != Kind::Truncated => {
-                // What comes after the error changes nothing: not even whether it is found.
+            Err(error) if error.kind() != WireErrorKind::Truncated => {
+                // Bytes after the error do not change it.
                 let mut longer = stream.clone();
                 longer.extend(b"\r\n\r\n0");
                 prop_assert_eq!(read_with(&method, &limits, &longer), Err(error));
@@ -1103,7 +1167,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_is_refused_or_read_however_it_is_cut(
+    fn random_bytes_have_the_same_result_in_pieces_of_any_size(
         noise in prop::collection::vec(any::<u8>(), 0..100),
         start in prop::sample::select(vec![
             "", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nA:", "HTTP/1.1 200 OK\r\n\r\n",
@@ -1118,9 +1182,9 @@ proptest! {
         prop_assert_eq!(whole, cut);
     }
 
-    /// What is encoded, another parser reads as it was meant.
+    /// Another parser reads an encoded request as it was.
     #[test]
-    fn requests_survive_the_trip(
+    fn encoded_request_is_read_by_another_parser(
         method in prop::sample::select(vec!["GET", "POST", "DELETE", "PURGE"]),
         host in "[a-z]{1,8}\\.example(:[0-9]{1,4})?",
         user in "([a-z]{1,5}(:[a-z]{0,5})?@)?",
@@ -1139,7 +1203,7 @@ proptest! {
         let mut slots = [httparse::EMPTY_HEADER; 16];
         let mut parsed = httparse::Request::new(&mut slots);
         let httparse::Status::Complete(head) = parsed.parse(bytes.as_bytes()).unwrap() else {
-            panic!("the head is whole");
+            panic!("the head is complete");
         };
         prop_assert_eq!(parsed.method, Some(method));
         prop_assert_eq!(parsed.path, Some(if target.is_empty() { "/" } else { &target }));
@@ -1161,11 +1225,11 @@ proptest! {
 }
 
 #[test]
-fn a_response_type_is_what_the_session_takes() {
+fn response_has_the_type_that_a_session_takes() {
     fn takes(_: Response<Vec<u8>>) {}
     let decoder = Decoder::new(&Method::GET, &Limits::default());
     let Ok(Progress::Done { message, leftover }) = decoder.push(b"HTTP/1.1 204 X\r\n\r\n") else {
-        panic!("it is whole");
+        panic!("it is complete");
     };
     assert_eq!(message.response.status(), StatusCode::NO_CONTENT);
     assert!(leftover.is_empty());

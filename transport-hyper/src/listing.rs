@@ -6,7 +6,9 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use atlas_model_keys_core::{Error, ListRequest, Listing, OwnedKeys, OwnedModelKey, Page, Reply};
+use atlas_model_keys_core::{
+    Error, ListRequest, Listing, OwnedModelKey, OwnedPageKeys, Page, Reply,
+};
 use atlas_model_keys_transport::MOST_READ_AHEAD;
 use futures_core::{FusedStream, Stream};
 
@@ -218,7 +220,7 @@ impl FusedStream for Pages {
 #[must_use = "streams do nothing unless polled"]
 pub struct Keys {
     pages: Fetcher<Page<Vec<u8>>>,
-    page: Option<OwnedKeys>,
+    page: Option<OwnedPageKeys>,
 }
 
 impl Keys {
@@ -246,10 +248,10 @@ impl Stream for Keys {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Some(key) = self.page.as_mut().and_then(OwnedKeys::next) {
+            if let Some(key) = self.page.as_mut().and_then(OwnedPageKeys::next) {
                 return Poll::Ready(Some(Ok(key)));
             }
-            let buffer = self.page.take().map(OwnedKeys::into_body);
+            let buffer = self.page.take().map(OwnedPageKeys::into_body);
             self.pages.buffers.extend(buffer);
             match ready!(self.pages.poll_next(cx, Listing::accept_owned)) {
                 Some(Ok(keys)) => self.page = Some(keys),
@@ -262,7 +264,7 @@ impl Stream for Keys {
 
 impl FusedStream for Keys {
     fn is_terminated(&self) -> bool {
-        let is_empty = |keys: &OwnedKeys| keys.len() == 0;
+        let is_empty = |keys: &OwnedPageKeys| keys.len() == 0;
         self.pages.listing.is_none() && self.page.as_ref().is_none_or(is_empty)
     }
 }

@@ -10,7 +10,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 
-use atlas_model_keys_core::{Error, ListRequest, Listing, OwnedKeys, OwnedModelKey, Page, Reply};
+use atlas_model_keys_core::{
+    Error, ListRequest, Listing, OwnedModelKey, OwnedPageKeys, Page, Reply,
+};
 use atlas_model_keys_transport::{MOST_READ_AHEAD, within_current_span};
 
 use crate::Client;
@@ -285,7 +287,7 @@ impl FusedIterator for Pages {}
 #[must_use]
 pub struct Keys {
     pages: Fetcher<Page<Vec<u8>>>,
-    page: Option<OwnedKeys>,
+    page: Option<OwnedPageKeys>,
 }
 
 impl Keys {
@@ -308,10 +310,10 @@ impl Iterator for Keys {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(key) = self.page.as_mut().and_then(OwnedKeys::next) {
+            if let Some(key) = self.page.as_mut().and_then(OwnedPageKeys::next) {
                 return Some(Ok(key));
             }
-            let buffer = self.page.take().map(OwnedKeys::into_body);
+            let buffer = self.page.take().map(OwnedPageKeys::into_body);
             self.pages.buffers.extend(buffer);
             match self.pages.next(Listing::accept_owned)? {
                 Ok(keys) => self.page = Some(keys),

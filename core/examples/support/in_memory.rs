@@ -11,9 +11,9 @@ use http::{Request, Response};
 /// The emulator as an HTTP client.
 pub(crate) struct InMemory(RefCell<Emulator>);
 
-#[allow(dead_code)] // Each example uses its own part.
+#[allow(dead_code)] // Each example uses only a part.
 impl InMemory {
-    /// An Atlas with 250 keys.
+    /// Starts an emulator with 250 keys.
     pub(crate) fn new() -> Self {
         let config = Config {
             keys_per_group: 250,
@@ -22,7 +22,7 @@ impl InMemory {
         Self(RefCell::new(Emulator::new(config)))
     }
 
-    /// A service account of this Atlas.
+    /// Returns a service account that the emulator accepts.
     pub(crate) fn service_account(&self) -> Result<Credentials, Box<dyn std::error::Error>> {
         let account = self.0.borrow().service_account().clone();
         Ok(Credentials::service_account(
@@ -31,7 +31,7 @@ impl InMemory {
         )?)
     }
 
-    /// A group with keys.
+    /// Returns a group with keys.
     pub(crate) fn group(&self) -> GroupId {
         self.0.borrow().first_group()
     }
@@ -44,13 +44,13 @@ impl InMemory {
         Ok(self.0.borrow_mut().handle(request, now()))
     }
 
-    /// An access token of this Atlas.
+    /// Returns an access token that the emulator accepts.
     pub(crate) fn access_token(&self) -> String {
         self.0.borrow().access_token().to_owned()
     }
 }
 
-/// The time since the Unix epoch.
+/// Returns the time since the Unix epoch.
 pub(crate) fn now() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

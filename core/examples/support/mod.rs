@@ -1,4 +1,4 @@
-//! What the examples have in common: the clock and the randomness, which the core leaves to its caller.
+//! The clock and the random source of the examples, which the core does not have.
 
 use std::error::Error;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,7 +7,7 @@ use atlas_model_keys_core::Moment;
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// The time and fresh randomness, for one call of a session.
+/// Returns the current time and fresh randomness, for one call of a session.
 pub(crate) fn moment() -> Result<Moment, BoxError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let mut entropy = [0; 16];

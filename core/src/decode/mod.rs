@@ -1,16 +1,16 @@
-//! A page's JSON, read once: documented fields as places in the body, everything else checked, nothing
-//! copied but strings with escapes.
+//! Decodes a page's JSON in one pass: notes where in the body the documented fields are, and checks everything
+//! else. Only strings with escapes are copied.
 //!
-//! Every documented field may be absent or null. A documented field of another type (but for
-//! `totalCount` and `status`, which nothing depends on), or given twice, is an error; so is nesting
-//! beyond the limit, in unknown fields too.
+//! Every documented field may be absent or null. It is an error if a documented field has another type (except
+//! `totalCount`, `status` and `error`, which may hold anything), if it occurs twice, or if the nesting exceeds the limit,
+//! in unknown fields too.
 //!
-//! There are two ways to read, and [`plain`] is the one that decides what is a page. [`expected`] is for what
-//! Atlas writes day by day; it gives the same, sooner, or leaves it to the other.
+//! There are two parsers. The `reference` parser decides what is a page. `fast_path` handles Atlas's usual layout
+//! faster, with the same result, and leaves everything else to the reference parser.
 
-mod expected;
+mod fast_path;
 pub(crate) mod numbers;
-mod plain;
+mod reference;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -21,10 +21,10 @@ use zeroize::Zeroize as _;
 use crate::limits::BodyLimits;
 use crate::{Error, KeyField};
 
-/// A field's value: a place in the body, or in the arena of unescaped strings.
+/// The position of a field's value, in the body or in the arena of unescaped strings.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
-    /// The top bit tells the arena from the body; `u32::MAX` is absent or null.
+    /// The top bit is set for the arena; `u32::MAX` means absent or null.
     start: u32,
     len: u32,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Span {
 const IN_ARENA: u32 = 1 << 31;
 
 impl Span {
-    /// `None` where the place cannot be written down.
+    /// Makes a span of the body, or returns `None` if its position does not fit.
     pub(crate) fn in_body(start: usize, len: usize) -> Option<Self> {
         Some(Self {
             start: u32::try_from(start).ok().filter(|n| n & IN_ARENA == 0)?,
@@ -55,7 +55,7 @@ impl Span {
         }
     }
 
-    /// Its bytes, in a body that need not have been checked for being text.
+    /// Returns the value's bytes. The body need not be valid UTF-8.
     pub(crate) fn bytes<'a>(self, body: &'a [u8], arena: &'a Arena) -> Option<&'a [u8]> {
         if self == Self::ABSENT {
             return None;
@@ -79,14 +79,14 @@ impl Span {
 
 pub(crate) const KEY_FIELDS: usize = KeyField::ALL.len();
 
-/// One key: where each documented field is.
+/// The positions of a key's documented fields.
 #[derive(Clone)]
 pub(crate) struct KeySpans([Span; KEY_FIELDS]);
 
 /// The part of a body that holds all the fields of a key.
 pub(crate) struct Block {
     pub(crate) range: Range<usize>,
-    /// Bytes of the fields in it.
+    /// The sum of the lengths of these fields.
     pub(crate) bytes: usize,
 }
 
@@ -100,7 +100,7 @@ impl KeySpans {
         self.0.get(field as usize).copied().unwrap_or(Span::ABSENT)
     }
 
-    /// The smallest part of the body that holds all fields; `None` where one of them is in the arena.
+    /// Returns the smallest part of the body that holds all fields, or `None` if one of them is in the arena.
     pub(crate) fn block(&self) -> Option<Block> {
         let (mut start, mut end, mut bytes) = (u32::MAX, 0, 0);
         for span in self.0.iter().filter(|span| **span != Span::ABSENT) {
@@ -117,9 +117,9 @@ impl KeySpans {
         })
     }
 
-    /// The spans in the part of the body that begins at `start`, which is not behind any of them.
+    /// Returns the spans relative to `start`, a position in the body that no span begins before.
     pub(crate) fn moved_back(&self, start: usize) -> Self {
-        // Every span that is there begins at `start` or later, which is a `u32` then.
+        // If there is a span, it begins at `start` or later, so `start` fits into a `u32`.
         let start = u32::try_from(start).unwrap_or(0);
         Self(self.0.map(|span| {
             if span == Span::ABSENT {
@@ -133,25 +133,25 @@ impl KeySpans {
     }
 }
 
-/// One link: `rel` and `href`.
+/// The positions of a link's fields.
 pub(crate) struct LinkSpans {
     pub(crate) rel: Span,
     pub(crate) href: Span,
 }
 
-/// What a page's JSON says, as places in it.
+/// A decoded page: the positions of its fields.
 #[derive(Default)]
 pub(crate) struct Decoded {
-    /// `None` where `results` is absent or null.
+    /// The keys, or `None` if `results` is absent or null.
     pub(crate) keys: Option<Vec<KeySpans>>,
     pub(crate) links: Vec<LinkSpans>,
-    /// Whether there is an array of links, empty or with a relation in it. Without one, nothing is said about a next
-    /// page.
+    /// Whether `links` is an array that is empty or has a link with a relation. Without one, it is unknown whether there
+    /// is a next page.
     pub(crate) has_links: bool,
     pub(crate) total_count: Option<i64>,
     /// The envelope's `status`.
     pub(crate) status: Option<i64>,
-    /// `error`, where it is a number, as in Atlas's error object.
+    /// The value of `error`, if it is a number, as in Atlas's error object.
     pub(crate) error: Option<i64>,
     /// Whether a link's `rel` is `next`.
     pub(crate) says_next: bool,
@@ -159,16 +159,16 @@ pub(crate) struct Decoded {
 }
 
 impl Decoded {
-    /// Reads a page, and checks all of `body`.
+    /// Decodes a page, and checks all of `body`.
     pub(crate) fn read(body: &[u8], limits: BodyLimits) -> Result<Self, Error> {
-        let mut decoded = match expected::read(body, limits) {
+        let mut decoded = match fast_path::read(body, limits) {
             Some(decoded) => decoded,
-            None => plain::read(body, limits)?,
+            None => reference::read(body, limits)?,
         };
         let Self { links, arena, .. } = &decoded;
         let is_next = |link: &LinkSpans| link.rel.bytes(body, arena) == Some(b"next");
         let says_next = links.iter().any(is_next);
-        // Links without a relation, such as null, say nothing.
+        // Links without a relation, such as null, tell nothing about a next page.
         let says_anything = links.is_empty() || links.iter().any(|link| link.rel != Span::ABSENT);
         decoded.says_next = says_next;
         decoded.has_links &= says_anything;
@@ -177,28 +177,28 @@ impl Decoded {
 }
 
 impl Decoded {
-    /// Of each key its id, which is text that need not be checked again to be compared.
+    /// Returns the id of each key, as bytes: comparing ids needs no UTF-8 check.
     pub(crate) fn ids<'a>(&'a self, body: &'a [u8]) -> impl Iterator<Item = Option<&'a [u8]>> {
         let keys = self.keys.as_deref().unwrap_or_default();
         keys.iter()
             .map(|key| key.get(KeyField::ApiKeyId).bytes(body, &self.arena))
     }
 
-    /// `totalCount`, where it is a sensible one.
+    /// Returns `totalCount`, or `None` if it is not a whole number from 0.
     pub(crate) fn total_count(&self) -> Option<u64> {
         u64::try_from(self.total_count?).ok()
     }
 }
 
-/// Unescaped strings, end to end. One of them may be a secret: overwritten when dropped.
+/// The unescaped strings of a page, one after the other. It is overwritten when dropped, because a string may be a secret.
 #[derive(Default)]
 pub(crate) struct Arena(String);
 
 impl Arena {
-    /// Of what has no escapes.
+    /// The arena of a text without escapes.
     pub(crate) const EMPTY: &'static Self = &Self(String::new());
 
-    /// Takes a copy. `None` where its place could not be written down.
+    /// Adds a copy of a string. Returns `None` if the arena would become too large for a [`Span`].
     fn push(&mut self, unescaped: &str) -> Option<Span> {
         let span = self.span(unescaped.len())?;
         self.reserve(unescaped.len());
@@ -206,7 +206,7 @@ impl Arena {
         Some(span)
     }
 
-    /// The place of what is pushed next.
+    /// Returns the span of the next string, which has `len` bytes.
     fn span(&self, len: usize) -> Option<Span> {
         let start = u32::try_from(self.0.len()).ok()?;
         Some(Span {
@@ -218,7 +218,7 @@ impl Arena {
     fn reserve(&mut self, more: usize) {
         let needed = self.0.len().saturating_add(more);
         if needed > self.0.capacity() {
-            // Growing would leave the old buffer behind as it is.
+            // `String` would grow without overwriting the old buffer.
             let mut grown = String::with_capacity(needed.saturating_mul(2));
             grown.push_str(&self.0);
             *self = Self(grown);
@@ -228,21 +228,22 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // Most have never had anything, and overwriting nothing is dearer than it looks.
+        // Most arenas are empty, and `zeroize` takes time even for an empty string.
         if self.0.capacity() > 0 {
             self.0.zeroize();
         }
     }
 }
 
-/// The parser itself refuses 128 levels.
-const MOST_NESTING: u8 = 100;
+/// The highest limit of nesting. `serde_json` itself refuses 128 levels.
+const MAX_NESTING: u8 = 100;
 
-/// In how many arrays and objects the fields of a page stand, and those of a key and of a link: page, array,
-/// and the key or link itself.
-const IN_PAGE: u8 = 1;
-const IN_KEY: u8 = 3;
-const IN_LINK: u8 = 3;
+/// The nesting depth of a page's fields: the page.
+const PAGE_DEPTH: u8 = 1;
+/// The nesting depth of a key's fields: page, array and key.
+const KEY_DEPTH: u8 = 3;
+/// The nesting depth of a link's fields: page, array and link.
+const LINK_DEPTH: u8 = 3;
 
 #[derive(Clone, Copy)]
 #[repr(u8)]

@@ -1,11 +1,11 @@
-//! Numbers that are too large for the parser, which would refuse the whole page for one of them.
+//! Replaces numbers that are too large for `serde_json`, which would refuse the whole page because of one.
 
 use alloc::string::String;
 
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-/// Parses small JSON, in which a number that is too large for the parser is as good as a value of a wrong type.
+/// Parses a small JSON body. A number that is too large for the parser counts as a value of a wrong type.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(body).or_else(|error| {
         let text = core::str::from_utf8(body).ok();
@@ -16,14 +16,13 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::E
     })
 }
 
-/// What stands in the place of such a number: a value that no documented field takes for a text, nor for a
-/// count.
+/// The replacement for such a number. It is neither a text nor a count, so it has no meaning in a documented field.
 const REPLACEMENT: &str = "true";
 
-/// The text with each number that the parser refuses for its size replaced by a value of the same length, so that
-/// every other place stays where it is; `None` where there is no such number.
+/// Replaces each number that is too large for the parser by a value of the same length, so that all positions stay valid.
+/// Returns `None` if there is no such number.
 pub(super) fn replaced(text: &str) -> Option<Zeroizing<String>> {
-    // There may be a secret in it, and growing would leave copies behind.
+    // The text may hold a secret, and a growing `String` would leave copies of it behind.
     let mut out = Zeroizing::new(String::with_capacity(text.len()));
     let mut rest = text;
     let mut is_in_string = false;
@@ -31,7 +30,7 @@ pub(super) fn replaced(text: &str) -> Option<Zeroizing<String>> {
         let (before, found) = rest.split_at_checked(at)?;
         out.push_str(before);
         if found.starts_with('"') {
-            // A quote behind an odd number of backslashes does not end a string.
+            // A quote after an odd number of backslashes does not end a string.
             let backslashes = before.len() - before.trim_end_matches('\\').len();
             is_in_string = !is_in_string || backslashes % 2 == 1;
             out.push('"');
@@ -54,13 +53,13 @@ pub(super) fn replaced(text: &str) -> Option<Zeroizing<String>> {
     (*out != text).then_some(out)
 }
 
-/// The characters of a number, and of the words `true` and `false`.
+/// Returns whether a character may be part of a number, or of the words `true` and `false`.
 fn is_of_number(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')
 }
 
-/// Whether it is a number (RFC 8259 §6) that is too large for the parser. The shortest one, `9e308`, is longer than
-/// what replaces it.
+/// Returns whether a text is a number (RFC 8259 §6) that is too large for the parser. The shortest one, `9e308`, is
+/// longer than the replacement.
 fn is_too_large(number: &str) -> bool {
     let unsigned = number.strip_prefix('-').unwrap_or(number);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -78,7 +77,7 @@ fn is_too_large(number: &str) -> bool {
         && fraction.is_none_or(is_digits)
         && exponent.is_none_or(is_exponent)
         && number.len() >= REPLACEMENT.len()
-        // The parser's own verdict: it refuses some that are a little less than the largest, too.
+        // The parser itself decides: it also refuses some numbers slightly below the maximum.
         && serde_json::from_str::<f64>(number).is_err()
 }
 
@@ -88,7 +87,7 @@ mod tests {
     use alloc::format;
 
     #[test]
-    fn a_number_that_is_too_large_for_the_parser_is_replaced_and_nothing_moves() {
+    fn number_that_is_too_large_for_the_parser_is_replaced_in_place() {
         let digits = "9".repeat(400);
         let near = "179769313486231570000e288";
         for number in ["1e400", "-1E+400", "9e308", "12.5e999", near, &digits] {
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_such_number_is_left_alone() {
+    fn other_text_is_not_replaced() {
         for text in [
             "",
             "1e308",

@@ -1,3 +1,5 @@
+//! Reads a response from a stream: finds the end of its head and body, and enforces the limits.
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -5,60 +7,63 @@ use core::fmt;
 use http::{Method, Response, StatusCode, Version};
 use memchr::memchr2;
 
-use super::head::{self, Fault, Length};
-use super::{WireError, WireErrorKind as Kind};
+use super::head::{self, Length, SectionError};
+use super::{WireError, WireErrorKind};
 use crate::Limits;
 
-/// Interim (1xx) responses that are skipped before the final one. 16: a server has use for one or
-/// two (100, 103); one that sends more and more of them keeps a client waiting for ever.
+/// The largest number of interim (1xx) responses that are skipped before the final one.
+///
+/// A server needs one or two (100, 103). Without a bound, a server could keep a client waiting without end.
 pub const MAX_INTERIM: u32 = 16;
 
-/// Bytes of all chunk extensions of one body, from behind each size to its CR. 16 KiB: nobody sends
-/// any, and without a bound a body of one-byte chunks could cost a thousand times its size.
+/// The largest number of bytes of all chunk extensions of one body, each from after the size to the CR.
+///
+/// It is 16 KiB, although servers send none in practice. Without a bound, a body of one-byte chunks could cost a thousand
+/// times its size.
 pub const CHUNK_EXTENSION_BYTES: usize = 16 << 10;
 
-/// Reads one response from the bytes of a stream, however they are cut.
+/// Reads one response from the bytes of a stream, in pieces of any size.
 ///
-/// Not `Clone`, and consumed by each call: what it gives back is the only way to go on, so there is
-/// no decoder that has failed or is done. See [`wire`](crate::wire) for a picture and an example.
+/// It is not `Clone`, and each call consumes it: only a decoder that needs more bytes is returned, so a decoder that
+/// failed or finished cannot be used. See [`wire`](crate::wire) for a diagram and an example.
 #[must_use]
 pub struct Decoder(Box<Machine>);
 
-/// What came of pushing bytes.
+/// The result of pushing bytes into a [`Decoder`].
 #[must_use]
-#[allow(clippy::exhaustive_enums)] // There is no third.
+#[allow(clippy::exhaustive_enums)] // There cannot be a third result.
 pub enum Progress<'a> {
-    /// They are taken, and the response is not at its end.
+    /// All bytes were consumed, and the response needs more.
     More(Decoder),
-    /// The response is whole.
+    /// The response is complete.
     Done {
-        /// It.
+        /// The response.
         message: Message,
-        /// The end of what was pushed, behind the response: the start of the next one, where
-        /// requests are pipelined; else a reason not to use the connection again.
+        /// The pushed bytes after the response. They are the start of the next response if
+        /// requests are pipelined; otherwise do not use the connection again.
         leftover: &'a [u8],
     },
 }
 
-/// A whole response.
+/// A complete response.
 ///
 /// `Debug` shows the length of the body, not the body.
 #[non_exhaustive]
 pub struct Message {
-    /// Its head as sent, with folded values joined, and its body without chunks. Header values share the bytes
-    /// of the head: whoever keeps one keeps all of them.
+    /// The response: its head as sent, with folded values joined, and its body without chunk framing. All header values
+    /// share the bytes of the head, so keeping one value keeps the whole head in memory.
     pub response: Response<Vec<u8>>,
-    /// Whether the connection can be used again (RFC 9112 §9.3): the end of the response is beyond
-    /// doubt, and the server does not want to close. A client that sent `Connection: close` itself
-    /// must not.
+    /// Whether the connection can be used again (RFC 9112 §9.3): the end of the response is
+    /// certain, and the server does not want to close the connection. A client that sent `Connection: close` must not use
+    /// it again.
     pub keep_alive: bool,
-    /// How many bytes of the stream it took, interim responses and trailers included.
+    /// The number of bytes of the stream that the response took, including interim responses and trailers.
     pub consumed: u64,
 }
 
 impl Decoder {
-    /// A decoder for the response to a request of this method (RFC 9112 §6.3: one to HEAD has no
-    /// body, whatever its head says).
+    /// Makes a decoder for the response to a request of this method. The method matters: a response to HEAD has no
+    /// body, whatever its head says (RFC 9112 §6.3).
     pub fn new(method: &Method, limits: &Limits) -> Self {
         Self(Box::new(Machine {
             asked: match *method {
@@ -68,7 +73,7 @@ impl Decoder {
             },
             body_bytes: limits.body_bytes,
             error_body_bytes: limits.error_body_bytes,
-            is_cut: false,
+            may_truncate: false,
             bytes_left: limits.head_bytes,
             fields_left: limits.headers,
             extensions_left: CHUNK_EXTENSION_BYTES,
@@ -86,11 +91,11 @@ impl Decoder {
         }))
     }
 
-    /// Takes the bytes that have arrived next. None at all change nothing; that the stream
-    /// has ended is said by [`close`](Decoder::close).
+    /// Takes the next bytes of the stream. An empty slice changes nothing; call
+    /// [`close`](Decoder::close) at the end of the stream.
     ///
     /// # Errors
-    /// What arrived is not a response, or is beyond a limit: the connection is of no more use.
+    /// [`WireError`] if the bytes are not a valid response or exceed a limit. Do not use the connection again.
     pub fn push(mut self, bytes: &[u8]) -> Result<Progress<'_>, WireError> {
         let mut rest = bytes;
         if self.0.advance(&mut rest)? {
@@ -102,45 +107,47 @@ impl Decoder {
         Ok(Progress::More(self))
     }
 
-    /// Takes the end of the stream. Only a response that is neither chunked nor has a length ends so.
+    /// Takes the end of the stream, which completes a response that is not chunked and has no length.
     ///
-    /// Over TLS, call it only where the peer said that it ends (`close_notify`): else anybody
-    /// on the way could cut such a response short (RFC 9112 §9.8).
+    /// Over TLS, call it only after the peer announced the end (`close_notify`): otherwise an attacker on
+    /// the network could truncate such a response (RFC 9112 §9.8).
     ///
     /// # Errors
-    /// [`Truncated`](super::WireErrorKind::Truncated) where the response is not at its end.
+    /// [`Truncated`](super::WireErrorKind::Truncated) if the response is not complete.
     pub fn close(self) -> Result<Message, WireError> {
         match self.0.phase {
             Phase::UntilClose => Ok(self.0.into_message()),
-            _ => Err(self.0.error(Kind::Truncated)),
+            _ => Err(self.0.error(WireErrorKind::Truncated)),
         }
     }
 }
 
 struct Machine {
     asked: Asked,
-    /// Of a body: what it may take, or what is taken of it.
+    /// The largest number of bytes of the body.
     body_bytes: usize,
     error_body_bytes: usize,
-    /// Whether a longer body is cut instead of refused.
-    is_cut: bool,
-    /// What heads and trailers may still take.
+    /// Whether a body over `body_bytes` is truncated instead of refused.
+    may_truncate: bool,
+    /// The number of bytes that heads and trailers may still take.
     bytes_left: usize,
+    /// The number of fields that heads and trailers may still have.
     fields_left: usize,
     extensions_left: usize,
     interim: u32,
-    /// Bytes of the stream that are taken.
+    /// The number of bytes of the stream that were consumed.
     offset: u64,
-    /// The head or the trailer section that is being collected: only a whole one is parsed.
+    /// The bytes of the current head or trailer section. It is parsed when it is complete.
     section: Vec<u8>,
     section_start: u64,
+    /// The number of fields in the section.
     fields: usize,
-    /// Whether any of them is folded.
+    /// Whether a field in the section is folded.
     folds: bool,
     response: Response<Vec<u8>>,
     keep_alive: bool,
     phase: Phase,
-    /// Steps and bytes looked at.
+    /// The number of steps and examined bytes.
     #[cfg(test)]
     work: u64,
 }
@@ -155,17 +162,19 @@ enum Asked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Head(Line),
-    /// So many bytes of body to come.
+    /// In a body of known length, with the number of bytes to come.
     Length(usize),
+    /// In a body that ends with the stream.
     UntilClose,
-    /// Within a chunk's size: its value and its number of digits so far.
+    /// In a chunk's size, with its value and its number of digits so far.
     Size(u64, u8),
-    /// In the white space behind a size, which an extension must follow (RFC 9112 §7.1.1).
+    /// In the white space after a size, which an extension must follow (RFC 9112 §7.1.1).
     Space(usize),
-    /// Within the extensions of a chunk of this size.
+    /// In the extensions of a chunk of this size.
     Extension(usize),
-    /// Behind the CR that ends the line of a chunk of this size.
+    /// After the CR that ends the line of a chunk of this size.
     SizeLf(usize),
+    /// In a chunk's data, with the number of bytes to come.
     Data(usize),
     DataCr,
     DataLf,
@@ -173,31 +182,33 @@ enum Phase {
     Done,
 }
 
-/// A place in the lines of a section.
+/// The position in the lines of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
-    /// So many bytes into [`START`].
+    /// In [`START`], after this many bytes.
     Begin(usize),
     Start,
     Inside,
-    /// Behind the CR of a line, of the empty one that ends the section.
+    /// After the CR of a line.
     Cr,
+    /// After the CR of the empty line that ends the section.
     EmptyCr,
-    /// The section is at its end.
+    /// At the end of the section.
     End,
 }
 
-/// How each response begins. Checked at once: who speaks something else may wait for us.
+/// The first bytes of each response. They are checked byte by byte, because a peer of another protocol may send a few
+/// bytes and then wait.
 const START: &[u8] = b"HTTP/1.";
 
-/// RFC 9112 §7.1 sets no end to leading zeros.
+/// The largest number of digits of a chunk's size. RFC 9112 §7.1 does not limit leading zeros.
 const SIZE_DIGITS: u8 = 16;
 
 impl Machine {
-    /// Takes bytes until the response is whole (true) or there are no more.
+    /// Consumes bytes until the response is complete (`true`) or there are no more bytes (`false`).
     ///
-    /// The result depends on the bytes alone: each phase stops at the same byte with the same
-    /// verdict, whether it comes alone or with others.
+    /// The result does not depend on the size of the pieces: each phase stops at the same byte with the same
+    /// result.
     fn advance(&mut self, rest: &mut &[u8]) -> Result<bool, WireError> {
         while let Some(&byte) = rest.first() {
             self.count(1);
@@ -209,7 +220,7 @@ impl Machine {
                 Phase::Trailers(line) => match self.take_lines(line, rest)? {
                     Line::End => {
                         head::check_trailers(&self.section, self.fields)
-                            .map_err(|fault| self.fault(fault))?;
+                            .map_err(|error| self.section_error(error))?;
                         Phase::Done
                     }
                     line => Phase::Trailers(line),
@@ -219,17 +230,17 @@ impl Machine {
                     left => Phase::Length(left),
                 },
                 Phase::Data(left) => match self.take_body(left, rest) {
-                    _ if self.is_cut && self.room() == 0 => self.cut(),
+                    _ if self.may_truncate && self.room() == 0 => self.truncate(),
                     0 => Phase::DataCr,
                     left => Phase::Data(left),
                 },
                 Phase::UntilClose => {
                     if self.room() == 0 {
-                        return Err(self.error(Kind::BodyTooLong));
+                        return Err(self.error(WireErrorKind::BodyTooLong));
                     }
                     self.take_body(self.room(), rest);
                     match self.room() {
-                        0 if self.is_cut => self.cut(),
+                        0 if self.may_truncate => self.truncate(),
                         _ => Phase::UntilClose,
                     }
                 }
@@ -246,13 +257,13 @@ impl Machine {
         Ok(false)
     }
 
-    /// One byte of what stands around the data of chunks.
+    /// Returns the next phase after a byte of chunk framing: all bytes of chunks that are not data.
     fn chunk_framing(&mut self, phase: Phase, byte: u8) -> Result<Phase, WireError> {
         let next = match (phase, byte) {
             (Phase::Size(value, digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 // RFC 9112 §7.1: "recipients MUST anticipate potentially large hexadecimal numerals".
                 if digits == SIZE_DIGITS {
-                    return Err(self.error(Kind::ChunkSize));
+                    return Err(self.error(WireErrorKind::ChunkSize));
                 }
                 let digit = char::from(byte).to_digit(16).unwrap_or_default();
                 Phase::Size((value << 4) | u64::from(digit), digits + 1)
@@ -262,34 +273,36 @@ impl Machine {
                 let size = self.check_size(value)?;
                 return self.extension(size, byte);
             }
-            // §7.1.1: `*( BWS ";" …)`: space is fine in front of a semicolon and nowhere else.
+            // §7.1.1: `*( BWS ";" …)`: space is allowed only before a semicolon.
             (Phase::Space(size), b';' | b' ' | b'\t') => return self.extension(size, byte),
-            (Phase::Size(..) | Phase::Space(_), _) => return Err(self.error(Kind::ChunkSize)),
+            (Phase::Size(..) | Phase::Space(_), _) => {
+                return Err(self.error(WireErrorKind::ChunkSize));
+            }
             (Phase::Extension(size), b'\r') => Phase::SizeLf(size),
-            // What may stand in a token or a quoted string. A bare LF here is taken for the
-            // end of the line by some.
+            // These bytes may be in a token or a quoted string. A bare LF must not: some readers take it for the
+            // end of the line.
             (Phase::Extension(size), b'\t' | b' '..=b'~' | 0x80..) => {
                 return self.extension(size, byte);
             }
-            (Phase::Extension(_), _) => return Err(self.error(Kind::ChunkExtension)),
+            (Phase::Extension(_), _) => return Err(self.error(WireErrorKind::ChunkExtension)),
             (Phase::SizeLf(0), b'\n') => {
                 self.begin_section();
                 Phase::Trailers(Line::Start)
             }
             (Phase::SizeLf(size), b'\n') => Phase::Data(size),
-            (Phase::SizeLf(_), _) => return Err(self.error(Kind::LineEnd)),
+            (Phase::SizeLf(_), _) => return Err(self.error(WireErrorKind::LineEnd)),
             (Phase::DataCr, b'\r') => Phase::DataLf,
             (Phase::DataLf, b'\n') => Phase::Size(0, 0),
-            // `DataCr` and `DataLf`; the other phases do not come here.
-            _ => return Err(self.error(Kind::ChunkEnd)),
+            // `DataCr` and `DataLf` with another byte. The caller handles the other phases.
+            _ => return Err(self.error(WireErrorKind::ChunkEnd)),
         };
         Ok(next)
     }
 
-    /// One byte behind a chunk's size and before its CR.
+    /// Counts a byte between a chunk's size and its CR, and returns the next phase.
     fn extension(&mut self, size: usize, byte: u8) -> Result<Phase, WireError> {
         let Some(left) = self.extensions_left.checked_sub(1) else {
-            return Err(self.error(Kind::ExtensionsTooLong));
+            return Err(self.error(WireErrorKind::ExtensionsTooLong));
         };
         self.extensions_left = left;
         Ok(match (self.phase, byte) {
@@ -298,23 +311,23 @@ impl Machine {
         })
     }
 
-    /// A chunk that would go beyond the limit is refused before any of it arrives.
+    /// Returns a chunk's size, or an error if the chunk would exceed the limit: then its data is not awaited.
     fn check_size(&self, size: u64) -> Result<usize, WireError> {
         let room = self.room();
         match usize::try_from(size) {
             Ok(size) if size <= room => Ok(size),
-            _ if self.is_cut => Ok(room),
-            _ => Err(self.error(Kind::BodyTooLong)),
+            _ if self.may_truncate => Ok(room),
+            _ => Err(self.error(WireErrorKind::BodyTooLong)),
         }
     }
 
-    /// How many bytes of body may still come.
+    /// Returns the number of bytes that the body may still take.
     fn room(&self) -> usize {
         self.body_bytes.saturating_sub(self.response.body().len())
     }
 
-    /// Enough of the body is there. What follows is no response.
-    fn cut(&mut self) -> Phase {
+    /// Truncates the body. The following bytes are not a response, so the connection is not used again.
+    fn truncate(&mut self) -> Phase {
         self.keep_alive = false;
         Phase::Done
     }
@@ -325,13 +338,13 @@ impl Machine {
         self.folds = false;
     }
 
-    /// Takes lines of a head or of trailers, up to and with the empty one.
+    /// Consumes lines of a head or of trailers, up to and including the empty line.
     fn take_lines(&mut self, line: Line, rest: &mut &[u8]) -> Result<Line, WireError> {
         let mut line = line;
         if self.section.is_empty() {
             self.section_start = self.offset;
         }
-        // What fits into the limit; behind it, there is an error.
+        // The bytes within the limit. If the section does not end in them, that is an error.
         let (room, _) = rest
             .split_at_checked(self.bytes_left)
             .unwrap_or((rest, &[]));
@@ -350,7 +363,7 @@ impl Machine {
                 (Line::Begin(at), _) => {
                     // RFC 9112 §2.2 lets servers, not clients, skip empty lines here.
                     if START.get(at) != Some(&byte) {
-                        return error(Kind::NotHttp, 0);
+                        return error(WireErrorKind::NotHttp, 0);
                     }
                     match at + 1 {
                         at if at == START.len() => Line::Inside,
@@ -361,14 +374,14 @@ impl Machine {
                 (Line::Inside, b'\r') => Line::Cr,
                 (Line::Cr, b'\n') => Line::Start,
                 (Line::EmptyCr, b'\n') => Line::End,
-                // RFC 9112 §2.2: a bare CR is invalid, a bare LF "MAY" be recognized: not here.
-                (_, b'\n') => return error(Kind::LineEnd, 0),
-                (Line::Cr | Line::EmptyCr, _) => return error(Kind::LineEnd, 1),
+                // RFC 9112 §2.2: a bare CR is invalid. A bare LF "MAY" be recognized; this decoder refuses it.
+                (_, b'\n') => return error(WireErrorKind::LineEnd, 0),
+                (Line::Cr | Line::EmptyCr, _) => return error(WireErrorKind::LineEnd, 1),
                 (line @ (Line::Start | Line::Inside | Line::End), byte) => {
                     if line == Line::Start && !self.begin_line(byte) {
-                        return error(Kind::TooManyFields, 0);
+                        return error(WireErrorKind::TooManyFields, 0);
                     }
-                    // The rest of the line, with its end if that is there.
+                    // Skips the rest of the line, and its CR LF if that has arrived.
                     let inside = memchr2(b'\r', b'\n', after).unwrap_or(after.len());
                     self.count(inside);
                     left = after.get(inside..).unwrap_or_default();
@@ -389,12 +402,12 @@ impl Machine {
         self.bytes_left = self.bytes_left.saturating_sub(taken.len());
         self.section.extend_from_slice(taken);
         if line != Line::End && !rest.is_empty() {
-            return Err(self.error(Kind::HeadTooLong));
+            return Err(self.error(WireErrorKind::HeadTooLong));
         }
         Ok(line)
     }
 
-    /// Counts a line, which begins with this byte, as a field or a fold. False where it is one field too many.
+    /// Counts a line that begins with this byte as a field or a fold. Returns `false` if there are too many fields.
     fn begin_line(&mut self, byte: u8) -> bool {
         if matches!(byte, b' ' | b'\t') {
             self.folds = true;
@@ -408,56 +421,56 @@ impl Machine {
         true
     }
 
-    /// The head is whole: what comes next?
+    /// Parses the complete head, and returns the next phase.
     fn on_head(&mut self) -> Result<Phase, WireError> {
         self.count(self.section.len());
         let section = core::mem::take(&mut self.section);
         let head = head::parse(&section.into(), self.fields, self.folds)
-            .map_err(|fault| self.fault(fault))?;
+            .map_err(|error| self.section_error(error))?;
         let status = head.status;
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(self.fault((Kind::Upgrade, head::STATUS)));
+            return Err(self.section_error((WireErrorKind::Upgrade, head::STATUS)));
         }
         if status.is_informational() {
             if self.interim == MAX_INTERIM {
-                return Err(self.fault((Kind::TooManyInterim, head::STATUS)));
+                return Err(self.section_error((WireErrorKind::TooManyInterim, head::STATUS)));
             }
             self.interim += 1;
             self.begin_section();
             return Ok(Phase::Head(Line::Begin(0)));
         }
         if status != StatusCode::OK {
-            // Its status counts, whatever its body: of that, only so much is worth reading.
+            // The status decides, whatever the size of the body: only the part that is decoded is read.
             let most = self.error_body_bytes.saturating_add(1);
             self.body_bytes = self.body_bytes.min(most);
-            self.is_cut = true;
+            self.may_truncate = true;
         }
-        // RFC 9112 §6.3, in its order.
+        // In the order of RFC 9112 §6.3.
         let tunnels = matches!(self.asked, Asked::Connect) && status.is_success();
         let (phase, keep_alive) = match status {
             // Item 2.
             _ if tunnels => (Phase::Done, false),
-            // Item 1: "regardless of the header fields present". Where these say that there is a body
-            // (RFC 9110 §8.6 and RFC 9112 §6.1 forbid it) one may well follow, so that it would be
-            // taken for the next response.
+            // Item 1: "regardless of the header fields present". If they announce a body, which
+            // RFC 9110 §8.6 and RFC 9112 §6.1 forbid, a body may follow and would be taken for the next
+            // response. Then the connection is not used again.
             StatusCode::NO_CONTENT => {
-                let clear = matches!(head.length, Ok(Length::Unsaid | Length::Bytes(0, _)));
+                let clear = matches!(head.length, Ok(Length::Unknown | Length::Bytes(0, _)));
                 (Phase::Done, clear)
             }
             _ if matches!(self.asked, Asked::Head) || status == StatusCode::NOT_MODIFIED => {
                 (Phase::Done, head.length.is_ok())
             }
-            _ => match head.length.map_err(|fault| self.fault(fault))? {
+            _ => match head.length.map_err(|error| self.section_error(error))? {
                 Length::Bytes(0, _) => (Phase::Done, true),
-                // Of its body, nothing is worth reading.
-                _ if self.is_cut && self.body_bytes == 0 => (Phase::Done, false),
+                // Nothing of this body is read.
+                _ if self.may_truncate && self.body_bytes == 0 => (Phase::Done, false),
                 Length::Bytes(n, at) => match usize::try_from(n) {
                     Ok(n) if n <= self.body_bytes => (Phase::Length(n), true),
-                    _ if self.is_cut => (Phase::Length(self.body_bytes), false),
-                    _ => return Err(self.fault((Kind::BodyTooLong, at))),
+                    _ if self.may_truncate => (Phase::Length(self.body_bytes), false),
+                    _ => return Err(self.section_error((WireErrorKind::BodyTooLong, at))),
                 },
                 Length::Chunked => (Phase::Size(0, 0), true),
-                Length::Unsaid => (Phase::UntilClose, false),
+                Length::Unknown => (Phase::UntilClose, false),
             },
         };
         self.keep_alive = keep_alive && head.persists;
@@ -470,14 +483,14 @@ impl Machine {
         Ok(phase)
     }
 
-    /// Takes up to `left` bytes of body; how many of these are still to come.
+    /// Consumes up to `left` bytes of body, and returns how many of them are still to come.
     fn take_body(&mut self, left: usize, rest: &mut &[u8]) -> usize {
         let taken = self.take(left, rest);
         self.response.body_mut().extend_from_slice(taken);
         left - taken.len()
     }
 
-    /// Takes up to `n` bytes.
+    /// Consumes up to `n` bytes, and returns them.
     fn take<'a>(&mut self, n: usize, rest: &mut &'a [u8]) -> &'a [u8] {
         let (taken, left) = rest.split_at_checked(n).unwrap_or((rest, &[]));
         *rest = left;
@@ -485,7 +498,7 @@ impl Machine {
         taken
     }
 
-    /// For the test that work is linear.
+    /// Counts steps, for the test that the work is linear.
     fn count(&mut self, steps: usize) {
         #[cfg(test)]
         {
@@ -503,13 +516,13 @@ impl Machine {
         }
     }
 
-    /// At the byte that is next.
-    fn error(&self, kind: Kind) -> WireError {
+    /// Makes an error at the next byte.
+    fn error(&self, kind: WireErrorKind) -> WireError {
         WireError::new(kind, self.offset)
     }
 
-    /// At a byte of the section.
-    fn fault(&self, (kind, at): Fault) -> WireError {
+    /// Makes an error at a byte of the section.
+    fn section_error(&self, (kind, at): SectionError) -> WireError {
         WireError::new(kind, self.section_start.saturating_add(at as u64))
     }
 }
@@ -552,7 +565,7 @@ mod tests {
     use super::*;
     use alloc::format;
 
-    /// What it costs to read a stream byte by byte: steps and bytes looked at.
+    /// Returns the number of steps and examined bytes if a stream is read byte by byte.
     fn work(stream: &[u8]) -> u64 {
         let mut decoder = Decoder::new(&Method::GET, &Limits::default());
         for piece in stream.chunks(1) {
@@ -586,7 +599,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_follows_what_arrived_not_what_is_promised() {
+    fn memory_grows_with_received_not_with_announced_bytes() {
         for head in [
             "Content-Length: 16777216\r\n\r\n",
             "Transfer-Encoding: chunked\r\n\r\n1000000\r\n",

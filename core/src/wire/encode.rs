@@ -1,3 +1,5 @@
+//! Writes the bytes of a request.
+
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,19 +13,19 @@ use crate::{Failure, FailureKind};
 
 /// The bytes of a request.
 ///
-/// They hold its credentials: `Debug` shows their number only, and they are overwritten when
+/// They hold credentials: `Debug` shows only their number, and they are overwritten when
 /// dropped.
 pub struct Encoded(Zeroizing<Vec<u8>>);
 
 impl Encoded {
-    /// The bytes to send.
+    /// Returns the bytes to send.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// Takes the bytes over without a copy. They are overwritten when the last clone is dropped.
+/// Converts the bytes without a copy. They are overwritten when the last clone is dropped.
 impl From<Encoded> for Bytes {
     fn from(encoded: Encoded) -> Self {
         Self::from_owner(encoded.0)
@@ -42,14 +44,14 @@ impl fmt::Debug for Encoded {
     }
 }
 
-/// A request that HTTP/1.1 has no form for, or that would contradict itself.
+/// A request that HTTP/1.1 cannot express, or whose headers contradict it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// CONNECT: what follows it is not HTTP.
+    /// The method is CONNECT: the bytes after it are not HTTP.
     Connect,
-    /// The URI has no path to ask for: it is an authority alone, `*` without OPTIONS, or has
-    /// characters that a request line does not have (RFC 9112 §3.2).
+    /// The URI has no path for a request line: it is only an authority, it is `*` without OPTIONS, or it has
+    /// characters that a request line cannot have (RFC 9112 §3.2).
     Target,
     /// Neither the URI nor a header names the host (RFC 9112 §3.2).
     NoHost,
@@ -57,9 +59,9 @@ pub enum EncodeError {
     ManyHosts,
     /// `Content-Length` is set, but is not the length of the body (RFC 9110 §8.6).
     ContentLength,
-    /// `Transfer-Encoding` is set: the body is sent as it is (RFC 9112 §6.1).
+    /// `Transfer-Encoding` is set, but the body is sent as it is (RFC 9112 §6.1).
     TransferEncoding,
-    /// TRACE with a body (RFC 9110 §9.3.8).
+    /// The method is TRACE, and there is a body (RFC 9110 §9.3.8).
     Trace,
 }
 
@@ -69,14 +71,14 @@ impl fmt::Display for EncodeError {
             Self::Connect => "CONNECT is not supported",
             Self::Target => "its URI has no path that a request line can hold (RFC 9112 §3.2)",
             Self::NoHost => "neither its URI nor a Host header names the host (RFC 9112 §3.2)",
-            Self::ManyHosts => "more than one Host header (RFC 9112 §3.2)",
+            Self::ManyHosts => "it has more than one Host header (RFC 9112 §3.2)",
             Self::ContentLength => {
                 "its Content-Length is not the length of its body (RFC 9110 §8.6)"
             }
             Self::TransferEncoding => {
                 "Transfer-Encoding is set, but the body is sent as it is (RFC 9112 §6.1)"
             }
-            Self::Trace => "TRACE has no body (RFC 9110 §9.3.8)",
+            Self::Trace => "TRACE must not have a body (RFC 9110 §9.3.8)",
         };
         write!(f, "the request cannot be encoded: {what}")
     }
@@ -84,27 +86,27 @@ impl fmt::Display for EncodeError {
 
 impl core::error::Error for EncodeError {}
 
-/// [`Permanent`](FailureKind::Permanent): it would fail again.
+/// Makes a [`Permanent`](FailureKind::Permanent) failure, because the request would fail again.
 impl From<EncodeError> for Failure {
     fn from(error: EncodeError) -> Self {
         Self::new(FailureKind::Permanent, error)
     }
 }
 
-/// The HTTP/1.1 bytes of a request.
+/// Returns the HTTP/1.1 bytes of a request.
 ///
-/// - The target is path and query exactly as in the URI, `/` where there is no path.
-/// - `Host`, unless set, is the URI's authority, with its port exactly as there and without user
-///   information (which is *not* turned into an `Authorization`).
-/// - All headers follow in their order, and then, unless set, `Content-Length`: iff the body is not
-///   empty. An empty body is no body, for POST, PUT and PATCH too, where RFC 9110 §8.6 would
-///   rather see a `0`.
-/// - The version is 1.1, whatever the request says: it is what the *sender* speaks.
+/// - The target is path and query exactly as in the URI, or `/` if there is no path.
+/// - `Host`, unless set, is the authority of the URI, with its port exactly as written and without user
+///   information (which does *not* become an `Authorization`).
+/// - All headers follow in their order. `Content-Length`, unless set, follows if the body is not
+///   empty. An empty body is no body, even for POST, PUT and PATCH, for which RFC 9110 §8.6
+///   recommends a `0`.
+/// - The version is always 1.1, because the version names what the *sender* speaks.
 ///
-/// The bytes are written into a buffer of their final size, so no copy of a credential stays behind.
+/// The bytes are written into a buffer of their final size, so no copy of a credential remains.
 ///
 /// # Errors
-/// See [`EncodeError`].
+/// [`EncodeError`] if HTTP/1.1 cannot express the request, or its headers contradict it.
 ///
 /// ```
 /// let request = http::Request::get("https://cloud.mongodb.com/api?a=b").body("")?;
@@ -141,7 +143,7 @@ pub fn encode<B: AsRef<[u8]>>(request: &Request<B>) -> Result<Encoded, EncodeErr
         1 => {}
         _ => return Err(EncodeError::ManyHosts),
     }
-    // `http` has seen to it that no name and no value holds a control character but HTAB.
+    // `http` guarantees that names and values hold no control character but HTAB.
     for (name, value) in headers {
         pieces.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
@@ -152,11 +154,11 @@ pub fn encode<B: AsRef<[u8]>>(request: &Request<B>) -> Result<Encoded, EncodeErr
     Ok(Encoded(Zeroizing::new(pieces.concat())))
 }
 
-/// RFC 9112 §3.2.1: path and query as they are, and the slash that an absolute URI may leave out.
+/// Returns path and query as they are, after the slash that an absolute URI may leave out (RFC 9112 §3.2.1).
 fn target<B>(request: &Request<B>) -> Result<(&'static [u8], &[u8]), EncodeError> {
     let target = request.uri().path_and_query().ok_or(EncodeError::Target)?;
     let target = target.as_str().as_bytes();
-    // `http` lets UTF-8 pass; RFC 3986 does not.
+    // `http` accepts UTF-8; RFC 3986 does not.
     if !target.iter().all(u8::is_ascii_graphic) {
         return Err(EncodeError::Target);
     }
@@ -168,7 +170,7 @@ fn target<B>(request: &Request<B>) -> Result<(&'static [u8], &[u8]), EncodeError
     }
 }
 
-/// RFC 9112 §3.2: the authority, without user information.
+/// Returns the authority without user information (RFC 9112 §3.2).
 fn host<B>(request: &Request<B>) -> Result<&[u8], EncodeError> {
     let authority = request.uri().authority().ok_or(EncodeError::NoHost)?;
     let host = authority.as_str().rsplit('@').next().unwrap_or_default();
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_and_hosts() {
+    fn target_and_host_come_from_the_uri() {
         for (uri, target, host) in [
             ("http://a.example", "/", "a.example"),
             ("http://a.example/", "/", "a.example"),
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_keep_their_order_and_a_set_host_its_place() {
+    fn headers_and_a_host_that_is_set_keep_their_order() {
         let mut request = get("http://a.example/");
         *request.version_mut() = Version::HTTP_2;
         let headers = request.headers_mut();
@@ -244,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_has_its_length_and_no_body_has_none() {
+    fn content_length_is_added_for_a_body_only() {
         for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH] {
             let mut request = get("http://a.example/").map(|_| "");
             *request.method_mut() = method.clone();
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_length_must_be_the_length() {
+    fn wrong_content_length_is_refused() {
         for (body, set, fine) in [
             ("abc", &["3"] as &[_], true),
             ("", &["0"], true),
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_form_is_refused() {
+    fn request_that_http_1_cannot_express_is_refused() {
         let with = |method: Method, uri: &str| {
             let mut request = get(uri).map(|_| "");
             *request.method_mut() = method;
@@ -330,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_not_shown_and_never_moved() {
+    fn bytes_are_not_shown_and_fill_their_buffer() {
         let mut request = get("http://u:hunter2@a.example/?hunter2").map(|_| "hunter2");
         let value = HeaderValue::from_static("Bearer hunter2");
         request.headers_mut().insert("authorization", value);

@@ -1,59 +1,61 @@
+//! Why a response is refused, and at which byte.
+
 use core::fmt;
 
 use crate::{Failure, FailureKind};
 
-/// What arrived is not a response that can be relied on. Tells what and where, never what stood
-/// there.
+/// A response that is malformed, ambiguous or exceeds a limit. The error names the rule and the position,
+/// never the value there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WireError {
     kind: WireErrorKind,
     offset: u64,
 }
 
-/// In which way it is not.
+/// The rule that a response violates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WireErrorKind {
-    /// The stream ended before the response did. At offset 0 nothing had arrived: a server may
-    /// close a connection that rests.
+    /// The stream ended before the response did. At offset 0 nothing was received: a server may
+    /// close an idle connection.
     Truncated,
-    /// It does not begin with `HTTP/1.` (RFC 9112 §4).
+    /// The response does not begin with `HTTP/1.` (RFC 9112 §4).
     NotHttp,
     /// The status line is malformed: a version other than 1.0 and 1.1, a status outside 100–999,
     /// control characters (RFC 9112 §4).
     StatusLine,
     /// A CR or an LF that is not part of a CR LF (RFC 9112 §2.2).
     LineEnd,
-    /// A field's name is empty or no token, or there is space before its colon (RFC 9112 §5.1).
+    /// A field's name is empty or not a token, or there is space before its colon (RFC 9112 §5.1).
     FieldName,
-    /// A control character in a field's value (RFC 9110 §5.5).
+    /// A field's value has a control character (RFC 9110 §5.5).
     FieldValue,
-    /// 101 without having been asked for another protocol (RFC 9110 §7.8).
+    /// The status is 101, although no other protocol was requested (RFC 9110 §7.8).
     Upgrade,
-    /// `Content-Length` is not a number, or several (RFC 9112 §6.3).
+    /// `Content-Length` is not a number, or has different values (RFC 9112 §6.3).
     ContentLength,
     /// `Transfer-Encoding` is not exactly `chunked` (RFC 9112 §6.1).
     TransferEncoding,
-    /// `Transfer-Encoding` in an HTTP/1.0 response (RFC 9112 §6.1).
+    /// An HTTP/1.0 response has `Transfer-Encoding` (RFC 9112 §6.1).
     TransferEncodingVersion,
-    /// `Content-Length` next to `Transfer-Encoding` (RFC 9112 §6.3).
+    /// There are both `Content-Length` and `Transfer-Encoding` (RFC 9112 §6.3).
     TwoLengths,
     /// A chunk's size is not 1 to 16 hexadecimal digits (RFC 9112 §7.1).
     ChunkSize,
-    /// A control character in a chunk's extension (RFC 9112 §7.1.1).
+    /// A chunk's extension has a control character (RFC 9112 §7.1.1).
     ChunkExtension,
     /// A chunk's data is not followed by CR LF (RFC 9112 §7.1).
     ChunkEnd,
-    /// More bytes of head than [`Limits::head_bytes`](crate::Limits::head_bytes).
+    /// There are more bytes of head than [`Limits::head_bytes`](crate::Limits::head_bytes).
     HeadTooLong,
-    /// More header fields than [`Limits::headers`](crate::Limits::headers).
+    /// There are more header fields than [`Limits::headers`](crate::Limits::headers).
     TooManyFields,
-    /// More interim responses than [`MAX_INTERIM`](super::MAX_INTERIM).
+    /// There are more interim responses than [`MAX_INTERIM`](super::MAX_INTERIM).
     TooManyInterim,
-    /// More chunk extensions than [`CHUNK_EXTENSION_BYTES`](super::CHUNK_EXTENSION_BYTES).
+    /// The chunk extensions have more bytes than [`CHUNK_EXTENSION_BYTES`](super::CHUNK_EXTENSION_BYTES).
     ExtensionsTooLong,
-    /// More bytes of body, promised or arrived, than
-    /// [`Limits::body_bytes`](crate::Limits::body_bytes), in a response with status 200.
+    /// The body of a response with status 200 has more bytes, announced or received, than
+    /// [`Limits::body_bytes`](crate::Limits::body_bytes).
     BodyTooLong,
 }
 
@@ -62,66 +64,78 @@ impl WireError {
         Self { kind, offset }
     }
 
-    /// In which way.
+    /// Returns the rule that the response violates.
     #[must_use]
     pub fn kind(&self) -> WireErrorKind {
         self.kind
     }
 
-    /// Where: bytes of the stream before the one that is wrong, counted from the first that the
+    /// Returns the position of the error: the number of bytes before it, counted from the first byte that the
     /// decoder was given.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Whether nothing is wrong with the response but its size.
+    /// Returns whether only the size of the response is wrong.
     #[must_use]
     pub fn is_limit(&self) -> bool {
-        use WireErrorKind as Kind;
         matches!(
             self.kind,
-            Kind::HeadTooLong
-                | Kind::TooManyFields
-                | Kind::TooManyInterim
-                | Kind::ExtensionsTooLong
-                | Kind::BodyTooLong
+            WireErrorKind::HeadTooLong
+                | WireErrorKind::TooManyFields
+                | WireErrorKind::TooManyInterim
+                | WireErrorKind::ExtensionsTooLong
+                | WireErrorKind::BodyTooLong
         )
     }
 }
 
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use WireErrorKind as Kind;
         let Self { kind, offset } = self;
-        if *kind == Kind::Truncated {
+        if *kind == WireErrorKind::Truncated {
             return match offset {
-                0 => f.write_str("the stream ended before a response"),
+                0 => f.write_str("the stream ended before a response began"),
                 n => write!(f, "the stream ended inside the response, after {n} bytes"),
             };
         }
         let what = match kind {
-            Kind::Truncated => "the stream ended",
-            Kind::NotHttp => "it does not begin as HTTP/1 does (RFC 9112 §4)",
-            Kind::StatusLine => "malformed status line (RFC 9112 §4)",
-            Kind::LineEnd => "a line does not end in CR LF (RFC 9112 §2.2)",
-            Kind::FieldName => {
-                "a field name is not a token with a colon right behind (RFC 9112 §5.1)"
+            WireErrorKind::Truncated => "the stream ended",
+            WireErrorKind::NotHttp => "it does not begin with HTTP/1. (RFC 9112 §4)",
+            WireErrorKind::StatusLine => "the status line is malformed (RFC 9112 §4)",
+            WireErrorKind::LineEnd => "a line does not end in CR LF (RFC 9112 §2.2)",
+            WireErrorKind::FieldName => {
+                "a field name is not a token directly followed by a colon (RFC 9112 §5.1)"
             }
-            Kind::FieldValue => "a control character in a field value (RFC 9110 §5.5)",
-            Kind::Upgrade => "a switch of protocols that nobody asked for (RFC 9110 §7.8)",
-            Kind::ContentLength => "Content-Length is not one number (RFC 9112 §6.3)",
-            Kind::TransferEncoding => "Transfer-Encoding is not exactly chunked (RFC 9112 §6.1)",
-            Kind::TransferEncodingVersion => "Transfer-Encoding in HTTP/1.0 (RFC 9112 §6.1)",
-            Kind::TwoLengths => "both Content-Length and Transfer-Encoding (RFC 9112 §6.3)",
-            Kind::ChunkSize => "a chunk size is not 1 to 16 hexadecimal digits (RFC 9112 §7.1)",
-            Kind::ChunkExtension => "a control character in a chunk extension (RFC 9112 §7.1.1)",
-            Kind::ChunkEnd => "no CR LF after a chunk's data (RFC 9112 §7.1)",
-            Kind::HeadTooLong => "more bytes of head than Limits::head_bytes",
-            Kind::TooManyFields => "more header fields than Limits::headers",
-            Kind::TooManyInterim => "more interim responses than MAX_INTERIM",
-            Kind::ExtensionsTooLong => "more chunk extensions than CHUNK_EXTENSION_BYTES",
-            Kind::BodyTooLong => "more bytes of body than Limits::body_bytes",
+            WireErrorKind::FieldValue => "a field value has a control character (RFC 9110 §5.5)",
+            WireErrorKind::Upgrade => {
+                "its status is 101, but no other protocol was requested (RFC 9110 §7.8)"
+            }
+            WireErrorKind::ContentLength => "Content-Length is not one number (RFC 9112 §6.3)",
+            WireErrorKind::TransferEncoding => {
+                "Transfer-Encoding is not exactly chunked (RFC 9112 §6.1)"
+            }
+            WireErrorKind::TransferEncodingVersion => {
+                "it is HTTP/1.0, but has Transfer-Encoding (RFC 9112 §6.1)"
+            }
+            WireErrorKind::TwoLengths => {
+                "it has both Content-Length and Transfer-Encoding (RFC 9112 §6.3)"
+            }
+            WireErrorKind::ChunkSize => {
+                "a chunk size is not 1 to 16 hexadecimal digits (RFC 9112 §7.1)"
+            }
+            WireErrorKind::ChunkExtension => {
+                "a chunk extension has a control character (RFC 9112 §7.1.1)"
+            }
+            WireErrorKind::ChunkEnd => "there is no CR LF after a chunk's data (RFC 9112 §7.1)",
+            WireErrorKind::HeadTooLong => "it has more bytes of head than Limits::head_bytes",
+            WireErrorKind::TooManyFields => "it has more header fields than Limits::headers",
+            WireErrorKind::TooManyInterim => "there are more interim responses than MAX_INTERIM",
+            WireErrorKind::ExtensionsTooLong => {
+                "its chunk extensions have more bytes than CHUNK_EXTENSION_BYTES"
+            }
+            WireErrorKind::BodyTooLong => "it has more bytes of body than Limits::body_bytes",
         };
         write!(f, "the response is refused at byte {offset}: {what}")
     }
@@ -129,8 +143,8 @@ impl fmt::Display for WireError {
 
 impl core::error::Error for WireError {}
 
-/// [`Permanent`](FailureKind::Permanent) for a response beyond a limit, which would be so again;
-/// [`Lost`](FailureKind::Lost) for everything else.
+/// Makes a [`Permanent`](FailureKind::Permanent) failure of a response that exceeds a limit, because the next one would,
+/// too; a [`Lost`](FailureKind::Lost) failure of any other error.
 impl From<WireError> for Failure {
     fn from(error: WireError) -> Self {
         let kind = if error.is_limit() {

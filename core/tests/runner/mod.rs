@@ -1,5 +1,5 @@
-//! Runs the examples of a package. (Of each that has some: `cargo test` builds them, but does not run
-//! them.)
+//! Runs the examples of a package, because `cargo test` builds them, but does not run them. Each crate with examples
+//! uses it.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -9,10 +9,10 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 use std::{env, fs, thread};
 
-/// They take a second or two. On a machine that does ten things at a time, more.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The time limit of an example. It needs a second or two, but more on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Runs each example, and looks for what it must print.
+/// Runs each example, and checks that its output contains the expected texts.
 pub(crate) fn run_all(examples: &[(&str, &[&str])]) {
     let listed: BTreeSet<String> = examples.iter().map(|(name, _)| (*name).into()).collect();
     assert_eq!(listed, in_folder(), "examples/ has others than this test");
@@ -36,10 +36,10 @@ fn in_folder() -> BTreeSet<String> {
         .collect()
 }
 
-/// Whether it succeeded, and what it printed.
+/// Runs an example. Returns whether it succeeded, and what it printed on stdout and stderr.
 fn run(name: &str) -> (bool, String, String) {
     let mut command = Command::new(built(name));
-    // Whoever runs the tests may have a credential of their own.
+    // The environment of the tests may contain a real credential.
     let mut child = without_variables(&mut command, &["MONGODB_ATLAS_"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -48,8 +48,8 @@ fn run(name: &str) -> (bool, String, String) {
         .unwrap();
     let out = read(child.stdout.take().unwrap());
     let err = read(child.stderr.take().unwrap());
-    // It ends when the process does.
-    let Ok(out) = out.recv_timeout(PATIENCE) else {
+    // The output ends when the process ends.
+    let Ok(out) = out.recv_timeout(TIMEOUT) else {
         child.kill().unwrap();
         panic!("{name} did not end: {}", err.recv().unwrap());
     };
@@ -76,7 +76,7 @@ fn read(mut from: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// The program: `<target>/<profile>/examples/<name>`, beside `deps` with this test in it.
+/// Returns the program `<target>/<profile>/examples/<name>`, and builds it if needed. This test is in `deps` beside it.
 fn built(name: &str) -> PathBuf {
     let this = env::current_exe().unwrap();
     let profile = this.parent().and_then(Path::parent).unwrap();
@@ -84,15 +84,15 @@ fn built(name: &str) -> PathBuf {
         .join("examples")
         .join(format!("{name}{}", env::consts::EXE_SUFFIX));
     if !is_up_to_date(&program) {
-        // `cargo test` with the name of a test leaves the examples as they are. With the same profile
-        // little is left to be built; and cargo let go of its lock before it ran this.
+        // `cargo test` with the name of a test does not build the examples. With the same profile, little
+        // is left to build. Cargo has released its lock before it ran this test.
         let same = match profile.file_name().and_then(|name| name.to_str()) {
             None | Some("debug") => "test",
             Some(name) => name,
         };
         let mut cargo = Command::new(env!("CARGO"));
-        // What cargo says of the package that is tested is news to ring's build script, which is then
-        // run again, and everything that needs ring is built again, here and outside, each time.
+        // Cargo's variables about the tested package would make ring's build script run again, and everything that needs
+        // ring would be rebuilt each time, here and in the next build.
         let status = without_variables(&mut cargo, &["CARGO_MANIFEST_", "CARGO_PKG_"])
             .args(["build", "--quiet", "--offline", "--profile", same])
             .args(["--package", env!("CARGO_PKG_NAME"), "--example", name])
@@ -106,16 +106,16 @@ fn built(name: &str) -> PathBuf {
     program
 }
 
-/// Whether the program is there, and younger than all that cargo's note beside it says it was made of.
+/// Returns whether the program exists and is newer than all its sources, which cargo lists in a file beside it.
 fn is_up_to_date(program: &Path) -> bool {
-    let changed = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
-    let made_of = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
-    let Some((_, made_of)) = made_of.split_once(": ") else {
+    let modified = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
+    let sources = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
+    let Some((_, sources)) = sources.split_once(": ") else {
         return false;
     };
-    // A path with a space in it is none of these pieces: not found, and so out of date.
-    let born = changed(program);
-    made_of
+    // A path with a space is split, so it is not found and counts as out of date.
+    let built = modified(program);
+    sources
         .split_whitespace()
-        .all(|path| changed(Path::new(path)).is_some_and(|changed| Some(changed) <= born))
+        .all(|path| modified(Path::new(path)).is_some_and(|modified| Some(modified) <= built))
 }

@@ -1,7 +1,8 @@
-//! The parser of record: any page, read with serde. Documented fields become places in the body, everything
-//! else is walked and checked.
+//! The reference parser: reads any page with serde. It notes the positions of documented fields, and checks
+//! everything else.
 //!
-//! (serde's own skipping of unknown values checks neither depth, nor numbers, nor surrogates; hence [`Walk`].)
+//! Unknown values are read with [`Walk`] instead of serde's `IgnoredAny`, which checks neither depth, numbers nor
+//! surrogates.
 
 use alloc::format;
 use alloc::string::String;
@@ -12,14 +13,14 @@ use core::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::{
-    Arena, Decoded, IN_KEY, IN_LINK, IN_PAGE, KEY_FIELDS, KeySpans, LinkSpans, MOST_NESTING,
-    PageField, Span, numbers,
+    Arena, Decoded, KEY_DEPTH, KEY_FIELDS, KeySpans, LINK_DEPTH, LinkSpans, MAX_NESTING,
+    PAGE_DEPTH, PageField, Span, numbers,
 };
 use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::limits::BodyLimits;
 use crate::{Endpoint, Error, KeyField};
 
-/// Reads a page, and checks all of it.
+/// Decodes a page, and checks all of it.
 pub(super) fn read(body: &[u8], limits: BodyLimits) -> Result<Decoded, Error> {
     let text = text(body)?;
     match read_text(text, limits) {
@@ -47,7 +48,7 @@ fn read_text(text: &str, limits: BodyLimits) -> Result<Decoded, Error> {
         arena: RefCell::default(),
         at: Cell::new(Place::Top),
         problem: Cell::new(None),
-        nesting: limits.nesting.min(MOST_NESTING),
+        nesting: limits.nesting.min(MAX_NESTING),
         elements: limits.elements,
     };
     let mut json = serde_json::Deserializer::from_str(text);
@@ -63,7 +64,8 @@ fn read_text(text: &str, limits: BodyLimits) -> Result<Decoded, Error> {
     }
 }
 
-/// One check of all of it is a quarter faster than the parser's own, string by string.
+/// Checks that the body is UTF-8. One check of the whole body is a quarter faster than the parser's own check of each
+/// string.
 fn text(body: &[u8]) -> Result<&str, Error> {
     core::str::from_utf8(body).map_err(|error| {
         let before = body.get(..error.valid_up_to()).unwrap_or_default();
@@ -82,14 +84,13 @@ fn text(body: &[u8]) -> Result<&str, Error> {
     })
 }
 
-/// What all parts of the reading share.
+/// The state that all parts of the parser share.
 struct Reader<'t> {
     text: &'t str,
     arena: RefCell<Arena>,
-    /// What is being read, for errors.
+    /// The current field, for error messages.
     at: Cell<Place>,
-    /// Why a value was refused, where it was refused here. serde's own messages are never shown:
-    /// they repeat the value.
+    /// Why this parser refused a value. serde's own messages are never shown, because they repeat the value.
     problem: Cell<Option<&'static str>>,
     nesting: u8,
     elements: usize,
@@ -110,7 +111,7 @@ impl Reader<'_> {
         E::custom("refused")
     }
 
-    /// A place in the body, if that is where `part` is.
+    /// Returns the span of `part`, if it lies in the body.
     fn span_of(&self, part: &str) -> Option<Span> {
         let start = (part.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)?;
         let end = start.checked_add(part.len())?;
@@ -152,7 +153,7 @@ impl Reader<'_> {
     }
 }
 
-/// A field's name, looked up by `F`.
+/// Reads a field's name, and returns what `F` makes of it.
 struct Named<F>(F);
 
 impl<'de, T, F: Fn(&str) -> T> DeserializeSeed<'de> for Named<F> {
@@ -172,7 +173,7 @@ impl<T, F: Fn(&str) -> T> Visitor<'_> for Named<F> {
     }
 }
 
-/// A string or null.
+/// Reads a string or null.
 struct Text<'r>(&'r Reader<'r>);
 
 impl<'de> DeserializeSeed<'de> for Text<'_> {
@@ -201,13 +202,13 @@ impl<'de> Visitor<'de> for Text<'_> {
     }
 }
 
-/// Any value at all: walked to its end, with its depth bounded. An integer is given back.
+/// Reads any value to its end and bounds its depth. Returns it if it is an integer.
 #[derive(Clone, Copy)]
 struct Walk<'r> {
     reader: &'r Reader<'r>,
-    /// How many arrays and objects it stands in.
+    /// The number of arrays and objects around the value.
     depth: u8,
-    /// Whether it is the text of a number; see [`NUMBER`].
+    /// Whether the value is the text of a number; see [`NUMBER`].
     is_number: bool,
 }
 
@@ -222,7 +223,8 @@ impl<'r> Walk<'r> {
 }
 
 impl Walk<'_> {
-    fn inside<E: serde::de::Error>(&self) -> Result<u8, E> {
+    /// Returns the depth inside this array or object, or an error beyond the limit.
+    fn inner_depth<E: serde::de::Error>(&self) -> Result<u8, E> {
         if self.depth >= self.reader.nesting {
             return Err(self.reader.refuse("it is nested deeper than the limit"));
         }
@@ -230,8 +232,8 @@ impl Walk<'_> {
     }
 }
 
-/// What the parser gives a number as, a map with this one key, if anything in the build switches its
-/// feature `arbitrary_precision` on.
+/// The only key of the map that `serde_json` makes of a number if its feature `arbitrary_precision` is enabled anywhere
+/// in the build.
 const NUMBER: &str = "$serde_json::private::Number";
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
@@ -265,13 +267,13 @@ impl<'de> Visitor<'de> for Walk<'_> {
         Ok(text.parse().ok().filter(|_| self.is_number))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Option<i64>, A::Error> {
-        let depth = self.inside()?;
+        let depth = self.inner_depth()?;
         let reader = self.reader;
         while seq.next_element_seed(Walk::new(reader, depth))?.is_some() {}
         Ok(None)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<i64>, A::Error> {
-        let depth = self.inside()?;
+        let depth = self.inner_depth()?;
         let reader = self.reader;
         let mut entries = 0usize;
         let mut number = None;
@@ -288,7 +290,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 }
 
-/// Whether the key of a map is [`NUMBER`], made by the parser: one that stands in the body means nothing.
+/// Reads whether the key of a map is the [`NUMBER`] that the parser made. The same text in the body has no meaning.
 struct IsNumber<'r>(&'r Reader<'r>);
 
 impl<'de> DeserializeSeed<'de> for IsNumber<'_> {
@@ -311,7 +313,7 @@ impl<'de> Visitor<'de> for IsNumber<'_> {
     }
 }
 
-const TWICE: &str = "a documented field is given twice";
+const TWICE: &str = "a documented field occurs twice";
 
 struct KeySeed<'r> {
     reader: &'r Reader<'r>,
@@ -339,7 +341,7 @@ impl<'de> Visitor<'de> for KeySeed<'_> {
             map.next_key_seed(Named(|name: &str| KeyField::from_bytes(name.as_bytes())))?
         {
             let Some(field) = field else {
-                map.next_value_seed(Walk::new(reader, IN_KEY))?;
+                map.next_value_seed(Walk::new(reader, KEY_DEPTH))?;
                 continue;
             };
             reader.at.set(Place::KeyField(n, field));
@@ -394,7 +396,7 @@ impl<'de> Visitor<'de> for LinkSeed<'_> {
                 Some(true) => &mut rel,
                 Some(false) => &mut href,
                 None => {
-                    map.next_value_seed(Walk::new(reader, IN_LINK))?;
+                    map.next_value_seed(Walk::new(reader, LINK_DEPTH))?;
                     continue;
                 }
             };
@@ -409,10 +411,10 @@ impl<'de> Visitor<'de> for LinkSeed<'_> {
     }
 }
 
-/// An array or null; `None` for null.
+/// Reads an array or null. Null gives `None`.
 struct ListSeed<'r, F> {
     reader: &'r Reader<'r>,
-    /// How the `n`th element is read.
+    /// Returns the seed that reads the `n`th element.
     element: F,
 }
 
@@ -461,7 +463,7 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
         let reader = self.0;
         let mut page = Decoded::default();
         let mut seen = 0u8;
-        let walk = Walk::new(reader, IN_PAGE);
+        let walk = Walk::new(reader, PAGE_DEPTH);
         while let Some(field) =
             map.next_key_seed(Named(|name: &str| PageField::from_name(name.as_bytes())))?
         {
@@ -485,8 +487,7 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
                     page.has_links = links.is_some();
                     page.links = links.unwrap_or_default();
                 }
-                // An estimate, and what tells an envelope or an error object: no reason to refuse a
-                // page, whatever they hold.
+                // A page is valid whatever these hold: an estimate, and the marks of an envelope and an error object.
                 PageField::TotalCount => page.total_count = map.next_value_seed(walk)?,
                 PageField::Status => page.status = map.next_value_seed(walk)?,
                 PageField::Error => page.error = map.next_value_seed(walk)?,

@@ -1,26 +1,26 @@
-//! A page as Atlas writes it: compact, and with a string, null or count in each documented field. Fields that
-//! are not documented are stepped over, since they will come.
+//! Fast path for Atlas's usual layout; falls back to the reference parser.
 //!
-//! At the first thing that is different this gives up, and the parser of record begins from the start; nothing
-//! here refuses a page. What it does take, the parser of record would take as well, with the same result.
+//! It reads compact JSON with a string, null or count in each documented field, and skips undocumented fields. At
+//! anything else it stops, and the reference parser reads the page from the start. It never refuses a page, and a page
+//! that it reads has the same result as from the reference parser.
 
 use alloc::vec::Vec;
 
 use super::{
-    Arena, Decoded, IN_KEY, IN_LINK, IN_PAGE, KEY_FIELDS, KeySpans, LinkSpans, MOST_NESTING,
-    PageField, Span,
+    Arena, Decoded, KEY_DEPTH, KEY_FIELDS, KeySpans, LINK_DEPTH, LinkSpans, MAX_NESTING,
+    PAGE_DEPTH, PageField, Span,
 };
 use crate::limits::BodyLimits;
 use crate::{ItemsPerPage, KeyField};
 
-/// Reads a page; `None` leaves it to the parser of record.
+/// Decodes a page, or returns `None` to leave it to the reference parser.
 pub(super) fn read(body: &[u8], limits: BodyLimits) -> Option<Decoded> {
     let mut cursor = Cursor {
         len: body.len(),
         rest: body,
         arena: Arena::default(),
         elements: limits.elements,
-        nesting: limits.nesting.min(MOST_NESTING),
+        nesting: limits.nesting.min(MAX_NESTING),
     };
     let mut page = cursor.page()?;
     page.arena = cursor.arena;
@@ -28,7 +28,7 @@ pub(super) fn read(body: &[u8], limits: BodyLimits) -> Option<Decoded> {
 }
 
 struct Cursor<'b> {
-    /// Of the whole body.
+    /// The length of the whole body.
     len: usize,
     rest: &'b [u8],
     arena: Arena,
@@ -42,7 +42,7 @@ impl<'b> Cursor<'b> {
         let mut seen = Seen::default();
         self.object(|cursor, name| {
             let Some(field) = PageField::from_name(name) else {
-                return cursor.undocumented(name, IN_PAGE);
+                return cursor.undocumented(name, PAGE_DEPTH);
             };
             seen.first(field as u8)?;
             match field {
@@ -52,7 +52,7 @@ impl<'b> Cursor<'b> {
                 }
                 PageField::Results => page.keys = Some(cursor.array(Self::key)?),
                 PageField::TotalCount => page.total_count = Some(cursor.count()?),
-                // Of an error or an envelope.
+                // Only error objects and envelopes have these.
                 PageField::Error | PageField::Status => return None,
             }
             Some(())
@@ -65,7 +65,7 @@ impl<'b> Cursor<'b> {
         let mut seen = Seen::default();
         self.object(|cursor, name| {
             let Some(field) = KeyField::from_bytes(name) else {
-                return cursor.undocumented(name, IN_KEY);
+                return cursor.undocumented(name, KEY_DEPTH);
             };
             seen.first(field as u8)?;
             *spans.get_mut(field as usize)? = cursor.text()?;
@@ -81,19 +81,19 @@ impl<'b> Cursor<'b> {
         };
         let mut seen = Seen::default();
         self.object(|cursor, name| {
-            let (number, place) = match name {
+            let (number, span) = match name {
                 b"rel" => (0, &mut link.rel),
                 b"href" => (1, &mut link.href),
-                _ => return cursor.undocumented(name, IN_LINK),
+                _ => return cursor.undocumented(name, LINK_DEPTH),
             };
             seen.first(number)?;
-            *place = cursor.text()?;
+            *span = cursor.text()?;
             Some(())
         })?;
         Some(link)
     }
 
-    /// An object, whose fields' values `value` takes by their names.
+    /// Reads an object. `value` gets each field's name and reads its value.
     #[inline]
     fn object(&mut self, mut value: impl FnMut(&mut Self, &[u8]) -> Option<()>) -> Option<()> {
         self.eat(b"{")?;
@@ -102,7 +102,7 @@ impl<'b> Cursor<'b> {
         }
         loop {
             self.eat(b"\"")?;
-            let (name, rest) = self.rest.split_at_checked(plain(self.rest).0)?;
+            let (name, rest) = self.rest.split_at_checked(plain_prefix(self.rest).0)?;
             self.rest = rest;
             self.eat(b"\":")?;
             value(self, name)?;
@@ -123,16 +123,16 @@ impl<'b> Cursor<'b> {
                 return None;
             }
             if list.is_empty() {
-                // As many as there may be of this size, but no more than Atlas sends.
-                let alike = self.rest.len() / (before - self.rest.len()) + 1;
-                list.reserve_exact(alike.min(usize::from(ItemsPerPage::MAX.get())));
+                // Room for as many elements of this size as may follow, but not for more than Atlas sends.
+                let expected = self.rest.len() / (before - self.rest.len()) + 1;
+                list.reserve_exact(expected.min(usize::from(ItemsPerPage::MAX.get())));
             }
             list.push(element);
         }
         Some(list)
     }
 
-    /// Whether an array goes on.
+    /// Reads the separator before an element. Returns `false` at the end of the array.
     #[inline]
     fn has_element(&mut self, is_first: bool) -> Option<bool> {
         if self.eat(b"]").is_some() {
@@ -144,22 +144,22 @@ impl<'b> Cursor<'b> {
         Some(true)
     }
 
-    /// A field that is not documented, which stands in so many arrays and objects.
+    /// Skips the value of an undocumented field that has `depth` arrays and objects around it.
     #[cold]
     fn undocumented(&mut self, name: &[u8], depth: u8) -> Option<()> {
-        // Text, without a look at what it says.
+        // ASCII is UTF-8; other names are left to the reference parser.
         name.is_ascii().then_some(())?;
-        self.step_over(depth)
+        self.skip(depth)
     }
 
-    /// Any value, walked to its end.
-    fn step_over(&mut self, depth: u8) -> Option<()> {
+    /// Reads any value to its end and drops it.
+    fn skip(&mut self, depth: u8) -> Option<()> {
         match self.rest.first()? {
             b'"' => {
                 self.eat(b"\"")?;
                 match self.string()? {
-                    Written::Plain(_) => Some(()),
-                    Written::Escaped(text) => unescape(text, |_, _| {}),
+                    RawString::Plain(_) => Some(()),
+                    RawString::Escaped(text) => unescape(text, |_, _| {}),
                 }
             }
             b'n' => self.eat(b"null"),
@@ -170,7 +170,7 @@ impl<'b> Cursor<'b> {
                 self.eat(b"[")?;
                 let mut is_first = true;
                 while self.has_element(is_first)? {
-                    self.step_over(depth + 1)?;
+                    self.skip(depth + 1)?;
                     is_first = false;
                 }
                 Some(())
@@ -180,7 +180,7 @@ impl<'b> Cursor<'b> {
         }
     }
 
-    /// A string or null.
+    /// Reads a string or null.
     #[inline]
     fn text(&mut self) -> Option<Span> {
         if self.eat(b"\"").is_none() {
@@ -188,15 +188,15 @@ impl<'b> Cursor<'b> {
         }
         let start = self.len - self.rest.len();
         match self.string()? {
-            Written::Plain(len) => Span::in_body(start, len),
-            Written::Escaped(text) => self.unescaped(text),
+            RawString::Plain(len) => Span::in_body(start, len),
+            RawString::Escaped(text) => self.unescaped(text),
         }
     }
 
-    /// A string behind its first quote.
+    /// Reads a string whose first quote has been read.
     #[inline]
-    fn string(&mut self) -> Option<Written<'b>> {
-        let (len, is_ascii) = plain(self.rest);
+    fn string(&mut self) -> Option<RawString<'b>> {
+        let (len, is_ascii) = plain_prefix(self.rest);
         let (text, rest) = self.rest.split_at_checked(len)?;
         match rest {
             [b'"', rest @ ..] => {
@@ -204,25 +204,25 @@ impl<'b> Cursor<'b> {
                 if !is_ascii {
                     core::str::from_utf8(text).ok()?;
                 }
-                Some(Written::Plain(len))
+                Some(RawString::Plain(len))
             }
-            [b'\\', ..] => self.escaped(len).map(Written::Escaped),
+            [b'\\', ..] => self.escaped(len).map(RawString::Escaped),
             _ => None,
         }
     }
 
-    /// A string that has an escape at `len`.
+    /// Reads a string whose first escape is at `len`.
     #[cold]
     fn escaped(&mut self, mut len: usize) -> Option<&'b str> {
         while let [b'\\', _, rest @ ..] = self.rest.get(len..)? {
-            len += 2 + plain(rest).0;
+            len += 2 + plain_prefix(rest).0;
         }
         let (text, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest.strip_prefix(b"\"")?;
         core::str::from_utf8(text).ok()
     }
 
-    /// What such a string means, into the arena.
+    /// Unescapes a string into the arena.
     #[cold]
     fn unescaped(&mut self, text: &str) -> Option<Span> {
         let (before, at) = (self.arena.0.len(), self.arena.span(0)?);
@@ -236,7 +236,7 @@ impl<'b> Cursor<'b> {
         Some(Span { len, ..at })
     }
 
-    /// A number without sign, fraction and exponent.
+    /// Reads a number without sign, fraction and exponent.
     fn count(&mut self) -> Option<i64> {
         let digits = self
             .rest
@@ -244,7 +244,7 @@ impl<'b> Cursor<'b> {
             .take_while(|byte| byte.is_ascii_digit())
             .count();
         let (number, rest) = self.rest.split_at_checked(digits)?;
-        // Up to 18 digits fit.
+        // Up to 18 digits fit into an `i64`.
         match number {
             [] | [b'0', _, ..] => return None,
             _ if digits > 18 => return None,
@@ -264,20 +264,20 @@ impl<'b> Cursor<'b> {
     }
 }
 
-/// A string as it stands in the body.
-enum Written<'b> {
-    /// So many bytes, as they are meant.
+/// A string as it is written in the body.
+enum RawString<'b> {
+    /// A string without escapes, by its length in bytes.
     Plain(usize),
-    /// With escapes.
+    /// A string with escapes.
     Escaped(&'b str),
 }
 
-/// The fields that an object has had.
+/// The fields that an object has had so far.
 #[derive(Default)]
 struct Seen(u16);
 
 impl Seen {
-    /// `None` the second time.
+    /// Notes a field. Returns `None` if the object has had it before.
     fn first(&mut self, field: u8) -> Option<()> {
         let before = self.0;
         self.0 |= 1 << field;
@@ -285,17 +285,17 @@ impl Seen {
     }
 }
 
-/// How many bytes come before the first that ends a string, begins an escape, or must not be in one; and
-/// whether they are all ASCII.
+/// Returns the number of bytes before the first one that ends a string, begins an escape or is not allowed in a string,
+/// and whether these bytes are all ASCII.
 #[inline]
-fn plain(text: &[u8]) -> (usize, bool) {
+fn plain_prefix(text: &[u8]) -> (usize, bool) {
     let (words, tail) = text.as_chunks::<8>();
     let (mut len, mut seen) = (0, 0);
     for word in words {
         let word = u64::from_le_bytes(*word);
         let stops = stops(word);
         if stops != 0 {
-            // One bit for each byte, the first one lowest.
+            // One bit for each byte, with the first byte lowest.
             let first = stops.trailing_zeros() / 8;
             seen |= word & !(u64::MAX << (8 * first));
             return (len + first as usize, seen & HIGHS == 0);
@@ -311,8 +311,8 @@ fn plain(text: &[u8]) -> (usize, bool) {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = ONES << 7;
 
-/// Which of eight bytes are `"`, `\` or below a space, as their highest bits. Those above the first one
-/// may be wrong, since the subtractions borrow from them.
+/// Returns a word with the highest bit of each byte that is `"`, `\` or below a space. Only the lowest such bit is
+/// reliable, because the subtractions borrow from the bytes above it.
 #[inline]
 fn stops(word: u64) -> u64 {
     let is_below = |word: u64, n: u8| word.wrapping_sub(ONES * u64::from(n)) & !word;
@@ -320,8 +320,8 @@ fn stops(word: u64) -> u64 {
     (is_below(word, b' ') | is(b'"') | is(b'\\')) & HIGHS
 }
 
-/// Gives the parts of a string, each with the character that is meant by the escape behind it (RFC 8259 §7);
-/// `None` where there is an escape that means none.
+/// Passes the parts of a string to `take`, each with the character of the escape after it (RFC 8259 §7). Returns `None`
+/// at an invalid escape.
 fn unescape(mut text: &str, mut take: impl FnMut(&str, Option<char>)) -> Option<()> {
     while let Some((part, escape)) = text.split_once('\\') {
         let (character, rest) = unescape_one(escape)?;
@@ -332,7 +332,7 @@ fn unescape(mut text: &str, mut take: impl FnMut(&str, Option<char>)) -> Option<
     Some(())
 }
 
-/// What follows a backslash: the character that is meant, and the rest.
+/// Returns the character of an escape, whose backslash has been read, and the text after it.
 fn unescape_one(escape: &str) -> Option<(char, &str)> {
     let character = match escape.as_bytes().first()? {
         b'u' => return unescape_utf16(escape),
@@ -347,11 +347,11 @@ fn unescape_one(escape: &str) -> Option<(char, &str)> {
     Some((character, escape.get(1..)?))
 }
 
-/// `uXXXX`, or two of them where one is not enough.
+/// Reads `uXXXX`, or `uXXXX\uXXXX` for a surrogate pair.
 fn unescape_utf16(escape: &str) -> Option<(char, &str)> {
     let unit = |escape: &str| {
         let digits = escape.strip_prefix('u')?.get(..4)?;
-        // What is parsed may have a sign.
+        // `from_str_radix` would accept a sign.
         let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
         is_hex.then(|| u16::from_str_radix(digits, 16).ok())?
     };
@@ -366,7 +366,7 @@ fn unescape_utf16(escape: &str) -> Option<(char, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plain;
+    use super::super::reference;
     use super::*;
     use crate::Limits;
     use alloc::format;
@@ -396,7 +396,7 @@ mod tests {
         )
     }
 
-    /// Whether it was taken. If so, the parser of record gives the same.
+    /// Returns whether the fast path reads the body. If so, checks that the reference parser gives the same result.
     fn is_taken(body: &[u8]) -> bool {
         is_taken_within(3, 5, body)
     }
@@ -410,17 +410,20 @@ mod tests {
         let Some(page) = read(body, limits.of_body()) else {
             return false;
         };
-        let Ok(record) = plain::read(body, limits.of_body()) else {
-            panic!("only the parser of record refuses {}", body.escape_ascii());
+        let Ok(reference) = reference::read(body, limits.of_body()) else {
+            panic!("only the reference parser refuses {}", body.escape_ascii());
         };
-        assert_eq!(shown(&page, body), shown(&record, body));
-        assert_eq!((page.status, page.error), (record.status, record.error));
-        assert_eq!(page.arena.0.as_str(), record.arena.0.as_str());
+        assert_eq!(shown(&page, body), shown(&reference, body));
+        assert_eq!(
+            (page.status, page.error),
+            (reference.status, reference.error)
+        );
+        assert_eq!(page.arena.0.as_str(), reference.arena.0.as_str());
         true
     }
 
     #[test]
-    fn what_atlas_writes_is_taken() {
+    fn usual_layout_is_read_by_the_fast_path() {
         for body in [
             r#"{"links":[{"href":"https://cloud.mongodb.com/x?pageNum=1","rel":"self"},{"href":"h","rel":"next"}],"results":[{"apiKeyId":"69a5","createdAt":"2026-03-02T10:11:12Z","createdBy":"a@example.com","groupId":"g","lastUsedAt":null,"maskedSecret":"al-****odu2","name":"a \"b\" \u00e4\ud83d\ude00 ä鍵😀","status":"ACTIVE"},{}],"totalCount":1201}"#,
             r#"{"totalCount":0,"results":[],"links":[]}"#,
@@ -428,7 +431,7 @@ mod tests {
             r#"{"results":[{"name":"\b\f\n\r\t\"\\\/","status":"\u0000\u00e4"},{"name":"a\nb"}]}"#,
             r#"{"totalCount":123456789012345678}"#,
             "{}",
-            // What it does not know.
+            // Undocumented fields.
             r#"{"new":null,"newer":[],"results":[]}"#,
             r#"{"results":[{"name":"a","new":"a","newer":{"name":"b","c":[1,true]}},{"new":""}]}"#,
             r#"{"results":[{"new":"\u00e4 \ud83d\ude00 ä"},{"name":"\"","new":"\"","status":"\n"}]}"#,
@@ -439,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_left_to_the_parser_of_record() {
+    fn other_layouts_are_left_to_the_reference_parser() {
         for body in [
             "",
             "[]",
@@ -498,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_follows_what_is_meant_and_is_asked_for() {
+    fn escapes_take_memory_in_documented_fields_only() {
         let many = r"\u0041".repeat(1000);
         let room = |field| {
             let body = format!(r#"{{"results":[{{"{field}":"{many}"}}]}}"#);
@@ -511,8 +514,8 @@ mod tests {
     }
 
     #[test]
-    fn a_string_ends_where_it_does_wherever_that_is() {
-        // Eight bytes are looked at together.
+    fn end_of_a_string_is_found_at_every_position() {
+        // Eight bytes are compared at once.
         for byte in 0..=u8::MAX {
             for len in 0..20 {
                 for at in 0..=len {
@@ -524,17 +527,17 @@ mod tests {
                     } else {
                         (len + 1, byte.is_ascii())
                     };
-                    assert_eq!(super::plain(&text), expected, "{byte:#x} at {at} of {len}");
+                    assert_eq!(plain_prefix(&text), expected, "{byte:#x} at {at} of {len}");
                 }
             }
         }
-        // What comes behind its end does not count.
+        // Bytes after the end do not matter.
         for end in 0..20 {
             for other in 0..20 {
                 let mut text = [b'x'; 20];
                 text[other] = 0xff;
                 text[end] = b'"';
-                assert_eq!(super::plain(&text), (end, other >= end), "{other} {end}");
+                assert_eq!(plain_prefix(&text), (end, other >= end), "{other} {end}");
             }
         }
     }
@@ -549,7 +552,7 @@ mod tests {
         vec(piece, 0..3).prop_map(|pieces| format!("\"{}\"", pieces.concat()))
     }
 
-    /// Any value, and what is not quite one.
+    /// Generates any JSON value, and some text that is almost JSON.
     fn value() -> impl Strategy<Value = String> {
         let simple = select(&["null", "true", "false", "0", "17", "-1", "1.5", "01", "nul"][..]);
         let leaf = prop_oneof![string(), simple.prop_map(String::from)];
@@ -600,9 +603,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is taken is what the parser of record makes of it, near what Atlas writes...
+        /// The fast path and the reference parser give the same result for bodies that are similar to Atlas's.
         #[test]
-        fn what_is_taken_is_the_same(
+        fn fast_path_and_reference_agree_on_similar_bodies(
             mut body in page(),
             edits in vec((any::<prop::sample::Index>(), select(&b"\"\\{}[],:0n \n\xc3\xff"[..]), 0..3), 0..3),
         ) {
@@ -622,9 +625,9 @@ mod tests {
             is_taken_within(3, 2, &body);
         }
 
-        /// ... and far from it.
+        /// The fast path and the reference parser give the same result for any bytes.
         #[test]
-        fn what_is_taken_is_the_same_for_any_bytes(body in vec(any::<u8>(), 0..64)) {
+        fn fast_path_and_reference_agree_on_any_bytes(body in vec(any::<u8>(), 0..64)) {
             is_taken(&body);
         }
     }
