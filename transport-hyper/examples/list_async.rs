@@ -37,11 +37,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // Everything that went wrong for a while was tried again: what comes here is final.
         let key = key?;
         all += 1;
-        if key.last_used_at.is_none() {
+        if key.last_used_at().is_none() {
             unused += 1;
             // Quoted by Debug, since people name keys: no control character of a name reaches the terminal.
-            let name = key.name.as_deref().unwrap_or_default();
-            println!("{name:?}, made by {:?}", key.created_by.unwrap_or_default());
+            let name = key.name().unwrap_or_default();
+            println!("{name:?}, made by {:?}", key.created_by().unwrap_or_default());
         }
     }
     println!("{unused} of {all} keys were never used");

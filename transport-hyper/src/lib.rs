@@ -31,8 +31,8 @@
 //! let mut keys = client.keys(&ListRequest::new(group)).read_ahead(4);
 //! while let Some(key) = keys.next().await {
 //!     let key = key?;
-//!     if key.last_used_at.is_none() {
-//!         println!("never used: {:?}, made by {:?}", key.name, key.created_by);
+//!     if key.last_used_at().is_none() {
+//!         println!("never used: {:?}, made by {:?}", key.name(), key.created_by());
 //!     }
 //! }
 //! # Ok(())

@@ -28,8 +28,8 @@
 //! let client = Client::new(BaseUrl::new(&base)?, Credentials::service_account(id, secret)?)?;
 //! for key in client.keys(&ListRequest::new(group)) {
 //!     let key = key?;
-//!     if key.last_used_at.is_none() {
-//!         println!("never used: {:?}, made by {:?}", key.name, key.created_by);
+//!     if key.last_used_at().is_none() {
+//!         println!("never used: {:?}, made by {:?}", key.name(), key.created_by());
 //!     }
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
