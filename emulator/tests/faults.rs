@@ -462,11 +462,12 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         "total-null" => !without("totalCount") && page["totalCount"].is_null(),
         "total-exponent" => text.starts_with("{\"totalCount\":1e400,\"links\":["),
         "total-long" => text.starts_with(&format!("{{\"totalCount\":{},", "7".repeat(10_000))),
+        // As text: serde_json itself reads these objects as something else if another crate enables its features.
         "total-private-number" => {
-            page["totalCount"]["$serde_json::private::Number"] == "12" && only("totalCount")
+            text.contains(r#""totalCount":{"$serde_json::private::Number":"12"}"#)
         }
         "total-private-raw" => {
-            page["totalCount"]["$serde_json::private::RawValue"] == "12" && only("totalCount")
+            text.contains(r#""totalCount":{"$serde_json::private::RawValue":"12"}"#)
         }
         "results-null" => !without("results") && page["results"].is_null(),
         "results-missing" => without("results"),
@@ -514,8 +515,12 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         "nested" => text.contains(&format!(":{}{},", "[".repeat(1000), "]".repeat(1000))),
         "number-long" => text.contains(&format!(":{},", "7".repeat(10_000))),
         "number-huge" => text.starts_with("{\"aNewField\":1e400,"),
-        "unknown-private-number" => page["aNewField"]["$serde_json::private::Number"] == "12",
-        "unknown-private-raw" => page["aNewField"]["$serde_json::private::RawValue"] == "12",
+        "unknown-private-number" => {
+            text.contains(r#""aNewField":{"$serde_json::private::Number":"12"}"#)
+        }
+        "unknown-private-raw" => {
+            text.contains(r#""aNewField":{"$serde_json::private::RawValue":"12"}"#)
+        }
         "json-truncated" => *seen.body() == regular[..length / 2] && seen.is_length(length / 2),
         "json-trailing" => text.ends_with("}\n{}"),
         "json-spaces" => page == regular_page && seen.body().len() == length + 100_000,
