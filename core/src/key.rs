@@ -39,6 +39,7 @@ macro_rules! define_accessors {
     ($($(#[$doc:meta])* $field:ident $name:literal $accessor:ident $value:ident $since:ident,)*) => {
         impl<'a> ModelKey<'a> {
             $(
+                #[doc = concat!("Returns the field `", $name, "`, or `None` if it is absent or null.\n")]
                 $(#[$doc])*
                 #[must_use]
                 pub fn $accessor(self) -> Option<value!(type $value 'a)> {
@@ -49,6 +50,7 @@ macro_rules! define_accessors {
 
         impl OwnedModelKey {
             $(
+                #[doc = concat!("Returns the field `", $name, "`, or `None` if it is absent or null.\n")]
                 $(#[$doc])*
                 #[must_use]
                 pub fn $accessor(&self) -> Option<value!(type $value '_)> {
