@@ -427,7 +427,7 @@ pub(crate) fn answer(error: &InvalidResponse, body: &[u8]) {
     assert!(fits, "{path}");
     let line = error.to_string();
     assert!(
-        line.starts_with("the answer is not a page of keys: ") && line.len() < 200,
+        line.starts_with("the response is not a page of keys: ") && line.len() < 200,
         "{line}"
     );
     assert_eq!(

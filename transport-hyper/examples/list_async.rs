@@ -41,7 +41,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
             unused += 1;
             // Quoted by Debug, since people name keys: no control character of a name reaches the terminal.
             let name = key.name().unwrap_or_default();
-            println!("{name:?}, made by {:?}", key.created_by().unwrap_or_default());
+            println!(
+                "{name:?}, made by {:?}",
+                key.created_by().unwrap_or_default()
+            );
         }
     }
     println!("{unused} of {all} keys were never used");
