@@ -285,7 +285,7 @@ fn cause(answer: Option<&ApiError>, failure: Option<(FailureKind, &ForeignError)
         (None, Some((FailureKind::NotSent, error))) => {
             format!("the request could not be sent: {error}")
         }
-        (None, Some((_, error))) => format!("no whole answer came back: {error}"),
+        (None, Some((_, error))) => format!("no complete response came back: {error}"),
         (None, None) => "the network failed".to_owned(),
     }
 }
@@ -455,7 +455,7 @@ mod tests {
                 FailureKind::NotSent,
                 "the request could not be sent: refused",
             ),
-            (FailureKind::Lost, "no whole answer came back: refused"),
+            (FailureKind::Lost, "no complete response came back: refused"),
         ] {
             let error = session.transport_error(Failure::new(kind, "refused"), 1);
             let Error::Transport { kind, source, .. } = error else {

@@ -11,7 +11,7 @@ fn each_example_runs() {
         (
             "own_tls_root_async",
             &[
-                "without the root certificate: the request failed for good",
+                "without the root certificate: the request failed permanently",
                 "with it: 250 keys",
             ],
         ),

@@ -10,7 +10,7 @@ fn each_example_runs() {
         (
             "own_tls_root_blocking",
             &[
-                "without the root certificate: the request failed for good",
+                "without the root certificate: the request failed permanently",
                 "with it: 250 keys",
             ],
         ),

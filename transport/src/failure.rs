@@ -186,7 +186,7 @@ impl fmt::Display for ProxyFailure {
             (true, Some(_)) => write!(f, "the proxy {proxy} refused its login (407)"),
             (true, None) => write!(
                 f,
-                "the proxy {proxy} wants a login (407): it is given as http://user:password@host"
+                "the proxy {proxy} wants a login (407): it must have the form http://user:password@host"
             ),
         }
     }
@@ -288,7 +288,7 @@ mod tests {
                 "https://proxy.example",
                 true,
                 "the proxy https://proxy.example wants a login (407): \
-                 it is given as http://user:password@host",
+                 it must have the form http://user:password@host",
             ),
         ] {
             let proxy = Proxy::new(proxy).unwrap();

@@ -88,7 +88,7 @@ fn wrong_values_are_2_and_named_with_the_way_out() {
             "mdb_sa_sk_hunter2",
             &["\"[redacted]\"", "cloud or cloudgov"],
         ),
-        (OPS_MANAGER, "cloud.mongodb.com", &["begins with https://"]),
+        (OPS_MANAGER, "cloud.mongodb.com", &["begin with https://"]),
         (
             OPS_MANAGER,
             "https://me:hunter2@atlas.example/",

@@ -10,7 +10,7 @@ fn wrong_arguments_are_2_and_name_the_rule() {
         (&["--group-id", "69681D39"][..], "24 lower-case"),
         (&["--items-per-page", "501"], "1 to 500"),
         (&["--itemsPerPage", "0"], "1 to 500"),
-        (&["--page-num", "0"], "counted from 1"),
+        (&["--page-num", "0"], "a whole number from 1"),
         (&["--api-version", "yesterday"], "2025-03-12"),
         (
             &["--columns", "name,colour"],
