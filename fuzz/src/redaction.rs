@@ -32,7 +32,7 @@
 //! | `&amp;` and [others](NAMED), with or without semicolon | the character |
 //! | a line feed or carriage return, and the white space behind it | nothing |
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
@@ -382,6 +382,10 @@ fn layers(text: &[u8], decodings: usize) -> Vec<Vec<u8>> {
             next.extend(bytes);
             rest = &rest[length..];
         }
+        if next == layers[n] {
+            // And so will it be.
+            break;
+        }
         layers.push(next);
     }
     layers
@@ -393,8 +397,13 @@ fn has_run(text: &[u8], secret: &[u8]) -> bool {
     if length == 0 {
         return false;
     }
-    let runs: HashSet<&[u8]> = secret.windows(length).collect();
-    text.windows(length).any(|part| runs.contains(part))
+    // Most places are told by their first two bytes.
+    let runs: Vec<&[u8]> = secret.windows(length).collect();
+    let pair = |run: &[u8]| usize::from(run[0]) * 256 + usize::from(*run.get(1).unwrap_or(&0));
+    let mut begins = vec![false; 1 << 16];
+    runs.iter().for_each(|run| begins[pair(run)] = true);
+    let mut parts = text.windows(length).filter(|part| begins[pair(part)]);
+    parts.any(|part| runs.contains(&part))
 }
 
 /// Whether anything in the text may be taken for a secret: a secret may itself look as if it were encoded.
