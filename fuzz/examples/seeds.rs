@@ -539,12 +539,27 @@ fn redacted() -> Vec<(String, Vec<u8>)> {
         let chain =
             run(text(chain, "GOAWAY "), [1, 0, 0, 1], &[0]).byte(code(redaction::Code::Source));
         seeds.push((format!("chain-{n}"), text(chain, "\x1b[31mon port 443").0));
-        let cut = text(begin(redaction::SMALL), &"long \u{202e}".repeat(4));
-        seeds.push((format!("cut-{n}"), run(cut, [0, 0, 0, 0], &[0, 1, 2, 3]).0));
-        seeds.push((
-            format!("none-{n}"),
-            text(begin(0), "%41&lt;\\u0041 no secret, \"only\" a text").0,
-        ));
+        // The limit is within the secret, and would be within its escapes.
+        for before in [20, 30, 39, 42] {
+            let cut = text(
+                begin(redaction::SMALL),
+                &format!("\u{1}{}", "x".repeat(before - 5)),
+            );
+            let cut = run(cut, [0, 0, 255, 1], &[0]);
+            seeds.push((format!("cut-{n}-{before}"), cut.0));
+        }
+        // Less than a run of it, in each source.
+        let (beginning, end) = (&secret[..secret.len().min(11)], &secret[secret.len() / 2..]);
+        let none = text(
+            begin(0),
+            &format!("%41&lt;\\u0041 {} no secret", &beginning[1..]),
+        );
+        let none = none.byte(code(redaction::Code::Source));
+        let none = text(
+            none,
+            &format!("\"only\" a text{}", &end[..end.len().min(11)]),
+        );
+        seeds.push((format!("none-{n}"), none.0));
     }
     seeds
 }
