@@ -70,9 +70,11 @@ fn main() -> io::Result<()> {
     for (n, stream) in STREAMS.iter().enumerate() {
         seeds.write("wire", &format!("stream-{n}"), &wire(stream.as_bytes()))?;
         // With limits that are small.
-        let limits = u8::try_from(1 + n % 4).expect("a byte");
-        let bounded = Writer::default().byte(0).byte(limits).number(3);
-        seeds.write("wire", &format!("bounded-{n}"), &bounded.rest(stream).0)?;
+        for limits in 1..5 {
+            let bounded = Writer::default().byte(0).byte(limits).number(3);
+            let name = format!("bounded-{n}-{limits}");
+            seeds.write("wire", &name, &bounded.rest(stream).0)?;
+        }
     }
     seeds.write(
         "wire",
@@ -109,6 +111,11 @@ fn main() -> io::Result<()> {
             &reply(200, headers, b"{\"results\":[]}"),
         )?;
     }
+    seeds.write(
+        "reply",
+        "long-error",
+        &reply(404, &[("content-length", "16777217")], b"{}"),
+    )?;
     for (n, challenge) in CHALLENGES.iter().enumerate() {
         let user = u8::try_from(n % 4).expect("a byte");
         let bytes = Writer::default().byte(user).byte(0).rest(challenge).0;
@@ -412,11 +419,36 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
     let place = with(place, 1, 200, ("ratelimit-remaining", 0));
     let place = start(start(place, 2), 3);
     let fraction = with(start(session(0, 0), 0), 0, 503, ("retry-after", 8));
-    let partial = with(start(session(0, 0), 0), 0, 206, ("x-other", 0));
+    let partial_page = with(start(session(0, 0), 0), 0, 206, ("x-other", 0));
+    // A token that comes with another success is none.
+    let partial_token = with(start(session(1, 0), 0), 0, 206, ("x-other", 0));
+    let partial_token = start(partial_token, 1).byte(code(Code::Respond)).byte(1);
+    let partial = STATUSES.iter().position(|status| *status == 206);
+    let partial = u8::try_from(partial.expect("it is there")).expect("a byte");
+    let tokens = KINDS.iter().position(|kind| *kind == Kind::Token);
+    let tokens = u8::try_from(tokens.expect("it is there")).expect("a byte");
+    let partial_token = partial_token
+        .byte(partial)
+        .byte(0)
+        .byte(tokens)
+        .short("a")
+        .byte(0);
+    // More than is taken of a body, and of an error's.
+    let raw = Answer {
+        status: 404,
+        headers: Vec::new(),
+        body: format!(r#"{{"detail":"{}"}}"#, "x".repeat(500)),
+    };
+    let large = respond(
+        start(session(0, 2), 0).byte(code(Code::Respond)).byte(0),
+        &raw,
+    );
+    let raw = Answer { status: 200, ..raw };
+    let large = respond(start(large, 0).byte(code(Code::Respond)).byte(0), &raw);
     let cable = start(session(2, 0), 0)
         .byte(code(Code::Fail))
         .byte(0)
-        .byte(1);
+        .byte(0);
     let cable = resume(cable, 0).byte(code(Code::GiveUp)).byte(0);
     let gone = with(start(session(0, 0), 0), 0, 406, ("x-other", 0));
     let gone = with(gone, 0, 410, ("x-other", 0));
@@ -449,7 +481,9 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
         ("long-token", long),
         ("longer", longer),
         ("lost", lost),
-        ("partial", partial),
+        ("partial", partial_page),
+        ("partial-token", partial_token),
+        ("large", large),
         ("place", place),
         ("refused", refused),
         ("set-back", set_back),
@@ -539,12 +573,27 @@ fn redacted() -> Vec<(String, Vec<u8>)> {
         let chain =
             run(text(chain, "GOAWAY "), [1, 0, 0, 1], &[0]).byte(code(redaction::Code::Source));
         seeds.push((format!("chain-{n}"), text(chain, "\x1b[31mon port 443").0));
-        let cut = text(begin(redaction::SMALL), &"long \u{202e}".repeat(4));
-        seeds.push((format!("cut-{n}"), run(cut, [0, 0, 0, 0], &[0, 1, 2, 3]).0));
-        seeds.push((
-            format!("none-{n}"),
-            text(begin(0), "%41&lt;\\u0041 no secret, \"only\" a text").0,
-        ));
+        // The limit is within the secret, and would be within its escapes.
+        for before in [20, 30, 39, 42] {
+            let cut = text(
+                begin(redaction::SMALL),
+                &format!("\u{1}{}", "x".repeat(before - 5)),
+            );
+            let cut = run(cut, [0, 0, 255, 1], &[0]);
+            seeds.push((format!("cut-{n}-{before}"), cut.0));
+        }
+        // Less than a run of it, in each source.
+        let (beginning, end) = (&secret[..secret.len().min(11)], &secret[secret.len() / 2..]);
+        let none = text(
+            begin(0),
+            &format!("%41&lt;\\u0041 {} no secret", &beginning[1..]),
+        );
+        let none = none.byte(code(redaction::Code::Source));
+        let none = text(
+            none,
+            &format!("\"only\" a text{}", &end[..end.len().min(11)]),
+        );
+        seeds.push((format!("none-{n}"), none.0));
     }
     seeds
 }
@@ -657,7 +706,9 @@ const STREAMS: [&str; 21] = [
     "HTTP/1.1 404 X\r\nContent-Length: 6\r\n\r\nhello,HTTP/1.1 200",
 ];
 
-const BODIES: [&str; 29] = [
+const BODIES: [&str; 31] = [
+    r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":5}"#,
+    r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":3}"#,
     r#"{"links":[{"href":"https://x/?pageNum=1","rel":"self"},{"href":"//evil","rel":"next"}],"results":[{"apiKeyId":"k","cloud":"ANY","createdAt":"2026-01-15T16:47:49Z","createdBy":"\u00e4\"\\","endpoint":"ai.mongodb.com","geography":"ANY","groupId":null,"lastUsedAt":null,"maskedSecret":"al-****odu2","name":"ключ 鍵 \ud83d\ude00","secret":"al-live","status":"ACTIVE","new":{"a":[1,-2.5e3,true,null,"\n"]}}],"status":200,"totalCount":12}"#,
     r#"{"status":404,"content":{"detail":"No group","error":404,"errorCode":"GROUP_NOT_FOUND","parameters":["x",1],"reason":"Not Found"}}"#,
     r#"{"error":"invalid_client","error_description":"Invalid credentials provided.","status":"401"}"#,

@@ -447,16 +447,21 @@ struct Flight {
     /// Whether it is one of the few that may be on their way, and whether it once was.
     is_counted: bool,
     has_place: bool,
+    /// Whether it may be one, as far as it is not known better.
+    may_count: bool,
     /// Whether a 401 made it take another token.
     is_renewed: bool,
     /// Whether a 406 or 410 made it ask for another version.
     is_moved: bool,
     /// Whether a token request of it may have issued a token that never came.
     is_lost: bool,
-    /// Whether it is at fetching a token, and whether something has made it try again.
+    /// Whether it is at fetching a token, and what has made it try again last.
     fetches: bool,
-    tries_again: bool,
+    trouble: Option<Trouble>,
 }
+
+/// What made an exchange try again: a status or a failure.
+type Trouble = Result<StatusCode, FailureKind>;
 
 enum Ticket {
     Pending {
@@ -498,6 +503,8 @@ struct World {
     /// Which exchange fetches a token, since when and until when the others leave it to it.
     leader: Option<(u32, Duration, Duration)>,
     flights: u32,
+    /// Whether the clock was ever set back: some things are then over sooner than is known here.
+    is_set_back: bool,
 }
 
 fn group(other: bool) -> GroupId {
@@ -590,6 +597,7 @@ impl World {
             left: BTreeMap::new(),
             leader: None,
             flights: 0,
+            is_set_back: false,
         };
         world.renew_secrets();
         world
@@ -654,11 +662,12 @@ impl World {
                     followed: Duration::ZERO,
                     is_counted: false,
                     has_place: false,
+                    may_count: false,
                     is_renewed: false,
                     is_moved: false,
                     is_lost: false,
                     fetches: false,
-                    tries_again: false,
+                    trouble: None,
                 };
                 self.go_on(slot, flight, next, true);
             }
@@ -702,24 +711,16 @@ impl World {
                 let _ = self.take(slot);
             }
             Op::GiveUp { slot } => match self.take(slot) {
-                Some((_, Ticket::Wait(wait, _))) => self.error(&wait.give_up(), false),
+                Some((flight, Ticket::Wait(wait, _))) => {
+                    let error = wait.give_up();
+                    self.gave_up(&error, flight.trouble, FailureKind::TimedOut);
+                }
                 Some((flight, Ticket::Pending { pending, .. })) => {
-                    let attempt = pending.attempt();
-                    let lost = self.failure(FailureKind::Lost);
-                    let error = self.session.give_up(pending, lost);
-                    self.error(&error, false);
-                    let is_own = matches!(
-                        &error,
-                        Error::Transport { kind: FailureKind::Lost, attempts, .. } if *attempts == attempt
-                    );
-                    assert!(is_own || flight.tries_again, "{error:?}");
-                    let lost = self.failure(FailureKind::Lost);
-                    let error = self.session.transport_error(lost, 1);
-                    self.error(&error, false);
-                    let kind = FailureKind::Lost;
-                    assert!(
-                        matches!(error, Error::Transport { kind: k, attempts: 1, .. } if k == kind)
-                    );
+                    let lost = || self.failure(FailureKind::Lost);
+                    let error = self.session.give_up(pending, lost());
+                    self.gave_up(&error, flight.trouble, FailureKind::Lost);
+                    let error = self.session.transport_error(lost(), 1);
+                    self.gave_up(&error, None, FailureKind::Lost);
                 }
                 None => {}
             },
@@ -729,6 +730,7 @@ impl World {
                     true => self.now.saturating_sub(length),
                     false => self.now.saturating_add(length),
                 };
+                self.is_set_back |= by < 0;
                 // A clock that is set back ends what was said later.
                 self.holds.retain(|_, (since, _)| *since <= self.now);
                 self.left.retain(|_, (since, _)| *since <= self.now);
@@ -857,6 +859,7 @@ impl World {
                 let others = self.slots.iter_mut().flatten().map(|(other, _)| other);
                 for other in others.chain([&mut flight]) {
                     other.is_counted &= other.list.group() != group;
+                    other.may_count &= other.list.group() != group;
                 }
             }
         }
@@ -941,6 +944,7 @@ impl World {
                     self.leads(flight.name);
                 }
                 flight.fetches = is_token;
+                flight.may_count |= !is_token;
                 if !is_token && is_paced {
                     let held = self.holds.get(&flight.list.group());
                     let is_held =
@@ -968,6 +972,7 @@ impl World {
                 }
                 if wait.on_change() {
                     assert!(answer.is_none() && failure.is_none());
+                    assert!(self.has_others(&flight), "there is nobody to wait for");
                 } else {
                     assert!(answer.is_some() != failure.is_some());
                     assert!(answer.is_none_or(|answer| answer.status != 200));
@@ -979,11 +984,13 @@ impl World {
                         *since = self.now;
                         *until = self.now.saturating_add(wait.delay() + MINUTE);
                     }
-                    flight.tries_again = true;
+                    let status = answer.map(|answer| Ok(answer.status));
+                    flight.trouble = status.or(failure.map(|(kind, _)| Err(kind)));
                     flight.planned += wait.delay();
                     assert!(wait.delay() <= retry.wait);
                     assert!(flight.planned <= retry.total_wait);
                     (flight.is_counted, flight.has_place) = (false, false);
+                    flight.may_count = false;
                 }
                 // It looks one more time after the last.
                 assert!(flight.followed <= retry.total_wait + Duration::from_secs(30));
@@ -1024,6 +1031,19 @@ impl World {
             );
         }
         self.leader = Some((name, self.now, self.now.saturating_add(MINUTE)));
+    }
+
+    /// Whether there is another exchange that this one may have to wait for.
+    fn has_others(&self, flight: &Flight) -> bool {
+        let fetches = self.leader.is_some_and(|(leader, since, until)| {
+            leader != flight.name && since <= self.now && self.now < until
+        });
+        let mut others = self.slots.iter().flatten().map(|(other, _)| other);
+        let group = flight.list.group();
+        let is_narrow = self.left.contains_key(&group);
+        let is_on_the_way = |other: &Flight| other.may_count && other.list.group() == group;
+        let counts = is_narrow && others.any(is_on_the_way);
+        fetches || counts || self.meddled || self.is_set_back
     }
 
     /// For a minute after a group was told how many requests are left, no more of those that begin then are on
@@ -1130,6 +1150,17 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The error of an exchange that was given up: what made it try again, or this.
+    fn gave_up(&self, error: &Error, trouble: Option<Trouble>, otherwise: FailureKind) {
+        self.error(error, false);
+        let is_of = match (error, trouble.unwrap_or(Err(otherwise))) {
+            (Error::Transport { kind, .. }, Err(expected)) => *kind == expected,
+            (error, Ok(status)) => error.status() == Some(status),
+            _ => false,
+        };
+        assert!(is_of, "{error:?}, but {trouble:?}");
     }
 
     fn export(&mut self, at: Moment) {
