@@ -177,20 +177,20 @@ fn debug_of(key: &PlainKey) -> String {
         None => "None",
     };
     format!(
-        "ModelKey {{ api_key_id: {:?}, name: {:?}, status: {:?}, created_at: {:?}, created_by: {:?}, \
-         last_used_at: {:?}, group_id: {:?}, masked_secret: {:?}, secret: {secret}, cloud: {:?}, \
-         geography: {:?}, endpoint: {:?} }}",
+        "ModelKey {{ api_key_id: {:?}, cloud: {:?}, created_at: {:?}, created_by: {:?}, endpoint: {:?}, \
+         geography: {:?}, group_id: {:?}, last_used_at: {:?}, masked_secret: {:?}, name: {:?}, \
+         secret: {secret}, status: {:?} }}",
         key.api_key_id,
-        key.name,
-        key.status,
+        key.cloud,
         timestamp(&key.created_at),
         key.created_by,
-        timestamp(&key.last_used_at),
-        key.group_id,
-        key.masked_secret,
-        key.cloud,
-        key.geography,
         key.endpoint,
+        key.geography,
+        key.group_id,
+        timestamp(&key.last_used_at),
+        key.masked_secret,
+        key.name,
+        key.status,
     )
 }
 
