@@ -43,7 +43,7 @@ const SLACK: Duration = Duration::from_secs(20);
 const MEMORY: u64 = 64 << 20;
 
 /// How many processes of each client share the faults.
-const PROCESSES: usize = 4;
+const PROCESSES: usize = 8;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
