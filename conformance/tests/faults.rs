@@ -15,12 +15,13 @@
 //! Each client runs in processes of its own, so that its memory can be measured; they are told what to do
 //! line by line, and answer line by line. Most of the time they wait, so there are several of each.
 
+mod log;
+
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, BufReader, Write};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -28,7 +29,7 @@ use atlas_model_keys_conformance::{Atlas, Blocking, Front, Kind, NonBlocking, Se
 use atlas_model_keys_core::{BaseUrl, Credentials, Error, GroupId, ItemsPerPage, ListRequest};
 use atlas_model_keys_emulator::server::Options;
 use atlas_model_keys_emulator::{Area, Config, Emulator, Fault};
-use tracing_subscriber::fmt::MakeWriter;
+use log::Log;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 /// The keys of a listing, three pages of them.
@@ -365,34 +366,6 @@ fn holds_nothing(text: &str, secrets: &[String]) {
             .map(|run| str::from_utf8(run).unwrap());
         let shown = runs.find(|run| text.contains(run));
         assert!(shown.is_none(), "{shown:?} in {text}");
-    }
-}
-
-/// What the client logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn take(&self) -> String {
-        let logged = std::mem::take(&mut *self.0.lock().unwrap());
-        String::from_utf8(logged).unwrap()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-    fn make_writer(&self) -> Self {
-        self.clone()
     }
 }
 

@@ -512,21 +512,11 @@ test_both! {
     a_real_proxy_lets_through_who_has_its_login,
 }
 
-test_with! {
-    Blocking in with_ureq {
-        what_a_proxy_answers_is_told_apart_and_names_it,
-        a_proxy_that_leaves_or_keeps_silent_may_be_asked_again,
-        a_tunnel_is_opened_by_any_success_after_any_interim_answer,
-        an_answer_that_comes_with_the_tunnel_is_nobodys,
-        tls_through_a_tunnel_is_with_the_target,
-        an_https_proxy_on_a_plain_port_is_told_as_that,
-    }
-    NonBlocking in with_hyper {
-        what_a_proxy_answers_is_told_apart_and_names_it,
-        a_proxy_that_leaves_or_keeps_silent_may_be_asked_again,
-        a_tunnel_is_opened_by_any_success_after_any_interim_answer,
-        an_answer_that_comes_with_the_tunnel_is_nobodys,
-        tls_through_a_tunnel_is_with_the_target,
-        an_https_proxy_on_a_plain_port_is_told_as_that,
-    }
+test_with_both! {
+    what_a_proxy_answers_is_told_apart_and_names_it,
+    a_proxy_that_leaves_or_keeps_silent_may_be_asked_again,
+    a_tunnel_is_opened_by_any_success_after_any_interim_answer,
+    an_answer_that_comes_with_the_tunnel_is_nobodys,
+    tls_through_a_tunnel_is_with_the_target,
+    an_https_proxy_on_a_plain_port_is_told_as_that,
 }

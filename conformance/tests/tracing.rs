@@ -1,40 +1,12 @@
 //! The feature `tracing` of both clients: what a span says, and what it never says.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+mod log;
 
 use atlas_model_keys_conformance::{Atlas, Blocking, Front, Kind, NonBlocking, Setup, atlas};
 use atlas_model_keys_emulator::{Config, Operation};
 use http::{HeaderMap, StatusCode};
-use tracing_subscriber::fmt::MakeWriter;
+use log::Log;
 use tracing_subscriber::fmt::format::FmtSpan;
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-impl Log {
-    fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
-    }
-}
 
 fn each_exchange_is_a_span<C: Front>(log: &Log) {
     let config = Config {

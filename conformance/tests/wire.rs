@@ -314,31 +314,16 @@ fn nobody_waits_for_a_listing_that_is_not_read_on<C: Front>() {
     }
 }
 
-test_with! {
-    Blocking in with_ureq {
-        a_second_answer_in_one_write_is_never_the_next_page,
-        a_body_without_a_length_ends_in_order_or_is_lost,
-        floods_end_at_a_limit_that_is_named,
-        what_drips_ends_with_the_deadline,
-        the_status_of_an_error_counts_however_large_its_body,
-        a_page_that_promises_too_much_is_refused_at_once,
-        a_body_with_two_lengths_is_refused_and_its_connection_not_used_again,
-        a_status_that_nobody_knows_comes_through,
-        a_challenge_that_is_folded_is_answered,
-        a_challenge_outside_ascii_is_answered_or_refused_with_the_reason,
-        nobody_waits_for_a_listing_that_is_not_read_on,
-    }
-    NonBlocking in with_hyper {
-        a_second_answer_in_one_write_is_never_the_next_page,
-        a_body_without_a_length_ends_in_order_or_is_lost,
-        floods_end_at_a_limit_that_is_named,
-        what_drips_ends_with_the_deadline,
-        the_status_of_an_error_counts_however_large_its_body,
-        a_page_that_promises_too_much_is_refused_at_once,
-        a_body_with_two_lengths_is_refused_and_its_connection_not_used_again,
-        a_status_that_nobody_knows_comes_through,
-        a_challenge_that_is_folded_is_answered,
-        a_challenge_outside_ascii_is_answered_or_refused_with_the_reason,
-        nobody_waits_for_a_listing_that_is_not_read_on,
-    }
+test_with_both! {
+    a_second_answer_in_one_write_is_never_the_next_page,
+    a_body_without_a_length_ends_in_order_or_is_lost,
+    floods_end_at_a_limit_that_is_named,
+    what_drips_ends_with_the_deadline,
+    the_status_of_an_error_counts_however_large_its_body,
+    a_page_that_promises_too_much_is_refused_at_once,
+    a_body_with_two_lengths_is_refused_and_its_connection_not_used_again,
+    a_status_that_nobody_knows_comes_through,
+    a_challenge_that_is_folded_is_answered,
+    a_challenge_outside_ascii_is_answered_or_refused_with_the_reason,
+    nobody_waits_for_a_listing_that_is_not_read_on,
 }

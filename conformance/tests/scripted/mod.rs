@@ -27,6 +27,17 @@ macro_rules! test_with {
     )* };
 }
 
+/// Tests of both clients.
+#[allow(unused_macros)] // Not every test file has only such.
+macro_rules! test_with_both {
+    ($($scenario:ident,)*) => {
+        test_with! {
+            Blocking in with_ureq { $($scenario,)* }
+            NonBlocking in with_hyper { $($scenario,)* }
+        }
+    };
+}
+
 /// An authority that nobody knows, unless told.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
