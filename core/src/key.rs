@@ -1,6 +1,7 @@
 //! An AI model API key, borrowed from a page or owned.
 
-use alloc::string::String;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
@@ -54,7 +55,7 @@ macro_rules! define_accessors {
                 $(#[$doc])*
                 #[must_use]
                 pub fn $accessor(&self) -> Option<value!(type $value '_)> {
-                    self.as_key().$accessor()
+                    value!(of $value self.text_of(KeyField::$field))
                 }
             )*
         }
@@ -139,7 +140,7 @@ impl Hash for ModelKey<'_> {
 /// ```
 #[derive(Clone)]
 pub struct OwnedModelKey {
-    text: String,
+    text: Box<[u8]>,
     spans: KeySpans,
 }
 
@@ -154,17 +155,24 @@ impl OwnedModelKey {
         let mut texts = [None; KEY_FIELDS];
         for (field, text) in fields {
             if let Some(place) = texts.get_mut(field as usize) {
-                *place = Some(text);
+                *place = Some(text.as_bytes());
             }
         }
         Self::of_texts(&texts)
+    }
+
+    /// Checks UTF-8 on each call, although the page was checked when it was parsed: a check of every key when it is made
+    /// would cost a quarter of the time for an owned page.
+    fn text_of(&self, field: KeyField) -> Option<&str> {
+        let bytes = self.spans.get(field).bytes(&self.text, Arena::EMPTY)?;
+        core::str::from_utf8(bytes).ok()
     }
 
     /// Lends the key as a [`ModelKey`].
     #[must_use]
     pub fn as_key(&self) -> ModelKey<'_> {
         ModelKey {
-            text: &self.text,
+            text: core::str::from_utf8(&self.text).unwrap_or_default(),
             arena: Arena::EMPTY,
             spans: &self.spans,
         }
@@ -184,16 +192,15 @@ impl OwnedModelKey {
 
     /// Returns how many bytes of memory the key takes.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<Self>().saturating_add(self.text.capacity())
+        size_of::<Self>().saturating_add(self.text.len())
     }
 
-    /// Copies a key of a body that was checked to be UTF-8. If the bytes have changed since, it has no fields.
+    /// Copies a key of a body.
     pub(crate) fn copy(body: &[u8], arena: &Arena, spans: &KeySpans) -> Self {
         Self::copy_block(body, spans).unwrap_or_else(|| {
             let mut texts = [None; KEY_FIELDS];
             for (text, field) in texts.iter_mut().zip(KeyField::ALL) {
-                let bytes = spans.get(*field).bytes(body, arena);
-                *text = bytes.and_then(|bytes| core::str::from_utf8(bytes).ok());
+                *text = spans.get(*field).bytes(body, arena);
             }
             Self::of_texts(&texts)
         })
@@ -208,24 +215,24 @@ impl OwnedModelKey {
             return None;
         }
         Some(Self {
-            text: String::from(core::str::from_utf8(text).ok()?),
+            text: Box::from(text),
             spans: spans.moved_back(block.range.start),
         })
     }
 
-    fn of_texts(texts: &[Option<&str>; KEY_FIELDS]) -> Self {
+    fn of_texts(texts: &[Option<&[u8]>; KEY_FIELDS]) -> Self {
         let bytes = texts.iter().flatten().map(|text| text.len()).sum();
-        let mut text = String::with_capacity(bytes);
+        let mut text = Vec::with_capacity(bytes);
         let mut spans = [Span::ABSENT; KEY_FIELDS];
         for (span, field) in spans.iter_mut().zip(texts) {
             if let Some(field) = field {
                 // A key whose texts do not fit into 31 bits is larger than any body that is parsed.
                 *span = Span::in_body(text.len(), field.len()).unwrap_or(Span::ABSENT);
-                text.push_str(field);
+                text.extend_from_slice(field);
             }
         }
         Self {
-            text,
+            text: text.into(),
             spans: KeySpans::new(spans),
         }
     }

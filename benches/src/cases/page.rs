@@ -70,8 +70,9 @@ pub(super) fn cases() -> Vec<Case> {
             sample.borrowed(),
             sample.case("ours, owned", |body| {
                 let page = page(body);
-                let keys: Vec<OwnedModelKey> = page.keys().map(ModelKey::to_owned_key).collect();
-                black_box((page.has_next(), keys));
+                let has_next = page.has_next();
+                let keys: Vec<OwnedModelKey> = page.into_iter().collect();
+                black_box((has_next, keys));
             }),
             sample.case("serde_json, Value", |body| {
                 black_box(serde_json::from_slice::<Value>(body).expect("JSON"));

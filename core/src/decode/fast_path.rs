@@ -7,8 +7,8 @@
 use alloc::vec::Vec;
 
 use super::{
-    Arena, Decoded, KEY_DEPTH, KEY_FIELDS, KeySpans, LINK_DEPTH, LinkSpans, MAX_NESTING,
-    PAGE_DEPTH, PageField, Span,
+    Arena, Decoded, KEY_DEPTH, KeySpans, LINK_DEPTH, LinkSpans, MAX_NESTING, PAGE_DEPTH, PageField,
+    Span,
 };
 use crate::limits::BodyLimits;
 use crate::{ItemsPerPage, KeyField};
@@ -36,6 +36,9 @@ struct Cursor<'b> {
     nesting: u8,
 }
 
+/// The length of a short key. Atlas's documented example has 323 bytes.
+const KEY_BYTES: usize = 200;
+
 impl<'b> Cursor<'b> {
     fn page(&mut self) -> Option<Decoded> {
         let mut page = Decoded::default();
@@ -47,10 +50,16 @@ impl<'b> Cursor<'b> {
             seen.first(field as u8)?;
             match field {
                 PageField::Links => {
-                    page.links = cursor.array(Self::link)?;
+                    cursor.array(&mut page.links, LinkSpans::ABSENT, Self::link)?;
                     page.has_links = true;
                 }
-                PageField::Results => page.keys = Some(cursor.array(Self::key)?),
+                PageField::Results => {
+                    // Room for all keys, but not for more than Atlas sends.
+                    let keys = 1 + cursor.rest.len() / KEY_BYTES;
+                    let keys = keys.min(usize::from(ItemsPerPage::MAX.get()));
+                    let keys = page.keys.insert(Vec::with_capacity(keys));
+                    cursor.array(keys, KeySpans::ABSENT, Self::key)?;
+                }
                 PageField::TotalCount => page.total_count = Some(cursor.count()?),
                 // Only error objects and envelopes have these.
                 PageField::Error | PageField::Status => return None,
@@ -60,25 +69,19 @@ impl<'b> Cursor<'b> {
         Some(page)
     }
 
-    fn key(&mut self) -> Option<KeySpans> {
-        let mut spans = [Span::ABSENT; KEY_FIELDS];
+    fn key(&mut self, key: &mut KeySpans) -> Option<()> {
         let mut seen = Seen::default();
         self.object(|cursor, name| {
             let Some(field) = KeyField::from_bytes(name) else {
                 return cursor.undocumented(name, KEY_DEPTH);
             };
             seen.first(field as u8)?;
-            *spans.get_mut(field as usize)? = cursor.text()?;
+            key.set(field, cursor.text()?);
             Some(())
-        })?;
-        Some(KeySpans::new(spans))
+        })
     }
 
-    fn link(&mut self) -> Option<LinkSpans> {
-        let mut link = LinkSpans {
-            rel: Span::ABSENT,
-            href: Span::ABSENT,
-        };
+    fn link(&mut self, link: &mut LinkSpans) -> Option<()> {
         let mut seen = Seen::default();
         self.object(|cursor, name| {
             let (number, span) = match name {
@@ -89,8 +92,7 @@ impl<'b> Cursor<'b> {
             seen.first(number)?;
             *span = cursor.text()?;
             Some(())
-        })?;
-        Some(link)
+        })
     }
 
     /// Reads an object. `value` gets each field's name and reads its value.
@@ -112,24 +114,24 @@ impl<'b> Cursor<'b> {
         }
     }
 
+    /// Reads an array into `list`. `read` reads each element into a copy of `absent`, in its place in the list, because to
+    /// move it there afterwards would cost time.
     #[inline]
-    fn array<T>(&mut self, element: fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        let mut list = Vec::new();
+    fn array<T: Copy>(
+        &mut self,
+        list: &mut Vec<T>,
+        absent: T,
+        read: impl Fn(&mut Self, &mut T) -> Option<()>,
+    ) -> Option<()> {
         self.eat(b"[")?;
         while self.has_element(list.is_empty())? {
-            let before = self.rest.len();
-            let element = element(self)?;
             if list.len() >= self.elements {
                 return None;
             }
-            if list.is_empty() {
-                // Room for as many elements of this size as may follow, but not for more than Atlas sends.
-                let expected = self.rest.len() / (before - self.rest.len()) + 1;
-                list.reserve_exact(expected.min(usize::from(ItemsPerPage::MAX.get())));
-            }
-            list.push(element);
+            list.push(absent);
+            read(self, list.last_mut()?)?;
         }
-        Some(list)
+        Some(())
     }
 
     /// Reads the separator before an element. Returns `false` at the end of the array.

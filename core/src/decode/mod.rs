@@ -45,6 +45,7 @@ impl Span {
         len: 0,
     };
 
+    /// Returns the value, or `None` if it is absent or null.
     pub(crate) fn get<'a>(self, text: &'a str, arena: &'a Arena) -> Option<&'a str> {
         if self == Self::ABSENT {
             return None;
@@ -80,7 +81,7 @@ impl Span {
 pub(crate) const KEY_FIELDS: usize = KeyField::ALL.len();
 
 /// The positions of a key's documented fields.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(crate) struct KeySpans([Span; KEY_FIELDS]);
 
 /// The part of a body that holds all the fields of a key.
@@ -95,6 +96,16 @@ impl KeySpans {
         Self(spans)
     }
 
+    /// A key without fields.
+    pub(crate) const ABSENT: Self = Self([Span::ABSENT; KEY_FIELDS]);
+
+    #[inline]
+    fn set(&mut self, field: KeyField, span: Span) {
+        if let Some(place) = self.0.get_mut(field as usize) {
+            *place = span;
+        }
+    }
+
     #[inline]
     pub(crate) fn get(&self, field: KeyField) -> Span {
         self.0.get(field as usize).copied().unwrap_or(Span::ABSENT)
@@ -102,16 +113,20 @@ impl KeySpans {
 
     /// Returns the smallest part of the body that holds all fields, or `None` if one of them is in the arena.
     pub(crate) fn block(&self) -> Option<Block> {
-        let (mut start, mut end, mut bytes) = (u32::MAX, 0, 0);
-        for span in self.0.iter().filter(|span| **span != Span::ABSENT) {
-            if span.start & IN_ARENA != 0 {
-                return None;
-            }
+        let (mut start, mut end, mut bytes, mut bits) = (u32::MAX, 0, 0, 0);
+        // Without branches, because the processor cannot predict which fields are absent.
+        for span in &self.0 {
+            let is_absent = *span == Span::ABSENT;
             start = start.min(span.start);
-            end = end.max(span.start.saturating_add(span.len));
+            end = end.max(if is_absent {
+                0
+            } else {
+                span.start.wrapping_add(span.len)
+            });
             bytes += span.len as usize;
+            bits |= if is_absent { 0 } else { span.start };
         }
-        Some(Block {
+        (bits & IN_ARENA == 0).then_some(Block {
             range: (start.min(end) as usize)..end as usize,
             bytes,
         })
@@ -122,9 +137,7 @@ impl KeySpans {
         // If there is a span, it begins at `start` or later, so `start` fits into a `u32`.
         let start = u32::try_from(start).unwrap_or(0);
         Self(self.0.map(|span| {
-            if span == Span::ABSENT {
-                return span;
-            }
+            let start = if span == Span::ABSENT { 0 } else { start };
             Span {
                 start: span.start.saturating_sub(start),
                 ..span
@@ -134,9 +147,18 @@ impl KeySpans {
 }
 
 /// The positions of a link's fields.
+#[derive(Clone, Copy)]
 pub(crate) struct LinkSpans {
     pub(crate) rel: Span,
     pub(crate) href: Span,
+}
+
+impl LinkSpans {
+    /// A link without fields.
+    const ABSENT: Self = Self {
+        rel: Span::ABSENT,
+        href: Span::ABSENT,
+    };
 }
 
 /// A decoded page: the positions of its fields.
@@ -194,6 +216,9 @@ impl Decoded {
 #[derive(Default)]
 pub(crate) struct Arena(String);
 
+/// The smallest capacity of an arena with strings: few pages need more.
+const ARENA_BYTES: usize = 1024;
+
 impl Arena {
     /// The arena of a text without escapes.
     pub(crate) const EMPTY: &'static Self = &Self(String::new());
@@ -219,7 +244,7 @@ impl Arena {
         let needed = self.0.len().saturating_add(more);
         if needed > self.0.capacity() {
             // `String` would grow without overwriting the old buffer.
-            let mut grown = String::with_capacity(needed.saturating_mul(2));
+            let mut grown = String::with_capacity(needed.saturating_mul(2).max(ARENA_BYTES));
             grown.push_str(&self.0);
             *self = Self(grown);
         }
