@@ -89,7 +89,7 @@ fn licences_are_permissive() {
 }
 
 #[test]
-fn nothing_is_there_twice_without_a_reason() {
+fn no_crate_has_two_versions_without_a_reason() {
     let crates = tree(&["--edges", "normal", "--format", "{p}"]);
     let names: Vec<&str> = crates
         .iter()

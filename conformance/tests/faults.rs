@@ -25,7 +25,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use atlas_model_keys_conformance::{Atlas, Blocking, Front, Kind, NonBlocking, Setup, atlas};
+use atlas_model_keys_conformance::{
+    CredentialKind, EmulatedAtlas, HyperClient, Setup, TestClient, UreqClient, atlas,
+};
 use atlas_model_keys_core::{BaseUrl, Credentials, Error, GroupId, ItemsPerPage, ListRequest};
 use atlas_model_keys_emulator::server::Options;
 use atlas_model_keys_emulator::{Area, Config, Emulator, Fault};
@@ -50,15 +52,17 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["client", "ureq"] => client::<Blocking>(),
-        ["client", "hyper"] => client::<NonBlocking>(),
+        ["client", "ureq"] => client::<UreqClient>(),
+        ["client", "hyper"] => client::<HyperClient>(),
         // What the harness of other tests understands.
-        _ if arguments.contains(&"--list") => println!("each_fault_ends_in_good_order: test"),
-        _ => each_fault_ends_in_good_order(arguments.contains(&"--write")),
+        _ if arguments.contains(&"--list") => {
+            println!("every_fault_ends_with_all_keys_or_the_right_error: test")
+        }
+        _ => every_fault_ends_with_all_keys_or_the_right_error(arguments.contains(&"--write")),
     }
 }
 
-fn each_fault_ends_in_good_order(write: bool) {
+fn every_fault_ends_with_all_keys_or_the_right_error(write: bool) {
     let [ureq, hyper] = thread::scope(|scope| {
         ["ureq", "hyper"]
             .map(|name| scope.spawn(move || outcomes(name)))
@@ -150,15 +154,18 @@ fn outcomes(name: &str) -> Vec<String> {
 }
 
 /// The kinds of credentials that meet a fault, first the one whose outcome the table tells.
-fn kinds(fault: Fault) -> (Kind, &'static [Kind]) {
+fn kinds(fault: Fault) -> (CredentialKind, &'static [CredentialKind]) {
     match fault.area() {
-        Area::Token => (Kind::ServiceAccount, &[]),
-        Area::Digest => (Kind::ApiKey, &[]),
-        _ => (Kind::Bearer, &[Kind::ServiceAccount, Kind::ApiKey]),
+        Area::Token => (CredentialKind::ServiceAccount, &[]),
+        Area::Digest => (CredentialKind::ApiKey, &[]),
+        _ => (
+            CredentialKind::Bearer,
+            &[CredentialKind::ServiceAccount, CredentialKind::ApiKey],
+        ),
     }
 }
 
-fn outcome(process: &mut Process, fault: Fault, kind: Kind) -> String {
+fn outcome(process: &mut Process, fault: Fault, kind: CredentialKind) -> String {
     let config = Config {
         keys_per_group: KEYS,
         groups: 3,
@@ -167,15 +174,15 @@ fn outcome(process: &mut Process, fault: Fault, kind: Kind) -> String {
         include_secrets: true,
         ..Config::default()
     };
-    let atlas = Atlas::start(config, Options::default());
+    let atlas = EmulatedAtlas::start(config, Options::default());
     let credentials = atlas.server.with(|emulator| {
         let (account, key) = (emulator.service_account(), emulator.api_key());
         match kind {
-            Kind::ServiceAccount => {
+            CredentialKind::ServiceAccount => {
                 format!("account {} {}", account.client_id, account.client_secret)
             }
-            Kind::ApiKey => format!("key {} {}", key.public_key, key.private_key),
-            Kind::Bearer => format!("bearer {}", emulator.access_token()),
+            CredentialKind::ApiKey => format!("key {} {}", key.public_key, key.private_key),
+            CredentialKind::Bearer => format!("bearer {}", emulator.access_token()),
         }
     });
     // What the emulator issues is a secret, too.
@@ -265,7 +272,7 @@ impl Drop for Process {
 }
 
 /// The process of a client.
-fn client<C: Front>() {
+fn client<C: TestClient>() {
     let mut client: Option<C> = None;
     let mut secrets: Vec<String> = Vec::new();
     let log = Log::default();
@@ -318,7 +325,7 @@ fn client<C: Front>() {
     }
 }
 
-fn list<C: Front>(client: &C, group: &str, secrets: &[String]) -> String {
+fn list<C: TestClient>(client: &C, group: &str, secrets: &[String]) -> String {
     let group: GroupId = group.parse().unwrap();
     let items = ItemsPerPage::new(ITEMS).unwrap();
     let request = ListRequest::new(group).with_items_per_page(items);

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::{env, io};
 
-use atlas_model_keys_conformance::{Atlas, Blocking, Front, NonBlocking, Setup};
+use atlas_model_keys_conformance::{EmulatedAtlas, HyperClient, Setup, TestClient, UreqClient};
 use atlas_model_keys_core::{BaseUrl, Credentials, GroupId, ItemsPerPage, ListRequest};
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -14,15 +14,15 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["serve", keys] => serve(keys.parse().unwrap()),
-        ["drain", "ureq", rest @ ..] => drain::<Blocking>(rest),
-        ["drain", "hyper", rest @ ..] => drain::<NonBlocking>(rest),
+        ["drain", "ureq", rest @ ..] => drain::<UreqClient>(rest),
+        ["drain", "hyper", rest @ ..] => drain::<HyperClient>(rest),
         // What the harness of other tests understands.
-        _ if arguments.contains(&"--list") => println!("a_million_keys_stay_below_32_mib: test"),
-        _ => a_million_keys_stay_below_32_mib(),
+        _ if arguments.contains(&"--list") => println!("million_keys_need_less_than_32_mib: test"),
+        _ => million_keys_need_less_than_32_mib(),
     }
 }
 
-fn a_million_keys_stay_below_32_mib() {
+fn million_keys_need_less_than_32_mib() {
     if !cfg!(target_os = "linux") {
         println!("skipped: the peak of a process's memory is read from Linux's /proc");
         return;
@@ -100,7 +100,7 @@ impl Drop for Emulator {
 }
 
 fn serve(keys: usize) {
-    let atlas = Atlas::with_keys(keys);
+    let atlas = EmulatedAtlas::with_keys(keys);
     println!("{}", atlas.server.base_url());
     println!("{}", atlas.group);
     println!("{}", atlas.server.with(|e| e.access_token().to_owned()));
@@ -108,7 +108,7 @@ fn serve(keys: usize) {
     let _ = io::copy(&mut io::stdin(), &mut io::sink());
 }
 
-fn drain<C: Front>(arguments: &[&str]) {
+fn drain<C: TestClient>(arguments: &[&str]) {
     let [ahead, base, group, token] = arguments else {
         panic!("{arguments:?}");
     };

@@ -2,21 +2,23 @@
 
 mod log;
 
-use atlas_model_keys_conformance::{Atlas, Blocking, Front, Kind, NonBlocking, Setup, atlas};
+use atlas_model_keys_conformance::{
+    CredentialKind, EmulatedAtlas, HyperClient, Setup, TestClient, UreqClient, atlas,
+};
 use atlas_model_keys_emulator::{Config, Operation};
 use http::{HeaderMap, StatusCode};
 use log::Log;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-fn each_exchange_is_a_span<C: Front>(log: &Log) {
+fn each_exchange_is_a_span<C: TestClient>(log: &Log) {
     let config = Config {
         keys_per_group: 1,
         include_secrets: true,
         ..Config::default()
     };
-    let atlas = Atlas::start(config, Default::default());
+    let atlas = EmulatedAtlas::start(config, Default::default());
     let path = format!("/api/atlas/v2/groups/{}/aiModelApiKeys", atlas.group);
-    for kind in Kind::ALL {
+    for kind in CredentialKind::ALL {
         let setup = Setup {
             limits: Some(atlas::soon()),
             ..Setup::default()
@@ -41,7 +43,7 @@ fn each_exchange_is_a_span<C: Front>(log: &Log) {
         };
         span("GET", &path, 1, "status=503");
         span("GET", &path, 2, "status=200");
-        if matches!(kind, Kind::ServiceAccount) {
+        if matches!(kind, CredentialKind::ServiceAccount) {
             span("POST", "/api/oauth/token", 1, "status=200");
         }
         assert!(spans.iter().all(|line| line.contains("duration_ms=")));
@@ -73,7 +75,7 @@ fn each_exchange_is_a_span<C: Front>(log: &Log) {
         ..Setup::default()
     };
     let base = atlas_model_keys_core::BaseUrl::new(&base).unwrap();
-    let client = C::new(base, atlas.credentials(Kind::Bearer), setup).unwrap();
+    let client = C::new(base, atlas.credentials(CredentialKind::Bearer), setup).unwrap();
     client.list(&atlas.request()).unwrap_err();
     let text = log.take();
     assert!(text.contains("failure=NotSent"), "{text}");
@@ -89,6 +91,6 @@ fn each_exchange_is_a_span_without_secrets() {
         .with_ansi(false)
         .with_writer(log.clone())
         .init();
-    each_exchange_is_a_span::<Blocking>(&log);
-    each_exchange_is_a_span::<NonBlocking>(&log);
+    each_exchange_is_a_span::<UreqClient>(&log);
+    each_exchange_is_a_span::<HyperClient>(&log);
 }
