@@ -1,5 +1,7 @@
 //! Requests, clients and checks that many tests need.
 
+use std::fs;
+
 use atlas_model_keys_core::{BaseUrl, Credentials, Error, FailureKind, GroupId, ListRequest};
 
 use crate::client::{Setup, TestClient};
@@ -50,4 +52,17 @@ pub fn failure(error: &Error) -> (FailureKind, u32) {
         Error::Transport { kind, attempts, .. } => (*kind, *attempts),
         other => panic!("not a transport's error: {other:?}"),
     }
+}
+
+/// Returns the largest amount of memory that this process has used, in bytes, or 0 if the system does not report it.
+///
+/// # Panics
+/// Never: Linux reports a number.
+#[must_use]
+pub fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kibibytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    kibibytes.map_or(0, |n| n.parse::<u64>().unwrap() * 1024)
 }

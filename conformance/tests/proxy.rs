@@ -210,7 +210,8 @@ fn loopback_request_uses_no_proxy<C: TestClient>() {
     assert!(proxy.heads().is_empty());
 }
 
-/// The error of a client whose proxy answers `CONNECT` so, and how often it was received.
+/// Returns the error of a client whose proxy reacts to `CONNECT` with these actions, the text of the error, and the
+/// number of connections to the proxy.
 fn error_of<C: TestClient>(base: &str, setup: Setup, steps: Vec<Action>) -> (Error, String, usize) {
     let proxy = ScriptedServer::plain(move |_| steps.clone());
     let address = proxy.address().to_string();
