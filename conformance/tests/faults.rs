@@ -147,8 +147,8 @@ fn outcomes(name: &str) -> Vec<String> {
             .map(|share| share.join().unwrap())
             .collect::<Vec<_>>()
     });
-    let peak = shares.iter().map(|(_, peak)| peak).max();
-    println!("{name}: peak memory {peak:?} bytes");
+    let peak = shares.iter().map(|(_, peak)| *peak).max().unwrap_or(0);
+    println!("{name}: peak memory {peak} bytes");
     let mut outcomes: Vec<_> = shares
         .into_iter()
         .flat_map(|(outcomes, _)| outcomes)
@@ -365,7 +365,7 @@ fn assert_no_secret_in_error(error: &Error, secrets: &[String]) {
         cause = inner.source();
     }
     assert_no_secret(&text, secrets);
-    // The secrets of the listed keys start so.
+    // Secrets of listed keys start with these characters.
     assert!(!text.contains("al-"), "{text}");
 }
 

@@ -144,7 +144,7 @@ fn refusal_names_the_proxy_and_is_not_retried<C: TestClient>() {
                 text.contains(&proxy.address) && text.contains(words),
                 "{text}"
             );
-            // There was one request, and its challenges got no response.
+            // The client sent one request, and answered none of the challenges.
             let heads = proxy.heads().split_off(before);
             assert_eq!(heads.len(), 1);
             assert!(!heads.concat().to_lowercase().contains("authorization"));

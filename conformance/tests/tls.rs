@@ -85,7 +85,7 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, served: Served) {
     while let Ok((stream, _)) = listener.accept().await {
         let (tls, served) = (tls.clone(), served.clone());
         tokio::spawn(async move {
-            // A client that does not trust this server leaves here.
+            // A client that does not trust this server ends the handshake.
             let Ok(stream) = tls.accept(stream).await else {
                 return;
             };

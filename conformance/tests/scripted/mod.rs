@@ -112,7 +112,7 @@ pub(crate) struct ScriptedServer {
     heads: Arc<Mutex<Vec<String>>>,
 }
 
-/// How long a server keeps a connection open for one action.
+/// The longest time that a server spends on one action.
 const LONGEST: Duration = Duration::from_secs(10);
 
 impl ScriptedServer {
