@@ -1,14 +1,18 @@
-//! What every client must do: one set of [scenarios], run against each of them over the emulator on
-//! loopback. A client is seen through [`Front`]; what is particular to one is tested beside it.
+//! The behaviour that every client of Atlas must show: one set of [scenarios] that runs against each client, over
+//! an emulator on loopback. The scenarios see a client through [`TestClient`]. What only one client does is tested in
+//! that client's crate.
 
-pub mod atlas;
-pub mod front;
+pub mod client;
+pub mod emulated_atlas;
+pub mod fixtures;
+pub mod loopback;
 pub mod scenarios;
 
-pub use atlas::{Atlas, Kind};
-pub use front::{Blocking, Front, NonBlocking, Setup};
+pub use client::{HyperClient, Setup, TestClient, UreqClient};
+pub use emulated_atlas::{CredentialKind, EmulatedAtlas};
+pub use loopback::LoopbackServer;
 
-/// The examples of the project's README compile.
+/// Compiles the examples of the project's README.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -1,11 +1,10 @@
-//! What the command and the clients are built on: licences that anybody can live with, and nothing twice
-//! without a reason.
+//! Checks the dependencies of the command and of the clients: permissive licences, and no crate in two versions without
+//! a reason.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// What may stand in a licence expression. Of alternatives (`OR`, or `/` as it was once written), one
-/// is enough.
+/// The accepted licences.
 const ACCEPTED: &[&str] = &[
     "MIT",
     "Apache-2.0",
@@ -18,12 +17,13 @@ const ACCEPTED: &[&str] = &[
     "Unicode-3.0",
 ];
 
-/// Crates that are there in two versions, and why.
-const TWICE: &[&str] = &[
-    // ring has not moved to the newer one yet.
+/// Crates that have two versions, and why.
+const TWO_VERSIONS: &[&str] = &[
+    // ring still uses the older one.
     "getrandom",
 ];
 
+/// Returns the lines of `cargo tree` for the published packages, without duplicates.
 fn tree(arguments: &[&str]) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args([
@@ -57,15 +57,16 @@ fn tree(arguments: &[&str]) -> Vec<String> {
     lines.into_iter().collect()
 }
 
-/// All of what is joined by `AND`, and one of what is joined by `OR`.
+/// Tells whether a licence expression needs no licence that is not accepted: all terms of `AND`, and one of the
+/// alternatives of `OR` (in old manifests `/`), must be accepted.
 fn is_accepted(licence: &str) -> bool {
-    let all = |term: &str| {
+    let is_term_accepted = |term: &str| {
         let term = term.trim_matches(['(', ')', ' ']);
         term.split(" OR ")
             .flat_map(|term| term.split('/'))
             .any(|one| ACCEPTED.contains(&one.trim()))
     };
-    licence.split(" AND ").all(all)
+    licence.split(" AND ").all(is_term_accepted)
 }
 
 #[test]
@@ -89,17 +90,17 @@ fn licences_are_permissive() {
 }
 
 #[test]
-fn nothing_is_there_twice_without_a_reason() {
+fn no_crate_has_two_versions_without_a_reason() {
     let crates = tree(&["--edges", "normal", "--format", "{p}"]);
     let names: Vec<&str> = crates
         .iter()
         .filter_map(|line| line.split(' ').next())
         .collect();
-    let twice: BTreeSet<&str> = names
+    let duplicates: BTreeSet<&str> = names
         .iter()
         .filter(|name| names.iter().filter(|other| other == name).count() > 1)
         .copied()
-        .filter(|name| !TWICE.contains(name))
+        .filter(|name| !TWO_VERSIONS.contains(name))
         .collect();
-    assert!(twice.is_empty(), "{twice:?}");
+    assert!(duplicates.is_empty(), "{duplicates:?}");
 }

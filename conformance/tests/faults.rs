@@ -1,19 +1,18 @@
-//! Every fault that the emulator knows, against both clients: each listing ends with all keys or with the right
-//! error, in time, within bounded memory, without a secret in what it says; and the client is as usable
-//! as before.
+//! Runs each client against every fault of the emulator. A listing must end with all keys or with the right error, in
+//! time, within bounded memory, and without a secret in an error or in the log. Afterwards the client must still work.
 //!
-//! What comes of each is the table `docs/faults.md`, which this test compares. After a change that is
-//! meant, look at what changed:
+//! The outcomes are in the table `docs/faults.md`, which this test compares. After a change of an outcome, write the
+//! table again and look at the difference:
 //!
 //! ```text
 //! cargo test -p atlas-model-keys-conformance --test faults -- --write && git diff docs
 //! ```
 //!
-//! Each fault is listed with every kind of credential that meets it. What comes of it is told for one of them; with
-//! each of them no error, and nothing that the client logs, may hold a secret.
+//! A fault is tested with every kind of credentials that it affects. The table has the outcome for one of them. The checks
+//! for secrets cover all of them.
 //!
-//! Each client runs in processes of its own, so that its memory can be measured; they are told what to do
-//! line by line, and answer line by line. Most of the time they wait, so there are several of each.
+//! Each client runs in processes of its own, so that its memory can be measured. Such a process reads a command from each
+//! line of its input and writes a line of output. The processes wait most of the time, so each client has several.
 
 mod log;
 
@@ -25,40 +24,46 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use atlas_model_keys_conformance::{Atlas, Blocking, Front, Kind, NonBlocking, Setup, atlas};
+use atlas_model_keys_conformance::client::fast_retries;
+use atlas_model_keys_conformance::fixtures::peak_memory;
+use atlas_model_keys_conformance::{
+    CredentialKind, EmulatedAtlas, HyperClient, Setup, TestClient, UreqClient,
+};
 use atlas_model_keys_core::{BaseUrl, Credentials, Error, GroupId, ItemsPerPage, ListRequest};
 use atlas_model_keys_emulator::server::Options;
 use atlas_model_keys_emulator::{Area, Config, Emulator, Fault};
 use log::Log;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-/// The keys of a listing, three pages of them.
+/// The number of keys of a listing, which has three pages.
 const KEYS: usize = 5;
-const ITEMS: u32 = 2;
+const ITEMS_PER_PAGE: u32 = 2;
 
-/// When a page must be there, and how much later a process may say so: machines are busy.
+/// The deadline of a page, and how much later a process may report the result, because the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(5);
 const SLACK: Duration = Duration::from_secs(20);
 
-/// What a client may take, in bytes.
-const MEMORY: u64 = 64 << 20;
+/// The memory that a client may use, in bytes.
+const MAX_MEMORY: u64 = 64 << 20;
 
-/// How many processes of each client share the faults.
+/// The number of processes of each client.
 const PROCESSES: usize = 8;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["client", "ureq"] => client::<Blocking>(),
-        ["client", "hyper"] => client::<NonBlocking>(),
-        // What the harness of other tests understands.
-        _ if arguments.contains(&"--list") => println!("each_fault_ends_in_good_order: test"),
-        _ => each_fault_ends_in_good_order(arguments.contains(&"--write")),
+        ["client", "ureq"] => client::<UreqClient>(),
+        ["client", "hyper"] => client::<HyperClient>(),
+        // For tools that list tests as the standard harness does.
+        _ if arguments.contains(&"--list") => {
+            println!("every_fault_ends_with_all_keys_or_the_right_error: test");
+        }
+        _ => every_fault_ends_with_all_keys_or_the_right_error(arguments.contains(&"--write")),
     }
 }
 
-fn each_fault_ends_in_good_order(write: bool) {
+fn every_fault_ends_with_all_keys_or_the_right_error(write: bool) {
     let [ureq, hyper] = thread::scope(|scope| {
         ["ureq", "hyper"]
             .map(|name| scope.spawn(move || outcomes(name)))
@@ -72,7 +77,7 @@ fn each_fault_ends_in_good_order(write: bool) {
             let title = fault.area().description();
             let _ = write!(
                 rows,
-                "\n## Of {title}\n\n| fault | what it does | what comes of it |\n|---|---|---|\n"
+                "\n## Faults in {title}\n\n| fault | what the server does | outcome |\n|---|---|---|\n"
             );
         }
         let outcome = if ureq == hyper {
@@ -96,23 +101,26 @@ fn each_fault_ends_in_good_order(write: bool) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &table).unwrap();
     }
-    assert!(harmful.is_empty(), "no harm should have come: {harmful:?}");
+    assert!(
+        harmful.is_empty(),
+        "these faults must be harmless: {harmful:?}"
+    );
     let written = fs::read_to_string(path).unwrap_or_default();
-    for (now, then) in table.lines().zip(written.lines()) {
-        assert_eq!(now, then, "docs/faults.md says something else");
+    for (actual, expected) in table.lines().zip(written.lines()) {
+        assert_eq!(actual, expected, "docs/faults.md has another outcome");
     }
     assert_eq!(table.lines().count(), written.lines().count());
 }
 
-const INTRODUCTION: &str = "# What comes of faults
+const INTRODUCTION: &str = "# Faults and their outcomes
 
-A listing of three pages from the emulator with each of its faults (`atlas-model-keys emulate --fault NAME`), by both
-clients: `atlas-model-keys-ureq` and `atlas-model-keys-hyper`. Two attempts, a read timeout of 300 ms and a deadline of 5 s
-for a page, the rest by default. Where the two differ, both outcomes are given; the clients are as usable afterwards as before.
-Made and checked by `conformance/tests/faults.rs`.
+Each row is a listing of three pages from the emulator with one fault (`atlas-model-keys emulate --fault NAME`). Both clients,
+`atlas-model-keys-ureq` and `atlas-model-keys-hyper`, run it with two attempts, a read timeout of 300 ms, a deadline of 5 s for
+a page, and defaults otherwise. If the outcomes of the two clients differ, the row has both. After each fault, both clients
+still work. `conformance/tests/faults.rs` writes and checks this file.
 ";
 
-/// What comes of each fault with this client.
+/// Returns the outcome of each fault with this client.
 fn outcomes(name: &str) -> Vec<String> {
     let next = AtomicUsize::new(0);
     let share = || {
@@ -122,14 +130,14 @@ fn outcomes(name: &str) -> Vec<String> {
             let n = next.fetch_add(1, Ordering::Relaxed);
             Fault::all().nth(n).map(|fault| (n, fault))
         } {
-            let (of_table, rest) = kinds(fault);
-            outcomes.push((n, outcome(&mut process, fault, of_table)));
+            let (first, rest) = affected_credentials(fault);
+            outcomes.push((n, outcome(&mut process, fault, first)));
             for kind in rest {
                 outcome(&mut process, fault, *kind);
             }
         }
-        let peak: u64 = process.ask("peak").parse().unwrap();
-        assert!(peak < MEMORY, "{name} took {peak} bytes");
+        let peak: u64 = process.request("peak").parse().unwrap();
+        assert!(peak < MAX_MEMORY, "{name} used {peak} bytes");
         (outcomes, peak)
     };
     let shares = thread::scope(|scope| {
@@ -139,8 +147,8 @@ fn outcomes(name: &str) -> Vec<String> {
             .map(|share| share.join().unwrap())
             .collect::<Vec<_>>()
     });
-    let peak = shares.iter().map(|(_, peak)| peak).max();
-    println!("{name}: peak memory {peak:?} bytes");
+    let peak = shares.iter().map(|(_, peak)| *peak).max().unwrap_or(0);
+    println!("{name}: peak memory {peak} bytes");
     let mut outcomes: Vec<_> = shares
         .into_iter()
         .flat_map(|(outcomes, _)| outcomes)
@@ -149,55 +157,58 @@ fn outcomes(name: &str) -> Vec<String> {
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-/// The kinds of credentials that meet a fault, first the one whose outcome the table tells.
-fn kinds(fault: Fault) -> (Kind, &'static [Kind]) {
+/// Returns the kinds of credentials that a fault affects. The first is the one whose outcome is in the table.
+fn affected_credentials(fault: Fault) -> (CredentialKind, &'static [CredentialKind]) {
     match fault.area() {
-        Area::Token => (Kind::ServiceAccount, &[]),
-        Area::Digest => (Kind::ApiKey, &[]),
-        _ => (Kind::Bearer, &[Kind::ServiceAccount, Kind::ApiKey]),
+        Area::Token => (CredentialKind::ServiceAccount, &[]),
+        Area::Digest => (CredentialKind::ApiKey, &[]),
+        _ => (
+            CredentialKind::Bearer,
+            &[CredentialKind::ServiceAccount, CredentialKind::ApiKey],
+        ),
     }
 }
 
-fn outcome(process: &mut Process, fault: Fault, kind: Kind) -> String {
+fn outcome(process: &mut Process, fault: Fault, kind: CredentialKind) -> String {
     let config = Config {
         keys_per_group: KEYS,
         groups: 3,
         rate_limit: None,
-        // Found again if it leaks.
+        // So that a secret that leaks is found.
         include_secrets: true,
         ..Config::default()
     };
-    let atlas = Atlas::start(config, Options::default());
+    let atlas = EmulatedAtlas::start(config, Options::default());
     let credentials = atlas.server.with(|emulator| {
         let (account, key) = (emulator.service_account(), emulator.api_key());
         match kind {
-            Kind::ServiceAccount => {
+            CredentialKind::ServiceAccount => {
                 format!("account {} {}", account.client_id, account.client_secret)
             }
-            Kind::ApiKey => format!("key {} {}", key.public_key, key.private_key),
-            Kind::Bearer => format!("bearer {}", emulator.access_token()),
+            CredentialKind::ApiKey => format!("key {} {}", key.public_key, key.private_key),
+            CredentialKind::Bearer => format!("bearer {}", emulator.access_token()),
         }
     });
-    // What the emulator issues is a secret, too.
+    // A token that the emulator issues is a secret, too.
     let token = atlas
         .server
         .with(|emulator| emulator.access_token().to_owned());
     let base = atlas.server.base_url();
     assert_eq!(
-        process.ask(&format!("new {base} {token} {credentials}")),
+        process.request(&format!("new {base} {token} {credentials}")),
         "ok"
     );
     let list = |process: &mut Process, group| {
         let begun = Instant::now();
-        let answer = process.ask(&format!("list {group}"));
+        let outcome = process.request(&format!("list {group}"));
         let took = begun.elapsed();
         assert!(took < 3 * DEADLINE + SLACK, "{fault}: {took:?}");
-        answer
+        outcome
     };
     atlas.server.with(|emulator| emulator.inject(fault, None));
     let outcome = list(process, atlas.group);
     atlas.server.with(Emulator::heal);
-    // As usable as before, where the other group is not held back.
+    // The client must still work. A 429 delays its group, so another group is listed after one.
     let group = if outcome.contains("rate limited") {
         atlas
             .server
@@ -206,66 +217,67 @@ fn outcome(process: &mut Process, fault: Fault, kind: Kind) -> String {
         atlas.group
     };
     let again = list(process, group);
-    // A token is renewed once a minute at most: a service account may hold only so many.
+    // A token is renewed at most once a minute, because a service account may have only 100 tokens.
     let renewed = outcome.starts_with("Atlas refused the access token");
     assert!(
         again == "all keys"
             || (renewed && again == outcome)
             || (group != atlas.group && again.ends_with(" keys")),
-        "{}, after {fault} ({outcome}): {again}",
+        "{} does not work after {fault} ({outcome}): {again}",
         process.name
     );
     outcome
 }
 
-/// A client in a process of its own.
+/// A process with a client.
 struct Process {
     name: String,
     child: Child,
-    tell: Option<ChildStdin>,
-    hear: BufReader<ChildStdout>,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
 }
 
 impl Process {
     fn start(name: &str) -> Self {
         let mut child = Command::new(env::current_exe().unwrap())
             .args(["client", name])
-            // What was freed goes back to the system, so that what is measured is what is in use and not what glibc keeps
-            // for each thread.
+            // glibc then returns freed memory to the system and keeps no arena for each thread, so that the peak is the memory
+            // in use.
             .env("MALLOC_ARENA_MAX", "1")
             .env("MALLOC_MMAP_THRESHOLD_", "262144")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let tell = child.stdin.take();
-        let hear = BufReader::new(child.stdout.take().unwrap());
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().unwrap());
         Self {
             name: name.to_owned(),
             child,
-            tell,
-            hear,
+            input,
+            output,
         }
     }
 
-    fn ask(&mut self, line: &str) -> String {
-        writeln!(self.tell.as_mut().unwrap(), "{line}").unwrap();
-        let mut answer = String::new();
-        self.hear.read_line(&mut answer).unwrap();
-        assert!(answer.ends_with('\n'), "the client's process ended: {line}");
-        answer.trim_end().to_owned()
+    /// Sends a line to the process and returns the line that it sends back.
+    fn request(&mut self, line: &str) -> String {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+        let mut reply = String::new();
+        self.output.read_line(&mut reply).unwrap();
+        assert!(reply.ends_with('\n'), "the client's process ended: {line}");
+        reply.trim_end().to_owned()
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        drop(self.tell.take());
+        drop(self.input.take());
         let _ = self.child.wait();
     }
 }
 
-/// The process of a client.
-fn client<C: Front>() {
+/// Runs the process of a client.
+fn client<C: TestClient>() {
     let mut client: Option<C> = None;
     let mut secrets: Vec<String> = Vec::new();
     let log = Log::default();
@@ -277,9 +289,9 @@ fn client<C: Front>() {
     for line in io::stdin().lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split(' ').collect();
-        let answer = match words.as_slice() {
+        let reply = match words.as_slice() {
             ["new", base, token, kind, parts @ ..] => {
-                // The public part may be shown.
+                // The last part of the credentials is the secret one.
                 secrets = parts
                     .last()
                     .into_iter()
@@ -292,7 +304,7 @@ fn client<C: Front>() {
                     ("key", [public, private]) => Credentials::api_key(*public, *private),
                     _ => panic!("{line}"),
                 };
-                let mut limits = atlas::soon();
+                let mut limits = fast_retries();
                 limits.retry.attempts = 2;
                 let setup = Setup {
                     limits: Some(limits),
@@ -308,28 +320,28 @@ fn client<C: Front>() {
                 let outcome = list(client.as_ref().unwrap(), group, &secrets);
                 let logged = log.take();
                 assert!(logged.contains("exchange"), "nothing was logged");
-                holds_nothing(&logged, &secrets);
+                assert_no_secret(&logged, &secrets);
                 outcome
             }
-            ["peak"] => peak().to_string(),
+            ["peak"] => peak_memory().to_string(),
             _ => panic!("{line}"),
         };
-        println!("{answer}");
+        println!("{reply}");
     }
 }
 
-fn list<C: Front>(client: &C, group: &str, secrets: &[String]) -> String {
+fn list<C: TestClient>(client: &C, group: &str, secrets: &[String]) -> String {
     let group: GroupId = group.parse().unwrap();
-    let items = ItemsPerPage::new(ITEMS).unwrap();
+    let items = ItemsPerPage::new(ITEMS_PER_PAGE).unwrap();
     let request = ListRequest::new(group).with_items_per_page(items);
     let mut ids = Vec::new();
-    // No more than anybody would believe.
+    // An endless listing must not run forever.
     for key in client.keys(&request, 1).take(100_000) {
         match key {
             Ok(key) => ids.push(key.api_key_id().map(str::to_owned)),
             Err(error) => {
-                leaks_nothing(&error, secrets);
-                let error = without_numbers_that_vary(&error.to_string());
+                assert_no_secret_in_error(&error, secrets);
+                let error = without_varying_numbers(&error.to_string());
                 return match ids.len() {
                     0 => error,
                     n => format!("{n} keys, then: {error}"),
@@ -345,20 +357,20 @@ fn list<C: Front>(client: &C, group: &str, secrets: &[String]) -> String {
     }
 }
 
-fn leaks_nothing(error: &Error, secrets: &[String]) {
+fn assert_no_secret_in_error(error: &Error, secrets: &[String]) {
     let mut text = format!("{error:?} {error}");
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         let _ = write!(text, " {inner:?} {inner}");
         cause = inner.source();
     }
-    holds_nothing(&text, secrets);
-    // The keys' own begin so.
+    assert_no_secret(&text, secrets);
+    // Secrets of listed keys start with these characters.
     assert!(!text.contains("al-"), "{text}");
 }
 
-/// No run of twelve characters of a secret is in the text.
-fn holds_nothing(text: &str, secrets: &[String]) {
+/// Checks that the text contains no twelve consecutive characters of a secret.
+fn assert_no_secret(text: &str, secrets: &[String]) {
     for secret in secrets {
         let mut runs = secret
             .as_bytes()
@@ -369,21 +381,12 @@ fn holds_nothing(text: &str, secrets: &[String]) {
     }
 }
 
-/// How long a wait would be depends on the time of day.
-fn without_numbers_that_vary(text: &str) -> String {
+/// Replaces the length of a long wait, which depends on the time of day.
+fn without_varying_numbers(text: &str) -> String {
     match text.split_once("would have to wait ") {
         Some((before, wait)) if wait.len() > "9 s".len() => {
             format!("{before}would have to wait long")
         }
         _ => text.to_owned(),
     }
-}
-
-/// The most memory that this process has had, in bytes; 0 where nobody tells.
-fn peak() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kibibytes = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-    kibibytes.map_or(0, |n| n.parse::<u64>().unwrap() * 1024)
 }

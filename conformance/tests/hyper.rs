@@ -1,3 +1,5 @@
-//! The scenarios, with the async client.
+//! The scenarios with the asynchronous client.
 
-atlas_model_keys_conformance::test_each!(atlas_model_keys_conformance::NonBlocking);
+use atlas_model_keys_conformance::HyperClient as Client;
+
+atlas_model_keys_conformance::test_scenarios!();

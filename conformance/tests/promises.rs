@@ -1,4 +1,4 @@
-//! Every promise of SECURITY.md names its tests, and they exist.
+//! Checks that every promise of SECURITY.md names existing tests.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,13 +8,13 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The names of all functions in the sources of the workspace, and the files they are in.
-fn sources(folder: &Path, files: &mut Vec<String>) {
+/// Appends the texts of all Rust sources in a folder and its subfolders.
+fn read_sources(folder: &Path, files: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && name != "target" && !name.starts_with('.') {
-            sources(&path, files);
+            read_sources(&path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(fs::read_to_string(path).unwrap());
         }
@@ -22,9 +22,9 @@ fn sources(folder: &Path, files: &mut Vec<String>) {
 }
 
 #[test]
-fn every_promise_has_tests_and_they_exist() {
+fn every_promise_names_existing_tests() {
     let mut files = Vec::new();
-    sources(&root(), &mut files);
+    read_sources(&root(), &mut files);
     let functions: BTreeSet<&str> = files
         .iter()
         .flat_map(|text| text.split("fn ").skip(1))
@@ -44,9 +44,12 @@ fn every_promise_has_tests_and_they_exist() {
     for row in rows {
         let tests = row.trim_end_matches([' ', '|']).rsplit_once('|').unwrap().1;
         let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
-        assert!(!names.is_empty(), "no test: {row}");
+        assert!(!names.is_empty(), "the promise names no test: {row}");
         for name in names {
-            assert!(functions.contains(name), "there is no test {name}");
+            assert!(
+                functions.contains(name),
+                "SECURITY.md names {name}, which does not exist"
+            );
         }
         count += 1;
     }

@@ -1,10 +1,10 @@
-//! Proxies: tinyproxy, where it is installed, and one written here that notes what it sees.
+//! Proxies: tinyproxy, if it is installed, and a proxy of these tests that records what it receives.
 
 #[macro_use]
 mod scripted;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -12,42 +12,38 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use atlas_model_keys_conformance::{Atlas, Blocking, Front, Kind, NonBlocking, Setup};
-use atlas_model_keys_core::{BaseUrl, Credentials, Error, FailureKind, GroupId, ListRequest};
-use scripted::{Authority, Scripted, Step, failed, once, request, soon, told};
+use atlas_model_keys_conformance::fixtures::{client_for, failure, request, token};
+use atlas_model_keys_conformance::loopback::{listener, read_head};
+use atlas_model_keys_conformance::{
+    CredentialKind, EmulatedAtlas, HyperClient, LoopbackServer, Setup, TestClient, UreqClient,
+};
+use atlas_model_keys_core::{BaseUrl, Credentials, Error, FailureKind};
+use scripted::{Action, Authority, ScriptedServer, error_chain};
 
-/// A host that is not this machine as far as a client can tell, and that only the proxies here know.
+/// A host that is not loopback for a client. Only the proxies of these tests can reach it.
 const HOST: &str = "atlas.example";
 
-/// A proxy that leads every tunnel to one place, and notes the heads of the requests for them.
-struct Noting {
+/// A proxy that connects every tunnel to one target, and records the heads of the requests for tunnels.
+struct RecordingProxy {
     address: String,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
-impl Noting {
-    /// With `target` it opens tunnels to it, else it answers with the status.
+impl RecordingProxy {
+    /// Starts a proxy that opens tunnels to `target`, or responds with `status` if there is no target.
     fn start(target: Option<String>, status: &'static str) -> Self {
-        Self::answering(
-            target,
-            status,
-            "HTTP/1.1 200 Connection established\r\n\r\n",
-        )
+        let opened = "HTTP/1.1 200 Connection established\r\n\r\n";
+        Self::with_response(target, status, opened)
     }
 
-    /// It says so before it opens a tunnel.
-    fn answering(target: Option<String>, status: &'static str, opened: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&heads);
-        // Ends with the process.
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let (target, noted) = (target.clone(), Arc::clone(&noted));
-                thread::spawn(move || tunnel(stream, target.as_deref(), status, opened, &noted));
-            }
+    /// Starts a proxy that sends `opened` when it has opened a tunnel.
+    fn with_response(target: Option<String>, status: &'static str, opened: &'static str) -> Self {
+        let heads = Arc::default();
+        let received = Arc::clone(&heads);
+        let server = LoopbackServer::start(move |_, stream| {
+            tunnel(stream, target.as_deref(), status, opened, &received)
         });
+        let address = server.address.to_string();
         Self { address, heads }
     }
 
@@ -61,16 +57,12 @@ fn tunnel(
     target: Option<&str>,
     status: &str,
     opened: &str,
-    noted: &Mutex<Vec<String>>,
+    heads: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
-    let mut head = String::new();
-    let mut reader = BufReader::new(client.try_clone()?);
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head)? == 0 {
-            return Ok(());
-        }
-    }
-    noted.lock().unwrap().push(head);
+    let Some(head) = read_head(&mut client)? else {
+        return Ok(());
+    };
+    heads.lock().unwrap().push(head);
     let Some(target) = target else {
         return write!(
             client,
@@ -82,7 +74,7 @@ fn tunnel(
     client.write_all(opened.as_bytes())?;
     let (up, down) = (server.try_clone()?, client.try_clone()?);
     let back = thread::spawn(move || copy(server, down));
-    copy(reader, up);
+    copy(client, up);
     drop(back.join());
     Ok(())
 }
@@ -92,7 +84,8 @@ fn copy(mut from: impl Read, mut to: TcpStream) {
     let _ = to.shutdown(std::net::Shutdown::Both);
 }
 
-fn through<C: Front>(base: &str, credentials: Credentials, proxy: &str) -> C {
+/// Returns a client that uses this proxy.
+fn client_through<C: TestClient>(base: &str, credentials: Credentials, proxy: &str) -> C {
     let setup = Setup {
         proxy: Some(proxy.to_owned()),
         ..Setup::default()
@@ -101,15 +94,15 @@ fn through<C: Front>(base: &str, credentials: Credentials, proxy: &str) -> C {
     C::new(base, credentials, setup).unwrap()
 }
 
-fn a_tunnel_is_asked_for_with_the_proxys_login_and_nothing_else<C: Front>() {
-    let atlas = Atlas::with_keys(250);
+fn tunnel_request_has_only_the_login_of_the_proxy<C: TestClient>() {
+    let atlas = EmulatedAtlas::with_keys(250);
     for (port, base) in [(80, HOST.to_owned()), (8080, format!("{HOST}:8080"))] {
         for (login, sent) in [("", None), ("me:p%40ss@", Some("Basic bWU6cEBzcw=="))] {
             let target = atlas.server.address().to_string();
-            let proxy = Noting::start(Some(target), "");
+            let proxy = RecordingProxy::start(Some(target), "");
             let url = format!("http://{login}{}", proxy.address);
-            let credentials = atlas.credentials(Kind::ApiKey);
-            let client: C = through(&format!("http://{base}"), credentials, &url);
+            let credentials = atlas.credentials(CredentialKind::ApiKey);
+            let client: C = client_through(&format!("http://{base}"), credentials, &url);
             assert_eq!(client.list_all(&atlas.request()).unwrap().len(), 250);
             let heads = proxy.heads();
             let head = heads.first().unwrap();
@@ -120,23 +113,22 @@ fn a_tunnel_is_asked_for_with_the_proxys_login_and_nothing_else<C: Front>() {
                 .filter_map(|line| line.split_once(": "))
                 .find(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization"));
             assert_eq!(authorization.map(|(_, value)| value), sent);
-            // Atlas's credentials are for Atlas.
+            // The proxy gets none of Atlas's credentials.
             let lines = head.lines().map(str::to_lowercase);
             assert!(!lines.into_iter().any(|l| l.starts_with("authorization")));
         }
     }
 }
 
-fn a_refusal_names_the_proxy_and_is_final<C: Front>() {
+fn refusal_names_the_proxy_and_is_not_retried<C: TestClient>() {
     for (status, words) in [("407", "wants a login"), ("403", "opened no tunnel")] {
-        let proxy = Noting::start(None, status);
+        let proxy = RecordingProxy::start(None, status);
         for base in ["https://atlas.example", "http://atlas.example"] {
             let before = proxy.heads().len();
             let key = Credentials::api_key("public", "private-private").unwrap();
-            let client: C = through(base, key, &proxy.address);
-            let group = GroupId::new("0123456789abcdef01234567").unwrap();
-            let error = client.list(&ListRequest::new(group)).unwrap_err();
-            let text = told(&error);
+            let client: C = client_through(base, key, &proxy.address);
+            let error = client.list(&request()).unwrap_err();
+            let text = error_chain(&error);
             assert!(
                 matches!(
                     error,
@@ -152,7 +144,7 @@ fn a_refusal_names_the_proxy_and_is_final<C: Front>() {
                 text.contains(&proxy.address) && text.contains(words),
                 "{text}"
             );
-            // It was asked once, and got no answer to a challenge that is none of its business.
+            // The client sent one request, and answered none of the challenges.
             let heads = proxy.heads().split_off(before);
             assert_eq!(heads.len(), 1);
             assert!(!heads.concat().to_lowercase().contains("authorization"));
@@ -160,20 +152,16 @@ fn a_refusal_names_the_proxy_and_is_final<C: Front>() {
     }
 }
 
-fn an_unreachable_proxy_is_named<C: Front>() {
-    let (nobody, address) = atlas_model_keys_conformance::atlas::listener();
-    drop(nobody);
+fn unreachable_proxy_is_named<C: TestClient>() {
+    let (closed, address) = listener();
+    drop(closed);
     let setup = Setup {
         proxy: Some(address.replace("http://", "http://me:hunter2@")),
-        limits: Some(atlas_model_keys_conformance::atlas::once()),
-        ..Setup::default()
+        ..Setup::without_retries()
     };
-    let base = BaseUrl::new("https://atlas.example").unwrap();
-    let token = Credentials::bearer("token").unwrap();
-    let client = C::new(base, token, setup).unwrap();
-    let group = GroupId::new("0123456789abcdef01234567").unwrap();
-    let error = client.list(&ListRequest::new(group)).unwrap_err();
-    let text = told(&error);
+    let client: C = client_for("https://atlas.example", setup);
+    let error = client.list(&request()).unwrap_err();
+    let text = error_chain(&error);
     assert!(
         matches!(
             error,
@@ -188,58 +176,54 @@ fn an_unreachable_proxy_is_named<C: Front>() {
     assert!(!text.contains("hunter2") && !format!("{error:?}").contains("hunter2"));
 }
 
-fn a_proxy_that_drips_ends_with_the_connect_timeout<C: Front>() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            // Always something, and never the end of it.
-            thread::spawn(move || {
-                while stream.write_all(b"HTTP/1.1 200 OK\r\nX: ").is_ok() {
-                    thread::sleep(Duration::from_millis(20));
-                }
-            });
+fn slow_proxy_ends_at_the_connect_timeout<C: TestClient>() {
+    // The head of this response never ends.
+    let server = LoopbackServer::start(|_, mut stream| {
+        loop {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nX: ")?;
+            thread::sleep(Duration::from_millis(20));
         }
     });
+    let address = server.address.to_string();
     let setup = Setup {
         proxy: Some(address.clone()),
         connect_timeout: Some(Duration::from_millis(200)),
-        limits: Some(atlas_model_keys_conformance::atlas::once()),
-        ..Setup::default()
+        ..Setup::without_retries()
     };
-    let base = BaseUrl::new("https://atlas.example").unwrap();
-    let token = Credentials::bearer("token").unwrap();
-    let client = C::new(base, token, setup).unwrap();
-    let group = GroupId::new("0123456789abcdef01234567").unwrap();
+    let client: C = client_for("https://atlas.example", setup);
     let begun = Instant::now();
-    let error = client.list(&ListRequest::new(group)).unwrap_err();
+    let error = client.list(&request()).unwrap_err();
     assert!(begun.elapsed() < Duration::from_secs(20));
-    assert!(told(&error).contains(&address), "{}", told(&error));
+    assert!(
+        error_chain(&error).contains(&address),
+        "{}",
+        error_chain(&error)
+    );
 }
 
-fn loopback_goes_through_none<C: Front>() {
-    let proxy = Noting::start(None, "407");
-    let atlas = Atlas::with_keys(1);
-    let credentials = atlas.credentials(Kind::ServiceAccount);
-    let client: C = through(&atlas.server.base_url(), credentials, &proxy.address);
+fn loopback_request_uses_no_proxy<C: TestClient>() {
+    let proxy = RecordingProxy::start(None, "407");
+    let atlas = EmulatedAtlas::with_keys(1);
+    let credentials = atlas.credentials(CredentialKind::ServiceAccount);
+    let client: C = client_through(&atlas.server.base_url(), credentials, &proxy.address);
     assert_eq!(client.list(&atlas.request()).unwrap().len(), 1);
     assert!(proxy.heads().is_empty());
 }
 
-/// The error of a client whose proxy answers `CONNECT` so, and how often it was asked.
-fn error_of<C: Front>(base: &str, setup: Setup, steps: Vec<Step>) -> (Error, String, usize) {
-    let proxy = Scripted::plain(move |_| steps.clone());
-    let address = proxy.address.to_string();
+/// Returns the error of a client whose proxy reacts to `CONNECT` with these actions, the text of the error, and the
+/// number of connections to the proxy.
+fn error_of<C: TestClient>(base: &str, setup: Setup, steps: Vec<Action>) -> (Error, String, usize) {
+    let proxy = ScriptedServer::plain(move |_| steps.clone());
+    let address = proxy.address().to_string();
     let setup = Setup {
         proxy: Some(format!("http://me:hunter2@{address}")),
         ..setup
     };
-    let base = BaseUrl::allowing_plain_http(base).unwrap();
-    let client = C::new(base, scripted::token(), setup).unwrap();
+    let client: C = client_for(base, setup);
     let error = client.list(&request()).unwrap_err();
-    let text = told(&error);
-    // A deadline that passes says so, and not what was waited for then.
-    let is_timeout = failed(&error).0 == FailureKind::TimedOut;
+    let text = error_chain(&error);
+    // The error of a deadline does not name the proxy.
+    let is_timeout = failure(&error).0 == FailureKind::TimedOut;
     assert!(is_timeout || text.contains(&address), "{text}");
     let shown = format!("{text} {error:?}");
     assert!(
@@ -251,9 +235,9 @@ fn error_of<C: Front>(base: &str, setup: Setup, steps: Vec<Step>) -> (Error, Str
 
 const BASES: [&str; 2] = ["https://atlas.example", "http://atlas.example"];
 
-fn what_a_proxy_answers_is_told_apart_and_names_it<C: Front>() {
+fn error_of_a_proxy_names_it_and_is_retried_if_temporary<C: TestClient>() {
     let head = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
-    for (answer, kind, words) in [
+    for (response, kind, words) in [
         (head("502 Bad Gateway"), FailureKind::NotSent, "502"),
         (head("503 Service Unavailable"), FailureKind::NotSent, "503"),
         (head("504 Gateway Timeout"), FailureKind::NotSent, "504"),
@@ -279,23 +263,24 @@ fn what_a_proxy_answers_is_told_apart_and_names_it<C: Front>() {
         ),
     ] {
         for base in BASES {
-            let steps = vec![Step::Send(answer.clone().into_bytes()), Step::Hold];
-            let (error, text, asked) = error_of::<C>(base, soon(), steps);
-            // What may pass is tried again.
+            let steps = vec![Action::Send(response.clone().into_bytes()), Action::Stall];
+            let (error, text, connections) = error_of::<C>(base, Setup::with_fast_retries(), steps);
+            // Temporary failures are retried.
             let attempts = if kind == FailureKind::NotSent { 5 } else { 1 };
-            assert_eq!(failed(&error), (kind, attempts), "{text}");
-            assert_eq!(asked, usize::try_from(attempts).unwrap());
+            assert_eq!(failure(&error), (kind, attempts), "{text}");
+            assert_eq!(connections, usize::try_from(attempts).unwrap());
             assert!(text.contains(words), "{text}");
             assert!(!text.contains("certificate"), "{text}");
         }
     }
 }
 
-fn a_proxy_that_leaves_or_keeps_silent_may_be_asked_again<C: Front>() {
+fn closed_or_silent_proxy_is_reported_as_not_sent<C: TestClient>() {
     for base in BASES {
-        let (error, text, asked) = error_of::<C>(base, soon(), vec![Step::Close]);
+        let (error, text, connections) =
+            error_of::<C>(base, Setup::with_fast_retries(), vec![Action::Close]);
         assert_eq!(
-            (failed(&error), asked),
+            (failure(&error), connections),
             ((FailureKind::NotSent, 5), 5),
             "{text}"
         );
@@ -304,26 +289,26 @@ fn a_proxy_that_leaves_or_keeps_silent_may_be_asked_again<C: Front>() {
             (
                 Setup {
                     connect_timeout: short,
-                    ..once()
+                    ..Setup::without_retries()
                 },
                 FailureKind::NotSent,
             ),
             (
                 Setup {
                     deadline: short,
-                    ..soon()
+                    ..Setup::with_fast_retries()
                 },
                 FailureKind::TimedOut,
             ),
         ] {
-            let (error, text, _) = error_of::<C>(base, setup, vec![Step::Hold]);
-            assert_eq!(failed(&error), (kind, 1), "{text}");
+            let (error, text, _) = error_of::<C>(base, setup, vec![Action::Stall]);
+            assert_eq!(failure(&error), (kind, 1), "{text}");
         }
     }
 }
 
-fn a_tunnel_is_opened_by_any_success_after_any_interim_answer<C: Front>() {
-    let atlas = Atlas::with_keys(250);
+fn any_2xx_after_interim_responses_opens_a_tunnel<C: TestClient>() {
+    let atlas = EmulatedAtlas::with_keys(250);
     for opened in [
         "HTTP/1.0 200\r\n\r\n",
         "HTTP/1.1 201 Created\r\nVia: 1.1 proxy\r\n\r\n",
@@ -331,9 +316,9 @@ fn a_tunnel_is_opened_by_any_success_after_any_interim_answer<C: Front>() {
         "HTTP/1.1 103 -\r\nLink: x\r\n\r\nHTTP/1.1 204 -\r\n\r\n",
     ] {
         let target = atlas.server.address().to_string();
-        let proxy = Noting::answering(Some(target), "", opened);
-        let credentials = atlas.credentials(Kind::ApiKey);
-        let client: C = through(&format!("http://{HOST}"), credentials, &proxy.address);
+        let proxy = RecordingProxy::with_response(Some(target), "", opened);
+        let credentials = atlas.credentials(CredentialKind::ApiKey);
+        let client: C = client_through(&format!("http://{HOST}"), credentials, &proxy.address);
         assert_eq!(
             client.list_all(&atlas.request()).unwrap().len(),
             250,
@@ -342,70 +327,74 @@ fn a_tunnel_is_opened_by_any_success_after_any_interim_answer<C: Front>() {
     }
 }
 
-fn an_answer_that_comes_with_the_tunnel_is_nobodys<C: Front>() {
-    let extra = scripted::answer(200, &scripted::page("unrequested"));
+fn bytes_after_the_response_to_connect_fail_permanently<C: TestClient>() {
+    let extra = scripted::response(200, &scripted::page("unrequested"));
     let opened = b"HTTP/1.1 200 -\r\n\r\n".to_vec();
-    let steps = vec![Step::Send([opened, extra].concat()), Step::Hold];
-    let (error, text, _) = error_of::<C>("http://atlas.example", once(), steps);
-    assert_eq!(failed(&error), (FailureKind::Permanent, 1), "{text}");
+    let steps = vec![Action::Send([opened, extra].concat()), Action::Stall];
+    let (error, text, _) = error_of::<C>("http://atlas.example", Setup::without_retries(), steps);
+    assert_eq!(failure(&error), (FailureKind::Permanent, 1), "{text}");
 }
 
-fn tls_through_a_tunnel_is_with_the_target<C: Front>() {
+fn tls_in_a_tunnel_verifies_the_target<C: TestClient>() {
     let authority = Authority::new();
     let tls = authority.config(HOST, false);
-    let server = Scripted::start(Some(tls), |_| {
-        vec![Step::Send(scripted::answer(200, &scripted::page("secret")))]
+    let server = ScriptedServer::start(Some(tls), |_| {
+        vec![Action::Send(scripted::response(
+            200,
+            &scripted::page("secret"),
+        ))]
     });
-    let proxy = Noting::start(Some(server.address.to_string()), "");
+    let proxy = RecordingProxy::start(Some(server.address().to_string()), "");
     let client = |roots: Option<String>| {
         let setup = Setup {
             proxy: Some(proxy.address.clone()),
             root_certificates: roots,
-            ..once()
+            ..Setup::without_retries()
         };
         let base = BaseUrl::new(&format!("https://{HOST}")).unwrap();
-        C::new(base, scripted::token(), setup).unwrap()
+        C::new(base, token(), setup).unwrap()
     };
     let known = client(Some(authority.pem.clone()));
     for _ in 0..3 {
         assert_eq!(scripted::names(&known).unwrap(), ["secret"]);
     }
-    // One tunnel for all of them, unless it is given back too late, and nothing else for the proxy to see.
+    // One tunnel serves all requests, unless a request starts before its connection is back in the pool. The proxy sees
+    // nothing else.
     let heads = proxy.heads();
     assert!((1..=3).contains(&heads.len()), "{heads:?}");
-    let asks = |head: &String| head.starts_with("CONNECT atlas.example:443 ");
-    assert!(heads.iter().all(asks), "{heads:?}");
+    let is_connect = |head: &String| head.starts_with("CONNECT atlas.example:443 ");
+    assert!(heads.iter().all(is_connect), "{heads:?}");
     let error = client(None).list(&request()).unwrap_err();
-    assert_eq!(failed(&error), (FailureKind::Permanent, 1));
-    assert!(told(&error).contains("UnknownIssuer"), "{}", told(&error));
+    assert_eq!(failure(&error), (FailureKind::Permanent, 1));
+    assert!(
+        error_chain(&error).contains("UnknownIssuer"),
+        "{}",
+        error_chain(&error)
+    );
 }
 
-fn an_https_proxy_on_a_plain_port_is_told_as_that<C: Front>() {
-    let (listener, address) = atlas_model_keys_conformance::atlas::listener();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let _ = stream.read(&mut [0; 16]);
-            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-            let _ = stream.read_to_end(&mut Vec::new());
-        }
+fn https_proxy_without_tls_is_named_as_the_cause<C: TestClient>() {
+    let server = LoopbackServer::start(|_, mut stream| {
+        let _ = stream.read(&mut [0; 16])?;
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")?;
+        stream.read_to_end(&mut Vec::new()).map(drop)
     });
-    let address = address.replace("http://", "https://");
+    let address = server.base().replace("http://", "https://");
     for base in BASES {
-        let base = BaseUrl::allowing_plain_http(base).unwrap();
         let setup = Setup {
             proxy: Some(address.clone()),
-            ..soon()
+            ..Setup::with_fast_retries()
         };
-        let client = C::new(base, scripted::token(), setup).unwrap();
+        let client: C = client_for(base, setup);
         let error = client.list(&request()).unwrap_err();
-        let text = told(&error);
-        assert_eq!(failed(&error), (FailureKind::Permanent, 1), "{text}");
+        let text = error_chain(&error);
+        assert_eq!(failure(&error), (FailureKind::Permanent, 1), "{text}");
         assert!(text.contains(&format!("the proxy {address} ")), "{text}");
         assert!(text.contains("does not speak TLS"), "{text}");
     }
 }
 
-/// tinyproxy, with a login.
+/// A tinyproxy that requires a login.
 struct Tinyproxy {
     process: Child,
     port: u16,
@@ -413,7 +402,7 @@ struct Tinyproxy {
 }
 
 impl Tinyproxy {
-    /// `None` where it is not installed.
+    /// Starts tinyproxy. Returns `None` if it is not installed, unless `REQUIRE_INTEROP` is set.
     fn start() -> Option<Self> {
         let program = "/usr/bin/tinyproxy";
         if !fs::exists(program).unwrap_or(false) {
@@ -421,10 +410,11 @@ impl Tinyproxy {
                 std::env::var_os("REQUIRE_INTEROP").is_none(),
                 "tinyproxy is not installed"
             );
-            println!("skipped: no tinyproxy here");
+            println!("skipped: tinyproxy is not installed");
             return None;
         }
-        // Below those that the system gives away: one of them could connect to itself.
+        // Below the ephemeral ports: while tinyproxy does not listen yet, a connection from an ephemeral port to itself
+        // would succeed.
         let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
         let port = (first..32_000)
             .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
@@ -465,58 +455,59 @@ impl Drop for Tinyproxy {
     }
 }
 
-fn a_real_proxy_lets_through_who_has_its_login<C: Front>() {
+fn tinyproxy_accepts_only_its_login<C: TestClient>() {
     let Some(tinyproxy) = Tinyproxy::start() else {
         return;
     };
     let address = format!("127.0.0.1:{}", tinyproxy.port);
-    let atlas = Atlas::with_keys(250);
-    // Leads to this machine, but does not say so: Linux takes it for loopback, the client does not.
+    let atlas = EmulatedAtlas::with_keys(250);
+    // Linux connects this address to loopback, but the client does not know it as loopback.
     let base = format!("http://0.0.0.0:{}", atlas.server.address().port());
-    // tinyproxy answers a wrong login with 401.
+    // tinyproxy responds with 401 to a wrong login.
     for (login, words) in [("", "wants a login"), ("me:wrong@", "opened no tunnel")] {
         let url = format!("http://{login}{address}");
-        let client: C = through(&base, atlas.credentials(Kind::ApiKey), &url);
+        let client: C = client_through(&base, atlas.credentials(CredentialKind::ApiKey), &url);
         let error = client.list(&atlas.request()).unwrap_err();
-        let text = told(&error);
+        let text = error_chain(&error);
         assert!(text.contains(&address) && text.contains(words), "{text}");
         assert!(!text.contains("wrong"), "{text}");
         assert_eq!(atlas.requests(), (0, 0));
     }
-    for kind in Kind::ALL {
+    for kind in CredentialKind::ALL {
         let url = format!("http://me:hunter2@{address}");
-        let client: C = through(&base, atlas.credentials(kind), &url);
+        let client: C = client_through(&base, atlas.credentials(kind), &url);
         assert_eq!(client.list_all(&atlas.request()).unwrap().len(), 250);
     }
 }
 
+/// Makes one test of each function for both clients.
 macro_rules! test_both {
     ($($scenario:ident,)*) => {
         mod both_clients { $(
             #[test]
             fn $scenario() {
-                // One after the other, so that no two of them want the same port.
-                super::$scenario::<super::Blocking>();
-                super::$scenario::<super::NonBlocking>();
+                // One after the other, so that two tinyproxies do not choose the same port.
+                super::$scenario::<super::UreqClient>();
+                super::$scenario::<super::HyperClient>();
             }
         )* }
     };
 }
 
 test_both! {
-    a_tunnel_is_asked_for_with_the_proxys_login_and_nothing_else,
-    a_refusal_names_the_proxy_and_is_final,
-    an_unreachable_proxy_is_named,
-    a_proxy_that_drips_ends_with_the_connect_timeout,
-    loopback_goes_through_none,
-    a_real_proxy_lets_through_who_has_its_login,
+    tunnel_request_has_only_the_login_of_the_proxy,
+    refusal_names_the_proxy_and_is_not_retried,
+    unreachable_proxy_is_named,
+    slow_proxy_ends_at_the_connect_timeout,
+    loopback_request_uses_no_proxy,
+    tinyproxy_accepts_only_its_login,
 }
 
 test_with_both! {
-    what_a_proxy_answers_is_told_apart_and_names_it,
-    a_proxy_that_leaves_or_keeps_silent_may_be_asked_again,
-    a_tunnel_is_opened_by_any_success_after_any_interim_answer,
-    an_answer_that_comes_with_the_tunnel_is_nobodys,
-    tls_through_a_tunnel_is_with_the_target,
-    an_https_proxy_on_a_plain_port_is_told_as_that,
+    error_of_a_proxy_names_it_and_is_retried_if_temporary,
+    closed_or_silent_proxy_is_reported_as_not_sent,
+    any_2xx_after_interim_responses_opens_a_tunnel,
+    bytes_after_the_response_to_connect_fail_permanently,
+    tls_in_a_tunnel_verifies_the_target,
+    https_proxy_without_tls_is_named_as_the_cause,
 }

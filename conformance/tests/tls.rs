@@ -1,4 +1,4 @@
-//! TLS, with certificates made here: whom the clients trust, and that HTTP/2 is spoken where it is offered.
+//! TLS with generated certificates: which servers the clients trust, how a connection must end, and HTTP/2.
 
 #[macro_use]
 mod scripted;
@@ -12,7 +12,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use atlas_model_keys_conformance::{Blocking, Front, Kind, NonBlocking, Setup};
+use atlas_model_keys_conformance::fixtures::{client_for, failure, request};
+use atlas_model_keys_conformance::{
+    CredentialKind, HyperClient, LoopbackServer, Setup, TestClient, UreqClient,
+};
 use atlas_model_keys_core::{BaseUrl, Credentials, Error, FailureKind, GroupId, ListRequest};
 use atlas_model_keys_emulator::{Config, Emulator};
 use bytes::Bytes;
@@ -22,23 +25,23 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use scripted::{Authority, Scripted, Step, failed, names, once, page, request, soon, told};
+use scripted::{Action, Authority, ScriptedServer, error_chain, names, page};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
-/// The emulator behind TLS.
-struct Atlas {
+/// An emulator behind TLS.
+struct TlsAtlas {
     address: SocketAddr,
     group: GroupId,
     credentials: [Credentials; 3],
-    /// How many requests came by HTTP/1.1, and by HTTP/2.
+    /// The number of requests over HTTP/1.1 and over HTTP/2.
     requests: Arc<[AtomicUsize; 2]>,
-    // Ends the server.
+    // Dropping it ends the server.
     _runtime: Runtime,
 }
 
-fn start(authority: &Authority, name: &str, expired: bool, protocols: &[&[u8]]) -> Atlas {
+fn start(authority: &Authority, name: &str, expired: bool, protocols: &[&[u8]]) -> TlsAtlas {
     let mut config = authority.config(name, expired);
     config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
 
@@ -63,7 +66,7 @@ fn start(authority: &Authority, name: &str, expired: bool, protocols: &[&[u8]]) 
         requests: Arc::clone(&requests),
     };
     runtime.spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), served));
-    Atlas {
+    TlsAtlas {
         address,
         group,
         credentials,
@@ -82,18 +85,18 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, served: Served) {
     while let Ok((stream, _)) = listener.accept().await {
         let (tls, served) = (tls.clone(), served.clone());
         tokio::spawn(async move {
-            // A client that does not trust this server leaves here.
+            // A client that does not trust this server ends the handshake.
             let Ok(stream) = tls.accept(stream).await else {
                 return;
             };
-            let service = service_fn(move |request| answer(served.clone(), request));
+            let service = service_fn(move |request| respond(served.clone(), request));
             let server = auto::Builder::new(TokioExecutor::new());
             let _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
-async fn answer(
+async fn respond(
     served: Served,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -107,9 +110,14 @@ async fn answer(
     Ok(response.map(|body| Full::new(Bytes::from(body))))
 }
 
-impl Atlas {
-    /// A client that calls it by this name.
-    fn client<C: Front>(&self, kind: Kind, name: &str, roots: Option<&Authority>) -> C {
+impl TlsAtlas {
+    /// Returns a client that uses this host name.
+    fn client<C: TestClient>(
+        &self,
+        kind: CredentialKind,
+        name: &str,
+        roots: Option<&Authority>,
+    ) -> C {
         let base = format!("https://{name}:{}", self.address.port());
         let setup = Setup {
             root_certificates: roots.map(|authority| authority.pem.clone()),
@@ -124,17 +132,17 @@ impl Atlas {
     }
 }
 
-fn a_root_that_is_known_is_trusted<C: Front>() {
+fn added_root_is_trusted<C: TestClient>() {
     let authority = Authority::new();
     let atlas = start(&authority, "localhost", false, &[]);
-    for kind in Kind::ALL {
+    for kind in CredentialKind::ALL {
         let client: C = atlas.client(kind, "localhost", Some(&authority));
         let keys = client.list_all(&ListRequest::new(atlas.group)).unwrap();
         assert_eq!(keys.len(), 250);
     }
 }
 
-fn nobody_else_is_trusted<C: Front>() {
+fn untrusted_certificate_is_refused<C: TestClient>() {
     let authority = Authority::new();
     for (why, name, called, expired, known) in [
         ("unknown root", "localhost", "localhost", false, false),
@@ -144,9 +152,9 @@ fn nobody_else_is_trusted<C: Front>() {
     ] {
         let atlas = start(&authority, name, expired, &[]);
         let roots = known.then_some(&authority);
-        let client: C = atlas.client(Kind::Bearer, called, roots);
+        let client: C = atlas.client(CredentialKind::Bearer, called, roots);
         let error = client.list(&ListRequest::new(atlas.group)).unwrap_err();
-        // For good: trying again would not help, and is not done.
+        // Permanent, without a retry: a second attempt would fail as well.
         let Error::Transport {
             kind: FailureKind::Permanent,
             attempts: 1,
@@ -168,64 +176,74 @@ fn nobody_else_is_trusted<C: Front>() {
             _ => "expired",
         };
         assert!(causes.contains(word), "{why}: {causes}");
-        // Nothing was sent.
+        // The client sent no request.
         assert_eq!(atlas.requests(), [0, 0], "{why}");
     }
 }
 
-/// A client for a scripted server whose certificate is for this name.
-fn client_of<C: Front>(server: &Scripted, authority: &Authority, setup: Setup) -> C {
-    let base = format!("https://localhost:{}", server.address.port());
+/// Returns a client for a scripted server with a certificate for `localhost`.
+fn client_of<C: TestClient>(server: &ScriptedServer, authority: &Authority, setup: Setup) -> C {
+    let base = format!("https://localhost:{}", server.address().port());
     let setup = Setup {
         root_certificates: Some(authority.pem.clone()),
         ..setup
     };
-    C::new(base.parse().unwrap(), scripted::token(), setup).unwrap()
+    client_for(&base, setup)
 }
 
-/// RFC 9112 §9.8: without a `close_notify` anybody on the way could have ended it.
-fn a_body_that_ends_without_a_close_notify_is_lost<C: Front>() {
+/// RFC 9112 §9.8: without `close_notify`, an attacker on the network may have cut the body.
+fn body_without_close_notify_is_lost<C: TestClient>() {
     let authority = Authority::new();
     let body = page("whole");
     for (body, is_whole) in [(body.as_str(), true), (&body[..body.len() / 2], false)] {
-        let answered = format!("HTTP/1.1 200 OK\r\n\r\n{body}").into_bytes();
+        let sent = format!("HTTP/1.1 200 OK\r\n\r\n{body}").into_bytes();
         let tls = authority.config("localhost", false);
-        let server = Scripted::start(Some(tls), move |asked| {
-            let end = match asked.connection {
-                // Repeated, and then in order.
-                2 if is_whole => Step::Close,
-                _ => Step::Break,
+        let server = ScriptedServer::start(Some(tls), move |received| {
+            let end = match received.connection {
+                // The second client's retry gets a correct end.
+                2 if is_whole => Action::Close,
+                _ => Action::Abort,
             };
-            vec![Step::Send(answered.clone()), end]
+            vec![Action::Send(sent.clone()), end]
         });
-        // Where nobody looks into the body, either.
-        let client: C = client_of(&server, &authority, once());
+        // It is also an error for a caller that does not decode the body.
+        let client: C = client_of(&server, &authority, Setup::without_retries());
         let error = client.reply(&request()).unwrap_err();
-        assert_eq!(failed(&error), (FailureKind::Lost, 1), "{}", told(&error));
-        let client: C = client_of(&server, &authority, soon());
+        assert_eq!(
+            failure(&error),
+            (FailureKind::Lost, 1),
+            "{}",
+            error_chain(&error)
+        );
+        let client: C = client_of(&server, &authority, Setup::with_fast_retries());
         match names(&client) {
             Ok(names) => assert!(is_whole && names == ["whole"] && server.connections() == 3),
             Err(error) => {
                 assert!(!is_whole);
-                assert_eq!(failed(&error), (FailureKind::Lost, 5), "{}", told(&error));
+                assert_eq!(
+                    failure(&error),
+                    (FailureKind::Lost, 5),
+                    "{}",
+                    error_chain(&error)
+                );
             }
         }
     }
 }
 
-fn a_second_answer_over_tls_is_never_the_next_page<C: Front>() {
+fn second_response_over_tls_is_never_the_next_page<C: TestClient>() {
     let authority = Authority::new();
-    // The second one in a record of its own, at all places of the pieces that TLS reads.
+    // The second response is a record of its own. The sizes put its start at many places of the client's read buffer.
     let sizes = (3_500..4_200).step_by(25).chain([0, 20_000, 200_000]);
     for size in sizes {
         let tls = authority.config("localhost", false);
-        let server = Scripted::start(Some(tls), move |asked| {
-            let name = format!("{}-{}", asked.connection, "x".repeat(size));
-            let right = scripted::answer(200, &page(&name));
-            let wrong = scripted::answer(200, &page("unrequested"));
-            vec![Step::Together([right, wrong])]
+        let server = ScriptedServer::start(Some(tls), move |received| {
+            let name = format!("{}-{}", received.connection, "x".repeat(size));
+            let right = scripted::response(200, &page(&name));
+            let wrong = scripted::response(200, &page("unrequested"));
+            vec![Action::SendTogether([right, wrong])]
         });
-        let client: C = client_of(&server, &authority, once());
+        let client: C = client_of(&server, &authority, Setup::without_retries());
         for number in 0..3 {
             let names = names(&client).unwrap();
             assert!(
@@ -238,14 +256,17 @@ fn a_second_answer_over_tls_is_never_the_next_page<C: Front>() {
     }
 }
 
-fn connections_over_tls_are_used_again<C: Front>() {
+fn tls_connections_are_reused<C: TestClient>() {
     let authority = Authority::new();
     for size in [0, 20_000, 200_000] {
         let tls = authority.config("localhost", false);
-        let server = Scripted::start(Some(tls), move |_| {
-            vec![Step::Send(scripted::answer(200, &page(&"x".repeat(size))))]
+        let server = ScriptedServer::start(Some(tls), move |_| {
+            vec![Action::Send(scripted::response(
+                200,
+                &page(&"x".repeat(size)),
+            ))]
         });
-        let client: C = client_of(&server, &authority, once());
+        let client: C = client_of(&server, &authority, Setup::without_retries());
         for _ in 0..20 {
             assert_eq!(names(&client).unwrap()[0].len(), size);
         }
@@ -253,7 +274,7 @@ fn connections_over_tls_are_used_again<C: Front>() {
     }
 }
 
-fn a_port_that_does_not_speak_tls_is_told_as_that<C: Front>() {
+fn port_without_tls_is_named_as_the_cause<C: TestClient>() {
     for (what, first) in [
         (
             "http",
@@ -262,88 +283,59 @@ fn a_port_that_does_not_speak_tls_is_told_as_that<C: Front>() {
         ("ssh", b"SSH-2.0-OpenSSH_9.2p1\r\n"),
         ("smtp", b"220 mail.example ESMTP\r\n"),
     ] {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        thread::spawn(move || {
-            for mut stream in listener.incoming().map_while(Result::ok) {
-                let _ = stream.read(&mut [0; 16]);
-                let _ = stream.write_all(first);
-                let _ = stream.read_to_end(&mut Vec::new());
-            }
+        let server = LoopbackServer::start(|_, mut stream| {
+            let _ = stream.read(&mut [0; 16])?;
+            stream.write_all(first)?;
+            stream.read_to_end(&mut Vec::new()).map(drop)
         });
-        let base = format!("https://localhost:{port}");
-        let client = C::new(base.parse().unwrap(), scripted::token(), soon()).unwrap();
+        let base = format!("https://localhost:{}", server.address.port());
+        let client: C = client_for(&base, Setup::with_fast_retries());
         let error = client.list(&request()).unwrap_err();
-        assert_eq!(failed(&error), (FailureKind::Permanent, 1), "{what}");
-        let text = told(&error);
+        assert_eq!(failure(&error), (FailureKind::Permanent, 1), "{what}");
+        let text = error_chain(&error);
         assert!(text.contains("does not speak TLS"), "{what}: {text}");
         assert!(text.contains("check the scheme"), "{what}: {text}");
         assert!(!text.contains("corrupt"), "{what}: {text}");
     }
 }
 
-fn a_handshake_that_drips_ends_in_time<C: Front>() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            // A record that never ends: handshake, TLS 1.2, 16,384 bytes.
-            thread::spawn(move || {
-                let _ = stream.write_all(&[22, 3, 3, 0x40, 0]);
-                while stream.write_all(&[2]).is_ok() {
-                    thread::sleep(Duration::from_millis(20));
-                }
-            });
+fn slow_tls_handshake_ends_at_its_timeout<C: TestClient>() {
+    // The start of a handshake record of TLS 1.2 with 16,384 bytes, which never becomes complete.
+    let server = LoopbackServer::start(|_, mut stream| {
+        stream.write_all(&[22, 3, 3, 0x40, 0])?;
+        loop {
+            stream.write_all(&[2])?;
+            thread::sleep(Duration::from_millis(20));
         }
     });
-    let base = format!("https://localhost:{port}");
+    let base = format!("https://localhost:{}", server.address.port());
     let short = Some(Duration::from_millis(300));
     for (setup, kind) in [
         (
             Setup {
                 connect_timeout: short,
-                ..once()
+                ..Setup::without_retries()
             },
             FailureKind::NotSent,
         ),
         (
             Setup {
                 deadline: short,
-                ..soon()
+                ..Setup::with_fast_retries()
             },
             FailureKind::TimedOut,
         ),
     ] {
-        let client = C::new(base.parse().unwrap(), scripted::token(), setup).unwrap();
+        let client: C = client_for(&base, setup);
         let begun = Instant::now();
         let error = client.list(&request()).unwrap_err();
-        assert_eq!(failed(&error), (kind, 1), "{}", told(&error));
+        assert_eq!(failure(&error), (kind, 1), "{}", error_chain(&error));
         assert!(begun.elapsed() < Duration::from_secs(3));
     }
 }
 
 #[test]
-fn the_blocking_client_trusts_a_root_that_it_knows() {
-    a_root_that_is_known_is_trusted::<Blocking>();
-}
-
-#[test]
-fn the_blocking_client_trusts_nobody_else() {
-    nobody_else_is_trusted::<Blocking>();
-}
-
-#[test]
-fn the_async_client_trusts_a_root_that_it_knows() {
-    a_root_that_is_known_is_trusted::<NonBlocking>();
-}
-
-#[test]
-fn the_async_client_trusts_nobody_else() {
-    nobody_else_is_trusted::<NonBlocking>();
-}
-
-#[test]
-fn the_async_client_speaks_http_2_where_it_is_offered() {
+fn hyper_client_uses_http_2_if_it_is_offered() {
     let authority = Authority::new();
     for (protocols, version) in [
         (&[&b"h2"[..], b"http/1.1"][..], 1),
@@ -351,8 +343,8 @@ fn the_async_client_speaks_http_2_where_it_is_offered() {
         (&[], 0),
     ] {
         let atlas = start(&authority, "localhost", false, protocols);
-        for kind in Kind::ALL {
-            let client: NonBlocking = atlas.client(kind, "localhost", Some(&authority));
+        for kind in CredentialKind::ALL {
+            let client: HyperClient = atlas.client(kind, "localhost", Some(&authority));
             for ahead in [1, 4] {
                 let keys = client.keys(&ListRequest::new(atlas.group), ahead);
                 assert_eq!(keys.map(Result::unwrap).count(), 250);
@@ -364,17 +356,21 @@ fn the_async_client_speaks_http_2_where_it_is_offered() {
 }
 
 test_with! {
-    Blocking in with_ureq {
-        a_body_that_ends_without_a_close_notify_is_lost,
-        a_second_answer_over_tls_is_never_the_next_page,
-        connections_over_tls_are_used_again,
-        a_port_that_does_not_speak_tls_is_told_as_that,
-        a_handshake_that_drips_ends_in_time,
+    UreqClient in with_ureq {
+        added_root_is_trusted,
+        untrusted_certificate_is_refused,
+        body_without_close_notify_is_lost,
+        second_response_over_tls_is_never_the_next_page,
+        tls_connections_are_reused,
+        port_without_tls_is_named_as_the_cause,
+        slow_tls_handshake_ends_at_its_timeout,
     }
-    NonBlocking in with_hyper {
-        a_body_that_ends_without_a_close_notify_is_lost,
-        a_second_answer_over_tls_is_never_the_next_page,
-        a_port_that_does_not_speak_tls_is_told_as_that,
-        a_handshake_that_drips_ends_in_time,
+    HyperClient in with_hyper {
+        added_root_is_trusted,
+        untrusted_certificate_is_refused,
+        body_without_close_notify_is_lost,
+        second_response_over_tls_is_never_the_next_page,
+        port_without_tls_is_named_as_the_cause,
+        slow_tls_handshake_ends_at_its_timeout,
     }
 }

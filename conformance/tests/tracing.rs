@@ -1,47 +1,47 @@
-//! The feature `tracing` of both clients: what a span says, and what it never says.
+//! The feature `tracing` of both clients: each exchange is a span, and no span contains a secret.
 
 mod log;
 
-use atlas_model_keys_conformance::{Atlas, Blocking, Front, Kind, NonBlocking, Setup, atlas};
+use atlas_model_keys_conformance::fixtures::client_for;
+use atlas_model_keys_conformance::loopback::listener;
+use atlas_model_keys_conformance::{
+    CredentialKind, EmulatedAtlas, HyperClient, Setup, TestClient, UreqClient,
+};
 use atlas_model_keys_emulator::{Config, Operation};
 use http::{HeaderMap, StatusCode};
 use log::Log;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-fn each_exchange_is_a_span<C: Front>(log: &Log) {
+fn each_exchange_is_a_span<C: TestClient>(log: &Log) {
     let config = Config {
         keys_per_group: 1,
         include_secrets: true,
         ..Config::default()
     };
-    let atlas = Atlas::start(config, Default::default());
+    let atlas = EmulatedAtlas::start(config, Default::default());
     let path = format!("/api/atlas/v2/groups/{}/aiModelApiKeys", atlas.group);
-    for kind in Kind::ALL {
-        let setup = Setup {
-            limits: Some(atlas::soon()),
-            ..Setup::default()
-        };
-        let client: C = atlas.client(kind, setup);
+    for kind in CredentialKind::ALL {
+        let client: C = atlas.client(kind, Setup::with_fast_retries());
         atlas.server.with(|emulator| {
             let busy = StatusCode::SERVICE_UNAVAILABLE;
             emulator.fail_next(1, Operation::ListGroupKeys, busy, &HeaderMap::new());
         });
         client.list(&atlas.request()).unwrap();
         let text = log.take();
-        // Of this crate's own; hyper and rustls have theirs, and must not say more either.
+        // The spans of the clients. The checks below for secrets also cover the events of hyper and rustls.
         let spans: Vec<_> = text
             .lines()
             .filter(|line| line.contains("atlas_model_keys: close"))
             .collect();
         let span = |method, path: &str, attempt, status| {
-            let wanted = format!("method=\"{method}\" path=\"{path}\" attempt={attempt}");
-            let has = |line: &&&str| line.contains(&wanted) && line.contains(status);
+            let expected = format!("method=\"{method}\" path=\"{path}\" attempt={attempt}");
+            let has = |line: &&&str| line.contains(&expected) && line.contains(status);
             let found = spans.iter().filter(has).count();
-            assert_eq!(found, 1, "{wanted} {status} in {text}");
+            assert_eq!(found, 1, "{expected} {status} in {text}");
         };
         span("GET", &path, 1, "status=503");
         span("GET", &path, 2, "status=200");
-        if matches!(kind, Kind::ServiceAccount) {
+        if matches!(kind, CredentialKind::ServiceAccount) {
             span("POST", "/api/oauth/token", 1, "status=200");
         }
         assert!(spans.iter().all(|line| line.contains("duration_ms=")));
@@ -65,15 +65,10 @@ fn each_exchange_is_a_span<C: Front>(log: &Log) {
         }
     }
 
-    // One that fails says so.
-    let (nobody, base) = atlas::listener();
-    drop(nobody);
-    let setup = Setup {
-        limits: Some(atlas::once()),
-        ..Setup::default()
-    };
-    let base = atlas_model_keys_core::BaseUrl::new(&base).unwrap();
-    let client = C::new(base, atlas.credentials(Kind::Bearer), setup).unwrap();
+    // The span of a failed exchange names the kind of failure.
+    let (closed, base) = listener();
+    drop(closed);
+    let client: C = client_for(&base, Setup::without_retries());
     client.list(&atlas.request()).unwrap_err();
     let text = log.take();
     assert!(text.contains("failure=NotSent"), "{text}");
@@ -82,13 +77,13 @@ fn each_exchange_is_a_span<C: Front>(log: &Log) {
 #[test]
 fn each_exchange_is_a_span_without_secrets() {
     let log = Log::default();
-    // For all threads, since those of a runtime are among them: so there is one test only.
+    // A global subscriber also covers the threads of the runtime. A process can have only one, so this file has one test.
     tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
         .with_span_events(FmtSpan::CLOSE)
         .with_ansi(false)
         .with_writer(log.clone())
         .init();
-    each_exchange_is_a_span::<Blocking>(&log);
-    each_exchange_is_a_span::<NonBlocking>(&log);
+    each_exchange_is_a_span::<UreqClient>(&log);
+    each_exchange_is_a_span::<HyperClient>(&log);
 }

@@ -1,3 +1,5 @@
-//! The scenarios, with the blocking client.
+//! The scenarios with the blocking client.
 
-atlas_model_keys_conformance::test_each!(atlas_model_keys_conformance::Blocking);
+use atlas_model_keys_conformance::UreqClient as Client;
+
+atlas_model_keys_conformance::test_scenarios!();

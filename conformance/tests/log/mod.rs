@@ -1,11 +1,11 @@
-//! What the clients log, kept in memory.
+//! A log in memory.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The lines that were logged since they were last taken.
+/// The lines that were logged since the last call of `take`.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 

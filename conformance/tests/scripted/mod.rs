@@ -1,21 +1,22 @@
-//! A server that does as it is told, byte by byte, with TLS or without: for what an honest one would not do.
-#![allow(dead_code)] // No test needs all of it.
+//! A server that sends scripted bytes, with or without TLS, for responses that a correct server does not send.
+#![allow(dead_code)] // No test file uses all of it.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use atlas_model_keys_conformance::{Front, Setup, atlas};
-use atlas_model_keys_core::{BaseUrl, Credentials, Error, FailureKind, GroupId, ListRequest};
+use atlas_model_keys_conformance::fixtures::{client_for, request};
+use atlas_model_keys_conformance::loopback::{self, read_head};
+use atlas_model_keys_conformance::{LoopbackServer, Setup, TestClient};
+use atlas_model_keys_core::Error;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// Tests of a client, in a module of its name.
+/// Makes a test of each function for each client, in one module for each client.
 macro_rules! test_with {
     ($($client:ident in $module:ident { $($scenario:ident,)* })*) => { $(
         mod $module { $(
@@ -27,18 +28,18 @@ macro_rules! test_with {
     )* };
 }
 
-/// Tests of both clients.
-#[allow(unused_macros)] // Not every test file has only such.
+/// Makes a test of each function for both clients.
+#[allow(unused_macros)] // Not every test file needs it.
 macro_rules! test_with_both {
     ($($scenario:ident,)*) => {
         test_with! {
-            Blocking in with_ureq { $($scenario,)* }
-            NonBlocking in with_hyper { $($scenario,)* }
+            UreqClient in with_ureq { $($scenario,)* }
+            HyperClient in with_hyper { $($scenario,)* }
         }
     };
 }
 
-/// An authority that nobody knows, unless told.
+/// A certificate authority that a client trusts only if its root is added.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) pem: String,
@@ -54,7 +55,7 @@ impl Authority {
         Self { issuer, pem }
     }
 
-    /// For a server of this name.
+    /// Returns the settings of a server whose certificate has this name.
     pub(crate) fn config(&self, name: &str, expired: bool) -> ServerConfig {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         if expired {
@@ -78,126 +79,121 @@ impl Authority {
 
 /// What a server does after a request.
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
-    /// In one write.
+pub(crate) enum Action {
+    /// Sends the bytes in one write.
     Send(Vec<u8>),
-    /// In one write; over TLS each in a record of its own.
-    Together([Vec<u8>; 2]),
-    /// Again and again, until the client leaves or ten seconds have passed.
-    Endlessly(Vec<u8>),
-    /// Byte by byte, with this long in between.
-    Drip(Vec<u8>, Duration),
-    /// Nothing, until the client leaves or ten seconds have passed.
-    Hold,
-    /// The connection ends in order: with `close_notify` over TLS, and FIN.
+    /// Sends both parts in one write, over TLS each in its own record.
+    SendTogether([Vec<u8>; 2]),
+    /// Repeats the bytes until the client closes the connection or ten seconds have passed.
+    SendEndlessly(Vec<u8>),
+    /// Sends the bytes one by one, with this pause after each.
+    SendSlowly(Vec<u8>, Duration),
+    /// Sends nothing until the client closes the connection or ten seconds have passed.
+    Stall,
+    /// Closes the connection correctly: with `close_notify` over TLS, and with FIN.
     Close,
-    /// It ends otherwise: over TLS with FIN alone, else with RST.
-    Break,
+    /// Closes the connection incorrectly: over TLS with FIN alone, otherwise with RST.
+    Abort,
 }
 
-/// A request, and where it came.
+/// A request, and the connection that it came on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
-    /// Counted from 0.
+pub(crate) struct ReceivedRequest<'a> {
+    /// The connection's number, counted from 0.
     pub(crate) connection: usize,
-    /// On this connection, counted from 0.
-    pub(crate) request: usize,
+    /// The request's number on this connection, counted from 0.
+    pub(crate) number: usize,
     pub(crate) head: &'a str,
 }
 
-pub(crate) struct Scripted {
-    pub(crate) address: SocketAddr,
-    connections: Arc<AtomicUsize>,
+/// A server that runs a script after each request. It ends with the process.
+pub(crate) struct ScriptedServer {
+    server: LoopbackServer,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
+/// The longest time that a server spends on one action.
 const LONGEST: Duration = Duration::from_secs(10);
 
-impl Scripted {
-    /// Without TLS.
-    pub(crate) fn plain(script: impl Fn(Asked<'_>) -> Vec<Step> + Send + Sync + 'static) -> Self {
+impl ScriptedServer {
+    /// Starts a server without TLS.
+    pub(crate) fn plain(
+        script: impl Fn(ReceivedRequest<'_>) -> Vec<Action> + Send + Sync + 'static,
+    ) -> Self {
         Self::start(None, script)
     }
 
-    /// Ends with the process.
+    /// Starts a server, with TLS if there are settings for it.
     pub(crate) fn start(
         tls: Option<ServerConfig>,
-        script: impl Fn(Asked<'_>) -> Vec<Step> + Send + Sync + 'static,
+        script: impl Fn(ReceivedRequest<'_>) -> Vec<Action> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let scripted = Self {
-            address: listener.local_addr().unwrap(),
-            connections: Arc::default(),
-            heads: Arc::default(),
-        };
-        let (connections, heads) = (
-            Arc::clone(&scripted.connections),
-            Arc::clone(&scripted.heads),
-        );
-        let (tls, script) = (tls.map(Arc::new), Arc::new(script));
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let connection = connections.fetch_add(1, Ordering::SeqCst);
-                let (tls, script, heads) = (tls.clone(), Arc::clone(&script), Arc::clone(&heads));
-                thread::spawn(move || {
-                    let wire = Wire::new(stream, tls)?;
-                    serve(wire, connection, &*script, &heads)
-                });
-            }
+        let tls = tls.map(Arc::new);
+        let heads = Arc::default();
+        let received = Arc::clone(&heads);
+        let server = LoopbackServer::start(move |number, stream| {
+            let connection = Connection::new(stream, tls.clone())?;
+            serve(connection, number, &script, &received)
         });
-        scripted
+        Self { server, heads }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address
     }
 
     pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
+        self.server.connections()
     }
 
-    /// The heads of all requests so far.
+    /// Returns the heads of all requests so far.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
 
-    /// A client for a server without TLS.
-    pub(crate) fn client<C: Front>(&self, setup: Setup) -> C {
-        let base = BaseUrl::new(&format!("http://{}", self.address)).unwrap();
-        C::new(base, token(), setup).unwrap()
+    /// Returns a client for a server without TLS.
+    pub(crate) fn client<C: TestClient>(&self, setup: Setup) -> C {
+        client_for(&self.server.base(), setup)
     }
 }
 
 fn serve(
-    mut wire: Wire,
+    mut stream: Connection,
     connection: usize,
-    script: &dyn Fn(Asked<'_>) -> Vec<Step>,
+    script: &dyn Fn(ReceivedRequest<'_>) -> Vec<Action>,
     heads: &Mutex<Vec<String>>,
 ) -> io::Result<()> {
-    for request in 0.. {
-        let head = wire.head()?;
+    for number in 0.. {
+        // No test sends a request with a body.
+        let Some(head) = read_head(&mut stream)? else {
+            break;
+        };
         heads.lock().unwrap().push(head.clone());
-        let asked = Asked {
+        let request = ReceivedRequest {
             connection,
-            request,
+            number,
             head: &head,
         };
         let until = Instant::now() + LONGEST;
-        for step in script(asked) {
-            match step {
-                Step::Send(bytes) => wire.write_all(&bytes)?,
-                Step::Together(parts) => wire.write_together(&parts)?,
-                Step::Endlessly(bytes) => {
+        for action in script(request) {
+            match action {
+                Action::Send(bytes) => stream.write_all(&bytes)?,
+                Action::SendTogether(parts) => stream.write_together(&parts)?,
+                Action::SendEndlessly(bytes) => {
                     while Instant::now() < until {
-                        wire.write_all(&bytes)?;
+                        stream.write_all(&bytes)?;
                     }
                 }
-                Step::Drip(bytes, pause) => {
+                Action::SendSlowly(bytes, pause) => {
                     for byte in bytes {
-                        wire.write_all(&[byte])?;
+                        stream.write_all(&[byte])?;
                         thread::sleep(pause);
                     }
                 }
-                Step::Hold => wire.hold(),
-                Step::Close => return wire.close(),
-                Step::Break => {
-                    wire.abort();
+                Action::Stall => stream.stall(),
+                Action::Close => return stream.close(),
+                Action::Abort => {
+                    stream.abort();
                     return Ok(());
                 }
             }
@@ -206,15 +202,14 @@ fn serve(
     Ok(())
 }
 
-/// With TLS or without.
-enum Wire {
+/// A connection with or without TLS.
+enum Connection {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
-impl Wire {
+impl Connection {
     fn new(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
         Ok(match tls {
             None => Self::Plain(stream),
             Some(tls) => {
@@ -223,16 +218,6 @@ impl Wire {
                 Self::Tls(Box::new(StreamOwned::new(connection, stream)))
             }
         })
-    }
-
-    /// None of the requests has a body that matters.
-    fn head(&mut self) -> io::Result<String> {
-        let (mut head, mut byte) = (Vec::new(), [0]);
-        while !head.ends_with(b"\r\n\r\n") {
-            self.read_exact(&mut byte)?;
-            head.extend(byte);
-        }
-        String::from_utf8(head).map_err(io::Error::other)
     }
 
     fn tcp(&self) -> &TcpStream {
@@ -254,7 +239,7 @@ impl Wire {
         }
     }
 
-    fn hold(&mut self) {
+    fn stall(&mut self) {
         let _ = self.tcp().set_read_timeout(Some(LONGEST));
         let _ = self.tcp().read(&mut [0]);
     }
@@ -265,8 +250,8 @@ impl Wire {
             stream.flush()?;
         }
         self.tcp().shutdown(std::net::Shutdown::Write)?;
-        // So that what was sent is not lost to a reset.
-        self.hold();
+        // Unread bytes of the client would cause a reset, which can lose sent bytes.
+        self.stall();
         Ok(())
     }
 
@@ -278,13 +263,13 @@ impl Wire {
             }
             Self::Tls(stream) => {
                 let _ = stream.sock.shutdown(std::net::Shutdown::Write);
-                self.hold();
+                self.stall();
             }
         }
     }
 }
 
-impl Read for Wire {
+impl Read for Connection {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.read(into),
@@ -293,7 +278,7 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl Write for Connection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.write(bytes),
@@ -309,51 +294,18 @@ impl Write for Wire {
     }
 }
 
-/// An answer with its length.
-pub(crate) fn answer(status: u16, body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!("HTTP/1.1 {status} -\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
+/// Returns a response with a `Content-Length`.
+pub(crate) fn response(status: u16, body: &str) -> Vec<u8> {
+    loopback::response(status, body).into_bytes()
 }
 
-/// A page with one key of this name, and no more pages.
+/// Returns a page with one key of this name, and no further pages.
 pub(crate) fn page(name: &str) -> String {
     format!(r#"{{"links":[],"results":[{{"name":"{name}"}}],"totalCount":1}}"#)
 }
 
-pub(crate) fn token() -> Credentials {
-    Credentials::bearer("token").unwrap()
-}
-
-pub(crate) fn request() -> ListRequest {
-    ListRequest::new(GroupId::new("0123456789abcdef01234567").unwrap())
-}
-
-/// Nothing is repeated.
-pub(crate) fn once() -> Setup {
-    Setup {
-        limits: Some(atlas::once()),
-        ..Setup::default()
-    }
-}
-
-/// Repeated soon.
-pub(crate) fn soon() -> Setup {
-    Setup {
-        limits: Some(atlas::soon()),
-        ..Setup::default()
-    }
-}
-
-/// The kind of failure, and after how many attempts.
-pub(crate) fn failed(error: &Error) -> (FailureKind, u32) {
-    match error {
-        Error::Transport { kind, attempts, .. } => (*kind, *attempts),
-        other => panic!("not a transport's error: {other:?}"),
-    }
-}
-
-/// An error and its causes.
-pub(crate) fn told(error: &Error) -> String {
+/// Returns the text of an error and its causes.
+pub(crate) fn error_chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
@@ -363,8 +315,8 @@ pub(crate) fn told(error: &Error) -> String {
     text
 }
 
-/// The names of the keys of a page.
-pub(crate) fn names<C: Front>(client: &C) -> Result<Vec<String>, Error> {
+/// Returns the names of the keys of a page.
+pub(crate) fn names<C: TestClient>(client: &C) -> Result<Vec<String>, Error> {
     let page = client.list(&request())?;
     let names = page
         .keys()

@@ -1,105 +1,144 @@
-//! A client as the scenarios see it: blocking, whatever it is.
+//! The clients as the tests see them: each of them blocks.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Credentials, Error, Limits, ListRequest, OwnedModelKey, Page, Reply,
-    Secret, Wait,
+    RetryPolicy, Secret, Wait,
 };
 use tokio::runtime::Runtime;
 
-/// Is told of waits.
+/// A function that is called before each retry wait.
 pub type OnWait = Box<dyn Fn(&Wait) + Send + Sync>;
 
-/// How a client is set up, where not by default.
+/// The settings of a client. `None` means the client's default.
 #[derive(Default)]
 #[allow(missing_debug_implementations)] // It holds a closure.
-#[allow(clippy::exhaustive_structs)] // Made by the scenarios.
+#[allow(clippy::exhaustive_structs)] // The tests construct it.
 pub struct Setup {
-    /// Bounds.
+    /// The limits.
     pub limits: Option<Limits>,
-    /// For a page.
+    /// The time within which a page must arrive, with all retries.
     pub deadline: Option<Duration>,
-    /// For a connection.
+    /// The time within which a connection must be open.
     pub connect_timeout: Option<Duration>,
-    /// For silence.
+    /// The longest time without a byte from the server.
     pub read_timeout: Option<Duration>,
-    /// For connections at rest.
+    /// The largest number of idle connections, and how long each is kept.
     pub idle: Option<(usize, Duration)>,
-    /// And no other.
+    /// The only API version to use.
     pub version: Option<ApiVersion>,
-    /// Before the client's own.
+    /// The product that `User-Agent` names before the client's own.
     pub user_agent: Option<String>,
-    /// In PEM.
+    /// Additional root certificates, in PEM.
     pub root_certificates: Option<String>,
-    /// An empty one is none.
+    /// The proxy's URL. An empty text means no proxy, whatever the environment says.
     pub proxy: Option<String>,
-    /// Is told of waits.
+    /// Called before each retry wait.
     pub on_wait: Option<OnWait>,
 }
 
-/// Every client, as far as they are alike.
-pub trait Front: Clone + Send + Sync + 'static {
-    /// What its `User-Agent` says.
+impl Setup {
+    /// Returns the default settings with these limits.
+    #[must_use]
+    pub fn with_limits(limits: Limits) -> Self {
+        Self {
+            limits: Some(limits),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the default settings with [`no_retries`].
+    #[must_use]
+    pub fn without_retries() -> Self {
+        Self::with_limits(no_retries())
+    }
+
+    /// Returns the default settings with [`fast_retries`].
+    #[must_use]
+    pub fn with_fast_retries() -> Self {
+        Self::with_limits(fast_retries())
+    }
+}
+
+/// Returns limits that allow one attempt only, so that failures show at once.
+#[must_use]
+pub fn no_retries() -> Limits {
+    let mut limits = Limits::default();
+    limits.retry = RetryPolicy::never();
+    limits
+}
+
+/// Returns limits that allow the default number of attempts, with short waits in between.
+#[must_use]
+pub fn fast_retries() -> Limits {
+    let mut limits = Limits::default();
+    limits.retry.base = Duration::from_millis(1);
+    limits
+}
+
+/// What the clients have in common. Asynchronous calls block until they are done.
+pub trait TestClient: Clone + Send + Sync + 'static {
+    /// The start of the client's own product in `User-Agent`.
     const PRODUCT: &'static str;
 
-    /// A client that is set up.
+    /// Builds a client.
     ///
     /// # Errors
-    /// Its builder's.
+    /// The errors of the client's builder.
     fn new(base: BaseUrl, credentials: Credentials, setup: Setup) -> Result<Self, Error>;
 
-    /// A page.
+    /// Returns one page.
     ///
     /// # Errors
-    /// The client's.
+    /// The client's errors.
     fn list(&self, request: &ListRequest) -> Result<Page<Vec<u8>>, Error>;
 
-    /// All keys, in a list.
+    /// Returns all keys in one list.
     ///
     /// # Errors
-    /// The client's.
+    /// The client's errors.
     fn list_all(&self, request: &ListRequest) -> Result<Vec<OwnedModelKey>, Error>;
 
-    /// A page, undecoded.
+    /// Returns one page, undecoded.
     ///
     /// # Errors
-    /// The client's.
+    /// The client's errors.
     fn reply(&self, request: &ListRequest) -> Result<Reply<Vec<u8>>, Error>;
 
-    /// All pages, undecoded.
+    /// Returns all pages, undecoded, with up to `ahead` requests in flight.
     fn replies(&self, request: &ListRequest, ahead: usize) -> Items<Reply<Vec<u8>>>;
 
-    /// All pages.
+    /// Returns all pages, with up to `ahead` requests in flight.
     fn pages(&self, request: &ListRequest, ahead: usize) -> Items<Page<Vec<u8>>>;
 
-    /// All keys.
+    /// Returns all keys, with up to `ahead` requests in flight.
     fn keys(&self, request: &ListRequest, ahead: usize) -> Items<OwnedModelKey>;
 
-    /// The version in use.
+    /// Returns the API version in use.
     fn version(&self) -> ApiVersion;
 
-    /// The token, to be handed on.
+    /// Returns the access token, if there is one, for use by another client.
     fn export_token(&self) -> Option<Secret>;
 
-    /// The token that was handed on.
+    /// Restores an exported token.
     ///
     /// # Errors
-    /// The client's.
+    /// The client's errors.
     fn restore_token(&self, token: &Secret) -> Result<(), Error>;
 
-    /// Ends the token.
+    /// Revokes the access token, if there is one.
     ///
     /// # Errors
-    /// The client's.
+    /// The client's errors.
     fn revoke_token(&self) -> Result<(), Error>;
 }
 
-/// What an iterator or a stream gives.
+/// The items of an iterator or a stream.
 pub type Items<T> = Box<dyn Iterator<Item = Result<T, Error>> + Send>;
 
-/// Both builders have the same methods.
+/// Applies a `Setup` to a builder. The builders are different types with equal methods.
 macro_rules! build {
     ($builder:expr, $setup:expr) => {{
         let mut builder = $builder;
@@ -133,18 +172,18 @@ macro_rules! build {
             Some(proxy) => builder = builder.proxy(proxy),
             None => {}
         }
-        if let Some(tell) = setup.on_wait {
-            builder = builder.on_wait(tell);
+        if let Some(on_wait) = setup.on_wait {
+            builder = builder.on_wait(on_wait);
         }
         builder.build()
     }};
 }
 
-/// The client over ureq.
+/// The blocking client, over ureq.
 #[derive(Clone, Debug)]
-pub struct Blocking(atlas_model_keys_ureq::Client);
+pub struct UreqClient(atlas_model_keys_ureq::Client);
 
-impl Front for Blocking {
+impl TestClient for UreqClient {
     const PRODUCT: &'static str = "atlas-model-keys-ureq/";
 
     fn new(base: BaseUrl, credentials: Credentials, setup: Setup) -> Result<Self, Error> {
@@ -193,15 +232,15 @@ impl Front for Blocking {
     }
 }
 
-/// The client over hyper, with a runtime of its own.
+/// The asynchronous client, over hyper, with a runtime of its own.
 #[derive(Clone, Debug)]
-pub struct NonBlocking {
+pub struct HyperClient {
     client: atlas_model_keys_hyper::Client,
     runtime: Arc<Runtime>,
 }
 
-impl NonBlocking {
-    /// The items of a stream, as its `next` gives them.
+impl HyperClient {
+    /// Turns a stream, whose `next` is given, into an iterator.
     fn items<S, T>(
         &self,
         mut stream: S,
@@ -215,13 +254,13 @@ impl NonBlocking {
     }
 }
 
-impl Front for NonBlocking {
+impl TestClient for HyperClient {
     const PRODUCT: &'static str = "atlas-model-keys-hyper/";
 
     fn new(base: BaseUrl, credentials: Credentials, setup: Setup) -> Result<Self, Error> {
         let builder = atlas_model_keys_hyper::Client::builder(base, credentials);
         let client = build!(builder, setup)?;
-        // Two threads, so that what may race does.
+        // Two threads, so that races can show.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
