@@ -181,7 +181,10 @@ impl OwnedModelKey {
     /// Returns the text of a field, or `None` if it is absent or null; see [`ModelKey::field`].
     #[must_use]
     pub fn field(&self, field: KeyField) -> Option<&str> {
-        self.as_key().field(field)
+        if field.is_secret() {
+            return None;
+        }
+        self.text_of(field)
     }
 
     /// Returns whether the key has not been used for `duration` at the time `now`; see [`ModelKey::is_unused_for`].

@@ -181,7 +181,7 @@ fn dialogue(seed: u64) -> u32 {
                         let is_token = exchange.request.uri().path().ends_with("token");
                         let lost = !is_token && random.once_in(2);
                         if lost {
-                            let _ = world.deliver(&exchange.request);
+                            let _ = world.response_to(&exchange.request);
                         }
                         let kind = if lost {
                             FailureKind::Lost
@@ -194,7 +194,7 @@ fn dialogue(seed: u64) -> u32 {
                             has_fault = random.once_in(2);
                             inject_fault(&mut world, &mut random, kind, &mut revoked);
                         }
-                        world.exchange(exchange)
+                        world.send(exchange)
                     }
                 }
                 Step::Wait(wait) => wait_or_wake(&mut world, &mut random, wait),

@@ -95,7 +95,7 @@ impl World {
     }
 
     /// Sends the request to the emulator, and returns the response.
-    pub fn deliver(&mut self, request: &Request<Body>) -> Response<Vec<u8>> {
+    pub fn response_to(&mut self, request: &Request<Body>) -> Response<Vec<u8>> {
         let uri = request.uri();
         assert_eq!(uri.scheme_str(), Some("https"));
         assert_eq!(uri.authority().unwrap().as_str(), "atlas.example:8443");
@@ -118,8 +118,8 @@ impl World {
     }
 
     /// Sends the request of a step, and passes the response to the session.
-    pub fn exchange(&mut self, exchange: Exchange) -> Result<Step<Vec<u8>>, Error> {
-        let response = self.deliver(&exchange.request);
+    pub fn send(&mut self, exchange: Exchange) -> Result<Step<Vec<u8>>, Error> {
+        let response = self.response_to(&exchange.request);
         self.respond(exchange.pending, response)
     }
 
@@ -160,7 +160,7 @@ impl World {
         loop {
             step = match step {
                 Step::Done(reply) => return Ok(reply),
-                Step::Send(exchange) => self.exchange(exchange)?,
+                Step::Send(exchange) => self.send(exchange)?,
                 Step::Wait(wait) => self.resume(wait)?,
             };
         }
