@@ -14,6 +14,7 @@ mod delivery;
 mod echo;
 mod meaning;
 mod pages;
+mod row;
 mod socket;
 mod tokens;
 
@@ -25,18 +26,19 @@ use std::time::Duration;
 use http::Response;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 
-use crate::Emulator;
-use crate::emulator::Incoming;
+use crate::atlas::Atlas;
+use crate::incoming::Incoming;
 use crate::route::{Operation, Route};
 
-use argument::Argument;
 use context::FaultContext;
+use row::Row;
+
 pub use delivery::{Delivery, DeliveryStep};
 
 /// A fault, or merely unusual behaviour, that can be switched on by name.
 ///
-/// [`Fault::all`] lists all faults, and [`Emulator::inject`] switches one on. The text form is a
-/// name, or a name and an argument: `slow-body`, `slow-body=50ms`.
+/// [`Fault::all`] lists all faults, and [`Emulator::inject`](crate::Emulator::inject) switches one
+/// on. The text form is a name, or a name and an argument: `slow-body`, `slow-body=50ms`.
 ///
 /// ```
 /// use atlas_model_keys_emulator::{Area, Fault};
@@ -117,48 +119,6 @@ impl Area {
 pub(crate) enum Phase {
     BeforeCompression,
     AfterCompression,
-}
-
-/// The definition of a fault.
-struct Row {
-    name: &'static str,
-    description: &'static str,
-    argument: Argument,
-    harmless: bool,
-    apply: fn(&mut FaultContext<'_>),
-}
-
-/// Defines a fault that may make a listing fail. The client must report an error and stay usable.
-const fn fault(
-    name: &'static str,
-    description: &'static str,
-    apply: fn(&mut FaultContext<'_>),
-) -> Row {
-    Row {
-        name,
-        description,
-        argument: Argument::None,
-        harmless: false,
-        apply,
-    }
-}
-
-/// Defines unusual behaviour that must not make a listing fail.
-const fn harmless(
-    name: &'static str,
-    description: &'static str,
-    apply: fn(&mut FaultContext<'_>),
-) -> Row {
-    Row {
-        harmless: true,
-        ..fault(name, description, apply)
-    }
-}
-
-impl Row {
-    const fn with(self, argument: Argument) -> Self {
-        Self { argument, ..self }
-    }
 }
 
 /// All faults.
@@ -354,19 +314,18 @@ impl Faults {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Applies all faults of this phase to the response, one after the other.
     pub(crate) fn apply(
         &mut self,
         phase: Phase,
-        emulator: &mut Emulator,
+        atlas: &mut Atlas,
         request: Incoming<'_>,
         now: Duration,
         response: &mut Response<Vec<u8>>,
     ) {
+        if self.0.is_empty() {
+            return;
+        }
         let Some(operation) = Route::from_path(request.uri.path()).map(Route::operation) else {
             return;
         };
@@ -380,7 +339,7 @@ impl Faults {
             (row.apply)(&mut FaultContext {
                 value,
                 memory: &mut injected.memory,
-                emulator: &mut *emulator,
+                atlas: &mut *atlas,
                 request,
                 now,
                 response: &mut *response,
