@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{BaseUrl, Credentials, GroupId, Limits, ListRequest, RetryPolicy};
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator, Operation};
+use atlas_model_keys_emulator::{Config, Emulator, Route};
 use http::Response;
 
 use crate::{Front, Setup};
@@ -138,14 +138,14 @@ impl Atlas {
     /// How the next listing is answered.
     pub fn answer_next(&self, answer: Response<Vec<u8>>) {
         self.server
-            .with(|emulator| emulator.answer_next(Operation::ListGroupKeys, answer));
+            .with(|emulator| emulator.answer_next(Route::ListGroupKeys, answer));
     }
 
     /// Requests for keys, and for tokens.
     #[must_use]
     pub fn requests(&self) -> (u64, u64) {
         self.server.with(|emulator| {
-            let lists = emulator.requests_for(Operation::ListGroupKeys);
+            let lists = emulator.requests_for(Route::ListGroupKeys);
             (lists, emulator.token_requests())
         })
     }

@@ -15,9 +15,7 @@ use atlas_model_keys_core::{
     ListRequest, PageNum, Refused,
 };
 use atlas_model_keys_emulator::server::Options;
-use atlas_model_keys_emulator::{
-    Config, Emulator, Operation, TokenBucket, TotalCount, error_answer,
-};
+use atlas_model_keys_emulator::{Config, Emulator, Route, TokenBucket, TotalCount, error_answer};
 use atlas_model_keys_transport::TooLarge;
 use http::{HeaderMap, Response, StatusCode};
 
@@ -310,10 +308,10 @@ pub fn what_passes_is_repeated<C: Front>() {
         atlas.server.with(|emulator| {
             for status in [429, 500, 503, 502] {
                 let status = StatusCode::from_u16(status).unwrap();
-                emulator.fail_next(1, Operation::ListGroupKeys, status, &HeaderMap::new());
+                emulator.fail_next(1, Route::ListGroupKeys, status, &HeaderMap::new());
             }
             let busy = StatusCode::SERVICE_UNAVAILABLE;
-            emulator.fail_next(1, Operation::Token, busy, &HeaderMap::new());
+            emulator.fail_next(1, Route::Token, busy, &HeaderMap::new());
         });
         assert_eq!(ids(&client, &atlas.request(), 1), atlas.ids(), "{kind:?}");
     }
@@ -476,7 +474,7 @@ pub fn those_who_wait_for_a_token_go_on_when_its_leader_gives_up<C: Front>() {
     let busy = busy.body(Vec::new()).unwrap();
     atlas
         .server
-        .with(|emulator| emulator.answer_next(Operation::Token, busy));
+        .with(|emulator| emulator.answer_next(Route::Token, busy));
     let setup = Setup {
         deadline: Some(Duration::from_secs(4)),
         ..setup()

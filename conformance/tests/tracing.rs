@@ -3,7 +3,7 @@
 mod log;
 
 use atlas_model_keys_conformance::{Atlas, Blocking, Front, Kind, NonBlocking, Setup, atlas};
-use atlas_model_keys_emulator::{Config, Operation};
+use atlas_model_keys_emulator::{Config, Route};
 use http::{HeaderMap, StatusCode};
 use log::Log;
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -24,7 +24,7 @@ fn each_exchange_is_a_span<C: Front>(log: &Log) {
         let client: C = atlas.client(kind, setup);
         atlas.server.with(|emulator| {
             let busy = StatusCode::SERVICE_UNAVAILABLE;
-            emulator.fail_next(1, Operation::ListGroupKeys, busy, &HeaderMap::new());
+            emulator.fail_next(1, Route::ListGroupKeys, busy, &HeaderMap::new());
         });
         client.list(&atlas.request()).unwrap();
         let text = log.take();

@@ -8,7 +8,7 @@ use atlas_model_keys_core::{
     BaseUrl, Credentials, Endpoint, Error, FailureKind, Limits, Refused, Reply, RetryPolicy,
     Session, Step,
 };
-use atlas_model_keys_emulator::{Config, Credential, Emulator, Operation, error_answer};
+use atlas_model_keys_emulator::{Config, Credential, Emulator, Route, error_answer};
 use dialogue::{BASE, CREDENTIAL_KINDS, CredentialKind, World, expect_send, expect_wait};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
@@ -299,10 +299,10 @@ fn token_is_renewed_after_a_401_once_per_exchange_and_minute() {
     let unauthorized = error_answer(StatusCode::UNAUTHORIZED);
     world
         .emulator
-        .answer_next(Operation::ListGroupKeys, unauthorized.clone());
+        .answer_next(Route::ListGroupKeys, unauthorized.clone());
     world
         .emulator
-        .answer_next(Operation::ListGroupKeys, unauthorized);
+        .answer_next(Route::ListGroupKeys, unauthorized);
     let result = world.list(&world.request());
     assert_eq!(refused(result), (Refused::Token, Some(401)));
     assert_eq!(world.emulator.token_requests(), 4);
@@ -422,7 +422,7 @@ fn failed_renewal_is_not_retried_within_a_minute() {
     world.emulator.revoke_tokens();
     world
         .emulator
-        .answer_next(Operation::Token, response(400, &[], ""));
+        .answer_next(Route::Token, response(400, &[], ""));
     for exchange in exchanges {
         let step = world.exchange(exchange);
         assert!(step.and_then(|step| world.finish(step)).is_err());
@@ -531,7 +531,7 @@ fn ticket_of_another_session_is_refused() {
 #[test]
 fn token_endpoint_errors_are_retried_or_final_by_status() {
     let mut world = world(CredentialKind::ServiceAccount);
-    let token = Operation::Token;
+    let token = Route::Token;
     let busy = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("7"))]);
     for status in [
         StatusCode::TOO_MANY_REQUESTS,
@@ -797,9 +797,7 @@ fn server_that_calls_every_nonce_stale_is_an_error() {
     )];
     for _ in 0..20 {
         let response = response(401, &stale, "");
-        world
-            .emulator
-            .answer_next(Operation::ListGroupKeys, response);
+        world.emulator.answer_next(Route::ListGroupKeys, response);
     }
     let result = world.list(&world.request());
     assert_eq!(refused(result), (Refused::Nonce, Some(401)));
@@ -818,9 +816,7 @@ fn unauthorized_without_a_usable_challenge_is_an_error() {
         response
             .headers_mut()
             .insert("www-authenticate", challenge.parse().unwrap());
-        world
-            .emulator
-            .answer_next(Operation::ListGroupKeys, response);
+        world.emulator.answer_next(Route::ListGroupKeys, response);
         let result = world.list(&world.request());
         assert_eq!(refused(result), (Refused::Challenge, Some(401)));
         assert_eq!(world.emulator.requests(), 1);
@@ -833,9 +829,9 @@ fn nonce_is_kept_after_a_retry_and_an_error_response() {
     world.list(&world.request()).unwrap();
     let busy = error_answer(StatusCode::SERVICE_UNAVAILABLE);
     let missing = error_answer(StatusCode::NOT_FOUND);
-    let operation = Operation::ListGroupKeys;
-    world.emulator.answer_next_authenticated(operation, busy);
-    world.emulator.answer_next_authenticated(operation, missing);
+    let route = Route::ListGroupKeys;
+    world.emulator.answer_next_authenticated(route, busy);
+    world.emulator.answer_next_authenticated(route, missing);
     assert!(world.list(&world.request()).is_err());
     world.list(&world.request()).unwrap();
     let log = world.take_log();
@@ -850,7 +846,7 @@ fn nonce_is_kept_after_a_retry_and_an_error_response() {
 fn accepted_nonce_may_be_refused_for_the_next_request() {
     // The server accepts each nonce once, and has no preview version.
     let mut world = world(CredentialKind::ApiKey);
-    let operation = Operation::ListGroupKeys;
+    let route = Route::ListGroupKeys;
     let challenge = [(
         "www-authenticate",
         r#"Digest realm="r", nonce="n2", qop="auth""#,
@@ -873,7 +869,7 @@ fn accepted_nonce_may_be_refused_for_the_next_request() {
     // A nonce may also be refused after a retry.
     world
         .emulator
-        .answer_next_authenticated(operation, error_answer(StatusCode::BAD_GATEWAY));
+        .answer_next_authenticated(route, error_answer(StatusCode::BAD_GATEWAY));
     let first = expect_send(world.start(&world.request()));
     let signed = expect_send(world.exchange(first));
     let wait = expect_wait(world.exchange(signed));
@@ -930,20 +926,16 @@ fn temporary_errors_are_retried_and_others_are_final() {
     for status in [429, 500, 502, 503, 504, 599] {
         let mut world = world(CredentialKind::Bearer);
         let code = StatusCode::from_u16(status).unwrap();
-        let operation = Operation::ListGroupKeys;
-        world
-            .emulator
-            .fail_next(2, operation, code, &HeaderMap::new());
+        let route = Route::ListGroupKeys;
+        world.emulator.fail_next(2, route, code, &HeaderMap::new());
         world.list(&world.request()).unwrap();
         assert_eq!(world.emulator.requests(), 3, "{status}");
     }
     for status in [301, 302, 304, 307, 400, 403, 404, 405, 407, 408, 451] {
         let mut world = world(CredentialKind::Bearer);
         let code = StatusCode::from_u16(status).unwrap();
-        let operation = Operation::ListGroupKeys;
-        world
-            .emulator
-            .fail_next(1, operation, code, &HeaderMap::new());
+        let route = Route::ListGroupKeys;
+        world.emulator.fail_next(1, route, code, &HeaderMap::new());
         let error = world.list(&world.request()).unwrap_err();
         assert!(matches!(error, Error::Api(_)), "{status}: {error}");
         assert_eq!(error.status(), Some(code));
@@ -960,10 +952,8 @@ fn error_after_the_last_attempt_tells_their_number() {
     ] {
         let mut world = world(CredentialKind::Bearer);
         let code = StatusCode::from_u16(status).unwrap();
-        let operation = Operation::ListGroupKeys;
-        world
-            .emulator
-            .fail_next(9, operation, code, &HeaderMap::new());
+        let route = Route::ListGroupKeys;
+        world.emulator.fail_next(9, route, code, &HeaderMap::new());
         let error = world.list(&world.request()).unwrap_err();
         assert!(error.to_string().starts_with(expected), "{error}");
         assert!(error.is_retryable() && error.retry_after().is_some());
@@ -1079,7 +1069,7 @@ fn sum_of_all_waits_is_bounded() {
     let busy = StatusCode::SERVICE_UNAVAILABLE;
     world
         .emulator
-        .fail_next(100, Operation::ListGroupKeys, busy, &wait);
+        .fail_next(100, Route::ListGroupKeys, busy, &wait);
     let error = world.list(&world.request()).unwrap_err();
     assert!(matches!(error, Error::GaveUp { .. }), "{error}");
     assert!(world.now - start <= Duration::from_secs(180));
@@ -1273,10 +1263,8 @@ fn requested_envelope_overrides_the_status() {
         let mut world = world(CredentialKind::ServiceAccount);
         world.list(&world.request()).unwrap();
         world.take_log();
-        let operation = Operation::ListGroupKeys;
-        world
-            .emulator
-            .answer_next(operation, response(200, &[], body));
+        let route = Route::ListGroupKeys;
+        world.emulator.answer_next(route, response(200, &[], body));
         world.list(&world.request().with_envelope(true)).unwrap();
         let second = world.take_log().swap_remove(1);
         assert!(second.starts_with(log), "{body}: {second}");
@@ -1285,13 +1273,9 @@ fn requested_envelope_overrides_the_status() {
     // An envelope that was not requested counts only when the body is parsed.
     let mut world = world(CredentialKind::Bearer);
     let body = r#"{"status":404,"errorCode":"GROUP_NOT_FOUND"}"#;
-    let operation = Operation::ListGroupKeys;
-    world
-        .emulator
-        .answer_next(operation, response(200, &[], body));
-    world
-        .emulator
-        .answer_next(operation, response(200, &[], body));
+    let route = Route::ListGroupKeys;
+    world.emulator.answer_next(route, response(200, &[], body));
+    world.emulator.answer_next(route, response(200, &[], body));
     let reply = world.list(&world.request()).unwrap();
     assert_eq!(reply.into_page().unwrap_err().status().unwrap(), 404);
     let error = world
@@ -1383,10 +1367,10 @@ fn no_debug_or_error_text_shows_a_secret() {
                 .unwrap()
                 .replace('"', ""),
         );
-        let operation = Operation::ListGroupKeys;
+        let route = Route::ListGroupKeys;
         world
             .emulator
-            .answer_next_authenticated(operation, response(400, &[], &echo));
+            .answer_next_authenticated(route, response(400, &[], &echo));
         let error = world.list(&world.request()).unwrap_err();
         let of_kind = match kind {
             CredentialKind::Bearer => &secrets[0],

@@ -1,4 +1,4 @@
-//! The emulated part of Atlas: its state, authentication, and the regular response of each operation.
+//! The emulated part of Atlas: its state, authentication, and the regular response of each route.
 //!
 //! Scripted responses and faults are not known here; they belong to the emulator around it.
 

@@ -17,7 +17,7 @@ use crate::errors::AtlasError;
 use crate::fault::{Faults, Phase};
 use crate::incoming::Incoming;
 use crate::render::{self, View};
-use crate::route::{Operation, Route};
+use crate::route::{MatchedRoute, Route};
 use crate::script::{Checkpoint, Script};
 
 const SERVICE_VERSION: HeaderName = HeaderName::from_static("x-mongodb-service-version");
@@ -38,7 +38,7 @@ pub struct Emulator {
 #[derive(Clone, Debug, Default)]
 struct Counts {
     total: u64,
-    per_operation: [u64; Operation::ALL.len()],
+    per_route: [u64; Route::ALL.len()],
 }
 
 /// A response that ends the checks of a request early.
@@ -110,29 +110,30 @@ impl Emulator {
     ) -> Result<Response<Vec<u8>>, EarlyResponse> {
         self.counts.total += 1;
         let path = request.uri.path();
-        let route = Route::from_path(path).ok_or_else(|| AtlasError::resource_not_found(path))?;
-        let operation = route.operation();
-        if let Some(count) = self.counts.per_operation.get_mut(operation.index()) {
+        let matched =
+            MatchedRoute::from_path(path).ok_or_else(|| AtlasError::resource_not_found(path))?;
+        let route = matched.route();
+        if let Some(count) = self.counts.per_route.get_mut(route.index()) {
             *count += 1;
         }
-        self.scripted(operation, Checkpoint::Arrived)?;
-        if !route.allows(request.method) {
-            return Err(AtlasError::method_not_allowed(route.allowed()).into());
+        self.scripted(route, Checkpoint::Arrived)?;
+        if !matched.allows(request.method) {
+            return Err(AtlasError::method_not_allowed(matched.allowed()).into());
         }
-        match route {
-            Route::Token => Ok(self.atlas.issue_token(request, now)),
-            Route::Revoke => Ok(self.atlas.revoke_token(request)),
-            Route::GroupKeys { group_id } => {
-                let caller = self.authenticate(operation, request, now)?;
+        match matched {
+            MatchedRoute::Token => Ok(self.atlas.issue_token(request, now)),
+            MatchedRoute::Revoke => Ok(self.atlas.revoke_token(request)),
+            MatchedRoute::GroupKeys { group_id } => {
+                let caller = self.authenticate(route, request, now)?;
                 let atlas = &mut self.atlas;
                 Ok(atlas.list_group_keys(group_id, caller, request, now)?)
             }
-            Route::OrgKeys { org_id } => {
-                self.authenticate(operation, request, now)?;
+            MatchedRoute::OrgKeys { org_id } => {
+                self.authenticate(route, request, now)?;
                 Ok(self.atlas.list_org_keys(org_id, request, now)?)
             }
-            Route::Groups => {
-                self.authenticate(operation, request, now)?;
+            MatchedRoute::Groups => {
+                self.authenticate(route, request, now)?;
                 Ok(self.atlas.list_groups(request)?)
             }
         }
@@ -140,21 +141,17 @@ impl Emulator {
 
     fn authenticate(
         &mut self,
-        operation: Operation,
+        route: Route,
         request: Incoming<'_>,
         now: Duration,
     ) -> Result<Credential, EarlyResponse> {
         let caller = self.atlas.authenticate(request, now)?;
-        self.scripted(operation, Checkpoint::Authenticated)?;
+        self.scripted(route, Checkpoint::Authenticated)?;
         Ok(caller)
     }
 
-    fn scripted(
-        &mut self,
-        operation: Operation,
-        checkpoint: Checkpoint,
-    ) -> Result<(), EarlyResponse> {
-        match self.script.take(operation, checkpoint) {
+    fn scripted(&mut self, route: Route, checkpoint: Checkpoint) -> Result<(), EarlyResponse> {
+        match self.script.take(route, checkpoint) {
             Some(response) => Err(EarlyResponse::Scripted(Box::new(response))),
             None => Ok(()),
         }

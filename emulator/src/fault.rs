@@ -28,7 +28,7 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 
 use crate::atlas::Atlas;
 use crate::incoming::Incoming;
-use crate::route::{Operation, Route};
+use crate::route::{MatchedRoute, Route};
 
 use context::FaultContext;
 use row::Row;
@@ -59,7 +59,7 @@ pub struct Fault {
     value: u64,
 }
 
-/// The part of a response, and the operation, that a fault changes.
+/// The route whose response a fault changes, and the part of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Area {
@@ -103,10 +103,10 @@ impl Area {
         }
     }
 
-    fn applies_to(self, operation: Operation, request: Incoming<'_>, challenged: bool) -> bool {
-        let is_listing = matches!(operation, Operation::ListGroupKeys | Operation::ListOrgKeys);
+    fn applies_to(self, route: Route, request: Incoming<'_>, challenged: bool) -> bool {
+        let is_listing = matches!(route, Route::ListGroupKeys | Route::ListOrgKeys);
         match self {
-            Self::Token => operation == Operation::Token,
+            Self::Token => route == Route::Token,
             Self::Digest => is_listing && !has_token(request),
             Self::Socket | Self::Coding | Self::Meaning | Self::Page => is_listing && !challenged,
         }
@@ -163,7 +163,7 @@ impl Fault {
         self.row.argument.show(self.value)
     }
 
-    /// Returns the part of a response, and the operation, that the fault changes.
+    /// Returns the route whose response the fault changes, and the part of the response.
     #[must_use]
     pub fn area(&self) -> Area {
         self.area
@@ -326,14 +326,15 @@ impl Faults {
         if self.0.is_empty() {
             return;
         }
-        let Some(operation) = Route::from_path(request.uri.path()).map(Route::operation) else {
+        let Some(route) = MatchedRoute::from_path(request.uri.path()).map(MatchedRoute::route)
+        else {
             return;
         };
         // Only the 401 for a refused credential has a challenge: see `AtlasError::unauthenticated`.
         let challenged = response.headers().contains_key(WWW_AUTHENTICATE);
         for injected in &mut self.0 {
             let Fault { area, row, value } = injected.fault;
-            if area.phase() != phase || !area.applies_to(operation, request, challenged) {
+            if area.phase() != phase || !area.applies_to(route, request, challenged) {
                 continue;
             }
             (row.apply)(&mut FaultContext {

@@ -129,7 +129,7 @@ pub use emulator::Emulator;
 pub use errors::error_answer;
 pub use fault::{Area, Delivery, DeliveryStep, Fault, InvalidFault};
 pub use generate::Key;
-pub use route::Operation;
+pub use route::Route;
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

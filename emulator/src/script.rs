@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use http::Response;
 
-use crate::route::Operation;
+use crate::route::Route;
 
 /// The queued responses, in the order in which they were queued.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +12,7 @@ pub(crate) struct Script(VecDeque<Scripted>);
 
 #[derive(Clone, Debug)]
 struct Scripted {
-    operation: Operation,
+    route: Route,
     checkpoint: Checkpoint,
     response: Response<Vec<u8>>,
 }
@@ -29,26 +29,26 @@ pub(crate) enum Checkpoint {
 impl Script {
     pub(crate) fn push(
         &mut self,
-        operation: Operation,
+        route: Route,
         checkpoint: Checkpoint,
         response: Response<Vec<u8>>,
     ) {
         self.0.push_back(Scripted {
-            operation,
+            route,
             checkpoint,
             response,
         });
     }
 
-    /// Removes and returns the next response for the operation, if it belongs to this checkpoint.
+    /// Removes and returns the next response for the route, if it belongs to this checkpoint.
     ///
     /// The order is strict: a response for an authenticated request holds back those behind it.
     pub(crate) fn take(
         &mut self,
-        operation: Operation,
+        route: Route,
         checkpoint: Checkpoint,
     ) -> Option<Response<Vec<u8>>> {
-        let index = self.0.iter().position(|s| s.operation == operation)?;
+        let index = self.0.iter().position(|s| s.route == route)?;
         let is_due = self.0.get(index)?.checkpoint == checkpoint;
         is_due
             .then(|| self.0.remove(index))

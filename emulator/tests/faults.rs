@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Area, Config, Delivery, DeliveryStep, Emulator, Fault, Operation};
+use atlas_model_keys_emulator::{Area, Config, Delivery, DeliveryStep, Emulator, Fault, Route};
 use flate2::read::{GzDecoder, MultiGzDecoder};
 use http::{HeaderValue, Response};
 use md5::{Digest as _, Md5};
@@ -1079,7 +1079,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn fault_applies_only_to_the_next_requests_of_its_operation() {
+fn fault_applies_only_to_the_next_requests_of_its_route() {
     let mut emulator = emulator();
     let path = keys_path(&emulator);
     emulator.inject(fault("error-empty=503"), Some(2));
@@ -1106,7 +1106,7 @@ fn fault_applies_only_to_the_next_requests_of_its_operation() {
     // Scripted responses are not changed.
     emulator.inject(fault("error-html"), None);
     let scripted = Response::builder().status(418).body(Vec::new()).unwrap();
-    emulator.answer_next(Operation::ListGroupKeys, scripted);
+    emulator.answer_next(Route::ListGroupKeys, scripted);
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 418);
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 500);
     emulator.heal();

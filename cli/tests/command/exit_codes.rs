@@ -1,11 +1,11 @@
 //! One test for each exit code; 0 is everywhere else.
 
-use atlas_model_keys_emulator::{Config, Credential, Operation, error_answer};
+use atlas_model_keys_emulator::{Config, Credential, Route, error_answer};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::support::{Atlas, FORMATS, Login, run};
 
-const LIST: Operation = Operation::ListGroupKeys;
+const LIST: Route = Route::ListGroupKeys;
 
 fn atlas() -> Atlas {
     Atlas::new(Config::default())

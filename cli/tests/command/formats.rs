@@ -1,7 +1,7 @@
 //! All keys, once each, in order, in every format and with every credential.
 
 use atlas_model_keys_core::ApiVersion;
-use atlas_model_keys_emulator::{Config, Key, Operation, TotalCount};
+use atlas_model_keys_emulator::{Config, Key, Route, TotalCount};
 use http::Response;
 use serde_json::Value;
 
@@ -66,7 +66,7 @@ fn every_credential_lists_the_same() {
     let atlas = many();
     let [token, account, api_key] = Login::ALL.map(|login| {
         let requests = |e: &mut atlas_model_keys_emulator::Emulator| {
-            (e.requests_for(Operation::ListGroupKeys), e.token_requests())
+            (e.requests_for(Route::ListGroupKeys), e.token_requests())
         };
         let (lists, tokens) = atlas.server.with(requests);
         let text = atlas.run(login, &["list", "-o", "ndjson"]).stdout();
@@ -204,7 +204,7 @@ fn raw_is_the_body_byte_for_byte() {
     let body = " {\r\n\t\"results\" : [ { \"name\":\"\\u00e9 é \u{202e}\", \"later\": [1.50, {\"secret\":\"x\"}] } ] ,\"totalCount\":1}\n\n";
     atlas.server.with(|emulator| {
         let answer = Response::new(body.as_bytes().to_vec());
-        emulator.answer_next(Operation::ListGroupKeys, answer);
+        emulator.answer_next(Route::ListGroupKeys, answer);
     });
     let text = atlas.list(&["-o", "raw"]).stdout();
     assert_eq!(text, body.replace("\"x\"", "\"*\""));

@@ -4,7 +4,7 @@ use atlas_model_keys_core::is_unsafe_to_show;
 use atlas_model_keys_emulator::Key;
 use http::Response;
 
-use atlas_model_keys_emulator::Operation;
+use atlas_model_keys_emulator::Route;
 
 use crate::support::{Atlas, csv, json};
 
@@ -122,7 +122,7 @@ fn errors_are_made_harmless() {
         .body(body.as_bytes().to_vec());
     atlas
         .server
-        .with(|emulator| emulator.answer_next(Operation::ListGroupKeys, answer.unwrap()));
+        .with(|emulator| emulator.answer_next(Route::ListGroupKeys, answer.unwrap()));
     assert_harmless(&atlas.list(&[]).failure(8));
     assert_harmless(&atlas.list(&["--group-id", "\u{1b}[2J\u{202e}"]).failure(2));
     assert_harmless(&atlas.list(&["\u{1b}[2J\u{202e}"]).failure(2));

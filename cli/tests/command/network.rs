@@ -1,6 +1,6 @@
 //! Timeouts, proxies, and what a server says of when to come back.
 
-use atlas_model_keys_emulator::{Config, Operation};
+use atlas_model_keys_emulator::{Config, Route};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::scripted::{GROUP, Scripted, page};
@@ -56,7 +56,7 @@ fn a_timeout_that_ends_the_attempts_is_named() {
         (StatusCode::SERVICE_UNAVAILABLE, 5),
     ] {
         atlas.server.with(|emulator| {
-            emulator.fail_next(1, Operation::ListGroupKeys, status, &wait);
+            emulator.fail_next(1, Route::ListGroupKeys, status, &wait);
         });
         let error = atlas.list(&["--timeout", "900ms"]).failure(code);
         assert!(
@@ -76,7 +76,7 @@ fn a_server_error_of_the_token_endpoint_is_5_and_named_so() {
         let wait =
             HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("100000"))]);
         atlas.server.with(|emulator| {
-            emulator.fail_next(10, Operation::Token, status, &wait);
+            emulator.fail_next(10, Route::Token, status, &wait);
         });
         let error = atlas.run(Login::ServiceAccount, &["list"]).failure(5);
         assert!(
@@ -97,7 +97,7 @@ fn a_wait_beyond_a_year_is_told_without_its_length() {
         let ever = HeaderValue::from_static("18446744073709551615");
         let wait = HeaderMap::from_iter([(header::RETRY_AFTER, ever)]);
         atlas.server.with(|emulator| {
-            emulator.fail_next(1, Operation::ListGroupKeys, status, &wait);
+            emulator.fail_next(1, Route::ListGroupKeys, status, &wait);
         });
         let error = atlas.list(&[]).failure(5);
         assert!(error.contains("try again in more than a year"), "{error}");

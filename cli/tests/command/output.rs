@@ -2,13 +2,13 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 
-use atlas_model_keys_emulator::{Config, Operation};
+use atlas_model_keys_emulator::{Config, Route};
 use http::{Response, StatusCode};
 
 use crate::scripted::{Scripted, page};
 use crate::support::{Atlas, FORMATS, Login, command, csv, finish, json};
 
-const LIST: Operation = Operation::ListGroupKeys;
+const LIST: Route = Route::ListGroupKeys;
 
 /// Four pages of 100 keys, of 1234 that Atlas counts; then a 503 that asks for a longer wait than anyone
 /// waits.

@@ -1,6 +1,6 @@
 //! No secret comes out, unless asked for.
 
-use atlas_model_keys_emulator::{Config, Operation};
+use atlas_model_keys_emulator::{Config, Route};
 use http::Response;
 
 use crate::support::{Atlas, FORMATS, Login};
@@ -88,7 +88,7 @@ fn an_answer_that_repeats_the_credential_is_not_repeated() {
         let body = format!(r#"{{"detail":"you sent {secret}","errorCode":"{secret}"}}"#);
         let answer = Response::builder().status(400).body(body.into_bytes());
         atlas.server.with(|emulator| {
-            emulator.answer_next_authenticated(Operation::ListGroupKeys, answer.unwrap());
+            emulator.answer_next_authenticated(Route::ListGroupKeys, answer.unwrap());
         });
         let error = atlas.run(login, &["list"]).failure(8);
         assert!(

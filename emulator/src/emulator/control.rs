@@ -10,7 +10,7 @@ use crate::credentials::{ApiKey, Credential, ServiceAccount};
 use crate::errors::error_answer;
 use crate::fault::{Fault, Faults};
 use crate::generate::Key;
-use crate::route::Operation;
+use crate::route::Route;
 use crate::script::Checkpoint;
 
 use super::Emulator;
@@ -126,48 +126,47 @@ impl Emulator {
         }
     }
 
-    /// Queues a response for the next request for `operation`. It is sent unchanged and before any
+    /// Queues a response for the next request for `route`. It is sent unchanged and before any
     /// check, also to clients without a credential, as by a load balancer in front of Atlas.
-    pub fn answer_next(&mut self, operation: Operation, response: Response<Vec<u8>>) {
-        self.script.push(operation, Checkpoint::Arrived, response);
+    pub fn answer_next(&mut self, route: Route, response: Response<Vec<u8>>) {
+        self.script.push(route, Checkpoint::Arrived, response);
     }
 
-    /// Queues a response for the next *authenticated* request for `operation`, as if it came from the
+    /// Queues a response for the next *authenticated* request for `route`, as if it came from the
     /// API itself: a digest client gets its challenge first.
     ///
     /// The response waits in the queue of [`Emulator::answer_next`]. Requests for tokens never count
     /// as authenticated here.
-    pub fn answer_next_authenticated(&mut self, operation: Operation, response: Response<Vec<u8>>) {
-        self.script
-            .push(operation, Checkpoint::Authenticated, response);
+    pub fn answer_next_authenticated(&mut self, route: Route, response: Response<Vec<u8>>) {
+        self.script.push(route, Checkpoint::Authenticated, response);
     }
 
     /// Queues an error in Atlas's format, with these additional headers, for the next `times`
-    /// requests for `operation`.
+    /// requests for `route`.
     ///
     /// ```
-    /// # use atlas_model_keys_emulator::{Config, Emulator, Operation};
+    /// # use atlas_model_keys_emulator::{Config, Emulator, Route};
     /// # use http::{HeaderMap, HeaderValue, StatusCode, header};
     /// # let mut emulator = Emulator::new(Config::default());
     /// let busy = StatusCode::SERVICE_UNAVAILABLE;
     /// let wait = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("2"))]);
-    /// emulator.fail_next(3, Operation::ListGroupKeys, busy, &wait);
+    /// emulator.fail_next(3, Route::ListGroupKeys, busy, &wait);
     /// ```
     pub fn fail_next(
         &mut self,
         times: usize,
-        operation: Operation,
+        route: Route,
         status: StatusCode,
         headers: &HeaderMap,
     ) {
         for _ in 0..times {
             let mut response = error_answer(status);
             response.headers_mut().extend(headers.clone());
-            self.answer_next(operation, response);
+            self.answer_next(route, response);
         }
     }
 
-    /// Applies a fault to every request for the operation that it belongs to, or only to the next
+    /// Applies a fault to every request for the route that it belongs to, or only to the next
     /// `times` requests.
     ///
     /// If there are several faults, each changes the result of the one before it: first those of
@@ -199,12 +198,12 @@ impl Emulator {
         self.counts.total
     }
 
-    /// Returns the number of requests for one operation so far.
+    /// Returns the number of requests for one route so far.
     #[must_use]
-    pub fn requests_for(&self, operation: Operation) -> u64 {
+    pub fn requests_for(&self, route: Route) -> u64 {
         self.counts
-            .per_operation
-            .get(operation.index())
+            .per_route
+            .get(route.index())
             .copied()
             .unwrap_or_default()
     }
@@ -212,6 +211,6 @@ impl Emulator {
     /// Returns the number of requests for a token so far.
     #[must_use]
     pub fn token_requests(&self) -> u64 {
-        self.requests_for(Operation::Token)
+        self.requests_for(Route::Token)
     }
 }

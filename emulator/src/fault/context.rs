@@ -15,7 +15,7 @@ use crate::incoming::Incoming;
 use crate::listing::{KeyEntry, KeyView, Paging};
 use crate::prng::Prng;
 use crate::render::View;
-use crate::route::Route;
+use crate::route::MatchedRoute;
 
 use super::delivery::{Delivery, DeliveryStep};
 
@@ -191,9 +191,9 @@ impl FaultContext<'_> {
     }
 
     fn entries(&self, offset: u64, count: u64, view: KeyView) -> Vec<Value> {
-        let wanted = |group: &&Group| match Route::from_path(self.request.uri.path()) {
-            Some(Route::GroupKeys { group_id }) => group.id.as_str() == group_id,
-            route => matches!(route, Some(Route::OrgKeys { .. })),
+        let wanted = |group: &&Group| match MatchedRoute::from_path(self.request.uri.path()) {
+            Some(MatchedRoute::GroupKeys { group_id }) => group.id.as_str() == group_id,
+            route => matches!(route, Some(MatchedRoute::OrgKeys { .. })),
         };
         self.atlas
             .groups
@@ -209,8 +209,8 @@ impl FaultContext<'_> {
     /// Returns entries of keys that no group has. Every page has different ones.
     pub(super) fn unknown_keys(&self, page: u64, count: u64) -> Vec<Value> {
         let view = self.key_view();
-        let group = match Route::from_path(self.request.uri.path()) {
-            Some(Route::GroupKeys { group_id }) => GroupId::new(group_id).ok(),
+        let group = match MatchedRoute::from_path(self.request.uri.path()) {
+            Some(MatchedRoute::GroupKeys { group_id }) => GroupId::new(group_id).ok(),
             _ => None,
         };
         let group = group.unwrap_or(self.atlas.first_group());
