@@ -198,7 +198,7 @@ impl Atlas {
         let limit_status = take_token(config.rate_limit, &mut self.org.bucket, now)?;
         let view = key_view(version, config);
         let body = paging.render_page(
-            // `skip` then skips whole groups at a time, not single keys.
+            // `skip` jumps over whole groups here, not over one key after the other.
             self.groups.iter().flat_map(|group| &group.keys),
             self.groups.iter().map(|group| group.keys.len()).sum(),
             |key| KeyEntry::new(key, view),

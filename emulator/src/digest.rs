@@ -17,10 +17,10 @@ pub(crate) use authorization::Authorization;
 pub(crate) use challenge::{REALM, challenge};
 pub(crate) use nonces::Nonces;
 
-/// A digest response was not accepted.
+/// The refusal of a digest response.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    /// Whether only the nonce was wrong: then the client may use the password with the new nonce.
+    /// Whether only the nonce was wrong. Then the client may use the same password with the new nonce.
     pub(crate) stale: bool,
 }
 

@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_text_and_what_would_be_valid() {
+    fn error_names_the_text_and_a_valid_one() {
         let error = |text: &str| text.parse::<Fault>().unwrap_err().to_string();
         assert_eq!(
             error("rest-in-body"),

@@ -190,7 +190,7 @@ struct Link {
 /// The form of a key in a listing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyView {
-    /// Whether the version is `2025-03-12`: it has three more fields, and missing values are `null`.
+    /// Whether the version is `2025-03-12`. It has three more fields, and missing values are `null`.
     pub(crate) dated: bool,
     pub(crate) secret: bool,
 }

@@ -17,7 +17,7 @@ struct Scripted {
     response: Response<Vec<u8>>,
 }
 
-/// The point on a request's way at which it gets a scripted response.
+/// The point in the handling of a request at which a scripted response is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Checkpoint {
     /// Before any check.

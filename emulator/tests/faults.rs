@@ -344,7 +344,7 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
             first.len() < length && seen.decompressed().as_ref() == Some(regular)
         }
         "gzip-bomb" => {
-            // No more than the first of its 1024 MiB.
+            // Only the first of the 1024 MiB is decompressed.
             let mut start = Vec::new();
             let decompressed = GzDecoder::new(seen.body())
                 .take(1 << 20)
@@ -462,7 +462,8 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         "total-null" => !without("totalCount") && page["totalCount"].is_null(),
         "total-exponent" => text.starts_with("{\"totalCount\":1e400,\"links\":["),
         "total-long" => text.starts_with(&format!("{{\"totalCount\":{},", "7".repeat(10_000))),
-        // As text: serde_json itself reads these objects as something else if another crate enables its features.
+        // Compared as text: serde_json parses these objects as something else if another crate enables its
+        // features.
         "total-private-number" => {
             text.contains(r#""totalCount":{"$serde_json::private::Number":"12"}"#)
         }

@@ -20,7 +20,7 @@ fn start(options: Options) -> Server {
 
 fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.address()).unwrap();
-    // So that no test hangs.
+    // A test must fail rather than hang.
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();

@@ -11,7 +11,7 @@ const MAX_PARAMS: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Authorization {
     pub(crate) username: String,
-    /// As bytes, because a challenge may have it in any encoding.
+    /// The realm, as bytes, because a challenge may have it in any encoding.
     pub(crate) realm: Vec<u8>,
     pub(crate) nonce: String,
     pub(crate) uri: String,
@@ -45,7 +45,7 @@ impl Authorization {
             nc: take("nc")?,
             response: take("response")?,
         };
-        // No challenge offers another `qop` or `userhash`.
+        // The challenges offer only `qop=auth`, and no `userhash`.
         let plain = take("userhash").is_none_or(|hashed| hashed.eq_ignore_ascii_case("false"));
         (take("qop")? == "auth" && plain && authorization.nc().is_some()).then_some(authorization)
     }

@@ -1,4 +1,4 @@
-//! The nonces that were issued: which are valid, and with which count.
+//! The nonces that were issued, with their age and their highest count.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl Nonces {
         true
     }
 
-    /// Also accepts this algorithm for this nonce from now on.
+    /// Allows one more algorithm for this nonce from now on.
     pub(crate) fn allow_algorithm(&mut self, nonce: &str, algorithm: DigestAlgorithm) {
         if let Some(nonce) = self.known.get_mut(nonce) {
             nonce.extra_algorithm = Some(algorithm);

@@ -83,7 +83,7 @@ impl FaultContext<'_> {
         let reason = status.canonical_reason().unwrap_or("Error");
         let body = format!(
             "<!DOCTYPE html>\n<html><head><title>{code} {reason}</title></head>\n\
-             <body><h1>{code} {reason}</h1><p>Something in between had a different idea.</p>\
+             <body><h1>{code} {reason}</h1><p>A server in front of Atlas sent this page.</p>\
              <script>alert(1)</script></body></html>\n",
             code = status.as_str()
         );
@@ -181,7 +181,7 @@ impl FaultContext<'_> {
         self.entries(offset, count, self.key_view())
     }
 
-    /// Returns these entries with the secrets of the keys, whatever the configuration says.
+    /// Returns these entries with the secrets of the keys, even if the configuration omits them.
     pub(super) fn key_entries_with_secrets(&self, offset: u64, count: u64) -> Vec<Value> {
         let view = KeyView {
             secret: true,

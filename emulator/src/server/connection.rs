@@ -36,7 +36,7 @@ pub(super) fn serve(stream: Arc<TcpStream>, shared: &Shared) {
     };
     match ended {
         Ok(Next::Reset) => {
-            // With this option, closing discards unsent bytes and sends an RST.
+            // With this option, the close discards unsent bytes and sends an RST.
             let _ = SockRef::from(&*connection.stream).set_linger(Some(Duration::ZERO));
             return;
         }

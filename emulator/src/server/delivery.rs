@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 4 << 30;
 /// with small writes.
 const BLOCK_SIZE: usize = 64 << 10;
 
-/// What happens to the connection after a response.
+/// The next step of a connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Another request may follow.
@@ -41,7 +41,7 @@ pub(super) struct DeliveryRun<'a> {
     unsent: Vec<u8>,
 }
 
-/// Whether time is left for the next step.
+/// Whether there is time for the next step.
 type TimeLeft = bool;
 
 impl<'a> DeliveryRun<'a> {
