@@ -23,7 +23,7 @@ const UREQ: &str = env!("CARGO_BIN_EXE_drain-ureq");
 const HYPER: &str = env!("CARGO_BIN_EXE_drain-hyper");
 const REQWEST: &str = env!("CARGO_BIN_EXE_drain-reqwest");
 
-/// 200 pages.
+/// The number of keys of a listing: 200 pages.
 const KEYS: usize = 100_000;
 
 fn main() {
@@ -83,7 +83,7 @@ impl Subject<'_> {
     }
 }
 
-/// Measures all subjects alternately, so that a busy moment of the machine affects all of them.
+/// Measures all subjects alternately, so that all of them are affected when the machine is busy for a moment.
 fn measure(rounds: usize, mut all: Vec<Subject<'_>>) -> Vec<Row> {
     for round in 0..=rounds {
         for subject in &mut all {

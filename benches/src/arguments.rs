@@ -2,7 +2,7 @@
 
 use std::env;
 
-/// The arguments of `cargo bench`: which parts to measure, and whether roughly.
+/// The arguments of `cargo bench`: the parts to measure, and whether fewer rounds are enough.
 #[derive(Debug)]
 pub struct Arguments(Vec<String>);
 
@@ -28,7 +28,7 @@ impl Arguments {
         self.has("--quick")
     }
 
-    /// Returns whether this part is to be measured: it is named, or none is.
+    /// Returns whether to measure this part: its name is an argument, or no part is named.
     #[must_use]
     pub fn includes(&self, part: &str) -> bool {
         let mut names = self.0.iter().filter(|argument| !argument.starts_with("--"));

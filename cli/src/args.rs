@@ -125,8 +125,8 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "VERSION", alias = "apiVersion")]
     pub(crate) api_version: Option<ApiVersion>,
 
-    // A doc comment would make rustdoc ask for a link. Parsed later: what is allowed depends on
-    // --allow-plain-http.
+    // The help is not a doc comment, because rustdoc would ask for a link. The value is parsed later,
+    // because the allowed values depend on --allow-plain-http.
     #[arg(
         long,
         value_name = "URL",
@@ -215,7 +215,7 @@ pub(crate) struct EmulateArgs {
     pub(crate) duration: Option<Duration>,
 }
 
-/// A rate limit, or none. (A bare `Option` would be an optional argument to clap.)
+/// A rate limit, or none. It is a type of its own, because clap treats an `Option` as an optional argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate(pub(crate) Option<TokenBucket>);
 
@@ -226,7 +226,7 @@ fn lifetime(text: &str) -> Result<Duration, String> {
     duration(text, Duration::from_millis(1)..=YEAR)
 }
 
-/// Atlas counts the life of a token in seconds.
+/// Parses the lifetime of a token. The minimum is a second, because `expires_in` is in whole seconds.
 fn token_ttl(text: &str) -> Result<Duration, String> {
     duration(text, SECOND..=YEAR)
 }
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn switches_are_sent_only_where_they_were_given() {
+    fn switches_are_sent_only_if_given() {
         let args = list("--demo");
         assert_eq!((args.pretty, args.envelope), (None, None));
         let args = list("--pretty --envelope=false");

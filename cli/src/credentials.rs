@@ -1,5 +1,5 @@
-//! Who asks, from the environment. Never from arguments: those are in the shell's history and in
-//! everybody's process list.
+//! The credentials, from the environment. They are never arguments, because arguments are in the shell's
+//! history and in the process list that all users can read.
 
 use atlas_model_keys_core::{Credentials, InvalidValue};
 
@@ -9,7 +9,7 @@ use crate::environment::{
 };
 use crate::failure::Failure;
 
-/// The three ways to be let in.
+/// The three ways to authenticate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     AccessToken,
@@ -18,7 +18,7 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    /// What it is and where it came from, for errors.
+    /// Returns the kind of the credential and its variable, for errors.
     pub(crate) fn describe(self) -> String {
         match self {
             Self::AccessToken => format!("the access token in {ACCESS_TOKEN}"),
@@ -28,7 +28,7 @@ impl Way {
     }
 }
 
-/// The first of the three that is there.
+/// Returns the first credential that is set, and its way.
 pub(crate) fn find(environment: &Environment) -> Result<(Credentials, Way), Failure> {
     if let Some(token) = environment.get(ACCESS_TOKEN)? {
         return checked(Credentials::bearer(token), Way::AccessToken, environment);
@@ -67,7 +67,8 @@ fn either<'e>(
     }
 }
 
-/// Both, or none. Half a pair is a slip that falling back to something else would hide.
+/// Returns both values, or `None` if both are unset. Half a pair is an error: using another credential instead
+/// would hide the mistake.
 fn both<'e>(
     (first_name, first): (&str, Option<&'e str>),
     (second_name, second): (&str, Option<&'e str>),
@@ -92,7 +93,7 @@ fn checked(
     credentials
         .map(|credentials| (credentials, way))
         .map_err(|invalid| {
-            // The one that was read, of the two names that it may have.
+            // A variable may have two names; this is the one that was read.
             let read = |name, short| match environment.get(name) {
                 Ok(None) => short,
                 _ => name,
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_the_three_ways_counts() {
+    fn first_of_the_three_ways_is_used() {
         let all = [
             (ACCESS_TOKEN, "token"),
             (CLIENT_ID, "mdb_sa_id_1"),
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_pair_names_the_missing_half() {
+    fn half_a_pair_is_an_error_that_names_the_missing_half() {
         for (there, missing) in [
             (CLIENT_ID, CLIENT_SECRET),
             (CLIENT_SECRET, CLIENT_ID),
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn none_at_all_lists_the_ways() {
+    fn missing_credentials_are_an_error_that_lists_the_ways() {
         let error = way([]).unwrap_err();
         for name in [
             ACCESS_TOKEN,
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_says_where_and_not_what() {
+    fn error_of_a_wrong_value_names_the_variable_but_not_the_value() {
         let error = way([(ACCESS_TOKEN, "Bearer hunter2")]).unwrap_err();
         assert!(
             error.contains(ACCESS_TOKEN) && !error.contains("hunter2"),

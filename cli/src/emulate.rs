@@ -1,4 +1,4 @@
-//! `emulate`: the emulator as a service on this machine, for as long as it is wanted.
+//! `emulate`: serves the emulator on this machine until a signal or for a given time.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -17,10 +17,10 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), Failure> {
     if args.list_faults {
         return print(&catalogue());
     }
-    // Before anything is printed: whoever reads it may send the signal at once.
+    // Set before anything is printed, because the reader of the output may send a signal at once.
     let (stop, stopped) = mpsc::channel();
     ctrlc::set_handler(move || {
-        // A second signal while the first is obeyed finds nobody to tell.
+        // This fails for a second signal during the shutdown, which is ignored.
         let _ = stop.send(());
     })
     .map_err(|error| Failure::local("cannot wait for signals", &io::Error::other(error)))?;
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), Failure> {
     let base = server.base_url();
     print(&server.with(|emulator| introduction(&base, emulator, &args.faults)))?;
 
-    // Either way of ending is the end.
+    // The result does not matter: a signal or the end of the time stops the server.
     match args.duration {
         Some(duration) => drop(stopped.recv_timeout(duration)),
         None => drop(stopped.recv()),
@@ -72,7 +72,7 @@ fn print(text: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::stdout(&error))
 }
 
-/// A table of all faults, by area.
+/// Returns a table of all faults, area by area.
 fn catalogue() -> String {
     let rows: Vec<_> = Fault::all()
         .map(|fault| {
@@ -105,7 +105,7 @@ fn to_usize(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// What a shell needs to know, and what a person may want to.
+/// Returns the text that is printed at the start: exports for a shell, and comments for people.
 fn introduction(base: &str, emulator: &Emulator, faults: &[Fault]) -> String {
     let group = emulator.first_group();
     let key = emulator.api_key();
@@ -151,7 +151,7 @@ fn introduction(base: &str, emulator: &Emulator, faults: &[Fault]) -> String {
     out
 }
 
-/// A word for the shell: quoted where it is more than what no shell looks into.
+/// Returns a word for the shell. It is quoted if it contains a character that a shell might interpret.
 fn shell_word(text: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._/:".contains(&b);
     if !text.is_empty() && text.bytes().all(is_plain) {
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_quoted_where_it_matters() {
+    fn words_are_quoted_if_necessary() {
         assert_eq!(shell_word("http://127.0.0.1:8080"), "http://127.0.0.1:8080");
         assert_eq!(shell_word("mdb_sa_sk_a-B_9"), "mdb_sa_sk_a-B_9");
         assert_eq!(shell_word(""), "''");

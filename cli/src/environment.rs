@@ -1,4 +1,4 @@
-//! The environment variables, read once.
+//! The environment variables, which are read once.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -13,18 +13,20 @@ pub(crate) const CLIENT_ID: &str = "MONGODB_ATLAS_CLIENT_ID";
 pub(crate) const CLIENT_SECRET: &str = "MONGODB_ATLAS_CLIENT_SECRET";
 pub(crate) const PUBLIC_KEY: &str = "MONGODB_ATLAS_PUBLIC_API_KEY";
 pub(crate) const PRIVATE_KEY: &str = "MONGODB_ATLAS_PRIVATE_API_KEY";
-/// What the Terraform provider and the Kubernetes operator call the two.
+/// The name in the Terraform provider and the Kubernetes operator.
 pub(crate) const PUBLIC_KEY_SHORT: &str = "MONGODB_ATLAS_PUBLIC_KEY";
+/// The name in the Terraform provider and the Kubernetes operator.
 pub(crate) const PRIVATE_KEY_SHORT: &str = "MONGODB_ATLAS_PRIVATE_KEY";
 pub(crate) const PROJECT_ID: &str = "MONGODB_ATLAS_PROJECT_ID";
 pub(crate) const BASE_URL: &str = "MONGODB_ATLAS_BASE_URL";
-/// The Atlas CLI's names for where Atlas is.
+/// The Atlas CLI's variable for the base URL.
 pub(crate) const OPS_MANAGER_URL: &str = "MONGODB_ATLAS_OPS_MANAGER_URL";
+/// The Atlas CLI's variable for the cloud.
 pub(crate) const SERVICE: &str = "MONGODB_ATLAS_SERVICE";
-/// Read by the transport, as paths.
+/// The variables that the transport reads as paths of certificates.
 pub(crate) const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// The variables of a process, or of a test. No `Debug`: there are secrets in it.
+/// The variables of a process, or of a test. There is no `Debug`, because they contain secrets.
 pub(crate) struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
@@ -32,7 +34,8 @@ impl Environment {
         Self(std::env::vars_os().collect())
     }
 
-    /// The value of a variable. An empty one is as good as none: that is how a script unsets it.
+    /// Returns the value of a variable. An empty variable counts as unset, because scripts unset variables
+    /// this way.
     pub(crate) fn get(&self, name: &str) -> Result<Option<&str>, Failure> {
         match self.0.get(&OsString::from(name)) {
             Some(value) if !value.is_empty() => match value.to_str() {
@@ -47,7 +50,7 @@ impl Environment {
         }
     }
 
-    /// The variable that the transport takes a proxy from, if it uses one for this base URL.
+    /// Returns the variable from which the transport takes the proxy for this base URL, if there is one.
     pub(crate) fn proxy(&self, base: &BaseUrl) -> Result<Option<&'static str>, Failure> {
         let unreadable = Cell::new(None);
         let value_of = |name: &str| match self.get(name) {
@@ -61,7 +64,7 @@ impl Environment {
         match (unreadable.take(), proxy) {
             (Some(failure), _) => Err(failure),
             (None, Ok(None)) => Ok(None),
-            // One that is none is the client's to refuse.
+            // An invalid proxy is refused by the client.
             (None, _) => Ok(Proxy::variables(base).iter().copied().find(|name| {
                 let value = self.get(name).ok().flatten();
                 value.is_some_and(|value| !value.trim().is_empty())
@@ -69,7 +72,7 @@ impl Environment {
         }
     }
 
-    /// Whether colours and cursor movements are welcome, as far as the environment is concerned
+    /// Returns whether the environment allows colours and cursor movements
     /// (<https://no-color.org>).
     pub(crate) fn allows_colour(&self) -> bool {
         let is_set = |name: &str| {
@@ -104,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_variable_is_not_set() {
+    fn empty_variable_is_not_set() {
         let environment = Environment::from([(PROJECT_ID, ""), (BASE_URL, "x"), ("NO_COLOR", "")]);
         assert_eq!(environment.get(PROJECT_ID).unwrap(), None);
         assert_eq!(environment.get(BASE_URL).unwrap(), Some("x"));
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_of_the_proxy_is_the_one_that_is_used_for_the_base_url() {
+    fn proxy_variable_is_that_of_the_base_url() {
         let environment = Environment::from([
             ("http_proxy", "proxy.example"),
             ("HTTPS_PROXY", "proxy.example"),

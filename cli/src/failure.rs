@@ -1,4 +1,4 @@
-//! What went wrong: one exit code, and one block on stderr that says what, why and what to do.
+//! Failures of the command: one exit code, and one block on stderr with the failure, its causes and hints.
 
 use std::error::Error as _;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::args::Format;
 use crate::credentials::Way;
 use crate::output::text;
 
-/// The exit codes: a promise to scripts.
+/// The exit codes. Scripts rely on them, so they do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
@@ -65,7 +65,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The codes as a list, for `--help`.
+/// Returns the list of the codes for `--help`.
 pub(crate) fn exit_codes() -> String {
     Exit::ALL
         .iter()
@@ -74,14 +74,14 @@ pub(crate) fn exit_codes() -> String {
         })
 }
 
-/// Why a command did not do what it should.
+/// The failure of a command.
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
-    /// Nobody reads stdout any more: no failure of ours, and nothing to say.
+    /// Whether nothing is reported, because the reader of stdout has closed it.
     quiet: bool,
     what: String,
-    /// The error, and what caused it.
+    /// The error and its causes.
     why: Vec<String>,
     hints: Vec<String>,
 }
@@ -101,7 +101,7 @@ impl Failure {
         Self::new(Exit::Usage, what)
     }
 
-    /// Something on this machine.
+    /// Creates a failure of this machine.
     pub(crate) fn local(what: impl Into<String>, error: &io::Error) -> Self {
         Self {
             why: vec![error.to_string()],
@@ -109,8 +109,8 @@ impl Failure {
         }
     }
 
-    /// Stdout cannot be written to. A closed pipe is the reader's way to say "enough": that ends
-    /// quietly.
+    /// Creates the failure of a write to stdout. If the reader has closed the pipe, nothing is reported:
+    /// it has read enough.
     pub(crate) fn stdout(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self {
@@ -121,12 +121,12 @@ impl Failure {
         Self::local("cannot write the output", error)
     }
 
-    /// Stdout cannot be written to, which shows before anything is sent.
+    /// Creates the failure of a stdout that cannot be written to. It is found before any request is sent.
     pub(crate) fn no_stdout(error: &io::Error) -> Self {
         Self::stdout(error).hint("to throw the output away on purpose: > /dev/null")
     }
 
-    /// A listing that failed.
+    /// Creates the failure of a listing.
     pub(crate) fn listing(error: &Error, asked: &Asked) -> Self {
         let (exit, hint) = advice(error, asked);
         let mut why = vec![error.to_string()];
@@ -159,7 +159,7 @@ impl Failure {
         }
     }
 
-    /// A page of a listing that did not arrive.
+    /// Creates the failure of a listing whose page did not arrive.
     pub(crate) fn page(error: &Error, asked: &Asked, attempt: &Attempt) -> Self {
         let mut failure = Self::listing(error, asked);
         let timeout = asked.timeout;
@@ -177,13 +177,13 @@ impl Failure {
         failure
     }
 
-    /// Says what there is of the output of a listing that is not complete.
+    /// Adds how much of the output was written before the listing failed.
     pub(crate) fn incomplete(mut self, format: Format, listed: &Listed) -> Self {
         if listed.pages == 0 {
             return self;
         }
         if self.exit == Exit::Other {
-            // The writing failed: how much of the last page is there, nobody knows.
+            // The write failed, so it is unknown how much of the last page was written.
             self.why
                 .push("the output is incomplete, and its last key may be cut off".to_owned());
             return self;
@@ -197,7 +197,7 @@ impl Failure {
         self
     }
 
-    /// Adds what to do next.
+    /// Adds a hint: the next step for the user.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
@@ -205,14 +205,14 @@ impl Failure {
 
     pub(crate) fn report(&self) -> ExitCode {
         if !self.quiet {
-            // There is nowhere left to complain where this fails.
+            // If this fails, there is no other place to report it.
             let _ = io::stderr().write_all(self.to_string().as_bytes());
         }
         self.exit.into()
     }
 }
 
-/// The block. Whatever it holds from elsewhere is fit to be shown.
+/// Writes the block for stderr. Unsafe characters are escaped.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "error: {}", text::visible(&self.what))?;
@@ -230,19 +230,19 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What was asked, of whom, as whom: what a hint can refer to.
+/// The request of the user, for hints: group, base URL, credential, proxy and timeout.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) group: GroupId,
     pub(crate) base: BaseUrl,
-    /// `None`: the demonstration's own.
+    /// The kind of the credential. `None` is the demonstration's own API key.
     pub(crate) way: Option<Way>,
-    /// The variable that names the proxy in between, if there is one.
+    /// The variable that names the proxy, if one is used.
     pub(crate) proxy: Option<&'static str>,
     pub(crate) timeout: Timeout,
 }
 
-/// How long a page may take.
+/// The maximum time for a page, with its retries and waits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeout {
     pub(crate) limit: Duration,
@@ -260,7 +260,7 @@ impl Timeout {
     const DEFAULT: Duration = Duration::from_secs(240);
 }
 
-/// The option and its value.
+/// Writes the option with its value.
 impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "--timeout {}", humantime::format_duration(self.limit))?;
@@ -271,13 +271,13 @@ impl fmt::Display for Timeout {
     }
 }
 
-/// What is known of a page that did not arrive.
+/// The attempt to get a page that did not arrive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
     pub(crate) page: PageNum,
-    /// How long it took.
+    /// The time from the request to the failure.
     pub(crate) elapsed: Duration,
-    /// Whether there was no access token yet, and one is needed.
+    /// Whether an access token is needed, and there was none yet.
     pub(crate) lacks_token: bool,
 }
 
@@ -301,8 +301,8 @@ impl Attempt {
         }
     }
 
-    /// Whether it was the timeout that ended the attempts. A wait that is longer than what is left is not
-    /// begun.
+    /// Returns whether the timeout ended the attempts. A wait does not begin if it is longer than the
+    /// remaining time.
     fn would_be_repeated(&self, error: &Error, timeout: Timeout) -> bool {
         let policy = RetryPolicy::default();
         match error {
@@ -311,7 +311,7 @@ impl Attempt {
                     && *wait <= policy.wait
                     && self.elapsed.saturating_add(*wait) >= timeout.limit
             }
-            // A token request that was lost is repeated only once: it may have issued a token.
+            // A lost token request is retried only once, because it may have issued a token.
             Error::Transport { kind, attempts, .. } => match kind {
                 FailureKind::NotSent => (1..policy.attempts).contains(attempts),
                 FailureKind::Lost => !self.lacks_token && (1..policy.attempts).contains(attempts),
@@ -322,13 +322,13 @@ impl Attempt {
     }
 }
 
-/// What a listing has so far.
+/// The pages and keys of a listing so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Listed {
     pub(crate) pages: usize,
-    /// Those that were written or kept: each once.
+    /// The number of keys that were written or kept.
     pub(crate) keys: u64,
-    /// Atlas's count, as it was said last.
+    /// The last `totalCount` from Atlas.
     pub(crate) total: Option<u64>,
 }
 
@@ -352,7 +352,7 @@ impl Asked {
 
 const ROLES: &str = "the role Project Owner, Project Model Owner or Project Read Only";
 
-/// The table: for each way to fail, its exit code and what helps.
+/// Returns the exit code and the hint for an error.
 fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
     let credential = asked.credential();
     let base = &asked.base;
@@ -430,7 +430,7 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
             ),
             (407, _) => (Exit::Atlas, wants_login(asked)),
             (429, _) => (Exit::RateLimited, "try again in a minute".to_owned()),
-            // It may have issued a token, and so it is not repeated for long.
+            // The request may have issued a token, so it is retried only once.
             (500.., Endpoint::Token) => (Exit::RateLimited, outage(Duration::ZERO)),
             (500.., _) => (Exit::Atlas, "try again later".to_owned()),
             _ => return (Exit::Atlas, None),
@@ -443,7 +443,7 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
             ),
         ),
         Error::GaveUp { wait, .. } => (Exit::RateLimited, outage(*wait)),
-        // Before it came to a request: what is wrong on this machine, and the way out, is in the text.
+        // No request was sent. The text names the problem on this machine and the way out.
         Error::Transport {
             kind: FailureKind::Permanent,
             attempts: 0,
@@ -459,7 +459,7 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
                 | InvalidResponseKind::Json
                 | InvalidResponseKind::Shape
                 | InvalidResponseKind::Encoding => no_atlas(base),
-                // Pages that never come to an end.
+                // A listing that does not end.
                 _ => format!(
                     "is a cache or a gateway between here and {base}? A larger --items-per-page needs \
                      fewer pages, and --page-num gives one of them"
@@ -467,7 +467,7 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
             },
         ),
         Error::Limit { what, .. } => (Exit::NotUnderstood, beyond(what, base)),
-        // `Error` may grow.
+        // `Error` is non-exhaustive.
         _ => return (Exit::Other, None),
     };
     (exit, Some(hint))
@@ -484,7 +484,7 @@ fn no_atlas(base: &BaseUrl) -> String {
     format!("is {base} really Atlas? A network's login page and a wrong proxy answer like this")
 }
 
-/// What helps against a limit of the client.
+/// Returns the hint for an exceeded limit of the client.
 fn beyond(what: &str, base: &BaseUrl) -> String {
     match what {
         "pages" => "a larger --items-per-page (500 at most) needs fewer pages, and --page-num gives one of \
@@ -500,7 +500,7 @@ fn beyond(what: &str, base: &BaseUrl) -> String {
     }
 }
 
-/// The variable that a proxy is given in.
+/// Returns the variable that sets the proxy for this base URL.
 fn proxy_variable(base: &BaseUrl) -> &'static str {
     if base.is_https() {
         "HTTPS_PROXY"
@@ -514,7 +514,7 @@ fn wants_login(asked: &Asked) -> String {
     format!("the proxy asks for a login: put it into {variable} (http://user:password@host)")
 }
 
-/// What helps against a failure of the network, by its kind and what the transport says of it.
+/// Returns the hint for a failure of the network, by its kind and the text of the transport.
 fn network(kind: FailureKind, text: &str, asked: &Asked) -> String {
     let base = &asked.base;
     let variable = proxy_variable(base);
@@ -526,7 +526,7 @@ fn network(kind: FailureKind, text: &str, asked: &Asked) -> String {
         (FailureKind::NotSent, _) if base.is_loopback() => {
             format!("nothing answers at {base}: is it running, and is the port right?")
         }
-        // The text names the proxy where the failure is between here and there.
+        // The text names the proxy if the connection to it failed.
         (_, Some(_)) if text.contains("(407)") => wants_login(asked),
         (_, Some(proxy)) if text.contains("the proxy ") => format!(
             "check {proxy}: is it an HTTP proxy that opens tunnels to {base}? What NO_PROXY names is \
@@ -574,7 +574,7 @@ fn network(kind: FailureKind, text: &str, asked: &Asked) -> String {
     }
 }
 
-/// The status in numbers and words.
+/// Returns the status as a number with its reason.
 pub(crate) fn status(answer: &ApiError) -> String {
     let status = answer.status;
     match status.canonical_reason() {
@@ -583,7 +583,7 @@ pub(crate) fn status(answer: &ApiError) -> String {
     }
 }
 
-/// For a credential that is good, but not good enough.
+/// Returns the hint for a valid credential that is not allowed to list the keys.
 fn not_allowed(answer: &ApiError, asked: &Asked) -> String {
     let credential = asked.credential();
     let group = asked.group;
@@ -601,8 +601,8 @@ fn not_allowed(answer: &ApiError, asked: &Asked) -> String {
     }
 }
 
-/// Whole seconds, rounded up: "in 0s" would be no advice. A server can ask for any number of years; nobody
-/// wants to know how many.
+/// A wait in whole seconds, rounded up, because "in 0s" would not help. A server can ask for any number of
+/// years, so more than a year is not shown exactly.
 pub(crate) struct Rounded(pub(crate) Duration);
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -699,7 +699,7 @@ mod tests {
     }
 
     #[test]
-    fn transport_errors_show_their_sources_made_fit() {
+    fn transport_errors_show_their_escaped_sources() {
         #[derive(Debug)]
         struct Outer(io::Error);
         impl fmt::Display for Outer {
@@ -729,7 +729,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_other_than_200_is_not_understood() {
+    fn success_other_than_200_is_not_understood() {
         let Error::Api(mut answer) = api(400, "") else {
             panic!("it is an answer")
         };
@@ -743,7 +743,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_that_nobody_knows_are_a_server_error() {
+    fn unknown_status_is_a_server_error() {
         let Error::Api(mut answer) = api(400, "") else {
             panic!("it is an answer")
         };
@@ -757,7 +757,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_error_of_the_token_endpoint_is_named_so() {
+    fn server_error_of_the_token_endpoint_names_the_endpoint() {
         let Error::Api(mut answer) = api(500, "") else {
             panic!("it is an answer")
         };
@@ -779,7 +779,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_fit_the_limit() {
+    fn limits_have_matching_hints() {
         let mut limits = Limits::default();
         limits.pages = 0;
         let pages = Listing::new(ListRequest::new(asked().group), &limits)
@@ -815,7 +815,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_fit_the_failure_of_the_network() {
+    fn network_failures_have_matching_hints() {
         let through = |proxy, base: &str, kind, text: &'static str| {
             let asked = Asked {
                 proxy,
@@ -892,7 +892,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_of_this_machine_has_no_hint_about_the_network() {
+    fn problem_of_this_machine_has_no_network_hint() {
         let credentials = Credentials::bearer("token").unwrap();
         let session = Session::new(BaseUrl::default(), credentials);
         let failure = atlas_model_keys_core::Failure::new(
@@ -908,7 +908,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_that_the_timeout_ended_are_told_from_others() {
+    fn attempts_ended_by_the_timeout_are_distinguished() {
         let timeout = Timeout::new(Some(Duration::from_secs(3)));
         let ended = |error: &Error, seconds, lacks_token| {
             let attempt = Attempt {
@@ -946,7 +946,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_in_between_is_named() {
+    fn used_proxy_is_named() {
         let error = transport_error(FailureKind::NotSent, io::Error::other("refused"));
         let asked = Asked {
             proxy: Some("HTTPS_PROXY"),
@@ -983,7 +983,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_no_failure() {
+    fn closed_pipe_is_no_failure() {
         let failure = Failure::stdout(&io::ErrorKind::BrokenPipe.into());
         assert!(failure.quiet && failure.exit == Exit::Done);
         let failure = Failure::stdout(&io::ErrorKind::StorageFull.into());

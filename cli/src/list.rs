@@ -1,4 +1,4 @@
-//! `list`: asks for the pages, and hands them to whoever writes them.
+//! `list`: requests the pages, and writes their keys.
 
 use std::io::{self, IsTerminal as _};
 use std::time::Instant;
@@ -21,7 +21,7 @@ use crate::progress::{Place, Progress};
 pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Failure> {
     let columns = columns(args)?;
     let stdout = Stdout::new(environment)?;
-    // A table is the only format that comes in one piece; the body of `raw` is that of one page.
+    // A table is written at the end, and `raw` writes only one page.
     let is_streamed = matches!(args.output, Format::Json | Format::Ndjson | Format::Csv);
     let shows_keys = is_streamed && stdout.is_terminal;
     let progress = Progress::new(Place::of_stderr(environment, shows_keys));
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Fail
     }
 }
 
-/// Fetches one page after the other, or the one that was asked for.
+/// Fetches one page after the other, or only the page that was requested.
 fn pages(
     args: &ListArgs,
     service: &Service,
@@ -82,10 +82,10 @@ fn pages(
     Ok(())
 }
 
-/// The keys of a listing on their way out.
+/// The output of a listing.
 struct Written<'w> {
     sink: Box<dyn Sink + 'w>,
-    /// How much is kept before any of it is written.
+    /// The size of the keys that are kept until the end, if the format needs that.
     collected: Option<Collected>,
     listed: Listed,
 }
@@ -132,7 +132,7 @@ impl<'w> Written<'w> {
             (Some(page), _) if is_empty_table => {
                 progress.note(&format!("page {page} of the keys of group {group} is empty"));
             }
-            // Without a count, or where counting is off, there is nothing to compare.
+            // There may be no count, or 0 if counting is disabled.
             (None, Some(total)) if total != 0 && total != keys => progress.note(&format!(
                 "Atlas counts {total} keys in group {group}, and {keys} were listed: keys may have been \
                  made or deleted meanwhile"
@@ -164,7 +164,7 @@ fn write_raw(
     Ok(())
 }
 
-/// Which columns a table or CSV has.
+/// Returns the columns of a table or CSV.
 fn columns(args: &ListArgs) -> Result<Vec<KeyField>, Failure> {
     let Some(columns) = &args.columns else {
         return Ok(match args.output {
@@ -211,11 +211,11 @@ fn request(args: &ListArgs, asked: &Asked) -> ListRequest {
     request
 }
 
-/// Whom to ask.
+/// The service that is asked: Atlas, or the emulator of a demonstration.
 struct Service {
     client: Client,
     asked: Asked,
-    /// Serves as long as it lives.
+    /// The emulator, which serves until it is dropped.
     _emulator: Option<Server>,
 }
 
@@ -257,10 +257,10 @@ impl Service {
         Self::new(args, credentials, asked, None, progress)
     }
 
-    /// The emulator, over real HTTP, with a digest as for any API key.
+    /// Starts the emulator. It is used over real HTTP, with digest authentication, like Atlas with an API key.
     fn demonstration(args: &ListArgs, progress: &Progress) -> Result<Self, Failure> {
         let emulator = Emulator::new(Config {
-            // Else there would be nothing to show.
+            // Without this there would be no secrets to show.
             include_secrets: args.show_secrets,
             ..Config::default()
         });
@@ -306,12 +306,12 @@ impl Service {
         })
     }
 
-    /// Asks for a page, and tells while it is waited for.
+    /// Requests a page, and shows the progress during the wait.
     fn page(&self, request: &ListRequest, progress: &Progress) -> Result<Page<Vec<u8>>, Failure> {
         let page = request.page_num();
         let begun = Instant::now();
         progress.begin(page);
-        // Parsed in every format, so that an error object in a 200 is an error.
+        // The page is parsed for every format, so that an error object in a 200 is an error.
         let answer = self.client.list(request);
         progress.arrived();
         answer.map_err(|error| {
@@ -326,12 +326,12 @@ impl Service {
     }
 }
 
-/// Where the credential is sent: what the arguments say, else what the environment says.
+/// Returns the base URL, to which the credential is sent. An argument precedes the environment.
 fn base_of(args: &ListArgs, environment: &Environment) -> Result<BaseUrl, Failure> {
     if let Some(text) = &args.base_url {
         return base_url(text, "--base-url", args.allow_plain_http);
     }
-    // All of them are looked at: of a credential for one Atlas, the other must not hear.
+    // All variables are checked, because a credential for one cloud must not be sent to the other.
     let mut given = Vec::new();
     for name in [environment::BASE_URL, environment::OPS_MANAGER_URL] {
         if let Some(text) = environment.get(name)? {
@@ -361,7 +361,7 @@ fn base_of(args: &ListArgs, environment: &Environment) -> Result<BaseUrl, Failur
     }
 }
 
-/// The Atlas CLI's names for the two clouds.
+/// Returns the base URL for the Atlas CLI's name of a cloud.
 fn service(text: &str) -> Result<BaseUrl, Failure> {
     match text {
         "cloud" => Ok(BaseUrl::default()),
@@ -397,7 +397,7 @@ fn base_url(text: &str, from: &str, allow_plain_http: bool) -> Result<BaseUrl, F
     })
 }
 
-/// Where the output goes.
+/// The standard output and its properties.
 struct Stdout {
     out: io::Stdout,
     is_terminal: bool,
@@ -416,7 +416,7 @@ impl Stdout {
 
     fn terminal(&self, may_drop: bool) -> Option<Terminal> {
         self.is_terminal.then(|| Terminal {
-            // A terminal that does not tell (a serial line) is taken for the classic one.
+            // A terminal without a known width (a serial line) is assumed to have 80 columns.
             width: terminal_size::terminal_size_of(&self.out)
                 .map_or(80, |(terminal_size::Width(width), _)| usize::from(width)),
             colour: self.colour,
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_takes_too_much_memory_is_an_error_that_names_the_way_out() {
+    fn table_that_needs_too_much_memory_is_an_error_with_a_hint() {
         let mut limits = Limits::default();
         limits.collected_bytes = 1 << 20;
         let progress = Progress::new(Place::File);
@@ -474,7 +474,7 @@ mod tests {
         }
         assert!(!error.contains("login page"), "{error}");
         assert!(out.is_empty());
-        // What is written as it arrives has no such limit.
+        // Formats that are written page by page have no such limit.
         assert_eq!(written(Format::Ndjson, &mut out), Ok(()));
     }
 }

@@ -6,8 +6,8 @@
 //!    │      └─────▶ failure: one block on stderr, one exit code
 //!    └──▶ emulate ▶ the emulator on 127.0.0.1
 //! ```
-// The standard library's macros panic where the other end of a pipe is gone, and nothing that
-// comes from outside may end in a panic.
+// The standard library's print macros panic if the reader has closed the pipe, and no outside event may
+// cause a panic.
 #![cfg_attr(
     not(test),
     deny(
@@ -61,8 +61,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// What clap has to say. It repeats arguments as they came. So an error is that of the same arguments without
-/// what looks like a credential, and made fit to be shown.
+/// Prints the help, or clap's error. Clap repeats arguments unchanged, so the error is that of the same arguments
+/// after everything that looks like a credential was replaced; unsafe characters are escaped.
 fn help_or_usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if !error.use_stderr() {
         let text = error.render().to_string();
@@ -80,16 +80,16 @@ fn help_or_usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         false => error.render().to_string(),
         true => match Cli::try_parse_from(arguments.iter().map(shown)) {
             Err(error) => error.render().to_string(),
-            // Unlikely: without it, they are in order.
+            // Unlikely: the arguments are valid after the replacement.
             Ok(_) => format!("error: {}\n", error.kind()),
         },
     };
-    // There is nowhere left to complain where this fails.
+    // If this fails, there is no other place to report it.
     let _ = io::stderr().write_all(output::text::visible_lines(&text).as_bytes());
     Exit::Usage.into()
 }
 
-/// The argument, or what is shown of one with what looks like a credential: the option, if it is one.
+/// Returns the argument as it may be shown. If it looks like a credential, only its option remains.
 fn shown(argument: &OsString) -> OsString {
     const REDACTED: &str = "[redacted]";
     let text = argument.to_string_lossy();

@@ -1,4 +1,4 @@
-//! What is told on stderr while a listing runs: how far it is, what was repeated, and that Atlas is silent.
+//! Messages on stderr during a listing: its progress, retries, and long waits for Atlas.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,26 +11,27 @@ use crate::environment::Environment;
 use crate::failure::{Rounded, status};
 use crate::output::text;
 
-/// Silence of this length is told of: a person would wonder.
+/// The time without a response after which a message is shown.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A wait that is shorter than this is not told of: it is over before it is read.
+/// The shortest retry wait that is shown. A shorter one is over before its message is read.
 const TOLD_WAIT: Duration = Duration::from_secs(1);
 
-/// Where notes appear.
+/// The place where notes appear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// In a file or a pipe: each is a line that stays.
+    /// A file or a pipe. Each note is a line.
     File,
-    /// On a terminal: how far the listing is stands in a line that is written over and erased at the end.
+    /// A terminal. The progress is in one line that is overwritten, and erased at the end.
     Terminal,
-    /// On the terminal that shows the keys as they arrive. Those are the progress, and notes are lines
+    /// The terminal that shows the keys as they arrive. The keys show the progress, and notes are lines
     /// between them.
     BesideKeys,
 }
 
 impl Place {
-    /// `shows_keys` where the keys appear on a terminal as they arrive.
+    /// Returns the place for this process. `shows_keys` is whether the keys appear on a terminal as they
+    /// arrive.
     pub(crate) fn of_stderr(environment: &Environment, shows_keys: bool) -> Self {
         if !io::stderr().is_terminal() || environment.has_dumb_terminal() {
             Self::File
@@ -42,12 +43,12 @@ impl Place {
     }
 }
 
-/// Tells how far a listing is. Dropping it erases what would not stay.
+/// Shows the progress of a listing. Dropping it erases the progress line.
 pub(crate) struct Progress(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// The state has changed in a way that matters to the watcher.
+    /// Signals the watcher that the state has changed.
     changed: Condvar,
     place: Place,
     patience: Duration,
@@ -55,11 +56,11 @@ struct Shared {
 
 struct State {
     out: Box<dyn Write + Send>,
-    /// A line stands on the terminal that is to be erased.
+    /// Whether a progress line is on the terminal.
     is_shown: bool,
-    /// The keys that were written last do not end with a line end.
+    /// Whether the keys written last do not end with a line end.
     is_mid_line: bool,
-    /// The page that is waited for, and since when there is silence.
+    /// The awaited page, and the time without a response.
     waiting: Option<(PageNum, Silence)>,
     has_ended: bool,
 }
@@ -83,39 +84,39 @@ impl Progress {
             patience,
         });
         let watcher = Arc::clone(&shared);
-        // Without a thread to spare, silence is not told of, and that is all.
+        // If no thread can be started, only the messages about silence are missing.
         let _ = thread::Builder::new()
             .name("silence".to_owned())
             .spawn(move || watcher.watch());
         Self(shared)
     }
 
-    /// What tells of waits, for the client.
+    /// Returns the function that the client calls before each retry wait.
     pub(crate) fn on_wait(&self) -> impl Fn(&Wait) + Send + Sync + 'static {
         let shared = Arc::clone(&self.0);
         move |wait| shared.tell_of(wait.delay(), &cause(wait.api_error(), wait.failure()))
     }
 
-    /// A page is asked for.
+    /// Records that a page was requested.
     pub(crate) fn begin(&self, page: PageNum) {
         let silence = Silence::since(Instant::now(), self.0.patience);
         self.0.lock().waiting = Some((page, silence));
         self.0.changed.notify_all();
     }
 
-    /// The page, or an error, has arrived.
+    /// Records that the page or an error has arrived.
     pub(crate) fn arrived(&self) {
         let mut state = self.0.lock();
         state.waiting = None;
         state.erase();
     }
 
-    /// Keys were written to where notes may appear, too.
+    /// Records that keys were written, and whether they end with a line end.
     pub(crate) fn wrote(&self, ends_line: bool) {
         self.0.lock().is_mid_line = self.0.place == Place::BesideKeys && !ends_line;
     }
 
-    /// `total` is Atlas's estimate: worth showing only while it is ahead.
+    /// Shows the progress. `total` is Atlas's estimate; it is shown only while it is higher than `keys`.
     pub(crate) fn show(&self, pages: usize, keys: u64, total: Option<u64>) {
         if self.0.place != Place::Terminal {
             return;
@@ -130,13 +131,13 @@ impl Progress {
             .show(&format!("{keys} keys{of} ({pages} {page}) …"));
     }
 
-    /// Something to know that is no error.
+    /// Shows a note: information that is no error.
     pub(crate) fn note(&self, text: &str) {
         self.0.lock().note(text);
     }
 }
 
-/// Errors erase the line, too, and begin with a line of their own.
+/// Erases the progress line, so that an error begins a new line.
 impl Drop for Progress {
     fn drop(&mut self) {
         let mut state = self.0.lock();
@@ -149,7 +150,7 @@ impl Drop for Progress {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // What a panic leaves behind is still good for telling.
+        // The state stays usable after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -159,14 +160,14 @@ impl Shared {
         }
         let mut state = self.lock();
         state.note(&format!("{cause}; trying again in {}", Rounded(delay)));
-        // Nothing is expected until then.
+        // No response is expected before the retry.
         if let Some((_, silence)) = &mut state.waiting {
             let now = Instant::now();
             *silence = Silence::since(now.checked_add(delay).unwrap_or(now), self.patience);
         }
     }
 
-    /// Tells of silence, until the end.
+    /// Shows messages about silence until the listing ends.
     fn watch(&self) {
         let mut state = self.lock();
         while !state.has_ended {
@@ -197,7 +198,7 @@ impl Shared {
     }
 }
 
-// What cannot be told is no reason to stop: there is nowhere else to tell it.
+// Errors of stderr are ignored, because there is no other place to report them.
 impl State {
     fn show(&mut self, line: &str) {
         self.is_shown = true;
@@ -210,7 +211,7 @@ impl State {
         }
     }
 
-    /// What comes next begins a line.
+    /// Ends the current line, so that the next text begins a line.
     fn end_line(&mut self) {
         self.erase();
         if std::mem::take(&mut self.is_mid_line) {
@@ -225,7 +226,7 @@ impl State {
     }
 }
 
-/// Since when nothing has happened, and when that is told of next.
+/// A time without a response, and the time of the next message about it.
 #[derive(Clone, Copy, Debug)]
 struct Silence {
     since: Instant,
@@ -240,8 +241,8 @@ impl Silence {
         }
     }
 
-    /// How long it is, if that is to be told of now. A line that is written over is kept up to date;
-    /// lines that stay become fewer and fewer.
+    /// Returns the length of the silence if a message is due. A line that is overwritten is updated every
+    /// second. Other messages become rarer: the intervals double.
     fn told(&mut self, now: Instant, is_written_over: bool) -> Option<Duration> {
         if now < self.next {
             return None;
@@ -257,7 +258,7 @@ impl Silence {
     }
 }
 
-/// Whole seconds.
+/// A duration in whole seconds, rounded down.
 struct Whole(Duration);
 
 impl std::fmt::Display for Whole {
@@ -266,7 +267,7 @@ impl std::fmt::Display for Whole {
     }
 }
 
-/// Why a request is repeated.
+/// Returns the cause of a retry.
 fn cause(answer: Option<&ApiError>, failure: Option<(FailureKind, &ForeignError)>) -> String {
     match (answer, failure) {
         (Some(answer), _) => {
@@ -299,7 +300,7 @@ mod tests {
 
     use super::*;
 
-    /// Hands each write on.
+    /// A writer that sends each write through a channel.
     struct Written(Sender<String>);
 
     impl Write for Written {
@@ -320,7 +321,7 @@ mod tests {
     }
 
     const LONG: Duration = Duration::from_secs(1000);
-    /// Far beyond what anything here takes.
+    /// The time limit of a test. It is far longer than any test needs.
     const LIMIT: Duration = Duration::from_secs(30);
 
     fn page(number: u32) -> PageNum {
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_told_of_while_a_page_is_waited_for() {
+    fn silence_is_reported_while_a_page_is_awaited() {
         for (place, told) in [
             (Place::File, "note: still waiting for Atlas (page 3, 0s)\n"),
             (
@@ -351,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_told_of_after_a_while_and_then_ever_less_often() {
+    fn silence_is_reported_after_five_seconds_and_then_more_rarely() {
         let start = Instant::now();
         let seconds = |s| start + Duration::from_secs(s);
         let told_at = |is_written_over| {
@@ -361,14 +362,14 @@ mod tests {
         };
         assert_eq!(told_at(false), [5, 10, 20, 40, 80]);
         assert_eq!(told_at(true), (5..100).collect::<Vec<_>>());
-        // Not while a wait is planned that was told of.
+        // Silence begins only after an announced retry wait.
         let mut silence = Silence::since(seconds(90), PATIENCE);
         assert_eq!(silence.told(seconds(94), false), None);
         assert_eq!(silence.told(seconds(95), false), Some(PATIENCE));
     }
 
     #[test]
-    fn a_planned_wait_is_told_of_with_its_cause_and_is_no_silence() {
+    fn retry_wait_is_reported_with_its_cause_and_is_no_silence() {
         let (progress, written) = progress(Place::File, Duration::from_millis(1));
         progress.0.tell_of(TOLD_WAIT / 2, "not told");
         progress.0.tell_of(LONG, "why");
@@ -387,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_begins_a_line_wherever_the_last_one_ended() {
+    fn note_begins_a_line_after_unfinished_keys() {
         let (progress, written) = progress(Place::BesideKeys, LONG);
         progress.wrote(false);
         progress.note("a\nb");
@@ -403,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_progress_is_erased_before_anything_else() {
+    fn progress_line_is_erased_before_other_output() {
         let (progress, written) = progress(Place::Terminal, LONG);
         progress.show(1, 100, Some(250));
         progress.note("a");
@@ -422,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gets_no_progress() {
+    fn file_gets_no_progress() {
         let (progress, written) = progress(Place::File, LONG);
         progress.show(1, 100, None);
         progress.wrote(false);
@@ -431,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_is_the_answer_with_its_code_or_the_failure() {
+    fn cause_is_the_response_with_its_code_or_the_failure() {
         let response = Response::builder()
             .status(503)
             .header("x-error-code", "BUSY");

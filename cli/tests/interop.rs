@@ -1,9 +1,9 @@
-//! The command against digest servers that were not written here: Apache httpd with
+//! The command against digest servers of other projects: Apache httpd with
 //! `mod_auth_digest`, and lighttpd, from Debian's packages `apache2` and `lighttpd`. They serve two
 //! static pages of keys, on loopback.
 //!
-//! Where a server is not installed, its test says so and checks nothing; with
-//! `REQUIRE_INTEROP=1` in the environment (as CI has it) it fails instead.
+//! If a server is not installed, its test says so and checks nothing. With `REQUIRE_INTEROP=1` in the
+//! environment, as in CI, it fails instead.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -17,7 +17,7 @@ const GROUP: &str = "69681d39c9e8cfd375386316";
 const PUBLIC: &str = "abcdefgh";
 const PRIVATE: &str = "01234567-89ab-cdef-0123-456789abcdef";
 
-/// `printf 'abcdefgh:keys of a group:01234567-…' | md5sum`, and `sha256sum`.
+/// The digests of `printf 'abcdefgh:keys of a group:01234567-…'`, by `md5sum` and `sha256sum`.
 const MD5: &str = "abcdefgh:keys of a group:d8d266827fd5531853b15afbeecefad7\n";
 const SHA_256: &str = "abcdefgh:keys of a group:\
     9aa2aeceb74259e862ec9c85dcc65385162ecf87a5e9e98c4876c8a648e652fd\n";
@@ -49,7 +49,7 @@ fn installed(program: &str) -> bool {
     found
 }
 
-/// Starts `program` with the configuration that `configure` makes of folder and port.
+/// Starts `program` with the configuration that `configure` returns for a folder and a port.
 fn serve(
     program: &str,
     name: &str,
@@ -70,7 +70,7 @@ fn serve(
     fs::write(root.join("users"), users).unwrap();
     open_to_all(&root);
 
-    // Free a moment ago; nobody else asks for ports here.
+    // The port was free a moment ago, and no other program here takes ports.
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = port.local_addr().unwrap();
     drop(port);
@@ -102,13 +102,13 @@ fn serve(
             begin.elapsed() < Duration::from_secs(20),
             "{program} does not answer"
         );
-        // Somebody else's server: there is no clock of ours to turn.
+        // A real program has no virtual clock, so the test has to wait.
         std::thread::sleep(Duration::from_millis(20));
     }
     server
 }
 
-/// A server that was started as root gives root up, and must still read the folder.
+/// Makes the folder readable for all: a server that was started as root gives up its rights.
 #[cfg(unix)]
 fn open_to_all(root: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
@@ -169,7 +169,7 @@ auth.require = ("/" => ("method" => "digest", "algorithm" => "SHA-256",
     })
 }
 
-/// The ids that the command lists, and the exit code.
+/// Returns the output of the command, which lists ids, and its exit code.
 fn list(server: &Server, private: &str) -> (String, Option<i32>) {
     let output = Command::new(env!("CARGO_BIN_EXE_atlas-model-keys"))
         .args([
@@ -206,7 +206,7 @@ fn apache_with_md5() {
 }
 
 #[test]
-fn apache_with_a_nonce_that_lives_for_a_second() {
+fn apache_with_nonces_that_expire_after_a_second() {
     if !installed("apache2") {
         return;
     }
@@ -218,7 +218,7 @@ fn apache_with_a_nonce_that_lives_for_a_second() {
     let request = ListRequest::new(GroupId::new(GROUP).unwrap());
     for _ in 0..3 {
         assert_eq!(client.list(&request).unwrap().len(), 2);
-        // The nonce expires by the server's clock, which is not ours to turn.
+        // The nonce expires by the server's real clock.
         std::thread::sleep(Duration::from_millis(1200));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{BaseUrl, Credentials, GroupId, ListRequest};
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator, Operation};
+use atlas_model_keys_emulator::{Config, Emulator, Route};
 use http::Response;
 
 use crate::client::{Setup, TestClient};
@@ -128,14 +128,14 @@ impl EmulatedAtlas {
     /// Sets the response to the next request for a page.
     pub fn respond_to_next_list(&self, response: Response<Vec<u8>>) {
         self.server
-            .with(|emulator| emulator.answer_next(Operation::ListGroupKeys, response));
+            .with(|emulator| emulator.answer_next(Route::ListGroupKeys, response));
     }
 
     /// Returns the number of requests for pages and for tokens.
     #[must_use]
     pub fn requests(&self) -> (u64, u64) {
         self.server.with(|emulator| {
-            let lists = emulator.requests_for(Operation::ListGroupKeys);
+            let lists = emulator.requests_for(Route::ListGroupKeys);
             (lists, emulator.token_requests())
         })
     }

@@ -7,7 +7,7 @@ use atlas_model_keys_conformance::loopback::listener;
 use atlas_model_keys_conformance::{
     CredentialKind, EmulatedAtlas, HyperClient, Setup, TestClient, UreqClient,
 };
-use atlas_model_keys_emulator::{Config, Operation};
+use atlas_model_keys_emulator::{Config, Route};
 use http::{HeaderMap, StatusCode};
 use log::Log;
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -24,7 +24,7 @@ fn each_exchange_is_a_span<C: TestClient>(log: &Log) {
         let client: C = atlas.client(kind, Setup::with_fast_retries());
         atlas.server.with(|emulator| {
             let busy = StatusCode::SERVICE_UNAVAILABLE;
-            emulator.fail_next(1, Operation::ListGroupKeys, busy, &HeaderMap::new());
+            emulator.fail_next(1, Route::ListGroupKeys, busy, &HeaderMap::new());
         });
         client.list(&atlas.request()).unwrap();
         let text = log.take();

@@ -21,7 +21,7 @@ use atlas_model_keys_core::{
     Session, Step,
 };
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator, Operation};
+use atlas_model_keys_emulator::{Config, Emulator, Route};
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
 use support::{BoxError, moment};
@@ -37,7 +37,7 @@ fn main() -> Result<(), BoxError> {
     let (key, group) = (atlas.api_key().clone(), atlas.first_group());
     let busy = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("1"))]);
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-    atlas.fail_next(1, Operation::ListGroupKeys, unavailable, &busy);
+    atlas.fail_next(1, Route::ListGroupKeys, unavailable, &busy);
     let options = Options {
         idle_timeout: Duration::from_millis(500),
         ..Options::default()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use atlas_model_keys_core::{
     ApiVersion, Error, FailureKind, ItemsPerPage, Listing, Refused, Step, Wait,
 };
-use atlas_model_keys_emulator::{Config, DigestAlgorithm, Operation, TokenBucket, error_answer};
+use atlas_model_keys_emulator::{Config, DigestAlgorithm, Route, TokenBucket, error_answer};
 use dialogue::{CREDENTIAL_KINDS, CredentialKind, World};
 use http::{HeaderValue, StatusCode, header};
 
@@ -84,11 +84,7 @@ fn config(random: &mut Random) -> Config {
 
 /// Injects a retryable response, or an invalid token or nonce.
 fn inject_fault(world: &mut World, random: &mut Random, kind: CredentialKind, revoked: &mut bool) {
-    let operation = random.pick(&[
-        Operation::ListGroupKeys,
-        Operation::ListGroupKeys,
-        Operation::Token,
-    ]);
+    let route = random.pick(&[Route::ListGroupKeys, Route::ListGroupKeys, Route::Token]);
     match random.below(4) {
         0 => world.emulator.expire_nonces(),
         // A caller's own token could not be replaced.
@@ -97,8 +93,8 @@ fn inject_fault(world: &mut World, random: &mut Random, kind: CredentialKind, re
             world.emulator.revoke_tokens();
         }
         _ => {
-            let status = match operation {
-                Operation::Token => random.pick(&[429, 503]),
+            let status = match route {
+                Route::Token => random.pick(&[429, 503]),
                 _ => random.pick(&[429, 500, 502, 503]),
             };
             let mut response = error_answer(StatusCode::from_u16(status).unwrap());
@@ -107,7 +103,7 @@ fn inject_fault(world: &mut World, random: &mut Random, kind: CredentialKind, re
                 let after = HeaderValue::from_static(after);
                 response.headers_mut().insert(header::RETRY_AFTER, after);
             }
-            world.emulator.answer_next(operation, response);
+            world.emulator.answer_next(route, response);
         }
     }
 }

@@ -29,7 +29,7 @@ pub fn error_answer(status: StatusCode) -> Response<Vec<u8>> {
         429 => "RATE_LIMITED",
         _ => "UNEXPECTED_ERROR",
     };
-    AtlasError::new(status, code, "(This is a scripted answer.)").into_response(View::default())
+    AtlasError::new(status, code, "(This is a scripted response.)").into_response(View::default())
 }
 
 /// An error response before it is rendered.
@@ -103,7 +103,7 @@ impl AtlasError {
 
     /// Returns the 401 for a missing or wrong credential.
     ///
-    /// As in production it has neither a code nor parameters. It comes from a gateway in front of the
+    /// As in production, it has neither a code nor parameters. It comes from a gateway in front of the
     /// API, so it has no envelope: in an envelope a client could not see the challenge.
     pub(crate) fn unauthenticated() -> Self {
         Self {

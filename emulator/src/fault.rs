@@ -14,6 +14,7 @@ mod delivery;
 mod echo;
 mod meaning;
 mod pages;
+mod row;
 mod socket;
 mod tokens;
 
@@ -25,18 +26,19 @@ use std::time::Duration;
 use http::Response;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 
-use crate::Emulator;
-use crate::emulator::Incoming;
-use crate::route::{Operation, Route};
+use crate::atlas::Atlas;
+use crate::incoming::Incoming;
+use crate::route::{MatchedRoute, Route};
 
-use argument::Argument;
 use context::FaultContext;
+use row::Row;
+
 pub use delivery::{Delivery, DeliveryStep};
 
 /// A fault, or merely unusual behaviour, that can be switched on by name.
 ///
-/// [`Fault::all`] lists all faults, and [`Emulator::inject`] switches one on. The text form is a
-/// name, or a name and an argument: `slow-body`, `slow-body=50ms`.
+/// [`Fault::all`] lists all faults, and [`Emulator::inject`](crate::Emulator::inject) switches one
+/// on. The text form is a name, or a name and an argument: `slow-body`, `slow-body=50ms`.
 ///
 /// ```
 /// use atlas_model_keys_emulator::{Area, Fault};
@@ -57,7 +59,7 @@ pub struct Fault {
     value: u64,
 }
 
-/// The part of a response, and the operation, that a fault changes.
+/// The route whose response a fault changes, and the part of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Area {
@@ -101,10 +103,10 @@ impl Area {
         }
     }
 
-    fn applies_to(self, operation: Operation, request: Incoming<'_>, challenged: bool) -> bool {
-        let is_listing = matches!(operation, Operation::ListGroupKeys | Operation::ListOrgKeys);
+    fn applies_to(self, route: Route, request: Incoming<'_>, challenged: bool) -> bool {
+        let is_listing = matches!(route, Route::ListGroupKeys | Route::ListOrgKeys);
         match self {
-            Self::Token => operation == Operation::Token,
+            Self::Token => route == Route::Token,
             Self::Digest => is_listing && !has_token(request),
             Self::Socket | Self::Coding | Self::Meaning | Self::Page => is_listing && !challenged,
         }
@@ -117,48 +119,6 @@ impl Area {
 pub(crate) enum Phase {
     BeforeCompression,
     AfterCompression,
-}
-
-/// The definition of a fault.
-struct Row {
-    name: &'static str,
-    description: &'static str,
-    argument: Argument,
-    harmless: bool,
-    apply: fn(&mut FaultContext<'_>),
-}
-
-/// Defines a fault that may make a listing fail. The client must report an error and stay usable.
-const fn fault(
-    name: &'static str,
-    description: &'static str,
-    apply: fn(&mut FaultContext<'_>),
-) -> Row {
-    Row {
-        name,
-        description,
-        argument: Argument::None,
-        harmless: false,
-        apply,
-    }
-}
-
-/// Defines unusual behaviour that must not make a listing fail.
-const fn harmless(
-    name: &'static str,
-    description: &'static str,
-    apply: fn(&mut FaultContext<'_>),
-) -> Row {
-    Row {
-        harmless: true,
-        ..fault(name, description, apply)
-    }
-}
-
-impl Row {
-    const fn with(self, argument: Argument) -> Self {
-        Self { argument, ..self }
-    }
 }
 
 /// All faults.
@@ -203,7 +163,7 @@ impl Fault {
         self.row.argument.show(self.value)
     }
 
-    /// Returns the part of a response, and the operation, that the fault changes.
+    /// Returns the route whose response the fault changes, and the part of the response.
     #[must_use]
     pub fn area(&self) -> Area {
         self.area
@@ -354,33 +314,33 @@ impl Faults {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Applies all faults of this phase to the response, one after the other.
     pub(crate) fn apply(
         &mut self,
         phase: Phase,
-        emulator: &mut Emulator,
+        atlas: &mut Atlas,
         request: Incoming<'_>,
         now: Duration,
         response: &mut Response<Vec<u8>>,
     ) {
-        let Some(operation) = Route::from_path(request.uri.path()).map(Route::operation) else {
+        if self.0.is_empty() {
+            return;
+        }
+        let Some(route) = MatchedRoute::from_path(request.uri.path()).map(MatchedRoute::route)
+        else {
             return;
         };
         // Only the 401 for a refused credential has a challenge: see `AtlasError::unauthenticated`.
         let challenged = response.headers().contains_key(WWW_AUTHENTICATE);
         for injected in &mut self.0 {
             let Fault { area, row, value } = injected.fault;
-            if area.phase() != phase || !area.applies_to(operation, request, challenged) {
+            if area.phase() != phase || !area.applies_to(route, request, challenged) {
                 continue;
             }
             (row.apply)(&mut FaultContext {
                 value,
                 memory: &mut injected.memory,
-                emulator: &mut *emulator,
+                atlas: &mut *atlas,
                 request,
                 now,
                 response: &mut *response,
@@ -435,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_text_and_what_would_be_valid() {
+    fn error_names_the_text_and_a_valid_one() {
         let error = |text: &str| text.parse::<Fault>().unwrap_err().to_string();
         assert_eq!(
             error("rest-in-body"),

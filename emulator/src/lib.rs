@@ -100,6 +100,7 @@
 //! HTTP. It is not a safe place for real credentials; its own credentials are derived from the seed
 //! and protect nothing.
 
+mod atlas;
 mod bucket;
 mod calendar;
 mod config;
@@ -109,12 +110,14 @@ mod emulator;
 mod errors;
 mod fault;
 mod generate;
+mod incoming;
 mod listing;
 mod oauth;
 mod prng;
 mod query;
 mod render;
 mod route;
+mod script;
 pub mod server;
 mod version;
 
@@ -126,7 +129,7 @@ pub use emulator::Emulator;
 pub use errors::error_answer;
 pub use fault::{Area, Delivery, DeliveryStep, Fault, InvalidFault};
 pub use generate::Key;
-pub use route::Operation;
+pub use route::Route;
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

@@ -190,41 +190,41 @@ struct Link {
 /// The form of a key in a listing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyView {
-    /// Whether the version is `2025-03-12`: it has three more fields, and missing values are `null`.
+    /// Whether the version is `2025-03-12`. It has three more fields, and missing values are `null`.
     pub(crate) dated: bool,
     pub(crate) secret: bool,
 }
 
 /// The outer `None` omits a field; the inner one is `null`.
-type Field<'a> = Option<Option<&'a str>>;
+type FieldValue<'a> = Option<Option<&'a str>>;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct KeyEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    api_key_id: Field<'a>,
+    api_key_id: FieldValue<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cloud: Field<'a>,
+    cloud: FieldValue<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    created_at: Field<'a>,
+    created_at: FieldValue<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    created_by: Field<'a>,
+    created_by: FieldValue<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    endpoint: Field<'a>,
+    endpoint: FieldValue<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    geography: Field<'a>,
+    geography: FieldValue<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    group_id: Field<'a>,
+    group_id: FieldValue<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_used_at: Field<'a>,
+    last_used_at: FieldValue<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    masked_secret: Field<'a>,
+    masked_secret: FieldValue<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Field<'a>,
+    name: FieldValue<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Field<'a>,
+    secret: FieldValue<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Field<'a>,
+    status: FieldValue<'a>,
 }
 
 impl<'a> KeyEntry<'a> {

@@ -164,7 +164,7 @@ fn authenticated_form(
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Basic"))
         .and_then(|(_, encoded)| STANDARD.decode(encoded.trim()).ok());
     let expected = format!("{}:{}", account.client_id, account.client_secret);
-    // Not percent-decoded: like Atlas, this refuses a pair that was percent-encoded first.
+    // Like Atlas, this does not percent-decode the pair, so a pair that was encoded first is refused.
     if pair.as_deref() != Some(expected.as_bytes()) {
         return Err(OAuthError {
             status: StatusCode::UNAUTHORIZED,

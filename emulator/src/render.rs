@@ -13,7 +13,7 @@ use crate::query;
 /// Atlas was observed to compress only bodies larger than this, in bytes.
 const GZIP_ABOVE: usize = 220;
 
-/// The two query parameters of every operation that change the form of a body.
+/// The two query parameters of every route that change the form of a body.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct View {
     pub(crate) envelope: bool,

@@ -1,11 +1,11 @@
-//! Maps paths to operations.
+//! Maps paths to routes.
 
 use http::Method;
 
-/// An operation that the emulator supports.
+/// A method and a path that the emulator supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Operation {
+pub enum Route {
     /// `POST /api/oauth/token`
     Token,
     /// `POST /api/oauth/revoke`
@@ -18,7 +18,7 @@ pub enum Operation {
     ListGroups,
 }
 
-impl Operation {
+impl Route {
     pub(crate) const ALL: [Self; 5] = [
         Self::Token,
         Self::Revoke,
@@ -27,15 +27,15 @@ impl Operation {
         Self::ListGroups,
     ];
 
-    /// Returns the index in [`Operation::ALL`].
+    /// Returns the index in [`Route::ALL`].
     pub(crate) fn index(self) -> usize {
         self as usize
     }
 }
 
-/// An operation with the parameters of its path.
+/// A route with the parameters of a request's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Route<'a> {
+pub(crate) enum MatchedRoute<'a> {
     Token,
     Revoke,
     GroupKeys { group_id: &'a str },
@@ -43,7 +43,7 @@ pub(crate) enum Route<'a> {
     Groups,
 }
 
-impl<'a> Route<'a> {
+impl<'a> MatchedRoute<'a> {
     pub(crate) fn from_path(path: &'a str) -> Option<Self> {
         let id_of = |rest: &'a str| {
             rest.strip_suffix("/aiModelApiKeys")
@@ -64,13 +64,13 @@ impl<'a> Route<'a> {
         }
     }
 
-    pub(crate) fn operation(self) -> Operation {
+    pub(crate) fn route(self) -> Route {
         match self {
-            Self::Token => Operation::Token,
-            Self::Revoke => Operation::Revoke,
-            Self::GroupKeys { .. } => Operation::ListGroupKeys,
-            Self::OrgKeys { .. } => Operation::ListOrgKeys,
-            Self::Groups => Operation::ListGroups,
+            Self::Token => Route::Token,
+            Self::Revoke => Route::Revoke,
+            Self::GroupKeys { .. } => Route::ListGroupKeys,
+            Self::OrgKeys { .. } => Route::ListOrgKeys,
+            Self::Groups => Route::ListGroups,
         }
     }
 
@@ -94,14 +94,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_exact_paths_are_operations() {
-        let keys = Route::from_path("/api/atlas/v2/groups/x/aiModelApiKeys");
-        assert_eq!(keys, Some(Route::GroupKeys { group_id: "x" }));
-        let keys = Route::from_path("/api/atlas/v2/orgs/x/aiModelApiKeys");
-        assert_eq!(keys, Some(Route::OrgKeys { org_id: "x" }));
+    fn only_exact_paths_are_routes() {
+        let keys = MatchedRoute::from_path("/api/atlas/v2/groups/x/aiModelApiKeys");
+        assert_eq!(keys, Some(MatchedRoute::GroupKeys { group_id: "x" }));
+        let keys = MatchedRoute::from_path("/api/atlas/v2/orgs/x/aiModelApiKeys");
+        assert_eq!(keys, Some(MatchedRoute::OrgKeys { org_id: "x" }));
         assert_eq!(
-            Route::from_path("/api/atlas/v2/groups"),
-            Some(Route::Groups)
+            MatchedRoute::from_path("/api/atlas/v2/groups"),
+            Some(MatchedRoute::Groups)
         );
         for wrong in [
             "",
@@ -113,14 +113,14 @@ mod tests {
             "//api/atlas/v2/groups",
             "/api/oauth/tokens",
         ] {
-            assert_eq!(Route::from_path(wrong), None, "{wrong}");
+            assert_eq!(MatchedRoute::from_path(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn index_is_the_position_in_all() {
-        for (index, operation) in Operation::ALL.into_iter().enumerate() {
-            assert_eq!(operation.index(), index);
+        for (index, route) in Route::ALL.into_iter().enumerate() {
+            assert_eq!(route.index(), index);
         }
     }
 }

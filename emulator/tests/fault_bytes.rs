@@ -353,7 +353,7 @@ error-large
     «status 500 Internal Server Error»«json»
     x-error-code: UNEXPECTED_ERROR⏎
     «vary»⏎
-    {"detail":"«17825659 × a»(This is a scripted answer.)","error":500,
+    {"detail":"«17825657 × a»(This is a scripted response.)","error":500,
     "errorCode":"UNEXPECTED_ERROR","parameters":[],"reason":"Internal Server Error"}«next»
 not-found-html
     «status 404 Not Found»«html»⏎
@@ -762,13 +762,13 @@ token-unavailable
     x-error-code: UNEXPECTED_ERROR⏎
     retry-after: 1⏎
     ⏎
-    {"detail":"(This is a scripted answer.)","error":503,
+    {"detail":"(This is a scripted response.)","error":503,
     "errorCode":"UNEXPECTED_ERROR","parameters":[],"reason":"Service Unavailable"}«next»
 token-error-large
     «status 500 Internal Server Error»«json»
     x-error-code: UNEXPECTED_ERROR⏎
     «vary»⏎
-    {"detail":"«17825659 × a»(This is a scripted answer.)","error":500,
+    {"detail":"«17825657 × a»(This is a scripted response.)","error":500,
     "errorCode":"UNEXPECTED_ERROR","parameters":[],"reason":"Internal Server Error"}«next»
 token-html
     «status 200 OK»«html»⏎
@@ -981,11 +981,11 @@ const ABBREVIATIONS: &[(&str, &str)] = &[
     ),
     (
         "limited",
-        r#"{"detail":"(This is a scripted answer.)","error":429,"errorCode":"RATE_LIMITED","parameters":[],"reason":"Too Many Requests"}"#,
+        r#"{"detail":"(This is a scripted response.)","error":429,"errorCode":"RATE_LIMITED","parameters":[],"reason":"Too Many Requests"}"#,
     ),
     (
         "unexpected",
-        r#"{"detail":"(This is a scripted answer.)","error":500,"errorCode":"UNEXPECTED_ERROR","parameters":[],"reason":"Internal Server Error"}"#,
+        r#"{"detail":"(This is a scripted response.)","error":500,"errorCode":"UNEXPECTED_ERROR","parameters":[],"reason":"Internal Server Error"}"#,
     ),
     ("401", "«status 401 Unauthorized»«version»«json»"),
     (
@@ -1259,7 +1259,7 @@ impl Placeholders {
         if let Some(status) = name.strip_prefix("unknown status ") {
             return self.bytes(&format!(
                 "«status {status} »«json»x-error-code: UNEXPECTED_ERROR⏎⏎\
-                 {{\"detail\":\"(This is a scripted answer.)\",\"error\":{status},\
+                 {{\"detail\":\"(This is a scripted response.)\",\"error\":{status},\
                  \"errorCode\":\"UNEXPECTED_ERROR\",\"parameters\":[],\"reason\":\"Unknown\"}}"
             ));
         }
@@ -1279,7 +1279,7 @@ impl Placeholders {
         if let Some(status) = name.strip_prefix("html page ") {
             return format!(
                 "<!DOCTYPE html>\n<html><head><title>{status}</title></head>\n<body><h1>{status}</h1>\
-                 <p>Something in between had a different idea.</p><script>alert(1)</script></body></html>\n"
+                 <p>A server in front of Atlas sent this page.</p><script>alert(1)</script></body></html>\n"
             )
             .into_bytes();
         }

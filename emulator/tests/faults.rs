@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Area, Config, Delivery, DeliveryStep, Emulator, Fault, Operation};
+use atlas_model_keys_emulator::{Area, Config, Delivery, DeliveryStep, Emulator, Fault, Route};
 use flate2::read::{GzDecoder, MultiGzDecoder};
 use http::{HeaderValue, Response};
 use md5::{Digest as _, Md5};
@@ -344,7 +344,7 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
             first.len() < length && seen.decompressed().as_ref() == Some(regular)
         }
         "gzip-bomb" => {
-            // No more than the first of its 1024 MiB.
+            // Only the first of the 1024 MiB is decompressed.
             let mut start = Vec::new();
             let decompressed = GzDecoder::new(seen.body())
                 .take(1 << 20)
@@ -462,7 +462,8 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         "total-null" => !without("totalCount") && page["totalCount"].is_null(),
         "total-exponent" => text.starts_with("{\"totalCount\":1e400,\"links\":["),
         "total-long" => text.starts_with(&format!("{{\"totalCount\":{},", "7".repeat(10_000))),
-        // As text: serde_json itself reads these objects as something else if another crate enables its features.
+        // Compared as text: serde_json parses these objects as something else if another crate enables its
+        // features.
         "total-private-number" => {
             text.contains(r#""totalCount":{"$serde_json::private::Number":"12"}"#)
         }
@@ -1079,7 +1080,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn fault_applies_only_to_the_next_requests_of_its_operation() {
+fn fault_applies_only_to_the_next_requests_of_its_route() {
     let mut emulator = emulator();
     let path = keys_path(&emulator);
     emulator.inject(fault("error-empty=503"), Some(2));
@@ -1106,7 +1107,7 @@ fn fault_applies_only_to_the_next_requests_of_its_operation() {
     // Scripted responses are not changed.
     emulator.inject(fault("error-html"), None);
     let scripted = Response::builder().status(418).body(Vec::new()).unwrap();
-    emulator.answer_next(Operation::ListGroupKeys, scripted);
+    emulator.answer_next(Route::ListGroupKeys, scripted);
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 418);
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 500);
     emulator.heal();

@@ -7,7 +7,7 @@ use std::io::Read as _;
 
 use atlas_model_keys_core::ApiVersion;
 use atlas_model_keys_emulator::{
-    Config, Credential, Emulator, Key, Operation, TokenBucket, TotalCount, error_answer,
+    Config, Credential, Emulator, Key, Route, TokenBucket, TotalCount, error_answer,
 };
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Value};
@@ -72,7 +72,7 @@ fn next_links_lead_to_every_key_exactly_once() {
         assert_eq!(ids, expected);
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), keys);
         let pages = keys.div_ceil(items).max(1) as u64;
-        assert_eq!(emulator.requests_for(Operation::ListGroupKeys), pages);
+        assert_eq!(emulator.requests_for(Route::ListGroupKeys), pages);
     }
 }
 
@@ -446,10 +446,10 @@ fn scripted_responses_are_sent_in_order_and_unchanged() {
         .status(502)
         .body(b"<html>".to_vec())
         .unwrap();
-    emulator.answer_next(Operation::ListGroupKeys, html);
+    emulator.answer_next(Route::ListGroupKeys, html);
     let late = error_answer(StatusCode::INTERNAL_SERVER_ERROR);
-    emulator.answer_next_authenticated(Operation::ListGroupKeys, late);
-    // The script does not apply to another operation.
+    emulator.answer_next_authenticated(Route::ListGroupKeys, late);
+    // The script does not apply to another route.
     assert_eq!(
         fetch(&mut emulator, "/api/atlas/v2/groups", DATED).status(),
         200

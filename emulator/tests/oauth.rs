@@ -2,7 +2,7 @@
 
 mod support;
 
-use atlas_model_keys_emulator::{Config, Emulator, Operation};
+use atlas_model_keys_emulator::{Config, Emulator, Route};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use std::time::Duration;
 use support::{NOW, PREVIEW, after, get, json, keys_path, token_request};
@@ -119,7 +119,7 @@ fn revoked_tokens_are_refused_and_queued_errors_are_sent_once_each() {
 
     let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("0"))]);
     let busy = StatusCode::TOO_MANY_REQUESTS;
-    emulator.fail_next(2, Operation::Token, busy, &headers);
+    emulator.fail_next(2, Route::Token, busy, &headers);
     for _ in 0..2 {
         let response = ask(&mut emulator, FORM, NOW);
         assert_eq!(response.status(), 429);

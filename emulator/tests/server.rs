@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator, Operation};
+use atlas_model_keys_emulator::{Config, Emulator, Route};
 use http::Response;
 use support::{PREVIEW, bearer, keys_path, token_request};
 
@@ -20,7 +20,7 @@ fn start(options: Options) -> Server {
 
 fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.address()).unwrap();
-    // So that no test hangs.
+    // A test must fail rather than hang.
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
@@ -195,7 +195,7 @@ fn scripted_response_may_have_a_wrong_content_length() {
         .header("content-length", "100")
         .body(b"{\"results\":[".to_vec())
         .unwrap();
-    server.with(|emulator| emulator.answer_next(Operation::ListGroupKeys, cut_off));
+    server.with(|emulator| emulator.answer_next(Route::ListGroupKeys, cut_off));
     let mut client = connect(&server);
     let request = list_request(&server, "GET", "");
     client.write_all(request.as_bytes()).unwrap();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use std::{io, pin::Pin};
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator, Operation};
+use atlas_model_keys_emulator::{Config, Emulator, Route};
 use atlas_model_keys_hyper::core::FailureKind;
 use atlas_model_keys_hyper::{
     BaseUrl, BoxError, Client, ClientBuilder, Credentials, Error, GroupId, Keys, ListRequest,
@@ -318,7 +318,7 @@ async fn a_panic_while_reading_ahead_is_the_readers() {
     }
     atlas.server.with(|e| {
         let busy = StatusCode::SERVICE_UNAVAILABLE;
-        e.fail_next(2, Operation::ListGroupKeys, busy, &HeaderMap::new());
+        e.fail_next(2, Route::ListGroupKeys, busy, &HeaderMap::new());
     });
     let panicked = poll_fn(|cx| {
         let next = catch_unwind(AssertUnwindSafe(|| pin!(keys.next()).poll(cx)));

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator, Operation};
+use atlas_model_keys_emulator::{Config, Emulator, Route};
 use atlas_model_keys_ureq::core::FailureKind;
 use atlas_model_keys_ureq::{
     BaseUrl, Client, ClientBuilder, Credentials, Error, GroupId, Limits, ListRequest, RetryPolicy,
@@ -82,7 +82,7 @@ fn an_agent_that_follows_redirects_does_not() {
         let answer = answer.body(Vec::new()).unwrap();
         atlas
             .server
-            .with(|emulator| emulator.answer_next(Operation::ListGroupKeys, answer));
+            .with(|emulator| emulator.answer_next(Route::ListGroupKeys, answer));
         let error = client.list(&atlas.request()).unwrap_err();
         assert_eq!(error.status().unwrap(), status);
         assert!(error.to_string().contains("never followed"), "{error}");
@@ -207,7 +207,7 @@ fn zeros_behind_a_body_in_gzip_are_padding_and_anything_else_is_not() {
         let answer = answer.body([packed.clone(), behind].concat()).unwrap();
         atlas
             .server
-            .with(|e| e.answer_next_authenticated(Operation::ListGroupKeys, answer));
+            .with(|e| e.answer_next_authenticated(Route::ListGroupKeys, answer));
         match client.list(&atlas.request()) {
             Ok(page) => assert!(is_padding && page.is_empty()),
             Err(error) => assert!(!is_padding && kind_of(&error) == FailureKind::Lost),
@@ -218,7 +218,7 @@ fn zeros_behind_a_body_in_gzip_are_padding_and_anything_else_is_not() {
     let answer = answer.body([packed, vec![0; 1 << 20]].concat()).unwrap();
     atlas
         .server
-        .with(|e| e.answer_next_authenticated(Operation::ListGroupKeys, answer));
+        .with(|e| e.answer_next_authenticated(Route::ListGroupKeys, answer));
     let error = client.list(&atlas.request()).unwrap_err();
     assert_eq!(kind_of(&error), FailureKind::Permanent);
 }
@@ -318,7 +318,7 @@ fn a_panic_while_reading_ahead_is_the_readers() {
     assert!(keys.by_ref().take(100).all(|key| key.is_ok()));
     atlas.server.with(|e| {
         let busy = http::StatusCode::SERVICE_UNAVAILABLE;
-        e.fail_next(2, Operation::ListGroupKeys, busy, &http::HeaderMap::new());
+        e.fail_next(2, Route::ListGroupKeys, busy, &http::HeaderMap::new());
     });
     let panicked = catch_unwind(AssertUnwindSafe(|| keys.next().map(|key| key.is_ok())));
     assert!(panicked.is_err());

@@ -1,4 +1,5 @@
-//! Counts the instructions of each case with callgrind, which a busy machine does not affect.
+//! Counts the instructions of each case with callgrind. The counts do not depend on how busy the machine
+//! is.
 //!
 //! Compares them with the counts in `benches/instructions.txt`, and fails if one of our cases takes more.
 //!
@@ -7,8 +8,8 @@
 //! cargo run --release -p atlas-model-keys-benches --bin instructions -- --write   # writes the counts
 //! ```
 //!
-//! With an equal compiler, C library, valgrind and architecture a case may take [`TOLERANCE`] more. With
-//! others, its ratio to the first case of its group is compared, and may be [`RATIO_TOLERANCE`] higher.
+//! If compiler, C library, valgrind and architecture are equal, a case may take [`TOLERANCE`] more.
+//! Otherwise its ratio to the first case of its group is compared, and may be [`RATIO_TOLERANCE`] higher.
 
 use std::collections::BTreeMap;
 use std::error::Error;

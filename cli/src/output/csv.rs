@@ -28,7 +28,7 @@ impl<W: Write> Csv<W> {
 
 impl<W: Write> Sink for Csv<W> {
     fn page(&mut self, keys: Vec<OwnedModelKey>, _: Option<u64>) -> io::Result<()> {
-        // With the first page: a listing that fails at once writes nothing.
+        // The header comes with the first page, so a listing that fails at once writes nothing.
         if !self.has_header {
             self.has_header = true;
             let names = self.columns.iter().map(|field| field.name());
@@ -49,7 +49,7 @@ impl<W: Write> Sink for Csv<W> {
     }
 }
 
-/// The error below, with its kind: `csv`'s own conversion hides a closed pipe.
+/// Returns the underlying I/O error with its kind. The conversion in the crate `csv` hides a closed pipe.
 fn of_io(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -57,8 +57,8 @@ fn of_io(error: csv::Error) -> io::Error {
     }
 }
 
-/// Without control characters, and without what a spreadsheet would take for a formula: such a cell
-/// gets an apostrophe in front, as OWASP advises ("CSV Injection").
+/// Escapes control characters, and puts an apostrophe before a value that a spreadsheet would treat as a
+/// formula, as OWASP advises ("CSV Injection").
 fn cell(value: &str) -> Cow<'_, str> {
     let shown = text::visible(value);
     match value.chars().next() {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn formulas_are_disarmed() {
+    fn formulas_get_an_apostrophe() {
         for (value, shown) in [
             ("=SUM(A1)", "'=SUM(A1)"),
             ("+1", "'+1"),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_comes_once_and_for_an_empty_list_too() {
+    fn header_comes_once_even_for_an_empty_list() {
         let columns = [KeyField::Name];
         assert_eq!(csv(vec![Vec::new()], &columns), "name\n");
         assert_eq!(
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_masked() {
+    fn secret_is_masked() {
         assert_eq!(
             csv(vec![vec![full_key()]], &[KeyField::Secret]),
             "secret\n[redacted]\n"

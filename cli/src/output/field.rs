@@ -1,10 +1,10 @@
-//! The documented fields of a key as columns and as JSON members. Which fields there are, the core knows.
+//! The documented fields of a key as columns and as JSON members. The core has the list of the fields.
 
 use std::str::FromStr;
 
 use atlas_model_keys_core::{KeyField, OwnedModelKey, SecretStr};
 
-/// What is written in place of a secret that is not shown.
+/// The text that replaces a secret that is not shown.
 pub(crate) const MASK: &str = "[redacted]";
 
 /// The columns of a table if none are chosen.
@@ -51,7 +51,7 @@ pub(crate) fn value(field: KeyField, key: &OwnedModelKey, show_secrets: bool) ->
     }
 }
 
-/// A column, by the field's name in any letter case.
+/// A column. Its text form is the name of the field, in any letter case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Column(pub(crate) KeyField);
 
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_has_a_heading_of_its_own() {
+    fn every_field_has_its_own_heading() {
         for field in KeyField::ALL {
             let heading = heading(*field);
             assert!(heading != field.name() && heading == heading.to_uppercase());
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_shown_only_on_demand() {
+    fn secret_is_shown_only_on_demand() {
         let key = OwnedModelKey::default();
         assert_eq!(value(KeyField::Secret, &key, false), None);
         let key = OwnedModelKey::from_fields([(KeyField::Secret, "hunter2")]);

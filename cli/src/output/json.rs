@@ -9,8 +9,8 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::{Sink, field, write_whole};
 
-/// `{"results": […], "totalCount": n}`, each page written as it comes. Where the listing fails, the object stays
-/// open, so that whoever parses it fails, too.
+/// Writes `{"results": […], "totalCount": n}`, each page as it arrives. If the listing fails, the object stays
+/// open, so that a parser of the output fails too.
 pub(crate) struct Json<W> {
     out: W,
     indented: bool,
@@ -32,7 +32,7 @@ impl<W> Json<W> {
         }
     }
 
-    /// What stands before the results, unless it stands there already.
+    /// Returns the text before the results, or nothing if it was already written.
     fn begin(&mut self) -> &'static str {
         match (std::mem::replace(&mut self.has_begun, true), self.indented) {
             (true, _) => "",
@@ -47,7 +47,7 @@ impl<W> Json<W> {
             show_secrets: self.show_secrets,
         };
         Ok(if self.indented {
-            // Within a string there is no line end.
+            // Strings in JSON contain no line ends.
             serde_json::to_string_pretty(&key)?.replace('\n', "\n    ")
         } else {
             serde_json::to_string(&key)?
@@ -57,7 +57,7 @@ impl<W> Json<W> {
 
 impl<W: Write> Sink for Json<W> {
     fn page(&mut self, keys: Vec<OwnedModelKey>, total_count: Option<u64>) -> io::Result<()> {
-        // What Atlas said last; it need not say it on every page.
+        // The last count is kept, because a page may have none.
         self.total_count = total_count.or(self.total_count);
         let mut text = self.begin().to_owned();
         for key in &keys {
@@ -88,7 +88,7 @@ impl<W: Write> Sink for Json<W> {
     }
 }
 
-/// One key per line, each page flushed as it comes.
+/// Writes one key per line, and flushes each page as it arrives.
 pub(crate) struct Ndjson<W> {
     out: W,
     show_secrets: bool,
@@ -119,11 +119,11 @@ impl<W: Write> Sink for Ndjson<W> {
     }
 }
 
-/// The same JSON, with every character that is unsafe to show written as an escape.
+/// Escapes every character of the JSON that is unsafe to show. The value of the JSON does not change.
 ///
-/// In JSON such characters stand only within strings, where `\uXXXX` means the same, or are
-/// whitespace between the tokens: line ends and tabs are left alone, and carriage returns, which could
-/// write over what stands in a line, are left out.
+/// In JSON such characters occur only within strings, where `\uXXXX` means the same, or as whitespace between
+/// the tokens. There, line ends and tabs are kept, and carriage returns, which could overwrite a line, are
+/// removed.
 pub(crate) fn terminal_safe(json: &str) -> Cow<'_, str> {
     let is_fine = |c: char| matches!(c, '\n' | '\t') || !is_unsafe_to_show(c);
     let is_plain = |byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t');
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_as_documented_with_null_for_what_is_absent() {
+    fn keys_have_the_documented_fields_with_null_if_absent() {
         assert_eq!(
             json(vec![OwnedModelKey::default()], None, false),
             concat!(
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_count_is_what_was_said_last() {
+    fn count_is_the_last_one_received() {
         let mut out = Vec::new();
         let mut sink = Json::new(&mut out, false, false);
         sink.page(Vec::new(), Some(3)).unwrap();
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn each_page_is_written_as_it_comes_and_the_object_is_closed_at_the_end_only() {
+    fn each_page_is_written_as_it_arrives_and_the_object_is_closed_only_at_the_end() {
         for indented in [false, true] {
             let mut out = Vec::new();
             Json::new(&mut out, indented, false)
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_make_the_same_document_as_one_piece() {
+    fn several_pages_give_the_same_document_as_one() {
         for sizes in [&[][..], &[0], &[1], &[2, 0, 1], &[0, 3], &[1, 1, 1, 0]] {
             let mut names = 0..;
             let pages: Vec<Vec<_>> = sizes

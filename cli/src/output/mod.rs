@@ -1,4 +1,4 @@
-//! Writing keys, in whichever format.
+//! Writes keys in every format.
 
 mod csv;
 pub(crate) mod field;
@@ -18,25 +18,25 @@ pub(crate) use self::raw::write_raw;
 pub(crate) use self::stdout::stdout;
 pub(crate) use self::table::{Table, Terminal};
 
-/// Where the pages of a listing go.
+/// A destination for the pages of a listing.
 ///
-/// A table, whose widths depend on all keys, writes nothing before [`Sink::finish`]; the others write each page
-/// as it comes, with the header in the first: a listing that fails at once writes nothing. What is written
-/// of a listing that fails later is whole keys, and no whole JSON document.
+/// A table writes nothing before [`Sink::finish`], because its widths depend on all keys. The others write
+/// each page as it arrives, and the header with the first one, so a listing that fails at once writes nothing.
+/// A listing that fails later has written whole keys, but not a whole JSON document.
 pub(crate) trait Sink {
-    /// Takes a page's keys, and what Atlas said about the number of all.
+    /// Takes the keys of a page, and Atlas's count of all keys.
     fn page(&mut self, keys: Vec<OwnedModelKey>, total_count: Option<u64>) -> io::Result<()>;
 
-    /// The listing is complete.
+    /// Finishes the output, because the listing is complete.
     fn finish(self: Box<Self>) -> io::Result<()>;
 
-    /// Whether what is written of a page ends with a line end.
+    /// Returns whether the output of a page ends with a line end.
     fn ends_line(&self) -> bool {
         true
     }
 }
 
-/// All at once, and out.
+/// Writes the whole text at once, and flushes it.
 fn write_whole(mut out: impl Write, text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()
@@ -48,7 +48,7 @@ pub(crate) mod tests {
 
     use super::Sink;
 
-    /// What a sink writes for these pages.
+    /// Returns the output of a sink for these pages.
     pub(crate) fn written(
         pages: Vec<Vec<OwnedModelKey>>,
         total_count: Option<u64>,
@@ -67,7 +67,7 @@ pub(crate) mod tests {
         OwnedModelKey::from_fields([(KeyField::Name, name)])
     }
 
-    /// A key with a secret and without a last use.
+    /// Returns a key with a secret and without a last use.
     pub(crate) fn full_key() -> OwnedModelKey {
         OwnedModelKey::from_fields([
             (KeyField::ApiKeyId, "a86r5kwrfsk5r5ku5tgvhmpj"),

@@ -1,13 +1,13 @@
-//! A page's body as Atlas sent it, but for secrets.
+//! Writes the body of a page as Atlas sent it, with secrets masked.
 
 use std::io::{self, Write};
 
 use super::json::terminal_safe;
 
-/// Writes the body of a page: one that was parsed, so it is known to be JSON.
+/// Writes the body of a page. It was parsed before, so it is JSON.
 ///
-/// Byte for byte, except that the bytes of secrets become asterisks, and that on a terminal the
-/// characters that are unsafe to show become JSON escapes.
+/// The bytes do not change, with two exceptions: the bytes of secrets become asterisks, and on a terminal
+/// the characters that are unsafe to show become JSON escapes.
 pub(crate) fn write_raw(
     mut out: impl Write,
     mut body: Vec<u8>,
@@ -29,20 +29,20 @@ pub(crate) fn write_raw(
     out.flush()
 }
 
-/// An object or array that is open.
+/// An object or array whose end was not reached yet.
 struct Open {
     is_object: bool,
-    /// In an object: whether a string that comes now is a member's name.
+    /// Whether the next string is the name of a member. False in arrays.
     wants_name: bool,
-    /// Whether the value that comes now is a secret, or within one.
+    /// Whether the next value is a secret or part of one.
     is_secret: bool,
-    /// Whether all of it is within a secret.
+    /// Whether the object or array itself is part of a secret.
     within_secret: bool,
 }
 
-/// Overwrites the values of all members named `secret`, at any depth, in place: strings become as
-/// many asterisks, the digits of numbers ones, also within an object or array. The JSON stays
-/// valid and as long as it was. Anything but JSON gets some other bytes overwritten, no more.
+/// Overwrites the values of all members named `secret`, at any depth, in place. The bytes of strings become
+/// asterisks, and the digits of numbers become ones, also within an object or array. The JSON stays valid and
+/// keeps its length. In a text that is not JSON, other bytes may be overwritten too, but nothing worse happens.
 fn mask_secrets(body: &mut [u8]) {
     let mut open: Vec<Open> = Vec::new();
     let mut at = 0;
@@ -82,7 +82,7 @@ fn mask_secrets(body: &mut [u8]) {
                 at = end;
             }
             b'0'..=b'9' if is_secret => {
-                // Not 0: a number may not begin with it.
+                // A 1, because a number may not begin with 0.
                 if let Some(digit) = body.get_mut(at) {
                     *digit = b'1';
                 }
@@ -93,12 +93,12 @@ fn mask_secrets(body: &mut [u8]) {
     }
 }
 
-/// Where the closing quote of the string is whose first byte is at `start`.
+/// Returns the position of the closing quote of the string whose first byte is at `start`.
 fn end_of_string(body: &[u8], start: usize) -> usize {
     let mut at = start;
     loop {
         match body.get(at) {
-            // What is escaped is no end; of `\uXXXX` the digits are none, either.
+            // An escaped character does not end the string. The digits of `\uXXXX` are no quotes.
             Some(b'\\') => at += 2,
             Some(b'"') => return at,
             None => return body.len(),
@@ -107,7 +107,7 @@ fn end_of_string(body: &[u8], start: usize) -> usize {
     }
 }
 
-/// Whether a member's name, with its quotes, is `secret`: also where it is spelled with escapes.
+/// Returns whether the name of a member, given with its quotes, is `secret`, with or without escapes.
 fn is_the_name(quoted: &[u8]) -> bool {
     serde_json::from_slice::<String>(quoted).is_ok_and(|name| name == "secret")
 }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_become_asterisks_and_all_else_stays() {
+    fn secrets_become_asterisks_and_nothing_else_changes() {
         for (body, shown) in [
             (r#"{"secret":"al-x"}"#, r#"{"secret":"****"}"#),
             (
@@ -134,13 +134,13 @@ mod tests {
                 r#"{"secret" :  "" , "a":"b"}"#,
             ),
             (r#"{"secret":null,"a":"b"}"#, r#"{"secret":null,"a":"b"}"#),
-            // The name in escapes.
+            // The name is written with escapes.
             (r#"{"s\u0065cret":"abc"}"#, r#"{"s\u0065cret":"***"}"#),
             (
                 r#"{"\u0073\u0065\u0063\u0072\u0065\u0074":"abc"}"#,
                 r#"{"\u0073\u0065\u0063\u0072\u0065\u0074":"***"}"#,
             ),
-            // Quotes and backslashes in the secret.
+            // The secret contains quotes and backslashes.
             (
                 r#"{"secret":"a\"b\\","name":"c"}"#,
                 r#"{"secret":"******","name":"c"}"#,
@@ -149,17 +149,17 @@ mod tests {
                 r#"{"secret":"\u0022\\\"","name":"c"}"#,
                 r#"{"secret":"**********","name":"c"}"#,
             ),
-            // Braces and commas in strings open nothing.
+            // Braces and commas in strings have no meaning.
             (
                 r#"{"a":"{\"secret\":","secret":"}]x,","b":"y"}"#,
                 r#"{"a":"{\"secret\":","secret":"****","b":"y"}"#,
             ),
-            // Several bytes to a character.
+            // A character has several bytes.
             (
                 r#"{"secret":"鍵","b":"鍵"}"#,
                 r#"{"secret":"***","b":"鍵"}"#,
             ),
-            // Any depth, and what is within.
+            // Secrets are found at any depth, and masked with everything in them.
             (
                 r#"[{"x":[{"secret":"a"}]},"secret","b"]"#,
                 r#"[{"x":[{"secret":"*"}]},"secret","b"]"#,
@@ -172,12 +172,12 @@ mod tests {
                 r#"{"secret":{"a":{"b":"c"},"d":"e"},"f":7}"#,
                 r#"{"secret":{"a":{"b":"*"},"d":"*"},"f":7}"#,
             ),
-            // Only that name, and only as a name.
+            // Other names and equal values are not masked.
             (
                 r#"{"maskedSecret":"al-****odu2","Secret":"a","a":"secret","b":"c"}"#,
                 r#"{"maskedSecret":"al-****odu2","Secret":"a","a":"secret","b":"c"}"#,
             ),
-            // Twice.
+            // The name appears twice.
             (
                 r#"{"secret":"a","secret":"b"}"#,
                 r#"{"secret":"*","secret":"*"}"#,
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_does_no_harm() {
+    fn text_that_is_no_json_causes_no_panic() {
         for body in [
             "",
             "\"",
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_terminal_changes_what_is_written() {
+    fn only_output_to_a_terminal_is_escaped() {
         let body = "{\r\n\"name\": \"\u{202e}x\", \"secret\": \"y\"}";
         let write = |on_terminal, show_secrets| {
             let mut out = Vec::new();

@@ -1,8 +1,11 @@
-//! Where the output goes, and whether it can go there at all.
+//! The standard output, and a check that it can be written to.
 
 use std::io;
 
-/// Standard output; an error where what is written to it would be lost without one.
+/// Returns the standard output.
+///
+/// # Errors
+/// Returns an error if output would be lost silently.
 pub(crate) fn stdout() -> io::Result<io::Stdout> {
     let stdout = io::stdout();
     match lost(&stdout) {
@@ -11,15 +14,16 @@ pub(crate) fn stdout() -> io::Result<io::Stdout> {
     }
 }
 
-/// Why what is written would be lost. The standard library takes the error of a stdout that cannot be
-/// written to for success. And where stdout is closed (`>&-`), it opens `/dev/null` for reading and writing in
-/// its place before `main`: nothing is left of the difference to a `/dev/null` that somebody has opened in
-/// this way. Shells open it for writing only.
+/// Returns the reason why output would be lost silently, or `None`.
+///
+/// The standard library treats a failed write to a stdout that is not open for writing as success. If stdout
+/// is closed (`>&-`), the library opens `/dev/null` for reading and writing in its place before `main`. This
+/// cannot be distinguished from a `/dev/null` that was opened for both, but shells open it for writing only.
 #[cfg(unix)]
 fn lost(stdout: &io::Stdout) -> Option<&'static str> {
     use rustix::fs::OFlags;
 
-    // A stdout that says nothing about itself is used as it is.
+    // If the mode is unknown, stdout is used as it is.
     let mode = rustix::fs::fcntl_getfl(stdout).ok()? & OFlags::RWMODE;
     if mode == OFlags::RDONLY {
         return Some("stdout is open for reading only");
@@ -27,7 +31,7 @@ fn lost(stdout: &io::Stdout) -> Option<&'static str> {
     let is_null = || {
         let [own, null] =
             [rustix::fs::fstat(stdout), rustix::fs::stat("/dev/null")].map(Result::ok);
-        // Of a file that is no device, it is 0.
+        // `st_rdev` is 0 for a file that is no device.
         matches!((own, null), (Some(own), Some(null)) if own.st_rdev == null.st_rdev && null.st_rdev != 0)
     };
     (mode == OFlags::RDWR && is_null()).then_some(

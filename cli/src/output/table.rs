@@ -7,15 +7,15 @@ use atlas_model_keys_core::{KeyField, OwnedModelKey, Timestamp};
 
 use super::{Sink, field, text, write_whole};
 
-/// Between two columns.
+/// The space between two columns.
 const GAP: &str = "  ";
-/// `2026-01-15`
+/// The width of a date: `2026-01-15`.
 const DATE: usize = 10;
-/// `2026-01-15T16:47:49Z`
+/// The width of a date with a time: `2026-01-15T16:47:49Z`.
 const DATE_AND_TIME: usize = 20;
-/// Columns are padded so far in a file or a pipe.
+/// The maximum width to which a column is padded in a file or a pipe.
 const PADDED: usize = 40;
-/// So much of an id is left where it cannot be whole: enough to tell one from another.
+/// The width of a shortened id. It is enough to distinguish ids.
 const SHORT_ID: usize = 7;
 
 /// The terminal that a table has to fit.
@@ -23,7 +23,7 @@ const SHORT_ID: usize = 7;
 pub(crate) struct Terminal {
     pub(crate) width: usize,
     pub(crate) colour: bool,
-    /// Whether columns may be left out where it is too narrow: nobody has asked for them.
+    /// Whether columns may be left out if the terminal is too narrow. False if the user chose the columns.
     pub(crate) may_drop: bool,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Table<W> {
     columns: Vec<KeyField>,
     rows: Vec<Vec<Cell>>,
     show_secrets: bool,
-    /// `None`: a file or a pipe, where nothing is cut.
+    /// The terminal. `None` is a file or a pipe, where nothing is cut.
     terminal: Option<Terminal>,
 }
 
@@ -73,7 +73,7 @@ impl<W: Write> Sink for Table<W> {
 
 struct Cell {
     text: String,
-    /// Columns on the terminal.
+    /// The number of columns on the terminal.
     width: usize,
     style: Style,
 }
@@ -82,14 +82,14 @@ struct Cell {
 enum Style {
     Plain,
     Heading,
-    /// Deserves a look.
+    /// A value that needs attention.
     Notable,
-    /// There is nothing.
+    /// A missing value.
     Faint,
 }
 
 impl Style {
-    /// The escape sequence that begins it.
+    /// Returns the escape sequence that begins the style.
     fn begin(self) -> Option<&'static str> {
         match self {
             Self::Plain => None,
@@ -123,10 +123,10 @@ impl Cell {
     }
 }
 
-/// `2026-01-15T16:47:49Z`: whoever needs fractions of a second reads the JSON. What is no time, and
-/// what lies outside of the years that have four digits, is shown as it came.
+/// Formats a timestamp without fractions of a second: `2026-01-15T16:47:49Z`. A value that is no time, or
+/// whose year does not have four digits, is shown unchanged, but escaped.
 fn short_time(raw: &str) -> Cow<'_, str> {
-    // To the end of the year 9999.
+    // The end of the year 9999.
     const END: u64 = 253_402_300_800;
     let time = Timestamp::new(raw)
         .parse()
@@ -179,7 +179,7 @@ fn render(columns: &[KeyField], rows: &[Vec<Cell>], terminal: Option<Terminal>) 
                 })
                 .collect()
         }
-        // Nothing is cut there; but one long name does not push the others apart, either.
+        // Nothing is cut there, but one long name must not widen the column of all rows.
         None => wanted
             .iter()
             .map(|column| column.wanted.min(PADDED))
@@ -201,11 +201,11 @@ fn push_row(
     (widths, cuts): (&[usize], bool),
     colour: bool,
 ) {
-    // Spaces are owed until something follows them, so that no line ends with any.
+    // Spaces are written only before the next text, so that no line ends with spaces.
     let mut owed = 0;
     for ((cell, room), field) in row.iter().zip(widths).zip(columns) {
         if *room == 0 {
-            // Left out.
+            // This column is left out.
             continue;
         }
         let shown = match cuts {
@@ -229,7 +229,7 @@ fn push_row(
     out.push('\n');
 }
 
-/// The cell's text in its room. Of a time, the date is left.
+/// Returns the text of a cell, cut to its room. A time is shortened to its date.
 fn shown(cell: &Cell, room: usize, field: KeyField) -> Cow<'_, str> {
     let is_time = field.is_timestamp() && cell.text.is_ascii() && cell.width == DATE_AND_TIME;
     match cell.text.get(..DATE) {
@@ -238,20 +238,20 @@ fn shown(cell: &Cell, room: usize, field: KeyField) -> Cow<'_, str> {
     }
 }
 
-/// A column's own idea of its width.
+/// The width that a column needs.
 struct Column {
     field: KeyField,
     heading: usize,
-    /// The widest of its cells.
+    /// The width of its widest cell.
     wanted: usize,
 }
 
-/// Not reduced.
+/// The column is not reduced.
 const WHOLE: usize = usize::MAX;
 
-/// What columns may be reduced to, step by step, until all fit: the name, the creator, times and
-/// ids. What matters least goes first. An id that is not whole is of little use, so that when it must
-/// be cut, it is cut to make room.
+/// The widths to which columns are reduced, step by step, until all fit: the name, the creator, times and
+/// ids. The least important columns are reduced first. A shortened id is of little use, so ids are cut only
+/// near the end, and then to [`SHORT_ID`].
 const STEPS: [[usize; 4]; 7] = [
     [WHOLE, WHOLE, WHOLE, WHOLE],
     [40, 20, WHOLE, WHOLE],
@@ -280,7 +280,7 @@ fn is_id(field: KeyField) -> bool {
     )
 }
 
-/// The first that goes where not all fit, and the last. The name and the last use always stay.
+/// The columns that are left out if not all fit, in this order. The name and the last use always stay.
 const DROPPED: [KeyField; 5] = [
     KeyField::MaskedSecret,
     KeyField::CreatedAt,
@@ -289,7 +289,7 @@ const DROPPED: [KeyField; 5] = [
     KeyField::ApiKeyId,
 ];
 
-/// As many of the columns as fit.
+/// Returns the columns that are kept: all that fit.
 fn kept(columns: &[Column], width: usize) -> Vec<&Column> {
     let mut kept: Vec<&Column> = columns.iter().collect();
     for field in DROPPED {
@@ -305,7 +305,7 @@ fn room(columns: &[&Column], width: usize) -> usize {
     width.saturating_sub(GAP.len() * columns.len().saturating_sub(1))
 }
 
-/// The first step that is enough.
+/// Returns the widths of the first step with which all columns fit.
 fn reduced(columns: &[&Column], width: usize) -> Option<Vec<usize>> {
     let room = room(columns, width);
     STEPS
@@ -314,9 +314,9 @@ fn reduced(columns: &[&Column], width: usize) -> Option<Vec<usize>> {
         .find(|widths: &Vec<usize>| widths.iter().sum::<usize>() <= room)
 }
 
-/// Widths that fit, gaps included: the first step that is enough, and what is then left goes to
-/// the columns of free text, a cell at a time. On a very narrow terminal, every column gets the
-/// same. (Below one cell for each there is no fitting.)
+/// Returns widths that fit, gaps included: those of the first step with which all columns fit. The remaining
+/// room goes to the columns of free text, one cell at a time. On a very narrow terminal, all columns get
+/// equal widths, but at least one cell.
 fn fitted(columns: &[&Column], width: usize) -> Vec<usize> {
     let room = room(columns, width);
     let reduced = reduced(columns, width);
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_terminal_gets_fewer_columns_unless_they_were_asked_for() {
+    fn narrow_terminal_gets_fewer_columns_unless_they_were_chosen() {
         let headings = |width, may_drop| {
             let terminal = Terminal {
                 width,
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_gets_everything_whole() {
+    fn pipe_gets_everything_uncut() {
         let name = "長".repeat(250);
         let fields = [(KeyField::Name, &*name), (KeyField::CreatedAt, "soon")];
         let second = OwnedModelKey::from_fields(fields);
@@ -412,7 +412,7 @@ mod tests {
             lines[2].ends_with("  -       -         soon                  never      -"),
             "{text}"
         );
-        // A long name does not push the others apart.
+        // A long name does not widen the other rows.
         assert!(lines[1].len() < 160, "{text}");
     }
 
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_terminal_shows_times_and_whole_ids() {
+    fn wide_terminal_shows_times_and_whole_ids() {
         let keys = vec![full_key(), key(&"n".repeat(250))];
         let text = table(keys, &field::TABLE, Some(160));
         let row = text.lines().nth(1).unwrap();
@@ -457,14 +457,14 @@ mod tests {
                 }
             }
         }
-        // Nor is there a panic where nothing can fit.
+        // There is no panic if nothing fits.
         for width in 0..12 {
             table(keys.clone(), KeyField::ALL, Some(width));
         }
     }
 
     #[test]
-    fn a_terminal_is_used_to_its_edge() {
+    fn whole_width_of_a_terminal_is_used() {
         let keys = vec![key(&"n".repeat(250)), full_key()];
         for width in [60, 80, 100, 120, 200] {
             let text = table(keys.clone(), &field::TABLE, Some(width));
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_do_not_count() {
+    fn colours_do_not_change_widths() {
         let active = full_key();
         let fields = KeyField::ALL.iter().map(|field| match field {
             KeyField::Status => (*field, "SUSPENDED"),
@@ -520,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_shortened_only_where_they_are_times() {
+    fn only_valid_times_are_shortened() {
         assert_eq!(
             short_time("2026-01-15T17:47:49.855+01:00"),
             "2026-01-15T16:47:49Z"

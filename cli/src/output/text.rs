@@ -1,4 +1,4 @@
-//! Text from outside, made fit for a terminal, and how much room it takes there.
+//! Escapes text from outside for a terminal, and measures its width there.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use atlas_model_keys_core::is_unsafe_to_show;
 use unicode_width::UnicodeWidthChar as _;
 
-/// Characters that would steer the terminal or reorder the line are written as `\u{1b}`.
+/// Escapes characters that would control the terminal or reorder the line: `\u{1b}`.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, is_unsafe_to_show)
 }
 
-/// The same for a text of several lines.
+/// Escapes a text of several lines like [`visible`], but keeps its line ends.
 pub(crate) fn visible_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_unsafe_to_show(c))
 }
@@ -32,8 +32,8 @@ fn escaped(text: &str, is_unsafe: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Columns on a terminal. Counted by character, as terminals do: what a cluster of them (a flag, a
-/// family of emoji) takes, they do not agree on.
+/// Returns the number of columns on a terminal. It is counted by character, because terminals disagree about
+/// the width of clusters of characters, such as flags and families of emoji.
 pub(crate) fn width(text: &str) -> usize {
     text.chars().map(char_width).sum()
 }
@@ -42,7 +42,7 @@ fn char_width(c: char) -> usize {
     c.width().unwrap_or(0)
 }
 
-/// At most `room` columns; an ellipsis stands for what was cut off.
+/// Cuts the text to at most `room` columns. An ellipsis replaces the removed end.
 pub(crate) fn truncated(text: &str, room: usize) -> Cow<'_, str> {
     if width(text) <= room {
         return Cow::Borrowed(text);
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_is_written_out() {
+    fn characters_that_control_a_terminal_are_escaped() {
         assert_eq!(
             visible("a\x1b[31m\n\u{202e}b\u{7f}"),
             "a\\u{1b}[31m\\u{a}\\u{202e}b\\u{7f}"
@@ -95,10 +95,10 @@ mod tests {
         assert_eq!(truncated("abcdef", 6), "abcdef");
         assert_eq!(truncated("abcdef", 5), "abcd…");
         assert_eq!(truncated("検索用キー", 10), "検索用キー");
-        // Half of a wide character does not fit: one column stays free.
+        // One column stays free, because half of a wide character does not fit.
         assert_eq!(truncated("検索用キー", 6), "検索…");
         assert_eq!(truncated("検索用キー", 5), "検索…");
-        // Marks stay with their letter.
+        // Combining marks stay with their letter.
         assert_eq!(truncated("e\u{301}e\u{301}e\u{301}", 2), "e\u{301}…");
         for room in 0..12 {
             for text in ["abcdef", "検索用キー", "🔑 rocket", "e\u{301}\u{301}abc"] {

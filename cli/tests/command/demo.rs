@@ -1,4 +1,4 @@
-//! The demonstration, and readers who have seen enough.
+//! The demonstration, and readers that close the pipe early.
 
 use std::io::Read as _;
 
@@ -7,8 +7,8 @@ use atlas_model_keys_emulator::Config;
 use crate::support::{Atlas, FORMATS, Login, command, finish, run};
 
 #[test]
-fn it_needs_no_account_and_says_what_it_is() {
-    // Whatever the environment holds.
+fn demonstration_needs_no_account_and_is_announced() {
+    // The environment does not matter.
     let nonsense = [
         "MONGODB_ATLAS_BASE_URL",
         "MONGODB_ATLAS_PROJECT_ID",
@@ -40,13 +40,13 @@ fn it_needs_no_account_and_says_what_it_is() {
 }
 
 #[test]
-fn a_reader_who_leaves_is_no_error() {
+fn reader_that_closes_the_pipe_is_no_error() {
     for format in FORMATS {
         let atlas = Atlas::new(Config {
             keys_per_group: 5000,
             ..Config::default()
         });
-        // More than a pipe holds, even in one page.
+        // One page is larger than the buffer of a pipe.
         let arguments = ["list", "-o", format, "--items-per-page", "500"];
         let mut child = command(&arguments, &atlas.environment(Login::Token))
             .spawn()

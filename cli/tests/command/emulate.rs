@@ -8,7 +8,7 @@ use atlas_model_keys_emulator::Fault;
 
 use crate::support::{command, finish, run};
 
-/// The variables that the exports set; the other lines must be comments.
+/// Returns the variables that the exports set. All other lines must be comments.
 fn exports<'t>(lines: impl IntoIterator<Item = &'t str>) -> BTreeMap<String, String> {
     lines
         .into_iter()
@@ -34,7 +34,7 @@ const NAMES: [&str; 6] = [
 ];
 
 #[test]
-fn it_prints_what_a_shell_needs_and_ends_on_time() {
+fn emulate_prints_exports_and_ends_in_time() {
     let text = run(&["emulate", "--for", "1s"], &[]).stdout();
     let variables = exports(text.lines());
     assert_eq!(variables.keys().collect::<Vec<_>>(), NAMES);
@@ -43,7 +43,7 @@ fn it_prints_what_a_shell_needs_and_ends_on_time() {
         text.contains("# ") && text.contains("curl --digest"),
         "{text}"
     );
-    // The same seed, the same credentials; another seed, others.
+    // Equal seeds give equal credentials, and different seeds different ones.
     let again = exports(run(&["emulate", "--for", "1ms"], &[]).stdout().lines());
     let other = exports(
         run(&["emulate", "--for", "1ms", "--seed", "7"], &[])
@@ -57,7 +57,7 @@ fn it_prints_what_a_shell_needs_and_ends_on_time() {
 }
 
 #[test]
-fn it_serves_list() {
+fn emulate_serves_list() {
     let arguments = [
         "emulate",
         "--for",
@@ -93,7 +93,7 @@ fn it_serves_list() {
 
 #[cfg(unix)]
 #[test]
-fn signals_end_it_in_order() {
+fn signals_end_emulate_with_0() {
     for signal in ["INT", "TERM"] {
         let (child, _) = started(&["emulate"]);
         let id = child.id().to_string();
@@ -111,7 +111,7 @@ fn signals_end_it_in_order() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_1() {
+fn port_in_use_is_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let error = run(&["emulate", "--port", &port, "--for", "1ms"], &[]).failure(1);
@@ -122,7 +122,7 @@ fn a_port_that_is_taken_is_1() {
 }
 
 #[test]
-fn absurd_values_are_2() {
+fn values_out_of_range_are_2() {
     for arguments in [
         ["--port", "0"],
         ["--port", "65536"],
@@ -161,13 +161,13 @@ fn every_fault_is_listed_with_its_argument() {
         );
         names.insert(fault.name());
     }
-    // And nothing else.
+    // Nothing else is listed.
     let listed = text.lines().filter(|line| line.starts_with(['+', ' ']));
     assert_eq!(listed.count(), names.len());
 }
 
 #[test]
-fn faults_strike_each_their_operation() {
+fn each_fault_applies_to_its_route() {
     let arguments = ["--fault", "results-null", "--fault=token-slow=1ms"];
     let (child, lines) = started(&[&["emulate", "--for", "30s"], &arguments[..]].concat());
     let variables: Vec<_> = exports(lines.iter().map(String::as_str))
@@ -182,7 +182,7 @@ fn faults_strike_each_their_operation() {
 }
 
 #[test]
-fn faults_that_do_not_exist_are_2_and_name_the_way_out() {
+fn invalid_fault_is_2_and_names_the_way_out() {
     for (fault, rule) in [
         ("rest-in-body", "did you mean \"reset-in-body\"?"),
         ("", "there is no fault \"\""),
@@ -200,12 +200,12 @@ fn faults_that_do_not_exist_are_2_and_name_the_way_out() {
     }
 }
 
-/// Starts it, and reads what it has to say: nothing more comes after the comments' last line.
+/// Starts the emulator, and reads its output up to the line about tokens.
 fn started(arguments: &[&str]) -> (Child, Vec<String>) {
     let mut child = command(arguments, &[]).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut lines = Vec::new();
-    // All is written at once; the line about tokens is in the last third.
+    // The output is written at once, so the rest of it does not block the command.
     while !lines
         .iter()
         .any(|line: &String| line.contains("--oauth2-bearer"))

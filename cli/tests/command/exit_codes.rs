@@ -1,18 +1,18 @@
-//! One test for each exit code; 0 is everywhere else.
+//! At least one test for each exit code, except 0, which the other tests cover.
 
-use atlas_model_keys_emulator::{Config, Credential, Operation, error_answer};
+use atlas_model_keys_emulator::{Config, Credential, Route, error_answer};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::support::{Atlas, FORMATS, Login, run};
 
-const LIST: Operation = Operation::ListGroupKeys;
+const LIST: Route = Route::ListGroupKeys;
 
 fn atlas() -> Atlas {
     Atlas::new(Config::default())
 }
 
-/// Every answer to come.
-fn answering(status: u16, body: &str) -> Atlas {
+/// Returns an emulator that responds to the next ten listings with this status and body.
+fn responding_with(status: u16, body: &str) -> Atlas {
     let atlas = atlas();
     let answer = Response::builder()
         .status(status)
@@ -78,7 +78,7 @@ fn refused_credentials_are_3() {
 }
 
 #[test]
-fn a_missing_role_is_3_and_named() {
+fn missing_role_is_3_and_named() {
     for (login, credential) in Login::ALL.into_iter().zip([
         Credential::AccessToken,
         Credential::ServiceAccount,
@@ -95,7 +95,7 @@ fn a_missing_role_is_3_and_named() {
 }
 
 #[test]
-fn an_address_that_is_not_on_the_access_list_is_3() {
+fn address_outside_the_access_list_is_3() {
     let atlas = atlas();
     atlas.server.with(|emulator| {
         emulator.answer_next(LIST, error_answer(StatusCode::FORBIDDEN));
@@ -108,7 +108,7 @@ fn an_address_that_is_not_on_the_access_list_is_3() {
 }
 
 #[test]
-fn an_unknown_group_is_4() {
+fn unknown_group_is_4() {
     let unknown = "0123456789abcdef01234567";
     let error = atlas().list(&["--projectId", unknown]).failure(4);
     assert!(
@@ -118,7 +118,7 @@ fn an_unknown_group_is_4() {
 }
 
 #[test]
-fn a_rate_limit_longer_than_anyone_waits_is_5_with_the_time() {
+fn rate_limit_beyond_the_maximum_wait_is_5_with_the_time() {
     let atlas = atlas();
     let wait = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("100000"))]);
     atlas.server.with(|emulator| {
@@ -129,7 +129,7 @@ fn a_rate_limit_longer_than_anyone_waits_is_5_with_the_time() {
 }
 
 #[test]
-fn a_failing_service_is_5() {
+fn failing_service_is_5() {
     let atlas = atlas();
     let wait = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("100000"))]);
     atlas.server.with(|emulator| {
@@ -143,7 +143,7 @@ fn a_failing_service_is_5() {
 }
 
 #[test]
-fn a_wait_is_told_of_and_a_timeout_ends_it() {
+fn retry_wait_is_reported_and_ended_by_the_timeout() {
     let atlas = atlas();
     let wait = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("1"))]);
     atlas.server.with(|emulator| {
@@ -164,7 +164,7 @@ fn a_wait_is_told_of_and_a_timeout_ends_it() {
 }
 
 #[test]
-fn a_proxy_that_cannot_be_used_is_2_and_not_gone_around() {
+fn unusable_proxy_is_2_and_not_bypassed() {
     let atlas = atlas();
     let mut environment = atlas.environment(Login::Token);
     environment.retain(|(name, _)| *name != "MONGODB_ATLAS_BASE_URL");
@@ -172,14 +172,14 @@ fn a_proxy_that_cannot_be_used_is_2_and_not_gone_around() {
     let error = run(&["list"], &environment).failure(2);
     assert!(error.contains("HTTPS_PROXY is not valid"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
-    // On loopback none is used.
+    // No proxy is used for loopback.
     environment.push(("MONGODB_ATLAS_BASE_URL", atlas.server.base_url()));
     run(&["list"], &environment).stdout();
 }
 
 #[test]
-fn a_failing_network_is_6() {
-    // TLS with a server that has none does not get better with time, so it is not tried again.
+fn failing_network_is_6() {
+    // A server without TLS is a permanent failure, so it is not retried.
     let atlas = atlas();
     let base = atlas.server.base_url().replace("http:", "https:");
     let error = atlas.list(&["--base-url", &base]).failure(6);
@@ -192,7 +192,7 @@ fn a_failing_network_is_6() {
 }
 
 #[test]
-fn an_answer_that_is_no_page_is_7_in_every_format() {
+fn response_that_is_no_page_is_7_in_every_format() {
     for body in [
         "<html>Welcome to our hotel</html>",
         "",
@@ -201,7 +201,7 @@ fn an_answer_that_is_no_page_is_7_in_every_format() {
         "{\"results\":[{\"name\":5}]}",
     ] {
         for format in FORMATS {
-            let error = answering(200, body).list(&["-o", format]).failure(7);
+            let error = responding_with(200, body).list(&["-o", format]).failure(7);
             assert!(
                 error.contains("really Atlas?") && !error.contains("hotel"),
                 "{error}"
@@ -211,7 +211,7 @@ fn an_answer_that_is_no_page_is_7_in_every_format() {
 }
 
 #[test]
-fn a_redirect_is_7_and_not_followed() {
+fn redirect_is_7_and_not_followed() {
     let atlas = atlas();
     let elsewhere = Response::builder()
         .status(302)
@@ -227,7 +227,7 @@ fn a_redirect_is_7_and_not_followed() {
 
 #[test]
 fn another_error_is_8() {
-    let error = answering(400, r#"{"errorCode":"ODD","detail":"Odd."}"#)
+    let error = responding_with(400, r#"{"errorCode":"ODD","detail":"Odd."}"#)
         .list(&[])
         .failure(8);
     assert!(error.contains("400 Bad Request (ODD): Odd."), "{error}");
@@ -239,16 +239,15 @@ fn another_error_is_8() {
 }
 
 #[test]
-fn an_error_object_in_a_200_is_an_error_in_raw_too() {
+fn error_object_in_a_200_is_an_error_in_every_format() {
     let body = r#"{"error":404,"errorCode":"GROUP_NOT_FOUND"}"#;
     for format in FORMATS {
-        answering(200, body).list(&["-o", format]).failure(4);
+        responding_with(200, body).list(&["-o", format]).failure(4);
     }
 }
 
-/// What came before the error stays, but for a table.
 #[test]
-fn an_error_midway_leaves_whole_keys_and_no_table() {
+fn error_on_the_second_page_leaves_whole_keys_but_no_table() {
     for (format, lines) in [("table", 0), ("json", 1), ("ndjson", 10), ("csv", 11)] {
         let atlas = atlas();
         let page = format!(

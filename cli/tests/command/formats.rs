@@ -1,7 +1,7 @@
 //! All keys, once each, in order, in every format and with every credential.
 
 use atlas_model_keys_core::ApiVersion;
-use atlas_model_keys_emulator::{Config, Key, Operation, TotalCount};
+use atlas_model_keys_emulator::{Config, Key, Route, TotalCount};
 use http::Response;
 use serde_json::Value;
 
@@ -62,11 +62,11 @@ fn a_table_has_all_keys_of_all_pages_once_in_order() {
 }
 
 #[test]
-fn every_credential_lists_the_same() {
+fn every_credential_gives_the_same_listing() {
     let atlas = many();
     let [token, account, api_key] = Login::ALL.map(|login| {
         let requests = |e: &mut atlas_model_keys_emulator::Emulator| {
-            (e.requests_for(Operation::ListGroupKeys), e.token_requests())
+            (e.requests_for(Route::ListGroupKeys), e.token_requests())
         };
         let (lists, tokens) = atlas.server.with(requests);
         let text = atlas.run(login, &["list", "-o", "ndjson"]).stdout();
@@ -76,12 +76,12 @@ fn every_credential_lists_the_same() {
     assert_eq!(token.0.lines().count(), 1234);
     assert_eq!((token.1, token.2), (13, 0));
     assert_eq!(account, (token.0.clone(), 13, 1));
-    // One challenge for all pages.
+    // One challenge is enough for all pages.
     assert_eq!(api_key, (token.0, 14, 0));
 }
 
 #[test]
-fn a_page_number_gives_that_page_only() {
+fn page_number_gives_only_that_page() {
     let atlas = many();
     let ids = atlas.ids();
     for format in ["ndjson", "csv"] {
@@ -103,7 +103,7 @@ fn a_page_number_gives_that_page_only() {
 }
 
 #[test]
-fn fields_are_those_of_the_version_that_answered() {
+fn fields_are_those_of_the_used_version() {
     let atlas = Atlas::new(Config::default());
     let first = |arguments: &[&str]| {
         let text = atlas
@@ -136,7 +136,7 @@ fn fields_are_those_of_the_version_that_answered() {
 }
 
 #[test]
-fn what_atlas_does_not_say_is_null() {
+fn missing_values_are_null() {
     let atlas = Atlas::with_keys(vec![Key::default()]);
     let keys = json(&atlas.list(&["-o", "json"]).stdout());
     assert_eq!(keys["results"][0]["name"], Value::Null);
@@ -157,7 +157,7 @@ fn what_atlas_does_not_say_is_null() {
 }
 
 #[test]
-fn columns_are_as_chosen() {
+fn columns_are_the_chosen_ones() {
     let atlas = Atlas::new(Config {
         keys_per_group: 1,
         ..Config::default()
@@ -171,7 +171,7 @@ fn columns_are_as_chosen() {
 }
 
 #[test]
-fn an_empty_list_is_a_success() {
+fn empty_list_is_a_success() {
     let atlas = Atlas::with_keys(Vec::new());
     let outcome = atlas.list(&[]);
     assert_eq!((outcome.code, outcome.stdout.lines().count()), (Some(0), 1));
@@ -199,19 +199,19 @@ fn pretty_json_is_indented() {
 }
 
 #[test]
-fn raw_is_the_body_byte_for_byte() {
+fn raw_is_the_unchanged_body_with_masked_secrets() {
     let atlas = Atlas::new(Config::default());
     let body = " {\r\n\t\"results\" : [ { \"name\":\"\\u00e9 é \u{202e}\", \"later\": [1.50, {\"secret\":\"x\"}] } ] ,\"totalCount\":1}\n\n";
     atlas.server.with(|emulator| {
         let answer = Response::new(body.as_bytes().to_vec());
-        emulator.answer_next(Operation::ListGroupKeys, answer);
+        emulator.answer_next(Route::ListGroupKeys, answer);
     });
     let text = atlas.list(&["-o", "raw"]).stdout();
     assert_eq!(text, body.replace("\"x\"", "\"*\""));
 }
 
 #[test]
-fn raw_says_where_there_are_more_pages() {
+fn raw_mentions_further_pages() {
     let atlas = many();
     let outcome = atlas.list(&["-o", "raw", "--envelope", "--pretty"]);
     assert_eq!(outcome.code, Some(0));

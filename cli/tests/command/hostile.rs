@@ -1,10 +1,10 @@
-//! Names that try to steer the terminal, the spreadsheet or the reader.
+//! Names that try to control the terminal or the spreadsheet, or to deceive the reader.
 
 use atlas_model_keys_core::is_unsafe_to_show;
 use atlas_model_keys_emulator::Key;
 use http::Response;
 
-use atlas_model_keys_emulator::Operation;
+use atlas_model_keys_emulator::Route;
 
 use crate::support::{Atlas, csv, json};
 
@@ -46,7 +46,7 @@ fn assert_harmless(text: &str) {
 }
 
 #[test]
-fn a_table_keeps_them_in_their_line() {
+fn table_escapes_hostile_names_and_has_one_line_per_key() {
     let text = atlas().list(&[]).stdout();
     assert_harmless(&text);
     assert_eq!(text.lines().count(), names().len() + 1);
@@ -58,7 +58,7 @@ fn a_table_keeps_them_in_their_line() {
 }
 
 #[test]
-fn json_keeps_them_as_they_are() {
+fn json_keeps_hostile_names_unchanged() {
     let text = atlas().list(&["-o", "json"]).stdout();
     assert_harmless(&text);
     let page = json(&text);
@@ -72,7 +72,7 @@ fn json_keeps_them_as_they_are() {
 }
 
 #[test]
-fn ndjson_keeps_them_as_they_are() {
+fn ndjson_keeps_hostile_names_unchanged() {
     let text = atlas().list(&["-o", "ndjson"]).stdout();
     assert_harmless(&text);
     let found: Vec<_> = text
@@ -83,7 +83,7 @@ fn ndjson_keeps_them_as_they_are() {
 }
 
 #[test]
-fn csv_disarms_them() {
+fn csv_disarms_formulas_and_escapes_control_characters() {
     let text = atlas()
         .list(&["-o", "csv", "--columns", "name,status"])
         .stdout();
@@ -102,7 +102,7 @@ fn csv_disarms_them() {
 }
 
 #[test]
-fn raw_does_not_touch_them() {
+fn raw_keeps_hostile_names_unchanged() {
     let page = json(&atlas().list(&["-o", "raw"]).stdout());
     let found: Vec<_> = page["results"]
         .as_array()
@@ -114,7 +114,7 @@ fn raw_does_not_touch_them() {
 }
 
 #[test]
-fn errors_are_made_harmless() {
+fn errors_escape_hostile_text() {
     let atlas = atlas();
     let body = "{\"detail\":\"\\u001b[2J\\nerror: all is well\\u202e\",\"errorCode\":\"\\u001b\"}";
     let answer = Response::builder()
@@ -122,7 +122,7 @@ fn errors_are_made_harmless() {
         .body(body.as_bytes().to_vec());
     atlas
         .server
-        .with(|emulator| emulator.answer_next(Operation::ListGroupKeys, answer.unwrap()));
+        .with(|emulator| emulator.answer_next(Route::ListGroupKeys, answer.unwrap()));
     assert_harmless(&atlas.list(&[]).failure(8));
     assert_harmless(&atlas.list(&["--group-id", "\u{1b}[2J\u{202e}"]).failure(2));
     assert_harmless(&atlas.list(&["\u{1b}[2J\u{202e}"]).failure(2));

@@ -1,4 +1,4 @@
-//! Which host a credential is sent to.
+//! The host that a credential is sent to.
 
 use atlas_model_keys_emulator::Config;
 
@@ -9,9 +9,9 @@ const BASE: &str = "MONGODB_ATLAS_BASE_URL";
 const OPS_MANAGER: &str = "MONGODB_ATLAS_OPS_MANAGER_URL";
 const SERVICE: &str = "MONGODB_ATLAS_SERVICE";
 
-/// The host that is asked for, as a proxy sees it.
+/// Returns the requested host, as a proxy sees it.
 fn host(variables: &[(&'static str, &str)], arguments: &[&str]) -> String {
-    let proxy = Scripted::answering(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+    let proxy = Scripted::responding_with(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
     let mut environment = vec![
         ("MONGODB_ATLAS_PROJECT_ID", GROUP.to_owned()),
         ("MONGODB_ATLAS_ACCESS_TOKEN", "a.token".to_owned()),
@@ -42,7 +42,7 @@ fn the_variables_of_the_atlas_cli_select_the_host() {
 }
 
 #[test]
-fn what_is_more_specific_goes_before() {
+fn more_specific_setting_precedes_the_others() {
     let all = [
         (BASE, "https://base.example"),
         (OPS_MANAGER, "https://ops-manager.example/"),
@@ -52,7 +52,7 @@ fn what_is_more_specific_goes_before() {
     assert_eq!(host(&all, &argument), "argument.example");
     assert_eq!(host(&all, &[]), "base.example");
     assert_eq!(host(&all[1..], &[]), "ops-manager.example");
-    // An argument is given for this one listing.
+    // An argument may name another cloud than the variables.
     let argument = ["--base-url", "https://cloud.mongodb.com"];
     assert_eq!(
         host(&[(SERVICE, "cloudgov")], &argument),

@@ -1,4 +1,4 @@
-//! The real binary, as its users run it: against the emulator, over real HTTP.
+//! Tests of the binary as users run it: against the emulator, over HTTP.
 
 mod demo;
 mod emulate;

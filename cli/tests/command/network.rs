@@ -1,13 +1,13 @@
-//! Timeouts, proxies, and what a server says of when to come back.
+//! Timeouts, proxies and `Retry-After`.
 
-use atlas_model_keys_emulator::{Config, Operation};
+use atlas_model_keys_emulator::{Config, Route};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::scripted::{GROUP, Scripted, page};
 use crate::support::{Atlas, Login, run};
 
 #[test]
-fn a_timeout_is_6_and_names_the_option_and_what_was_awaited() {
+fn timeout_is_6_and_names_the_option_and_the_awaited_page() {
     let (silent, answers) = Scripted::new();
     let error = run(&["list", "--timeout", "600ms"], &silent.environment()).failure(6);
     assert!(
@@ -34,7 +34,7 @@ fn a_timeout_is_6_and_names_the_option_and_what_was_awaited() {
 }
 
 #[test]
-fn a_timeout_while_a_token_is_fetched_says_so() {
+fn timeout_of_a_token_request_names_the_token() {
     let (silent, _answers) = Scripted::new();
     let mut environment = silent.environment();
     environment.retain(|(name, _)| !name.ends_with("TOKEN"));
@@ -48,7 +48,7 @@ fn a_timeout_while_a_token_is_fetched_says_so() {
 }
 
 #[test]
-fn a_timeout_that_ends_the_attempts_is_named() {
+fn timeout_that_ends_the_attempts_is_named() {
     let atlas = Atlas::new(Config::default());
     let wait = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("1"))]);
     for (status, code) in [
@@ -56,7 +56,7 @@ fn a_timeout_that_ends_the_attempts_is_named() {
         (StatusCode::SERVICE_UNAVAILABLE, 5),
     ] {
         atlas.server.with(|emulator| {
-            emulator.fail_next(1, Operation::ListGroupKeys, status, &wait);
+            emulator.fail_next(1, Route::ListGroupKeys, status, &wait);
         });
         let error = atlas.list(&["--timeout", "900ms"]).failure(code);
         assert!(
@@ -67,7 +67,7 @@ fn a_timeout_that_ends_the_attempts_is_named() {
 }
 
 #[test]
-fn a_server_error_of_the_token_endpoint_is_5_and_named_so() {
+fn server_error_of_the_token_endpoint_is_5_and_names_the_endpoint() {
     for status in [
         StatusCode::INTERNAL_SERVER_ERROR,
         StatusCode::SERVICE_UNAVAILABLE,
@@ -76,7 +76,7 @@ fn a_server_error_of_the_token_endpoint_is_5_and_named_so() {
         let wait =
             HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("100000"))]);
         atlas.server.with(|emulator| {
-            emulator.fail_next(10, Operation::Token, status, &wait);
+            emulator.fail_next(10, Route::Token, status, &wait);
         });
         let error = atlas.run(Login::ServiceAccount, &["list"]).failure(5);
         assert!(
@@ -88,7 +88,7 @@ fn a_server_error_of_the_token_endpoint_is_5_and_named_so() {
 }
 
 #[test]
-fn a_wait_beyond_a_year_is_told_without_its_length() {
+fn wait_of_more_than_a_year_is_shown_without_its_length() {
     for status in [
         StatusCode::TOO_MANY_REQUESTS,
         StatusCode::SERVICE_UNAVAILABLE,
@@ -97,7 +97,7 @@ fn a_wait_beyond_a_year_is_told_without_its_length() {
         let ever = HeaderValue::from_static("18446744073709551615");
         let wait = HeaderMap::from_iter([(header::RETRY_AFTER, ever)]);
         atlas.server.with(|emulator| {
-            emulator.fail_next(1, Operation::ListGroupKeys, status, &wait);
+            emulator.fail_next(1, Route::ListGroupKeys, status, &wait);
         });
         let error = atlas.list(&[]).failure(5);
         assert!(error.contains("try again in more than a year"), "{error}");
@@ -105,7 +105,7 @@ fn a_wait_beyond_a_year_is_told_without_its_length() {
     }
 }
 
-/// A base URL that is not on loopback, through a proxy that is.
+/// Requests a base URL that is not on loopback through a proxy on loopback, and returns the error.
 fn through(variable: &'static str, proxy: &Scripted, base: &str) -> String {
     let environment = [
         ("MONGODB_ATLAS_PROJECT_ID", GROUP.to_owned()),
@@ -126,7 +126,7 @@ fn through(variable: &'static str, proxy: &Scripted, base: &str) -> String {
 }
 
 #[test]
-fn a_proxy_that_opens_no_tunnel_is_6_and_its_variable_is_named() {
+fn proxy_that_opens_no_tunnel_is_6_and_its_variable_is_named() {
     for (variable, base) in [
         ("HTTPS_PROXY", "https://atlas.example"),
         ("ALL_PROXY", "https://atlas.example"),
@@ -138,10 +138,10 @@ fn a_proxy_that_opens_no_tunnel_is_6_and_its_variable_is_named() {
             b"220 mail.example ESMTP\r\n\r\n",
         ] {
             if answer.starts_with(b"220") && variable == "ALL_PROXY" {
-                // It is tried again for as long as there is time: twice is enough.
+                // This is retried until the timeout, so two of the three variables are enough.
                 continue;
             }
-            let error = through(variable, &Scripted::answering(answer), base);
+            let error = through(variable, &Scripted::responding_with(answer), base);
             let hint = error.split_once("hint: ").unwrap().1;
             assert!(hint.contains(variable), "{error}");
             for other in ["SSL_CERT_FILE", "base URL", "login page"] {
@@ -152,11 +152,11 @@ fn a_proxy_that_opens_no_tunnel_is_6_and_its_variable_is_named() {
 }
 
 #[test]
-fn a_login_that_a_proxy_wants_goes_into_its_variable() {
+fn hint_for_the_login_of_a_proxy_names_its_variable() {
     let answer = b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
     let error = through(
         "http_proxy",
-        &Scripted::answering(answer),
+        &Scripted::responding_with(answer),
         "http://atlas.example",
     );
     assert!(

@@ -1,17 +1,17 @@
-//! What stands in the output of a listing, and what is said of it, where the listing does not go as it should.
+//! The output of listings that fail or differ from the expected count, and the messages about it.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 
-use atlas_model_keys_emulator::{Config, Operation};
+use atlas_model_keys_emulator::{Config, Route};
 use http::{Response, StatusCode};
 
 use crate::scripted::{Scripted, page};
 use crate::support::{Atlas, FORMATS, Login, command, csv, finish, json};
 
-const LIST: Operation = Operation::ListGroupKeys;
+const LIST: Route = Route::ListGroupKeys;
 
-/// Four pages of 100 keys, of 1234 that Atlas counts; then a 503 that asks for a longer wait than anyone
-/// waits.
+/// Returns an emulator that sends four pages of 100 keys, with a count of 1234, then a 503 that asks for a
+/// wait beyond the limit of the client.
 fn interrupted() -> Atlas {
     let atlas = Atlas::new(Config::default());
     let names: Vec<_> = (0..400).map(|n| format!("key {n}")).collect();
@@ -28,7 +28,7 @@ fn interrupted() -> Atlas {
 }
 
 #[test]
-fn an_interrupted_listing_says_how_many_keys_its_output_has() {
+fn interrupted_listing_reports_the_number_of_written_keys() {
     for format in ["csv", "ndjson", "json"] {
         let outcome = interrupted().list(&["-o", format]);
         assert_eq!(outcome.code, Some(5), "{}", outcome.stderr);
@@ -52,7 +52,7 @@ fn an_interrupted_listing_says_how_many_keys_its_output_has() {
 }
 
 #[test]
-fn an_interrupted_table_is_not_written_and_the_error_says_so() {
+fn interrupted_table_is_not_written_and_the_error_says_so() {
     let error = interrupted().list(&[]).failure(5);
     assert!(
         error.contains(
@@ -64,7 +64,7 @@ fn an_interrupted_table_is_not_written_and_the_error_says_so() {
 }
 
 #[test]
-fn a_listing_that_fails_at_once_has_no_output_and_nothing_is_said_of_one() {
+fn listing_that_fails_at_once_has_no_output_and_no_message_about_it() {
     for format in FORMATS {
         let atlas = Atlas::new(Config::default());
         let unknown = "0123456789abcdef01234567";
@@ -86,7 +86,7 @@ fn json_is_written_as_each_page_arrives() {
         .unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     answers.send(page(&["first"], true, 2)).unwrap();
-    // The second page is not on its way yet.
+    // The second page was not sent yet.
     let mut first = Vec::new();
     stdout.read_until(b'}', &mut first).unwrap();
     assert!(String::from_utf8(first).unwrap().contains("\"first\""));
@@ -99,7 +99,7 @@ fn json_is_written_as_each_page_arrives() {
 }
 
 #[test]
-fn a_count_that_is_not_the_number_of_keys_is_mentioned() {
+fn count_that_differs_from_the_number_of_keys_is_mentioned() {
     let listed = |total: u64, arguments: &[&str]| {
         let atlas = Atlas::new(Config::default());
         let body = page(&["a", "b"], false, total);
@@ -119,17 +119,17 @@ fn a_count_that_is_not_the_number_of_keys_is_mentioned() {
                 "{note}"
             );
         }
-        // Equal, or not counted.
+        // The counts are equal, or counting is disabled.
         assert_eq!(listed(2, &["-o", format]), "");
         assert_eq!(listed(0, &["-o", format]), "");
-        // One page is not all.
+        // Only one page was requested.
         assert_eq!(listed(9, &["-o", format, "--page-num", "2"]), "");
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn a_stdout_that_is_closed_is_1_and_nothing_is_sent() {
+fn closed_stdout_is_1_and_no_request_is_sent() {
     for (redirection, problem) in [
         (">&-", "stdout is closed"),
         ("1</dev/null", "open for reading only"),
@@ -149,7 +149,7 @@ fn a_stdout_that_is_closed_is_1_and_nothing_is_sent() {
 
 #[cfg(unix)]
 #[test]
-fn an_output_that_is_thrown_away_is_0() {
+fn output_to_dev_null_is_0() {
     for redirection in [">/dev/null", ">>/dev/null", "| cat >/dev/null"] {
         let atlas = Atlas::new(Config::default());
         let outcome = redirected(&atlas, "csv", redirection);

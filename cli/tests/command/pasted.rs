@@ -1,4 +1,4 @@
-//! Credentials that were pasted wrongly, or into the wrong place.
+//! Credentials with typical paste errors, or in the wrong variable or argument.
 
 use atlas_model_keys_emulator::Config;
 
@@ -29,7 +29,7 @@ fn refused(atlas: &Atlas, name: &'static str, value: &str) -> String {
 }
 
 #[test]
-fn what_stands_around_a_credential_is_2_and_named() {
+fn characters_around_a_credential_are_2_and_named() {
     let atlas = Atlas::new(Config::default());
     for name in [TOKEN, CLIENT_ID, CLIENT_SECRET, PUBLIC, PRIVATE] {
         for (value, found) in [
@@ -50,7 +50,7 @@ fn what_stands_around_a_credential_is_2_and_named() {
 }
 
 #[test]
-fn a_variable_that_nothing_has_expanded_is_2_and_named() {
+fn unexpanded_variable_is_2_and_named() {
     let atlas = Atlas::new(Config::default());
     for name in [TOKEN, CLIENT_ID, CLIENT_SECRET, PUBLIC, PRIVATE] {
         for value in ["$ATLAS_SECRET", "${ATLAS_SECRET}"] {
@@ -66,7 +66,7 @@ fn a_variable_that_nothing_has_expanded_is_2_and_named() {
 }
 
 #[test]
-fn a_credential_in_the_place_of_another_is_2_and_named() {
+fn credential_of_the_wrong_kind_is_2_and_named() {
     let atlas = Atlas::new(Config::default());
     const UUID: &str = "80fc9fb3-a1f0-e14b-e801-7e68925321cf";
     for (name, value, found) in [
@@ -87,7 +87,7 @@ fn a_credential_in_the_place_of_another_is_2_and_named() {
 }
 
 #[test]
-fn an_argument_that_looks_like_a_credential_is_2_and_not_repeated() {
+fn argument_that_looks_like_a_credential_is_2_and_not_repeated() {
     let atlas = Atlas::new(Config::default());
     let secret = "mdb_sa_sk_hunter2";
     let attached = |before: &str| format!("{before}{secret}");
@@ -149,7 +149,7 @@ fn an_argument_that_looks_like_a_credential_is_2_and_not_repeated() {
 
 #[cfg(unix)]
 #[test]
-fn a_variable_that_is_not_utf8_is_2_and_named() {
+fn variable_that_is_not_utf8_is_2_and_named() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
     let broken = OsStr::from_bytes(b"http://me:hunter2\xff@127.0.0.1:1");
@@ -172,7 +172,7 @@ fn a_variable_that_is_not_utf8_is_2_and_named() {
             ("MONGODB_ATLAS_PROJECT_ID", crate::scripted::GROUP),
             ("MONGODB_ATLAS_ACCESS_TOKEN", "a.token"),
             ("MONGODB_ATLAS_BASE_URL", base),
-            // Exceptions are looked at only where there is a proxy.
+            // The exceptions are read only if there is a proxy.
             (
                 "all_proxy",
                 if name.eq_ignore_ascii_case("no_proxy") {
@@ -193,7 +193,7 @@ fn a_variable_that_is_not_utf8_is_2_and_named() {
         );
         assert!(!error.contains("hunter2"), "{error}");
     }
-    // Nothing looks at a proxy for loopback.
+    // The proxy is not read for loopback.
     let atlas = Atlas::new(Config::default());
     let child = command(&["list"], &atlas.environment(Login::Token))
         .env("http_proxy", broken)

@@ -1,4 +1,4 @@
-//! A server that says what the test tells it to say, and nothing before.
+//! A server that sends the responses of a test, and nothing before the test provides them.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// Far beyond what anything here takes: no thread stays for longer.
+/// The maximum lifetime of a thread. It is far longer than any test needs.
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Scripted {
@@ -16,7 +16,8 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    /// Answers each request with a body that is sent through the channel, and not at all when that is closed.
+    /// Starts a server that responds to each request with the next body from the channel. After the channel is
+    /// closed, it sends no response.
     pub(crate) fn new() -> (Self, Sender<String>) {
         let (send, bodies) = mpsc::channel::<String>();
         let scripted = Self::serve(move |stream| {
@@ -24,9 +25,9 @@ impl Scripted {
             match body {
                 Ok(body) => {
                     let length = body.len();
-                    let answer =
+                    let response =
                         format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
-                    stream.write_all(answer.as_bytes()).is_ok()
+                    stream.write_all(response.as_bytes()).is_ok()
                 }
                 Err(_) => wait_for_end(stream),
             }
@@ -34,28 +35,28 @@ impl Scripted {
         (scripted, send)
     }
 
-    /// Answers each request with these bytes, and closes the connection.
-    pub(crate) fn answering(bytes: &'static [u8]) -> Self {
+    /// Starts a server that responds to each request with these bytes and closes the connection.
+    pub(crate) fn responding_with(bytes: &'static [u8]) -> Self {
         Self::serve(move |stream| {
             let _ = stream.write_all(bytes);
             false
         })
     }
 
-    /// `answer` says whether the connection goes on.
-    fn serve(answer: impl Fn(&mut TcpStream) -> bool + Send + 'static) -> Self {
+    /// Starts a server. `respond` returns whether the connection stays open.
+    fn serve(respond: impl Fn(&mut TcpStream) -> bool + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let heads = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&heads);
         thread::spawn(move || {
-            // One connection after the other is all that a listing makes.
+            // A listing never has two connections at once.
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 stream.set_read_timeout(Some(LIMIT)).unwrap();
                 while let Some(head) = head(&mut stream) {
                     seen.lock().unwrap().push(head);
-                    if !answer(&mut stream) {
+                    if !respond(&mut stream) {
                         break;
                     }
                 }
@@ -68,12 +69,12 @@ impl Scripted {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The heads of the requests so far.
+    /// Returns the heads of the requests so far.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
 
-    /// With a token.
+    /// Returns the environment for this server, with an access token.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("MONGODB_ATLAS_BASE_URL", self.url()),
@@ -85,7 +86,7 @@ impl Scripted {
 
 pub(crate) const GROUP: &str = "69681d39c9e8cfd375386316";
 
-/// `None` where the connection has ended.
+/// Reads the head of a request. Returns `None` at the end of the connection.
 fn head(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -98,13 +99,13 @@ fn head(stream: &mut TcpStream) -> Option<String> {
     String::from_utf8(head).ok()
 }
 
-/// Until the other side closes the connection.
+/// Waits until the client closes the connection.
 fn wait_for_end(stream: &mut TcpStream) -> bool {
     while stream.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
     false
 }
 
-/// A page of keys with these names and no ids.
+/// Returns a page of keys with these names and without ids.
 pub(crate) fn page<N: AsRef<str>>(names: &[N], has_next: bool, total: u64) -> String {
     let rel = if has_next { "next" } else { "self" };
     let keys: Vec<_> = names

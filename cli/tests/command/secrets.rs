@@ -1,6 +1,6 @@
-//! No secret comes out, unless asked for.
+//! Secrets are shown only on demand.
 
-use atlas_model_keys_emulator::{Config, Operation};
+use atlas_model_keys_emulator::{Config, Route};
 use http::Response;
 
 use crate::support::{Atlas, FORMATS, Login};
@@ -28,7 +28,7 @@ fn own_secrets(atlas: &Atlas) -> Vec<String> {
 }
 
 #[test]
-fn nothing_shows_a_secret() {
+fn no_output_shows_a_secret() {
     let atlas = atlas();
     let secrets = [key_secrets(&atlas), own_secrets(&atlas)].concat();
     assert_eq!(secrets.len(), 45);
@@ -48,7 +48,7 @@ fn nothing_shows_a_secret() {
             }
         }
     }
-    // It was there to be shown.
+    // The pages do contain secrets.
     let raw = atlas.list(&["-o", "raw"]).stdout();
     assert_eq!(raw.matches("\"secret\"").count(), 42);
     let json = atlas.list(&["-o", "json"]).stdout();
@@ -67,7 +67,7 @@ fn secrets_are_shown_on_demand() {
 }
 
 #[test]
-fn the_column_is_refused_without_the_permission() {
+fn secret_column_is_refused_without_show_secrets() {
     for format in ["table", "csv"] {
         let error = atlas()
             .list(&["-o", format, "--columns", "name,secret"])
@@ -77,7 +77,7 @@ fn the_column_is_refused_without_the_permission() {
 }
 
 #[test]
-fn an_answer_that_repeats_the_credential_is_not_repeated() {
+fn credential_that_a_response_repeats_is_redacted() {
     for (login, secret) in [
         (Login::ApiKey, 0),
         (Login::ServiceAccount, 1),
@@ -88,7 +88,7 @@ fn an_answer_that_repeats_the_credential_is_not_repeated() {
         let body = format!(r#"{{"detail":"you sent {secret}","errorCode":"{secret}"}}"#);
         let answer = Response::builder().status(400).body(body.into_bytes());
         atlas.server.with(|emulator| {
-            emulator.answer_next_authenticated(Operation::ListGroupKeys, answer.unwrap());
+            emulator.answer_next_authenticated(Route::ListGroupKeys, answer.unwrap());
         });
         let error = atlas.run(login, &["list"]).failure(8);
         assert!(
@@ -99,7 +99,7 @@ fn an_answer_that_repeats_the_credential_is_not_repeated() {
 }
 
 #[test]
-fn a_secret_in_an_argument_is_no_credential() {
+fn secret_in_an_argument_is_refused_and_not_shown() {
     let atlas = atlas();
     let error = atlas.list(&["--private-key=hunter2"]).failure(2);
     assert!(!error.contains("hunter2"), "{error}");

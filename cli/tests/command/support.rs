@@ -1,4 +1,4 @@
-//! A service to ask, and a way to run the command that always ends.
+//! Runs the command against the emulator, with a time limit.
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
@@ -9,16 +9,16 @@ use atlas_model_keys_core::GroupId;
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator, Key};
 
-/// Far beyond what anything here takes.
+/// The time limit of a command. It is far longer than any test needs.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The emulator, and what its users know of it.
+/// The emulator, and the id of its first group.
 pub(crate) struct Atlas {
     pub(crate) server: Server,
     pub(crate) group: GroupId,
 }
 
-/// Which credential a command is given.
+/// The kind of credential that a command gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Login {
     Token,
@@ -83,18 +83,18 @@ impl Atlas {
         variables
     }
 
-    /// Runs the command with everything it needs in the environment.
+    /// Runs the command with a complete environment.
     pub(crate) fn run(&self, login: Login, arguments: &[&str]) -> Outcome {
         run(arguments, &self.environment(login))
     }
 
-    /// `list` with the token, which needs the fewest requests.
+    /// Runs `list` with the access token, which needs the fewest requests.
     pub(crate) fn list(&self, arguments: &[&str]) -> Outcome {
         self.run(Login::Token, &[&["list"], arguments].concat())
     }
 }
 
-/// What became of a command.
+/// The exit code and the output of a command.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: Option<i32>,
@@ -103,14 +103,14 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// The output of a command that succeeded without a word on stderr.
+    /// Returns the output of a command that succeeded with an empty stderr.
     #[track_caller]
     pub(crate) fn stdout(self) -> String {
         assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""));
         self.stdout
     }
 
-    /// What stderr holds of a command that failed in this way, and had nothing else to say.
+    /// Returns the stderr of a command that failed with this code and an empty stdout.
     #[track_caller]
     pub(crate) fn failure(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{}", self.stderr);
@@ -129,7 +129,7 @@ pub(crate) fn command(arguments: &[&str], environment: &[(&'static str, String)]
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // Without it, Windows has no sockets.
+    // Without this variable, Windows has no sockets.
     if let Some(root) = std::env::var_os("SYSTEMROOT") {
         command.env("SYSTEMROOT", root);
     }
@@ -140,7 +140,7 @@ pub(crate) fn run(arguments: &[&str], environment: &[(&'static str, String)]) ->
     finish(command(arguments, environment).spawn().unwrap())
 }
 
-/// Waits for the end, reading what is left to read.
+/// Waits for the end of the command, and reads the rest of its output.
 pub(crate) fn finish(mut child: Child) -> Outcome {
     let stdout = child.stdout.take().map(read_all);
     let stderr = child.stderr.take().map(read_all);
@@ -174,7 +174,7 @@ fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// The records of a CSV, the header first.
+/// Returns the records of a CSV, beginning with the header.
 pub(crate) fn csv(text: &str) -> Vec<Vec<String>> {
     csv::ReaderBuilder::new()
         .has_headers(false)

@@ -73,7 +73,7 @@ fn half_a_pair_is_2_and_names_the_other_half() {
 }
 
 #[test]
-fn arguments_go_before_variables_and_other_names_are_known() {
+fn arguments_precede_variables_and_alternative_names_work() {
     let atlas = Atlas::new(Config::default());
     let mut environment = atlas.environment(Login::ApiKey);
     for (name, value) in &mut environment {
@@ -97,7 +97,7 @@ fn arguments_go_before_variables_and_other_names_are_known() {
 }
 
 #[test]
-fn help_teaches_and_the_version_is_told() {
+fn help_and_version_have_the_expected_content() {
     let help = run(&["list", "--help"], &[]).stdout();
     for word in [
         "Examples:",

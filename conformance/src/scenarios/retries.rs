@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use atlas_model_keys_core::{Error, FailureKind};
-use atlas_model_keys_emulator::{Operation, error_answer};
+use atlas_model_keys_emulator::{Route, error_answer};
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::client::{Setup, TestClient, fast_retries};
@@ -21,10 +21,10 @@ scenarios!(retries, {
             atlas.server.with(|emulator| {
                 for status in [429, 500, 503, 502] {
                     let status = StatusCode::from_u16(status).unwrap();
-                    emulator.fail_next(1, Operation::ListGroupKeys, status, &HeaderMap::new());
+                    emulator.fail_next(1, Route::ListGroupKeys, status, &HeaderMap::new());
                 }
                 let busy = StatusCode::SERVICE_UNAVAILABLE;
-                emulator.fail_next(1, Operation::Token, busy, &HeaderMap::new());
+                emulator.fail_next(1, Route::Token, busy, &HeaderMap::new());
             });
             assert_eq!(ids(&client, &atlas.request(), 1), atlas.ids(), "{kind:?}");
         }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_core::Error;
-use atlas_model_keys_emulator::{Emulator, Operation};
+use atlas_model_keys_emulator::{Emulator, Route};
 use http::Response;
 
 use crate::client::{Setup, TestClient};
@@ -35,7 +35,7 @@ scenarios!(tokens, {
         let busy = busy.body(Vec::new()).unwrap();
         atlas
             .server
-            .with(|emulator| emulator.answer_next(Operation::Token, busy));
+            .with(|emulator| emulator.answer_next(Route::Token, busy));
         let setup = Setup {
             deadline: Some(Duration::from_secs(4)),
             ..Setup::default()

@@ -1,7 +1,7 @@
 //! No secret appears in a `Debug` text or an error.
 
 use atlas_model_keys_core::Step;
-use atlas_model_keys_emulator::Operation;
+use atlas_model_keys_emulator::Route;
 
 use crate::dialogue::{CREDENTIAL_KINDS, CredentialKind, expect_send};
 use crate::{response, world};
@@ -48,7 +48,7 @@ fn no_debug_or_error_text_shows_a_secret() {
                 .unwrap()
                 .replace('"', ""),
         );
-        let operation = Operation::ListGroupKeys;
+        let operation = Route::ListGroupKeys;
         world
             .emulator
             .answer_next_authenticated(operation, response(400, &[], &echo));

@@ -1,7 +1,7 @@
 //! Which statuses and failures are retried.
 
 use atlas_model_keys_core::{Error, Limits, RetryPolicy, Step};
-use atlas_model_keys_emulator::Operation;
+use atlas_model_keys_emulator::Route;
 use http::{HeaderMap, StatusCode};
 
 use crate::dialogue::{CREDENTIAL_KINDS, CredentialKind, expect_send};
@@ -12,7 +12,7 @@ fn temporary_errors_are_retried_and_others_are_final() {
     for status in [429, 500, 502, 503, 504, 599] {
         let mut world = world(CredentialKind::Bearer);
         let code = StatusCode::from_u16(status).unwrap();
-        let operation = Operation::ListGroupKeys;
+        let operation = Route::ListGroupKeys;
         world
             .emulator
             .fail_next(2, operation, code, &HeaderMap::new());
@@ -22,7 +22,7 @@ fn temporary_errors_are_retried_and_others_are_final() {
     for status in [301, 302, 304, 307, 400, 403, 404, 405, 407, 408, 451] {
         let mut world = world(CredentialKind::Bearer);
         let code = StatusCode::from_u16(status).unwrap();
-        let operation = Operation::ListGroupKeys;
+        let operation = Route::ListGroupKeys;
         world
             .emulator
             .fail_next(1, operation, code, &HeaderMap::new());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use atlas_model_keys_core::{BaseUrl, Credentials, Endpoint, FailureKind, Session, Step};
-use atlas_model_keys_emulator::{Config, Emulator, Operation};
+use atlas_model_keys_emulator::{Config, Emulator, Route};
 
 use crate::dialogue::{BASE, CredentialKind, World, expect_send, expect_wait};
 use crate::{response, world};
@@ -36,7 +36,7 @@ fn failed_renewal_is_not_retried_within_a_minute() {
     world.emulator.revoke_tokens();
     world
         .emulator
-        .answer_next(Operation::Token, response(400, &[], ""));
+        .answer_next(Route::Token, response(400, &[], ""));
     for exchange in exchanges {
         let step = world.send(exchange);
         assert!(step.and_then(|step| world.finish(step)).is_err());
@@ -83,7 +83,7 @@ fn server_error_of_the_token_endpoint_is_retried_once_and_503_up_to_the_limit() 
         for _ in 0..5 {
             world
                 .emulator
-                .answer_next(Operation::Token, response(status, &[], ""));
+                .answer_next(Route::Token, response(status, &[], ""));
         }
         let error = world.list(&world.request()).unwrap_err();
         assert!(error.is_retryable());

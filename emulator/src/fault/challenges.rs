@@ -1,15 +1,14 @@
 //! Faults of digest challenges: nonces that expire too early, and malformed or unusual challenges.
 
-use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{HeaderValue, WWW_AUTHENTICATE};
 
 use crate::digest::{Authorization, DigestAlgorithm, REALM};
-use crate::emulator::split_scheme;
 use crate::render::View;
 
 use super::argument::Argument;
 use super::context::FaultContext;
 use super::delivery::DeliveryStep::{Body, FoldedHead};
-use super::{Row, fault, harmless};
+use super::row::{Row, fault, harmless};
 
 pub(super) const ROWS: &[Row] = &[
     harmless(
@@ -17,7 +16,7 @@ pub(super) const ROWS: &[Row] = &[
         "every nonce is accepted once; its next use gets a challenge with stale=true",
         |cx| {
             if let Some(authorization) = authorization(cx) {
-                cx.emulator.nonces().expire(&authorization.nonce);
+                cx.atlas.nonces.expire(&authorization.nonce);
             }
         },
     ),
@@ -27,7 +26,7 @@ pub(super) const ROWS: &[Row] = &[
         |cx| {
             if authorization(cx).is_some() && !cx.response.headers().contains_key(WWW_AUTHENTICATE)
             {
-                let refusal = cx.emulator.challenge(true, cx.now);
+                let refusal = cx.atlas.challenge(true, cx.now);
                 *cx.response = refusal.into_response(View::default());
             }
         },
@@ -125,8 +124,8 @@ pub(super) const ROWS: &[Row] = &[
         |cx| {
             // A client may choose SHA-256, because it is offered.
             if let Some(nonce) = regular_challenge(cx).as_deref().and_then(nonce_of) {
-                cx.emulator
-                    .nonces()
+                cx.atlas
+                    .nonces
                     .allow_algorithm(nonce, DigestAlgorithm::Sha256);
             }
             replace_challenges(cx, |regular| {
@@ -148,7 +147,7 @@ fn with_realm(cx: &mut FaultContext<'_>, realm: &'static [u8]) {
         return;
     };
     if let Some(nonce) = nonce_of(&regular) {
-        cx.emulator.nonces().set_realm(nonce, realm);
+        cx.atlas.nonces.set_realm(nonce, realm);
     }
     replace_challenges(cx, |regular| {
         let (before, after) = regular.split_once(REALM).unwrap_or_default();
@@ -158,7 +157,7 @@ fn with_realm(cx: &mut FaultContext<'_>, realm: &'static [u8]) {
 
 /// Returns the digest authorization of the request.
 fn authorization(cx: &FaultContext<'_>) -> Option<Authorization> {
-    let (scheme, rest) = split_scheme(cx.request.headers.get(AUTHORIZATION)?.as_bytes())?;
+    let (scheme, rest) = cx.request.authorization()?;
     scheme
         .eq_ignore_ascii_case(b"Digest")
         .then(|| Authorization::parse(rest))

@@ -7,7 +7,7 @@ use crate::render;
 
 use super::argument::Argument;
 use super::context::FaultContext;
-use super::{Row, fault, harmless};
+use super::row::{Row, fault, harmless};
 
 pub(super) const ROWS: &[Row] = &[
     harmless("gzip", "the body is compressed with gzip", |cx| {

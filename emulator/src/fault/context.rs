@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
+use atlas_model_keys_core::{ApiVersion, GroupId};
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{Response, StatusCode};
 use serde_json::{Map, Value};
 
-use crate::Emulator;
-use crate::emulator::Incoming;
+use crate::atlas::{self, Atlas, Group};
 use crate::errors::error_answer;
-use crate::listing::Paging;
+use crate::generate::{self, Key};
+use crate::incoming::Incoming;
+use crate::listing::{KeyEntry, KeyView, Paging};
+use crate::prng::Prng;
 use crate::render::View;
+use crate::route::MatchedRoute;
 
 use super::delivery::{Delivery, DeliveryStep};
 
@@ -21,7 +25,7 @@ pub(super) struct FaultContext<'a> {
     pub(super) value: u64,
     /// A value that the fault keeps between the requests that it is applied to; 0 at first.
     pub(super) memory: &'a mut u64,
-    pub(super) emulator: &'a mut Emulator,
+    pub(super) atlas: &'a mut Atlas,
     pub(super) request: Incoming<'a>,
     pub(super) now: Duration,
     pub(super) response: &'a mut Response<Vec<u8>>,
@@ -79,7 +83,7 @@ impl FaultContext<'_> {
         let reason = status.canonical_reason().unwrap_or("Error");
         let body = format!(
             "<!DOCTYPE html>\n<html><head><title>{code} {reason}</title></head>\n\
-             <body><h1>{code} {reason}</h1><p>Something in between had a different idea.</p>\
+             <body><h1>{code} {reason}</h1><p>A server in front of Atlas sent this page.</p>\
              <script>alert(1)</script></body></html>\n",
             code = status.as_str()
         );
@@ -100,7 +104,7 @@ impl FaultContext<'_> {
 
     /// Returns the URL that the request was sent to, without the query.
     pub(super) fn self_url(&self) -> String {
-        self.emulator.self_url(self.request)
+        atlas::self_url(&self.atlas.config, self.request)
     }
 
     /// Returns the host and port that the request was sent to.
@@ -171,6 +175,57 @@ impl FaultContext<'_> {
         }
     }
 
+    /// Returns `count` entries, from `offset` on, of the keys that this request lists. The page
+    /// parameters of the request are ignored.
+    pub(super) fn key_entries(&self, offset: u64, count: u64) -> Vec<Value> {
+        self.entries(offset, count, self.key_view())
+    }
+
+    /// Returns these entries with the secrets of the keys, even if the configuration omits them.
+    pub(super) fn key_entries_with_secrets(&self, offset: u64, count: u64) -> Vec<Value> {
+        let view = KeyView {
+            secret: true,
+            ..self.key_view()
+        };
+        self.entries(offset, count, view)
+    }
+
+    fn entries(&self, offset: u64, count: u64, view: KeyView) -> Vec<Value> {
+        let wanted = |group: &&Group| match MatchedRoute::from_path(self.request.uri.path()) {
+            Some(MatchedRoute::GroupKeys { group_id }) => group.id.as_str() == group_id,
+            route => matches!(route, Some(MatchedRoute::OrgKeys { .. })),
+        };
+        self.atlas
+            .groups
+            .iter()
+            .filter(wanted)
+            .flat_map(|group| &group.keys)
+            .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+            .take(usize::try_from(count).unwrap_or(usize::MAX))
+            .map(|key| entry(key, view))
+            .collect()
+    }
+
+    /// Returns entries of keys that no group has. Every page has different ones.
+    pub(super) fn unknown_keys(&self, page: u64, count: u64) -> Vec<Value> {
+        let view = self.key_view();
+        let group = match MatchedRoute::from_path(self.request.uri.path()) {
+            Some(MatchedRoute::GroupKeys { group_id }) => GroupId::new(group_id).ok(),
+            _ => None,
+        };
+        let group = group.unwrap_or(self.atlas.first_group());
+        let mut prng = Prng::stream(self.atlas.config.seed, &format!("strangers of page {page}"));
+        (0..usize::try_from(count).unwrap_or_default())
+            .map(|index| entry(&generate::key(&mut prng, group, index), view))
+            .collect()
+    }
+
+    fn key_view(&self) -> KeyView {
+        let version = self.atlas.key_version(self.request);
+        let version = version.unwrap_or(ApiVersion::PREVIEW);
+        atlas::key_view(version, &self.atlas.config)
+    }
+
     /// Changes the bytes of the page, if the status of the response is 200.
     pub(super) fn edit_page_bytes(&mut self, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
         if self.response.status() == StatusCode::OK {
@@ -183,6 +238,11 @@ impl FaultContext<'_> {
         let body = std::mem::take(self.response.body_mut());
         *self.response.body_mut() = change(body);
     }
+}
+
+fn entry(key: &Key, view: KeyView) -> Value {
+    // Serializing a struct of strings cannot fail.
+    serde_json::to_value(KeyEntry::new(key, view)).unwrap_or_default()
 }
 
 /// Replaces the response with an error in Atlas's format. The argument is the size of its body in

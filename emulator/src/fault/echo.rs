@@ -8,7 +8,7 @@ use http::header::{self, AUTHORIZATION, HeaderName};
 
 use super::argument::Argument;
 use super::context::FaultContext;
-use super::{Row, fault};
+use super::row::{Row, fault};
 
 /// Faults that repeat the credential of a listing: the access token, or the private key that the
 /// digest was computed with. It is in every text of the error, and in the header `X-Error-Code` if a
@@ -134,7 +134,7 @@ fn echo_listing(cx: &mut FaultContext<'_>, form: Form) {
     let secret = match authorization(cx, "Bearer") {
         Some(token) => Some(token),
         // A right digest response was computed with the private key.
-        None => authorization(cx, "Digest").map(|_| cx.emulator.api_key().private_key.clone()),
+        None => authorization(cx, "Digest").map(|_| cx.atlas.api_key.private_key.clone()),
     };
     let Some(secret) = secret.filter(|secret| is_plain(secret)) else {
         return;

@@ -8,7 +8,7 @@ use crate::calendar::{http_date, unpadded_date};
 
 use super::argument::Argument;
 use super::context::{FaultContext, replace_with_long_error};
-use super::{Row, fault, harmless};
+use super::row::{Row, fault, harmless};
 
 pub(super) const ROWS: &[Row] = &[
     fault(

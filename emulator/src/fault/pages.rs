@@ -7,7 +7,7 @@ use crate::listing::Paging;
 
 use super::argument::Argument;
 use super::context::{FaultContext, JsonObject};
-use super::{Row, fault, harmless};
+use super::row::{Row, fault, harmless};
 
 pub(super) const ROWS: &[Row] = &[
     harmless(
@@ -84,11 +84,7 @@ pub(super) const ROWS: &[Row] = &[
         "every page has new keys and a next link",
         |cx| {
             cx.edit_page(|cx, page, paging| {
-                let keys = cx.emulator.unknown_keys(
-                    cx.request,
-                    paging.page_num(),
-                    paging.items_per_page(),
-                );
+                let keys = cx.unknown_keys(paging.page_num(), paging.items_per_page());
                 page.insert("results".to_owned(), keys.into());
                 add_next_link(cx, page, paging);
             });
@@ -306,9 +302,7 @@ pub(super) const ROWS: &[Row] = &[
                 .get("results")
                 .and_then(Value::as_array)
                 .map_or(0, Vec::len);
-            let keys = cx
-                .emulator
-                .key_entries(cx.request, paging.offset(), count as u64, true);
+            let keys = cx.key_entries_with_secrets(paging.offset(), count as u64);
             page.insert("results".to_owned(), keys.into());
         });
     }),
@@ -440,14 +434,6 @@ pub(super) const ROWS: &[Row] = &[
 /// it may parse them as a number and as any value.
 const PRIVATE_NUMBER: &str = r#"{"$serde_json::private::Number":"12"}"#;
 const PRIVATE_RAW: &str = r#"{"$serde_json::private::RawValue":"12"}"#;
-
-impl FaultContext<'_> {
-    /// Returns `count` entries, from `offset` on, of the keys that the request lists.
-    fn key_entries(&self, before: u64, count: u64) -> Vec<Value> {
-        self.emulator
-            .key_entries(self.request, before, count, false)
-    }
-}
 
 fn set_field(cx: &mut FaultContext<'_>, field: &str, value: Value) {
     cx.edit_page(|_, page, _| {

@@ -11,7 +11,7 @@ use super::delivery::DeliveryStep::{
     self, Body, Bytes, Close, HalfBody, HalfHead, Head, HeadWithoutLength, Http10Head, RepeatBytes,
     Reset, Stall, Throttle,
 };
-use super::{Row, fault, harmless};
+use super::row::{Row, fault, harmless};
 
 pub(super) const ROWS: &[Row] = &[
     fault(

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::argument::Argument;
 use super::context::{FaultContext, replace_with_long_error};
 use super::delivery::DeliveryStep::{Body, Close, Head, Pause, Reset, Stall};
-use super::{Row, fault, harmless};
+use super::row::{Row, fault, harmless};
 
 pub(super) const ROWS: &[Row] = &[
     fault(

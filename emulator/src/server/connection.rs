@@ -10,23 +10,14 @@ use socket2::SockRef;
 
 use crate::fault::Delivery;
 
-use super::Shared;
-use super::delivery::DeliveryRun;
+use super::delivery::{DeliveryRun, Next};
 use super::http1::{self, Head, Malformed, SendOptions};
+use super::shared::Shared;
 
 /// The time and the number of reads for the rest of a refused request. A socket that is closed with
 /// unread bytes resets the connection, and the client could lose the response.
 const LINGER: Duration = Duration::from_millis(250);
 const LINGER_READS: usize = 128;
-
-/// What happens to the connection after a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// Another request may follow.
-    Request,
-    Close,
-    Reset,
-}
 
 /// Serves a connection until the client closes it, a request is malformed, or the server stops. An
 /// error of the socket ends it too; it is not reported, because it affects only this client.
@@ -45,7 +36,7 @@ pub(super) fn serve(stream: Arc<TcpStream>, shared: &Shared) {
     };
     match ended {
         Ok(Next::Reset) => {
-            // With this option, closing discards unsent bytes and sends an RST.
+            // With this option, the close discards unsent bytes and sends an RST.
             let _ = SockRef::from(&*connection.stream).set_linger(Some(Duration::ZERO));
             return;
         }

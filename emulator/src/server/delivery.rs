@@ -8,9 +8,8 @@ use http::Response;
 
 use crate::fault::DeliveryStep;
 
-use super::Shared;
-use super::connection::Next;
 use super::http1::{self, HeadStyle, SendOptions};
+use super::shared::Shared;
 
 /// The maximum time of a delivery, so that an abandoned client does not occupy a thread for ever.
 const MAX_DURATION: Duration = Duration::from_secs(30);
@@ -21,6 +20,15 @@ const MAX_BYTES: u64 = 4 << 30;
 /// The size to which repeated bytes are combined, so that a fast client does not keep a core busy
 /// with small writes.
 const BLOCK_SIZE: usize = 64 << 10;
+
+/// The next step of a connection after a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another request may follow.
+    Request,
+    Close,
+    Reset,
+}
 
 pub(super) struct DeliveryRun<'a> {
     stream: &'a TcpStream,
@@ -33,7 +41,7 @@ pub(super) struct DeliveryRun<'a> {
     unsent: Vec<u8>,
 }
 
-/// Whether time is left for the next step.
+/// Whether there is time for the next step.
 type TimeLeft = bool;
 
 impl<'a> DeliveryRun<'a> {

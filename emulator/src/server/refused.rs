@@ -1,5 +1,5 @@
-//! Answers connections beyond [`Options::max_connections`](super::Options::max_connections) with
-//! 503, all in one thread.
+//! Sends 503 to connections beyond [`Options::max_connections`](super::Options::max_connections),
+//! all in one thread.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};

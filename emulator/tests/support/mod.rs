@@ -98,7 +98,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 /// The number of bytes that are read of a response without an end.
 pub(crate) const MAX_READ: usize = 18 << 20;
 
-/// How a response ended.
+/// The end of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Closed,

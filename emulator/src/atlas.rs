@@ -1,0 +1,311 @@
+//! The emulated part of Atlas: its state, authentication, and the regular response of each route.
+//!
+//! Scripted responses and faults are not known here; they belong to the emulator around it.
+
+use std::time::Duration;
+
+use atlas_model_keys_core::{ApiVersion, GroupId};
+use http::Response;
+use http::header::{self, HeaderName, HeaderValue};
+
+use crate::bucket::{BucketState, Decision, TokenBucket};
+use crate::calendar::unpadded_date;
+use crate::config::Config;
+use crate::credentials::{ApiKey, Credential, ServiceAccount};
+use crate::digest::{self, Nonces};
+use crate::errors::AtlasError;
+use crate::generate::{self, Key};
+use crate::incoming::Incoming;
+use crate::listing::{self, GroupEntry, KeyEntry, KeyView, Paging};
+use crate::oauth::{self, Tokens};
+use crate::prng::{self, Prng};
+use crate::render::View;
+use crate::version;
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+
+/// The state of the emulated part of Atlas.
+#[derive(Clone, Debug)]
+pub(crate) struct Atlas {
+    pub(crate) config: Config,
+    pub(crate) api_key: ApiKey,
+    pub(crate) service_account: ServiceAccount,
+    /// The access token that exists from the start.
+    pub(crate) access_token: String,
+    pub(crate) org: Org,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) nonces: Nonces,
+    pub(crate) tokens: Tokens,
+}
+
+/// The organization, with the state of its rate limiter.
+#[derive(Clone, Debug)]
+pub(crate) struct Org {
+    pub(crate) id: String,
+    pub(crate) bucket: BucketState,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) id: GroupId,
+    pub(crate) name: String,
+    pub(crate) created: String,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) bucket: BucketState,
+    /// The credentials that may not list the keys. The group itself is visible to all credentials,
+    /// so it is in the list of groups.
+    pub(crate) denied: Vec<Credential>,
+}
+
+impl Atlas {
+    pub(crate) fn new(config: Config) -> Self {
+        let seed = config.seed;
+        let (tokens, access_token) = Tokens::new(seed, config.token_ttl);
+        let mut groups: Vec<Group> = generate::groups(seed, config.groups, config.keys_per_group)
+            .into_iter()
+            .map(|group| Group {
+                id: group.id,
+                name: group.name,
+                created: group.created,
+                keys: group.keys,
+                bucket: BucketState::default(),
+                denied: Vec::new(),
+            })
+            .collect();
+        if let [_, .., last] = groups.as_mut_slice() {
+            last.denied = Credential::ALL.to_vec();
+        }
+        Self {
+            api_key: ApiKey::generate(seed),
+            service_account: ServiceAccount::generate(seed),
+            access_token,
+            org: Org {
+                id: Prng::stream(seed, "organization").text(prng::HEX, 24),
+                bucket: BucketState::default(),
+            },
+            groups,
+            nonces: Nonces::new(seed, config.nonce_ttl),
+            tokens,
+            config,
+        }
+    }
+
+    /// Returns the group with [`Config::keys_per_group`] keys.
+    pub(crate) fn first_group(&self) -> GroupId {
+        // `generate::groups` returns at least one.
+        self.groups[0].id
+    }
+
+    pub(crate) fn issue_token(
+        &mut self,
+        request: Incoming<'_>,
+        now: Duration,
+    ) -> Response<Vec<u8>> {
+        let Incoming { headers, body, .. } = request;
+        oauth::token(&mut self.tokens, &self.service_account, headers, body, now)
+    }
+
+    pub(crate) fn revoke_token(&mut self, request: Incoming<'_>) -> Response<Vec<u8>> {
+        let Incoming { headers, body, .. } = request;
+        oauth::revoke(&mut self.tokens, &self.service_account, headers, body)
+    }
+
+    /// Returns the credential that the request was authenticated with.
+    pub(crate) fn authenticate(
+        &mut self,
+        request: Incoming<'_>,
+        now: Duration,
+    ) -> Result<Credential, AtlasError> {
+        let Some((scheme, rest)) = request.authorization() else {
+            return Err(self.challenge(false, now));
+        };
+        if scheme.eq_ignore_ascii_case(b"Bearer") {
+            let token = std::str::from_utf8(rest).unwrap_or_default();
+            return self.tokens.holder(token.trim(), now).ok_or_else(|| {
+                // RFC 6750 §3.1. No digest challenge: a client with a token has no password.
+                AtlasError::unauthenticated()
+                    .with_header(header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")
+            });
+        }
+        if scheme.eq_ignore_ascii_case(b"Digest") {
+            let Self {
+                config,
+                api_key,
+                nonces,
+                ..
+            } = self;
+            return digest::check(rest, request, api_key, &config.digest, nonces, now)
+                .map(|()| Credential::ApiKey)
+                .map_err(|refusal| self.challenge(refusal.stale, now));
+        }
+        Err(self.challenge(false, now))
+    }
+
+    /// Returns a 401 with a challenge for each algorithm. All have the same new nonce.
+    pub(crate) fn challenge(&mut self, stale: bool, now: Duration) -> AtlasError {
+        let nonce = self.nonces.issue(now);
+        let algorithms = self.config.digest.iter();
+        algorithms.fold(AtlasError::unauthenticated(), |error, algorithm| {
+            let challenge = digest::challenge(*algorithm, &nonce, stale);
+            error.with_header(header::WWW_AUTHENTICATE, &challenge)
+        })
+    }
+
+    pub(crate) fn list_group_keys(
+        &mut self,
+        group_id: &str,
+        caller: Credential,
+        request: Incoming<'_>,
+        now: Duration,
+    ) -> Result<Response<Vec<u8>>, AtlasError> {
+        let version = self.key_version(request)?;
+        let id = GroupId::new(group_id).map_err(|_| AtlasError::resource_not_found(group_id))?;
+        let config = &self.config;
+        let group = self
+            .groups
+            .iter_mut()
+            .find(|group| group.id == id)
+            .ok_or_else(|| AtlasError::group_not_found(group_id))?;
+        if group.denied.contains(&caller) {
+            return Err(AtlasError::unauthorized());
+        }
+        let paging = Paging::from_query(request.uri, View::from_query(request.uri))?;
+        let limit_status = take_token(config.rate_limit, &mut group.bucket, now)?;
+        let view = key_view(version, config);
+        let body = paging.render_page(
+            group.keys.iter(),
+            group.keys.len(),
+            |key| KeyEntry::new(key, view),
+            config.total_count,
+            &self_url(config, request),
+        );
+        Ok(page_response(version, limit_status, &self.config, body))
+    }
+
+    pub(crate) fn list_org_keys(
+        &mut self,
+        org_id: &str,
+        request: Incoming<'_>,
+        now: Duration,
+    ) -> Result<Response<Vec<u8>>, AtlasError> {
+        let version = self.key_version(request)?;
+        if org_id != self.org.id {
+            return Err(AtlasError::resource_not_found(org_id));
+        }
+        let config = &self.config;
+        let paging = Paging::from_query(request.uri, View::from_query(request.uri))?;
+        let limit_status = take_token(config.rate_limit, &mut self.org.bucket, now)?;
+        let view = key_view(version, config);
+        let body = paging.render_page(
+            // `skip` jumps over whole groups here, not over one key after the other.
+            self.groups.iter().flat_map(|group| &group.keys),
+            self.groups.iter().map(|group| group.keys.len()).sum(),
+            |key| KeyEntry::new(key, view),
+            config.total_count,
+            &self_url(config, request),
+        );
+        Ok(page_response(version, limit_status, &self.config, body))
+    }
+
+    pub(crate) fn list_groups(
+        &self,
+        request: Incoming<'_>,
+    ) -> Result<Response<Vec<u8>>, AtlasError> {
+        let first = ApiVersion::new("2023-01-01").map_err(|_| AtlasError::invalid_version())?;
+        // Any date from the first version on means that version, because there is no other.
+        let is_served = |version| version >= first && version != ApiVersion::PREVIEW;
+        version::negotiate(request.headers, is_served, &[])?;
+        let paging = Paging::from_query(request.uri, View::from_query(request.uri))?;
+        let body = paging.render_page(
+            self.groups.iter(),
+            self.groups.len(),
+            |group| GroupEntry {
+                cluster_count: 1,
+                created: &group.created,
+                id: group.id.as_str(),
+                name: &group.name,
+                org_id: &self.org.id,
+            },
+            self.config.total_count,
+            &self_url(&self.config, request),
+        );
+        Ok(page_response(first, None, &self.config, body))
+    }
+
+    /// Returns the version in which the request gets its page of keys.
+    pub(crate) fn key_version(&self, request: Incoming<'_>) -> Result<ApiVersion, AtlasError> {
+        let is_served = |version| self.config.versions.contains(&version);
+        version::negotiate(request.headers, is_served, &self.config.withdrawn)
+    }
+}
+
+/// The values of the `RateLimit-…` headers.
+#[derive(Clone, Copy)]
+struct RateLimitStatus {
+    limit: u32,
+    remaining: u64,
+}
+
+fn take_token(
+    limit: Option<TokenBucket>,
+    bucket: &mut BucketState,
+    now: Duration,
+) -> Result<Option<RateLimitStatus>, AtlasError> {
+    let Some(limit) = limit else {
+        return Ok(None);
+    };
+    match bucket.take(&limit, now) {
+        Decision::Admitted { remaining } => Ok(Some(RateLimitStatus {
+            limit: limit.capacity,
+            remaining,
+        })),
+        Decision::Refused {
+            retry_after_seconds,
+        } => Err(AtlasError::rate_limited(retry_after_seconds)
+            .with_header(RATE_LIMIT, &limit.capacity.to_string())
+            .with_header(RATE_LIMIT_REMAINING, "0")),
+    }
+}
+
+/// Returns the form of keys in this version.
+pub(crate) fn key_view(version: ApiVersion, config: &Config) -> KeyView {
+    KeyView {
+        dated: version != ApiVersion::PREVIEW,
+        secret: config.include_secrets,
+    }
+}
+
+/// Returns the URL that the links in the response to this request begin with.
+pub(crate) fn self_url(config: &Config, request: Incoming<'_>) -> String {
+    let base = match &config.link_base {
+        Some(base) => base.clone(),
+        None => listing::base_of(request.uri, request.headers),
+    };
+    format!("{base}{}", request.uri.path())
+}
+
+fn page_response(
+    version: ApiVersion,
+    limit_status: Option<RateLimitStatus>,
+    config: &Config,
+    body: Vec<u8>,
+) -> Response<Vec<u8>> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, version::content_type(version));
+    if let Some(RateLimitStatus { limit, remaining }) = limit_status {
+        headers.insert(RATE_LIMIT, HeaderValue::from(limit));
+        headers.insert(RATE_LIMIT_REMAINING, HeaderValue::from(remaining));
+    }
+    let deprecated = config.deprecated.iter().find(|d| d.version == version);
+    for (name, date) in deprecated
+        .into_iter()
+        .flat_map(|d| [("deprecation", d.since), ("sunset", d.sunset)])
+    {
+        if let Ok(date) = HeaderValue::try_from(unpadded_date(date)) {
+            headers.insert(name, date);
+        }
+    }
+    response
+}

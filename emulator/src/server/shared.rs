@@ -1,0 +1,131 @@
+//! The settings of a server, and the state that its threads share.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::emulator::Emulator;
+
+/// The maximum time from the first byte of a request to its last.
+///
+/// A normal request needs milliseconds. Half a minute is also the maximum time of a slow response, so
+/// a slow client keeps a connection no longer than a slow response does. Without this limit, one
+/// byte a minute would keep the connection for ever.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The maximum time for which a client may read nothing of a response. A normal client reads at once;
+/// ten seconds allow for a busy machine or a person with a debugger.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A function that returns the time since the Unix epoch.
+pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// The settings of a [`Server`](super::Server); those of the emulator are in [`Config`](crate::Config).
+#[derive(Clone)]
+pub struct Options {
+    /// The port on 127.0.0.1. 0 means any free port.
+    pub port: u16,
+    /// The delay before each response.
+    pub latency: Duration,
+    /// The maximum number of open connections, each with a thread. A further connection gets 503
+    /// after its request.
+    pub max_connections: usize,
+    /// The time after which a silent connection is closed. In addition, a request must be complete
+    /// 30 seconds after its first byte, or it gets 408.
+    pub idle_timeout: Duration,
+    /// The clock of the emulator. In a test it may stand still or jump.
+    pub clock: Clock,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            latency: Duration::ZERO,
+            max_connections: 1024,
+            idle_timeout: Duration::from_secs(60),
+            clock: Arc::new(|| {
+                SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default()
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("port", &self.port)
+            .field("latency", &self.latency)
+            .field("max_connections", &self.max_connections)
+            .field("idle_timeout", &self.idle_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The time limits for slow clients. Tests use shorter ones.
+#[derive(Clone, Copy)]
+pub(super) struct Timeouts {
+    pub(super) request: Duration,
+    pub(super) write: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            request: REQUEST_TIMEOUT,
+            write: WRITE_TIMEOUT,
+        }
+    }
+}
+
+/// The state that all threads share.
+pub(super) struct Shared {
+    emulator: Mutex<Emulator>,
+    pub(super) options: Options,
+    pub(super) timeouts: Timeouts,
+    stopping: Mutex<bool>,
+    stopped: Condvar,
+}
+
+impl Shared {
+    pub(super) fn new(emulator: Emulator, options: Options, timeouts: Timeouts) -> Self {
+        Self {
+            emulator: Mutex::new(emulator),
+            options,
+            timeouts,
+            stopping: Mutex::new(false),
+            stopped: Condvar::new(),
+        }
+    }
+
+    /// Locks the emulator. It stays usable after a panic in the closure of
+    /// [`Server::with`](super::Server::with).
+    pub(super) fn emulator(&self) -> MutexGuard<'_, Emulator> {
+        self.emulator.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopping(&self) -> MutexGuard<'_, bool> {
+        self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn stop(&self) {
+        *self.stopping() = true;
+        self.stopped.notify_all();
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.stopping()
+    }
+
+    /// Sleeps for this time, or until the server stops.
+    pub(super) fn pause(&self, time: Duration) {
+        if !time.is_zero() {
+            drop(
+                self.stopped
+                    .wait_timeout_while(self.stopping(), time, |stopping| !*stopping),
+            );
+        }
+    }
+}
