@@ -223,7 +223,7 @@ pub fn check(body: &[u8]) {
             let decoded = body.len().min(Limits::default().error_body_bytes);
             let most = 4096 + 4 * body.len() + 3 * 100 * elements + 400 * decoded;
             assert!(memory.bytes_max <= most as u64, "{memory:?}");
-            shown::is_one_line(&error);
+            shown::assert_one_line(&error);
             if let Some((plain, _)) = &expected {
                 let is_page = plain.results.is_some() && plain.failed_status().is_none();
                 assert!(!is_page, "refused: {error}");
@@ -353,7 +353,7 @@ fn owned_is_lent(body: &[u8], page: &Page<&[u8]>) {
 /// Counts unknown and missing fields a second time.
 fn drifts(page: &Page<&[u8]>, json: &Json) {
     let drift = page.drift();
-    shown::is_safe(&drift);
+    shown::assert_safe(&drift);
     assert_eq!(drift.is_empty(), drift.to_string() == "as documented");
     // Every dated version that a page can have here is 2025-03-12 or later.
     let dated = page.version().is_some_and(|version| {

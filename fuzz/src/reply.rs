@@ -144,7 +144,7 @@ pub fn check(bytes: &[u8]) {
     let reply = match Reply::from_response(response) {
         Ok(reply) => reply,
         Err(error) => {
-            shown::is_one_line(&error);
+            shown::assert_one_line(&error);
             match &error {
                 Error::Api(answer) => {
                     assert_ne!(status, 200, "{error}");
@@ -180,7 +180,7 @@ pub fn check(bytes: &[u8]) {
             page::same(&page, &plain, &json);
         }
         (Meaning::Failed(status), Err(error)) => {
-            shown::is_one_line(&error);
+            shown::assert_one_line(&error);
             let Error::Api(answer) = error else {
                 panic!("{error:?}");
             };
@@ -211,7 +211,7 @@ fn promised(headers: &HeaderMap) -> Option<u64> {
 
 /// For how many seconds `Retry-After` asks. Dates only say something beside a date; see `dates`.
 fn asked(headers: &HeaderMap) -> Option<u64> {
-    dates::seconds(headers.get("retry-after")?.to_str().ok()?.trim())
+    dates::parse_seconds(headers.get("retry-after")?.to_str().ok()?.trim())
 }
 
 /// What the headers say, read a second time.

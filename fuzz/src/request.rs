@@ -272,7 +272,7 @@ fn base_url(text: &str) -> Option<BaseUrl> {
 /// An error names the parameter and the rule, fit to be shown.
 fn refused(error: &InvalidValue, parameter: &str) {
     assert_eq!(error.parameter(), parameter);
-    shown::is_safe(error);
+    shown::assert_safe(error);
     let line = error.to_string();
     assert!(
         line.starts_with(parameter) && line.ends_with(error.rule()),

@@ -303,7 +303,7 @@ fn asked(response: &Response<Vec<u8>>) -> Option<Duration> {
     if after == *date && text("date") == Some(sent) {
         return Some(Duration::from_secs(20));
     }
-    dates::seconds(after.trim()).map(Duration::from_secs)
+    dates::parse_seconds(after.trim()).map(Duration::from_secs)
 }
 
 /// Where the tokens come into an echo.
@@ -523,7 +523,7 @@ fn credentials(kind: u8) -> Credentials {
         _ => Credentials::api_key(PUBLIC, PRIVATE),
     };
     let credentials = credentials.expect("they are in order");
-    shown::debug_has_no_secret(&credentials, &statics());
+    shown::assert_debug_has_no_secret(&credentials, &statics());
     credentials
 }
 
@@ -740,7 +740,7 @@ impl World {
             Op::Revoke { response } => self.revoke(&response, at),
             Op::Foreign { slot } => self.foreign(slot, at),
         }
-        shown::debug_has_no_secret(&self.session, self.secrets());
+        shown::assert_debug_has_no_secret(&self.session, self.secrets());
         assert_eq!(*self.session.base(), self.base);
     }
 
@@ -814,7 +814,7 @@ impl World {
         let held = (!is_token && status == 429 && repeats && !flight.list.is_enveloped())
             .then(|| {
                 let after = response.headers().get("retry-after")?;
-                dates::seconds(after.to_str().ok()?.trim())
+                dates::parse_seconds(after.to_str().ok()?.trim())
             })
             .flatten();
         let left = (!is_token)
@@ -935,7 +935,7 @@ impl World {
                 return self.error(&error, false);
             }
         };
-        shown::debug_has_no_secret(&step, self.secrets());
+        shown::assert_debug_has_no_secret(&step, self.secrets());
         let ticket = match step {
             Step::Send(Exchange { request, pending }) => {
                 let is_token = self.sends(&request, &flight.list);
@@ -968,7 +968,7 @@ impl World {
                 let (answer, failure) = (wait.api_error(), wait.failure());
                 if let Some((kind, source)) = failure {
                     assert!(matches!(kind, FailureKind::NotSent | FailureKind::Lost));
-                    shown::no_secret(&shown::of_error(source), self.secrets());
+                    shown::assert_no_secret(&shown::error_text(source), self.secrets());
                 }
                 if wait.on_change() {
                     assert!(answer.is_none() && failure.is_none());
@@ -1068,7 +1068,7 @@ impl World {
 
     /// Checks a request. Whether it is for a token.
     fn sends(&mut self, request: &Request<Body>, list: &ListRequest) -> bool {
-        shown::debug_has_no_secret(request, self.secrets());
+        shown::assert_debug_has_no_secret(request, self.secrets());
         let uri = request.uri().to_string();
         let headers = request.headers();
         let is_token = request.method() == Method::POST;
@@ -1138,9 +1138,9 @@ impl World {
 
     /// An error is one line, and shows no secret.
     fn error(&self, error: &Error, echoes: bool) {
-        shown::is_one_line(error);
-        let text = shown::of_error(error);
-        shown::no_secret(&text, self.secrets());
+        shown::assert_one_line(error);
+        let text = shown::error_text(error);
+        shown::assert_no_secret(&text, self.secrets());
         if echoes {
             // All of it was recognised, not only its beginning.
             for secret in own(self.kind) {
@@ -1196,7 +1196,7 @@ impl World {
             let refused = session
                 .restore_token(&exported, at)
                 .expect_err("it is not its own");
-            shown::no_secret(&format!("{refused} {refused:?}"), self.secrets());
+            shown::assert_no_secret(&format!("{refused} {refused:?}"), self.secrets());
         }
         if self.exports.len() < 4 {
             self.exports.push(exported);
@@ -1237,7 +1237,7 @@ impl World {
                 self.arrived(token.to_owned());
                 self.meddled = true;
             }
-            Err(error) => shown::no_secret(&format!("{error} {error:?}"), self.secrets()),
+            Err(error) => shown::assert_no_secret(&format!("{error} {error:?}"), self.secrets()),
         }
     }
 
@@ -1246,7 +1246,7 @@ impl World {
             return;
         };
         self.meddled = true;
-        shown::debug_has_no_secret(&request, self.secrets());
+        shown::assert_debug_has_no_secret(&request, self.secrets());
         assert_eq!(request.method(), Method::POST);
         assert_eq!(
             request.uri().to_string(),
