@@ -86,7 +86,8 @@ pub fn check(bytes: &[u8]) {
     };
     let challenge = Challenge::strongest(&input.headers, &input.limits);
     let expected = parse_with_http_auth(&input.headers);
-    let is_unlimited = input.limits == Limits::default() && are_within(&input.headers, &input.limits);
+    let is_unlimited =
+        input.limits == Limits::default() && are_within(&input.headers, &input.limits);
     if let Some(challenges) = &expected
         && is_unlimited
         && challenges.len() <= input.limits.challenges
@@ -108,7 +109,10 @@ pub fn check(bytes: &[u8]) {
                 assert_eq!(answered, best);
             }
             // With smaller limits, it is one of them.
-            _ => assert!(usable.contains(&answered), "{answered:?} is not in {usable:?}"),
+            _ => assert!(
+                usable.contains(&answered),
+                "{answered:?} is not in {usable:?}"
+            ),
         }
     }
 }
@@ -142,7 +146,10 @@ fn parse_algorithm(algorithm: Option<&str>) -> Option<(u8, bool)> {
     let strength = ["md5", "sha-256", "sha-512-256"]
         .iter()
         .position(|known| *known == hash)?;
-    Some((u8::try_from(strength).expect("an index below three"), session))
+    Some((
+        u8::try_from(strength).expect("an index below three"),
+        session,
+    ))
 }
 
 /// Returns the values of a challenge, or `None` if it is not usable (RFC 7616 §3.3).
@@ -190,7 +197,9 @@ fn usable(challenge: &ChallengeRef<'_>) -> Option<ChallengeValues> {
 
 /// Returns the first of the strongest usable challenges.
 fn strongest(challenges: &[ChallengeRef<'_>]) -> Option<ChallengeValues> {
-    let strength = |usable: &ChallengeValues| parse_algorithm(usable.algorithm.as_deref()).map(|(hash, _)| hash);
+    let strength = |usable: &ChallengeValues| {
+        parse_algorithm(usable.algorithm.as_deref()).map(|(hash, _)| hash)
+    };
     let usable = challenges.iter().filter_map(usable);
     usable.reduce(|best, next| {
         if strength(&next) > strength(&best) {
@@ -221,7 +230,12 @@ fn answer(challenge: &Challenge, (user, password): (&str, &str)) -> ChallengeVal
 }
 
 /// Checks the next answer by an independent computation, and returns its values (of which `stale` is not one).
-fn check_answer(answerer: &mut Answerer, user: &str, password: &str, count: u32) -> ChallengeValues {
+fn check_answer(
+    answerer: &mut Answerer,
+    user: &str,
+    password: &str,
+    count: u32,
+) -> ChallengeValues {
     let fresh = [u8::try_from(count & 0xff).expect("the value is masked to a byte"); 16];
     let value = answerer
         .authorization(METHOD, TARGET, fresh)
@@ -237,9 +251,12 @@ fn check_answer(answerer: &mut Answerer, user: &str, password: &str, count: u32)
     };
     let need = |name: &str| get(name).unwrap_or_else(|| panic!("{name} is missing"));
 
-    let text = |name: &str| get(name).map(|value| String::from_utf8(value).expect("the parameter is ASCII"));
+    let text = |name: &str| {
+        get(name).map(|value| String::from_utf8(value).expect("the parameter is ASCII"))
+    };
     let algorithm = text("algorithm");
-    let (strength, session) = parse_algorithm(algorithm.as_deref()).expect("the algorithm is known");
+    let (strength, session) =
+        parse_algorithm(algorithm.as_deref()).expect("the algorithm is known");
     let hash = |parts: &[&[u8]]| hex(strength, &parts.join(&b':'));
     let (realm, nonce, cnonce) = (need("realm"), need("nonce"), need("cnonce"));
     let userhash = get("userhash").is_some_and(|value| value == b"true");
@@ -292,10 +309,15 @@ fn hex(strength: u8, bytes: &[u8]) -> Vec<u8> {
 /// Parses the parameters of an answer, strictly in the form that the core writes: `name=token` or `name="…"`,
 /// separated by a comma and a space.
 pub(crate) fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let mut rest = value.strip_prefix(b"Digest ").expect("an answer starts with the scheme Digest");
+    let mut rest = value
+        .strip_prefix(b"Digest ")
+        .expect("an answer starts with the scheme Digest");
     let mut parameters = Vec::new();
     loop {
-        let equals = rest.iter().position(|b| *b == b'=').expect("a name ends at an equals sign");
+        let equals = rest
+            .iter()
+            .position(|b| *b == b'=')
+            .expect("a name ends at an equals sign");
         let (name, after) = rest.split_at(equals);
         rest = &after[1..];
         let mut value = Vec::new();
@@ -323,7 +345,10 @@ pub(crate) fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
             value.extend(token);
             rest = after;
         }
-        parameters.push((String::from_utf8(name.into()).expect("a name is UTF-8"), value));
+        parameters.push((
+            String::from_utf8(name.into()).expect("a name is UTF-8"),
+            value,
+        ));
         match rest {
             [] => return parameters,
             [b',', b' ', after @ ..] => rest = after,
@@ -334,21 +359,23 @@ pub(crate) fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
 
 /// Decodes an decode_extended value in UTF-8 (RFC 8187 §3.2).
 fn decode_extended(value: &[u8]) -> Vec<u8> {
-    let mut rest = value.strip_prefix(b"UTF-8''").expect("an decode_extended value names UTF-8");
+    let mut rest = value
+        .strip_prefix(b"UTF-8''")
+        .expect("an decode_extended value names UTF-8");
     let mut bytes = Vec::new();
     while let Some((first, after)) = rest.split_first() {
         rest = after;
         if *first != b'%' {
-            assert!(
-                first.is_ascii_alphanumeric(),
-                "{first:#x} is not encoded"
-            );
+            assert!(first.is_ascii_alphanumeric(), "{first:#x} is not encoded");
             bytes.push(*first);
             continue;
         }
         let (digits, after) = rest.split_at(2);
         let digits = std::str::from_utf8(digits).expect("hexadecimal digits are ASCII");
-        bytes.push(u8::from_str_radix(digits, 16).expect("a percent sign is followed by two hexadecimal digits"));
+        bytes.push(
+            u8::from_str_radix(digits, 16)
+                .expect("a percent sign is followed by two hexadecimal digits"),
+        );
         rest = after;
     }
     bytes

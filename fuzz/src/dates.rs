@@ -104,7 +104,8 @@ const FORMATS: [&str; 3] = [
 fn formatted_time_is_parsed(time: u64) {
     let seconds = i64::try_from(time >> 1).expect("a number of 63 bits") % YEAR_10000;
     let nanoseconds = u32::try_from(time >> 34).expect("a number of 30 bits") % 1_000_000_000;
-    let date = DateTime::<Utc>::from_timestamp(seconds, nanoseconds).expect("chrono supports the date");
+    let date =
+        DateTime::<Utc>::from_timestamp(seconds, nanoseconds).expect("chrono supports the date");
     let unpadded = "%a, %-d %b %Y %H:%M:%S GMT";
     for form in FORMATS.into_iter().chain([unpadded]) {
         // A year of two digits is one before 2070.
@@ -205,7 +206,9 @@ fn compare_header(value: &HeaderValue, time: u64) {
     let ours = text.and_then(parse_with_core);
     let theirs = text.and_then(|text| {
         let date = httpdate::parse_http_date(text).ok()?;
-        let since = date.duration_since(UNIX_EPOCH).expect("httpdate rejects dates before 1970");
+        let since = date
+            .duration_since(UNIX_EPOCH)
+            .expect("httpdate rejects dates before 1970");
         Some(i64::try_from(since.as_secs()).expect("httpdate rejects years after 9999"))
     });
     if let (Some(theirs), Some(text)) = (theirs, text) {
@@ -224,7 +227,8 @@ fn compare_header(value: &HeaderValue, time: u64) {
         // The leap second at the end of year 9999 is in year 10000.
         && ours < YEAR_10000
     {
-        let date = DateTime::<Utc>::from_timestamp(ours, 0).expect("chrono supports years of four digits");
+        let date =
+            DateTime::<Utc>::from_timestamp(ours, 0).expect("chrono supports years of four digits");
         let strict = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         assert_eq!(parse_with_core(&strict), Some(ours));
         if ours >= 0 {

@@ -85,7 +85,8 @@ impl Writer {
     #[must_use]
     pub fn short(mut self, bytes: impl AsRef<[u8]>) -> Self {
         let bytes = bytes.as_ref();
-        self.0.push(u8::try_from(bytes.len()).expect("at most 255 bytes"));
+        self.0
+            .push(u8::try_from(bytes.len()).expect("at most 255 bytes"));
         self.0.extend(bytes);
         self
     }

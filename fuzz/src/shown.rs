@@ -52,7 +52,10 @@ pub(crate) fn assert_no_secret<S: AsRef<str>>(shown: &str, secrets: &[S]) {
     for secret in secrets {
         let secret = secret.as_ref();
         let beginning = beginning(secret);
-        assert!(!shown.contains(&beginning), "the secret {secret:?} is in {shown}");
+        assert!(
+            !shown.contains(&beginning),
+            "the secret {secret:?} is in {shown}"
+        );
     }
 }
 
