@@ -538,14 +538,17 @@ fn asks(base: &str, text: &str, n: usize) -> Vec<u8> {
 /// A run of a secret of each kind in each encoding, and in several of them.
 fn redacted() -> Vec<(String, Vec<u8>)> {
     let byte = |n: usize| u8::try_from(n).expect("a byte");
-    let code = |code: redaction::Code| {
-        let place = redaction::CODES.iter().position(|known| *known == code);
+    let code = |code: redaction::PieceCode| {
+        let place = redaction::PIECE_CODES
+            .iter()
+            .position(|known| *known == code);
         byte(place.expect("it is there"))
     };
-    let text = |writer: Writer, text: &str| writer.byte(code(redaction::Code::Text)).short(text);
+    let text =
+        |writer: Writer, text: &str| writer.byte(code(redaction::PieceCode::Text)).short(text);
     // Which secret, from where, how much longer than the least, with something behind it, in these encodings.
     let run = |writer: Writer, parts: [u8; 4], encodings: &[u8]| {
-        let writer = writer.byte(code(redaction::Code::Run));
+        let writer = writer.byte(code(redaction::PieceCode::Run));
         parts
             .into_iter()
             .fold(writer, Writer::byte)
@@ -569,14 +572,14 @@ fn redacted() -> Vec<(String, Vec<u8>)> {
             let part = run(whole, [0, 3, 2, 0], &[0, byte(encoding), 1, 0, 4]);
             seeds.push((format!("secret-{n}-{encoding}"), part.0));
         }
-        let chain = text(begin(0), "cable pulled").byte(code(redaction::Code::Source));
-        let chain =
-            run(text(chain, "GOAWAY "), [1, 0, 0, 1], &[0]).byte(code(redaction::Code::Source));
+        let chain = text(begin(0), "cable pulled").byte(code(redaction::PieceCode::Source));
+        let chain = run(text(chain, "GOAWAY "), [1, 0, 0, 1], &[0])
+            .byte(code(redaction::PieceCode::Source));
         seeds.push((format!("chain-{n}"), text(chain, "\x1b[31mon port 443").0));
         // The limit is within the secret, and would be within its escapes.
         for before in [20, 30, 39, 42] {
             let cut = text(
-                begin(redaction::SMALL),
+                begin(redaction::SMALL_TEXT_LIMIT),
                 &format!("\u{1}{}", "x".repeat(before - 5)),
             );
             let cut = run(cut, [0, 0, 255, 1], &[0]);
@@ -588,7 +591,7 @@ fn redacted() -> Vec<(String, Vec<u8>)> {
             begin(0),
             &format!("%41&lt;\\u0041 {} no secret", &beginning[1..]),
         );
-        let none = none.byte(code(redaction::Code::Source));
+        let none = none.byte(code(redaction::PieceCode::Source));
         let none = text(
             none,
             &format!("\"only\" a text{}", &end[..end.len().min(11)]),
