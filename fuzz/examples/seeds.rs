@@ -7,7 +7,9 @@ use std::{fs, io};
 
 use atlas_model_keys_fuzz::input::Writer;
 use atlas_model_keys_fuzz::redaction;
-use atlas_model_keys_fuzz::session::{CODES, Code, HEADERS, KINDS, Kind, STATUSES};
+use atlas_model_keys_fuzz::session::{
+    ACTION_CODES, ActionCode, BODY_TYPES, BodyType, HEADERS, STATUSES,
+};
 use atlas_model_keys_fuzz::{emulator, reply, request};
 
 fn main() -> io::Result<()> {
@@ -230,8 +232,14 @@ fn stream(answer: &Answer) -> Vec<u8> {
 
 /// A transcript, as operations in the first slot.
 fn session(transcript: &str) -> Vec<u8> {
-    let code = |code: Code| {
-        u8::try_from(CODES.iter().position(|c| *c == code).expect("it is there")).expect("a byte")
+    let code = |code: ActionCode| {
+        u8::try_from(
+            ACTION_CODES
+                .iter()
+                .position(|c| *c == code)
+                .expect("it is there"),
+        )
+        .expect("a byte")
     };
     let mut writer = Writer::default();
     let lines: Vec<&str> = transcript.lines().collect();
@@ -247,10 +255,10 @@ fn session(transcript: &str) -> Vec<u8> {
         let line = block[0];
         if line.starts_with("< ") {
             let answer = answer(block.iter().filter_map(|line| line.strip_prefix("< ")));
-            writer = respond(writer.byte(code(Code::Respond)).byte(0), &answer);
+            writer = respond(writer.byte(code(ActionCode::Respond)).byte(0), &answer);
         } else if line.starts_with("= list") {
             let envelope = u8::from(line.contains("envelope=true"));
-            writer = writer.byte(code(Code::Start)).byte(0).byte(envelope);
+            writer = writer.byte(code(ActionCode::Start)).byte(0).byte(envelope);
         } else if let Some(kind) = line.strip_prefix("! ") {
             let kinds = ["not-sent", "lost", "permanent", "timed-out"];
             let kind = kinds
@@ -258,22 +266,27 @@ fn session(transcript: &str) -> Vec<u8> {
                 .position(|known| *known == kind)
                 .expect("a kind");
             writer = writer
-                .byte(code(Code::Fail))
+                .byte(code(ActionCode::Fail))
                 .byte(0)
                 .byte(u8::try_from(kind).expect("three"));
         } else if let Some(seconds) = line.strip_prefix(". ") {
             let seconds: u16 = seconds.parse().expect("seconds");
-            writer = writer.byte(code(Code::Clock)).number(seconds).byte(1);
-            writer = writer.byte(code(Code::Resume)).byte(0);
+            writer = writer.byte(code(ActionCode::Clock)).number(seconds).byte(1);
+            writer = writer.byte(code(ActionCode::Resume)).byte(0);
         } else if line.starts_with("= page") {
             writer = writer
-                .byte(code(Code::Export))
-                .byte(code(Code::Restore))
+                .byte(code(ActionCode::Export))
+                .byte(code(ActionCode::Restore))
                 .byte(0)
                 .short("x");
         }
     }
-    writer.byte(code(Code::Revoke)).byte(0).byte(0).byte(2).0
+    writer
+        .byte(code(ActionCode::Revoke))
+        .byte(0)
+        .byte(0)
+        .byte(2)
+        .0
 }
 
 fn respond(writer: Writer, answer: &Answer) -> Writer {
@@ -299,21 +312,34 @@ fn respond(writer: Writer, answer: &Answer) -> Writer {
             None => writer.byte(name).byte(255).short(value),
         };
     }
-    let kind = |kind: Kind| byte(KINDS.iter().position(|k| *k == kind).expect("it is there"));
+    let kind = |kind: BodyType| {
+        byte(
+            BODY_TYPES
+                .iter()
+                .position(|k| *k == kind)
+                .expect("it is there"),
+        )
+    };
     if answer.body.contains("access_token") {
-        return writer.byte(kind(Kind::Token)).short("a").byte(0);
+        return writer.byte(kind(BodyType::Token)).short("a").byte(0);
     }
-    writer.byte(kind(Kind::Raw)).long(&answer.body)
+    writer.byte(kind(BodyType::Raw)).long(&answer.body)
 }
 
 /// Dialogues that no transcript has: credentials that are refused, several exchanges at the same time, limits.
 fn sessions() -> Vec<(&'static str, Vec<u8>)> {
-    let code = |code: Code| {
-        u8::try_from(CODES.iter().position(|c| *c == code).expect("it is there")).expect("a byte")
+    let code = |code: ActionCode| {
+        u8::try_from(
+            ACTION_CODES
+                .iter()
+                .position(|c| *c == code)
+                .expect("it is there"),
+        )
+        .expect("a byte")
     };
-    let start = |writer: Writer, slot| writer.byte(code(Code::Start)).byte(slot).byte(0);
-    let friendly = |writer: Writer, slot| writer.byte(code(Code::Friendly)).byte(slot);
-    let resume = |writer: Writer, slot| writer.byte(code(Code::Resume)).byte(slot);
+    let start = |writer: Writer, slot| writer.byte(code(ActionCode::Start)).byte(slot).byte(0);
+    let friendly = |writer: Writer, slot| writer.byte(code(ActionCode::Friendly)).byte(slot);
+    let resume = |writer: Writer, slot| writer.byte(code(ActionCode::Resume)).byte(slot);
     let with = |writer: Writer, slot, status, header: (&str, usize)| {
         let (name, value) = header;
         let answer = Answer {
@@ -325,7 +351,7 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
                 .collect(),
             body: r#"{"results":[]}"#.to_owned(),
         };
-        respond(writer.byte(code(Code::Respond)).byte(slot), &answer)
+        respond(writer.byte(code(ActionCode::Respond)).byte(slot), &answer)
     };
     let session = |kind: u8, flags: u8| Writer::default().byte(kind).byte(0).byte(flags);
 
@@ -348,25 +374,25 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
         ("retry-after", 3),
     );
     let held = start(with(held, 1, 503, ("retry-after", 2)), 2)
-        .byte(code(Code::GiveUp))
+        .byte(code(ActionCode::GiveUp))
         .byte(2);
     let set_back = with(start(session(0, 0), 0), 0, 429, ("retry-after", 3));
     let set_back = start(
         set_back
-            .byte(code(Code::Clock))
+            .byte(code(ActionCode::Clock))
             .number((-3_i16).cast_unsigned())
             .byte(1),
         1,
     );
     let set_back = with(set_back, 1, 429, ("x-other", 0))
-        .byte(code(Code::Clock))
+        .byte(code(ActionCode::Clock))
         .number(5)
         .byte(1);
     let set_back = start(set_back, 2);
     let followed = start(start(start(session(1, 0), 0), 1), 2);
     let followed = resume(
         friendly(friendly(followed, 0), 0)
-            .byte(code(Code::Drop))
+            .byte(code(ActionCode::Drop))
             .byte(1),
         2,
     );
@@ -383,13 +409,13 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
             .iter()
             .position(|status| *status == 400)
             .expect("it is there");
-        let kind = KINDS
+        let kind = BODY_TYPES
             .iter()
-            .position(|kind| *kind == Kind::Echo)
+            .position(|kind| *kind == BodyType::AllSecrets)
             .expect("it is there");
         let byte = |n: usize| u8::try_from(n).expect("a byte");
         writer
-            .byte(code(Code::Respond))
+            .byte(code(ActionCode::Respond))
             .byte(slot)
             .byte(byte(status))
             .byte(0)
@@ -400,9 +426,10 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
     let late = echo(echo(late, 1), 2);
     let once = with(start(session(0, 4), 0), 0, 503, ("retry-after", 1));
     let unrepeated = with(start(session(0, 8), 0), 0, 429, ("retry-after", 1));
-    let lost = |writer: Writer| writer.byte(code(Code::Fail)).byte(0).byte(1);
+    let lost = |writer: Writer| writer.byte(code(ActionCode::Fail)).byte(0).byte(1);
     let lost = lost(resume(lost(start(session(1, 0), 0)), 0));
-    let clock = |writer: Writer, seconds| writer.byte(code(Code::Clock)).number(seconds).byte(1);
+    let clock =
+        |writer: Writer, seconds| writer.byte(code(ActionCode::Clock)).number(seconds).byte(1);
     // One that fetches a token is not heard of for more than a minute, and then fails, comes back, or is answered.
     let abandoned = start(clock(start(session(1, 0), 0), 61), 1);
     let late_failure = with(abandoned.clone(), 0, 503, ("x-other", 0));
@@ -422,10 +449,12 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
     let partial_page = with(start(session(0, 0), 0), 0, 206, ("x-other", 0));
     // A token that comes with another success is none.
     let partial_token = with(start(session(1, 0), 0), 0, 206, ("x-other", 0));
-    let partial_token = start(partial_token, 1).byte(code(Code::Respond)).byte(1);
+    let partial_token = start(partial_token, 1)
+        .byte(code(ActionCode::Respond))
+        .byte(1);
     let partial = STATUSES.iter().position(|status| *status == 206);
     let partial = u8::try_from(partial.expect("it is there")).expect("a byte");
-    let tokens = KINDS.iter().position(|kind| *kind == Kind::Token);
+    let tokens = BODY_TYPES.iter().position(|kind| *kind == BodyType::Token);
     let tokens = u8::try_from(tokens.expect("it is there")).expect("a byte");
     let partial_token = partial_token
         .byte(partial)
@@ -440,32 +469,39 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
         body: format!(r#"{{"detail":"{}"}}"#, "x".repeat(500)),
     };
     let large = respond(
-        start(session(0, 2), 0).byte(code(Code::Respond)).byte(0),
+        start(session(0, 2), 0)
+            .byte(code(ActionCode::Respond))
+            .byte(0),
         &raw,
     );
     let raw = Answer { status: 200, ..raw };
-    let large = respond(start(large, 0).byte(code(Code::Respond)).byte(0), &raw);
+    let large = respond(
+        start(large, 0).byte(code(ActionCode::Respond)).byte(0),
+        &raw,
+    );
     let cable = start(session(2, 0), 0)
-        .byte(code(Code::Fail))
+        .byte(code(ActionCode::Fail))
         .byte(0)
         .byte(0);
-    let cable = resume(cable, 0).byte(code(Code::GiveUp)).byte(0);
+    let cable = resume(cable, 0).byte(code(ActionCode::GiveUp)).byte(0);
     let gone = with(start(session(0, 0), 0), 0, 406, ("x-other", 0));
     let gone = with(gone, 0, 410, ("x-other", 0));
-    let token = KINDS.iter().position(|kind| *kind == Kind::Token);
+    let token = BODY_TYPES.iter().position(|kind| *kind == BodyType::Token);
     let token = u8::try_from(token.expect("it is there")).expect("a byte");
     let long = start(session(1, 2), 0)
-        .byte(code(Code::Respond))
+        .byte(code(ActionCode::Respond))
         .byte(0)
         .byte(0)
         .byte(0);
     let long = long.byte(token).short("x".repeat(70)).byte(0);
-    let foreign = start(session(1, 2), 0).byte(code(Code::Foreign)).byte(0);
+    let foreign = start(session(1, 2), 0)
+        .byte(code(ActionCode::Foreign))
+        .byte(0);
     let moved = with(start(session(0, 0), 0), 0, 410, ("x-other", 0));
     let moved = friendly(with(moved, 0, 429, ("retry-after", 1)), 0);
     let longer = with(start(session(0, 2), 0), 0, 429, ("retry-after", 2));
     let longer = with(
-        resume(longer.byte(code(Code::Clock)).number(9).byte(1), 0),
+        resume(longer.byte(code(ActionCode::Clock)).number(9).byte(1), 0),
         0,
         429,
         ("retry-after", 2),

@@ -12,7 +12,7 @@ use arbitrary::{Arbitrary, Unstructured};
 
 static PRINT_PARSED: AtomicBool = AtomicBool::new(false);
 
-/// Makes [`read`] print every input that it parses from now on.
+/// Makes every target print the inputs that it parses from now on.
 pub fn print_parsed() {
     PRINT_PARSED.store(true, Ordering::Relaxed);
 }

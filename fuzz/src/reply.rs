@@ -6,7 +6,7 @@
 //! **Properties**
 //!
 //! - A status other than 200, also another success, is an error with that status and any body. A 200 is a page if
-//!   and only if the derived struct ([`page`](crate::page)) accepts it and it contains no error. An error object, at
+//!   and only if the derived struct ([`page`]) accepts it and it contains no error. An error object, at
 //!   the top or enveloped, with texts or numbers, is that error. Every other body is an error that names a
 //!   position. A 200 that announces more than [`Limits::body_bytes`] is rejected.
 //! - The fields of an error are those of the JSON, otherwise those of the header or of the OAuth form; each is
