@@ -122,7 +122,7 @@ fn main() -> io::Result<()> {
         &reply_input(404, &[("content-length", "16777217")], b"{}"),
     )?;
     for (n, challenge) in CHALLENGES.iter().enumerate() {
-        let user = u8::try_from(n % 4).expect("a byte");
+        let user = byte(n % 4);
         let bytes = Writer::default().byte(user).byte(0).rest(challenge).0;
         seeds.write("challenge", &format!("challenge-{n}"), &bytes)?;
     }
@@ -171,6 +171,24 @@ fn files(folder: &Path, extension: &str) -> io::Result<Vec<(String, Vec<u8>)>> {
     Ok(found)
 }
 
+fn byte(n: usize) -> u8 {
+    u8::try_from(n).expect("a byte")
+}
+
+/// Returns the byte that selects a choice.
+fn index_of<T: PartialEq>(choices: &[T], choice: &T) -> u8 {
+    byte(
+        choices
+            .iter()
+            .position(|known| known == choice)
+            .expect("a known choice"),
+    )
+}
+
+fn action(code: ActionCode) -> u8 {
+    index_of(&ACTION_CODES, &code)
+}
+
 fn wire_input(stream: &[u8]) -> Vec<u8> {
     Writer::default().byte(0).byte(0).number(7).rest(stream).0
 }
@@ -182,7 +200,7 @@ fn reply_input(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
         .filter_map(|(name, value)| Some((u8::try_from(known(name)?).ok()?, value)))
         .take(7)
         .collect();
-    let count = u8::try_from(headers.len()).expect("a few");
+    let count = byte(headers.len());
     let mut writer = Writer::default().number(status).byte(count);
     for (name, value) in headers {
         writer = writer.byte(name).short(value);
@@ -239,15 +257,6 @@ fn stream(response: &Response) -> Vec<u8> {
 
 /// Converts a transcript to actions in the first slot.
 fn session_input(transcript: &str) -> Vec<u8> {
-    let code = |code: ActionCode| {
-        u8::try_from(
-            ACTION_CODES
-                .iter()
-                .position(|c| *c == code)
-                .expect("a known choice"),
-        )
-        .expect("a byte")
-    };
     let mut writer = Writer::default();
     let lines: Vec<&str> = transcript.lines().collect();
     let kind = lines.iter().find_map(|line| line.strip_prefix("= "));
@@ -262,34 +271,36 @@ fn session_input(transcript: &str) -> Vec<u8> {
         let line = block[0];
         if line.starts_with("< ") {
             let response = response(block.iter().filter_map(|line| line.strip_prefix("< ")));
-            writer = respond(writer.byte(code(ActionCode::Respond)).byte(0), &response);
+            writer = respond(writer.byte(action(ActionCode::Respond)).byte(0), &response);
         } else if line.starts_with("= list") {
             let envelope = u8::from(line.contains("envelope=true"));
-            writer = writer.byte(code(ActionCode::Start)).byte(0).byte(envelope);
+            writer = writer
+                .byte(action(ActionCode::Start))
+                .byte(0)
+                .byte(envelope);
         } else if let Some(kind) = line.strip_prefix("! ") {
             let kinds = ["not-sent", "lost", "permanent", "timed-out"];
-            let kind = kinds
-                .iter()
-                .position(|known| *known == kind)
-                .expect("a kind");
             writer = writer
-                .byte(code(ActionCode::Fail))
+                .byte(action(ActionCode::Fail))
                 .byte(0)
-                .byte(u8::try_from(kind).expect("a byte"));
+                .byte(index_of(&kinds, &kind));
         } else if let Some(seconds) = line.strip_prefix(". ") {
             let seconds: u16 = seconds.parse().expect("seconds");
-            writer = writer.byte(code(ActionCode::Clock)).number(seconds).byte(1);
-            writer = writer.byte(code(ActionCode::Resume)).byte(0);
+            writer = writer
+                .byte(action(ActionCode::Clock))
+                .number(seconds)
+                .byte(1);
+            writer = writer.byte(action(ActionCode::Resume)).byte(0);
         } else if line.starts_with("= page") {
             writer = writer
-                .byte(code(ActionCode::Export))
-                .byte(code(ActionCode::Restore))
+                .byte(action(ActionCode::Export))
+                .byte(action(ActionCode::Restore))
                 .byte(0)
                 .short("x");
         }
     }
     writer
-        .byte(code(ActionCode::Revoke))
+        .byte(action(ActionCode::Revoke))
         .byte(0)
         .byte(0)
         .byte(2)
@@ -297,10 +308,6 @@ fn session_input(transcript: &str) -> Vec<u8> {
 }
 
 fn respond(writer: Writer, response: &Response) -> Writer {
-    let status = STATUSES
-        .iter()
-        .position(|status| *status == response.status)
-        .expect("a known choice");
     let headers: Vec<_> = response
         .headers
         .iter()
@@ -311,42 +318,27 @@ fn respond(writer: Writer, response: &Response) -> Writer {
         })
         .take(3)
         .collect();
-    let byte = |n: usize| u8::try_from(n).expect("a byte");
-    let mut writer = writer.byte(byte(status)).byte(byte(headers.len()));
+    let mut writer = writer
+        .byte(index_of(&STATUSES, &response.status))
+        .byte(byte(headers.len()));
     for (name, known, value) in headers {
         writer = match known {
             Some(known) => writer.byte(name).byte(byte(known)),
             None => writer.byte(name).byte(255).short(value),
         };
     }
-    let kind = |kind: BodyType| {
-        byte(
-            BODY_TYPES
-                .iter()
-                .position(|k| *k == kind)
-                .expect("a known choice"),
-        )
-    };
+    let body_type = |body: BodyType| index_of(&BODY_TYPES, &body);
     if response.body.contains("access_token") {
-        return writer.byte(kind(BodyType::Token)).short("a").byte(0);
+        return writer.byte(body_type(BodyType::Token)).short("a").byte(0);
     }
-    writer.byte(kind(BodyType::Raw)).long(&response.body)
+    writer.byte(body_type(BodyType::Raw)).long(&response.body)
 }
 
 /// Returns scenarios that no transcript has: refused credentials, several exchanges at the same time, and limits.
 fn session_inputs() -> Vec<(&'static str, Vec<u8>)> {
-    let code = |code: ActionCode| {
-        u8::try_from(
-            ACTION_CODES
-                .iter()
-                .position(|c| *c == code)
-                .expect("a known choice"),
-        )
-        .expect("a byte")
-    };
-    let start = |writer: Writer, slot| writer.byte(code(ActionCode::Start)).byte(slot).byte(0);
-    let friendly = |writer: Writer, slot| writer.byte(code(ActionCode::Friendly)).byte(slot);
-    let resume = |writer: Writer, slot| writer.byte(code(ActionCode::Resume)).byte(slot);
+    let start = |writer: Writer, slot| writer.byte(action(ActionCode::Start)).byte(slot).byte(0);
+    let friendly = |writer: Writer, slot| writer.byte(action(ActionCode::Friendly)).byte(slot);
+    let resume = |writer: Writer, slot| writer.byte(action(ActionCode::Resume)).byte(slot);
     let with = |writer: Writer, slot, status, header: (&str, usize)| {
         let (name, value) = header;
         let response = Response {
@@ -358,7 +350,10 @@ fn session_inputs() -> Vec<(&'static str, Vec<u8>)> {
                 .collect(),
             body: r#"{"results":[]}"#.to_owned(),
         };
-        respond(writer.byte(code(ActionCode::Respond)).byte(slot), &response)
+        respond(
+            writer.byte(action(ActionCode::Respond)).byte(slot),
+            &response,
+        )
     };
     let session = |kind: u8, flags: u8| Writer::default().byte(kind).byte(0).byte(flags);
 
@@ -381,25 +376,25 @@ fn session_inputs() -> Vec<(&'static str, Vec<u8>)> {
         ("retry-after", 3),
     );
     let held = start(with(held, 1, 503, ("retry-after", 2)), 2)
-        .byte(code(ActionCode::GiveUp))
+        .byte(action(ActionCode::GiveUp))
         .byte(2);
     let set_back = with(start(session(0, 0), 0), 0, 429, ("retry-after", 3));
     let set_back = start(
         set_back
-            .byte(code(ActionCode::Clock))
+            .byte(action(ActionCode::Clock))
             .number((-3_i16).cast_unsigned())
             .byte(1),
         1,
     );
     let set_back = with(set_back, 1, 429, ("x-other", 0))
-        .byte(code(ActionCode::Clock))
+        .byte(action(ActionCode::Clock))
         .number(5)
         .byte(1);
     let set_back = start(set_back, 2);
     let followed = start(start(start(session(1, 0), 0), 1), 2);
     let followed = resume(
         friendly(friendly(followed, 0), 0)
-            .byte(code(ActionCode::Drop))
+            .byte(action(ActionCode::Drop))
             .byte(1),
         2,
     );
@@ -412,31 +407,26 @@ fn session_inputs() -> Vec<(&'static str, Vec<u8>)> {
     );
     // A response to a request with the first token repeats that token after a second one was issued.
     let echo = |writer: Writer, slot| {
-        let status = STATUSES
-            .iter()
-            .position(|status| *status == 400)
-            .expect("a known choice");
-        let kind = BODY_TYPES
-            .iter()
-            .position(|kind| *kind == BodyType::AllSecrets)
-            .expect("a known choice");
-        let byte = |n: usize| u8::try_from(n).expect("a byte");
         writer
-            .byte(code(ActionCode::Respond))
+            .byte(action(ActionCode::Respond))
             .byte(slot)
-            .byte(byte(status))
+            .byte(index_of(&STATUSES, &400))
             .byte(0)
-            .byte(byte(kind))
+            .byte(index_of(&BODY_TYPES, &BodyType::AllSecrets))
     };
     let late = friendly(start(friendly(start(session(1, 0), 0), 0), 1), 2);
     let late = friendly(with(start(late, 2), 0, 401, ("x-other", 0)), 0);
     let late = echo(echo(late, 1), 2);
     let once = with(start(session(0, 4), 0), 0, 503, ("retry-after", 1));
     let unrepeated = with(start(session(0, 8), 0), 0, 429, ("retry-after", 1));
-    let lost = |writer: Writer| writer.byte(code(ActionCode::Fail)).byte(0).byte(1);
+    let lost = |writer: Writer| writer.byte(action(ActionCode::Fail)).byte(0).byte(1);
     let lost = lost(resume(lost(start(session(1, 0), 0)), 0));
-    let clock =
-        |writer: Writer, seconds| writer.byte(code(ActionCode::Clock)).number(seconds).byte(1);
+    let clock = |writer: Writer, seconds| {
+        writer
+            .byte(action(ActionCode::Clock))
+            .number(seconds)
+            .byte(1)
+    };
     // An exchange that fetches a token is silent for more than a minute, then fails, resumes, or receives a token.
     let abandoned = start(clock(start(session(1, 0), 0), 61), 1);
     let late_failure = with(abandoned.clone(), 0, 503, ("x-other", 0));
@@ -457,16 +447,12 @@ fn session_inputs() -> Vec<(&'static str, Vec<u8>)> {
     // A token in another success than 200 is not accepted.
     let partial_token = with(start(session(1, 0), 0), 0, 206, ("x-other", 0));
     let partial_token = start(partial_token, 1)
-        .byte(code(ActionCode::Respond))
+        .byte(action(ActionCode::Respond))
         .byte(1);
-    let partial = STATUSES.iter().position(|status| *status == 206);
-    let partial = u8::try_from(partial.expect("a known choice")).expect("a byte");
-    let tokens = BODY_TYPES.iter().position(|kind| *kind == BodyType::Token);
-    let tokens = u8::try_from(tokens.expect("a known choice")).expect("a byte");
     let partial_token = partial_token
-        .byte(partial)
+        .byte(index_of(&STATUSES, &206))
         .byte(0)
-        .byte(tokens)
+        .byte(index_of(&BODY_TYPES, &BodyType::Token))
         .short("a")
         .byte(0);
     // A body beyond the limit for errors, and one beyond the limit for pages.
@@ -477,38 +463,37 @@ fn session_inputs() -> Vec<(&'static str, Vec<u8>)> {
     };
     let large = respond(
         start(session(0, 2), 0)
-            .byte(code(ActionCode::Respond))
+            .byte(action(ActionCode::Respond))
             .byte(0),
         &raw,
     );
     let raw = Response { status: 200, ..raw };
     let large = respond(
-        start(large, 0).byte(code(ActionCode::Respond)).byte(0),
+        start(large, 0).byte(action(ActionCode::Respond)).byte(0),
         &raw,
     );
     let cable = start(session(2, 0), 0)
-        .byte(code(ActionCode::Fail))
+        .byte(action(ActionCode::Fail))
         .byte(0)
         .byte(0);
-    let cable = resume(cable, 0).byte(code(ActionCode::GiveUp)).byte(0);
+    let cable = resume(cable, 0).byte(action(ActionCode::GiveUp)).byte(0);
     let gone = with(start(session(0, 0), 0), 0, 406, ("x-other", 0));
     let gone = with(gone, 0, 410, ("x-other", 0));
-    let token = BODY_TYPES.iter().position(|kind| *kind == BodyType::Token);
-    let token = u8::try_from(token.expect("a known choice")).expect("a byte");
+    let token = index_of(&BODY_TYPES, &BodyType::Token);
     let long = start(session(1, 2), 0)
-        .byte(code(ActionCode::Respond))
+        .byte(action(ActionCode::Respond))
         .byte(0)
         .byte(0)
         .byte(0);
     let long = long.byte(token).short("x".repeat(70)).byte(0);
     let foreign = start(session(1, 2), 0)
-        .byte(code(ActionCode::Foreign))
+        .byte(action(ActionCode::Foreign))
         .byte(0);
     let moved = with(start(session(0, 0), 0), 0, 410, ("x-other", 0));
     let moved = friendly(with(moved, 0, 429, ("retry-after", 1)), 0);
     let longer = with(start(session(0, 2), 0), 0, 429, ("retry-after", 2));
     let longer = with(
-        resume(longer.byte(code(ActionCode::Clock)).number(9).byte(1), 0),
+        resume(longer.byte(action(ActionCode::Clock)).number(9).byte(1), 0),
         0,
         429,
         ("retry-after", 2),
@@ -550,16 +535,16 @@ fn session_inputs() -> Vec<(&'static str, Vec<u8>)> {
 
 /// Returns an input with these texts and a request to encode.
 fn request_input(base: &str, text: &str, n: usize) -> Vec<u8> {
-    let byte = u8::try_from(n).expect("a byte");
+    let number = byte(n);
     let body = if n.is_multiple_of(2) { "" } else { "a=b" };
     Writer::default()
-        .rest([byte.wrapping_mul(37); 12])
-        .byte(byte.wrapping_mul(29))
-        .number(u16::from(byte) * 20)
-        .rest(u32::from(byte).to_le_bytes())
+        .rest([number.wrapping_mul(37); 12])
+        .byte(number.wrapping_mul(29))
+        .number(u16::from(number) * 20)
+        .rest(u32::from(number).to_le_bytes())
         .short(base)
         .short(text)
-        .byte(byte % u8::try_from(request::METHODS.len()).expect("a few"))
+        .byte(byte(n % request::METHODS.len()))
         .short(
             [
                 "http://a.example/x?y=z",
@@ -580,13 +565,7 @@ fn request_input(base: &str, text: &str, n: usize) -> Vec<u8> {
 
 /// Returns runs of a secret for each type of credential, in each encoding, and in several encodings.
 fn redaction_inputs() -> Vec<(String, Vec<u8>)> {
-    let byte = |n: usize| u8::try_from(n).expect("a byte");
-    let code = |code: redaction::PieceCode| {
-        let place = redaction::PIECE_CODES
-            .iter()
-            .position(|known| *known == code);
-        byte(place.expect("a known choice"))
-    };
+    let code = |code| index_of(&redaction::PIECE_CODES, &code);
     let text =
         |writer: Writer, text: &str| writer.byte(code(redaction::PieceCode::Text)).short(text);
     // The parts are the secret, the start, the additional length, and whether a text follows.
@@ -645,16 +624,9 @@ fn redaction_inputs() -> Vec<(String, Vec<u8>)> {
 }
 
 fn emulator_inputs() -> Vec<(String, Vec<u8>)> {
-    let credential = |wanted: fn(&emulator::Credential) -> bool| {
-        let place = emulator::CREDENTIALS.iter().position(wanted);
-        u8::try_from(place.expect("a known choice")).expect("a byte")
-    };
     use emulator::Credential as C;
-    let none = credential(|c| matches!(c, C::None));
-    let known = credential(|c| matches!(c, C::Known));
-    let issued = credential(|c| matches!(c, C::Issued));
-    let basic = credential(|c| matches!(c, C::Basic));
-    let digest = credential(|c| matches!(c, C::Digest));
+    let [none, known, issued, basic, digest] = [C::None, C::Known, C::Issued, C::Basic, C::Digest]
+        .map(|credential| index_of(&emulator::CREDENTIALS, &credential));
     // The parts are the clock's move, method, path, query, version, credential, other headers, and body.
     let ask = |writer: Writer, parts: [u8; 8]| {
         parts[1..]

@@ -74,7 +74,7 @@ pub const ACCEPTS: [&str; 4] = [
 ];
 
 /// The credential of a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Credential {
     /// No credential.
     None,
