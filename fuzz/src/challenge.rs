@@ -357,11 +357,11 @@ pub(crate) fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
     }
 }
 
-/// Decodes an decode_extended value in UTF-8 (RFC 8187 §3.2).
+/// Decodes an extended value in UTF-8 (RFC 8187 §3.2).
 fn decode_extended(value: &[u8]) -> Vec<u8> {
     let mut rest = value
         .strip_prefix(b"UTF-8''")
-        .expect("an decode_extended value names UTF-8");
+        .expect("an extended value names UTF-8");
     let mut bytes = Vec::new();
     while let Some((first, after)) = rest.split_first() {
         rest = after;

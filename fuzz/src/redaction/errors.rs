@@ -213,7 +213,7 @@ impl ErrorCollector<'_> {
         self.record(error, is_authenticated, texts);
     }
 
-    /// Returns bodies with the text in each field of an error object, each with an optional `X-Error-PieceCode` header.
+    /// Returns bodies with the text in each field of an error object, each with an optional `X-Error-Code` header.
     fn error_bodies(&self) -> Vec<(String, Option<HeaderValue>)> {
         let text = self.text();
         let object = json!({
