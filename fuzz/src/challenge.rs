@@ -11,7 +11,7 @@
 //!   contains the response that an independent computation gives; it is marked sensitive.
 //! - No part of the password is shown.
 //!
-//! **ChallengeValues differences** from `http-auth`, which rejects all of these texts (so only the second and third
+//! **Known differences** from `http-auth`, which rejects all of these texts (so only the second and third
 //! property are checked for them):
 //!
 //! | case | the core | `http-auth` |

@@ -1,11 +1,11 @@
 //! A stream that is split anywhere is decoded to the same response, or the same error, as the whole stream.
 //!
 //! **Input**: one byte for the method of the request, one for the limits, two that seed the random splits;
-//! the rest is the stream, which is ends_with_stream at its end.
+//! the rest is the stream, which is closed at its end.
 //!
 //! **Properties**
 //!
-//! - DecodedResponse, byte by byte and split at random (also into empty pieces), a stream gives the same head, body, persistence
+//! - Whole, byte by byte and split at random (also into empty pieces), a stream gives the same head, body, persistence
 //!   and count, or the same error at the same offset.
 //! - The consumed bytes and the leftover make up the stream. The consumed part alone gives the same response; without
 //!   its last byte it gives none, unless the end of the stream ends the response.
@@ -15,8 +15,8 @@
 //!   [`Limits::error_body_bytes`], or after [`Limits::body_bytes`] if that is less, and the connection is not reused.
 //! - A response is within the [`Limits`]; memory is bounded by the bytes that arrived, never by an announced length.
 //! - A second implementation (`ureq-proto`, the protocol of the `ureq` client) decodes an accepted stream to the same
-//!   response of the same length, and the core reuses no connection that it would not reuse. It decodes at least as
-//!   much of a truncated body.
+//!   response of the same length, and the core reuses no connection that `ureq-proto` closes. `ureq-proto` decodes at
+//!   least as much of a truncated body.
 //!
 //! **Known differences** from `ureq-proto`, which is more lenient or supports less:
 //!

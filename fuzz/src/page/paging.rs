@@ -5,7 +5,7 @@ use atlas_model_keys_core::{
     Reply,
 };
 
-use super::{DerivedPage, borrowed};
+use super::derived::{DerivedPage, borrowed};
 
 /// The index of the first request, the limit of pages, and the sequence of pages that arrive.
 const SCRIPTS: [(usize, u32, &str); 11] = [
