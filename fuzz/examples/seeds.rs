@@ -1,13 +1,14 @@
-//! Writes the seeds that are made from the core's transcripts and fixtures, and from what RFCs and Atlas write:
-//! `cargo run --example seeds`, from the folder `fuzz`. What a campaign has found comes on top of them; see the
-//! README.
+//! Writes the seeds that come from the core's transcripts and fixtures, and from examples of RFCs and of Atlas: run
+//! `cargo run --example seeds` in the folder `fuzz`. The README describes how a campaign adds more.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use atlas_model_keys_fuzz::input::Writer;
 use atlas_model_keys_fuzz::redaction;
-use atlas_model_keys_fuzz::session::{CODES, Code, HEADERS, KINDS, Kind, STATUSES};
+use atlas_model_keys_fuzz::session::{
+    ACTION_CODES, ActionCode, BODY_TYPES, BodyType, HEADERS, STATUSES,
+};
 use atlas_model_keys_fuzz::{emulator, reply, request};
 
 fn main() -> io::Result<()> {
@@ -23,19 +24,19 @@ fn main() -> io::Result<()> {
             .get(..3)
             .and_then(|status| status.parse().ok())
             .unwrap_or(200);
-        seeds.write("reply", name, &reply(status, &[], body))?;
+        seeds.write("reply", name, &reply_input(status, &[], body))?;
         let head = format!(
             "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        seeds.write("wire", name, &wire(&[head.as_bytes(), body].concat()))?;
+        seeds.write("wire", name, &wire_input(&[head.as_bytes(), body].concat()))?;
     }
     for (name, text) in &transcripts {
         let text = String::from_utf8_lossy(text);
-        seeds.write("session", name, &session(&text))?;
-        for (n, answer) in answers(&text).iter().enumerate() {
+        seeds.write("session", name, &session_input(&text))?;
+        for (n, response) in responses(&text).iter().enumerate() {
             let name = format!("{name}-{n}");
-            let headers: Vec<_> = answer
+            let headers: Vec<_> = response
                 .headers
                 .iter()
                 .map(|(n, v)| (n.as_str(), v.as_str()))
@@ -43,15 +44,15 @@ fn main() -> io::Result<()> {
             seeds.write(
                 "reply",
                 &name,
-                &reply(answer.status, &headers, answer.body.as_bytes()),
+                &reply_input(response.status, &headers, response.body.as_bytes()),
             )?;
-            seeds.write("wire", &name, &wire(&stream(answer)))?;
-            if !answer.body.is_empty() {
-                seeds.write("page", &name, answer.body.as_bytes())?;
+            seeds.write("wire", &name, &wire_input(&stream(response)))?;
+            if !response.body.is_empty() {
+                seeds.write("page", &name, response.body.as_bytes())?;
             }
         }
     }
-    for (name, bytes) in sessions() {
+    for (name, bytes) in session_inputs() {
         seeds.write("session", name, &bytes)?;
     }
     let unknown: String = (0..70).map(|n| format!(r#","{n}":0"#)).collect();
@@ -66,10 +67,14 @@ fn main() -> io::Result<()> {
         br#"{"links":[{"href":"h","rel":"next","title":"a \"b\""}],"results":[{"apiKeyId":"a","expiresAt":null,"scopes":["A",["B",{}]],"usage":{"used":true,"tokens":12,"unit":"\u00e4"}}],"totalCount":2,"totalPages":1}"#,
     )?;
     let interim = "HTTP/1.1 103 X\r\n\r\n".repeat(17);
-    seeds.write("wire", "many-interim", &wire(interim.as_bytes()))?;
+    seeds.write("wire", "many-interim", &wire_input(interim.as_bytes()))?;
     for (n, stream) in STREAMS.iter().enumerate() {
-        seeds.write("wire", &format!("stream-{n}"), &wire(stream.as_bytes()))?;
-        // With limits that are small.
+        seeds.write(
+            "wire",
+            &format!("stream-{n}"),
+            &wire_input(stream.as_bytes()),
+        )?;
+        // The same stream with small limits.
         for limits in 1..5 {
             let bounded = Writer::default().byte(0).byte(limits).number(3);
             let name = format!("bounded-{n}-{limits}");
@@ -101,23 +106,23 @@ fn main() -> io::Result<()> {
         seeds.write(
             "reply",
             &format!("body-{n}"),
-            &reply(200, &[], body.as_bytes()),
+            &reply_input(200, &[], body.as_bytes()),
         )?;
     }
     for (n, headers) in HEADER_SETS.iter().enumerate() {
         seeds.write(
             "reply",
             &format!("headers-{n}"),
-            &reply(200, headers, b"{\"results\":[]}"),
+            &reply_input(200, headers, b"{\"results\":[]}"),
         )?;
     }
     seeds.write(
         "reply",
         "long-error",
-        &reply(404, &[("content-length", "16777217")], b"{}"),
+        &reply_input(404, &[("content-length", "16777217")], b"{}"),
     )?;
     for (n, challenge) in CHALLENGES.iter().enumerate() {
-        let user = u8::try_from(n % 4).expect("a byte");
+        let user = byte(n % 4);
         let bytes = Writer::default().byte(user).byte(0).rest(challenge).0;
         seeds.write("challenge", &format!("challenge-{n}"), &bytes)?;
     }
@@ -126,12 +131,16 @@ fn main() -> io::Result<()> {
         seeds.write("dates", &format!("date-{n}"), &bytes)?;
     }
     for (n, (base, text)) in TEXTS.iter().enumerate() {
-        seeds.write("request", &format!("text-{n}"), &asks(base, text, n))?;
+        seeds.write(
+            "request",
+            &format!("text-{n}"),
+            &request_input(base, text, n),
+        )?;
     }
-    for (name, bytes) in redacted() {
+    for (name, bytes) in redaction_inputs() {
         seeds.write("redaction", &name, &bytes)?;
     }
-    for (name, bytes) in emulated() {
+    for (name, bytes) in emulator_inputs() {
         seeds.write("emulator", &name, &bytes)?;
     }
     Ok(())
@@ -147,7 +156,7 @@ impl Seeds {
     }
 }
 
-/// The files of a folder with this extension, by their names without it.
+/// Returns the files of a folder with this extension, with their names without it, in order.
 fn files(folder: &Path, extension: &str) -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -162,18 +171,36 @@ fn files(folder: &Path, extension: &str) -> io::Result<Vec<(String, Vec<u8>)>> {
     Ok(found)
 }
 
-fn wire(stream: &[u8]) -> Vec<u8> {
+fn byte(n: usize) -> u8 {
+    u8::try_from(n).expect("a byte")
+}
+
+/// Returns the byte that selects a choice.
+fn index_of<T: PartialEq>(choices: &[T], choice: &T) -> u8 {
+    byte(
+        choices
+            .iter()
+            .position(|known| known == choice)
+            .expect("a known choice"),
+    )
+}
+
+fn action(code: ActionCode) -> u8 {
+    index_of(&ACTION_CODES, &code)
+}
+
+fn wire_input(stream: &[u8]) -> Vec<u8> {
     Writer::default().byte(0).byte(0).number(7).rest(stream).0
 }
 
-fn reply(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+fn reply_input(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let known = |name: &str| reply::NAMES.iter().position(|known| *known == name);
     let headers: Vec<_> = headers
         .iter()
         .filter_map(|(name, value)| Some((u8::try_from(known(name)?).ok()?, value)))
         .take(7)
         .collect();
-    let count = u8::try_from(headers.len()).expect("a few");
+    let count = byte(headers.len());
     let mut writer = Writer::default().number(status).byte(count);
     for (name, value) in headers {
         writer = writer.byte(name).short(value);
@@ -181,58 +208,55 @@ fn reply(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     writer.rest(body).0
 }
 
-/// An answer of a transcript.
-struct Answer {
+/// A response of a transcript.
+struct Response {
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
 }
 
-/// The lines of an answer, without what they begin with.
-fn answer<'t>(lines: impl IntoIterator<Item = &'t str>) -> Answer {
-    let mut answer = Answer {
+/// Parses the lines of a response, without their prefix.
+fn response<'t>(lines: impl IntoIterator<Item = &'t str>) -> Response {
+    let mut response = Response {
         status: 200,
         headers: Vec::new(),
         body: String::new(),
     };
     for (n, line) in lines.into_iter().enumerate() {
         match line.split_once(": ") {
-            _ if n == 0 => answer.status = line.parse().expect("a status"),
+            _ if n == 0 => response.status = line.parse().expect("a status"),
             Some((name, value)) if !name.starts_with(['{', '<']) => {
-                answer.headers.push((name.to_owned(), value.to_owned()));
+                response.headers.push((name.to_owned(), value.to_owned()));
             }
-            _ => line.clone_into(&mut answer.body),
+            _ => line.clone_into(&mut response.body),
         }
     }
-    answer
+    response
 }
 
-fn answers(transcript: &str) -> Vec<Answer> {
+fn responses(transcript: &str) -> Vec<Response> {
     let lines: Vec<&str> = transcript.lines().collect();
     let blocks = lines.chunk_by(|a, b| a.starts_with("< ") && b.starts_with("< "));
     blocks
         .filter(|block| block[0].starts_with("< "))
-        .map(|block| answer(block.iter().filter_map(|line| line.strip_prefix("< "))))
+        .map(|block| response(block.iter().filter_map(|line| line.strip_prefix("< "))))
         .collect()
 }
 
-fn stream(answer: &Answer) -> Vec<u8> {
-    let mut head = format!("HTTP/1.1 {} X\r\n", answer.status);
-    for (name, value) in &answer.headers {
+fn stream(response: &Response) -> Vec<u8> {
+    let mut head = format!("HTTP/1.1 {} X\r\n", response.status);
+    for (name, value) in &response.headers {
         head += &format!("{name}: {value}\r\n");
     }
     head += "Transfer-Encoding: chunked\r\n\r\n";
-    if !answer.body.is_empty() {
-        head += &format!("{:x}\r\n{}\r\n", answer.body.len(), answer.body);
+    if !response.body.is_empty() {
+        head += &format!("{:x}\r\n{}\r\n", response.body.len(), response.body);
     }
     (head + "0\r\n\r\n").into_bytes()
 }
 
-/// A transcript, as operations in the first slot.
-fn session(transcript: &str) -> Vec<u8> {
-    let code = |code: Code| {
-        u8::try_from(CODES.iter().position(|c| *c == code).expect("it is there")).expect("a byte")
-    };
+/// Converts a transcript to actions in the first slot.
+fn session_input(transcript: &str) -> Vec<u8> {
     let mut writer = Writer::default();
     let lines: Vec<&str> = transcript.lines().collect();
     let kind = lines.iter().find_map(|line| line.strip_prefix("= "));
@@ -246,42 +270,45 @@ fn session(transcript: &str) -> Vec<u8> {
     for block in lines.chunk_by(|a, b| a.starts_with("< ") && b.starts_with("< ")) {
         let line = block[0];
         if line.starts_with("< ") {
-            let answer = answer(block.iter().filter_map(|line| line.strip_prefix("< ")));
-            writer = respond(writer.byte(code(Code::Respond)).byte(0), &answer);
+            let response = response(block.iter().filter_map(|line| line.strip_prefix("< ")));
+            writer = respond(writer.byte(action(ActionCode::Respond)).byte(0), &response);
         } else if line.starts_with("= list") {
             let envelope = u8::from(line.contains("envelope=true"));
-            writer = writer.byte(code(Code::Start)).byte(0).byte(envelope);
+            writer = writer
+                .byte(action(ActionCode::Start))
+                .byte(0)
+                .byte(envelope);
         } else if let Some(kind) = line.strip_prefix("! ") {
             let kinds = ["not-sent", "lost", "permanent", "timed-out"];
-            let kind = kinds
-                .iter()
-                .position(|known| *known == kind)
-                .expect("a kind");
             writer = writer
-                .byte(code(Code::Fail))
+                .byte(action(ActionCode::Fail))
                 .byte(0)
-                .byte(u8::try_from(kind).expect("three"));
+                .byte(index_of(&kinds, &kind));
         } else if let Some(seconds) = line.strip_prefix(". ") {
             let seconds: u16 = seconds.parse().expect("seconds");
-            writer = writer.byte(code(Code::Clock)).number(seconds).byte(1);
-            writer = writer.byte(code(Code::Resume)).byte(0);
+            writer = writer
+                .byte(action(ActionCode::Clock))
+                .number(seconds)
+                .byte(1);
+            writer = writer.byte(action(ActionCode::Resume)).byte(0);
         } else if line.starts_with("= page") {
             writer = writer
-                .byte(code(Code::Export))
-                .byte(code(Code::Restore))
+                .byte(action(ActionCode::Export))
+                .byte(action(ActionCode::Restore))
                 .byte(0)
                 .short("x");
         }
     }
-    writer.byte(code(Code::Revoke)).byte(0).byte(0).byte(2).0
+    writer
+        .byte(action(ActionCode::Revoke))
+        .byte(0)
+        .byte(0)
+        .byte(2)
+        .0
 }
 
-fn respond(writer: Writer, answer: &Answer) -> Writer {
-    let status = STATUSES
-        .iter()
-        .position(|status| *status == answer.status)
-        .expect("it is there");
-    let headers: Vec<_> = answer
+fn respond(writer: Writer, response: &Response) -> Writer {
+    let headers: Vec<_> = response
         .headers
         .iter()
         .filter_map(|(name, value)| {
@@ -291,32 +318,30 @@ fn respond(writer: Writer, answer: &Answer) -> Writer {
         })
         .take(3)
         .collect();
-    let byte = |n: usize| u8::try_from(n).expect("a byte");
-    let mut writer = writer.byte(byte(status)).byte(byte(headers.len()));
+    let mut writer = writer
+        .byte(index_of(&STATUSES, &response.status))
+        .byte(byte(headers.len()));
     for (name, known, value) in headers {
         writer = match known {
             Some(known) => writer.byte(name).byte(byte(known)),
             None => writer.byte(name).byte(255).short(value),
         };
     }
-    let kind = |kind: Kind| byte(KINDS.iter().position(|k| *k == kind).expect("it is there"));
-    if answer.body.contains("access_token") {
-        return writer.byte(kind(Kind::Token)).short("a").byte(0);
+    let body_type = |body: BodyType| index_of(&BODY_TYPES, &body);
+    if response.body.contains("access_token") {
+        return writer.byte(body_type(BodyType::Token)).short("a").byte(0);
     }
-    writer.byte(kind(Kind::Raw)).long(&answer.body)
+    writer.byte(body_type(BodyType::Raw)).long(&response.body)
 }
 
-/// Dialogues that no transcript has: credentials that are refused, several exchanges at the same time, limits.
-fn sessions() -> Vec<(&'static str, Vec<u8>)> {
-    let code = |code: Code| {
-        u8::try_from(CODES.iter().position(|c| *c == code).expect("it is there")).expect("a byte")
-    };
-    let start = |writer: Writer, slot| writer.byte(code(Code::Start)).byte(slot).byte(0);
-    let friendly = |writer: Writer, slot| writer.byte(code(Code::Friendly)).byte(slot);
-    let resume = |writer: Writer, slot| writer.byte(code(Code::Resume)).byte(slot);
+/// Returns scenarios that no transcript has: refused credentials, several exchanges at the same time, and limits.
+fn session_inputs() -> Vec<(&'static str, Vec<u8>)> {
+    let start = |writer: Writer, slot| writer.byte(action(ActionCode::Start)).byte(slot).byte(0);
+    let friendly = |writer: Writer, slot| writer.byte(action(ActionCode::Friendly)).byte(slot);
+    let resume = |writer: Writer, slot| writer.byte(action(ActionCode::Resume)).byte(slot);
     let with = |writer: Writer, slot, status, header: (&str, usize)| {
         let (name, value) = header;
-        let answer = Answer {
+        let response = Response {
             status,
             headers: HEADERS
                 .iter()
@@ -325,7 +350,10 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
                 .collect(),
             body: r#"{"results":[]}"#.to_owned(),
         };
-        respond(writer.byte(code(Code::Respond)).byte(slot), &answer)
+        respond(
+            writer.byte(action(ActionCode::Respond)).byte(slot),
+            &response,
+        )
     };
     let session = |kind: u8, flags: u8| Writer::default().byte(kind).byte(0).byte(flags);
 
@@ -333,7 +361,7 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
     for _ in 0..2 {
         refused = with(refused, 0, 401, ("www-authenticate", 0));
     }
-    // Each kind of credential, in every slot: nothing but refusals until the end.
+    // Exchanges in every slot, with each type of credential, which receive only refusals at the end.
     let under_way = |kind| (0..4).fold(session(kind, 0), start);
     let mut stale = start(session(2, 0), 0);
     for _ in 0..4 {
@@ -348,25 +376,25 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
         ("retry-after", 3),
     );
     let held = start(with(held, 1, 503, ("retry-after", 2)), 2)
-        .byte(code(Code::GiveUp))
+        .byte(action(ActionCode::GiveUp))
         .byte(2);
     let set_back = with(start(session(0, 0), 0), 0, 429, ("retry-after", 3));
     let set_back = start(
         set_back
-            .byte(code(Code::Clock))
+            .byte(action(ActionCode::Clock))
             .number((-3_i16).cast_unsigned())
             .byte(1),
         1,
     );
     let set_back = with(set_back, 1, 429, ("x-other", 0))
-        .byte(code(Code::Clock))
+        .byte(action(ActionCode::Clock))
         .number(5)
         .byte(1);
     let set_back = start(set_back, 2);
     let followed = start(start(start(session(1, 0), 0), 1), 2);
     let followed = resume(
         friendly(friendly(followed, 0), 0)
-            .byte(code(Code::Drop))
+            .byte(action(ActionCode::Drop))
             .byte(1),
         2,
     );
@@ -377,95 +405,95 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
         401,
         ("x-other", 0),
     );
-    // The page that was asked for with the first token repeats it when there is a second one.
+    // A response to a request with the first token repeats that token after a second one was issued.
     let echo = |writer: Writer, slot| {
-        let status = STATUSES
-            .iter()
-            .position(|status| *status == 400)
-            .expect("it is there");
-        let kind = KINDS
-            .iter()
-            .position(|kind| *kind == Kind::Echo)
-            .expect("it is there");
-        let byte = |n: usize| u8::try_from(n).expect("a byte");
         writer
-            .byte(code(Code::Respond))
+            .byte(action(ActionCode::Respond))
             .byte(slot)
-            .byte(byte(status))
+            .byte(index_of(&STATUSES, &400))
             .byte(0)
-            .byte(byte(kind))
+            .byte(index_of(&BODY_TYPES, &BodyType::AllSecrets))
     };
     let late = friendly(start(friendly(start(session(1, 0), 0), 0), 1), 2);
     let late = friendly(with(start(late, 2), 0, 401, ("x-other", 0)), 0);
     let late = echo(echo(late, 1), 2);
     let once = with(start(session(0, 4), 0), 0, 503, ("retry-after", 1));
     let unrepeated = with(start(session(0, 8), 0), 0, 429, ("retry-after", 1));
-    let lost = |writer: Writer| writer.byte(code(Code::Fail)).byte(0).byte(1);
+    let lost = |writer: Writer| writer.byte(action(ActionCode::Fail)).byte(0).byte(1);
     let lost = lost(resume(lost(start(session(1, 0), 0)), 0));
-    let clock = |writer: Writer, seconds| writer.byte(code(Code::Clock)).number(seconds).byte(1);
-    // One that fetches a token is not heard of for more than a minute, and then fails, comes back, or is answered.
+    let clock = |writer: Writer, seconds| {
+        writer
+            .byte(action(ActionCode::Clock))
+            .number(seconds)
+            .byte(1)
+    };
+    // An exchange that fetches a token is silent for more than a minute, then fails, resumes, or receives a token.
     let abandoned = start(clock(start(session(1, 0), 0), 61), 1);
     let late_failure = with(abandoned.clone(), 0, 503, ("x-other", 0));
     let late_failure = resume(clock(late_failure, 9), 0);
     let late_token = friendly(start(friendly(abandoned.clone(), 0), 2), 1);
     let late_wait = with(start(session(1, 0), 0), 0, 429, ("retry-after", 2));
     let late_wait = resume(friendly(start(clock(late_wait, 90), 1), 1), 0);
-    // Twice a token may have been issued.
+    // Two token requests may have issued a token.
     let issued = with(start(session(1, 0), 0), 0, 500, ("x-other", 0));
     let issued = with(resume(issued, 0), 0, 600, ("x-other", 0));
-    // One that holds a place is not heard of for more than a minute.
+    // A request that is counted as in flight is silent for more than a minute.
     let place = with(start(session(0, 0), 0), 0, 200, ("ratelimit-remaining", 0));
     let place = start(clock(start(place, 0), 61), 1);
     let place = with(place, 1, 200, ("ratelimit-remaining", 0));
     let place = start(start(place, 2), 3);
     let fraction = with(start(session(0, 0), 0), 0, 503, ("retry-after", 8));
     let partial_page = with(start(session(0, 0), 0), 0, 206, ("x-other", 0));
-    // A token that comes with another success is none.
+    // A token in another success than 200 is not accepted.
     let partial_token = with(start(session(1, 0), 0), 0, 206, ("x-other", 0));
-    let partial_token = start(partial_token, 1).byte(code(Code::Respond)).byte(1);
-    let partial = STATUSES.iter().position(|status| *status == 206);
-    let partial = u8::try_from(partial.expect("it is there")).expect("a byte");
-    let tokens = KINDS.iter().position(|kind| *kind == Kind::Token);
-    let tokens = u8::try_from(tokens.expect("it is there")).expect("a byte");
+    let partial_token = start(partial_token, 1)
+        .byte(action(ActionCode::Respond))
+        .byte(1);
     let partial_token = partial_token
-        .byte(partial)
+        .byte(index_of(&STATUSES, &206))
         .byte(0)
-        .byte(tokens)
+        .byte(index_of(&BODY_TYPES, &BodyType::Token))
         .short("a")
         .byte(0);
-    // More than is taken of a body, and of an error's.
-    let raw = Answer {
+    // A body beyond the limit for errors, and one beyond the limit for pages.
+    let raw = Response {
         status: 404,
         headers: Vec::new(),
         body: format!(r#"{{"detail":"{}"}}"#, "x".repeat(500)),
     };
     let large = respond(
-        start(session(0, 2), 0).byte(code(Code::Respond)).byte(0),
+        start(session(0, 2), 0)
+            .byte(action(ActionCode::Respond))
+            .byte(0),
         &raw,
     );
-    let raw = Answer { status: 200, ..raw };
-    let large = respond(start(large, 0).byte(code(Code::Respond)).byte(0), &raw);
+    let raw = Response { status: 200, ..raw };
+    let large = respond(
+        start(large, 0).byte(action(ActionCode::Respond)).byte(0),
+        &raw,
+    );
     let cable = start(session(2, 0), 0)
-        .byte(code(Code::Fail))
+        .byte(action(ActionCode::Fail))
         .byte(0)
         .byte(0);
-    let cable = resume(cable, 0).byte(code(Code::GiveUp)).byte(0);
+    let cable = resume(cable, 0).byte(action(ActionCode::GiveUp)).byte(0);
     let gone = with(start(session(0, 0), 0), 0, 406, ("x-other", 0));
     let gone = with(gone, 0, 410, ("x-other", 0));
-    let token = KINDS.iter().position(|kind| *kind == Kind::Token);
-    let token = u8::try_from(token.expect("it is there")).expect("a byte");
+    let token = index_of(&BODY_TYPES, &BodyType::Token);
     let long = start(session(1, 2), 0)
-        .byte(code(Code::Respond))
+        .byte(action(ActionCode::Respond))
         .byte(0)
         .byte(0)
         .byte(0);
     let long = long.byte(token).short("x".repeat(70)).byte(0);
-    let foreign = start(session(1, 2), 0).byte(code(Code::Foreign)).byte(0);
+    let foreign = start(session(1, 2), 0)
+        .byte(action(ActionCode::Foreign))
+        .byte(0);
     let moved = with(start(session(0, 0), 0), 0, 410, ("x-other", 0));
     let moved = friendly(with(moved, 0, 429, ("retry-after", 1)), 0);
     let longer = with(start(session(0, 2), 0), 0, 429, ("retry-after", 2));
     let longer = with(
-        resume(longer.byte(code(Code::Clock)).number(9).byte(1), 0),
+        resume(longer.byte(action(ActionCode::Clock)).number(9).byte(1), 0),
         0,
         429,
         ("retry-after", 2),
@@ -505,18 +533,18 @@ fn sessions() -> Vec<(&'static str, Vec<u8>)> {
     .into()
 }
 
-/// A request with these texts, which has a request for the wire, too.
-fn asks(base: &str, text: &str, n: usize) -> Vec<u8> {
-    let byte = u8::try_from(n).expect("a byte");
+/// Returns an input with these texts and a request to encode.
+fn request_input(base: &str, text: &str, n: usize) -> Vec<u8> {
+    let number = byte(n);
     let body = if n.is_multiple_of(2) { "" } else { "a=b" };
     Writer::default()
-        .rest([byte.wrapping_mul(37); 12])
-        .byte(byte.wrapping_mul(29))
-        .number(u16::from(byte) * 20)
-        .rest(u32::from(byte).to_le_bytes())
+        .rest([number.wrapping_mul(37); 12])
+        .byte(number.wrapping_mul(29))
+        .number(u16::from(number) * 20)
+        .rest(u32::from(number).to_le_bytes())
         .short(base)
         .short(text)
-        .byte(byte % u8::try_from(request::METHODS.len()).expect("a few"))
+        .byte(byte(n % request::METHODS.len()))
         .short(
             [
                 "http://a.example/x?y=z",
@@ -535,17 +563,14 @@ fn asks(base: &str, text: &str, n: usize) -> Vec<u8> {
         .0
 }
 
-/// A run of a secret of each kind in each encoding, and in several of them.
-fn redacted() -> Vec<(String, Vec<u8>)> {
-    let byte = |n: usize| u8::try_from(n).expect("a byte");
-    let code = |code: redaction::Code| {
-        let place = redaction::CODES.iter().position(|known| *known == code);
-        byte(place.expect("it is there"))
-    };
-    let text = |writer: Writer, text: &str| writer.byte(code(redaction::Code::Text)).short(text);
-    // Which secret, from where, how much longer than the least, with something behind it, in these encodings.
+/// Returns runs of a secret for each type of credential, in each encoding, and in several encodings.
+fn redaction_inputs() -> Vec<(String, Vec<u8>)> {
+    let code = |code| index_of(&redaction::PIECE_CODES, &code);
+    let text =
+        |writer: Writer, text: &str| writer.byte(code(redaction::PieceCode::Text)).short(text);
+    // The parts are the secret, the start, the additional length, and whether a text follows.
     let run = |writer: Writer, parts: [u8; 4], encodings: &[u8]| {
-        let writer = writer.byte(code(redaction::Code::Run));
+        let writer = writer.byte(code(redaction::PieceCode::Run));
         parts
             .into_iter()
             .fold(writer, Writer::byte)
@@ -569,26 +594,26 @@ fn redacted() -> Vec<(String, Vec<u8>)> {
             let part = run(whole, [0, 3, 2, 0], &[0, byte(encoding), 1, 0, 4]);
             seeds.push((format!("secret-{n}-{encoding}"), part.0));
         }
-        let chain = text(begin(0), "cable pulled").byte(code(redaction::Code::Source));
-        let chain =
-            run(text(chain, "GOAWAY "), [1, 0, 0, 1], &[0]).byte(code(redaction::Code::Source));
+        let chain = text(begin(0), "cable pulled").byte(code(redaction::PieceCode::Source));
+        let chain = run(text(chain, "GOAWAY "), [1, 0, 0, 1], &[0])
+            .byte(code(redaction::PieceCode::Source));
         seeds.push((format!("chain-{n}"), text(chain, "\x1b[31mon port 443").0));
-        // The limit is within the secret, and would be within its escapes.
+        // The limit is within the secret or within its escapes.
         for before in [20, 30, 39, 42] {
             let cut = text(
-                begin(redaction::SMALL),
+                begin(redaction::SMALL_TEXT_LIMIT),
                 &format!("\u{1}{}", "x".repeat(before - 5)),
             );
             let cut = run(cut, [0, 0, 255, 1], &[0]);
             seeds.push((format!("cut-{n}-{before}"), cut.0));
         }
-        // Less than a run of it, in each source.
+        // Each source contains less than a run of the secret.
         let (beginning, end) = (&secret[..secret.len().min(11)], &secret[secret.len() / 2..]);
         let none = text(
             begin(0),
             &format!("%41&lt;\\u0041 {} no secret", &beginning[1..]),
         );
-        let none = none.byte(code(redaction::Code::Source));
+        let none = none.byte(code(redaction::PieceCode::Source));
         let none = text(
             none,
             &format!("\"only\" a text{}", &end[..end.len().min(11)]),
@@ -598,18 +623,11 @@ fn redacted() -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
-fn emulated() -> Vec<(String, Vec<u8>)> {
-    let credential = |wanted: fn(&emulator::Credential) -> bool| {
-        let place = emulator::CREDENTIALS.iter().position(wanted);
-        u8::try_from(place.expect("it is there")).expect("a byte")
-    };
+fn emulator_inputs() -> Vec<(String, Vec<u8>)> {
     use emulator::Credential as C;
-    let none = credential(|c| matches!(c, C::None));
-    let known = credential(|c| matches!(c, C::Known));
-    let issued = credential(|c| matches!(c, C::Issued));
-    let basic = credential(|c| matches!(c, C::Basic));
-    let digest = credential(|c| matches!(c, C::Digest));
-    // How long after the one before, method, path, query, version, credential, other headers, body.
+    let [none, known, issued, basic, digest] = [C::None, C::Known, C::Issued, C::Basic, C::Digest]
+        .map(|credential| index_of(&emulator::CREDENTIALS, &credential));
+    // The parts are the clock's move, method, path, query, version, credential, other headers, and body.
     let ask = |writer: Writer, parts: [u8; 8]| {
         parts[1..]
             .iter()
@@ -673,10 +691,10 @@ fn emulated() -> Vec<(String, Vec<u8>)> {
     ];
     dialogues
         .into_iter()
-        .map(|(name, writer, asked)| {
+        .map(|(name, writer, requests)| {
             (
                 name.to_owned(),
-                asked.iter().fold(writer, |w, parts| ask(w, *parts)).0,
+                requests.iter().fold(writer, |w, parts| ask(w, *parts)).0,
             )
         })
         .collect()
@@ -809,7 +827,7 @@ const DATES: [&str; 23] = [
     "preview",
 ];
 
-/// Base URLs or proxies, and parameters or exceptions.
+/// Base URLs or proxies, each with a parameter or exceptions of `NO_PROXY`.
 const TEXTS: [(&str, &str); 22] = [
     ("https://cloud.mongodb.com", "0123456789abcdef01234567"),
     ("HTTPS://Cloud.MongoDB.com:443/", "500"),

@@ -1,3 +1,3 @@
-//! The program of `atlas_model_keys_fuzz::challenge`.
+//! The fuzz target for `atlas_model_keys_fuzz::challenge`.
 #![cfg_attr(fuzzing, no_main)]
 atlas_model_keys_fuzz::target!(challenge);

@@ -1,3 +1,3 @@
-//! The program of `atlas_model_keys_fuzz::emulator`.
+//! The fuzz target for `atlas_model_keys_fuzz::emulator`.
 #![cfg_attr(fuzzing, no_main)]
 atlas_model_keys_fuzz::target!(emulator);

@@ -1,25 +1,25 @@
-//! A Digest challenge is understood as another parser understands it, and its answer verifies.
+//! A Digest challenge is parsed as another parser does it, and its answer is correct.
 //!
-//! **Input**: a byte that chooses the user (of [`USERS`]) and one that chooses the limits; the rest is text, each
-//! line of it a `WWW-Authenticate` header.
+//! **Input**: a byte that selects the user (from [`USERS`]) and one that selects the limits; the rest is text,
+//! in which each line is a `WWW-Authenticate` header.
 //!
 //! **Properties**
 //!
-//! - Where `http-auth` parses every header, the core takes the challenge that the rules of RFC 7616 make of its
-//!   parameters: the first of the strongest known ones, with `qop=auth`, a realm and a nonce, no parameter twice.
-//! - Whatever is answered: the answer is one line in the form of RFC 7616 §3.4, repeats realm, nonce and opaque,
-//!   counts up, and has the response that an independent computation gives; it is marked sensitive.
-//! - Nothing of the password is shown.
+//! - If `http-auth` parses every header, the core uses the challenge that RFC 7616 requires: the first of the
+//!   strongest known ones with `qop=auth`, a realm and a nonce, in which no parameter occurs twice.
+//! - Every answer is one line in the form of RFC 7616 §3.4, repeats realm, nonce and opaque, counts up, and
+//!   contains the response that an independent computation gives; it is marked sensitive.
+//! - No part of the password is shown.
 //!
-//! **Known disagreements** with `http-auth`, all of them texts that it refuses altogether (so that only the
-//! second property is checked of them):
+//! **Known differences** from `http-auth`, which rejects all of these texts (so only the second and third
+//! property are checked for them):
 //!
-//! | where | the core | `http-auth` |
+//! | case | the core | `http-auth` |
 //! |---|---|---|
-//! | `token68` (RFC 9110 §11.2) | skips the challenge | refuses |
-//! | bytes beyond ASCII in a quoted string (RFC 9110 §5.6.4: `obs-text`) | reads them | refuses |
-//! | more than one space behind a scheme, or a tab (RFC 9110 §11.3) | reads it | refuses |
-//! | after the first thing that is not of the grammar | what came before it counts | refuses |
+//! | `token68` (RFC 9110 §11.2) | skips the challenge | rejects |
+//! | bytes beyond ASCII in a quoted string (RFC 9110 §5.6.4: `obs-text`) | accepts them | rejects |
+//! | more than one space after a scheme, or a tab (RFC 9110 §11.3) | accepts it | rejects |
+//! | after the first syntax error | keeps the challenges before it | rejects |
 
 use arbitrary::{Arbitrary, Unstructured};
 use atlas_model_keys_core::Limits;
@@ -31,7 +31,7 @@ use sha2::Digest;
 
 use crate::{input, shown};
 
-/// Names and passwords.
+/// The users: names and passwords.
 pub const USERS: [(&str, &str); 4] = [
     ("abcdefgh", "01234567-89ab-cdef-0123-456789abcdef"),
     ("Mufasa", "Circle of Life"),
@@ -68,9 +68,9 @@ impl<'a> Arbitrary<'a> for Input {
     }
 }
 
-/// What is known of a challenge.
+/// The values of a challenge that an answer depends on.
 #[derive(Debug, PartialEq)]
-struct Known {
+struct ChallengeValues {
     realm: Vec<u8>,
     nonce: Vec<u8>,
     opaque: Option<Vec<u8>>,
@@ -85,10 +85,11 @@ pub fn check(bytes: &[u8]) {
         return;
     };
     let challenge = Challenge::strongest(&input.headers, &input.limits);
-    let expected = second_reading(&input.headers);
-    let is_all = input.limits == Limits::default() && fits(&input.headers, &input.limits);
+    let expected = parse_with_http_auth(&input.headers);
+    let is_unlimited =
+        input.limits == Limits::default() && are_within(&input.headers, &input.limits);
     if let Some(challenges) = &expected
-        && is_all
+        && is_unlimited
         && challenges.len() <= input.limits.challenges
     {
         let best = strongest(challenges);
@@ -102,23 +103,26 @@ pub fn check(bytes: &[u8]) {
     let answered = answer(&challenge, input.user);
     assert_eq!(answered.stale, challenge.is_stale());
     if let Some(challenges) = expected {
-        let known: Vec<Known> = challenges.iter().filter_map(known).collect();
+        let usable: Vec<ChallengeValues> = challenges.iter().filter_map(usable).collect();
         match strongest(&challenges) {
-            Some(best) if is_all && challenges.len() <= input.limits.challenges => {
+            Some(best) if is_unlimited && challenges.len() <= input.limits.challenges => {
                 assert_eq!(answered, best);
             }
-            // Within smaller limits, one of them at least.
-            _ => assert!(known.contains(&answered), "{answered:?} of {known:?}"),
+            // With smaller limits, it is one of them.
+            _ => assert!(
+                usable.contains(&answered),
+                "{answered:?} is not in {usable:?}"
+            ),
         }
     }
 }
 
-fn fits(headers: &[HeaderValue], limits: &Limits) -> bool {
+fn are_within(headers: &[HeaderValue], limits: &Limits) -> bool {
     headers.iter().map(HeaderValue::len).sum::<usize>() <= limits.challenge_bytes
 }
 
-/// Every challenge of every header; `None` where `http-auth` refuses one of them.
-fn second_reading(headers: &[HeaderValue]) -> Option<Vec<ChallengeRef<'_>>> {
+/// Parses every challenge of every header with `http-auth`. Returns `None` if it rejects one of them.
+fn parse_with_http_auth(headers: &[HeaderValue]) -> Option<Vec<ChallengeRef<'_>>> {
     let mut challenges = Vec::new();
     for header in headers {
         let text = std::str::from_utf8(header.as_bytes()).ok()?;
@@ -129,8 +133,8 @@ fn second_reading(headers: &[HeaderValue]) -> Option<Vec<ChallengeRef<'_>>> {
     Some(challenges)
 }
 
-/// The hash of an algorithm, and whether it is bound to the session.
-fn hash_of(algorithm: Option<&str>) -> Option<(u8, bool)> {
+/// Returns the strength of an algorithm's hash, and whether it is a `-sess` variant.
+fn parse_algorithm(algorithm: Option<&str>) -> Option<(u8, bool)> {
     let Some(name) = algorithm else {
         return Some((0, false));
     };
@@ -142,11 +146,14 @@ fn hash_of(algorithm: Option<&str>) -> Option<(u8, bool)> {
     let strength = ["md5", "sha-256", "sha-512-256"]
         .iter()
         .position(|known| *known == hash)?;
-    Some((u8::try_from(strength).expect("there are three"), session))
+    Some((
+        u8::try_from(strength).expect("an index below three"),
+        session,
+    ))
 }
 
-/// RFC 7616 §3.3.
-fn known(challenge: &ChallengeRef<'_>) -> Option<Known> {
+/// Returns the values of a challenge, or `None` if it is not usable (RFC 7616 §3.3).
+fn usable(challenge: &ChallengeRef<'_>) -> Option<ChallengeValues> {
     if !challenge.scheme.eq_ignore_ascii_case("digest") {
         return None;
     }
@@ -177,8 +184,8 @@ fn known(challenge: &ChallengeRef<'_>) -> Option<Known> {
     let mut options = qop.split([',', ' ', '\t']);
     options.find(|option| option.eq_ignore_ascii_case("auth"))?;
     let algorithm = value("algorithm");
-    hash_of(algorithm.as_deref())?;
-    Some(Known {
+    parse_algorithm(algorithm.as_deref())?;
+    Some(ChallengeValues {
         realm: value("realm")?.into(),
         nonce: value("nonce")?.into(),
         opaque: value("opaque").map(Vec::from),
@@ -188,11 +195,13 @@ fn known(challenge: &ChallengeRef<'_>) -> Option<Known> {
     })
 }
 
-/// The first of the strongest.
-fn strongest(challenges: &[ChallengeRef<'_>]) -> Option<Known> {
-    let strength = |known: &Known| hash_of(known.algorithm.as_deref()).map(|(hash, _)| hash);
-    let known = challenges.iter().filter_map(known);
-    known.reduce(|best, next| {
+/// Returns the first of the strongest usable challenges.
+fn strongest(challenges: &[ChallengeRef<'_>]) -> Option<ChallengeValues> {
+    let strength = |usable: &ChallengeValues| {
+        parse_algorithm(usable.algorithm.as_deref()).map(|(hash, _)| hash)
+    };
+    let usable = challenges.iter().filter_map(usable);
+    usable.reduce(|best, next| {
         if strength(&next) > strength(&best) {
             next
         } else {
@@ -201,45 +210,53 @@ fn strongest(challenges: &[ChallengeRef<'_>]) -> Option<Known> {
     })
 }
 
-/// Answers a challenge, checks the answers, and tells what they say of it.
-fn answer(challenge: &Challenge, (user, password): (&str, &str)) -> Known {
+/// Answers a challenge three times, checks the answers, and returns the values that they repeat.
+fn answer(challenge: &Challenge, (user, password): (&str, &str)) -> ChallengeValues {
     let mut answerer = Answerer::new(challenge.clone(), user, password, [0xa5; 16]);
-    let first = verify(&mut answerer, user, password, 1);
-    let second = verify(&mut answerer, user, password, 2);
+    let first = check_answer(&mut answerer, user, password, 1);
+    let second = check_answer(&mut answerer, user, password, 2);
     assert_eq!(first, second);
     answerer.count_from(0xfffe);
-    verify(&mut answerer, user, password, 0xffff);
+    check_answer(&mut answerer, user, password, 0xffff);
     answerer.count_from(u32::MAX);
     assert!(answerer.authorization(METHOD, TARGET, [0; 16]).is_none());
     assert_eq!(answerer.nonce(), first.nonce);
     let shown = format!("{challenge:?} {answerer:?}");
-    shown::no_secret(&shown, &[password]);
-    Known {
+    shown::assert_no_secret(&shown, &[password]);
+    ChallengeValues {
         stale: challenge.is_stale(),
         ..first
     }
 }
 
-/// The next answer, computed again from what it says. (It does not say `stale`.)
-fn verify(answerer: &mut Answerer, user: &str, password: &str, count: u32) -> Known {
-    let fresh = [u8::try_from(count & 0xff).expect("a byte"); 16];
+/// Checks the next answer by an independent computation, and returns its values (of which `stale` is not one).
+fn check_answer(
+    answerer: &mut Answerer,
+    user: &str,
+    password: &str,
+    count: u32,
+) -> ChallengeValues {
+    let fresh = [u8::try_from(count & 0xff).expect("the value is masked to a byte"); 16];
     let value = answerer
         .authorization(METHOD, TARGET, fresh)
-        .expect("its bytes are a header's");
+        .expect("the answer is a valid header value");
     assert!(value.is_sensitive());
     assert_eq!(answerer.count(), count);
     let parameters = parameters(value.as_bytes());
     let get = |name: &str| {
         let mut named = parameters.iter().filter(|(known, _)| known == name);
         let value = named.next().map(|(_, value)| value.clone());
-        assert!(named.next().is_none(), "{name} is there twice");
+        assert!(named.next().is_none(), "{name} occurs twice");
         value
     };
     let need = |name: &str| get(name).unwrap_or_else(|| panic!("{name} is missing"));
 
-    let text = |name: &str| get(name).map(|value| String::from_utf8(value).expect("it is ASCII"));
+    let text = |name: &str| {
+        get(name).map(|value| String::from_utf8(value).expect("the parameter is ASCII"))
+    };
     let algorithm = text("algorithm");
-    let (strength, session) = hash_of(algorithm.as_deref()).expect("it is a known one");
+    let (strength, session) =
+        parse_algorithm(algorithm.as_deref()).expect("the algorithm is known");
     let hash = |parts: &[&[u8]]| hex(strength, &parts.join(&b':'));
     let (realm, nonce, cnonce) = (need("realm"), need("nonce"), need("cnonce"));
     let userhash = get("userhash").is_some_and(|value| value == b"true");
@@ -247,9 +264,9 @@ fn verify(answerer: &mut Answerer, user: &str, password: &str, count: u32) -> Kn
     match (userhash, user.is_ascii()) {
         (true, _) => assert_eq!(need("username"), hash(&[name, &realm])),
         (false, true) => assert_eq!(need("username"), name),
-        (false, false) => assert_eq!(extended(&need("username*")), name),
+        (false, false) => assert_eq!(decode_extended(&need("username*")), name),
     }
-    // The client's nonce is the first one for as long as the session.
+    // A `-sess` algorithm keeps the first client nonce.
     let seed = if session { [0xa5; 16] } else { fresh };
     let digits: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(cnonce, digits.as_bytes());
@@ -266,8 +283,8 @@ fn verify(answerer: &mut Answerer, user: &str, password: &str, count: u32) -> Kn
     let response = hash(&[&ha1, &nonce, nc.as_bytes(), &cnonce, b"auth", &ha2]);
     assert_eq!(need("response"), response);
     let shown = value.as_bytes().escape_ascii().to_string();
-    shown::no_secret(&shown, &[password.escape_default().to_string()]);
-    Known {
+    shown::assert_no_secret(&shown, &[password.escape_default().to_string()]);
+    ChallengeValues {
         realm,
         nonce,
         opaque: get("opaque"),
@@ -289,13 +306,18 @@ fn hex(strength: u8, bytes: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// The parameters of an answer, in exactly the form that we write: `name=token` or `name="…"`, and a comma
-/// and a space between them.
+/// Parses the parameters of an answer, strictly in the form that the core writes: `name=token` or `name="…"`,
+/// separated by a comma and a space.
 pub(crate) fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let mut rest = value.strip_prefix(b"Digest ").expect("it is a Digest");
+    let mut rest = value
+        .strip_prefix(b"Digest ")
+        .expect("an answer starts with the scheme Digest");
     let mut parameters = Vec::new();
     loop {
-        let equals = rest.iter().position(|b| *b == b'=').expect("a name");
+        let equals = rest
+            .iter()
+            .position(|b| *b == b'=')
+            .expect("a name ends at an equals sign");
         let (name, after) = rest.split_at(equals);
         rest = &after[1..];
         let mut value = Vec::new();
@@ -314,7 +336,7 @@ pub(crate) fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
                         value.push(*byte);
                         quoted = after;
                     }
-                    [] => panic!("a quote has no end"),
+                    [] => panic!("a quoted string has no end"),
                 }
             }
         } else {
@@ -323,32 +345,37 @@ pub(crate) fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
             value.extend(token);
             rest = after;
         }
-        parameters.push((String::from_utf8(name.into()).expect("a name"), value));
+        parameters.push((
+            String::from_utf8(name.into()).expect("a name is UTF-8"),
+            value,
+        ));
         match rest {
             [] => return parameters,
             [b',', b' ', after @ ..] => rest = after,
-            _ => panic!("something is behind a value"),
+            _ => panic!("a value is not followed by a comma and a space"),
         }
     }
 }
 
-/// RFC 8187 §3.2, in UTF-8.
-fn extended(value: &[u8]) -> Vec<u8> {
-    let mut rest = value.strip_prefix(b"UTF-8''").expect("it is in UTF-8");
+/// Decodes an extended value in UTF-8 (RFC 8187 §3.2).
+fn decode_extended(value: &[u8]) -> Vec<u8> {
+    let mut rest = value
+        .strip_prefix(b"UTF-8''")
+        .expect("an extended value names UTF-8");
     let mut bytes = Vec::new();
     while let Some((first, after)) = rest.split_first() {
         rest = after;
         if *first != b'%' {
-            assert!(
-                first.is_ascii_alphanumeric(),
-                "{first:#x} has to be encoded"
-            );
+            assert!(first.is_ascii_alphanumeric(), "{first:#x} is not encoded");
             bytes.push(*first);
             continue;
         }
         let (digits, after) = rest.split_at(2);
-        let digits = std::str::from_utf8(digits).expect("ASCII");
-        bytes.push(u8::from_str_radix(digits, 16).expect("two digits"));
+        let digits = std::str::from_utf8(digits).expect("hexadecimal digits are ASCII");
+        bytes.push(
+            u8::from_str_radix(digits, 16)
+                .expect("a percent sign is followed by two hexadecimal digits"),
+        );
         rest = after;
     }
     bytes
@@ -358,9 +385,9 @@ fn extended(value: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// Every row of the table at the top is answered by the core, and refused by `http-auth`.
+    /// The core answers every row of the table at the top, and `http-auth` rejects it.
     #[test]
-    fn the_known_disagreements_are_as_they_say() {
+    fn known_differences_match_the_table() {
         let plain = r#"Digest realm="r", nonce="n", qop="auth""#;
         let rows = [
             format!("Negotiate YII=, {plain}").into_bytes(),
@@ -370,16 +397,16 @@ mod tests {
             format!("{plain}, Basic realm=").into_bytes(),
         ];
         for row in rows {
-            let header = HeaderValue::from_bytes(&row).expect("it is a value");
+            let header = HeaderValue::from_bytes(&row).expect("a valid header value");
             let headers = [header];
             assert!(
                 Challenge::strongest(&headers, &Limits::default()).is_some(),
                 "{headers:?}"
             );
-            assert!(second_reading(&headers).is_none(), "{headers:?}");
+            assert!(parse_with_http_auth(&headers).is_none(), "{headers:?}");
         }
-        // And what both read.
+        // Both parse this one.
         let headers = [HeaderValue::from_static(plain)];
-        assert_eq!(second_reading(&headers).map(|all| all.len()), Some(1));
+        assert_eq!(parse_with_http_auth(&headers).map(|all| all.len()), Some(1));
     }
 }

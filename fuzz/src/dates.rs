@@ -1,35 +1,35 @@
-//! Times: HTTP dates, `Retry-After`, timestamps, and the dates that name versions.
+//! HTTP dates, `Retry-After`, timestamps, and version dates are parsed as other libraries parse them.
 //!
-//! **Input**: eight bytes that are taken for a time (and for how it is written); the rest is a text that
-//! is taken for each kind of date.
+//! **Input**: eight bytes for a time (and for how it is formatted); the rest is a text that is parsed as each
+//! type of date.
 //!
 //! **Properties**
 //!
-//! - A time, written in each form of RFC 9110 §5.6.7 (and with the day that Atlas does not pad) or RFC 3339, is
-//!   read as that time. The calendar here is `chrono`'s.
-//! - A text that `httpdate` reads as a date, the core reads as the same date, and the other way round but for
-//!   the known disagreements; the same for `chrono` and RFC 3339.
-//! - `Retry-After` is its seconds, rounded up, or how long it is from `Date` to the date; never more than was asked
-//!   for, and nothing where there is nothing sensible.
-//! - A version is `preview` or a date that `chrono` knows, and is written as it was read.
+//! - A time that `chrono` formats in any form of RFC 9110 §5.6.7 (also with the unpadded day that Atlas writes)
+//!   or of RFC 3339 is parsed as that time.
+//! - The core parses a text as the same HTTP date as `httpdate`, and each parses what the other does, except for the
+//!   known differences. This also holds for RFC 3339 and `chrono`.
+//! - `Retry-After` is its number of seconds, rounded up, or the time from `Date` to its date. It is never longer than
+//!   requested, and absent if the value is not valid.
+//! - A version is `preview` or a date that `chrono` accepts, and is formatted as it was parsed.
 //!
-//! **Known disagreements** with `httpdate`, which is stricter but for one place:
+//! **Known differences** from `httpdate`, which is stricter except in the last row:
 //!
-//! | where | the core | `httpdate` |
+//! | case | the core | `httpdate` |
 //! |---|---|---|
-//! | the day without a leading zero (Atlas; not in RFC 9110 §5.6.7) | reads it | refuses |
-//! | the name of the day (RFC 9110 §5.6.7: "SHOULD" be lenient) | any text that ends in a comma, or none in asctime's form | must be the day's |
-//! | white space | any between the parts | exactly one |
-//! | a leap second, `:60` (RFC 9110 §5.6.7 takes RFC 5322's, which has it) | the second after | refuses |
-//! | years before 1970 | negative | refuses |
-//! | what stands between date and time in the second form | white space | any byte |
+//! | the day without a leading zero (Atlas; not in RFC 9110 §5.6.7) | accepts it | rejects |
+//! | the name of the day (RFC 9110 §5.6.7: "SHOULD" be lenient) | any text that ends in a comma, or none in asctime's form | must match the date |
+//! | white space | any amount between the parts | exactly one space |
+//! | a leap second, `:60` (RFC 9110 §5.6.7 uses the grammar of RFC 5322, which has it) | the next second | rejects |
+//! | years before 1970 | negative | rejects |
+//! | the separator of date and time in the second form | white space | any byte |
 //!
-//! Known disagreements with `chrono` on RFC 3339:
+//! **Known differences** from `chrono` on RFC 3339:
 //!
-//! | where | the core | `chrono` |
+//! | case | the core | `chrono` |
 //! |---|---|---|
-//! | a leap second (RFC 3339 §5.6) | the second after | more than a second of nanoseconds |
-//! | U+2212 for a minus (RFC 3339 §5.6 has `-` only) | refuses | reads it |
+//! | a leap second (RFC 3339 §5.6) | the next second | more than a second of nanoseconds |
+//! | U+2212 for a minus (RFC 3339 §5.6 has `-` only) | rejects | accepts it |
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -60,17 +60,17 @@ pub fn check(bytes: &[u8]) {
     let Some(input) = input::read::<Input<'_>>(bytes) else {
         return;
     };
-    forms(input.time);
+    formatted_time_is_parsed(input.time);
     if let Ok(text) = std::str::from_utf8(input.text) {
-        timestamp(text);
-        version(text);
+        compare_timestamp(text);
+        compare_version(text);
     }
     if let Ok(value) = HeaderValue::from_bytes(input.text) {
-        header(&value, input.time);
+        compare_header(&value, input.time);
     }
 }
 
-/// The reply to a request, with these headers.
+/// Returns a reply with these headers.
 fn reply(headers: &[(&'static str, &HeaderValue)]) -> Reply<&'static [u8]> {
     let mut response = Response::new(b"".as_slice());
     for (name, value) in headers {
@@ -79,8 +79,8 @@ fn reply(headers: &[(&'static str, &HeaderValue)]) -> Reply<&'static [u8]> {
     Reply::from_response(response).expect("the status is 200")
 }
 
-/// A date in a header, as the core reads it.
-fn read(text: &str) -> Option<i64> {
+/// Parses a date in a header with the core.
+fn parse_with_core(text: &str) -> Option<i64> {
     let value = HeaderValue::from_str(text).ok()?;
     let reply = reply(&[("sunset", &value), ("deprecation", &value)]);
     assert_eq!(reply.sunset(), reply.deprecation());
@@ -90,37 +90,38 @@ fn read(text: &str) -> Option<i64> {
     })
 }
 
-/// The end of the years of four digits.
+/// The first second after the years of four digits.
 const YEAR_10000: i64 = 253_402_300_800;
 
-/// The forms of RFC 9110 §5.6.7.
-const FORMS: [&str; 3] = [
+/// The date formats of RFC 9110 §5.6.7.
+const FORMATS: [&str; 3] = [
     "%a, %d %b %Y %H:%M:%S GMT",
     "%A, %d-%b-%y %H:%M:%S GMT",
     "%a %b %e %H:%M:%S %Y",
 ];
 
-/// A time in every form is that time.
-fn forms(time: u64) {
-    let seconds = i64::try_from(time >> 1).expect("63 bits") % YEAR_10000;
-    let nanoseconds = u32::try_from(time >> 34).expect("30 bits") % 1_000_000_000;
-    let date = DateTime::<Utc>::from_timestamp(seconds, nanoseconds).expect("chrono knows it");
+/// Asserts that a time is parsed from every format of it.
+fn formatted_time_is_parsed(time: u64) {
+    let seconds = i64::try_from(time >> 1).expect("a number of 63 bits") % YEAR_10000;
+    let nanoseconds = u32::try_from(time >> 34).expect("a number of 30 bits") % 1_000_000_000;
+    let date =
+        DateTime::<Utc>::from_timestamp(seconds, nanoseconds).expect("chrono supports the date");
     let unpadded = "%a, %-d %b %Y %H:%M:%S GMT";
-    for form in FORMS.into_iter().chain([unpadded]) {
-        // Years of two digits are those until 2069.
+    for form in FORMATS.into_iter().chain([unpadded]) {
+        // A year of two digits is one before 2070.
         if !form.contains("%y") || seconds < 3_155_760_000 {
             let text = date.format(form).to_string();
-            assert_eq!(read(&text), Some(seconds), "{text}");
+            assert_eq!(parse_with_core(&text), Some(seconds), "{text}");
         }
     }
-    assert_eq!(read(&format!("@{seconds}")), Some(seconds));
+    assert_eq!(parse_with_core(&format!("@{seconds}")), Some(seconds));
     let expected = UnixTime::new(seconds, nanoseconds).expect("less than a second");
     assert_eq!(expected.to_string().parse(), Ok(expected));
     for zulu in [false, true] {
         let text = date.to_rfc3339_opts(SecondsFormat::Nanos, zulu);
         assert_eq!(Timestamp::new(&text).parse(), Ok(expected), "{text}");
-        // Elsewhere, the same instant has another text.
-        let offset = i32::try_from(time >> 40 & 0x7ff).expect("11 bits") - 0x3ff;
+        // With another offset, the instant has another text.
+        let offset = i32::try_from(time >> 40 & 0x7ff).expect("a number of 11 bits") - 0x3ff;
         let there = chrono::FixedOffset::east_opt(offset * 60).expect("less than a day");
         let there = date.with_timezone(&there);
         if chrono::Datelike::year(&there) < 10_000 && chrono::Datelike::year(&there) >= 0 {
@@ -130,18 +131,18 @@ fn forms(time: u64) {
     }
 }
 
-/// RFC 3339, by `chrono`.
-fn timestamp(text: &str) {
+/// Compares a timestamp (RFC 3339) with `chrono`.
+fn compare_timestamp(text: &str) {
     let timestamp = Timestamp::new(text);
     assert_eq!(timestamp.as_str(), text);
     assert_eq!(timestamp.to_string(), text);
     let ours = timestamp.parse();
     if let Err(error) = &ours {
         assert_eq!(error.parameter(), "timestamp");
-        crate::shown::is_safe(error);
+        crate::shown::assert_safe(error);
     }
     let theirs = DateTime::parse_from_rfc3339(text).ok();
-    // A leap second is kept there as nanoseconds beyond the second.
+    // `chrono` represents a leap second as more than a second of nanoseconds.
     let theirs = theirs.map(|time| {
         let nanoseconds = time.timestamp_subsec_nanos();
         let seconds = time.timestamp() + i64::from(nanoseconds / 1_000_000_000);
@@ -150,13 +151,13 @@ fn timestamp(text: &str) {
     match (&ours, theirs) {
         (Ok(ours), Some(theirs)) => assert_eq!(*ours, theirs, "{text}"),
         (Err(_), None) => {}
-        (Ok(_), None) => panic!("only the core reads {text:?}"),
-        (Err(_), Some(_)) => assert!(text.contains('\u{2212}'), "only chrono reads {text:?}"),
+        (Ok(_), None) => panic!("only the core accepts {text:?}"),
+        (Err(_), Some(_)) => assert!(text.contains('\u{2212}'), "only chrono accepts {text:?}"),
     }
 }
 
-/// `YYYY-MM-DD`, by `chrono`.
-fn version(text: &str) {
+/// Compares a version (`YYYY-MM-DD`) with `chrono`.
+fn compare_version(text: &str) {
     let shape = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     let is_date = shape
         && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok_and(|date| date.to_string() == text);
@@ -174,14 +175,15 @@ fn version(text: &str) {
         Err(error) => {
             assert!(!is_date && text != "preview");
             assert_eq!(error.parameter(), "version");
-            crate::shown::is_safe(&error);
+            crate::shown::assert_safe(&error);
         }
     }
 }
 
-/// Seconds, with a fraction or without (which RFC 9110 §10.2.3 does not have, and is rounded up); of a number that is
-/// too large, the largest.
-pub(crate) fn seconds(text: &str) -> Option<u64> {
+/// Parses a number of seconds, rounded up, independently of the core.
+///
+/// A fraction is accepted, although RFC 9110 §10.2.3 has none. A number that is too large becomes `u64::MAX`.
+pub(crate) fn parse_seconds(text: &str) -> Option<u64> {
     let (whole, fraction) = match text.find('.') {
         Some(point) => (&text[..point], &text[point + 1..]),
         None => (text, "0"),
@@ -198,18 +200,20 @@ pub(crate) fn seconds(text: &str) -> Option<u64> {
     Some(seconds.saturating_add(if is_whole { 0 } else { 1 }))
 }
 
-/// A header's value as a date, and as how long to wait.
-fn header(value: &HeaderValue, time: u64) {
+/// Compares a header value, as a date and as `Retry-After`, with `httpdate`.
+fn compare_header(value: &HeaderValue, time: u64) {
     let text = value.to_str().ok();
-    let ours = text.and_then(read);
+    let ours = text.and_then(parse_with_core);
     let theirs = text.and_then(|text| {
         let date = httpdate::parse_http_date(text).ok()?;
-        let since = date.duration_since(UNIX_EPOCH).expect("from 1970 on");
-        Some(i64::try_from(since.as_secs()).expect("until 9999"))
+        let since = date
+            .duration_since(UNIX_EPOCH)
+            .expect("httpdate rejects dates before 1970");
+        Some(i64::try_from(since.as_secs()).expect("httpdate rejects years after 9999"))
     });
     if let (Some(theirs), Some(text)) = (theirs, text) {
-        let date = DateTime::<Utc>::from_timestamp(theirs, 0).expect("chrono knows it");
-        let is_strict = FORMS
+        let date = DateTime::<Utc>::from_timestamp(theirs, 0).expect("chrono supports the date");
+        let is_strict = FORMATS
             .iter()
             .any(|form| text.trim() == date.format(form).to_string());
         assert!(
@@ -217,20 +221,21 @@ fn header(value: &HeaderValue, time: u64) {
             "{text}"
         );
     }
-    // What only the core reads is as it would be written in the strict form, with the day's name.
+    // If only the core accepts a date, the strict form of its result is parsed as the same time.
     if let (Some(ours), None, Some(text)) = (ours, theirs, text)
         && !text.trim().starts_with('@')
-        // The leap second of the last year that has four digits.
+        // The leap second at the end of year 9999 is in year 10000.
         && ours < YEAR_10000
     {
-        let date = DateTime::<Utc>::from_timestamp(ours, 0).expect("within ten thousand years");
+        let date =
+            DateTime::<Utc>::from_timestamp(ours, 0).expect("chrono supports years of four digits");
         let strict = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        assert_eq!(read(&strict), Some(ours));
+        assert_eq!(parse_with_core(&strict), Some(ours));
         if ours >= 0 {
-            let again = httpdate::parse_http_date(&strict).expect("it is strict");
+            let again = httpdate::parse_http_date(&strict).expect("the date is in the strict form");
             assert_eq!(again, UNIX_EPOCH + Duration::from_secs(ours.unsigned_abs()));
         }
-        // And has the numbers that were there behind the name of the day, in whichever order.
+        // The result has the numbers of the text after the name of the day, in any order.
         let leap = text.contains(":60");
         let text = text
             .trim()
@@ -248,36 +253,36 @@ fn header(value: &HeaderValue, time: u64) {
         };
         assert!(
             leap || numbers(text).iter().all(|n| numbers(&strict).contains(n)),
-            "{text} is {strict}"
+            "{text} was parsed as {strict}"
         );
     }
 
-    let alone = reply(&[("retry-after", value)]).retry_after();
-    let seconds = text.map(str::trim).and_then(seconds);
+    let without_date = reply(&[("retry-after", value)]).retry_after();
+    let seconds = text.map(str::trim).and_then(parse_seconds);
     match seconds {
-        Some(seconds) => assert_eq!(alone, Some(Duration::from_secs(seconds))),
-        // Without a clock and without `Date`, a date says nothing.
-        None => assert_eq!(alone, None),
+        Some(seconds) => assert_eq!(without_date, Some(Duration::from_secs(seconds))),
+        // Without `Date`, a date gives no delay, because the core has no clock.
+        None => assert_eq!(without_date, None),
     }
-    let sent = i64::try_from(time % 4_000_000_000).expect("it is less");
-    let date = DateTime::<Utc>::from_timestamp(sent, 0).expect("chrono knows it");
+    let sent = i64::try_from(time % 4_000_000_000).expect("a number below 4,000,000,000");
+    let date = DateTime::<Utc>::from_timestamp(sent, 0).expect("chrono supports the date");
     let date = HeaderValue::try_from(date.format("%a, %d %b %Y %H:%M:%S GMT").to_string());
-    let beside = reply(&[
+    let with_date = reply(&[
         ("retry-after", value),
-        ("date", &date.expect("it is ASCII")),
+        ("date", &date.expect("a formatted date is ASCII")),
     ])
     .retry_after();
     if text.is_some_and(|text| text.trim().starts_with('@')) {
-        // A count of seconds since 1970 is `Sunset`'s only; here it may be the name of a day.
+        // Only `Deprecation` and `Sunset` may be `@` and seconds since 1970; here `@…` may be the name of a day.
         return;
     }
     match (seconds, ours) {
-        (Some(_), _) => assert_eq!(beside, alone),
+        (Some(_), _) => assert_eq!(with_date, without_date),
         (None, Some(until)) => {
             let wait = u64::try_from(until.max(0) - sent).unwrap_or(0);
-            assert_eq!(beside, Some(Duration::from_secs(wait)));
+            assert_eq!(with_date, Some(Duration::from_secs(wait)));
         }
-        (None, None) => assert_eq!(beside, None),
+        (None, None) => assert_eq!(with_date, None),
     }
 }
 
@@ -285,9 +290,9 @@ fn header(value: &HeaderValue, time: u64) {
 mod tests {
     use super::*;
 
-    /// What the core and `httpdate` read in each row of the first table at the top.
+    /// The core and `httpdate` behave as the first table at the top says.
     #[test]
-    fn the_known_disagreements_on_http_dates_are_as_they_say() {
+    fn known_differences_of_http_dates_match_the_table() {
         for (text, ours, theirs) in [
             ("Mon, 5 Aug 2024 00:00:00 GMT", Some(1_722_816_000), None),
             ("x, 05 Aug 2024 00:00:00 GMT", Some(1_722_816_000), None),
@@ -297,16 +302,16 @@ mod tests {
             ("Wed, 31 Dec 1969 23:59:59 GMT", Some(-1), None),
             ("Sunday, 06-Nov-94!08:49:37 GMT", None, Some(784_111_777)),
         ] {
-            assert_eq!(read(text), ours, "{text}");
+            assert_eq!(parse_with_core(text), ours, "{text}");
             let date = httpdate::parse_http_date(text).ok();
             let date = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
             assert_eq!(date.map(|date| date.as_secs()), theirs, "{text}");
         }
     }
 
-    /// What the core and `chrono` read in each row of the second one.
+    /// The core and `chrono` behave as the second table at the top says.
     #[test]
-    fn the_known_disagreements_on_timestamps_are_as_they_say() {
+    fn known_differences_of_timestamps_match_the_table() {
         for (text, ours, theirs) in [
             (
                 "2016-12-31T23:59:60Z",

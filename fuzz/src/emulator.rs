@@ -1,18 +1,19 @@
-//! The emulator has an answer to everything, and it is one that the core understands.
+//! The emulator responds to every request, and the core can parse its responses.
 //!
-//! **Input**: a byte each for the seed, the number of groups and of keys, and for what is configured; then requests
-//! until the end of the input: two bytes for how the clock moves, in seconds; a byte each for the method, of
-//! [`METHODS`], the path, of [`PATHS`], the query, of [`QUERIES`], `Accept`, of [`ACCEPTS`], the credential, of
-//! [`CREDENTIALS`], other headers, and the body, of [`BODIES`]. Beyond the choices of each comes a short text.
+//! **Input**: one byte each for the seed, the number of groups, the number of keys and the configuration; then
+//! requests until the end of the input: two bytes for the clock's move in seconds; one byte each for the method (from
+//! [`METHODS`]), the path (from [`PATHS`]), the query (from [`QUERIES`]), `Accept` (from [`ACCEPTS`]), the credential
+//! (from [`CREDENTIALS`]), other headers, and the body (from [`BODIES`]). For a text, a byte beyond the choices is
+//! followed by a short text.
 //!
 //! **Properties**
 //!
-//! - The same requests to the same emulator get the same answers, byte for byte.
-//! - Written to a wire, an answer is read by [`Decoder`] as it was, to its last byte.
-//! - An answer that says it is JSON is JSON; the error object says the status; a page is a page for the core, and has no
-//!   more keys than were asked for; what is gzip says so.
-//! - A challenge is one that the core can answer, and the answer is accepted while its nonce lives.
-//! - Neither the private key nor the client's secret is in any answer.
+//! - Equal emulators give equal responses to equal requests, byte for byte.
+//! - A response that is written as HTTP/1.1 is decoded completely, and unchanged, by [`Decoder`].
+//! - A response that claims to be JSON is JSON; an error object contains the status; a page is a page for the core and
+//!   has at most 500 keys; a compressed body is gzip and says so.
+//! - The core can answer every challenge, and the answer is accepted while its nonce is valid.
+//! - No response contains the private key or the client secret.
 
 use std::io::Read;
 use std::time::Duration;
@@ -43,7 +44,7 @@ pub const METHODS: [Method; 6] = [
     Method::PATCH,
 ];
 
-/// Paths of requests; `{group}` is the first group.
+/// Paths of requests; `{group}` stands for the first group.
 pub const PATHS: [&str; 7] = [
     "/api/atlas/v2/groups/{group}/aiModelApiKeys",
     "/api/atlas/v2/groups/0123456789abcdef01234567/aiModelApiKeys",
@@ -64,7 +65,7 @@ pub const QUERIES: [&str; 6] = [
     "?pageNum=4294967295&envelope=true",
 ];
 
-/// What is accepted.
+/// Values of `Accept`.
 pub const ACCEPTS: [&str; 4] = [
     "application/vnd.atlas.preview+json",
     "application/vnd.atlas.2025-03-12+json",
@@ -72,24 +73,24 @@ pub const ACCEPTS: [&str; 4] = [
     "*/*",
 ];
 
-/// Who asks.
-#[derive(Clone, Copy, Debug)]
+/// The credential of a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Credential {
-    /// Nobody.
+    /// No credential.
     None,
-    /// The token that was handed out beforehand.
+    /// The emulator's predefined access token.
     Known,
-    /// The token that the last token request got.
+    /// The token of the last token request.
     Issued,
-    /// The service account, by its secret.
+    /// The service account's id and secret.
     Basic,
-    /// The API key, by the last challenge.
+    /// An answer to the last challenge, with the API key.
     Digest,
-    /// A short text for `Authorization`.
+    /// A short text as `Authorization`.
     Text,
 }
 
-/// The credentials in their order.
+/// The credentials, by their byte in the input.
 pub const CREDENTIALS: [Credential; 6] = [
     Credential::None,
     Credential::Known,
@@ -113,13 +114,13 @@ struct Input {
     groups: u8,
     keys: u8,
     flags: u8,
-    requests: Vec<Asked>,
+    requests: Vec<RequestPlan>,
 }
 
-/// A request, before it is known what it says.
+/// The description of a request, before it is built.
 #[derive(Debug)]
-struct Asked {
-    moves: i16,
+struct RequestPlan {
+    clock_move: i16,
     method: Method,
     path: String,
     query: String,
@@ -131,7 +132,7 @@ struct Asked {
     body: Vec<u8>,
 }
 
-/// A choice, or a short text beyond the choices.
+/// Reads a byte that selects a choice, or is followed by a short text.
 fn choice(u: &mut Unstructured<'_>, choices: &[&str]) -> arbitrary::Result<String> {
     match choices.get(usize::from(input::byte(u)?)) {
         Some(choice) => Ok((*choice).to_owned()),
@@ -149,7 +150,7 @@ impl<'a> Arbitrary<'a> for Input {
             requests: Vec::new(),
         };
         while !u.is_empty() && input.requests.len() < 16 {
-            let moves = u.arbitrary()?;
+            let clock_move = u.arbitrary()?;
             let method = METHODS[usize::from(input::byte(u)?) % METHODS.len()].clone();
             let path = choice(u, &PATHS)?;
             let query = choice(u, &QUERIES)?;
@@ -166,8 +167,8 @@ impl<'a> Arbitrary<'a> for Input {
             };
             let body = choice(u, &BODIES)?.into_bytes();
             let gzip = other & 1 != 0;
-            input.requests.push(Asked {
-                moves,
+            input.requests.push(RequestPlan {
+                clock_move,
                 method,
                 path,
                 query,
@@ -201,36 +202,36 @@ pub fn check(bytes: &[u8]) {
             ..default
         }
     };
-    let mut world = World::new(Emulator::new(config));
-    let mut again = world.emulator.clone();
-    for asked in &input.requests {
-        world.moves(asked.moves);
-        let Some(request) = world.request(asked) else {
+    let mut client = Client::new(Emulator::new(config));
+    let mut second_emulator = client.emulator.clone();
+    for plan in &input.requests {
+        client.move_clock(plan.clock_move);
+        let Some(request) = client.request(plan) else {
             continue;
         };
-        let response = world.emulator.handle(&request, world.now);
-        let second = again.handle(&request, world.now);
-        assert_eq!(response.status(), second.status());
-        assert_eq!(response.headers(), second.headers());
-        assert_eq!(response.body(), second.body());
-        world.answered(&request, &response, asked);
+        let response = client.emulator.handle(&request, client.now);
+        let second_response = second_emulator.handle(&request, client.now);
+        assert_eq!(response.status(), second_response.status());
+        assert_eq!(response.headers(), second_response.headers());
+        assert_eq!(response.body(), second_response.body());
+        client.check_response(&request, &response, plan);
     }
 }
 
-/// An emulator, and what a client of it remembers.
-struct World {
+/// An emulator and the state of its client.
+struct Client {
     emulator: Emulator,
     now: Duration,
     group: String,
     secrets: [String; 2],
     issued: Option<String>,
     answerer: Option<Answerer>,
-    /// Until when the nonce is surely accepted.
-    fresh_until: Duration,
+    /// The time until which the emulator must accept the nonce.
+    nonce_valid_until: Duration,
     nonce_ttl: Duration,
 }
 
-impl World {
+impl Client {
     fn new(emulator: Emulator) -> Self {
         Self {
             now: Duration::from_secs(1_790_000_000),
@@ -241,13 +242,13 @@ impl World {
             ],
             issued: None,
             answerer: None,
-            fresh_until: Duration::ZERO,
+            nonce_valid_until: Duration::ZERO,
             nonce_ttl: Duration::from_secs(2),
             emulator,
         }
     }
 
-    fn moves(&mut self, by: i16) {
+    fn move_clock(&mut self, by: i16) {
         let length = Duration::from_secs(u64::from(by.unsigned_abs()));
         self.now = match by < 0 {
             true => self.now.saturating_sub(length),
@@ -255,29 +256,29 @@ impl World {
         };
     }
 
-    /// The request, if its parts are any.
-    fn request(&mut self, asked: &Asked) -> Option<Request<Vec<u8>>> {
-        let target = format!("{}{}", asked.path, asked.query).replace("{group}", &self.group);
+    /// Builds a request. Returns `None` if its parts are not valid.
+    fn request(&mut self, plan: &RequestPlan) -> Option<Request<Vec<u8>>> {
+        let target = format!("{}{}", plan.path, plan.query).replace("{group}", &self.group);
         let uri: Uri = target.parse().ok()?;
-        let mut request = Request::new(asked.body.clone());
-        *request.method_mut() = asked.method.clone();
+        let mut request = Request::new(plan.body.clone());
+        *request.method_mut() = plan.method.clone();
         let target = uri
             .path_and_query()
             .map_or_else(|| "/".into(), ToString::to_string);
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.insert(HOST, HeaderValue::from_static("localhost"));
-        if let Ok(accept) = HeaderValue::from_str(&asked.accept) {
+        if let Ok(accept) = HeaderValue::from_str(&plan.accept) {
             headers.insert(ACCEPT, accept);
         }
-        if asked.gzip {
+        if plan.gzip {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        if !asked.body.is_empty() {
+        if !plan.body.is_empty() {
             let form = HeaderValue::from_static("application/x-www-form-urlencoded");
             headers.insert(CONTENT_TYPE, form);
         }
-        if let Some((name, value)) = &asked.header
+        if let Some((name, value)) = &plan.header
             && let (Ok(name), Ok(value)) =
                 (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
         {
@@ -285,7 +286,7 @@ impl World {
         }
         let text = |text: String| HeaderValue::try_from(text).ok();
         let account = self.emulator.service_account();
-        let authorization = match asked.credential {
+        let authorization = match plan.credential {
             Credential::None => None,
             Credential::Known => text(format!("Bearer {}", self.emulator.access_token())),
             Credential::Issued => self
@@ -298,9 +299,9 @@ impl World {
             }
             Credential::Digest => {
                 let answerer = self.answerer.as_mut();
-                answerer.and_then(|a| a.authorization(asked.method.as_str(), &target, [7; 16]))
+                answerer.and_then(|a| a.authorization(plan.method.as_str(), &target, [7; 16]))
             }
-            Credential::Text => HeaderValue::from_bytes(&asked.authorization).ok(),
+            Credential::Text => HeaderValue::from_bytes(&plan.authorization).ok(),
         };
         if let Some(authorization) = authorization {
             headers.append(AUTHORIZATION, authorization);
@@ -308,18 +309,18 @@ impl World {
         Some(request)
     }
 
-    fn answered(
+    fn check_response(
         &mut self,
         request: &Request<Vec<u8>>,
         response: &Response<Vec<u8>>,
-        asked: &Asked,
+        plan: &RequestPlan,
     ) {
-        on_the_wire(request.method(), response);
-        let body = plain(response);
+        assert_decoded_unchanged(request.method(), response);
+        let body = decompressed(response);
         let status = response.status();
         for secret in &self.secrets {
-            // What was asked for is repeated.
-            if format!("{asked:?}").contains(secret.as_str()) {
+            // The emulator may repeat parts of the request.
+            if format!("{plan:?}").contains(secret.as_str()) {
                 continue;
             }
             let has = |text: &[u8]| {
@@ -350,17 +351,17 @@ impl World {
         match Reply::from_response(copy) {
             Ok(reply) if is_list && status == 200 => match reply.into_page() {
                 Ok(page) => assert!(page.len() <= 500),
-                // Enveloped.
+                // The envelope holds an error.
                 Err(error) => assert!(matches!(error, Error::Api(_)), "{error}"),
             },
             Ok(_) => {}
             Err(error) => {
                 assert_eq!(error.status(), Some(status));
-                let said = json.as_ref().and_then(|json| json.get("error"));
-                // OAuth's errors are words.
+                let error_field = json.as_ref().and_then(|json| json.get("error"));
+                // The errors of OAuth are texts.
                 assert!(
-                    said.is_some_and(|said| said.is_string()
-                        || said.as_u64() == Some(u64::from(status.as_u16()))),
+                    error_field.is_some_and(|value| value.is_string()
+                        || value.as_u64() == Some(u64::from(status.as_u16()))),
                     "{status}: {}",
                     body.escape_ascii()
                 );
@@ -372,37 +373,37 @@ impl World {
         {
             self.issued = token.as_str().map(str::to_owned);
         }
-        self.challenged(response.headers(), status, asked);
+        self.check_challenge(response.headers(), status, plan);
     }
 
-    fn challenged(&mut self, headers: &HeaderMap, status: StatusCode, asked: &Asked) {
+    fn check_challenge(&mut self, headers: &HeaderMap, status: StatusCode, plan: &RequestPlan) {
         let challenges = headers.get_all(WWW_AUTHENTICATE);
-        let is_answered = matches!(asked.credential, Credential::Digest)
+        let has_answer = matches!(plan.credential, Credential::Digest)
             && self.answerer.is_some()
-            && asked.header.is_none();
-        if is_answered && self.now <= self.fresh_until {
-            let is_refused =
+            && plan.header.is_none();
+        if has_answer && self.now <= self.nonce_valid_until {
+            let is_rejected =
                 status == StatusCode::UNAUTHORIZED && challenges.iter().next().is_some();
-            assert!(!is_refused, "a right answer was refused");
+            assert!(!is_rejected, "a correct answer was rejected");
         }
         if challenges
             .iter()
             .any(|value| value.as_bytes().starts_with(b"Digest"))
         {
-            let challenge =
-                Challenge::strongest(challenges, &Limits::default()).expect("it can be answered");
+            let challenge = Challenge::strongest(challenges, &Limits::default())
+                .expect("the challenge can be answered");
             let key = self.emulator.api_key();
             let answerer = Answerer::new(challenge, &key.public_key, &key.private_key, [9; 16]);
             self.answerer = Some(answerer);
-            self.fresh_until = self
+            self.nonce_valid_until = self
                 .now
                 .saturating_add(self.nonce_ttl - Duration::from_secs(1));
         }
     }
 }
 
-/// The body without its coding.
-fn plain(response: &Response<Vec<u8>>) -> Vec<u8> {
+/// Returns the decompressed body.
+fn decompressed(response: &Response<Vec<u8>>) -> Vec<u8> {
     let body = response.body();
     match response.headers().get(CONTENT_ENCODING) {
         None => body.clone(),
@@ -410,14 +411,14 @@ fn plain(response: &Response<Vec<u8>>) -> Vec<u8> {
             assert_eq!(coding, "gzip");
             let mut plain = Vec::new();
             let mut decoder = flate2::read::GzDecoder::new(body.as_slice());
-            decoder.read_to_end(&mut plain).expect("it is gzip");
+            decoder.read_to_end(&mut plain).expect("the body is gzip");
             plain
         }
     }
 }
 
-/// Written as HTTP/1.1, it is read as it was.
-fn on_the_wire(method: &Method, response: &Response<Vec<u8>>) {
+/// Asserts that a response written as HTTP/1.1 is decoded unchanged.
+fn assert_decoded_unchanged(method: &Method, response: &Response<Vec<u8>>) {
     let status = response.status();
     let mut bytes = format!("HTTP/1.1 {} \r\n", status.as_u16()).into_bytes();
     for (name, value) in response.headers() {
@@ -447,6 +448,6 @@ fn on_the_wire(method: &Method, response: &Response<Vec<u8>>) {
                 assert_eq!(message.response.body(), response.body());
             }
         }
-        other => panic!("{other:?} of {}", bytes.escape_ascii()),
+        other => panic!("{other:?} for {}", bytes.escape_ascii()),
     }
 }

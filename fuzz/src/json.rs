@@ -1,15 +1,17 @@
-//! JSON as it is written: with the order and the duplicates that a map drops, and with numbers of any size.
+//! A JSON value that keeps the order and the duplicate names that a map drops, and accepts numbers of any size.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// The text of a body in which every number that `serde_json` refuses for its size is `false`: a value that is no
-/// text, no count and not null, as such a number is. Anything else that is refused stays, so that it is refused.
+/// Replaces every number that `serde_json` rejects for its size with `false`.
+///
+/// Like such a number, `false` is neither a text nor a count nor null. Anything else that `serde_json` rejects
+/// is kept, so that it is still rejected.
 pub(crate) fn with_small_numbers(body: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Vec::new();
-    let mut shown = 0;
+    let mut copied = 0;
     let mut at = 0;
     while at < body.len() {
         match body[at] {
@@ -23,23 +25,23 @@ pub(crate) fn with_small_numbers(body: &[u8]) -> Cow<'_, [u8]> {
                     && is_alone(body.get(end))
                     && is_alone(at.checked_sub(1).map(|before| &body[before]));
                 if is_number && serde_json::from_str::<serde_json::Value>(text).is_err() {
-                    out.extend_from_slice(&body[shown..at]);
+                    out.extend_from_slice(&body[copied..at]);
                     out.extend_from_slice(b"false");
-                    shown = end;
+                    copied = end;
                 }
                 at = end;
             }
             _ => at += 1,
         }
     }
-    if shown == 0 {
+    if copied == 0 {
         return Cow::Borrowed(body);
     }
-    out.extend_from_slice(&body[shown..]);
+    out.extend_from_slice(&body[copied..]);
     Cow::Owned(out)
 }
 
-/// Where the string ends that begins at a quote.
+/// Returns the index after the closing quote of the string that begins at `quote`.
 fn string_end(body: &[u8], quote: usize) -> usize {
     let mut at = quote + 1;
     loop {
@@ -52,14 +54,14 @@ fn string_end(body: &[u8], quote: usize) -> usize {
     }
 }
 
-/// How many bytes at the beginning are a number (RFC 8259 §6), or the beginning of one.
+/// Returns the length of the number (RFC 8259 §6), or of the beginning of one, at the front of a text.
 fn number_length(text: &[u8]) -> usize {
     let digits = |at: usize| {
         let rest = text.get(at..).unwrap_or_default();
         rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
     };
     let mut end = usize::from(text.first() == Some(&b'-'));
-    // Nothing follows a zero but a fraction or an exponent.
+    // Only a fraction or an exponent may follow a leading zero.
     let whole = digits(end).min(match text.get(end) {
         Some(b'0') => 1,
         _ => usize::MAX,
@@ -68,7 +70,7 @@ fn number_length(text: &[u8]) -> usize {
         return end;
     }
     end += whole;
-    // What has no digits behind it is no part of it.
+    // A point or an exponent without digits is not part of the number.
     if text.get(end) == Some(&b'.') && digits(end + 1) > 0 {
         end += 1 + digits(end + 1);
     }
@@ -80,23 +82,23 @@ fn number_length(text: &[u8]) -> usize {
     end
 }
 
-/// A value. All of it was read, so its numbers, its escapes and its surrogates are in order.
+/// A JSON value. It was parsed completely, so its numbers, escapes and surrogates are valid.
 #[derive(Debug)]
 pub(crate) enum Json {
     Null,
-    /// A boolean, a number, a text.
+    /// A boolean, a number or a text.
     Leaf,
     Array(Vec<Json>),
     Object(Vec<(String, Json)>),
 }
 
 impl Json {
-    /// The value that a body is.
+    /// Parses a body. Returns `None` if it is not valid JSON.
     pub(crate) fn read(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(&with_small_numbers(body)).ok()
     }
 
-    /// How many arrays and objects are within each other.
+    /// Returns the nesting depth of arrays and objects.
     pub(crate) fn depth(&self) -> usize {
         match self {
             Self::Null | Self::Leaf => 0,
@@ -105,7 +107,7 @@ impl Json {
         }
     }
 
-    /// The entries of an object; none of anything else.
+    /// Returns the entries of an object, or nothing for another value.
     pub(crate) fn entries(&self) -> &[(String, Json)] {
         match self {
             Self::Object(entries) => entries,
@@ -113,7 +115,7 @@ impl Json {
         }
     }
 
-    /// The elements of an object's array; none of anything else.
+    /// Returns the elements of the array with this name, or nothing if there is no such array.
     pub(crate) fn elements(&self, name: &str) -> &[Json] {
         let entry = self.entries().iter().rfind(|(known, _)| known == name);
         match entry {
@@ -133,16 +135,16 @@ impl Json {
 
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        input.deserialize_any(Any)
+        input.deserialize_any(JsonVisitor)
     }
 }
 
-struct Any;
+struct JsonVisitor;
 
-impl<'de> Visitor<'de> for Any {
+impl<'de> Visitor<'de> for JsonVisitor {
     type Value = Json;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
+        f.write_str("a JSON value")
     }
     fn visit_unit<E>(self) -> Result<Json, E> {
         Ok(Json::Null)
@@ -183,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_are_too_large_become_false_and_all_else_stays() {
+    fn too_large_numbers_become_false_and_invalid_ones_are_kept() {
         let small = |text: &str| String::from_utf8(with_small_numbers(text.as_bytes()).into());
         for number in ["1e400", "-1E+400", "12.5e999", "9e308", &"9".repeat(400)] {
             let text = |number: &str| format!(r#"{{"1e400":"\"1e400\\","x":[{number}, 1e308]}}"#);

@@ -1,9 +1,9 @@
-//! The properties that the fuzz targets check, as plain functions: [`check`](TARGETS) panics where one
+//! The properties that the fuzz targets check, as plain functions: each [`Check`] panics if a property
 //! does not hold.
 //!
-//! libFuzzer calls them by way of `fuzz_targets/`; `cargo test` replays the seeds and the regressions
-//! through the same functions, on any toolchain. Each module says which property it states, how
-//! its input is laid out, and where the core is known to disagree with what it is compared with.
+//! libFuzzer calls them through `fuzz_targets/`; `cargo test` replays the seeds and the regressions
+//! through the same functions, on any toolchain. Each module documents its properties, the layout of
+//! its input, and the known differences between the core and the implementation it is compared with.
 
 #[macro_use]
 mod macros;
@@ -26,10 +26,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
 
-/// Checks one input. Panics where the property does not hold.
+/// Checks one input, and panics if a property does not hold.
 pub type Check = fn(&[u8]);
 
-/// Every target, by the name that its files have.
+/// All targets, each with the name that its files share.
 pub const TARGETS: [(&str, Check); 9] = [
     ("challenge", challenge::check),
     ("dates", dates::check),
@@ -42,15 +42,15 @@ pub const TARGETS: [(&str, Check); 9] = [
     ("wire", wire::check),
 ];
 
-/// Checks files, and the files of folders. Tells how many, in order of their names.
+/// Checks a file, or all files below a folder in order of their names, and returns how many there were.
 ///
 /// # Errors
-/// A file or folder cannot be read.
+/// Fails if a file or folder cannot be read.
 pub fn replay(path: &Path, check: Check) -> io::Result<usize> {
     if !path.is_dir() {
         let input = fs::read(path)?;
         if let Err(panic) = catch_unwind(|| check(&input)) {
-            eprintln!("the input is {}", path.display());
+            eprintln!("the failing input is {}", path.display());
             resume_unwind(panic);
         }
         return Ok(1);
@@ -63,11 +63,11 @@ pub fn replay(path: &Path, check: Check) -> io::Result<usize> {
         .sum()
 }
 
-/// What a target's program does without libFuzzer: checks the files that it is given, and shows how their
-/// inputs are read. For looking into a finding with a stable toolchain and a debugger.
+/// Runs a target without libFuzzer: checks the files named on the command line and prints the parsed inputs.
+/// This allows a finding to be debugged with a stable toolchain.
 #[must_use]
 pub fn main(check: Check) -> ExitCode {
-    input::show();
+    input::print_parsed();
     for path in std::env::args_os().skip(1) {
         match replay(Path::new(&path), check) {
             Ok(files) => println!("{}: {files} checked", path.display()),

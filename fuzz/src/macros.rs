@@ -1,4 +1,4 @@
-/// The program of a target: libFuzzer's where cargo-fuzz builds it, else one that checks files.
+/// Defines a target's `main`: libFuzzer's under cargo-fuzz, otherwise one that checks files.
 #[macro_export]
 macro_rules! target {
     ($name:ident) => {

@@ -1,18 +1,18 @@
-//! An answer is a page, Atlas's error, or none of both, and never two of them.
+//! A response is a page, Atlas's error, or neither, but never both.
 //!
-//! **Input**: two bytes for the status; one for the number of headers, and for each a byte for its name (of
+//! **Input**: two bytes for the status; one for the number of headers, and for each a byte for its name (from
 //! [`NAMES`]) and a short value; the rest is the body.
 //!
 //! **Properties**
 //!
-//! - A status other than 200 is an error with that status, another success too, whatever its body; a 200 is a page if
-//!   and only if the plain reading ([`page`](crate::page)) says so and it holds no error; an error object, at the
-//!   top or enveloped, in words or numbers, is that error and no page; everything else is an error that tells
-//!   where. A 200 that promises more than [`Limits::body_bytes`] is refused for that.
-//! - The fields of an error are those that the JSON has, and else what the header or the OAuth form says; each is
-//!   bounded and escaped, and they are all that is shown.
-//! - A body that is not JSON is called not decompressed exactly if its `Content-Encoding` says that it is coded.
-//! - What the headers say is what a second reading of them says.
+//! - A status other than 200, also another success, is an error with that status and any body. A 200 is a page if
+//!   and only if the derived struct ([`page`]) accepts it and it contains no error. An error object, at
+//!   the top or enveloped, with texts or numbers, is that error. Every other body is an error that names a
+//!   position. A 200 that announces more than [`Limits::body_bytes`] is rejected.
+//! - The fields of an error are those of the JSON, otherwise those of the header or of the OAuth form; each is
+//!   bounded and escaped, and an error shows nothing else of the body.
+//! - A body that is not JSON is reported as not decompressed exactly if `Content-Encoding` names a coding.
+//! - The accessors of headers agree with a second implementation.
 //! - `Debug` of a reply does not show its body.
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -22,10 +22,10 @@ use atlas_model_keys_core::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value};
 
-use crate::page::{self, PlainPage};
+use crate::page::{self, DerivedPage};
 use crate::{dates, input, json, shown};
 
-/// The headers that mean something, and some that do not.
+/// Names of headers that the core reads, and some that it ignores.
 pub const NAMES: [&str; 13] = [
     "retry-after",
     "date",
@@ -62,35 +62,36 @@ impl<'a> Arbitrary<'a> for Input<'a> {
             }
         }
         Ok(Self {
-            // So that a status can be read in a seed.
+            // A valid status is used unchanged, so that seeds are readable.
             status: StatusCode::from_u16(status)
                 .or_else(|_| StatusCode::from_u16(100 + status % 900))
-                .expect("it is one of 900"),
+                .expect("a status from 100 to 999"),
             headers,
             body: input::rest(u)?,
         })
     }
 }
 
-/// What a success means, told without the core.
+/// The expected result of a 200.
 #[derive(Debug, PartialEq)]
-enum Meaning {
+enum ExpectedResult {
     Page,
     Failed(u16),
     Neither,
 }
 
-fn meaning(body: &[u8]) -> Meaning {
-    let plain = PlainPage::read(body);
-    if let Some((page, _)) = &plain {
+/// Determines the expected result of a 200 without the core.
+fn expected_result(body: &[u8]) -> ExpectedResult {
+    let derived = DerivedPage::read(body);
+    if let Some((page, _)) = &derived {
         if let Some(status) = page.failed_status() {
-            return Meaning::Failed(status);
+            return ExpectedResult::Failed(status);
         }
         if page.results.is_some() {
-            return Meaning::Page;
+            return ExpectedResult::Page;
         }
     }
-    // An error object may have any shape, but a page with its results is none.
+    // An error object may have any other fields, but not a list of results.
     error_object(body)
         .filter(|object| !object.get("results").is_some_and(Value::is_array))
         .and_then(|object| {
@@ -99,18 +100,18 @@ fn meaning(body: &[u8]) -> Meaning {
                 Value::String(text) => text.parse().ok(),
                 _ => None,
             };
-            let unsaid = object.contains_key("errorCode").then_some(500);
-            let mut said = [number("status"), number("error"), unsaid]
+            let default = object.contains_key("errorCode").then_some(500);
+            let mut statuses = [number("status"), number("error"), default]
                 .into_iter()
                 .flatten();
-            said.find(|status| (400..1000).contains(status))
+            statuses.find(|status| (400..1000).contains(status))
         })
-        .map_or(Meaning::Neither, |status| {
-            Meaning::Failed(u16::try_from(status).expect("it has three digits"))
+        .map_or(ExpectedResult::Neither, |status| {
+            ExpectedResult::Failed(u16::try_from(status).expect("a status below 1,000"))
         })
 }
 
-/// The error object of a body: at the top, or under the `content` of an envelope, whose status then rules.
+/// Returns the error object of a body: the top, or the `content` of an envelope with the envelope's status.
 fn error_object(body: &[u8]) -> Option<Map<String, Value>> {
     if body.len() > Limits::default().error_body_bytes {
         return None;
@@ -144,17 +145,17 @@ pub fn check(bytes: &[u8]) {
     let reply = match Reply::from_response(response) {
         Ok(reply) => reply,
         Err(error) => {
-            shown::is_one_line(&error);
+            shown::assert_one_line(&error);
             match &error {
-                Error::Api(answer) => {
+                Error::Api(api_error) => {
                     assert_ne!(status, 200, "{error}");
-                    same(answer, status, &headers, body);
+                    assert_fields(api_error, status, &headers, body);
                     let retryable = status == 429 || status.as_u16() >= 500;
                     assert_eq!(error.is_retryable(), retryable);
                 }
                 Error::Limit { what, limit } => {
                     assert_eq!((status.as_u16(), *what), (200, "bytes of body"));
-                    assert!(promised(&headers).is_some_and(|length| length > *limit));
+                    assert!(content_length(&headers).is_some_and(|length| length > *limit));
                 }
                 _ => panic!("{error:?}"),
             }
@@ -163,7 +164,7 @@ pub fn check(bytes: &[u8]) {
     };
     assert!(status == 200 && reply.status() == status);
     let most = Limits::default().body_bytes as u64;
-    assert!(promised(&headers).is_none_or(|length| length <= most));
+    assert!(content_length(&headers).is_none_or(|length| length <= most));
     assert_eq!(reply.headers(), &headers);
     assert_eq!(*reply.body(), body);
     let shown = format!("{reply:?}");
@@ -171,25 +172,25 @@ pub fn check(bytes: &[u8]) {
         shown.contains(&format!("body_bytes: {}", body.len())) && shown.len() < 120,
         "{shown}"
     );
-    says(&reply, &headers);
+    assert_accessors(&reply, &headers);
 
     let result = reply.into_page();
-    match (meaning(body), result) {
-        (Meaning::Page, Ok(page)) => {
-            let (plain, json) = PlainPage::read(body).expect("it is a page");
-            page::same(&page, &plain, &json);
+    match (expected_result(body), result) {
+        (ExpectedResult::Page, Ok(page)) => {
+            let (derived, json) = DerivedPage::read(body).expect("the body is a page");
+            page::assert_same_page(&page, &derived, &json);
         }
-        (Meaning::Failed(status), Err(error)) => {
-            shown::is_one_line(&error);
-            let Error::Api(answer) = error else {
+        (ExpectedResult::Failed(status), Err(error)) => {
+            shown::assert_one_line(&error);
+            let Error::Api(api_error) = error else {
                 panic!("{error:?}");
             };
-            let status = StatusCode::from_u16(status).expect("it is one");
-            same(&answer, status, &headers, body);
+            let status = StatusCode::from_u16(status).expect("a status from 400 to 999");
+            assert_fields(&api_error, status, &headers, body);
         }
-        (Meaning::Neither, Err(Error::InvalidResponse(error))) => {
-            page::answer(&error, body);
-            // What was not decompressed is called so, and not invalid.
+        (ExpectedResult::Neither, Err(Error::InvalidResponse(error))) => {
+            page::assert_invalid_response(&error, body);
+            // A body that was not decompressed is reported as such, and not as invalid JSON.
             let mut codings = headers.get_all("content-encoding").iter();
             let is_coded =
                 codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
@@ -199,23 +200,23 @@ pub fn check(bytes: &[u8]) {
                 _ => {}
             }
         }
-        (meaning, result) => panic!("{meaning:?}, but {result:?}"),
+        (expected, result) => panic!("expected {expected:?}, got {result:?}"),
     }
 }
 
-/// How many bytes the first `Content-Length` promises.
-fn promised(headers: &HeaderMap) -> Option<u64> {
+/// Returns the first `Content-Length`.
+fn content_length(headers: &HeaderMap) -> Option<u64> {
     let text = headers.get("content-length")?.to_str().ok()?;
     text.trim().parse().ok()
 }
 
-/// For how many seconds `Retry-After` asks. Dates only say something beside a date; see `dates`.
-fn asked(headers: &HeaderMap) -> Option<u64> {
-    dates::seconds(headers.get("retry-after")?.to_str().ok()?.trim())
+/// Returns the seconds of `Retry-After`. Dates are checked in `dates`.
+fn retry_after_seconds(headers: &HeaderMap) -> Option<u64> {
+    dates::parse_seconds(headers.get("retry-after")?.to_str().ok()?.trim())
 }
 
-/// What the headers say, read a second time.
-fn says(reply: &Reply<&[u8]>, headers: &HeaderMap) {
+/// Compares the accessors of headers with a second implementation.
+fn assert_accessors(reply: &Reply<&[u8]>, headers: &HeaderMap) {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     let number = |name| text(name)?.trim().parse::<u64>().ok();
     let limit = reply.rate_limit();
@@ -230,21 +231,21 @@ fn says(reply: &Reply<&[u8]>, headers: &HeaderMap) {
         ApiVersion::new(name).ok()
     });
     assert_eq!(reply.version(), version);
-    for said in [reply.deprecation(), reply.sunset()].into_iter().flatten() {
-        assert_eq!(said.nanoseconds(), 0);
+    for date in [reply.deprecation(), reply.sunset()].into_iter().flatten() {
+        assert_eq!(date.nanoseconds(), 0);
     }
-    if let Some(seconds) = asked(headers) {
+    if let Some(seconds) = retry_after_seconds(headers) {
         let wait = reply.retry_after().map(|wait| wait.as_secs());
         assert_eq!(wait, Some(seconds));
     }
 }
 
-/// The error's fields are those that the answer has.
-fn same(answer: &ApiError, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
-    assert_eq!(answer.status, status);
-    assert_eq!(answer.endpoint, Endpoint::ModelKeys);
-    if let Some(seconds) = asked(headers) {
-        let wait = answer.retry_after.map(|wait| wait.as_secs());
+/// Asserts that an error has the fields of the response.
+fn assert_fields(api_error: &ApiError, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
+    assert_eq!(api_error.status, status);
+    assert_eq!(api_error.endpoint, Endpoint::ModelKeys);
+    if let Some(seconds) = retry_after_seconds(headers) {
+        let wait = api_error.retry_after.map(|wait| wait.as_secs());
         assert_eq!(wait, Some(seconds));
     }
     let object = error_object(body).unwrap_or_default();
@@ -252,12 +253,15 @@ fn same(answer: &ApiError, status: StatusCode, headers: &HeaderMap, body: &[u8])
     let header = headers
         .get("x-error-code")
         .and_then(|value| value.to_str().ok());
-    shows(
-        &answer.error_code,
+    assert_optional_text(
+        &api_error.error_code,
         text("errorCode").or(text("error")).or(header),
     );
-    shows(&answer.reason, text("reason"));
-    shows(&answer.detail, text("detail").or(text("error_description")));
+    assert_optional_text(&api_error.reason, text("reason"));
+    assert_optional_text(
+        &api_error.detail,
+        text("detail").or(text("error_description")),
+    );
 
     let parameters: Vec<String> = array(object.get("parameters"))
         .filter_map(|value| match value {
@@ -266,25 +270,25 @@ fn same(answer: &ApiError, status: StatusCode, headers: &HeaderMap, body: &[u8])
             _ => None,
         })
         .collect();
-    assert_eq!(answer.parameters.len(), parameters.len());
-    for (shown, raw) in answer.parameters.iter().zip(&parameters) {
-        is_of(shown, raw);
+    assert_eq!(api_error.parameters.len(), parameters.len());
+    for (shown, raw) in api_error.parameters.iter().zip(&parameters) {
+        assert_text(shown, raw);
     }
     let detail = object.get("badRequestDetail");
     let fields: Vec<_> = array(detail.and_then(|detail| detail.get("fields")))
         .filter_map(Value::as_object)
         .collect();
-    assert_eq!(answer.fields.len(), fields.len());
-    for (shown, raw) in answer.fields.iter().zip(fields) {
-        shows(&shown.field, raw.get("field").and_then(Value::as_str));
-        shows(
+    assert_eq!(api_error.fields.len(), fields.len());
+    for (shown, raw) in api_error.fields.iter().zip(fields) {
+        assert_optional_text(&shown.field, raw.get("field").and_then(Value::as_str));
+        assert_optional_text(
             &shown.description,
             raw.get("description").and_then(Value::as_str),
         );
     }
 }
 
-/// At most sixteen entries of a list are kept.
+/// Returns the first sixteen entries of a list: the core keeps no more.
 fn array(value: Option<&Value>) -> impl Iterator<Item = &Value> {
     value
         .and_then(Value::as_array)
@@ -293,23 +297,23 @@ fn array(value: Option<&Value>) -> impl Iterator<Item = &Value> {
         .take(16)
 }
 
-fn shows(shown: &Option<String>, raw: Option<&str>) {
-    assert_eq!(shown.is_some(), raw.is_some(), "{shown:?} of {raw:?}");
+fn assert_optional_text(shown: &Option<String>, raw: Option<&str>) {
+    assert_eq!(shown.is_some(), raw.is_some(), "{shown:?} for {raw:?}");
     if let (Some(shown), Some(raw)) = (shown, raw) {
-        is_of(shown, raw);
+        assert_text(shown, raw);
     }
 }
 
-/// A text as it is shown: as far as it is harmless and short, itself.
-fn is_of(shown: &str, raw: &str) {
+/// Asserts that a text is shown unchanged up to the first unsafe character or the limit, and bounded.
+fn assert_text(shown: &str, raw: &str) {
     let limit = Limits::default().detail_bytes;
-    // What crosses the limit is written to its end, and an ellipsis after it.
+    // An escape that crosses the limit is completed, and an ellipsis follows.
     assert!(shown.len() <= limit + 10 + '…'.len_utf8());
     assert!(!shown.chars().any(is_unsafe_to_show), "{shown:?}");
     let harmless = raw.find(is_unsafe_to_show).unwrap_or(raw.len());
     let end = raw.floor_char_boundary(harmless.min(limit));
     let (harmless, rest) = raw.split_at(end);
-    assert!(shown.starts_with(harmless), "{shown:?} of {raw:?}");
+    assert!(shown.starts_with(harmless), "{shown:?} for {raw:?}");
     if rest.is_empty() {
         assert_eq!(shown, raw);
     }

@@ -1,26 +1,26 @@
-//! What goes into a request comes out of other people's parsers, and what cannot be sent is refused for a reason.
+//! Other parsers read a request back unchanged, and a request that cannot be sent is rejected for the right reason.
 //!
-//! **Input**: twelve bytes of a group's id; a byte that says what else is set; two bytes of `itemsPerPage`, four of
-//! `pageNum`; a short text for a base URL, and one for every parameter that is parsed; then a request for the
-//! wire: a byte for the method, of [`METHODS`], a short text for the URI, a byte for the number of headers, a
+//! **Input**: twelve bytes of a group's id; a byte of flags for what is set; two bytes of `itemsPerPage`, four of
+//! `pageNum`; a short text for a base URL, and one for all parameters that are parsed; then a request to
+//! encode: a byte for the method (from [`METHODS`]), a short text for the URI, a byte for the number of headers, a
 //! short text each for names and values; the rest is the body.
 //!
 //! **Properties**
 //!
-//! - A listing's URI has, by `url` and by `http`, the base URL's origin and prefix, the group's path, and exactly the
-//!   parameters that were set.
-//! - A base URL that is accepted is, by `url`, `https` or of this machine, has a host, and neither user nor query nor
-//!   fragment; it stays what it is when read again. What may hold a secret is not repeated in an error.
-//! - A proxy is what `url` reads of it, shows no login, and is gone around exactly for the hosts of `NO_PROXY`, matched
-//!   a second way.
-//! - A parameter is accepted exactly if it is of the documented form, and is then what was given.
-//! - A request is encoded exactly if HTTP/1.1 has a form for it; `ureq-proto`'s parser for servers then reads the
+//! - A listing's URI, parsed by `url` and by `http`, has the base URL's origin and prefix, the group's path, and exactly
+//!   the parameters that were set.
+//! - An accepted base URL, parsed by `url`, is `https` or loopback, has a host, and has no user, query or fragment; it is
+//!   unchanged when it is parsed again. An error does not repeat a text that may contain a secret.
+//! - A proxy equals what `url` parses, shows no login, and is bypassed exactly for the hosts of `NO_PROXY`, which a second
+//!   implementation matches.
+//! - A parameter is accepted exactly if it has the documented form, and keeps its value.
+//! - A request is encoded exactly if it can be expressed in HTTP/1.1; `ureq-proto`'s parser for servers then reads the
 //!   same method, target, fields and body.
 //!
-//! **Known disagreements** of base URLs with `url`, which reads them as browsers do (WHATWG URL §3.5) and not by RFC 3986:
-//! a host whose last label is a number is an IPv4 address there, in one of many spellings, or nothing; labels that begin
-//! with `xn--` have to be right; an IPv6 address is written anew. `http` in turn lets UTF-8 pass in a URI, which RFC 3986
-//! does not: such a target is refused.
+//! **Known differences** of base URLs from `url`, which follows browsers (WHATWG URL §3.5) instead of RFC 3986: it
+//! parses a host whose last label is a number as an IPv4 address, in one of many spellings, or rejects it; it validates
+//! labels that begin with `xn--`; it normalises IPv6 addresses. `http` accepts UTF-8 in a URI, which RFC 3986 does not
+//! allow: the core refuses to encode such a target.
 
 mod proxy;
 
@@ -53,8 +53,8 @@ pub const METHODS: [Method; 8] = [
 #[derive(Debug)]
 struct Input<'a> {
     group: GroupId,
-    /// What is set: `itemsPerPage`, `pageNum`, `envelope` and its value, `pretty` and its value, a dated version.
-    set: u8,
+    /// The flags: `itemsPerPage`, `pageNum`, `envelope` and its value, `pretty` and its value, a dated version.
+    flags: u8,
     items: u16,
     page: u32,
     base: String,
@@ -67,19 +67,19 @@ impl<'a> Arbitrary<'a> for Input<'a> {
         let id: [u8; 12] = u.arbitrary()?;
         let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self {
-            group: GroupId::new(&id).expect("24 digits"),
-            set: input::byte(u)?,
+            group: GroupId::new(&id).expect("24 hexadecimal digits"),
+            flags: input::byte(u)?,
             items: u.arbitrary()?,
             page: u.arbitrary()?,
             base: input::text(input::short(u)?),
             text: input::text(input::short(u)?),
-            request: request(u)?,
+            request: read_request(u)?,
         })
     }
 }
 
-/// A request, if the URI is one.
-fn request<'a>(u: &mut Unstructured<'a>) -> arbitrary::Result<Option<Request<&'a [u8]>>> {
+/// Reads a request, or `None` if its URI is not valid.
+fn read_request<'a>(u: &mut Unstructured<'a>) -> arbitrary::Result<Option<Request<&'a [u8]>>> {
     let method = METHODS[usize::from(input::byte(u)?) % METHODS.len()].clone();
     let uri = Uri::try_from(input::short(u)?);
     let mut headers = HeaderMap::new();
@@ -102,18 +102,18 @@ pub fn check(bytes: &[u8]) {
     let Some(input) = input::read::<Input<'_>>(bytes) else {
         return;
     };
-    let base = base_url(&input.base);
-    listing(&input, &base.unwrap_or_default());
+    let base = parse_base_url(&input.base);
+    check_listing(&input, &base.unwrap_or_default());
     proxy::check(&input.base, &input.text);
-    parameters(&input.text, u32::from(input.items));
-    credentials(&input.text);
+    check_parameters(&input.text, u32::from(input.items));
+    check_credentials(&input.text);
     if let Some(request) = &input.request {
-        encoded(request);
+        check_encoding(request);
     }
 }
 
-fn listing(input: &Input<'_>, base: &BaseUrl) {
-    let has = |bit: u8| input.set & (1 << bit) != 0;
+fn check_listing(input: &Input<'_>, base: &BaseUrl) {
+    let has = |bit: u8| input.flags & (1 << bit) != 0;
     let mut request = ListRequest::new(input.group);
     let mut expected = Vec::new();
     let items = ItemsPerPage::new(u32::from(input.items))
@@ -162,7 +162,7 @@ fn listing(input: &Input<'_>, base: &BaseUrl) {
         uri.scheme_str().map(|scheme| scheme == "https"),
         Some(base.is_https())
     );
-    let authority = uri.authority().expect("it is absolute").as_str();
+    let authority = uri.authority().expect("the URI is absolute").as_str();
     assert!(base.origin().ends_with(&format!("//{authority}")));
     let pairs = |query: &str| -> Vec<(String, String)> {
         url::form_urlencoded::parse(query.as_bytes())
@@ -176,7 +176,7 @@ fn listing(input: &Input<'_>, base: &BaseUrl) {
         assert!(url.fragment().is_none() && url.has_host());
     }
 
-    // Its next page is the same request but for the number.
+    // The request for the next page differs only in the page number.
     let next = request.next_page();
     assert_eq!(next.is_none(), request.page_num().get() == u32::MAX);
     if let Some(next) = next {
@@ -188,13 +188,13 @@ fn listing(input: &Input<'_>, base: &BaseUrl) {
     }
 }
 
-/// Reads a base URL, and checks it with `url`.
-fn base_url(text: &str) -> Option<BaseUrl> {
+/// Parses a base URL, and compares it with `url`.
+fn parse_base_url(text: &str) -> Option<BaseUrl> {
     let plain = BaseUrl::allowing_plain_http(text);
     let base = match BaseUrl::new(text) {
         Ok(base) => base,
         Err(error) => {
-            refused(&error, "base URL");
+            assert_rejection(&error, "base URL");
             if text.contains(['@', '?', '#', '%']) {
                 assert_eq!(
                     error.to_string(),
@@ -223,8 +223,8 @@ fn base_url(text: &str) -> Option<BaseUrl> {
         .origin()
         .split_once("//")
         .map(|(_, host)| host)
-        .expect("it has a scheme");
-    // Known disagreements; see above.
+        .expect("an origin has a scheme");
+    // The known differences are described above.
     let name = host
         .trim_end_matches(|c: char| c.is_ascii_digit())
         .trim_end_matches(':');
@@ -248,7 +248,7 @@ fn base_url(text: &str) -> Option<BaseUrl> {
     assert!(url.username().is_empty() && url.password().is_none());
     assert!(url.query().is_none() && url.fragment().is_none());
     assert_eq!(url.path().trim_end_matches('/'), base.path_prefix());
-    match url.host().expect("it has one") {
+    match url.host().expect("a base URL has a host") {
         url::Host::Domain(domain) => {
             assert_eq!(url.origin().ascii_serialization(), base.origin());
             assert_eq!(base.is_loopback(), domain == "localhost");
@@ -258,7 +258,9 @@ fn base_url(text: &str) -> Option<BaseUrl> {
             assert_eq!(base.is_loopback(), address.is_loopback());
         }
         url::Host::Ipv6(address) => {
-            let (inside, _) = name.split_once(']').expect("it is in brackets");
+            let (inside, _) = name
+                .split_once(']')
+                .expect("an IPv6 address is in brackets");
             assert_eq!(
                 inside.trim_start_matches('[').parse::<Ipv6Addr>(),
                 Ok(address)
@@ -269,10 +271,10 @@ fn base_url(text: &str) -> Option<BaseUrl> {
     Some(base)
 }
 
-/// An error names the parameter and the rule, fit to be shown.
-fn refused(error: &InvalidValue, parameter: &str) {
+/// Asserts that an error names the parameter and the rule, and is safe to show.
+fn assert_rejection(error: &InvalidValue, parameter: &str) {
     assert_eq!(error.parameter(), parameter);
-    shown::is_safe(error);
+    shown::assert_safe(error);
     let line = error.to_string();
     assert!(
         line.starts_with(parameter) && line.ends_with(error.rule()),
@@ -282,7 +284,7 @@ fn refused(error: &InvalidValue, parameter: &str) {
     assert_eq!(format!("{error:?}"), format!("InvalidValue({line})"));
 }
 
-fn parameters(text: &str, number: u32) {
+fn check_parameters(text: &str, number: u32) {
     let is_group = text.len() == 24 && text.chars().all(|c| "0123456789abcdef".contains(c));
     match GroupId::new(text) {
         Ok(group) => {
@@ -296,7 +298,7 @@ fn parameters(text: &str, number: u32) {
         }
         Err(error) => {
             assert!(!is_group);
-            refused(&error, "groupId");
+            assert_rejection(&error, "groupId");
         }
     }
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -305,14 +307,14 @@ fn parameters(text: &str, number: u32) {
         Ok(items) => assert_eq!(Some(u64::from(items.get())), written),
         Err(error) => {
             assert!(!written.is_some_and(|n| (1..=500).contains(&n)));
-            refused(&error, "itemsPerPage");
+            assert_rejection(&error, "itemsPerPage");
         }
     }
     match text.parse::<PageNum>() {
         Ok(page) => assert_eq!(Some(u64::from(page.get())), written),
         Err(error) => {
             assert!(!written.is_some_and(|n| (1..=u64::from(u32::MAX)).contains(&n)));
-            refused(&error, "pageNum");
+            assert_rejection(&error, "pageNum");
         }
     }
     match ItemsPerPage::new(number) {
@@ -321,46 +323,47 @@ fn parameters(text: &str, number: u32) {
         }
         Err(error) => {
             assert!(number == 0 || number > 500);
-            refused(&error, "itemsPerPage");
+            assert_rejection(&error, "itemsPerPage");
         }
     }
     match PageNum::new(number) {
         Ok(page) => assert!(page.get() == number && page.to_string() == number.to_string()),
         Err(error) => {
             assert_eq!(number, 0);
-            refused(&error, "pageNum");
+            assert_rejection(&error, "pageNum");
         }
     }
     let session = || {
         Session::new(
             BaseUrl::default(),
-            Credentials::bearer("t").expect("it is one"),
+            Credentials::bearer("t").expect("a valid token"),
         )
     };
     let visible = !text.is_empty() && text.bytes().all(|b| (b' '..=b'~').contains(&b));
     match session().with_user_agent(text) {
         Ok(mut session) => {
             assert!(visible);
-            let list =
-                ListRequest::new(GroupId::new("0123456789abcdef01234567").expect("it is one"));
+            let list = ListRequest::new(
+                GroupId::new("0123456789abcdef01234567").expect("24 hexadecimal digits"),
+            );
             let at = atlas_model_keys_core::Moment::new(std::time::Duration::ZERO, [0; 16]);
             let Ok(atlas_model_keys_core::Step::Send(exchange)) =
                 session.start::<Vec<u8>>(&list, at)
             else {
-                panic!("it has all that it needs");
+                panic!("a session with a bearer token sends at once");
             };
             assert_eq!(exchange.request.headers()["user-agent"], text);
         }
         Err(error) => {
             assert!(!visible);
-            refused(&error, "User-Agent");
+            assert_rejection(&error, "User-Agent");
         }
     }
 }
 
-/// A text in the place of each part of a credential. It is accepted where it can be sent; and no error shows
-/// what may be a secret.
-fn credentials(text: &str) {
+/// Checks a text as each part of a credential: it is accepted exactly if it can be sent and is not a likely mistake,
+/// and no error shows a possible secret.
+fn check_credentials(text: &str) {
     let is_graphic = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     let is_printable = !text.is_empty() && !text.contains(char::is_control);
     let is_token = {
@@ -370,14 +373,14 @@ fn credentials(text: &str) {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
     };
-    // Slips are named, and the others are not accepted by accident: a variable, what stands around a value,
-    // and another credential.
+    // The core rejects likely mistakes: the name of a variable, quotes or spaces around a value, and another
+    // credential. Whether such a text is accepted is not checked here.
     let is_stray = |c: char| {
         c.is_whitespace()
             || atlas_model_keys_core::is_unsafe_to_show(c)
             || "\"'`´«»\u{2018}\u{2019}\u{201a}\u{201b}\u{201c}\u{201d}\u{201e}\u{201f}".contains(c)
     };
-    let is_paste = text.starts_with(['$', '%'])
+    let is_paste_error = text.starts_with(['$', '%'])
         || text.starts_with(is_stray)
         || text.ends_with(is_stray)
         || ["eyJ", "al-", "mdb_sa_id_"]
@@ -385,32 +388,33 @@ fn credentials(text: &str) {
             .any(|form| text.starts_with(form))
         || text.contains("mdb_sa_sk_")
         || text.len() == 8 && text.bytes().all(|b| b.is_ascii_lowercase());
-    let is_slip = is_paste || text.contains(':') || text.contains("mdb_sa_") || text.contains('-');
+    let is_likely_mistake =
+        is_paste_error || text.contains(':') || text.contains("mdb_sa_") || text.contains('-');
     let cases = [
         (
             "access token",
             Credentials::bearer(text),
-            (!is_paste).then_some(is_token),
+            (!is_paste_error).then_some(is_token),
         ),
         (
             "client secret",
             Credentials::service_account("mdb_sa_id_1", text),
-            (!is_paste && !text.contains('-')).then_some(is_graphic),
+            (!is_paste_error && !text.contains('-')).then_some(is_graphic),
         ),
         (
             "private key",
             Credentials::api_key("abcdefgh", text),
-            (!is_paste).then_some(is_printable),
+            (!is_paste_error).then_some(is_printable),
         ),
         (
             "client id",
             Credentials::service_account(text, "x"),
-            (!is_slip).then_some(is_graphic),
+            (!is_likely_mistake).then_some(is_graphic),
         ),
         (
             "public key",
             Credentials::api_key(text, "x"),
-            (!is_slip).then_some(is_printable),
+            (!is_likely_mistake).then_some(is_printable),
         ),
     ];
     for (parameter, credentials, expected) in cases {
@@ -420,26 +424,26 @@ fn credentials(text: &str) {
         let shown = match &credentials {
             Ok(credentials) => format!("{credentials:?}"),
             Err(error) => {
-                refused(error, parameter);
+                assert_rejection(error, parameter);
                 error.to_string()
             }
         };
-        // A service account's secret, in the wrong place or together with the id.
+        // A service account's secret, in the wrong place or pasted with the id, is not shown.
         if let Some((_, secret)) = text.split_once("mdb_sa_sk_")
             && !secret.is_empty()
         {
             assert!(!shown.contains(&format!("mdb_sa_sk_{secret}")), "{shown}");
         }
-        // An API key's private key beside its public one, or in its place.
+        // An API key's private key, next to its public key or in its place, is not shown.
         let mut words = text.split(|c: char| !(c.is_ascii_hexdigit() || c == '-'));
-        // (The rule has one for an example.)
+        // The rule contains this example.
         let example = "01234567-89ab-cdef-0123-456789abcdef";
         let is_private =
             |word: &&str| word.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && *word != example;
         if let Some(private) = words.find(is_private) {
             assert!(!shown.contains(private), "{shown}");
         }
-        // Nothing is repeated but a client id, and the name of a variable.
+        // Only a client id and the name of a variable are repeated.
         if let Err(error) = credentials
             && !text.starts_with("mdb_sa_id_")
             && !text.starts_with(['$', '%'])
@@ -449,13 +453,13 @@ fn credentials(text: &str) {
     }
 }
 
-/// Why a request has no form in HTTP/1.1, told without the core.
-fn has_no_form(request: &Request<&[u8]>) -> Vec<EncodeError> {
+/// Returns the reasons why a request cannot be encoded, determined without the core.
+fn reasons_not_to_encode(request: &Request<&[u8]>) -> Vec<EncodeError> {
     let (method, headers, uri) = (request.method(), request.headers(), request.uri());
-    let mut why = Vec::new();
-    let mut push = |is_so: bool, error| {
-        if is_so {
-            why.push(error);
+    let mut reasons = Vec::new();
+    let mut push = |applies: bool, error| {
+        if applies {
+            reasons.push(error);
         }
     };
     push(method == Method::CONNECT, EncodeError::Connect);
@@ -480,28 +484,28 @@ fn has_no_form(request: &Request<&[u8]>) -> Vec<EncodeError> {
         .is_some_and(|authority| !authority.host().is_empty());
     push(hosts == 0 && !has_authority, EncodeError::NoHost);
     let target = uri.path_and_query().map(http::uri::PathAndQuery::as_str);
-    let fits = target.is_some_and(|target| {
+    let is_valid = target.is_some_and(|target| {
         let star = target == "*" && method == Method::OPTIONS;
         let path = target.is_empty() || target.starts_with(['/', '?']);
         (star || path) && target.bytes().all(|b| b.is_ascii_graphic())
     });
-    push(!fits, EncodeError::Target);
-    why
+    push(!is_valid, EncodeError::Target);
+    reasons
 }
 
-fn encoded(request: &Request<&[u8]>) {
-    let why = has_no_form(request);
+fn check_encoding(request: &Request<&[u8]>) {
+    let reasons = reasons_not_to_encode(request);
     let encoded = match wire::encode(request) {
         Ok(encoded) => encoded,
         Err(error) => {
-            assert!(why.contains(&error), "{error:?}, but {why:?}");
+            assert!(reasons.contains(&error), "{error:?}, but {reasons:?}");
             let shown = error.to_string();
             assert!(shown.starts_with("the request cannot be encoded: "));
             assert_eq!(Failure::from(error).kind(), FailureKind::Permanent);
             return;
         }
     };
-    assert!(why.is_empty(), "{why:?}");
+    assert!(reasons.is_empty(), "{reasons:?}");
     let bytes = encoded.as_bytes();
     assert_eq!(encoded.as_ref(), bytes);
     assert_eq!(
@@ -511,10 +515,14 @@ fn encoded(request: &Request<&[u8]>) {
 
     let (length, read) = ureq_proto::parser::try_parse_request::<16>(bytes)
         .unwrap_or_else(|error| panic!("{error} in {}", bytes.escape_ascii()))
-        .expect("it is whole");
+        .expect("the request is complete");
     assert_eq!(bytes.get(length..), Some(*request.body()));
     assert_eq!(read.method(), request.method());
-    let target = request.uri().path_and_query().expect("it has one").as_str();
+    let target = request
+        .uri()
+        .path_and_query()
+        .expect("an encoded request has a target")
+        .as_str();
     let slash = if target.starts_with(['/', '*']) {
         ""
     } else {
@@ -523,13 +531,18 @@ fn encoded(request: &Request<&[u8]>) {
     assert_eq!(read.uri().to_string(), format!("{slash}{target}"));
     let mut expected = HeaderMap::new();
     if !request.headers().contains_key(HOST) {
-        let authority = request.uri().authority().expect("it has one").as_str();
+        let authority = request
+            .uri()
+            .authority()
+            .expect("an encoded request has a host")
+            .as_str();
         let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-        expected.insert(HOST, HeaderValue::from_str(host).expect("it is ASCII"));
+        expected.insert(HOST, HeaderValue::from_str(host).expect("a host is ASCII"));
     }
     for (name, value) in request.headers() {
         // RFC 9110 §5.5: white space around a value is not part of it.
-        let value = HeaderValue::from_bytes(value.as_bytes().trim_ascii()).expect("it was one");
+        let value = HeaderValue::from_bytes(value.as_bytes().trim_ascii())
+            .expect("a trimmed header value is valid");
         expected.append(name, value);
     }
     if !request.body().is_empty() && !expected.contains_key(CONTENT_LENGTH) {
@@ -542,9 +555,9 @@ fn encoded(request: &Request<&[u8]>) {
 mod tests {
     use super::*;
 
-    /// What `url` makes of base URLs that the core takes as they are.
+    /// The core accepts these base URLs unchanged, and `url` behaves as described at the top.
     #[test]
-    fn the_known_disagreements_are_as_they_say() {
+    fn known_differences_match_the_description() {
         for (text, theirs) in [
             ("https://127.1", Some("https://127.0.0.1/")),
             ("https://0x7f", Some("https://0.0.0.127/")),

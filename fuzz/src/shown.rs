@@ -1,12 +1,12 @@
-//! What may be shown: of errors, and of everything that has `Debug`.
+//! Checks of text that users see: error messages and `Debug` output must be safe and contain no secret.
 
 use std::error::Error as StdError;
 use std::fmt::{Debug, Display};
 
 use atlas_model_keys_core::{Error, is_unsafe_to_show};
 
-/// Everything that an error shows of itself and of what is behind it.
-pub(crate) fn of_error(error: &(dyn StdError + 'static)) -> String {
+/// Returns `Display` and `Debug` of an error and of all its sources.
+pub(crate) fn error_text(error: &(dyn StdError + 'static)) -> String {
     let mut shown = format!("{error}\n{error:?}");
     let mut next = error.source();
     while let Some(source) = next {
@@ -16,25 +16,25 @@ pub(crate) fn of_error(error: &(dyn StdError + 'static)) -> String {
     shown
 }
 
-/// An error's line is one line, fit for a terminal, bounded, and does not repeat its source.
-pub(crate) fn is_one_line(error: &Error) {
+/// Asserts that an error's message is one bounded line, safe for a terminal, that does not repeat its source.
+pub(crate) fn assert_one_line(error: &Error) {
     let line = error.to_string();
     assert!(
         !line.is_empty() && !line.chars().any(is_unsafe_to_show),
         "{line:?}"
     );
-    // At most: three texts, and 16 fields of two texts each, of 1 KiB (which the escape that crosses the
-    // limit may exceed), and what is said around them.
+    // At most three texts and 16 fields of two texts each, of 1 KiB (plus the escape that crosses the
+    // limit), and the words around them.
     assert!(line.len() < 40 * (1024 + 16), "{} bytes", line.len());
     if let Some(source) = error.source() {
         assert!(!line.contains(&source.to_string()), "{line:?}");
     }
-    // What else an error can be asked never panics, and never contradicts.
-    let answer = error.api_error();
-    assert_eq!(error.status(), answer.map(|answer| answer.status));
+    // The other accessors never panic, and agree with each other.
+    let api_error = error.api_error();
+    assert_eq!(error.status(), api_error.map(|api_error| api_error.status));
     assert_eq!(
         error.error_code(),
-        answer.and_then(|answer| answer.error_code.as_deref())
+        api_error.and_then(|api_error| api_error.error_code.as_deref())
     );
     if error.is_retryable() {
         assert!(!matches!(error, Error::Invalid(_) | Error::Limit { .. }));
@@ -42,27 +42,30 @@ pub(crate) fn is_one_line(error: &Error) {
     let _ = error.retry_after();
 }
 
-/// So much of a secret is recognised where a server repeats a part.
+/// Returns the beginning of a secret: redaction recognises a part of at least this length (12 characters).
 pub(crate) fn beginning(secret: &str) -> String {
     secret.chars().take(12).collect()
 }
 
-/// Nothing that is shown of it has any of the secrets, nor the beginning of one.
-pub(crate) fn no_secret<S: AsRef<str>>(shown: &str, secrets: &[S]) {
+/// Asserts that a text contains none of the secrets, nor the beginning of one.
+pub(crate) fn assert_no_secret<S: AsRef<str>>(shown: &str, secrets: &[S]) {
     for secret in secrets {
         let secret = secret.as_ref();
         let beginning = beginning(secret);
-        assert!(!shown.contains(&beginning), "{secret:?} is in {shown}");
+        assert!(
+            !shown.contains(&beginning),
+            "the secret {secret:?} is in {shown}"
+        );
     }
 }
 
-/// The same for a value.
-pub(crate) fn debug_has_no_secret<S: AsRef<str>>(value: &dyn Debug, secrets: &[S]) {
-    no_secret(&format!("{value:?}"), secrets);
+/// Asserts that `Debug` of a value contains none of the secrets, nor the beginning of one.
+pub(crate) fn assert_debug_has_no_secret<S: AsRef<str>>(value: &dyn Debug, secrets: &[S]) {
+    assert_no_secret(&format!("{value:?}"), secrets);
 }
 
-/// A value's own line has nothing that a terminal would act on.
-pub(crate) fn is_safe(value: &dyn Display) {
+/// Asserts that `Display` of a value contains no character that a terminal would interpret.
+pub(crate) fn assert_safe(value: &dyn Display) {
     let line = value.to_string();
     assert!(!line.chars().any(is_unsafe_to_show), "{line:?}");
 }

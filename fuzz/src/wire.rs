@@ -1,45 +1,43 @@
-//! Bytes of a stream, cut anywhere, are the same response or the same error as uncut.
+//! A stream that is split anywhere is decoded to the same response, or the same error, as the whole stream.
 //!
-//! **Input**: one byte for the method that was asked with, one for the limits, two that the cuts are drawn
-//! from; the rest is the stream. At its end the stream is closed.
+//! **Input**: one byte for the method of the request, one for the limits, two that seed the random splits;
+//! the rest is the stream, which is closed at its end.
 //!
 //! **Properties**
 //!
-//! - Uncut, byte by byte and cut at random (empty pieces included): the same head, body, persistence and
-//!   count, or the same error at the same place.
-//! - What was consumed and what is left over are the stream. The consumed part alone is the same
-//!   response; without its last byte it is none, unless the end of the stream is its end.
-//! - It is a response exactly where a plain reading by the grammar of RFC 9112 (as strict as
-//!   [`wire`](atlas_model_keys_core::wire) says that it is) finds one, with the same end, status and body; unless it is
-//!   beyond a limit. Only a 200 is refused for the length of its body: of another body so many bytes are taken
-//!   as [`Limits::error_body_bytes`] and one, or [`Limits::body_bytes`] if that is less; it ends there, and the
-//!   connection is not used again.
-//! - A response is within the [`Limits`]; memory follows what has arrived, never what is promised.
-//! - What is accepted, a second implementation (`ureq-proto`, the protocol of the `ureq` client) reads as
-//!   the same response of the same length, and what it would not keep the connection for, neither
-//!   does the core. Of a body that was cut, it reads that much and more.
+//! - Whole, byte by byte and split at random (also into empty pieces), a stream gives the same head, body, persistence
+//!   and count, or the same error at the same offset.
+//! - The consumed bytes and the leftover make up the stream. The consumed part alone gives the same response; without
+//!   its last byte it gives none, unless the end of the stream ends the response.
+//! - Within the limits, a stream is a response exactly if a simple parser for the grammar of RFC 9112 (as strict as
+//!   [`wire`](atlas_model_keys_core::wire) documents) finds one, with the same end, status and body. Only a 200 is
+//!   rejected for the length of its body. Any other body is truncated after one byte more than
+//!   [`Limits::error_body_bytes`], or after [`Limits::body_bytes`] if that is less, and the connection is not reused.
+//! - A response is within the [`Limits`]; memory is bounded by the bytes that arrived, never by an announced length.
+//! - A second implementation (`ureq-proto`, the protocol of the `ureq` client) decodes an accepted stream to the same
+//!   response of the same length, and the core reuses no connection that `ureq-proto` closes. `ureq-proto` decodes at
+//!   least as much of a truncated body.
 //!
-//! **Known disagreements** with `ureq-proto`, which is more lenient or knows less:
+//! **Known differences** from `ureq-proto`, which is more lenient or supports less:
 //!
-//! | where | the core | `ureq-proto` |
+//! | case | the core | `ureq-proto` |
 //! |---|---|---|
-//! | folded fields (RFC 9112 §5.2) | one space | refuses |
-//! | 100 with fields (RFC 9110 §15.2.1) | skips it | refuses |
-//! | a chunk's size and extensions of more than 20 bytes (RFC 9112 §7.1.1: to be ignored) | 16 KiB of extensions in all | refuses |
+//! | folded fields (RFC 9112 §5.2) | one space | rejects |
+//! | 100 with fields (RFC 9110 §15.2.1) | skips it | rejects |
+//! | a chunk's size and extensions of more than 20 bytes (RFC 9112 §7.1.1: to be ignored) | 16 KiB of extensions in all | rejects |
 //! | a bare CR inside an extension or a trailer (RFC 9112 §2.2) | an error | waits for more |
-//! | `Content-Length` that is none, beside a status or method that has no body (RFC 9112 §6.3, item 1) | ignores it, ends the connection's use | refuses |
-//! | a bare LF (RFC 9112 §2.2: "MAY"), empty lines before a status line | refuses | accepts |
-//! | `Content-Length: 5, 05` (RFC 9112 §6.3, item 5) | refuses: not the same text | accepts: the same number |
-//! | `Transfer-Encoding` beside `Content-Length` (RFC 9112 §6.3, item 3: "ought to be handled as an error") | refuses | chunked |
-//! | `Transfer-Encoding` in HTTP/1.0 (RFC 9112 §6.1: "as if the framing is faulty") | refuses | ignores it |
-//! | codings beside `chunked`, or others (RFC 9112 §6.1) | refuses | `chunked` anywhere in the list counts, others are ignored |
-//! | space around a chunk's size (RFC 9112 §7.1), a sign before it, more than 16 digits | refuses | accepts |
-//! | control characters in extensions and trailers, names that are no tokens (RFC 9112 §7.1.1, RFC 9110 §5.6.2) | refuses | not looked at |
-//! | 101 (RFC 9110 §7.8: only after an `Upgrade`) | refuses | the response |
-//! | more than 16 interim responses; what is beyond a limit | refuses | no such bound |
+//! | an invalid `Content-Length` with a status or method that has no body (RFC 9112 §6.3, item 1) | ignores it, does not reuse the connection | rejects |
+//! | a bare LF (RFC 9112 §2.2: "MAY"), empty lines before a status line | rejects | accepts |
+//! | `Content-Length: 5, 05` (RFC 9112 §6.3, item 5) | rejects: different texts | accepts: equal numbers |
+//! | `Transfer-Encoding` together with `Content-Length` (RFC 9112 §6.3, item 3: "ought to be handled as an error") | rejects | chunked |
+//! | `Transfer-Encoding` in HTTP/1.0 (RFC 9112 §6.1: "as if the framing is faulty") | rejects | ignores it |
+//! | codings other than a single `chunked` (RFC 9112 §6.1) | rejects | `chunked` anywhere in the list counts, others are ignored |
+//! | space around a chunk's size (RFC 9112 §7.1), a sign before it, more than 16 digits | rejects | accepts |
+//! | control characters in extensions and trailers, names that are not tokens (RFC 9112 §7.1.1, RFC 9110 §5.6.2) | rejects | does not check |
+//! | 101 (RFC 9110 §7.8: only after an `Upgrade`) | rejects | the response |
+//! | more than 16 interim responses; anything beyond a limit | rejects | has no such limit |
 //!
-//! The opposite direction (`ureq-proto` reads a response that the core refuses) is allowed for exactly the
-//! kinds of error in `is_stricter`.
+//! If `ureq-proto` accepts a stream that the core rejects, the error must be one of those in `is_stricter`.
 
 use arbitrary::{Arbitrary, Unstructured};
 use atlas_model_keys_core::wire::{
@@ -53,17 +51,17 @@ use crate::input;
 
 mod grammar;
 
-use grammar::Plain;
+use grammar::GrammarResponse;
 
-/// What was asked with.
+/// The methods of the request.
 pub const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::CONNECT, Method::DELETE];
 
-/// A stream, and how it arrives.
+/// A stream, its limits and its splits.
 #[derive(Debug)]
 struct Input<'a> {
     method: Method,
     limits: Limits,
-    cuts: u16,
+    split_seed: u16,
     stream: &'a [u8],
 }
 
@@ -83,34 +81,34 @@ impl<'a> Arbitrary<'a> for Input<'a> {
         Ok(Self {
             method,
             limits,
-            cuts: u.arbitrary()?,
+            split_seed: u.arbitrary()?,
             stream: input::rest(u)?,
         })
     }
 }
 
-/// What came of a stream.
+/// The result of decoding a stream.
 #[derive(Clone, Debug, PartialEq)]
 enum Outcome {
-    Whole {
-        response: Whole,
+    Response {
+        response: DecodedResponse,
         keep_alive: bool,
         consumed: u64,
-        /// Whether the end of the stream was its end.
-        closed: bool,
+        /// Whether the end of the stream ended the response.
+        ends_with_stream: bool,
     },
-    Refused(WireError),
+    Rejected(WireError),
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Whole {
+struct DecodedResponse {
     status: StatusCode,
     version: Version,
     headers: HeaderMap,
     body: Vec<u8>,
 }
 
-impl Whole {
+impl DecodedResponse {
     fn new(response: Response<Vec<u8>>) -> Self {
         let (head, body) = response.into_parts();
         Self {
@@ -122,19 +120,19 @@ impl Whole {
     }
 }
 
-fn whole(message: Message, closed: bool) -> Outcome {
-    // `Debug` tells how much, and nothing of it.
+fn whole(message: Message, ends_with_stream: bool) -> Outcome {
+    // `Debug` shows sizes only.
     let shown = format!("{message:?}");
     assert!(shown.starts_with("Message { status: "), "{shown}");
-    Outcome::Whole {
-        response: Whole::new(message.response),
+    Outcome::Response {
+        response: DecodedResponse::new(message.response),
         keep_alive: message.keep_alive,
         consumed: message.consumed,
-        closed,
+        ends_with_stream,
     }
 }
 
-/// Reads a stream in pieces, and closes it. What came of it, and how much was left over.
+/// Decodes a stream in pieces, and closes it. Returns the outcome and the length of the leftover.
 fn read<'s>(
     input: &Input<'_>,
     pieces: impl IntoIterator<Item = &'s [u8]>,
@@ -147,7 +145,7 @@ fn read<'s>(
         decoder = match decoder.push(piece) {
             Ok(Progress::More(decoder)) => {
                 if piece.len() == length {
-                    shows_nothing(&decoder, piece);
+                    assert_debug_hides_bytes(&decoder, piece);
                 }
                 decoder
             }
@@ -155,19 +153,19 @@ fn read<'s>(
                 assert!(piece.ends_with(leftover));
                 return (whole(message, false), length - pushed + leftover.len());
             }
-            Err(error) => return (Outcome::Refused(error), 0),
+            Err(error) => return (Outcome::Rejected(error), 0),
         };
     }
     assert_eq!(pushed, length);
     let outcome = match decoder.close() {
         Ok(message) => whole(message, true),
-        Err(error) => Outcome::Refused(error),
+        Err(error) => Outcome::Rejected(error),
     };
     (outcome, 0)
 }
 
-/// `Debug` of a decoder tells how far it is, and nothing of what it has read.
-fn shows_nothing(decoder: &Decoder, taken: &[u8]) {
+/// Asserts that `Debug` of a decoder shows its progress and none of the bytes.
+fn assert_debug_hides_bytes(decoder: &Decoder, taken: &[u8]) {
     let shown = format!("{decoder:?}");
     let end = format!(", consumed: {}, .. }}", taken.len());
     assert!(
@@ -177,7 +175,7 @@ fn shows_nothing(decoder: &Decoder, taken: &[u8]) {
     assert!(shown.len() < 90, "{shown}");
 }
 
-/// Pieces of up to twenty bytes, some of them empty.
+/// Splits a stream into pieces of up to twenty bytes, some of them empty.
 fn pieces(stream: &[u8], seed: u16) -> Vec<&[u8]> {
     let mut state = u32::from(seed) | 1 << 16;
     let mut rest = stream;
@@ -202,9 +200,9 @@ pub fn check(bytes: &[u8]) {
     let memory = allocation_counter::measure(|| {
         first = Some(read(&input, [stream], stream.len()));
     });
-    let (outcome, leftover) = first.expect("it ran");
-    // The machine, slots for fields to parse, a map of them; and what arrived, at most twice (a buffer
-    // that grows) in the section and again in the values, or in the body. `whole` shows the message.
+    let (outcome, leftover) = first.expect("the closure ran");
+    // The bound covers the decoder, slots for parsing fields, a map of them, and the bytes that arrived: at most twice
+    // (while a buffer grows) in the head and once more in the values, or in the body. `whole` formats the message.
     let head = 4 * stream.len().min(input.limits.head_bytes);
     let body = 3 * stream.len().min(input.limits.body_bytes);
     let fields = 300 * (input.limits.headers.min(stream.len() / 3) + 1);
@@ -216,52 +214,63 @@ pub fn check(bytes: &[u8]) {
         stream.len()
     );
 
-    for cut in [stream.chunks(1).collect(), pieces(stream, input.cuts)] {
-        assert_eq!(read(&input, cut, stream.len()), (outcome.clone(), leftover));
+    for pieces in [stream.chunks(1).collect(), pieces(stream, input.split_seed)] {
+        assert_eq!(
+            read(&input, pieces, stream.len()),
+            (outcome.clone(), leftover)
+        );
     }
 
-    let plain = grammar::read(&input.method, &input.limits, stream);
-    let plain = plain.as_ref();
-    by_the_grammar(&input, &outcome, plain);
-    let other = second_reading(&input.method, stream);
+    let grammar = grammar::read(&input.method, &input.limits, stream);
+    let grammar = grammar.as_ref();
+    compare_with_grammar(&input, &outcome, grammar);
+    let other = decode_with_ureq(&input.method, stream);
     match &outcome {
-        Outcome::Refused(error) => refused(&input, *error, other.as_ref()),
-        Outcome::Whole {
+        Outcome::Rejected(error) => check_error(&input, *error, other.as_ref()),
+        Outcome::Response {
             response,
             keep_alive,
             consumed,
-            closed,
+            ends_with_stream,
         } => {
-            let consumed = usize::try_from(*consumed).expect("it fits");
+            let consumed = usize::try_from(*consumed).expect("no more than the stream");
             assert_eq!(consumed + leftover, stream.len());
-            within(&input.limits, response);
-            assert!(!(*keep_alive && *closed));
-            if *closed {
+            assert_within(&input.limits, response);
+            assert!(!(*keep_alive && *ends_with_stream));
+            if *ends_with_stream {
                 assert_eq!(leftover, 0);
             } else {
                 let (taken, _) = stream.split_at(consumed);
                 let (again, left) = read(&input, [taken], consumed);
                 assert!(again == outcome && left == 0);
                 match read(&input, [&taken[..consumed - 1]], consumed - 1).0 {
-                    Outcome::Refused(error) => {
+                    Outcome::Rejected(error) => {
                         assert_eq!(error.kind(), WireErrorKind::Truncated);
                         assert_eq!(error.offset(), consumed as u64 - 1);
                     }
-                    // It was cut, and would have gone on until the end of the stream.
-                    Outcome::Whole {
+                    // A truncated body that the end of the stream would end is one byte shorter.
+                    Outcome::Response {
                         response: shorter,
-                        closed,
+                        ends_with_stream,
                         ..
                     } => {
-                        assert!(plain.is_some_and(|plain| plain.is_cut) && closed);
-                        let (_, body) = response.body.split_last().expect("it was cut in it");
+                        assert!(
+                            grammar.is_some_and(|grammar| grammar.is_truncated) && ends_with_stream
+                        );
+                        let (_, body) = response
+                            .body
+                            .split_last()
+                            .expect("a truncated body is not empty");
                         assert_eq!(shorter.body, body);
                     }
                 }
             }
-            if plain.is_some_and(|plain| plain.is_cut) {
-                // What is behind the place may be anything.
-                assert!(!*keep_alive, "kept, and its rest is not read");
+            if grammar.is_some_and(|grammar| grammar.is_truncated) {
+                // The stream may be invalid after the truncated body.
+                assert!(
+                    !*keep_alive,
+                    "the connection is reused, although the body was truncated"
+                );
                 if let Ok(other) = other {
                     assert_eq!(other.response.status, response.status);
                     assert_eq!(other.response.headers, response.headers);
@@ -276,43 +285,47 @@ pub fn check(bytes: &[u8]) {
                     assert_eq!(other.consumed, consumed);
                     assert!(
                         !*keep_alive || other.keep_alive,
-                        "kept, but not by the other"
+                        "only the core reuses the connection"
                     );
                 }
-                Err(why) => assert!(is_known(&input, response), "only the core reads it: {why}"),
+                Err(why) => assert!(
+                    is_more_lenient(&input, response),
+                    "only the core accepts the stream: {why}"
+                ),
             }
         }
     }
 }
 
-/// The core's outcome is that of a plain reading.
-fn by_the_grammar(input: &Input<'_>, outcome: &Outcome, plain: Option<&Plain>) {
-    match (outcome, plain) {
-        (Outcome::Refused(error), _) if error.kind() == WireErrorKind::BodyTooLong => {
-            // The status of another answer counts.
+/// Compares an outcome with that of the simple parser.
+fn compare_with_grammar(input: &Input<'_>, outcome: &Outcome, grammar: Option<&GrammarResponse>) {
+    match (outcome, grammar) {
+        (Outcome::Rejected(error), _) if error.kind() == WireErrorKind::BodyTooLong => {
+            // Only a 200 is rejected for the length of its body.
             assert_eq!(grammar::status(input.stream), Some(200));
         }
-        (Outcome::Refused(error), _) if error.is_limit() => {}
-        (Outcome::Refused(_), None) => {}
+        (Outcome::Rejected(error), _) if error.is_limit() => {}
+        (Outcome::Rejected(_), None) => {}
         (
-            Outcome::Whole {
+            Outcome::Response {
                 response,
                 consumed,
-                closed,
+                ends_with_stream,
                 ..
             },
-            Some(plain),
+            Some(grammar),
         ) => {
-            assert_eq!(response.status.as_u16(), plain.status);
-            assert_eq!(*consumed, plain.end as u64);
-            assert_eq!(response.body, plain.body);
-            assert_eq!(*closed, plain.is_closed);
+            assert_eq!(response.status.as_u16(), grammar.status);
+            assert_eq!(*consumed, grammar.end as u64);
+            assert_eq!(response.body, grammar.body);
+            assert_eq!(*ends_with_stream, grammar.ends_with_stream);
         }
-        (outcome, plain) => panic!("{outcome:?}, but by the grammar {plain:?}"),
+        (outcome, grammar) => panic!("{outcome:?}, but the simple parser found {grammar:?}"),
     }
 }
 
-fn within(limits: &Limits, response: &Whole) {
+/// Asserts that a response is within the limits.
+fn assert_within(limits: &Limits, response: &DecodedResponse) {
     let body = match response.status.as_u16() {
         200 => limits.body_bytes,
         _ => limits.body_bytes.min(limits.error_body_bytes + 1),
@@ -328,13 +341,13 @@ fn within(limits: &Limits, response: &Whole) {
     assert!(!response.status.is_informational());
 }
 
-/// An error is at a place of the stream, shows nothing of it, and is what a transport makes of it.
-fn refused(input: &Input<'_>, error: WireError, other: Result<&Other, &String>) {
+/// Asserts that an error has an offset in the stream, shows none of its bytes, and becomes the right `Failure`.
+fn check_error(input: &Input<'_>, error: WireError, other: Result<&UreqResponse, &String>) {
     let length = input.stream.len() as u64;
     assert!(error.offset() <= length, "{error}");
     match error.kind() {
         WireErrorKind::Truncated => assert_eq!(error.offset(), length),
-        // What is promised may be too long.
+        // The offset may be that of an announced length beyond the stream.
         WireErrorKind::BodyTooLong | WireErrorKind::HeadTooLong => {}
         _ => assert!(error.offset() < length, "{error}"),
     }
@@ -352,39 +365,38 @@ fn refused(input: &Input<'_>, error: WireError, other: Result<&Other, &String>) 
     if let Ok(other) = other {
         assert!(
             is_stricter(input, error, other),
-            "only the other reads it: {error}, {other:?}"
+            "only ureq-proto accepts the stream: {error}, {other:?}"
         );
     }
 }
 
-/// Whether the core is known to refuse what others read; see the table above.
-fn is_stricter(input: &Input<'_>, error: WireError, other: &Other) -> bool {
-    use WireErrorKind as Kind;
+/// Returns whether the core is known to reject what `ureq-proto` accepts; see the table above.
+fn is_stricter(input: &Input<'_>, error: WireError, other: &UreqResponse) -> bool {
     match error.kind() {
         // RFC 9112 §2.2.
-        Kind::LineEnd | Kind::NotHttp => true,
+        WireErrorKind::LineEnd | WireErrorKind::NotHttp => true,
         // §6.1 and §6.3.
-        Kind::ContentLength
-        | Kind::TransferEncoding
-        | Kind::TransferEncodingVersion
-        | Kind::TwoLengths => true,
+        WireErrorKind::ContentLength
+        | WireErrorKind::TransferEncoding
+        | WireErrorKind::TransferEncodingVersion
+        | WireErrorKind::TwoLengths => true,
         // §7.1 and §7.1.1.
-        Kind::ChunkSize | Kind::ChunkExtension => true,
-        // In a trailer: not looked at by others. In a head both look.
-        Kind::FieldName | Kind::FieldValue => other.chunked,
+        WireErrorKind::ChunkSize | WireErrorKind::ChunkExtension => true,
+        // `ureq-proto` does not check trailers.
+        WireErrorKind::FieldName | WireErrorKind::FieldValue => other.chunked,
         // RFC 9110 §7.8.
-        Kind::Upgrade => other.response.status == StatusCode::SWITCHING_PROTOCOLS,
-        // Bounds of ours.
-        Kind::TooManyInterim => input.stream.len() > 16 * MAX_INTERIM as usize,
-        Kind::ExtensionsTooLong => input.stream.len() > CHUNK_EXTENSION_BYTES,
-        Kind::HeadTooLong => input.stream.len() > input.limits.head_bytes,
-        Kind::TooManyFields | Kind::BodyTooLong => true,
+        WireErrorKind::Upgrade => other.response.status == StatusCode::SWITCHING_PROTOCOLS,
+        // Limits that `ureq-proto` does not have.
+        WireErrorKind::TooManyInterim => input.stream.len() > 16 * MAX_INTERIM as usize,
+        WireErrorKind::ExtensionsTooLong => input.stream.len() > CHUNK_EXTENSION_BYTES,
+        WireErrorKind::HeadTooLong => input.stream.len() > input.limits.head_bytes,
+        WireErrorKind::TooManyFields | WireErrorKind::BodyTooLong => true,
         _ => false,
     }
 }
 
-/// Whether others are known to refuse what the core reads; see the table above.
-fn is_known(input: &Input<'_>, response: &Whole) -> bool {
+/// Returns whether `ureq-proto` is known to reject what the core accepts; see the table above.
+fn is_more_lenient(input: &Input<'_>, response: &DecodedResponse) -> bool {
     let lines = || input.stream.split(|byte| *byte == b'\n');
     let folds = lines().any(|line| matches!(line, [b' ' | b'\t', ..]));
     let interim =
@@ -396,18 +408,18 @@ fn is_known(input: &Input<'_>, response: &Whole) -> bool {
     folds || interim || long_size || no_body
 }
 
-/// A response as the other implementation reads it.
+/// A response as `ureq-proto` decodes it.
 #[derive(Debug)]
-struct Other {
-    response: Whole,
+struct UreqResponse {
+    response: DecodedResponse,
     consumed: usize,
     keep_alive: bool,
     chunked: bool,
 }
 
-/// The stream as `ureq-proto` reads it; an error says where it gave up.
-fn second_reading(method: &Method, stream: &[u8]) -> Result<Other, String> {
-    let say = |error: ureq_proto::Error| error.to_string();
+/// Decodes a stream with `ureq-proto`. An error says at which step it failed.
+fn decode_with_ureq(method: &Method, stream: &[u8]) -> Result<UreqResponse, String> {
+    let text = |error: ureq_proto::Error| error.to_string();
     let uri = match *method {
         Method::CONNECT => "a.example:443",
         _ => "http://a.example/",
@@ -416,29 +428,29 @@ fn second_reading(method: &Method, stream: &[u8]) -> Result<Other, String> {
         .method(method.clone())
         .uri(uri)
         .body(())
-        .expect("it is a request");
-    let mut send = Call::new(request).map_err(say)?.proceed();
+        .expect("a valid request");
+    let mut send = Call::new(request).map_err(text)?.proceed();
     let mut sink = [0; 256];
     while !send.can_proceed() {
-        send.write(&mut sink).map_err(say)?;
+        send.write(&mut sink).map_err(text)?;
     }
     let Ok(Some(SendRequestResult::RecvResponse(mut call))) = send.proceed() else {
-        return Err("it has a body to send".into());
+        return Err("the request has a body".into());
     };
     let mut rest = stream;
     let head = loop {
-        let (used, head) = call.try_response(rest, false).map_err(say)?;
+        let (used, head) = call.try_response(rest, false).map_err(text)?;
         rest = &rest[used..];
         match head {
             Some(head) => break head,
-            None if used == 0 => return Err("the head has no end".into()),
+            None if used == 0 => return Err("the head is incomplete".into()),
             None => {}
         }
     };
     let mut body = Vec::new();
     let mut chunked = false;
     let cleanup = match call.proceed() {
-        None => return Err("no way on".into()),
+        None => return Err("there is no next state".into()),
         Some(RecvResponseResult::Cleanup(cleanup)) => cleanup,
         Some(RecvResponseResult::Redirect(redirect)) => redirect.proceed(),
         Some(RecvResponseResult::RecvBody(mut call)) => {
@@ -446,7 +458,7 @@ fn second_reading(method: &Method, stream: &[u8]) -> Result<Other, String> {
             chunked = mode == ureq_proto::BodyMode::Chunked;
             let mut out = [0; 4096];
             loop {
-                let (used, got) = call.read(rest, &mut out).map_err(say)?;
+                let (used, got) = call.read(rest, &mut out).map_err(text)?;
                 rest = &rest[used..];
                 body.extend(&out[..got]);
                 if used == 0 && got == 0 {
@@ -454,15 +466,15 @@ fn second_reading(method: &Method, stream: &[u8]) -> Result<Other, String> {
                 }
             }
             match call.proceed() {
-                None => return Err("the body has no end".into()),
+                None => return Err("the body is incomplete".into()),
                 Some(RecvBodyResult::Cleanup(cleanup)) => cleanup,
                 Some(RecvBodyResult::Redirect(redirect)) => redirect.proceed(),
             }
         }
     };
     let (head, ()) = head.into_parts();
-    Ok(Other {
-        response: Whole {
+    Ok(UreqResponse {
+        response: DecodedResponse {
             status: head.status,
             version: head.version,
             headers: head.headers,
@@ -478,9 +490,9 @@ fn second_reading(method: &Method, stream: &[u8]) -> Result<Other, String> {
 mod tests {
     use super::*;
 
-    /// Who reads a response in each row of the table at the top: the core, and `ureq-proto`.
+    /// The core and `ureq-proto` behave as the table at the top says.
     #[test]
-    fn the_known_disagreements_are_as_they_say() {
+    fn known_differences_match_the_table() {
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         let long = format!("{chunked}1;a={}\r\nx\r\n0\r\n\r\n", "b".repeat(20));
         let interim = "HTTP/1.1 103 X\r\n\r\n".repeat(17) + "HTTP/1.1 204 X\r\n\r\n";
@@ -531,16 +543,16 @@ mod tests {
             let input = Input {
                 method: Method::GET,
                 limits: Limits::default(),
-                cuts: 0,
+                split_seed: 0,
                 stream: stream.as_bytes(),
             };
             let (outcome, _) = read(&input, [input.stream], stream.len());
             assert_eq!(
-                matches!(outcome, Outcome::Whole { .. }),
+                matches!(outcome, Outcome::Response { .. }),
                 ours,
                 "{stream:?}: {outcome:?}"
             );
-            let other = second_reading(&Method::GET, input.stream);
+            let other = decode_with_ureq(&Method::GET, input.stream);
             assert_eq!(other.is_ok(), theirs, "{stream:?}: {other:?}");
         }
     }

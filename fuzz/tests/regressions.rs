@@ -1,5 +1,5 @@
-//! Replays the seeds and the regressions of every target, on any toolchain: what a property was once broken by
-//! does not break it again.
+//! Replays the seeds and the regressions of every target, on any toolchain, so that an input that once
+//! failed is checked on every run.
 
 use std::path::Path;
 
@@ -13,22 +13,22 @@ fn seeds_and_regressions_hold() {
         assert!(seeds.is_ok_and(|files| files > 0), "{name} has no seeds");
         let regressions = fuzz.join("regressions").join(name);
         if regressions.is_dir() {
-            replay(&regressions, check).expect("they can be read");
+            replay(&regressions, check).expect("the files can be read");
         }
-        // A campaign's corpora, where there are some, if somebody wants to know what they cover.
+        // A campaign's corpora, for example to measure their coverage.
         if let Some(more) = std::env::var_os("FUZZ_REPLAY") {
             let more = Path::new(&more).join(name);
             if more.is_dir() {
-                replay(&more, check).expect("they can be read");
+                replay(&more, check).expect("the files can be read");
             }
         }
     }
 }
 
 #[test]
-fn every_target_has_its_program_and_its_line_in_the_readme() {
+fn every_target_has_a_program_and_a_line_in_the_readme() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = std::fs::read_to_string(fuzz.join("README.md")).expect("it is there");
+    let readme = std::fs::read_to_string(fuzz.join("README.md")).expect("README.md can be read");
     for (name, _) in TARGETS {
         assert!(
             fuzz.join(format!("fuzz_targets/{name}.rs")).is_file(),

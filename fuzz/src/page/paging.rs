@@ -1,13 +1,13 @@
-//! The rules of paging a second time, told from all answers so far instead of step by step.
+//! A second implementation of the paging rules, which decides from all pages so far instead of step by step.
 
 use atlas_model_keys_core::{
     Error, GroupId, InvalidResponseKind, ItemsPerPage, Limits, ListRequest, Listing, Page, PageNum,
     Reply,
 };
 
-use super::{PlainPage, borrowed};
+use super::derived::{DerivedPage, borrowed};
 
-/// Which answers come one after the other, and with which request and limit of pages it begins.
+/// The index of the first request, the limit of pages, and the sequence of pages that arrive.
 const SCRIPTS: [(usize, u32, &str); 11] = [
     (0, 9, "PPPPP"),
     (1, 9, "PPPPP"),
@@ -20,16 +20,16 @@ const SCRIPTS: [(usize, u32, &str); 11] = [
     (2, 9, "PePeeP"),
     (2, 9, "xPneP"),
     (0, 9, "QxeQeQ"),
-    // The keys that have an id, without those that have none.
+    // The page again, with only those of its keys that have an id.
     (1, 9, "PtPt"),
 ];
 
-/// What a listing begins with.
-fn firsts() -> [ListRequest; 4] {
-    let group = GroupId::new("0123456789abcdef01234567").expect("it is one");
+/// Returns the first requests of the listings.
+fn first_requests() -> [ListRequest; 4] {
+    let group = GroupId::new("0123456789abcdef01234567").expect("24 hexadecimal digits");
     let list = ListRequest::new(group);
-    let page = |n| PageNum::new(n).expect("it is one");
-    let items = |n| ItemsPerPage::new(n).expect("it is one");
+    let page = |n| PageNum::new(n).expect("a page number is at least 1");
+    let items = |n| ItemsPerPage::new(n).expect("1 to 500 items");
     [
         list.with_items_per_page(items(1))
             .with_page_num(page(7))
@@ -41,21 +41,21 @@ fn firsts() -> [ListRequest; 4] {
     ]
 }
 
-/// An answer, as far as paging depends on it.
-struct Answer {
+/// The facts about a page that paging depends on.
+struct PageFacts {
     ids: Vec<Option<String>>,
-    /// What the links say, where there are links.
-    says_next: Option<bool>,
+    /// Whether the links announce a next page. `None` if they do not tell.
+    announces_next: Option<bool>,
     total: Option<u64>,
 }
 
-impl Answer {
-    fn of(plain: &PlainPage) -> Self {
-        let keys = plain.results.as_deref().expect("a page has results");
+impl PageFacts {
+    fn new(derived: &DerivedPage) -> Self {
+        let keys = derived.results.as_deref().expect("a page has results");
         Self {
             ids: keys.iter().map(|key| key.api_key_id.clone()).collect(),
-            says_next: plain.says_anything().then(|| plain.has_next()),
-            total: plain.total(),
+            announces_next: derived.links_tell_next().then(|| derived.has_next()),
+            total: derived.total(),
         }
     }
 
@@ -63,89 +63,97 @@ impl Answer {
         self.ids.is_empty()
     }
 
-    fn announces(&self) -> bool {
-        self.says_next == Some(true)
+    fn announces_page(&self) -> bool {
+        self.announces_next == Some(true)
     }
 
-    /// Whether it has the ids of another one, all of them there.
+    /// Returns whether both pages have the same ids, and every key has one.
     fn repeats(&self, other: &Self) -> bool {
         self.ids == other.ids && self.ids.iter().all(Option::is_some)
     }
 }
 
-/// What comes next.
+/// The next step of a listing.
 #[derive(Debug, PartialEq)]
-enum Next {
-    Ask(ListRequest),
+enum NextStep {
+    /// The next request is sent.
+    Request(ListRequest),
+    /// The listing is complete.
     End,
-    /// It would never end.
+    /// The listing would never end, which is an error.
     Endless,
-    TooMany,
+    /// The limit of pages is reached.
+    TooManyPages,
 }
 
-struct Model<'a> {
+/// A listing's requests and pages so far.
+struct PagingModel<'a> {
     first: ListRequest,
     limit: u32,
-    seen: Vec<&'a Answer>,
+    seen: Vec<&'a PageFacts>,
 }
 
-impl Model<'_> {
+impl PagingModel<'_> {
     fn items(&self) -> u64 {
         self.first
             .items_per_page()
             .map_or(100, |items| items.get().into())
     }
 
-    /// Whether the request of an answer is asked again: a link announced a page, and it is empty.
-    fn asks_again(&self, n: usize) -> bool {
-        let answer = self.seen[n];
-        answer.is_empty() && !answer.announces() && n > 0 && self.seen[n - 1].announces()
+    /// Returns whether a page is requested again: the page before it announced it, and it is empty.
+    fn is_requested_again(&self, n: usize) -> bool {
+        let facts = self.seen[n];
+        facts.is_empty() && !facts.announces_page() && n > 0 && self.seen[n - 1].announces_page()
     }
 
-    /// What comes after all answers, of which so many keys count.
-    fn next(&self, keys: u64) -> Next {
-        let asked = (0..self.seen.len())
-            .filter(|n| !self.asks_again(*n))
+    /// Returns the next step after all pages, with `keys` keys read so far.
+    fn next(&self, keys: u64) -> NextStep {
+        let requested = (0..self.seen.len())
+            .filter(|n| !self.is_requested_again(*n))
             .count() as u32;
-        let ask = || {
-            let number = self.first.page_num().get().checked_add(asked);
+        let request_next = || {
+            let number = self.first.page_num().get().checked_add(requested);
             match number.and_then(|number| PageNum::new(number).ok()) {
                 Some(number) if self.seen.len() < self.limit as usize => {
-                    Next::Ask(self.first.with_page_num(number))
+                    NextStep::Request(self.first.with_page_num(number))
                 }
-                _ => Next::TooMany,
+                _ => NextStep::TooManyPages,
             }
         };
         let Some(last) = self.seen.last() else {
-            return Next::Ask(self.first);
+            return NextStep::Request(self.first);
         };
         let with_keys: Vec<_> = self.seen.iter().filter(|a| !a.is_empty()).collect();
         if last.is_empty() {
             let since = self.seen.iter().rev().take_while(|a| a.is_empty());
-            return match last.announces() {
-                true if since.filter(|a| a.announces()).count() >= 3 => Next::Endless,
-                true => ask(),
-                false if self.asks_again(self.seen.len() - 1) => ask(),
-                false => Next::End,
+            return match last.announces_page() {
+                true if since.filter(|a| a.announces_page()).count() >= 3 => NextStep::Endless,
+                true => request_next(),
+                false if self.is_requested_again(self.seen.len() - 1) => request_next(),
+                false => NextStep::End,
             };
         }
         let pairs = with_keys.windows(2).rev();
         let same = pairs.take_while(|pair| pair[1].repeats(pair[0])).count();
         if same >= 3 || (same >= 1 && last.ids.len() > 1) {
-            return Next::Endless;
+            return NextStep::Endless;
         }
         let before = u64::from(self.first.page_num().get() - 1) * self.items();
-        let goes_on = match last.says_next {
-            Some(says) => says,
+        let goes_on = match last.announces_next {
+            Some(announced) => announced,
             None => {
                 last.ids.len() as u64 >= self.items()
                     || last.total.is_some_and(|total| total > before + keys)
             }
         };
-        if goes_on { ask() } else { Next::End }
+        if goes_on {
+            request_next()
+        } else {
+            NextStep::End
+        }
     }
 
-    /// Which keys of the last answer the page before it did not have.
+    /// Returns the indices of the keys of the last page that were not on the page before it.
     fn new_keys(&self) -> Vec<usize> {
         let [.., before, last] = &self.seen[..] else {
             return (0..self.seen[0].ids.len()).collect();
@@ -155,15 +163,15 @@ impl Model<'_> {
         ids.filter(|(_, id)| is_new(id)).map(|(n, _)| n).collect()
     }
 
-    /// How far may be read ahead from a request.
-    fn window(&self, next: &Next, size: usize) -> Vec<ListRequest> {
-        let Next::Ask(request) = next else {
+    /// Returns the requests that may be sent ahead, `size` at most.
+    fn window(&self, next: &NextStep, size: usize) -> Vec<ListRequest> {
+        let NextStep::Request(request) = next else {
             return Vec::new();
         };
         let from = request.page_num().get();
         let left = (self.limit as usize - self.seen.len()).min(size);
         let last = match self.seen.last() {
-            Some(answer) if !self.asks_again(self.seen.len() - 1) => answer
+            Some(facts) if !self.is_requested_again(self.seen.len() - 1) => facts
                 .total
                 .and_then(|total| u32::try_from(total.div_ceil(self.items())).ok())
                 .filter(|last| *last >= from)
@@ -171,18 +179,18 @@ impl Model<'_> {
             _ => from,
         };
         let numbers = (from..=last).take(left);
-        let page = |n| PageNum::new(n).expect("it is one");
+        let page = |n| PageNum::new(n).expect("a page number is at least 1");
         numbers.map(|n| self.first.with_page_num(page(n))).collect()
     }
 }
 
-/// What a listing says next is what the rules say.
-fn says(listing: &Listing, expected: &Next) {
+/// Asserts that a listing takes the expected step.
+fn assert_next_step(listing: &Listing, expected: &NextStep) {
     match (listing.request(), expected) {
-        (Ok(Some(request)), Next::Ask(expected)) => assert_eq!(request, *expected),
-        (Ok(None), Next::End) => {}
-        (Err(Error::Limit { what: "pages", .. }), Next::TooMany) => {}
-        (Err(Error::InvalidResponse(error)), Next::Endless) => {
+        (Ok(Some(request)), NextStep::Request(expected)) => assert_eq!(request, *expected),
+        (Ok(None), NextStep::End) => {}
+        (Err(Error::Limit { what: "pages", .. }), NextStep::TooManyPages) => {}
+        (Err(Error::InvalidResponse(error)), NextStep::Endless) => {
             assert_eq!(error.kind(), InvalidResponseKind::Paging);
             let path = error.path();
             let number = path.strip_prefix("page ").map(str::parse::<u32>);
@@ -192,19 +200,21 @@ fn says(listing: &Listing, expected: &Next) {
     }
 }
 
-/// Whatever comes before or behind the page, the listing goes on as the rules say, read in each way.
-pub(super) fn follows_the_rules(page: &Page<&[u8]>, plain: &PlainPage, body: &[u8]) {
-    let with_ids: Vec<_> = plain.results.iter().flatten().collect();
-    let with_ids = with_ids.iter().filter_map(|key| key.api_key_id.as_deref());
-    let with_ids = with_ids.map(|id| serde_json::json!({ "apiKeyId": id }));
-    let with_ids = serde_json::json!({
+/// Asserts that a listing follows the rules with any pages before and after this one, decoded and undecoded.
+pub(super) fn assert_rules_hold(page: &Page<&[u8]>, derived: &DerivedPage, body: &[u8]) {
+    let keys_with_ids: Vec<_> = derived.results.iter().flatten().collect();
+    let keys_with_ids = keys_with_ids
+        .iter()
+        .filter_map(|key| key.api_key_id.as_deref());
+    let keys_with_ids = keys_with_ids.map(|id| serde_json::json!({ "apiKeyId": id }));
+    let keys_with_ids = serde_json::json!({
         "links": [{"rel": "next"}],
-        "results": with_ids.collect::<Vec<_>>(),
+        "results": keys_with_ids.collect::<Vec<_>>(),
     })
     .to_string();
     let bodies: [(char, &[u8]); 6] = [
         ('P', body),
-        ('t', with_ids.as_bytes()),
+        ('t', keys_with_ids.as_bytes()),
         (
             'Q',
             br#"{"links":[{"rel":"next"}],"results":[{"apiKeyId":"q"}],"totalCount":9}"#,
@@ -218,60 +228,64 @@ pub(super) fn follows_the_rules(page: &Page<&[u8]>, plain: &PlainPage, body: &[u
     ];
     let reply = |body| Reply::from_response(http::Response::new(body)).expect("the status is 200");
     let others = bodies.map(|(name, body)| {
-        let plain = PlainPage::read(body).expect("it is a page").0;
-        let page = reply(body).into_page().expect("it is a page");
-        (name, page, Answer::of(&plain), body)
+        let derived = DerivedPage::read(body).expect("a page of the script").0;
+        let page = reply(body).into_page().expect("a page of the script");
+        (name, page, PageFacts::new(&derived), body)
     });
-    // Undecoded, a repetition is told by the text of the results, which two of these pages must not differ in alone.
+    // An undecoded repetition is recognised by the text of `results`, so two pages with equal ids but different
+    // texts are ambiguous.
     let is_ambiguous = |script: &str| {
-        let answers = others.iter().filter(|(name, ..)| script.contains(*name));
-        let answers: Vec<_> = answers.map(|(_, _, answer, _)| answer).collect();
-        let has_twin = |n: usize| answers[..n].iter().any(|other| answers[n].repeats(other));
-        (0..answers.len()).any(|n| !answers[n].is_empty() && has_twin(n))
+        let all_facts = others.iter().filter(|(name, ..)| script.contains(*name));
+        let all_facts: Vec<_> = all_facts.map(|(_, _, facts, _)| facts).collect();
+        let has_twin = |n: usize| {
+            all_facts[..n]
+                .iter()
+                .any(|other| all_facts[n].repeats(other))
+        };
+        (0..all_facts.len()).any(|n| !all_facts[n].is_empty() && has_twin(n))
     };
     for (first, limit, script) in SCRIPTS {
-        let first = firsts()[first];
+        let first = first_requests()[first];
         let mut limits = Limits::default();
         limits.pages = limit;
         let listing = Listing::new(first, &limits);
-        let (mut accepts, mut advances) = (listing.clone(), listing.clone());
-        let mut skims = Some(listing).filter(|_| !is_ambiguous(script));
-        let mut model = Model {
+        let (mut accepting, mut advancing) = (listing.clone(), listing.clone());
+        let mut undecoded = Some(listing).filter(|_| !is_ambiguous(script));
+        let mut model = PagingModel {
             first,
             limit,
             seen: Vec::new(),
         };
         let (mut keys, mut total) = (0, None);
         for name in script.chars() {
-            let (_, other, answer, body) = others
+            let (_, other, facts, body) = others
                 .iter()
                 .find(|(known, ..)| *known == name)
-                .expect("it is there");
+                .expect("the script names known pages");
             let page = if name == 'P' { page } else { other };
-            model.seen.push(answer);
-            keys += answer.ids.len() as u64;
-            total = answer.total.or(total);
+            model.seen.push(facts);
+            keys += facts.ids.len() as u64;
+            total = facts.total.or(total);
 
-            let mut lent = Vec::new();
-            lent.extend(accepts.accept(page).map(borrowed));
+            let accepted: Vec<_> = accepting.accept(page).map(borrowed).collect();
             let all: Vec<_> = page.keys().map(borrowed).collect();
             let new = model.new_keys().into_iter().map(|n| all[n].clone());
-            assert!(new.eq(lent), "{script}");
-            advances.advance(page);
-            if let Some(listing) = &mut skims {
+            assert!(new.eq(accepted), "{script}");
+            advancing.advance(page);
+            if let Some(listing) = &mut undecoded {
                 listing.advance_undecoded(&reply(*body));
-                // A page that was not decoded does not count.
+                // The keys of an undecoded page are not counted.
                 assert!(listing.keys_read() <= keys);
                 let next = model.next(listing.keys_read());
-                says(listing, &next);
-                if !matches!(next, Next::Ask(_)) {
-                    skims = None;
+                assert_next_step(listing, &next);
+                if !matches!(next, NextStep::Request(_)) {
+                    undecoded = None;
                 }
             }
 
             let next = model.next(keys);
-            for listing in [&accepts, &advances] {
-                says(listing, &next);
+            for listing in [&accepting, &advancing] {
+                assert_next_step(listing, &next);
                 assert_eq!(listing.keys_read(), keys);
                 assert_eq!(listing.total_count(), total);
                 for size in [0, 1, 9] {
@@ -279,7 +293,7 @@ pub(super) fn follows_the_rules(page: &Page<&[u8]>, plain: &PlainPage, body: &[u
                     assert!(listing.window(size).eq(window), "{script}");
                 }
             }
-            if !matches!(next, Next::Ask(_)) {
+            if !matches!(next, NextStep::Request(_)) {
                 break;
             }
         }

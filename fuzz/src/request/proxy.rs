@@ -1,11 +1,11 @@
-//! A proxy's URL, and the hosts that are reached without one.
+//! Checks proxy URLs and the exceptions of `NO_PROXY`.
 
 use std::net::IpAddr;
 
 use atlas_model_keys_core::{BaseUrl, Proxy};
 use url::Url;
 
-/// One text is a proxy's URL, or a host's to be reached; the other is `NO_PROXY`.
+/// Checks a text as a proxy's URL and as the target's base URL; `exceptions` is the value of `NO_PROXY`.
 pub(super) fn check(text: &str, exceptions: &str) {
     for base in [
         "https://cloud.mongodb.com",
@@ -15,15 +15,15 @@ pub(super) fn check(text: &str, exceptions: &str) {
         text,
     ] {
         if let Ok(base) = BaseUrl::allowing_plain_http(base) {
-            found(&base, text, exceptions);
-            // With a proxy that is in order.
-            found(&base, "proxy.example:3128", exceptions);
+            check_environment(&base, text, exceptions);
+            // The same target with a valid proxy.
+            check_environment(&base, "proxy.example:3128", exceptions);
         }
     }
     let proxy = match Proxy::new(text) {
         Ok(proxy) => proxy,
         Err(error) => {
-            // It may hold a password.
+            // The message does not repeat the text, which may contain a password.
             assert_eq!(
                 error.to_string(),
                 format!("proxy is not valid: {}", error.rule())
@@ -50,8 +50,8 @@ pub(super) fn check(text: &str, exceptions: &str) {
         true => text.to_owned(),
         false => format!("http://{text}"),
     };
-    // Where browsers read a host in another way; see the table of `request`. And they end the host at a slash or
-    // a question mark, wherever it is: here a login may have one.
+    // `url` parses some hosts as browsers do; see the known differences of `request`. It also ends the host at any
+    // slash or question mark, while the core allows them in a login.
     let login = with_scheme.rsplit_once('@').map_or("", |(login, _)| login);
     let login = login.split_once("://").map_or("", |(_, login)| login);
     let Ok(url) = Url::parse(&with_scheme) else {
@@ -60,7 +60,10 @@ pub(super) fn check(text: &str, exceptions: &str) {
     if login.contains(['/', '?', '#', '\\', '@']) || login.contains(char::is_whitespace) {
         return;
     }
-    assert_eq!(url.scheme(), proxy.uri().scheme_str().expect("it has one"));
+    assert_eq!(
+        url.scheme(),
+        proxy.uri().scheme_str().expect("a proxy has a scheme")
+    );
     assert_eq!(
         url.port_or_known_default(),
         proxy.uri().port_u16().or(match url.scheme() {
@@ -69,11 +72,11 @@ pub(super) fn check(text: &str, exceptions: &str) {
         })
     );
     if let Some(url::Host::Domain(host)) = url.host() {
-        let ours = proxy.uri().host().expect("it has one");
-        assert!(ours.eq_ignore_ascii_case(host), "{ours} is {host}");
+        let ours = proxy.uri().host().expect("a proxy has a host");
+        assert!(ours.eq_ignore_ascii_case(host), "{ours} instead of {host}");
     }
     let decoded = |text: &str| {
-        // `+` is itself here.
+        // In a login, `+` does not stand for a space.
         let pair = format!("x={}", text.replace('+', "%2B").replace('&', "%26"));
         url::form_urlencoded::parse(pair.as_bytes())
             .next()
@@ -85,18 +88,20 @@ pub(super) fn check(text: &str, exceptions: &str) {
             decoded(url.password().unwrap_or_default()).as_deref(),
             Some(password.expose())
         );
-        // Nothing of the login is shown: it is as without one.
-        let (scheme, rest) = with_scheme.split_once("://").expect("it has one");
+        // `Display` does not show the login: it equals that of a proxy without one.
+        let (scheme, rest) = with_scheme
+            .split_once("://")
+            .expect("the text has a scheme");
         let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-        let without = Proxy::new(&format!("{scheme}://{host}")).expect("it is one, too");
+        let without = Proxy::new(&format!("{scheme}://{host}")).expect("a proxy without a login");
         assert_eq!(without.to_string(), shown);
     } else {
         assert!(url.username().is_empty() && url.password().is_none());
     }
 }
 
-/// The environment names the proxy, and the exceptions.
-fn found(base: &BaseUrl, proxy: &str, exceptions: &str) {
+/// Checks the proxy and the exceptions as environment variables.
+fn check_environment(base: &BaseUrl, proxy: &str, exceptions: &str) {
     let result = Proxy::from_variables(base, |name| match name {
         "https_proxy" | "http_proxy" => Some(" ".into()),
         "all_proxy" => Some(proxy.into()),
@@ -108,52 +113,54 @@ fn found(base: &BaseUrl, proxy: &str, exceptions: &str) {
     match result {
         Err(error) => {
             assert!(expected.is_err() && !base.is_loopback());
-            // Who goes around it does not need it to be in order.
-            assert!(!is_exempt(base, exceptions));
+            // A proxy that is not used does not have to be valid.
+            assert!(!is_excluded(base, exceptions));
             assert_eq!(error.parameter(), "all_proxy");
             assert_eq!(
                 error.to_string(),
                 format!("all_proxy is not valid: {}", error.rule())
             );
         }
-        Ok(Some(found)) => {
+        Ok(Some(check_environment)) => {
             assert_eq!(
-                Some(found.to_string()),
+                Some(check_environment.to_string()),
                 expected.ok().map(|proxy| proxy.to_string())
             );
             assert!(!base.is_loopback());
             assert!(
-                !is_exempt(base, exceptions),
-                "{base} is among {exceptions:?}"
+                !is_excluded(base, exceptions),
+                "{base} matches {exceptions:?}"
             );
         }
         Ok(None) => {
             let unset = proxy.trim().is_empty();
             assert!(
-                unset || base.is_loopback() || is_exempt(base, exceptions),
-                "{base} is not among {exceptions:?}"
+                unset || base.is_loopback() || is_excluded(base, exceptions),
+                "{base} does not match {exceptions:?}"
             );
         }
     }
 }
 
-/// A list of names (each with all below it), addresses and networks, with a port or without, or `*` for all.
-fn is_exempt(base: &BaseUrl, exceptions: &str) -> bool {
+/// Returns whether `NO_PROXY` excludes a host: it lists names (with their subdomains), addresses and networks, each
+/// with an optional port, or `*`.
+fn is_excluded(base: &BaseUrl, exceptions: &str) -> bool {
     let origin = base.origin();
-    let (_, host) = origin.split_once("://").expect("it has a scheme");
+    let (_, host) = origin.split_once("://").expect("an origin has a scheme");
     let default = if base.is_https() { "443" } else { "80" };
     let (host, port) = match host.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => (name, port),
         _ => (host, default),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port: u16 = port.parse().expect("it is a number");
+    let port: u16 = port.parse().expect("a port is a number");
     exceptions
         .split([',', ' ', '\t'])
-        .any(|entry| entry == "*" || (!entry.is_empty() && names(entry, host, port)))
+        .any(|entry| entry == "*" || (!entry.is_empty() && matches_entry(entry, host, port)))
 }
 
-fn names(entry: &str, host: &str, port: u16) -> bool {
+/// Returns whether an entry of `NO_PROXY` matches a host and port.
+fn matches_entry(entry: &str, host: &str, port: u16) -> bool {
     let address = host.parse::<IpAddr>().ok();
     let bare = |text: &str| -> Option<IpAddr> {
         let inside = text
@@ -165,7 +172,7 @@ fn names(entry: &str, host: &str, port: u16) -> bool {
         let (Some(network), Ok(bits)) = (bare(network), bits.parse::<u32>()) else {
             return false;
         };
-        // As one number, from the top.
+        // The address as the highest bits of one number.
         let number = |address: IpAddr| match address {
             IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32),
             IpAddr::V6(address) => (address.to_bits(), 128),
@@ -175,7 +182,7 @@ fn names(entry: &str, host: &str, port: u16) -> bool {
         let differ = (a ^ b).leading_zeros();
         return width == other && bits <= width && differ >= bits;
     }
-    // An address has colons of its own.
+    // An IPv6 address contains colons, which do not separate a port.
     if let Some(named) = bare(entry) {
         return Some(named) == address;
     }

@@ -1,24 +1,24 @@
-//! RFC 9112, read plainly: all of the stream at once, by splitting. As strict as the core says that it is, and bounded by
-//! nothing but the number of interim responses, and by what is worth reading of an error's body.
+//! A simple parser for RFC 9112 that splits the complete stream. It is as strict as the core documents, and limits
+//! only the number of interim responses and the length of an error's body.
 
 use atlas_model_keys_core::Limits;
 use http::Method;
 
-/// A response, as far as its framing goes.
+/// A response, without its fields.
 #[derive(Debug)]
-pub(super) struct Plain {
+pub(super) struct GrammarResponse {
     pub(super) status: u16,
-    /// How many bytes of the stream it takes.
+    /// The length of the response in the stream.
     pub(super) end: usize,
     pub(super) body: Vec<u8>,
-    /// Whether it ends with the stream.
-    pub(super) is_closed: bool,
-    /// Whether there may be more of the body, which is not worth reading.
-    pub(super) is_cut: bool,
+    /// Whether the end of the stream ends the body.
+    pub(super) ends_with_stream: bool,
+    /// Whether the body was truncated at the limit for errors.
+    pub(super) is_truncated: bool,
 }
 
-/// The first response of a stream; `None` where there is none, or not all of it.
-pub(super) fn read(method: &Method, limits: &Limits, stream: &[u8]) -> Option<Plain> {
+/// Returns the first response of a stream, or `None` if it is invalid or incomplete.
+pub(super) fn read(method: &Method, limits: &Limits, stream: &[u8]) -> Option<GrammarResponse> {
     let (minor, status, fields, end) = last_head(stream)?;
     let most = match status {
         200 => usize::MAX,
@@ -27,12 +27,12 @@ pub(super) fn read(method: &Method, limits: &Limits, stream: &[u8]) -> Option<Pl
     message(method, stream, minor, status, &fields, end, most)
 }
 
-/// The status of the first response of a stream.
+/// Returns the status of the first response of a stream.
 pub(super) fn status(stream: &[u8]) -> Option<u16> {
     last_head(stream).map(|(_, status, ..)| status)
 }
 
-/// The first head that is not an interim response's.
+/// Returns the first head that is not that of an interim response.
 fn last_head(stream: &[u8]) -> Option<(u8, u16, Fields, usize)> {
     let mut at = 0;
     for _ in 0..=16 {
@@ -48,7 +48,7 @@ fn last_head(stream: &[u8]) -> Option<(u8, u16, Fields, usize)> {
 
 type Fields = Vec<(String, Vec<u8>)>;
 
-/// A head that begins at a place: version, status, fields, and where it ends.
+/// Parses the head that begins at an index. Returns version, status, fields, and the index of its end.
 fn head(stream: &[u8], at: usize) -> Option<(u8, u16, Fields, usize)> {
     let rest = &stream[at..];
     let length = rest.windows(4).position(|four| four == b"\r\n\r\n")?;
@@ -57,7 +57,7 @@ fn head(stream: &[u8], at: usize) -> Option<(u8, u16, Fields, usize)> {
     let mut fields: Fields = Vec::new();
     for line in lines {
         if let [b' ' | b'\t', ..] = line {
-            // §5.2: a fold continues a value.
+            // A folded line continues a value (§5.2).
             let (_, value) = fields.last_mut()?;
             let more = line.trim_ascii();
             if !value.is_empty() && !more.is_empty() {
@@ -71,7 +71,7 @@ fn head(stream: &[u8], at: usize) -> Option<(u8, u16, Fields, usize)> {
     Some((minor, status, fields, at + length + 4))
 }
 
-/// Lines that end in CR LF, without another control character than HTAB.
+/// Splits a section at CR LF. Returns `None` if it contains a control character other than HTAB.
 fn lines(section: &[u8]) -> Option<Vec<&[u8]>> {
     let mut lines = Vec::new();
     let mut rest = section;
@@ -84,7 +84,7 @@ fn lines(section: &[u8]) -> Option<Vec<&[u8]>> {
     (!lines.iter().any(|line| line.iter().any(is_control))).then_some(lines)
 }
 
-/// §4, with the reason and the space before it optional.
+/// Parses a status line (§4). The reason and the space before it are optional.
 fn status_line(line: &[u8]) -> Option<(u8, u16)> {
     let rest = line.strip_prefix(b"HTTP/1.")?;
     let [
@@ -104,7 +104,7 @@ fn status_line(line: &[u8]) -> Option<(u8, u16)> {
     is_status.then_some((minor - b'0', status))
 }
 
-/// §5: a token, a colon right behind it, and a value.
+/// Parses a field: a token, directly followed by a colon, and a value (§5).
 fn field(line: &[u8]) -> Option<(String, Vec<u8>)> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let (name, value) = line.split_at(colon);
@@ -116,7 +116,7 @@ fn field(line: &[u8]) -> Option<(String, Vec<u8>)> {
     Some((name, value[1..].trim_ascii().to_vec()))
 }
 
-/// §6.3.
+/// Determines the body by the rules of §6.3.
 fn message(
     method: &Method,
     stream: &[u8],
@@ -125,19 +125,19 @@ fn message(
     fields: &Fields,
     end: usize,
     most: usize,
-) -> Option<Plain> {
-    let plain = |end: usize, body: &[u8], is_cut: bool| {
-        Some(Plain {
+) -> Option<GrammarResponse> {
+    let response = |end: usize, body: &[u8], is_truncated: bool| {
+        Some(GrammarResponse {
             status,
             end,
             body: body.to_vec(),
-            is_closed: false,
-            is_cut,
+            ends_with_stream: false,
+            is_truncated,
         })
     };
-    let whole = |end: usize, body: &[u8]| plain(end, body, false);
-    // Of a longer body, as much as is worth reading, if that has arrived.
-    let cut = || plain(end + most, stream.get(end..)?.get(..most)?, true);
+    let whole = |end: usize, body: &[u8]| response(end, body, false);
+    // A longer body is truncated at the limit, if that many bytes have arrived.
+    let truncated = || response(end + most, stream.get(end..)?.get(..most)?, true);
     let tunnels = method == Method::CONNECT && (200..300).contains(&status);
     if tunnels || method == Method::HEAD || matches!(status, 204 | 304) {
         return whole(end, b"");
@@ -155,13 +155,13 @@ fn message(
         values("transfer-encoding").as_slice(),
         lengths.split_first(),
     ) {
-        ([], None) if stream.len() - end >= most => cut(),
-        ([], None) => Some(Plain {
+        ([], None) if stream.len() - end >= most => truncated(),
+        ([], None) => Some(GrammarResponse {
             status,
             end: stream.len(),
             body: stream[end..].to_vec(),
-            is_closed: true,
-            is_cut: false,
+            ends_with_stream: true,
+            is_truncated: false,
         }),
         ([], Some((length, others))) => {
             let is_number = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
@@ -170,20 +170,21 @@ fn message(
             }
             let length: u64 = std::str::from_utf8(length).ok()?.parse().ok()?;
             if length > most as u64 {
-                return cut();
+                return truncated();
             }
             let last = end.checked_add(usize::try_from(length).ok()?)?;
             whole(last, stream.get(end..last)?)
         }
         ([coding], None) if minor == 1 && coding.eq_ignore_ascii_case(b"chunked") => {
-            let (last, body, is_cut) = chunks(stream, end, most)?;
-            plain(last, &body, is_cut)
+            let (last, body, is_truncated) = chunks(stream, end, most)?;
+            response(last, &body, is_truncated)
         }
         _ => None,
     }
 }
 
-/// §7.1: where the chunks that begin at a place end, their data, and whether that is cut.
+/// Parses the chunks that begin at an index (§7.1). Returns the index of their end, the data, and whether it was
+/// truncated.
 fn chunks(stream: &[u8], at: usize, most: usize) -> Option<(usize, Vec<u8>, bool)> {
     let (mut at, mut body) = (at, Vec::new());
     loop {
@@ -203,14 +204,14 @@ fn chunks(stream: &[u8], at: usize, most: usize) -> Option<(usize, Vec<u8>, bool
             let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
             text.first() == Some(&b';') && !text.iter().any(is_control)
         };
-        // §7.1.1: space in front of an extension, and nothing else that `trim` would take.
+        // Only spaces and tabs may precede an extension (§7.1.1); `trim` would accept other characters.
         let space = extensions
             .iter()
             .take_while(|byte| matches!(byte, b' ' | b'\t'))
             .count();
-        let fits = (1..=16).contains(&digits.len())
+        let is_valid = (1..=16).contains(&digits.len())
             && (extensions.is_empty() || is_extension(&extensions[space..]));
-        if !fits {
+        if !is_valid {
             return None;
         }
         let size = u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
@@ -229,7 +230,7 @@ fn chunks(stream: &[u8], at: usize, most: usize) -> Option<(usize, Vec<u8>, bool
             return None;
         }
     }
-    // §7.1.2: trailers, and an empty line.
+    // Trailers end with an empty line (§7.1.2).
     loop {
         let rest = &stream[at..];
         let end = rest.windows(2).position(|two| two == b"\r\n")?;

@@ -1,0 +1,518 @@
+//! The rules that must hold, and the facts about exchanges and responses that they depend on.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use atlas_model_keys_core::{
+    ApiVersion, Body, Error, FailureKind, GroupId, ListRequest, Listing, Reply, Session, Step,
+    Wait, wire,
+};
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+
+use super::input::{
+    BASIC_CREDENTIALS, BEARER, CredentialType, HEADERS, percent_encoded, secrets_of,
+};
+use super::world::World;
+use crate::{challenge, dates, shown};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The result of a call of the session.
+pub(super) type StepResult = Result<Step<Vec<u8>>, Error>;
+
+/// The reason for a retry: a status or a failure.
+type RetryCause = Result<StatusCode, FailureKind>;
+
+/// An exchange in progress.
+pub(super) struct TrackedExchange {
+    /// A unique number.
+    pub(super) id: u32,
+    pub(super) request: ListRequest,
+    requests_sent: u32,
+    /// The sum of all retry waits.
+    retry_wait: Duration,
+    /// The sum of all waits for other exchanges.
+    pub(super) follow_wait: Duration,
+    /// Whether it counts as one of the group's remaining requests, and whether it was ever counted.
+    is_counted: bool,
+    was_counted: bool,
+    /// Whether the session may count it, as far as the rules can tell.
+    may_be_counted: bool,
+    /// Whether it requested another token after a 401.
+    has_renewed_token: bool,
+    /// Whether it requested another version after a 406 or 410.
+    has_changed_version: bool,
+    /// Whether one of its token requests may have issued a token that never arrived.
+    has_lost_token: bool,
+    is_fetching_token: bool,
+    pub(super) retry_cause: Option<RetryCause>,
+}
+
+impl TrackedExchange {
+    pub(super) fn new(id: u32, request: ListRequest) -> Self {
+        Self {
+            id,
+            request,
+            requests_sent: 0,
+            retry_wait: Duration::ZERO,
+            follow_wait: Duration::ZERO,
+            is_counted: false,
+            was_counted: false,
+            may_be_counted: false,
+            has_renewed_token: false,
+            has_changed_version: false,
+            has_lost_token: false,
+            is_fetching_token: false,
+            retry_cause: None,
+        }
+    }
+
+    /// Records that a token request may have issued a token that never arrived. The session may then repeat the token
+    /// request, but only once, because Atlas allows 100 valid tokens at a time.
+    pub(super) fn token_may_be_lost(&mut self) {
+        assert!(
+            !self.has_lost_token,
+            "a second token may have been issued and lost"
+        );
+        self.has_lost_token = true;
+    }
+}
+
+/// The facts about a response that the rules depend on.
+pub(super) struct ResponseFacts {
+    is_token: bool,
+    status: StatusCode,
+    /// The seconds of `Retry-After`.
+    retry_after: Option<u64>,
+    /// The delay of `Retry-After`, as seconds or as a date together with `Date`.
+    delay: Option<Duration>,
+    /// The number of `RateLimit-Remaining`.
+    remaining: Option<u64>,
+    /// The token that the response issues.
+    token: Option<String>,
+}
+
+impl ResponseFacts {
+    pub(super) fn new(response: &Response<Vec<u8>>, is_token: bool) -> Self {
+        let text = |name: &str| response.headers().get(name)?.to_str().ok();
+        let retry_after = text("retry-after").and_then(|text| dates::parse_seconds(text.trim()));
+        let [(_, [.., date]), (_, [sent, ..]), ..] = HEADERS else {
+            unreachable!("the first headers are `Retry-After` and `Date`");
+        };
+        let is_date = text("retry-after") == Some(date) && text("date") == Some(sent);
+        let issued_token = || {
+            let body = serde_json::from_slice::<serde_json::Value>(response.body()).ok()?;
+            Some(body.get("access_token")?.as_str()?.to_owned())
+        };
+        let issues_token = is_token && response.status() == 200;
+        Self {
+            is_token,
+            status: response.status(),
+            retry_after,
+            delay: match is_date {
+                true => Some(Duration::from_secs(20)),
+                false => retry_after.map(Duration::from_secs),
+            },
+            remaining: text("ratelimit-remaining").and_then(|text| text.trim().parse().ok()),
+            token: issues_token.then(issued_token).flatten(),
+        }
+    }
+}
+
+/// A period of time.
+#[derive(Clone, Copy)]
+struct Period {
+    since: Duration,
+    until: Duration,
+}
+
+impl Period {
+    fn new(since: Duration, length: Duration) -> Self {
+        let until = since.saturating_add(length);
+        Self { since, until }
+    }
+
+    fn contains(self, time: Duration) -> bool {
+        self.since <= time && time < self.until
+    }
+}
+
+/// The state that exchanges share.
+#[derive(Default)]
+pub(super) struct Rules {
+    /// When a group must not be called after a 429.
+    held_back: BTreeMap<GroupId, Period>,
+    /// The number of remaining requests of a group, and the minute for which it is valid.
+    remaining: BTreeMap<GroupId, (Period, u64)>,
+    /// The exchange that fetches a token, and how long the others wait for it.
+    leader: Option<(u32, Period)>,
+    /// Whether a token was restored or revoked. Then two exchanges may fetch a token at the same time.
+    pub(super) token_was_replaced: bool,
+}
+
+impl Rules {
+    /// Forgets what was said after the current time: a clock that is set back ends it.
+    pub(super) fn clock_moved(&mut self, now: Duration) {
+        self.held_back.retain(|_, period| period.since <= now);
+        self.remaining.retain(|_, (period, _)| period.since <= now);
+    }
+
+    /// Records the end of an exchange. If it was fetching a token, another one may fetch it.
+    pub(super) fn exchange_ended(&mut self, id: u32) {
+        self.leader = self.leader.filter(|(leader, _)| *leader != id);
+    }
+
+    /// Records that a token arrived, so that no exchange fetches one.
+    pub(super) fn token_fetched(&mut self) {
+        self.leader = None;
+    }
+
+    /// Checks the step after a response, and records what the response said.
+    pub(super) fn check_response<'a>(
+        &mut self,
+        world: &mut World,
+        exchange: &mut TrackedExchange,
+        others: impl Iterator<Item = &'a mut TrackedExchange>,
+        response: ResponseFacts,
+        next: &StepResult,
+    ) {
+        let (status, is_token) = (response.status, response.is_token);
+        // A body that is too large or not a token has no effect.
+        let is_limit = matches!(next, Err(Error::Limit { .. }));
+        let is_read = !is_limit && !matches!(next, Err(Error::InvalidResponse(_)));
+        if let Some(token) = response.token.filter(|_| is_read) {
+            assert!(token.len() <= world.limits.token_bytes);
+            assert!(!token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()));
+            world.token_arrived(token);
+            self.token_fetched();
+        }
+        if !is_token {
+            // A status that is not retried holds nothing back.
+            let is_retried = status == 429 && !world.limits.retry.statuses.is_empty();
+            let is_held_back = is_read && is_retried && !exchange.request.is_enveloped();
+            if let Some(seconds) = response.retry_after.filter(|_| is_held_back) {
+                self.hold_back(exchange.request.group(), world.now, seconds);
+            }
+            if let Some(remaining) = response.remaining.filter(|_| !is_limit) {
+                self.set_remaining(world.now, remaining, exchange, others);
+            }
+        }
+        if let Err(Error::Limit { what, .. }) = next {
+            // Only a 200 fails because its body is too long.
+            assert!(status == 200 || what.contains("head"), "{status}: {what}");
+        }
+        let Ok(step) = next else { return };
+        if is_token && status.as_u16() >= 500 && status != 503 {
+            exchange.token_may_be_lost();
+        }
+        if status == 401 && !is_token && world.credential != CredentialType::ApiKey {
+            // A bearer token cannot be renewed, and another token is renewed once.
+            assert!(
+                world.credential == CredentialType::ServiceAccount && !exchange.has_renewed_token,
+                "a second token after a 401"
+            );
+            exchange.has_renewed_token = true;
+        }
+        if let (Some(delay), Step::Wait(wait)) = (response.delay, step)
+            && matches!(status.as_u16(), 429 | 503)
+        {
+            assert!(
+                wait.on_change() || wait.delay() >= delay,
+                "the wait is shorter than Retry-After"
+            );
+        }
+        if matches!(status.as_u16(), 406 | 410) && !is_token {
+            assert!(
+                !world.has_pinned_version && !exchange.has_changed_version,
+                "a second change of the version"
+            );
+            exchange.has_changed_version = true;
+        }
+    }
+
+    fn hold_back(&mut self, group: GroupId, now: Duration, seconds: u64) {
+        let mut period = Period::new(now, Duration::from_secs(seconds.min(300)));
+        if let Some(known) = self.held_back.get(&group)
+            && known.since <= now
+        {
+            period.until = period.until.max(known.until);
+        }
+        self.held_back.insert(group, period);
+    }
+
+    fn set_remaining<'a>(
+        &mut self,
+        now: Duration,
+        remaining: u64,
+        exchange: &mut TrackedExchange,
+        others: impl Iterator<Item = &'a mut TrackedExchange>,
+    ) {
+        let group = exchange.request.group();
+        let period = Period::new(now, MINUTE);
+        let known = self.remaining.insert(group, (period, remaining));
+        if !known.is_some_and(|(period, _)| period.contains(now)) {
+            // Requests that are still in flight from before took too long to be counted.
+            let stop_counting = |other: &mut TrackedExchange| {
+                other.is_counted &= other.request.group() != group;
+                other.may_be_counted &= other.request.group() != group;
+            };
+            stop_counting(exchange);
+            others.for_each(stop_counting);
+        }
+    }
+
+    /// Checks that an exchange may send a request, and records the request.
+    pub(super) fn request_sent<'a>(
+        &mut self,
+        world: &World,
+        exchange: &mut TrackedExchange,
+        others: impl Iterator<Item = &'a TrackedExchange>,
+        is_token: bool,
+        is_rate_limited: bool,
+    ) {
+        exchange.is_fetching_token = is_token;
+        exchange.may_be_counted |= !is_token;
+        if is_token {
+            self.check_leader(world.now, exchange.id);
+        } else if is_rate_limited {
+            let held_back = self.held_back.get(&exchange.request.group());
+            let is_held_back = held_back.is_some_and(|period| period.contains(world.now));
+            assert!(!is_held_back, "a request to a group that is held back");
+            self.count(world.now, exchange, others);
+        }
+        exchange.requests_sent += 1;
+        // Each attempt may need a token with attempts of its own, or a challenge and three answers.
+        let attempts = world.limits.retry.attempts;
+        let most = attempts * (attempts + 5) + 20;
+        assert!(exchange.requests_sent <= most, "too many requests");
+    }
+
+    /// Checks that no other exchange is fetching a token, or has been silent for a minute.
+    fn check_leader(&mut self, now: Duration, id: u32) {
+        if let Some((leader, period)) = self.leader {
+            let has_other = leader != id && period.contains(now);
+            assert!(
+                !has_other || self.token_was_replaced,
+                "two exchanges fetch a token at the same time"
+            );
+        }
+        self.leader = Some((id, Period::new(now, MINUTE)));
+    }
+
+    /// Checks that no more requests of a group are in flight than remain for the current minute. One is always allowed.
+    fn count<'a>(
+        &self,
+        now: Duration,
+        exchange: &mut TrackedExchange,
+        others: impl Iterator<Item = &'a TrackedExchange>,
+    ) {
+        let group = exchange.request.group();
+        let Some((period, remaining)) = self.remaining.get(&group) else {
+            return;
+        };
+        // A large number is no limit. An exchange that was counted before is not counted again.
+        if period.contains(now) && *remaining < 128 && !exchange.was_counted {
+            let counted = others.filter(|other| other.is_counted && other.request.group() == group);
+            assert!(
+                (counted.count() as u64) < (*remaining).max(1),
+                "more requests in flight than remain"
+            );
+            (exchange.is_counted, exchange.was_counted) = (true, true);
+        }
+    }
+
+    /// Checks a wait, and records its cause.
+    pub(super) fn check_wait<'a>(
+        &mut self,
+        world: &World,
+        exchange: &mut TrackedExchange,
+        others: impl Iterator<Item = &'a TrackedExchange>,
+        wait: &Wait,
+    ) {
+        let retry = &world.limits.retry;
+        let (api_error, failure) = (wait.api_error(), wait.failure());
+        if let Some((kind, source)) = failure {
+            assert!(matches!(kind, FailureKind::NotSent | FailureKind::Lost));
+            shown::assert_no_secret(&shown::error_text(source), world.secrets());
+        }
+        if wait.on_change() {
+            assert!(api_error.is_none() && failure.is_none());
+            assert!(
+                self.may_follow(world, exchange, others),
+                "there is no other exchange to wait for"
+            );
+        } else {
+            assert!(api_error.is_some() != failure.is_some());
+            assert!(api_error.is_none_or(|api_error| api_error.status != 200));
+            if let Some((leader, period)) = &mut self.leader
+                && *leader == exchange.id
+                && exchange.is_fetching_token
+            {
+                // The others expect it back after the wait, and then give it another minute.
+                *period = Period::new(world.now, wait.delay() + MINUTE);
+            }
+            let status = api_error.map(|api_error| Ok(api_error.status));
+            exchange.retry_cause = status.or(failure.map(|(kind, _)| Err(kind)));
+            exchange.retry_wait += wait.delay();
+            assert!(wait.delay() <= retry.wait);
+            assert!(exchange.retry_wait <= retry.total_wait);
+            (exchange.is_counted, exchange.was_counted) = (false, false);
+            exchange.may_be_counted = false;
+        }
+        // After the last wait it looks once more.
+        assert!(exchange.follow_wait <= retry.total_wait + Duration::from_secs(30));
+    }
+
+    /// Returns whether there is another exchange that this one may have to wait for.
+    fn may_follow<'a>(
+        &self,
+        world: &World,
+        exchange: &TrackedExchange,
+        mut others: impl Iterator<Item = &'a TrackedExchange>,
+    ) -> bool {
+        let group = exchange.request.group();
+        let has_leader = self
+            .leader
+            .is_some_and(|(leader, period)| leader != exchange.id && period.contains(world.now));
+        let is_in_flight =
+            |other: &TrackedExchange| other.may_be_counted && other.request.group() == group;
+        let is_limited = self.remaining.contains_key(&group) && others.any(is_in_flight);
+        has_leader || is_limited || self.token_was_replaced || world.clock_was_set_back
+    }
+}
+
+/// Checks a request of an exchange, and returns whether it is a token request.
+pub(super) fn check_request(
+    world: &mut World,
+    session: &Session,
+    request: &Request<Body>,
+    list: &ListRequest,
+) -> bool {
+    shown::assert_debug_has_no_secret(request, world.secrets());
+    let uri = request.uri().to_string();
+    let headers = request.headers();
+    let authorization = headers.get(AUTHORIZATION);
+    assert!(authorization.is_none_or(HeaderValue::is_sensitive));
+    assert_eq!(headers["user-agent"], "fuzz/1.0");
+    let bytes = wire::encode(request).expect("the request can be encoded");
+    assert!(format!("{bytes:?}").starts_with("Encoded("));
+    let text = authorization.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    if request.method() == Method::POST {
+        assert_eq!(world.credential, CredentialType::ServiceAccount);
+        assert_eq!(uri, format!("{}/api/oauth/token", world.base));
+        assert_eq!(request.body().as_bytes(), b"grant_type=client_credentials");
+        assert_basic(text.as_deref());
+        return true;
+    }
+    assert_eq!(request.method(), Method::GET);
+    assert!(request.body().is_empty());
+    let version = session.version();
+    assert_eq!(uri, list.to_http(&world.base, &version).uri().to_string());
+    let accept = &headers["accept"];
+    match world.has_pinned_version {
+        true => assert_eq!(accept, "application/vnd.atlas.2026-01-01+json"),
+        false => assert!(
+            [ApiVersion::PREVIEW, ApiVersion::V2025_03_12]
+                .map(|v| v.accept())
+                .contains(accept)
+        ),
+    }
+    let names = ["accept", "user-agent", "authorization"];
+    assert!(headers.keys().all(|name| names.contains(&name.as_str())));
+    match (world.credential, text, authorization) {
+        (CredentialType::Bearer, text, _) => assert_eq!(text, Some(format!("Bearer {BEARER}"))),
+        (CredentialType::ServiceAccount, text, _) => {
+            let text = text.expect("a service account's request has a token");
+            let token = text.strip_prefix("Bearer ").expect("a bearer token");
+            assert!(world.has_issued(token), "the token {token} was not issued");
+        }
+        (CredentialType::ApiKey, _, None) => {}
+        (CredentialType::ApiKey, _, Some(digest)) => check_digest(world, digest),
+    }
+    false
+}
+
+pub(super) fn assert_basic(authorization: Option<&str>) {
+    assert_eq!(
+        authorization.and_then(|text| text.strip_prefix("Basic ")),
+        Some(BASIC_CREDENTIALS.as_str())
+    );
+}
+
+/// Checks that a nonce is sent with a count only once.
+fn check_digest(world: &mut World, authorization: &HeaderValue) {
+    let parameters = challenge::parameters(authorization.as_bytes());
+    let get = |name: &str| {
+        let named = parameters.iter().find(|(known, _)| known == name);
+        named
+            .map(|(_, value)| value.clone())
+            .unwrap_or_else(|| panic!("{name} is missing"))
+    };
+    let is_new = world.digest_arrived(get("nonce"), get("nc"));
+    // The session remembers the counts of 128 nonces.
+    assert!(
+        is_new || world.nonces_received() > 128,
+        "a count was sent twice"
+    );
+}
+
+/// Checks the reply of an exchange.
+pub(super) fn check_reply(
+    world: &World,
+    session: &Session,
+    request: ListRequest,
+    reply: Reply<Vec<u8>>,
+) {
+    assert_eq!(reply.status(), 200);
+    let version = reply.version().expect("a version was requested");
+    let requested = [
+        ApiVersion::PREVIEW,
+        ApiVersion::V2025_03_12,
+        session.version(),
+    ];
+    assert!(requested.contains(&version) || reply.headers().contains_key("content-type"));
+    match reply.into_page() {
+        Ok(page) => {
+            let mut listing = Listing::new(request, &world.limits);
+            listing.advance(&page);
+            let next = listing
+                .request()
+                .expect("the limit allows more than one page");
+            assert!(next.is_none() || next == request.next_page());
+        }
+        Err(error) => assert_error(world, &error, false),
+    }
+}
+
+/// Asserts that an error is one line and shows no secret. If a response repeated all secrets, their ends are not shown
+/// either.
+pub(super) fn assert_error(world: &World, error: &Error, repeats_secrets: bool) {
+    shown::assert_one_line(error);
+    let text = shown::error_text(error);
+    shown::assert_no_secret(&text, world.secrets());
+    if repeats_secrets {
+        for secret in secrets_of(world.credential) {
+            for form in [percent_encoded(&secret), secret] {
+                let end: String = form.chars().skip(form.chars().count() - 6).collect();
+                assert!(!text.contains(&end), "the end of a secret is in {text}");
+            }
+        }
+    }
+}
+
+/// Asserts that the error of an exchange that was given up is its retry cause, or else a failure of this kind.
+pub(super) fn assert_give_up_error(
+    world: &World,
+    error: &Error,
+    retry_cause: Option<RetryCause>,
+    otherwise: FailureKind,
+) {
+    assert_error(world, error, false);
+    let is_expected = match (error, retry_cause.unwrap_or(Err(otherwise))) {
+        (Error::Transport { kind, .. }, Err(expected)) => *kind == expected,
+        (error, Ok(status)) => error.status() == Some(status),
+        _ => false,
+    };
+    assert!(is_expected, "{error:?}, but {retry_cause:?}");
+}
