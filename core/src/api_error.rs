@@ -8,10 +8,10 @@ use core::time::Duration;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
-use crate::decode::numbers;
-use crate::error::is_server_error;
 use crate::limits::BodyLimits;
+use crate::numbers;
 use crate::secret::KnownSecrets;
+use crate::status::failed_status;
 use crate::{retry, text};
 
 /// An error response: its status, and the documented fields of Atlas's error object, if they were present.
@@ -189,12 +189,6 @@ pub(crate) fn status_in(body: &[u8], limits: BodyLimits) -> Option<StatusCode> {
         .into_iter()
         .flatten()
         .find_map(failed_status)
-}
-
-/// Returns the number as a status, if it is that of a client or server error.
-pub(crate) fn failed_status(number: u64) -> Option<StatusCode> {
-    let status = StatusCode::from_u16(u16::try_from(number).ok()?).ok()?;
-    (status.is_client_error() || is_server_error(status)).then_some(status)
 }
 
 fn text_of<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a str> {

@@ -9,6 +9,7 @@ use core::time::Duration;
 use http::StatusCode;
 
 use crate::api_error::Redaction;
+use crate::status::is_server_error;
 use crate::{ApiError, Endpoint, InvalidValue};
 
 /// Why a listing failed. Each variant stands for another cause and another remedy.
@@ -179,11 +180,6 @@ fn chain(error: &(dyn core::error::Error + 'static)) -> String {
 
 /// The largest number of sources whose texts are kept. An error of hyper over TLS through a proxy has five.
 const MAX_SOURCES: usize = 16;
-
-/// Returns whether a status is a server error. Undefined statuses from 600 on count as server errors (RFC 9110 §15).
-pub(crate) fn is_server_error(status: StatusCode) -> bool {
-    status.as_u16() >= 500
-}
 
 /// A response that does not have the documented form. It names the position of the problem, never the value there.
 #[derive(Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::RetryPolicy;
+use crate::setters::setters;
 
 /// The limits on everything that a server could make large.
 ///
@@ -68,22 +69,6 @@ impl Default for Limits {
     }
 }
 
-/// Defines a setter for each field.
-macro_rules! setters {
-    ($($setter:ident $field:ident $type:ty),*) => {
-        $(
-            #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
-            #[must_use]
-            pub fn $setter(mut self, $field: $type) -> Self {
-                self.$field = $field;
-                self
-            }
-        )*
-    };
-}
-
-pub(crate) use setters;
-
 impl Limits {
     setters!(
         with_head_bytes head_bytes usize,
@@ -125,8 +110,8 @@ impl Limits {
 /// The idle nonces that a session keeps. If more exchanges run in parallel, the others get their own.
 pub(crate) const IDLE_NONCES: usize = 64;
 
-/// The groups that the rate limiter tracks. Beyond this number some are forgotten until their next response.
-pub(crate) const TRACKED_GROUPS: usize = 4096;
+/// The scopes, such as groups, that the rate limiter tracks. Beyond this number some are forgotten until their next response.
+pub(crate) const TRACKED_SCOPES: usize = 4096;
 
 /// The longest pause of a group, however long a 429 asks for.
 pub(crate) const MAX_PAUSE: Duration = Duration::from_secs(300);

@@ -9,12 +9,13 @@ use alloc::string::String;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use crate::api_error::{Redaction, failed_status, status_in};
+use crate::api_error::{Redaction, status_in};
 use crate::decode::Decoded;
 use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::limits::BodyLimits;
 use crate::secret::KnownSecrets;
 use crate::skim::{self, Skimmed};
+use crate::status::failed_status;
 use crate::timestamp::parse_http_date;
 use crate::{ApiError, ApiVersion, Endpoint, Error, Limits, Page, UnixTime};
 
@@ -26,6 +27,7 @@ pub struct Reply<B> {
     status: StatusCode,
     headers: HeaderMap,
     body: B,
+    endpoint: Endpoint,
     version: Option<ApiVersion>,
     limits: BodyLimits,
     secrets: KnownSecrets,
@@ -70,7 +72,14 @@ impl<B: AsRef<[u8]>> Reply<B> {
     /// The errors of [`from_response`](Reply::from_response).
     pub fn from_response_with(response: Response<B>, limits: &Limits) -> Result<Self, Error> {
         check_size(&response, limits)?;
-        let reply = Self::new(response, None, limits.of_body(), KnownSecrets::default());
+        let secrets = KnownSecrets::default();
+        let reply = Self::new(
+            response,
+            Endpoint::ModelKeys,
+            None,
+            limits.of_body(),
+            secrets,
+        );
         if reply.status != StatusCode::OK {
             return Err(Error::Api(Box::new(reply.api_error(reply.status))));
         }
@@ -98,7 +107,7 @@ impl<B: AsRef<[u8]>> Reply<B> {
         let decoded = decoded.map_err(|error| self.explain(error))?;
         if decoded.keys.is_none() {
             return Err(Error::InvalidResponse(InvalidResponse {
-                endpoint: Endpoint::ModelKeys,
+                endpoint: self.endpoint,
                 kind: InvalidResponseKind::Shape,
                 place: None,
                 path: String::from("results"),
@@ -123,30 +132,38 @@ impl<B: AsRef<[u8]>> Reply<B> {
         skim::skim(self.body.as_ref())
     }
 
-    /// Replaces an error about text or JSON by one that names the reason, if the body was not decompressed.
+    /// Completes an error of the decoder, which knows neither the endpoint nor the headers: an error about text or JSON
+    /// becomes one that names the reason, if the body was not decompressed.
     fn explain(&self, error: Error) -> Error {
+        let Error::InvalidResponse(invalid) = error else {
+            return error;
+        };
         let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
         let mut encodings = self.headers.get_all(CONTENT_ENCODING).iter();
-        match error {
-            Error::InvalidResponse(InvalidResponse {
-                endpoint,
-                kind: InvalidResponseKind::Utf8 | InvalidResponseKind::Json,
-                ..
-            }) if !encodings.all(identity) => Error::InvalidResponse(InvalidResponse {
-                endpoint,
+        let is_unreadable = matches!(
+            invalid.kind,
+            InvalidResponseKind::Utf8 | InvalidResponseKind::Json
+        );
+        Error::InvalidResponse(if is_unreadable && !encodings.all(identity) {
+            InvalidResponse {
+                endpoint: self.endpoint,
                 kind: InvalidResponseKind::Encoding,
                 place: None,
                 path: String::new(),
                 problem: "it was not decompressed (see its Content-Encoding)",
-            }),
-            error => error,
-        }
+            }
+        } else {
+            InvalidResponse {
+                endpoint: self.endpoint,
+                ..invalid
+            }
+        })
     }
 
     fn api_error(&self, status: StatusCode) -> ApiError {
         ApiError::read(
             status,
-            Endpoint::ModelKeys,
+            self.endpoint,
             &self.headers,
             self.body.as_ref(),
             None,
@@ -241,7 +258,8 @@ pub(crate) fn check_size<B: AsRef<[u8]>>(
 impl<B> Reply<B> {
     pub(crate) fn new(
         response: Response<B>,
-        asked: Option<ApiVersion>,
+        endpoint: Endpoint,
+        requested: Option<ApiVersion>,
         limits: BodyLimits,
         secrets: KnownSecrets,
     ) -> Self {
@@ -250,11 +268,12 @@ impl<B> Reply<B> {
             .headers
             .get(CONTENT_TYPE)
             .and_then(ApiVersion::from_content_type)
-            .or(asked);
+            .or(requested);
         Self {
             status: head.status,
             headers: head.headers,
             body,
+            endpoint,
             version,
             limits,
             secrets,
@@ -317,6 +336,7 @@ impl<B> Reply<B> {
             status: self.status,
             headers: self.headers,
             body: change(self.body),
+            endpoint: self.endpoint,
             version: self.version,
             limits: self.limits,
             secrets: self.secrets,

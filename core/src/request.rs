@@ -1,15 +1,13 @@
-//! The list request and its HTTP form.
+//! The operation that lists the keys of a group.
 
-use alloc::vec::Vec;
+use http::Request;
 
-use http::header::{ACCEPT, USER_AGENT};
-use http::{HeaderValue, Request};
-
-use crate::{ApiVersion, BaseUrl, GroupId, InvalidValue, ItemsPerPage, PageNum};
-
-/// The default `User-Agent`.
-pub(crate) const DEFAULT_USER_AGENT: HeaderValue =
-    HeaderValue::from_static(concat!("atlas-model-keys-core/", env!("CARGO_PKG_VERSION")));
+use crate::call::{Call, DEFAULT_USER_AGENT, Path, Query, RateScope, Resource};
+use crate::operation::sealed::Sealed;
+use crate::{
+    ApiVersion, BaseUrl, Endpoint, Error, GroupId, ItemsPerPage, Operation, Page, PageNum, Paged,
+    Reply,
+};
 
 /// A request for one page of the AI model API keys of a group (a project): Atlas's operation
 /// *listGroupModelKeys*.
@@ -35,10 +33,7 @@ pub(crate) const DEFAULT_USER_AGENT: HeaderValue =
 #[must_use]
 pub struct ListRequest {
     group: GroupId,
-    items_per_page: Option<ItemsPerPage>,
-    page_num: Option<PageNum>,
-    envelope: Option<bool>,
-    pretty: Option<bool>,
+    query: Query,
 }
 
 impl ListRequest {
@@ -46,35 +41,32 @@ impl ListRequest {
     pub fn new(group: GroupId) -> Self {
         Self {
             group,
-            items_per_page: None,
-            page_num: None,
-            envelope: None,
-            pretty: None,
+            query: Query::default(),
         }
     }
 
     /// Sets `itemsPerPage`, the maximum number of keys of a page.
     pub fn with_items_per_page(mut self, items: ItemsPerPage) -> Self {
-        self.items_per_page = Some(items);
+        self.query.items_per_page = Some(items);
         self
     }
 
     /// Sets `pageNum`, the number of the requested page.
     pub fn with_page_num(mut self, page: PageNum) -> Self {
-        self.page_num = Some(page);
+        self.query.page_num = Some(page);
         self
     }
 
     /// Sets `envelope`: whether Atlas also writes the status into the body, for callers that cannot see the
     /// status of the response.
     pub fn with_envelope(mut self, envelope: bool) -> Self {
-        self.envelope = Some(envelope);
+        self.query.envelope = Some(envelope);
         self
     }
 
     /// Sets `pretty`: whether Atlas indents the JSON.
     pub fn with_pretty(mut self, pretty: bool) -> Self {
-        self.pretty = Some(pretty);
+        self.query.pretty = Some(pretty);
         self
     }
 
@@ -87,25 +79,25 @@ impl ListRequest {
     /// Returns the number of the requested page; 1 if it is not set.
     #[must_use]
     pub fn page_num(&self) -> PageNum {
-        self.page_num.unwrap_or_default()
+        self.query.page_num.unwrap_or_default()
     }
 
     /// Returns the maximum number of keys of a page, or `None` for Atlas's default.
     #[must_use]
     pub fn items_per_page(&self) -> Option<ItemsPerPage> {
-        self.items_per_page
+        self.query.items_per_page
     }
 
     /// Returns whether an envelope is requested.
     #[must_use]
     pub fn is_enveloped(&self) -> bool {
-        self.envelope == Some(true)
+        self.query.envelope == Some(true)
     }
 
     /// Returns whether indented JSON is requested.
     #[must_use]
     pub fn is_pretty(&self) -> bool {
-        self.pretty == Some(true)
+        self.query.pretty == Some(true)
     }
 
     /// Returns the request for the next page, or `None` after the largest page number.
@@ -117,108 +109,52 @@ impl ListRequest {
     /// Returns the request as HTTP, without credentials. It cannot fail.
     #[must_use]
     pub fn to_http(&self, base: &BaseUrl, version: &ApiVersion) -> Request<()> {
-        self.with(base, version, DEFAULT_USER_AGENT, ())
+        self.call().to_http(base, *version, DEFAULT_USER_AGENT, ())
     }
+}
 
-    /// Returns the request as HTTP, with this user agent and this body.
+impl Sealed for ListRequest {
+    const RESOURCE: &'static Resource = &Resource {
+        endpoint: Endpoint::ModelKeys,
+        versions: &[ApiVersion::PREVIEW, ApiVersion::V2025_03_12],
+        can_pin: true,
+    };
+
     #[inline]
-    pub(crate) fn with<T>(
-        &self,
-        base: &BaseUrl,
-        version: &ApiVersion,
-        user_agent: HeaderValue,
-        body: T,
-    ) -> Request<T> {
-        let mut request = Request::new(body);
-        *request.uri_mut() = base.uri(self.path_and_query(base.path_prefix()));
-        let headers = request.headers_mut();
-        headers.insert(ACCEPT, version.accept());
-        headers.insert(USER_AGENT, user_agent);
-        request
-    }
-
-    /// Returns the path and query. They need no percent-encoding: the path is fixed text and hexadecimal digits, and
-    /// the query is fixed names with numbers and booleans.
-    fn path_and_query(&self, prefix: &str) -> Vec<u8> {
-        let (mut items, mut page) = ([0; 10], [0; 10]);
-        let parameters = [
-            (
-                "itemsPerPage=",
-                self.items_per_page
-                    .map(|n| decimal(n.get().into(), &mut items)),
-            ),
-            (
-                "pageNum=",
-                self.page_num.map(|n| decimal(n.get(), &mut page)),
-            ),
-            ("envelope=", self.envelope.map(boolean)),
-            ("pretty=", self.pretty.map(boolean)),
-        ];
-        let path = [
-            prefix.as_bytes(),
-            BEFORE_GROUP,
-            self.group.as_bytes(),
-            AFTER_GROUP,
-        ];
-        // The exact capacity: otherwise the conversion into a URI would have to copy the text.
-        let mut len = path.iter().map(|part| part.len()).sum();
-        for (name, value) in parameters {
-            len += value.map_or(0, |value| 1 + name.len() + value.len());
+    fn call(&self) -> Call {
+        Call {
+            path: Path {
+                before: "/api/atlas/v2/groups/",
+                id: self.group,
+                after: "/aiModelApiKeys",
+            },
+            query: self.query,
+            scope: RateScope::Group(self.group),
+            resource: Self::RESOURCE,
         }
-        let mut target = Vec::with_capacity(len);
-        for part in path {
-            target.extend_from_slice(part);
-        }
-        let mut separator = b'?';
-        for (name, value) in parameters {
-            if let Some(value) = value {
-                target.push(separator);
-                target.extend_from_slice(name.as_bytes());
-                target.extend_from_slice(value);
-                separator = b'&';
-            }
-        }
-        target
     }
 }
 
-const BEFORE_GROUP: &[u8] = b"/api/atlas/v2/groups/";
-const AFTER_GROUP: &[u8] = b"/aiModelApiKeys";
+impl Operation for ListRequest {
+    type Answer<B: AsRef<[u8]>> = Page<B>;
 
-/// Writes a number in digits to the end of `room`, which has space for any `u32`.
-fn decimal(mut number: u32, room: &mut [u8; 10]) -> &[u8] {
-    let mut start = room.len();
-    for digit in room.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        start -= 1;
-        if number == 0 {
-            break;
-        }
-    }
-    room.get(start..).unwrap_or_default()
-}
-
-fn boolean(value: bool) -> &'static [u8] {
-    match value {
-        true => b"true",
-        false => b"false",
+    fn read<B: AsRef<[u8]>>(reply: Reply<B>) -> Result<Page<B>, Error> {
+        reply.into_page()
     }
 }
 
-/// Returns the text as a `User-Agent` value (RFC 9110 §10.1.5), if it is a valid header value.
-pub(crate) fn user_agent(text: &str) -> Result<HeaderValue, InvalidValue> {
-    let is_visible = !text.is_empty() && text.bytes().all(|b| matches!(b, b' '..=b'~'));
-    is_visible
-        .then(|| HeaderValue::from_str(text).ok())
-        .flatten()
-        .ok_or_else(|| {
-            InvalidValue::new(
-                "User-Agent",
-                text,
-                "it must be visible ASCII text such as my-service/1.0",
-            )
-        })
+impl Paged for ListRequest {
+    fn page_num(&self) -> PageNum {
+        Self::page_num(self)
+    }
+
+    fn items_per_page(&self) -> Option<ItemsPerPage> {
+        Self::items_per_page(self)
+    }
+
+    fn next_page(&self) -> Option<Self> {
+        Self::next_page(self)
+    }
 }
 
 #[cfg(test)]
@@ -226,6 +162,7 @@ mod tests {
     use super::*;
     use alloc::string::{String, ToString};
     use http::Method;
+    use http::header::{ACCEPT, USER_AGENT};
 
     fn request() -> ListRequest {
         ListRequest::new(GroupId::new("0123456789abcdef01234567").unwrap())
@@ -295,13 +232,5 @@ mod tests {
         );
         let last = request().with_page_num(PageNum::new(u32::MAX).unwrap());
         assert_eq!(last.next_page(), None);
-    }
-
-    #[test]
-    fn user_agent_must_be_visible_ascii() {
-        assert!(user_agent("my-service/1.0 (ops@example.com)").is_ok());
-        for wrong in ["", "a\r\nX: y", "é", "a\tb"] {
-            assert!(user_agent(wrong).is_err(), "{wrong:?}");
-        }
     }
 }

@@ -7,8 +7,8 @@ use core::time::Duration;
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 
-use crate::limits::setters;
-use crate::session::Moment;
+use crate::Moment;
+use crate::setters::setters;
 use crate::timestamp::parse_http_date;
 
 /// The rules for retrying an exchange after an error response or a network failure.

@@ -4,7 +4,7 @@ mod dialogue;
 
 use std::time::Duration;
 
-use atlas_model_keys_core::{ApiVersion, Error, ItemsPerPage, OwnedModelKey, PageNum};
+use atlas_model_keys_core::{ApiVersion, Error, ItemsPerPage, ListRequest, OwnedModelKey, PageNum};
 use atlas_model_keys_emulator::{Config, Deprecated, DigestAlgorithm, Key, TotalCount};
 use dialogue::{CREDENTIAL_KINDS, CredentialKind, World};
 
@@ -259,7 +259,10 @@ fn withdrawn_preview_is_replaced_once_but_a_pinned_version_is_not() {
         let mut world = World::new(config.clone(), kind);
         let reply = world.list(&world.request()).unwrap();
         assert_eq!(reply.version(), Some(ApiVersion::V2025_03_12));
-        assert_eq!(world.session.version(), ApiVersion::V2025_03_12);
+        assert_eq!(
+            world.session.version::<ListRequest>(),
+            ApiVersion::V2025_03_12
+        );
         assert_eq!(world.list_all(&world.request()).unwrap().len(), 1234);
         let gone = world
             .take_log()

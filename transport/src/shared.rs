@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use atlas_model_keys_core::{ApiVersion, Error, Failure, Moment, Pending, Secret, Session, Step};
+use atlas_model_keys_core::{
+    ApiVersion, Error, Failure, ListRequest, Moment, Pending, Secret, Session, Step,
+};
 
 use http::Response;
 use zeroize::Zeroizing;
@@ -174,7 +176,7 @@ impl<W: Wake> SharedSession<W> {
 
     /// The version that is asked for now.
     pub fn version(&self) -> ApiVersion {
-        self.lock().session.version()
+        self.lock().session.version::<ListRequest>()
     }
 }
 
@@ -196,7 +198,7 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    use atlas_model_keys_core::{BaseUrl, Credentials, Exchange, ListRequest};
+    use atlas_model_keys_core::{BaseUrl, Credentials, Exchange};
 
     struct Nobody;
 

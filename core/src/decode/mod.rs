@@ -9,7 +9,6 @@
 //! faster, with the same result, and leaves everything else to the reference parser.
 
 mod fast_path;
-pub(crate) mod numbers;
 mod reference;
 
 use alloc::string::String;

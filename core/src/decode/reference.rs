@@ -14,10 +14,11 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::{
     Arena, Decoded, KEY_DEPTH, KEY_FIELDS, KeySpans, LINK_DEPTH, LinkSpans, MAX_NESTING,
-    PAGE_DEPTH, PageField, Span, numbers,
+    PAGE_DEPTH, PageField, Span,
 };
 use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::limits::BodyLimits;
+use crate::numbers;
 use crate::{Endpoint, Error, KeyField};
 
 /// Decodes a page, and checks all of it.

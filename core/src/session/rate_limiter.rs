@@ -1,34 +1,37 @@
-//! Client-side rate limiting per group.
+//! Client-side rate limiting per scope, such as a group.
 //!
-//! Atlas's rate limit has the scope of a group, so what one exchange learns about it slows down every
-//! exchange of that group.
+//! What one exchange learns about a rate limit slows down every exchange of the same scope. It limits the number of
+//! requests in flight, and pauses after a 429.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use crate::limits::{AMPLE_REMAINING, RATE_LIMIT_WINDOW, TRACKED_GROUPS};
-use crate::{ApiError, GroupId};
+use super::period::Period;
+use crate::ApiError;
+use crate::call::RateScope;
+use crate::limits::{AMPLE_REMAINING, RATE_LIMIT_WINDOW, TRACKED_SCOPES};
 
-/// The limits of all groups that have one.
+/// The limits of all scopes that have one.
 #[derive(Default)]
-pub(super) struct RateLimiter(BTreeMap<GroupId, Group>);
+pub(super) struct RateLimiter(BTreeMap<RateScope, Entry>);
 
 #[derive(Default)]
-struct Group {
+struct Entry {
     pause: Option<Pause>,
     concurrency: Option<ConcurrencyLimit>,
 }
 
-/// A group's pause after a 429 response. No request is sent until it ends.
+/// A pause after a 429 response. No exchange sends a new request of the scope until it ends. The answer to a challenge
+/// and a repeated token request are still sent.
 struct Pause {
     period: Period,
     response: Box<ApiError>,
 }
 
-/// The limit on a group's requests in flight that a `RateLimit-Remaining` header sets: more of them could get a 429
-/// together. One is always allowed, to learn whether the number has risen.
+/// The largest number of requests in flight, from a `RateLimit-Remaining` header. More could exceed the limit together.
+/// One is always allowed, to learn whether the number has risen.
 struct ConcurrencyLimit {
     period: Period,
     remaining: u64,
@@ -36,28 +39,9 @@ struct ConcurrencyLimit {
     slot: Arc<()>,
 }
 
-/// A span of time that also ends when the clock is set back, so that no wait becomes longer than planned.
-pub(super) struct Period {
-    since: Duration,
-    until: Duration,
-}
-
-impl Period {
-    pub(super) fn new(now: Duration, length: Duration) -> Self {
-        Self {
-            since: now,
-            until: now.saturating_add(length),
-        }
-    }
-
-    pub(super) fn contains(&self, now: Duration) -> bool {
-        self.since <= now && now < self.until
-    }
-}
-
-/// Whether a request may be sent.
+/// The decision whether a request may be sent.
 pub(super) enum Admission {
-    /// The request may be sent, because the group has no concurrency limit.
+    /// The request may be sent, because the scope has no concurrency limit.
     Unlimited,
     /// The request may be sent, and counts as in flight until this value is dropped.
     Slot(Arc<()>),
@@ -66,31 +50,31 @@ pub(super) enum Admission {
 }
 
 impl RateLimiter {
-    /// Pauses the group for `delay`, because of a 429 response. A longer pause stays in force.
+    /// Pauses the scope for `delay`, because of a 429 response. A longer pause stays in force.
     pub(super) fn pause(
         &mut self,
-        group: GroupId,
+        scope: RateScope,
         now: Duration,
         delay: Duration,
         response: &ApiError,
     ) {
         let period = Period::new(now, delay);
-        let group = self.group(group, now);
+        let entry = self.entry(scope, now);
         let is_longer =
             |pause: &Pause| pause.period.contains(now) && pause.period.until >= period.until;
-        if !group.pause.as_ref().is_some_and(is_longer) {
+        if !entry.pause.as_ref().is_some_and(is_longer) {
             let response = Box::new(response.clone());
-            group.pause = Some(Pause { period, response });
+            entry.pause = Some(Pause { period, response });
         }
     }
 
-    /// Returns the rest of the group's pause, and the response that caused it.
+    /// Returns the rest of the scope's pause, and the response that caused it.
     pub(super) fn pause_left(
         &self,
-        group: GroupId,
+        scope: RateScope,
         now: Duration,
     ) -> Option<(Duration, &ApiError)> {
-        let pause = self.0.get(&group)?.pause.as_ref()?;
+        let pause = self.0.get(&scope)?.pause.as_ref()?;
         pause
             .period
             .contains(now)
@@ -98,13 +82,13 @@ impl RateLimiter {
     }
 
     /// Records the `RateLimit-Remaining` of a response.
-    pub(super) fn set_remaining(&mut self, group: GroupId, now: Duration, remaining: u64) {
-        if remaining >= AMPLE_REMAINING && !self.0.contains_key(&group) {
+    pub(super) fn set_remaining(&mut self, scope: RateScope, now: Duration, remaining: u64) {
+        if remaining >= AMPLE_REMAINING && !self.0.contains_key(&scope) {
             return;
         }
         let period = Period::new(now, RATE_LIMIT_WINDOW);
-        let concurrency = &mut self.group(group, now).concurrency;
-        // A request that takes longer than the window no longer counts: its ticket may be kept for ever.
+        let concurrency = &mut self.entry(scope, now).concurrency;
+        // A request that takes longer than the window no longer counts: the caller may keep its slot for ever.
         let current = concurrency
             .take()
             .filter(|limit| limit.period.contains(now));
@@ -116,9 +100,11 @@ impl RateLimiter {
         });
     }
 
-    pub(super) fn admit(&self, group: GroupId, now: Duration) -> Admission {
-        let group = self.0.get(&group);
-        match group.and_then(|group| group.concurrency.as_ref()) {
+    /// Returns whether a request may be sent now, and reserves a slot if the scope has a limit. It does not check the
+    /// pause.
+    pub(super) fn admit(&self, scope: RateScope, now: Duration) -> Admission {
+        let entry = self.0.get(&scope);
+        match entry.and_then(|entry| entry.concurrency.as_ref()) {
             Some(limit) if limit.period.contains(now) => {
                 let in_flight = Arc::strong_count(&limit.slot).saturating_sub(1);
                 let has_room = u64::try_from(in_flight).is_ok_and(|n| n < limit.remaining.max(1));
@@ -132,20 +118,20 @@ impl RateLimiter {
         }
     }
 
-    /// Returns the group's entry, and adds it if it is missing. When the map is full, entries without a current limit
-    /// are removed. If there are none, the group with the smallest id is removed: its next response limits it again.
-    fn group(&mut self, group: GroupId, now: Duration) -> &mut Group {
-        if self.0.len() >= TRACKED_GROUPS && !self.0.contains_key(&group) {
-            self.0.retain(|_, group| group.is_limited(now));
-            if self.0.len() >= TRACKED_GROUPS {
+    /// Returns the scope's entry, and adds it if it is missing. When the map is full, entries without a current limit
+    /// are removed. If there are none, the first entry is removed: the next response of its scope sets its limits again.
+    fn entry(&mut self, scope: RateScope, now: Duration) -> &mut Entry {
+        if self.0.len() >= TRACKED_SCOPES && !self.0.contains_key(&scope) {
+            self.0.retain(|_, entry| entry.is_limited(now));
+            if self.0.len() >= TRACKED_SCOPES {
                 self.0.pop_first();
             }
         }
-        self.0.entry(group).or_default()
+        self.0.entry(scope).or_default()
     }
 }
 
-impl Group {
+impl Entry {
     fn is_limited(&self, now: Duration) -> bool {
         let is_paused = self
             .pause
@@ -164,13 +150,13 @@ mod tests {
     use super::*;
     use crate::api_error::Redaction;
     use crate::secret::KnownSecrets;
-    use crate::{Endpoint, Limits};
+    use crate::{Endpoint, GroupId, Limits};
     use alloc::format;
     use alloc::vec::Vec;
     use http::{HeaderMap, StatusCode};
 
-    fn group(n: usize) -> GroupId {
-        GroupId::new(&format!("{n:024x}")).unwrap()
+    fn group(n: usize) -> RateScope {
+        RateScope::Group(GroupId::new(&format!("{n:024x}")).unwrap())
     }
 
     fn response() -> ApiError {
@@ -267,21 +253,21 @@ mod tests {
     }
 
     #[test]
-    fn tracked_groups_are_bounded() {
+    fn tracked_scopes_are_bounded() {
         let mut limiter = RateLimiter::default();
-        for n in 0..TRACKED_GROUPS {
+        for n in 0..TRACKED_SCOPES {
             limiter.pause(group(n), SECOND, 10 * SECOND, &response());
         }
         // No pause is over: one group is removed.
-        limiter.set_remaining(group(TRACKED_GROUPS), 2 * SECOND, 0);
-        assert_eq!(limiter.0.len(), TRACKED_GROUPS);
+        limiter.set_remaining(group(TRACKED_SCOPES), 2 * SECOND, 0);
+        assert_eq!(limiter.0.len(), TRACKED_SCOPES);
         assert!(limiter.pause_left(group(0), 2 * SECOND).is_none());
         assert!(limiter.pause_left(group(1), 2 * SECOND).is_some());
         // All limits but the last are over: those groups are removed.
-        limiter.pause(group(TRACKED_GROUPS + 1), 20 * SECOND, SECOND, &response());
+        limiter.pause(group(TRACKED_SCOPES + 1), 20 * SECOND, SECOND, &response());
         assert_eq!(limiter.0.len(), 2);
         assert!(matches!(
-            limiter.admit(group(TRACKED_GROUPS), 20 * SECOND),
+            limiter.admit(group(TRACKED_SCOPES), 20 * SECOND),
             Admission::Slot(_)
         ));
     }

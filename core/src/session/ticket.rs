@@ -7,8 +7,9 @@ use core::time::Duration;
 
 use http::StatusCode;
 
+use crate::call::Call;
 use crate::digest::Answerer;
-use crate::{ApiError, ApiVersion, Error, FailureKind, ForeignError, ListRequest};
+use crate::{ApiError, ApiVersion, Error, FailureKind, ForeignError};
 
 /// Counts the events that exchanges of a session may wait for; see [`Wait::on_change`](super::Wait::on_change).
 #[derive(Debug, Default)]
@@ -28,95 +29,104 @@ impl ChangeCounter {
 impl Drop for Ticket {
     fn drop(&mut self) {
         // Released first, so that the exchanges that see the change can take them.
-        self.fetch = None;
+        self.stage = Stage::START;
         self.slot = None;
         self.session.increment();
     }
 }
 
+/// The state of one exchange between its steps.
 pub(super) struct Ticket {
     /// The session that issued the ticket; no other session accepts it.
     pub(super) session: Arc<ChangeCounter>,
-    pub(super) list: ListRequest,
+    /// The request that the exchange is for.
+    pub(super) call: Call,
     pub(super) version: ApiVersion,
+    pub(super) stage: Stage,
     pub(super) auth: RequestAuth,
-    /// Failed attempts of the list request.
-    pub(super) failures: u32,
-    /// Failed attempts of the token request.
-    pub(super) token_failures: u32,
+    pub(super) history: History,
     /// The sum of all waits: the planned time of a retry, the time spent on another exchange.
     pub(super) waited: Duration,
     /// The cause of the last retry wait.
     pub(super) retry_cause: Option<RetryCause>,
-    /// Held while this exchange has the session's token request in flight.
-    pub(super) fetch: Option<Arc<()>>,
-    /// The number of another exchange's token request that this exchange waits for.
-    pub(super) awaited_fetch: Option<u64>,
-    /// The generation of the token that this exchange fetched. It is used once, even if it has expired.
-    pub(super) fetched_generation: Option<u64>,
-    /// Held while the request counts towards the group's concurrency limit.
+    /// Held while the request counts towards the concurrency limit of its scope.
     pub(super) slot: Option<Arc<()>>,
-    /// Whether a token request of this exchange was lost, so that an unknown token may have been issued.
+}
+
+/// What an exchange does next.
+pub(super) enum Stage {
+    /// It sends its own request. `fetched` is the generation of the token that it fetched, if it fetched one: it uses that
+    /// token even if it has expired, because otherwise tokens that expire at once would be fetched for ever.
+    Requesting { fetched: Option<u64> },
+    /// It has the session's token request in flight, for as long as it holds `fetch`.
+    FetchingToken { fetch: Arc<()> },
+    /// It waits for the token request with this number, which another exchange has in flight.
+    FollowingFetch { number: u64 },
+}
+
+/// What has happened to an exchange so far. It outlives a change of the stage: a token request that took too long and is
+/// sent again counts as before.
+#[derive(Default)]
+pub(super) struct History {
+    /// Failed attempts of the exchange's own request.
+    pub(super) failures: u32,
+    /// Failed attempts of the token request.
+    pub(super) token_failures: u32,
+    /// Whether a token request was lost, so that an unknown token may have been issued.
     pub(super) token_lost: bool,
-    /// Whether a 401 has made this exchange replace its token.
-    pub(super) renewed: bool,
+    /// Whether a 401 has made the exchange replace its token.
+    pub(super) token_renewed: bool,
+}
+
+impl Stage {
+    /// The stage of an exchange that has not fetched a token.
+    pub(super) const START: Self = Self::Requesting { fetched: None };
 }
 
 impl Ticket {
-    pub(super) fn new(
-        session: &Arc<ChangeCounter>,
-        list: &ListRequest,
-        version: ApiVersion,
-    ) -> Box<Self> {
+    pub(super) fn new(session: &Arc<ChangeCounter>, call: Call, version: ApiVersion) -> Box<Self> {
         Box::new(Self {
             session: Arc::clone(session),
-            list: *list,
+            call,
             version,
+            stage: Stage::START,
             auth: RequestAuth::Unset,
-            failures: 0,
-            token_failures: 0,
+            history: History::default(),
             waited: Duration::ZERO,
             retry_cause: None,
-            fetch: None,
-            awaited_fetch: None,
-            fetched_generation: None,
             slot: None,
-            token_lost: false,
-            renewed: false,
         })
     }
 
     /// Returns whether the current request is a token request.
     pub(super) fn is_fetching_token(&self) -> bool {
-        self.fetch.is_some()
+        matches!(self.stage, Stage::FetchingToken { .. })
     }
 
     /// Returns the number of failed attempts of the current request.
     pub(super) fn attempts(&self) -> u32 {
-        if self.is_fetching_token() {
-            self.token_failures
-        } else {
-            self.failures
+        match self.stage {
+            Stage::FetchingToken { .. } => self.history.token_failures,
+            Stage::Requesting { .. } | Stage::FollowingFetch { .. } => self.history.failures,
         }
     }
 
     pub(super) fn count_failure(&mut self) {
-        let failures = if self.is_fetching_token() {
-            &mut self.token_failures
-        } else {
-            &mut self.failures
+        let failures = match self.stage {
+            Stage::FetchingToken { .. } => &mut self.history.token_failures,
+            Stage::Requesting { .. } | Stage::FollowingFetch { .. } => &mut self.history.failures,
         };
         *failures = failures.saturating_add(1);
     }
 }
 
-/// How the last list request was authenticated.
+/// How the exchange's own request was last authenticated.
 pub(super) enum RequestAuth {
     /// Nothing was sent yet, or the credential that was sent must not be used again.
     Unset,
     /// With the caller's own token.
     Bearer,
-    /// With the token of this generation.
+    /// With the service account's token of this generation.
     Token(u64),
     /// Without a credential, so that the server sends a challenge.
     Unsigned,

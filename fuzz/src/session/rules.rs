@@ -407,7 +407,7 @@ pub(super) fn check_request(
     }
     assert_eq!(request.method(), Method::GET);
     assert!(request.body().is_empty());
-    let version = session.version();
+    let version = session.version::<ListRequest>();
     assert_eq!(uri, list.to_http(&world.base, &version).uri().to_string());
     let accept = &headers["accept"];
     match world.has_pinned_version {
@@ -469,7 +469,7 @@ pub(super) fn check_reply(
     let requested = [
         ApiVersion::PREVIEW,
         ApiVersion::V2025_03_12,
-        session.version(),
+        session.version::<ListRequest>(),
     ];
     assert!(requested.contains(&version) || reply.headers().contains_key("content-type"));
     match reply.into_page() {

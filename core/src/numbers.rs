@@ -21,7 +21,7 @@ const REPLACEMENT: &str = "true";
 
 /// Replaces each number that is too large for the parser by a value of the same length, so that all positions stay valid.
 /// Returns `None` if there is no such number.
-pub(super) fn replaced(text: &str) -> Option<Zeroizing<String>> {
+pub(crate) fn replaced(text: &str) -> Option<Zeroizing<String>> {
     // The text may hold a secret, and a growing `String` would leave copies of it behind.
     let mut out = Zeroizing::new(String::with_capacity(text.len()));
     let mut rest = text;

@@ -1,0 +1,177 @@
+//! The facts about an operation that a session needs: path and query, rate-limit scope, versions and endpoint.
+
+use alloc::vec::Vec;
+
+use http::header::{ACCEPT, USER_AGENT};
+use http::{HeaderValue, Request};
+
+use crate::{ApiVersion, BaseUrl, Endpoint, GroupId, InvalidValue, ItemsPerPage, PageNum};
+
+/// A request of an operation, without the base URL, the version and the credentials.
+///
+/// A session sends it without knowing the operation. It is `Copy`, so that a ticket can hold it without an allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    pub(crate) path: Path,
+    pub(crate) query: Query,
+    pub(crate) scope: RateScope,
+    pub(crate) resource: &'static Resource,
+}
+
+/// The facts that all requests of an operation have in common.
+#[derive(Debug)]
+pub struct Resource {
+    pub(crate) endpoint: Endpoint,
+    /// The versions that have the operation. A session begins with the first one, and moves on to the next one if Atlas
+    /// no longer has it.
+    pub(crate) versions: &'static [ApiVersion],
+    /// Whether [`Session::with_version`](crate::Session::with_version) pins the version of this operation.
+    pub(crate) can_pin: bool,
+}
+
+/// The path of a request: fixed text around an id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Path {
+    pub(crate) before: &'static str,
+    pub(crate) id: GroupId,
+    pub(crate) after: &'static str,
+}
+
+/// The query of a request. A parameter that is `None` is not sent, so that Atlas's default holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Query {
+    pub(crate) items_per_page: Option<ItemsPerPage>,
+    pub(crate) page_num: Option<PageNum>,
+    pub(crate) envelope: Option<bool>,
+    pub(crate) pretty: Option<bool>,
+}
+
+/// The scope of a rate limit: the requests that Atlas counts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum RateScope {
+    /// The requests for a group.
+    Group(GroupId),
+}
+
+/// The default `User-Agent`.
+pub(crate) const DEFAULT_USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("atlas-model-keys-core/", env!("CARGO_PKG_VERSION")));
+
+impl Call {
+    /// Returns whether the response has an envelope, so that the status in its body counts.
+    pub(crate) fn is_enveloped(self) -> bool {
+        self.query.envelope == Some(true)
+    }
+
+    /// Returns the request as HTTP, without credentials.
+    #[inline]
+    pub(crate) fn to_http<T>(
+        self,
+        base: &BaseUrl,
+        version: ApiVersion,
+        user_agent: HeaderValue,
+        body: T,
+    ) -> Request<T> {
+        let mut request = Request::new(body);
+        *request.uri_mut() = base.uri(self.target(base.path_prefix()));
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, version.accept());
+        headers.insert(USER_AGENT, user_agent);
+        request
+    }
+
+    /// Returns the path and query. They need no percent-encoding: the path is fixed text and hexadecimal digits, and
+    /// the query is fixed names with numbers and booleans.
+    fn target(self, prefix: &str) -> Vec<u8> {
+        let (mut items, mut page) = ([0; 10], [0; 10]);
+        let query = self.query;
+        let parameters = [
+            (
+                "itemsPerPage=",
+                query
+                    .items_per_page
+                    .map(|n| decimal(n.get().into(), &mut items)),
+            ),
+            (
+                "pageNum=",
+                query.page_num.map(|n| decimal(n.get(), &mut page)),
+            ),
+            ("envelope=", query.envelope.map(boolean)),
+            ("pretty=", query.pretty.map(boolean)),
+        ];
+        let path = [
+            prefix.as_bytes(),
+            self.path.before.as_bytes(),
+            self.path.id.as_bytes(),
+            self.path.after.as_bytes(),
+        ];
+        // The exact capacity: otherwise the conversion into a URI would have to copy the text.
+        let mut len = path.iter().map(|part| part.len()).sum();
+        for (name, value) in parameters {
+            len += value.map_or(0, |value| 1 + name.len() + value.len());
+        }
+        let mut target = Vec::with_capacity(len);
+        for part in path {
+            target.extend_from_slice(part);
+        }
+        let mut separator = b'?';
+        for (name, value) in parameters {
+            if let Some(value) = value {
+                target.push(separator);
+                target.extend_from_slice(name.as_bytes());
+                target.extend_from_slice(value);
+                separator = b'&';
+            }
+        }
+        target
+    }
+}
+
+/// Writes a number in digits to the end of `room`, which has space for any `u32`.
+fn decimal(mut number: u32, room: &mut [u8; 10]) -> &[u8] {
+    let mut start = room.len();
+    for digit in room.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        start -= 1;
+        if number == 0 {
+            break;
+        }
+    }
+    room.get(start..).unwrap_or_default()
+}
+
+fn boolean(value: bool) -> &'static [u8] {
+    match value {
+        true => b"true",
+        false => b"false",
+    }
+}
+
+/// Returns the text as a `User-Agent` value (RFC 9110 §10.1.5), if it is a valid header value.
+pub(crate) fn user_agent(text: &str) -> Result<HeaderValue, InvalidValue> {
+    let is_visible = !text.is_empty() && text.bytes().all(|b| matches!(b, b' '..=b'~'));
+    is_visible
+        .then(|| HeaderValue::from_str(text).ok())
+        .flatten()
+        .ok_or_else(|| {
+            InvalidValue::new(
+                "User-Agent",
+                text,
+                "it must be visible ASCII text such as my-service/1.0",
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_agent_must_be_visible_ascii() {
+        assert!(user_agent("my-service/1.0 (ops@example.com)").is_ok());
+        for wrong in ["", "a\r\nX: y", "é", "a\tb"] {
+            assert!(user_agent(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

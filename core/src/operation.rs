@@ -1,0 +1,46 @@
+//! The operations of Atlas's API: what a caller can request.
+
+use crate::{Error, ItemsPerPage, PageNum, Reply};
+
+/// An operation of Atlas's API, with its parameters.
+///
+/// A [`Session`](crate::Session) sends any operation, and knows none of them. The trait is sealed: only this crate
+/// implements it.
+pub trait Operation: sealed::Sealed {
+    /// The value that a response with status 200 is read into.
+    type Answer<B: AsRef<[u8]>>;
+
+    /// Reads the reply to this operation.
+    ///
+    /// # Errors
+    /// Returns [`Error::InvalidResponse`] if the body is not what the operation returns, and [`Error::Api`] if the body is
+    /// Atlas's error object in spite of the status 200.
+    fn read<B: AsRef<[u8]>>(reply: Reply<B>) -> Result<Self::Answer<B>, Error>;
+}
+
+/// An operation that returns a list in pages.
+///
+/// [`Listing`](crate::Listing) requests its pages one after the other.
+pub trait Paged: Operation + Copy {
+    /// Returns the number of the requested page; 1 if it is not set.
+    fn page_num(&self) -> PageNum;
+
+    /// Returns the maximum number of entries of a page, or `None` for Atlas's default.
+    fn items_per_page(&self) -> Option<ItemsPerPage>;
+
+    /// Returns the request for the next page, or `None` after the largest page number.
+    fn next_page(&self) -> Option<Self>;
+}
+
+pub(crate) mod sealed {
+    use crate::call::{Call, Resource};
+
+    /// The half of [`Operation`](super::Operation) that only this crate can implement.
+    pub trait Sealed {
+        /// The facts that all requests of the operation have in common.
+        const RESOURCE: &'static Resource;
+
+        /// Returns the facts that a session needs to send this request.
+        fn call(&self) -> Call;
+    }
+}
