@@ -13,6 +13,10 @@
 //! assert!(authorization.unwrap().to_str().unwrap().starts_with(r#"Digest username="public-key", realm="#));
 //! ```
 //!
+//! A server that requires Digest responds with 401 and a [`Challenge`], which holds the server's *nonce*: a value that
+//! the server chose. The [`Answerer`] hashes the credential together with this nonce, a count (`nc`), a random
+//! client nonce (`cnonce`) and the request's method and target, so the password itself is never sent.
+//!
 //! Supported are MD5, SHA-256 and SHA-512-256, also as `-sess`; `qop=auth` (required: without it an
 //! answer would not be bound to the client's nonce); `userhash`; and several challenges in one or
 //! several headers, of which the strongest known one is used. Unknown algorithms and schemes are
@@ -23,7 +27,8 @@
 //! - Spaces and tabs around `=` and commas, and empty list elements, are accepted.
 //! - `algorithm`, `stale`, `qop` and `userhash` may be quoted or not, in any letter case.
 //! - A quoted string is unescaped before it is hashed, and escaped again when it is sent back.
-//! - A parameter that occurs twice makes its challenge unusable, because it is unclear which one counts.
+//! - If a parameter that this module uses, such as `realm`, occurs twice, its challenge is unusable, because it is
+//!   unclear which value is meant. Other parameters are ignored, also if they occur twice.
 //! - After the first syntax error, the rest of that header is ignored.
 
 use alloc::vec::Vec;
@@ -54,10 +59,11 @@ pub struct Challenge {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Algorithm {
     hash: Hash,
+    /// Whether the name ends in `-sess`: then the hash of the credential includes both nonces.
     session: bool,
 }
 
-/// The hash functions, in order of strength.
+/// The hash functions, the weakest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Hash {
     Md5,
@@ -66,10 +72,14 @@ enum Hash {
 }
 
 impl Challenge {
-    /// Returns the strongest challenge in these `WWW-Authenticate` headers that can be answered safely, or
-    /// `None`. Of equally strong challenges it is the first.
+    /// Returns the challenge with the strongest hash function in these `WWW-Authenticate` headers, or `None`. If several
+    /// are equally strong, it returns the first.
     ///
-    /// It reads at most [`Limits::challenges`] challenges and [`Limits::challenge_bytes`] bytes.
+    /// Challenges without `qop=auth`, `realm` or `nonce`, with an unknown algorithm, or of another scheme than Digest
+    /// are skipped.
+    ///
+    /// It reads at most [`Limits::challenges`] challenges of any scheme. It stops at the header that would exceed
+    /// [`Limits::challenge_bytes`] in total.
     pub fn strongest<'a>(
         headers: impl IntoIterator<Item = &'a HeaderValue>,
         limits: &Limits,
@@ -113,7 +123,7 @@ impl Challenge {
         let (mut realm, mut nonce, mut opaque) = (None, None, None);
         let (mut algorithm, mut qop, mut stale, mut userhash) = (None, None, None, None);
         for (name, value) in parameters {
-            let place = match name.to_ascii_lowercase().as_slice() {
+            let known = match name.to_ascii_lowercase().as_slice() {
                 b"realm" => &mut realm,
                 b"nonce" => &mut nonce,
                 b"opaque" => &mut opaque,
@@ -123,7 +133,7 @@ impl Challenge {
                 b"userhash" => &mut userhash,
                 _ => continue,
             };
-            if place.replace(value).is_some() {
+            if known.replace(value).is_some() {
                 return None;
             }
         }
@@ -183,17 +193,19 @@ impl Algorithm {
     }
 }
 
-/// Computes the answers to one challenge.
+/// Computes the answers to one challenge. An answer is a value of `Authorization`.
 ///
-/// It counts `nc`, and keeps the hash of the credential and the nonce (never the credential itself), so that later
-/// answers are cheap.
+/// Each answer raises the count `nc` by one. If several answerers may have the same nonce, because the server issues it
+/// more than once, the caller keeps the count and calls [`count_from`](Answerer::count_from) before each answer.
+///
+/// It keeps the hash of the credential and the nonce (never the credential itself), so that later answers are cheap.
 pub struct Answerer {
     challenge: Challenge,
     /// The beginning of each answer, up to the target.
     beginning: Vec<u8>,
-    /// The hash state after `H(A1)` and the nonce. `H(A1)` is a secret: for this realm it is equivalent to the
-    /// password.
-    keyed: Hashing,
+    /// The state of the answer's hash after `H(A1)` and the nonce, which are its first parts. `H(A1)` is a secret: for
+    /// this realm it is equivalent to the password.
+    hash_prefix: Hashing,
     /// The client nonce in `H(A1)` of a `-sess` algorithm, which each answer must repeat.
     session_cnonce: Option<[u8; 16]>,
     /// The `nc` of the last answer.
@@ -201,8 +213,10 @@ pub struct Answerer {
 }
 
 impl Answerer {
-    /// Prepares answers to `challenge`. The `cnonce` (RFC 7616 §3.4) is used only if the algorithm
-    /// binds the credential to it (`-sess`).
+    /// Prepares answers to `challenge`.
+    ///
+    /// `cnonce` is a random client nonce. A `-sess` algorithm includes it in the hash of the credential (RFC 7616
+    /// §3.4.2), so that every answer uses it. Other algorithms ignore it.
     #[must_use]
     pub fn new(challenge: Challenge, username: &str, password: &str, cnonce: [u8; 16]) -> Self {
         let Algorithm { hash, session } = challenge.algorithm;
@@ -238,7 +252,7 @@ impl Answerer {
         beginning.extend_from_slice(b", qop=auth, uri=");
         Self {
             beginning,
-            keyed: Hashing::of(hash, &[ha1.as_bytes(), &challenge.nonce]),
+            hash_prefix: Hashing::of(hash, &[ha1.as_bytes(), &challenge.nonce]),
             session_cnonce: session.then_some(cnonce),
             challenge,
             count: 0,
@@ -251,13 +265,13 @@ impl Answerer {
         &self.challenge.nonce
     }
 
-    /// Returns the `nc` of the last answer, which is the number of uses of the nonce.
+    /// Returns the count: the `nc` of the last answer, or the number that was set after it.
     #[must_use]
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// Sets the count, for a nonce that another answerer has used `count` times.
+    /// Sets the count, because other answerers have used the nonce, too. The next answer has `nc` = `count` + 1.
     pub fn count_from(&mut self, count: u32) {
         self.count = count;
     }
@@ -265,7 +279,10 @@ impl Answerer {
     /// Returns the next value of `Authorization`, marked as sensitive, for a request with this method and
     /// target (path and query exactly as they are sent).
     ///
-    /// Returns `None` after 4,294,967,295 answers, or if the challenge has bytes that a header cannot carry.
+    /// `cnonce` is a random client nonce for this answer. A `-sess` algorithm ignores it, and uses that of
+    /// [`new`](Answerer::new).
+    ///
+    /// Returns `None` if the count has reached 4,294,967,295, or if the challenge has bytes that a header cannot carry.
     pub fn authorization(
         &mut self,
         method: &str,
@@ -277,7 +294,7 @@ impl Answerer {
         let cnonce = Hex::of(&self.session_cnonce.unwrap_or(cnonce));
         let count = Hex::of(&self.count.to_be_bytes());
         let ha2 = hash.hex(&[method.as_bytes(), target.as_bytes()]);
-        let mut response = self.keyed.clone();
+        let mut response = self.hash_prefix.clone();
         let (count_hex, cnonce_hex) = (count.as_bytes(), cnonce.as_bytes());
         for part in [b":", count_hex, b":", cnonce_hex, b":auth:", ha2.as_bytes()] {
             response.update(part);
@@ -371,7 +388,7 @@ impl Hashing {
     }
 }
 
-/// Up to 32 bytes in lower-case hexadecimal, without heap. It is overwritten when it is dropped.
+/// Up to 32 bytes in lower-case hexadecimal, without a heap allocation. It is overwritten when it is dropped.
 struct Hex(Zeroizing<[u8; 64]>, usize);
 
 impl Hex {
@@ -380,8 +397,8 @@ impl Hex {
         let mut text = Zeroizing::new([0; 64]);
         let mut len = 0;
         for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-            for (place, digit) in pair.iter_mut().zip([byte >> 4, byte & 0xf]) {
-                *place = DIGITS.get(usize::from(digit)).copied().unwrap_or(b'0');
+            for (character, digit) in pair.iter_mut().zip([byte >> 4, byte & 0xf]) {
+                *character = DIGITS.get(usize::from(digit)).copied().unwrap_or(b'0');
                 len += 1;
             }
         }
@@ -393,6 +410,7 @@ impl Hex {
     }
 }
 
+/// The name of a parameter, and its value without quotes and escapes.
 type Parameter<'a> = (&'a [u8], Vec<u8>);
 
 /// A parser of a header's value. It holds the rest of the value.

@@ -9,17 +9,20 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use crate::{ApiVersion, KeyField, text};
 
-/// The differences between a page and Atlas's documentation. They show when Atlas changes the API, which a preview may
-/// do at any time.
+/// The differences between a page and Atlas's documentation. They show that Atlas has changed the API, which may happen at
+/// any time in the API version `preview`.
 ///
-/// [`Page::drift`](crate::Page::drift) returns it. A field that is `null` counts as present.
+/// [`Page::drift`](crate::Page::drift) returns it. A field that is `null` is present. The `status` of a page is never
+/// unknown, because an [envelope](crate::ListRequest::with_envelope) adds it.
+///
+/// `Display` writes one line: `unknown: cursor (1), results[].region (100); missing: totalCount (1)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drift {
     /// Undocumented fields by path (`results[].region`, `links[].title`, `cursor`), with the number of
     /// occurrences. There are at most 64; names are bounded, with control characters escaped.
     pub unknown: BTreeMap<String, u32>,
-    /// Whether there were more unknown fields than that.
+    /// Whether there were more than 64 different unknown fields.
     pub more_unknown: bool,
     /// Documented fields that were absent, by path, with the number of absences. Which fields are documented
     /// depends on the version that responded.
@@ -39,14 +42,14 @@ impl Drift {
         self.unknown.is_empty() && self.missing.is_empty()
     }
 
-    /// Compares a body with the documentation of a version. The body was parsed before, so no error is expected; if there
-    /// is one, the part before it counts.
+    /// Compares a body with the documentation of a version. The body was parsed before, so no error is expected; if one
+    /// occurs, the result covers the part before it.
     pub(crate) fn read(body: &str, version: Option<ApiVersion>) -> Self {
         let mut drift = Self::default();
         let level = Level {
             drift: &mut drift,
             object: Object::Page,
-            is_dated: version.is_some_and(|version| {
+            has_dated_fields: version.is_some_and(|version| {
                 version != ApiVersion::PREVIEW && version >= ApiVersion::V2025_03_12
             }),
         };
@@ -54,7 +57,8 @@ impl Drift {
         drift
     }
 
-    fn unknown(&mut self, prefix: &str, name: &str) {
+    /// Counts an unknown field.
+    fn add_unknown(&mut self, prefix: &str, name: &str) {
         let mut path = String::from(prefix);
         text::push_escaped(&mut path, name, MAX_NAME_BYTES);
         if let Some(count) = self.unknown.get_mut(&path) {
@@ -68,7 +72,6 @@ impl Drift {
 }
 
 impl fmt::Display for Drift {
-    /// Writes one line: `unknown: cursor (1), results[].region (100); missing: totalCount (1)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
             return f.write_str("as documented");
@@ -110,8 +113,8 @@ impl Object {
         }
     }
 
-    /// Returns the documented fields of a version.
-    fn fields(self, is_dated: bool) -> impl Iterator<Item = &'static str> {
+    /// Returns the documented fields of a version; see [`Level::has_dated_fields`].
+    fn fields(self, has_dated_fields: bool) -> impl Iterator<Item = &'static str> {
         let (names, has_keys): (&[_], _) = match self {
             Self::Page => (&["links", "results", "totalCount"], false),
             Self::Link => (&["href", "rel"], false),
@@ -120,7 +123,7 @@ impl Object {
         let keys = KeyField::ALL
             .iter()
             .copied()
-            .filter(move |field| has_keys && (is_dated || field.is_in_preview()));
+            .filter(move |field| has_keys && (has_dated_fields || field.is_in_preview()));
         names.iter().copied().chain(keys.map(KeyField::name))
     }
 }
@@ -129,7 +132,9 @@ impl Object {
 struct Level<'d> {
     drift: &'d mut Drift,
     object: Object,
-    is_dated: bool,
+    /// Whether the version is 2025-03-12 or a later date, which have fields that `preview` does not have. If the
+    /// version is not known, it is treated as `preview`.
+    has_dated_fields: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for Level<'_> {
@@ -154,13 +159,13 @@ impl<'de> Visitor<'de> for Level<'_> {
         let Self {
             drift,
             object,
-            is_dated,
+            has_dated_fields,
         } = self;
         loop {
             let element = Level {
                 drift: &mut *drift,
                 object,
-                is_dated,
+                has_dated_fields,
             };
             if seq.next_element_seed(element)?.is_none() {
                 return Ok(());
@@ -172,17 +177,17 @@ impl<'de> Visitor<'de> for Level<'_> {
         let Self {
             drift,
             object,
-            is_dated,
+            has_dated_fields,
         } = self;
         let prefix = object.prefix();
-        // A bit for each field that any version has. A field of another version is not unknown.
+        // One bit per field known in any version, so a field of another version is not reported as unknown.
         let mut seen = 0u16;
         while let Some(Name(name)) = map.next_key()? {
             match object.fields(true).position(|known| known == name) {
-                Some(place) => seen |= 1 << place,
-                // Only envelopes have it, and the caller asked for an envelope.
+                Some(index) => seen |= 1 << index,
+                // An envelope adds it. Whether the caller asked for an envelope is not known here.
                 None if matches!(object, Object::Page) && name == "status" => {}
-                None => drift.unknown(prefix, &name),
+                None => drift.add_unknown(prefix, &name),
             }
             let object = match (object, name.as_str()) {
                 (Object::Page, "results") => Object::Key,
@@ -195,12 +200,12 @@ impl<'de> Visitor<'de> for Level<'_> {
             map.next_value_seed(Level {
                 drift: &mut *drift,
                 object,
-                is_dated,
+                has_dated_fields,
             })?;
         }
-        for name in object.fields(is_dated) {
-            let place = object.fields(true).position(|known| known == name);
-            if place.is_some_and(|place| seen & (1 << place) == 0) {
+        for name in object.fields(has_dated_fields) {
+            let index = object.fields(true).position(|known| known == name);
+            if index.is_some_and(|index| seen & (1 << index) == 0) {
                 *drift.missing.entry(format!("{prefix}{name}")).or_default() += 1;
             }
         }
@@ -208,6 +213,7 @@ impl<'de> Visitor<'de> for Level<'_> {
     }
 }
 
+/// The name of a field.
 #[derive(serde::Deserialize)]
 struct Name(String);
 

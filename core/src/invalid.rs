@@ -37,7 +37,7 @@ impl InvalidValue {
         }
     }
 
-    /// Creates an error that does not repeat the value.
+    /// Creates an error that does not repeat the value, because it may be a secret or because the rule says enough.
     pub(crate) fn secret(parameter: &'static str, rule: &'static str) -> Self {
         Self {
             parameter,

@@ -11,24 +11,26 @@ use crate::{
     Page, Reply,
 };
 
-/// The state of a listing over several pages: the next request, and the keys that were already returned.
+/// The state of a listing over several pages: the next request, and the ids that the next page is compared with.
 ///
-/// It does no I/O, and every transport uses it. It never ends early without an error:
+/// It does no I/O, and every transport uses it. It does not end before the last announced page without an error:
 ///
-/// - There is a next page if a link says so. If a page has no links with a relation (Atlas does not require them),
-///   there is a next page if the page is full, or if `totalCount` is higher than the number of keys so far. An empty
-///   page without such links is the last one.
+/// - There is a next page if a link announces it: its relation (`rel`) is `next`. If `links` has only other relations,
+///   or is an empty array, there is none.
+/// - If `links` is missing or no link in it has a relation (Atlas does not require them), there is a next page if the
+///   page is full, or if `totalCount` is higher than the number of keys up to this page. An empty page is then the
+///   last one.
 /// - The next request is the current request with the next page number. The target of a link is never used.
-/// - An empty page with a next page is skipped; the third in a row is an error. An empty page without a next page,
-///   after a page whose link announced it, is requested once more: the list may have become shorter, or
-///   the response may belong to another request.
-/// - A page with the ids of the previous page, all present and in the same order, is an error: such a
-///   listing would never end. If the page has a single key, the third repetition is an error, because a new key at
-///   the front of the list also makes a page repeat.
+/// - An empty page that announces a next page is skipped; the third in a row is an error. An empty page that announces
+///   none, although a link of the page before announced it, is requested once more: the list may have become shorter,
+///   or the response may belong to another request.
+/// - A page repeats the last page that had keys if it has the same ids, all present and in the same order. That is an
+///   error, because such a listing would never end. If the page has a single key, only the third repetition is an
+///   error, because a new key at the front of the list also makes a page repeat.
 /// - `totalCount` alone neither ends a listing nor makes it fail, because lists change while they are read. See
 ///   [`keys_read`](Listing::keys_read) and [`total_count`](Listing::total_count).
-/// - If a list changes while it is read, keys move from one page to the next. [`accept`] skips a key whose id
-///   the previous page already had. Keys without an id are never skipped.
+/// - If a list changes while it is read, keys move from one page to the next. [`accept`] omits a key whose id
+///   is also on the page directly before. Keys without an id and keys after an empty page are never omitted.
 /// - More pages than [`Limits::pages`] are an error.
 ///
 /// [`accept`]: Listing::accept
@@ -56,37 +58,39 @@ pub struct Listing {
     next: Option<ListRequest>,
     /// The error that ended the listing.
     failed: Option<Box<Error>>,
+    /// The number of pages that may still be requested.
     pages_left: u32,
-    limit: u32,
-    last_page: LastPage,
-    /// The keys before the first page, calculated from its number.
-    skipped: u64,
-    /// The keys on the pages so far.
+    /// [`Limits::pages`], for the error.
+    page_limit: u32,
+    read_ahead_end: ReadAheadEnd,
+    /// The number of keys before the first page that was requested, calculated from its page number.
+    keys_before: u64,
+    /// The number of keys on the pages so far.
     keys_read: u64,
     total_count: Option<u64>,
     /// Whether a link of the last page announced the next one.
     is_announced: bool,
-    /// Whether the next request repeats the last one.
-    is_repeated: bool,
-    /// The number of consecutive empty pages.
+    /// Whether the next request is for the last page once more, which was empty although it was announced.
+    is_retry: bool,
+    /// The number of consecutive empty pages that announced a next page.
     empty_pages: u8,
-    /// The number of consecutive pages with the ids of the previous page.
-    same_pages: u8,
+    /// The number of consecutive pages that repeat the page with keys before them.
+    repetitions: u8,
     /// The ids of the last page with keys.
-    last: Ids,
-    /// The ids of the page with keys before it.
-    before: Ids,
-    /// A hash of both ends of the last page with keys, for pages that are not decoded.
+    last_ids: Ids,
+    /// The ids of the page with keys before that one.
+    previous_ids: Ids,
+    /// The [sample](crate::skim::Skimmed::sample) of the last page with keys, for pages that are not decoded.
     sample: Option<u64>,
-    /// The indices of the last page's keys that the page before it also had.
-    repeated: Vec<usize>,
+    /// The indices of the last page's keys whose ids are also on the page directly before.
+    duplicate_indices: Vec<usize>,
 }
 
-/// The number of consecutive empty pages with a next page that is an error.
+/// This many consecutive empty pages that announce a next page are an error.
 const MAX_EMPTY_PAGES: u8 = 3;
 
-/// The number of repetitions of a page with a single key that is an error.
-const MAX_SAME_PAGES: u8 = 3;
+/// This many consecutive repetitions of a page with a single key are an error.
+const MAX_REPETITIONS: u8 = 3;
 
 impl Listing {
     /// Creates a listing that begins with the request `first`.
@@ -96,19 +100,19 @@ impl Listing {
             next: Some(first),
             failed: None,
             pages_left: limits.pages,
-            limit: limits.pages,
-            last_page: LastPage::This,
-            skipped: pages.saturating_mul(u64::from(max_keys(&first))),
+            page_limit: limits.pages,
+            read_ahead_end: ReadAheadEnd::Current,
+            keys_before: pages.saturating_mul(u64::from(max_keys(&first))),
             keys_read: 0,
             total_count: None,
             is_announced: false,
-            is_repeated: false,
+            is_retry: false,
             empty_pages: 0,
-            same_pages: 0,
-            last: Ids::default(),
-            before: Ids::default(),
+            repetitions: 0,
+            last_ids: Ids::default(),
+            previous_ids: Ids::default(),
             sample: None,
-            repeated: Vec::new(),
+            duplicate_indices: Vec::new(),
         }
     }
 
@@ -124,20 +128,22 @@ impl Listing {
             (Some(error), _) => Err((**error).clone()),
             (None, Some(_)) if self.pages_left == 0 => Err(Error::Limit {
                 what: "pages",
-                limit: u64::from(self.limit),
+                limit: u64::from(self.page_limit),
             }),
             (None, next) => Ok(next),
         }
     }
 
-    /// Returns the number of keys on the pages so far, including skipped ones. Pages that were not decoded do not
-    /// count.
+    /// Returns the number of keys on the pages so far, including those that [`accept`](Listing::accept) omitted.
+    ///
+    /// With [`advance_undecoded`](Listing::advance_undecoded) the number is too low: it includes only the pages that had
+    /// to be decoded.
     #[must_use]
     pub fn keys_read(&self) -> u64 {
         self.keys_read
     }
 
-    /// Returns the number of keys of the whole list, from the last valid `totalCount`.
+    /// Returns the last valid `totalCount` of a decoded page: Atlas's estimate of the number of keys in the whole list.
     #[must_use]
     pub fn total_count(&self) -> Option<u64> {
         self.total_count
@@ -146,10 +152,13 @@ impl Listing {
     /// Returns the requests that may be sent at the same time to read ahead: [`request`](Listing::request) and the
     /// following ones, up to `size` and at least one.
     ///
-    /// It is only the first request until a page has announced a next one, and never more than `totalCount` suggests
-    /// or [`Limits::pages`] allows. Pass the responses in this order to [`accept`](Listing::accept) or
-    /// [`advance`](Listing::advance). After each, the requests in flight are the beginning of the new window. Drop the
-    /// responses and errors of requests beyond the end.
+    /// It is only the first request until a page shows that there is a next one, and never more than `totalCount`
+    /// suggests or [`Limits::pages`] allows.
+    ///
+    /// Pass the responses in this order to [`accept`](Listing::accept) or [`advance`](Listing::advance), and get the
+    /// new window after each. Usually the requests in flight are its beginning. They are not if the listing has ended, or
+    /// requests an empty page once more. Drop the responses and errors of all requests in flight that are not in the new
+    /// window.
     ///
     /// ```
     /// # use atlas_model_keys_core::{GroupId, Limits, ListRequest, Listing, Reply};
@@ -165,10 +174,10 @@ impl Listing {
     /// ```
     pub fn window(&self, size: usize) -> impl Iterator<Item = ListRequest> + use<> {
         let first = self.next;
-        let last = match self.last_page {
-            LastPage::This => first.map_or(0, |first| first.page_num().get()),
-            LastPage::Suggested(number) => number,
-            LastPage::Unknown => u32::MAX,
+        let last = match self.read_ahead_end {
+            ReadAheadEnd::Current => first.map_or(0, |first| first.page_num().get()),
+            ReadAheadEnd::Suggested(number) => number,
+            ReadAheadEnd::Unknown => u32::MAX,
         };
         let left = usize::try_from(self.pages_left).unwrap_or(usize::MAX);
         core::iter::successors(first, ListRequest::next_page)
@@ -176,17 +185,17 @@ impl Listing {
             .take_while(move |request| request.page_num().get() <= last)
     }
 
-    /// Takes the page for [`request`](Listing::request), and returns the keys that the previous page
-    /// did not have. The listing moves to the next page.
+    /// Takes the page for [`request`](Listing::request), and returns its keys without those whose id is also on the page
+    /// directly before. The listing moves to the next page.
     pub fn accept<'p, B: AsRef<[u8]>>(
         &mut self,
         page: &'p Page<B>,
     ) -> impl Iterator<Item = ModelKey<'p>> + use<'_, 'p, B> {
         self.advance_and_compare(page);
-        let mut repeated = self.repeated.iter().peekable();
+        let mut duplicates = self.duplicate_indices.iter().peekable();
         page.keys()
             .enumerate()
-            .filter(move |(n, _)| repeated.next_if_eq(&n).is_none())
+            .filter(move |(n, _)| duplicates.next_if_eq(&n).is_none())
             .map(|(_, key)| key)
     }
 
@@ -208,37 +217,40 @@ impl Listing {
     /// ```
     pub fn accept_owned<B: AsRef<[u8]>>(&mut self, page: Page<B>) -> OwnedPageKeys<B> {
         self.advance_and_compare(&page);
-        OwnedPageKeys::new(page, &self.repeated)
+        OwnedPageKeys::new(page, &self.duplicate_indices)
     }
 
-    /// Moves to the next page, and records which keys the previous page also had.
+    /// Moves to the next page, and records which keys are also on the page directly before.
     fn advance_and_compare<B: AsRef<[u8]>>(&mut self, page: &Page<B>) {
-        self.repeated.clear();
-        let is_after_empty = self.empty_pages > 0 || self.is_repeated;
+        self.duplicate_indices.clear();
+        let is_after_empty = self.empty_pages > 0 || self.is_retry;
         if !is_after_empty {
             for (n, id) in page.ids().enumerate() {
-                if id.is_some_and(|id| self.last.contains(id)) {
-                    self.repeated.push(n);
+                if id.is_some_and(|id| self.last_ids.contains(id)) {
+                    self.duplicate_indices.push(n);
                 }
             }
         }
         self.advance(page);
-        self.last.sort();
+        self.last_ids.sort();
     }
 
     /// Takes the page for [`request`](Listing::request), and moves to the next page. It is for callers who want every
-    /// key, also repeated ones.
+    /// key, also those that are on two pages.
     pub fn advance<B: AsRef<[u8]>>(&mut self, page: &Page<B>) {
-        let repeats = self.repeats(page.ids());
-        self.move_on(&PageSummary::of(page.decoded(), repeats));
+        let is_repetition = self.record_ids(page.ids());
+        self.move_on(&PageSummary::of(page.decoded(), is_repetition));
     }
 
     /// Takes the reply to [`request`](Listing::request), and moves to the next page. It is for callers who do not
     /// decode the body.
     ///
+    /// Usually it reads only the links and the beginning of the results. It decodes the body if `links` is missing or has
+    /// no relation, or if the page may repeat the last page with keys: both bodies begin and end alike, from `results`
+    /// on. If all keys of such a page have an id, it is treated as a repetition.
+    ///
     /// A body that is not a page makes the next [`request`](Listing::request) an error, so that the
-    /// listing does not end as if it were the last page. The beginning and the end of a page's results show whether it
-    /// repeats the previous one.
+    /// listing does not end as if it were the last page.
     pub fn advance_undecoded<B: AsRef<[u8]>>(&mut self, reply: &Reply<B>) {
         let skimmed = reply.skim();
         let sample = skimmed.filter(|s| s.has_keys).map(|s| s.sample);
@@ -252,16 +264,16 @@ impl Listing {
                 is_empty: !skimmed.has_keys,
                 says_next: Some(skimmed.says_next),
                 total_count: None,
-                repeats: false,
+                is_repetition: false,
             });
         }
         match reply.decode() {
             Ok(decoded) => {
-                let repeats = self.repeats(decoded.ids(reply.body().as_ref()));
+                let has_same_ids = self.record_ids(decoded.ids(reply.body().as_ref()));
                 let has_ids = decoded.ids(reply.body().as_ref()).all(|id| id.is_some());
                 self.move_on(&PageSummary::of(
                     &decoded,
-                    repeats || (has_same_sample && has_ids),
+                    has_same_ids || (has_same_sample && has_ids),
                 ));
             }
             Err(error) => {
@@ -271,27 +283,29 @@ impl Listing {
         }
     }
 
-    /// Stores the ids of a page with keys. Returns whether they are those of the previous page, in the same order.
-    fn repeats<'a>(&mut self, ids: impl Iterator<Item = Option<&'a [u8]>>) -> bool {
+    /// Stores the ids of a page, unless it is empty. Returns whether they are the ids of the last page with keys: all
+    /// present and in the same order.
+    fn record_ids<'a>(&mut self, ids: impl Iterator<Item = Option<&'a [u8]>>) -> bool {
         let mut ids = ids.peekable();
         if ids.peek().is_none() {
             return false;
         }
-        core::mem::swap(&mut self.before, &mut self.last);
-        self.last.clear();
+        core::mem::swap(&mut self.previous_ids, &mut self.last_ids);
+        self.last_ids.clear();
         let mut has_all = true;
         for id in ids {
             match id {
-                Some(id) => self.last.push(id),
+                Some(id) => self.last_ids.push(id),
                 None => {
                     has_all = false;
-                    self.last.push_absent();
+                    self.last_ids.push_absent();
                 }
             }
         }
-        has_all && self.last.bytes == self.before.bytes
+        has_all && self.last_ids.bytes == self.previous_ids.bytes
     }
 
+    /// Decides what follows the page of the current request: another request, the end or an error.
     fn move_on(&mut self, seen: &PageSummary) {
         self.pages_left = self.pages_left.saturating_sub(1);
         let keys = u64::try_from(seen.keys).unwrap_or(u64::MAX);
@@ -300,10 +314,10 @@ impl Listing {
         let Some(current) = self.next.take() else {
             return;
         };
-        self.last_page = LastPage::This;
+        self.read_ahead_end = ReadAheadEnd::Current;
         let was_announced =
             core::mem::replace(&mut self.is_announced, seen.says_next == Some(true));
-        let was_repeated = core::mem::take(&mut self.is_repeated);
+        let was_retry = core::mem::take(&mut self.is_retry);
         if seen.is_empty {
             if self.is_announced {
                 self.empty_pages += 1;
@@ -314,21 +328,25 @@ impl Listing {
                     );
                 }
             } else {
-                if was_announced && !was_repeated {
+                if was_announced && !was_retry {
                     self.is_announced = true;
-                    self.is_repeated = true;
+                    self.is_retry = true;
                     self.next = Some(current);
                 }
                 return;
             }
         } else {
             self.empty_pages = 0;
-            self.same_pages = if seen.repeats { self.same_pages + 1 } else { 0 };
-            if seen.repeats && (seen.keys != 1 || self.same_pages >= MAX_SAME_PAGES) {
+            self.repetitions = if seen.is_repetition {
+                self.repetitions + 1
+            } else {
+                0
+            };
+            if seen.is_repetition && (seen.keys != 1 || self.repetitions >= MAX_REPETITIONS) {
                 return self.fail(current, "a page has the same keys as the previous page");
             }
             let full = usize::from(max_keys(&current));
-            let so_far = self.skipped.saturating_add(self.keys_read);
+            let so_far = self.keys_before.saturating_add(self.keys_read);
             let has_next = seen.says_next.unwrap_or_else(|| {
                 seen.keys >= full || seen.total_count.is_some_and(|n| n > so_far)
             });
@@ -343,19 +361,19 @@ impl Listing {
             self.pages_left = 0;
             return;
         };
-        self.last_page = seen
+        self.read_ahead_end = seen
             .total_count
             .and_then(|keys| u32::try_from(keys.div_ceil(u64::from(max_keys(&current)))).ok())
             .filter(|last| *last >= next.page_num().get())
-            .map_or(LastPage::Unknown, LastPage::Suggested);
+            .map_or(ReadAheadEnd::Unknown, ReadAheadEnd::Suggested);
     }
 
-    fn fail(&mut self, at: ListRequest, problem: &'static str) {
+    fn fail(&mut self, current: ListRequest, problem: &'static str) {
         self.failed = Some(Box::new(Error::InvalidResponse(InvalidResponse {
             endpoint: Endpoint::ModelKeys,
             kind: InvalidResponseKind::Paging,
             place: None,
-            path: format!("page {}", at.page_num()),
+            path: format!("page {}", current.page_num()),
             problem,
         })));
     }
@@ -374,22 +392,22 @@ struct PageSummary {
     /// The number of keys, or 0 if they were not counted.
     keys: usize,
     is_empty: bool,
-    /// Whether a link says `next`, or `None` without links.
+    /// Whether a link announces a next page, or `None` if the links do not tell: there are none, or none has a relation.
     says_next: Option<bool>,
     total_count: Option<u64>,
-    /// Whether it has the ids of the previous page.
-    repeats: bool,
+    /// Whether the page repeats the last page with keys.
+    is_repetition: bool,
 }
 
 impl PageSummary {
-    fn of(decoded: &Decoded, repeats: bool) -> Self {
+    fn of(decoded: &Decoded, is_repetition: bool) -> Self {
         let keys = decoded.keys.as_ref().map_or(0, Vec::len);
         Self {
             keys,
             is_empty: keys == 0,
             says_next: decoded.has_links.then_some(decoded.says_next),
             total_count: decoded.total_count(),
-            repeats,
+            is_repetition,
         }
     }
 }
@@ -442,12 +460,13 @@ impl Collected {
 struct Ids {
     /// All ids in the order of the page, each with an end mark.
     bytes: Vec<u8>,
-    /// The place of each id in `bytes`, in the order of `sort` once that was called.
-    places: Vec<Place>,
+    /// The position of each id in `bytes`. They are in the order of the page until [`sort`](Ids::sort) is called.
+    spans: Vec<IdSpan>,
 }
 
+/// The position of an id in [`Ids::bytes`].
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct IdSpan {
     /// The last eight bytes, which differ between ids that were created one after the other.
     tail: u64,
     start: usize,
@@ -457,11 +476,11 @@ struct Place {
 impl Ids {
     fn clear(&mut self) {
         self.bytes.clear();
-        self.places.clear();
+        self.spans.clear();
     }
 
     fn push(&mut self, id: &[u8]) {
-        self.places.push(Place {
+        self.spans.push(IdSpan {
             tail: tail(id),
             start: self.bytes.len(),
             len: id.len(),
@@ -478,8 +497,8 @@ impl Ids {
     }
 
     fn sort(&mut self) {
-        let Self { bytes, places } = self;
-        places.sort_unstable_by(|a, b| {
+        let Self { bytes, spans } = self;
+        spans.sort_unstable_by(|a, b| {
             let by_tail = a.tail.cmp(&b.tail);
             by_tail.then_with(|| a.of(bytes).cmp(b.of(bytes)))
         });
@@ -488,21 +507,22 @@ impl Ids {
     /// Returns whether the page has the id. The ids must be sorted.
     fn contains(&self, id: &[u8]) -> bool {
         let tail = tail(id);
-        let place = self.places.binary_search_by(|place| {
-            let by_tail = place.tail.cmp(&tail);
-            by_tail.then_with(|| place.of(&self.bytes).cmp(id))
+        let found = self.spans.binary_search_by(|span| {
+            let by_tail = span.tail.cmp(&tail);
+            by_tail.then_with(|| span.of(&self.bytes).cmp(id))
         });
-        place.is_ok()
+        found.is_ok()
     }
 }
 
-impl Place {
+impl IdSpan {
     fn of(self, bytes: &[u8]) -> &[u8] {
         let rest = bytes.get(self.start..).unwrap_or_default();
         rest.get(..self.len).unwrap_or_default()
     }
 }
 
+/// Returns the last eight bytes of an id as a number, or all of them if there are fewer.
 fn tail(id: &[u8]) -> u64 {
     match id.last_chunk() {
         Some(last) => u64::from_be_bytes(*last),
@@ -512,12 +532,12 @@ fn tail(id: &[u8]) -> u64 {
 
 /// The last page that may be requested ahead.
 #[derive(Clone, Copy, Debug)]
-enum LastPage {
-    /// The current page: nothing has announced a next one.
-    This,
-    /// The page that follows from `totalCount`, which is an estimate.
+enum ReadAheadEnd {
+    /// The page of the current request: nothing shows that there is a next one.
+    Current,
+    /// The last page according to `totalCount`, which is an estimate.
     Suggested(u32),
-    /// Unknown: `totalCount` is missing or 0, or there are more pages than it says.
+    /// Unknown: `totalCount` is missing, too large, or lower than the next page requires.
     Unknown,
 }
 
@@ -723,7 +743,7 @@ mod tests {
         assert_eq!((pages, end.unwrap()), (vec![1, 2, 2], 4));
         let (pages, end) = read_all(None, &[full(0, 2, NEXT, ""), empty(), empty()]);
         assert_eq!((pages, end.unwrap()), (vec![1, 2, 2], 2));
-        // Each announced page is repeated only once.
+        // Each announced page is requested again only once.
         let bodies = [
             full(0, 2, NEXT, ""),
             empty(),
@@ -840,7 +860,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_the_previous_page_are_skipped_except_those_without_an_id() {
+    fn keys_of_the_previous_page_are_omitted_except_those_without_an_id() {
         let mut listing = listing(&Limits::default());
         assert_eq!(
             accept(&mut listing, &page(&["a", "b", ""], "next")),
@@ -971,7 +991,7 @@ mod tests {
     proptest! {
         /// Ids of any length, many with the same end.
         #[test]
-        fn exactly_the_keys_of_the_previous_page_are_skipped(
+        fn exactly_the_keys_of_the_previous_page_are_omitted(
             pages in vec(vec("[ab]{0,2}(01234567)?", 0..6), 1..4),
         ) {
             let mut listing = listing(&Limits::default());

@@ -5,7 +5,7 @@ use alloc::string::String;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-/// Parses a small JSON body. A number that is too large for the parser counts as a value of a wrong type.
+/// Parses a small JSON body. A number that is too large for the parser is treated as a value of a wrong type.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(body).or_else(|error| {
         let text = core::str::from_utf8(body).ok();
@@ -16,7 +16,7 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::E
     })
 }
 
-/// The replacement for such a number. It is neither a text nor a count, so it has no meaning in a documented field.
+/// The replacement for such a number. It is neither a string nor a number, so it has no meaning in a documented field.
 const REPLACEMENT: &str = "true";
 
 /// Replaces each number that is too large for the parser by a value of the same length, so that all positions stay valid.

@@ -15,10 +15,11 @@ use zeroize::Zeroizing;
 
 use crate::{BaseUrl, InvalidValue, Secret};
 
-/// An HTTP proxy that opens a tunnel to Atlas (`CONNECT`, RFC 9110 §9.3.6).
+/// An HTTP proxy that opens a tunnel to Atlas (`CONNECT`, RFC 9110 §9.3.6). A base URL with plain `http` is reached through
+/// a tunnel, too.
 ///
-/// The login, if any, is sent only to the proxy, as `Proxy-Authorization` of the `CONNECT` request. Atlas's
-/// credentials are never sent to the proxy.
+/// The login, if any, is sent only to the proxy, as `Proxy-Authorization` of the `CONNECT` request. That request never has
+/// Atlas's credentials. `Display` and `Debug` show the URL without the login.
 ///
 /// ```
 /// use atlas_model_keys_core::Proxy;
@@ -37,16 +38,16 @@ pub struct Proxy {
 const PARAMETER: &str = "proxy";
 
 impl Proxy {
-    /// The environment variables that name the proxy for an `https` base URL. The first that is set counts.
+    /// The environment variables that name the proxy for an `https` base URL. The first that is set and not blank is used.
     ///
     /// For a plain `http` base URL, `http_proxy` replaces the first two. `HTTP_PROXY` in capitals is ignored, as in
     /// curl, because the client of a CGI program can set it.
     pub const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
-    /// Returns the environment variables that may name a proxy for this base URL, in the order of
-    /// precedence. A loopback base URL has none.
+    /// Returns the environment variables that may name a proxy for this base URL. The first that is set and not blank is
+    /// used. A loopback base URL has none.
     ///
-    /// An error can use them to say where a proxy comes from: the first one that is set.
+    /// Error messages can name the variable that is used.
     #[must_use]
     pub fn variables(base: &BaseUrl) -> &'static [&'static str] {
         const PLAIN: [&str; 3] = ["http_proxy", "all_proxy", "ALL_PROXY"];
@@ -69,17 +70,18 @@ impl Proxy {
         Self::parse(PARAMETER, text)
     }
 
-    /// Returns the proxy that the environment names for this base URL, or `None`.
+    /// Returns the proxy that the environment variables give for this base URL, or `None`.
     ///
-    /// It is the first of [`variables`](Proxy::variables) that is set and not empty, unless `no_proxy` or `NO_PROXY`
-    /// exempts the host. That is a list of names (which include their subdomains), addresses and networks
-    /// (`10.0.0.0/8`), with or without a port, or `*` for every host. A loopback base URL never has a proxy.
+    /// It is the first of [`variables`](Proxy::variables) that is set and not blank, unless `no_proxy` or `NO_PROXY`
+    /// (the first that is set and not blank) exempts the host. That is a list of names (which include their subdomains),
+    /// addresses and networks (`10.0.0.0/8`), or `*` for every host. Names and addresses may have a port. A loopback base
+    /// URL never has a proxy.
     ///
     /// `variable` returns the value of an environment variable.
     ///
     /// # Errors
-    /// Fails like [`Proxy::new`], and the error names the variable. A broken value is an error because a connection
-    /// without the proxy is not what the user wants.
+    /// Fails like [`Proxy::new`], and the error names the variable. An invalid value is an error, because a connection
+    /// without the proxy is not what the user wants. If the host is exempt, the value is not checked.
     pub fn from_variables(
         base: &BaseUrl,
         variable: impl Fn(&str) -> Option<String>,
@@ -190,7 +192,6 @@ impl FromStr for Proxy {
     }
 }
 
-/// Writes the URL without the login.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.uri.to_string().trim_end_matches('/'))
@@ -222,7 +223,7 @@ fn matches_entry(entry: &str, host: &str, port: u16) -> bool {
     if let Some((network, bits)) = entry.split_once('/') {
         return is_within(host, network, bits);
     }
-    // An address without brackets has no port: all its colons belong to it.
+    // An IPv6 address without brackets has no port: all its colons belong to it.
     let (name, wanted) = match entry.rsplit_once(':') {
         Some((name, digits)) if !name.contains(':') || name.ends_with(']') => {
             (name, digits.parse::<u16>().ok())

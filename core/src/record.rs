@@ -1,4 +1,5 @@
-//! The responses and requests of a session as plain values, so that a dialogue can be recorded and replayed.
+//! The responses and requests of a session as plain values, so that callers can record the exchanges of a session and
+//! replay them. The crate itself records nothing.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,8 +12,9 @@ use crate::InvalidValue;
 /// A response that can be stored: status, headers and body.
 ///
 /// With the feature `serde` it can be serialized and deserialized, like [`Moment`](crate::Moment) and
-/// [`FailureKind`](crate::FailureKind). A [`Session`](crate::Session) has no other inputs while it runs, and returns the
-/// same steps for the same inputs.
+/// [`FailureKind`](crate::FailureKind). Given the same calls in the same order with the same values, a
+/// [`Session`](crate::Session) returns the same steps. A recording therefore also needs the other arguments of each call,
+/// such as the [`ListRequest`](crate::ListRequest).
 ///
 /// **A recording contains live credentials**: responses of the token endpoint hold access tokens, and pages may hold
 /// secrets. Protect it as you would protect a client secret. `Debug` shows the status and sizes only.
@@ -68,7 +70,7 @@ impl TryFrom<RecordedResponse> for Response<Vec<u8>> {
             response
                 .headers_mut()
                 .try_append(name, value)
-                .map_err(|_| invalid("there are more headers than HTTP libraries hold"))?;
+                .map_err(|_| invalid("it has more headers than the http crate can store"))?;
         }
         Ok(response)
     }
@@ -84,8 +86,10 @@ impl fmt::Debug for RecordedResponse {
     }
 }
 
-/// The parts of a request that a replay compares: method, URI and the names of the headers. The values of the headers
-/// and the body are left out, because they hold credentials.
+/// The parts of a request that a replay compares: method, URI and the names of the headers.
+///
+/// It is only for comparison: the request cannot be made from it. The values of the headers and the body are left out,
+/// because they hold credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestOutline {

@@ -1,8 +1,11 @@
-//! Secrets found in text from outside, also where they are encoded, and replaced.
+//! Replaces secrets in text from outside, even if they are encoded there.
+//!
+//! Errors call it, by [`KnownSecrets::redact`](crate::secret::KnownSecrets::redact), for every text that comes from a
+//! server or from another library.
 //!
 //! A server that repeats a credential in an error may encode it in the way of the format around it: in a URL, in JSON
-//! (perhaps in a string of JSON within JSON), in HTML, or with line breaks in it. The text is decoded
-//! layer by layer, with each byte's place in the original, and searched in each layer.
+//! (perhaps in a string of JSON within JSON), in HTML, or with line breaks in it. The text is decoded layer by layer, and
+//! each layer is searched. Each byte of a layer keeps its position in the original text.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -16,14 +19,17 @@ use crate::Secret;
 /// The replacement for a secret.
 pub(crate) const REDACTED: &str = "[redacted]";
 
-/// The number of consecutive bytes by which a part of a secret is recognised. Shorter secrets are recognised as a whole
-/// only.
+/// The number of consecutive bytes by which a part of a secret is recognised.
+///
+/// A shorter secret is recognised as a whole only, but wherever its characters occur: if the secret is `a`, every `a` is
+/// replaced, with the rest of its word.
 const RUN: usize = 12;
 
 /// The number of layers that are decoded: JSON within JSON within a URL, and one more.
 const LAYERS: usize = 4;
 
-/// Returns the text with every secret replaced, from the first recognised byte to the next space or quote.
+/// Returns the text with every secret replaced: from the first recognised byte to the next space or quote after the last
+/// one.
 pub(crate) fn redacted<'t>(text: &'t str, secrets: &[Secret]) -> Cow<'t, str> {
     let needles = Needles::new(secrets);
     let mut found = Vec::new();
@@ -54,14 +60,14 @@ pub(crate) fn redacted<'t>(text: &'t str, secrets: &[Secret]) -> Cow<'t, str> {
 /// The secrets to search for.
 struct Needles<'s> {
     plain: Vec<&'s [u8]>,
-    /// The secrets that look encoded, decoded, because a parser may already have decoded the text.
+    /// The decoded forms of secrets that look encoded. A parser may already have decoded the text.
     decoded: Vec<Zeroizing<Vec<u8>>>,
-    /// A bit set of the hashes of all groups of bytes in the secrets. It rules out most positions quickly.
-    groups: Vec<u64>,
+    /// A bit set of the hashes of all quads in the secrets. It rules out most positions quickly.
+    quads: Vec<u64>,
 }
 
-/// Bytes in a group.
-const GROUP: usize = 4;
+/// The number of consecutive bytes that are called a quad here.
+const QUAD: usize = 4;
 
 impl<'s> Needles<'s> {
     fn new(secrets: &'s [Secret]) -> Self {
@@ -75,9 +81,9 @@ impl<'s> Needles<'s> {
         let mut needles = Self {
             plain: texts.into_iter().map(str::as_bytes).collect(),
             decoded,
-            groups: Vec::new(),
+            quads: Vec::new(),
         };
-        needles.groups = needles.groups();
+        needles.quads = needles.quads();
         needles
     }
 
@@ -86,15 +92,15 @@ impl<'s> Needles<'s> {
         self.plain.iter().copied().chain(decoded)
     }
 
-    fn groups(&self) -> Vec<u64> {
-        let mut groups = alloc::vec![0; (1 << 16) / 64];
-        for group in self.all().flat_map(|needle| needle.windows(GROUP)) {
-            let (word, bit) = place(group);
-            if let Some(word) = groups.get_mut(word) {
+    fn quads(&self) -> Vec<u64> {
+        let mut quads = alloc::vec![0; (1 << 16) / 64];
+        for quad in self.all().flat_map(|needle| needle.windows(QUAD)) {
+            let (word, bit) = bit_of(quad);
+            if let Some(word) = quads.get_mut(word) {
                 *word |= bit;
             }
         }
-        groups
+        quads
     }
 
     /// Adds the ranges of `text` in which the layer holds a secret.
@@ -105,24 +111,26 @@ impl<'s> Needles<'s> {
                 at += 1;
                 continue;
             };
-            let start = layer.places.get(at).map_or(0, |place| place.start);
-            let last = layer.places.get(at + length - 1);
-            let end = last.map_or(text.len(), |place| place.end);
-            // Within the word of the last one, it ends there, too. (Looked for each time, it would take too long.)
+            let start = layer.sources.get(at).map_or(0, |source| source.start);
+            let last = layer.sources.get(at + length - 1);
+            let end = last.map_or(text.len(), |source| source.end);
+            // A match in the same word as the previous one has the same end. Searching for the end again would take
+            // quadratic time.
             if end > end_of_last {
                 end_of_last = end_of_word(text, end);
             }
             found.push(start..end_of_last);
-            // One that begins in the rest of the word may go on behind a line break.
+            // Search the rest of the word, too: a match that begins there may continue after a line break.
             at += length;
         }
     }
 
-    /// How many bytes the text begins with that are a run of a secret.
+    /// Returns the length of the longest part of a secret at the start of the text, if it is long enough: a [`RUN`], or
+    /// a whole shorter secret.
     fn longest_at(&self, text: &[u8]) -> Option<usize> {
         let may_be_run = text
             .get(..RUN)
-            .is_some_and(|run| run.chunks_exact(GROUP).all(|group| self.has_group(group)));
+            .is_some_and(|run| run.chunks_exact(QUAD).all(|quad| self.may_have(quad)));
         let lengths = self.all().filter_map(|needle| {
             if needle.len() < RUN {
                 return text.starts_with(needle).then_some(needle.len());
@@ -133,51 +141,54 @@ impl<'s> Needles<'s> {
                 .enumerate()
                 .filter(|(_, window)| *window == run);
             let lengths =
-                ends.map(|(start, _)| shared(text, needle.get(start..).unwrap_or_default()));
+                ends.map(|(start, _)| common_prefix(text, needle.get(start..).unwrap_or_default()));
             lengths.max()
         });
         lengths.filter(|length| *length > 0).max()
     }
 
-    fn has_group(&self, group: &[u8]) -> bool {
-        let (word, bit) = place(group);
-        self.groups.get(word).is_some_and(|word| word & bit != 0)
+    /// Returns `false` if no secret has the quad. Another quad may have the same hash, so `true` is only a hint.
+    fn may_have(&self, quad: &[u8]) -> bool {
+        let (word, bit) = bit_of(quad);
+        self.quads.get(word).is_some_and(|word| word & bit != 0)
     }
 }
 
-/// Where a group of bytes is noted.
-fn place(group: &[u8]) -> (usize, u64) {
-    let number = group
+/// Returns the position of a quad's bit in the bit set: the index of the word, and a word with this bit only.
+fn bit_of(quad: &[u8]) -> (usize, u64) {
+    let number = quad
         .iter()
         .fold(0u32, |number, byte| (number << 8) | u32::from(*byte));
     let hash = number.wrapping_mul(0x9e37_79b1) >> 16;
     ((hash / 64) as usize, 1 << (hash % 64))
 }
 
-/// In how many bytes two texts begin alike.
-fn shared(a: &[u8], b: &[u8]) -> usize {
+/// Returns the length in bytes of the longest common beginning of two texts.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-/// Where the next space or quote is: what belongs to a secret in another encoding ends there.
+/// Returns the position of the first space or quote at or after `from`, or of the end of the text. The rest of the word
+/// may be the rest of a secret in another encoding.
 fn end_of_word(text: &str, from: usize) -> usize {
     let rest = text.get(from..).unwrap_or_default();
     let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
     rest.find(is_end).map_or(text.len(), |length| from + length)
 }
 
-/// A text that is partly decoded. It may be a secret. It never grows, so that no copy is left in memory.
+/// A text that is partly decoded. It may hold a secret, so it is overwritten when dropped. Its buffer never grows, because
+/// a copy would be left in memory.
 struct Layer {
     bytes: Zeroizing<Vec<u8>>,
-    /// The range in the original text that each byte was decoded from.
-    places: Vec<Range<usize>>,
+    /// The range of the original text that each byte was decoded from.
+    sources: Vec<Range<usize>>,
 }
 
 impl Layer {
     fn of(text: &str) -> Self {
         let mut layer = Self {
             bytes: Zeroizing::new(Vec::with_capacity(text.len())),
-            places: Vec::with_capacity(text.len()),
+            sources: Vec::with_capacity(text.len()),
         };
         for (start, c) in text.char_indices() {
             layer.push(c, start..start + c.len_utf8());
@@ -185,30 +196,30 @@ impl Layer {
         layer
     }
 
-    /// Takes a character, unless it belongs to a line break.
-    fn push(&mut self, c: char, place: Range<usize>) {
+    /// Adds a character that was decoded from the range `source` of the original text.
+    fn push(&mut self, c: char, source: Range<usize>) {
         let mut buffer = [0; 4];
         for byte in c.encode_utf8(&mut buffer).bytes() {
-            self.push_byte(byte, place.clone());
+            self.push_byte(byte, source.clone());
         }
     }
 
-    fn push_byte(&mut self, byte: u8, place: Range<usize>) {
+    fn push_byte(&mut self, byte: u8, source: Range<usize>) {
         self.bytes.push(byte);
-        self.places.push(place);
+        self.sources.push(source);
     }
 
     /// Decodes one layer, and removes line breaks with the spaces after them. Returns `None` if nothing changes.
     fn decoded(&self) -> Option<Self> {
         let mut decoded = Self {
             bytes: Zeroizing::new(Vec::with_capacity(self.bytes.len())),
-            places: Vec::with_capacity(self.bytes.len()),
+            sources: Vec::with_capacity(self.bytes.len()),
         };
         let mut at = 0;
         while let Some(rest) = self.bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let (decoding, length) = decode(rest);
-            let start = self.places.get(at)?.start;
-            let end = self.places.get(at + length - 1)?.end;
+            let start = self.sources.get(at)?.start;
+            let end = self.sources.get(at + length - 1)?.end;
             match decoding {
                 Decoding::LineBreak => {}
                 Decoding::Byte(byte) => decoded.push_byte(byte, start..end),
@@ -220,14 +231,15 @@ impl Layer {
     }
 }
 
+/// The meaning of one or more bytes of an encoded text.
 enum Decoding {
-    /// Stands for nothing.
+    /// A line break and the spaces after it, which are removed.
     LineBreak,
     Byte(u8),
     Char(char),
 }
 
-/// What the text begins with, and in how many bytes.
+/// Decodes the beginning of the text. Returns its meaning, and the number of bytes that it takes.
 fn decode(text: &[u8]) -> (Decoding, usize) {
     let decoded = match text {
         [b'\r' | b'\n', rest @ ..] => {
@@ -245,7 +257,8 @@ fn decode(text: &[u8]) -> (Decoding, usize) {
     decoded.unwrap_or_else(itself)
 }
 
-/// An escape of JSON (RFC 8259 §7), C or Rust, behind its backslash.
+/// Decodes an escape of JSON (RFC 8259 §7), C or Rust, whose backslash has been read. Returns the character, and the
+/// length of the escape without the backslash.
 fn backslash(text: &[u8]) -> Option<(char, usize)> {
     Some(match text {
         [b'u', b'{', rest @ ..] => {
@@ -274,7 +287,8 @@ fn backslash(text: &[u8]) -> Option<(char, usize)> {
     })
 }
 
-/// A character reference of HTML, behind its ampersand. The semicolon may be missing, as in HTML.
+/// Decodes a character reference of HTML, whose ampersand has been read. Returns the character, and the length of the
+/// reference without the ampersand. The semicolon may be missing, as in HTML.
 fn entity(text: &[u8]) -> Option<(char, usize)> {
     let number = |from: usize, radix: u32| {
         let digits = text.get(from..)?;
@@ -306,7 +320,7 @@ const ENTITIES: [(&str, char); 36] = [
     ("ast", '*'),
     ("bsol", '\\'),
     ("colon", ':'),
-    // Before the name that it begins with.
+    // Must come before `comma`, with which it begins.
     ("commat", '@'),
     ("comma", ','),
     ("dash", '-'),
@@ -338,6 +352,7 @@ const ENTITIES: [(&str, char); 36] = [
     ("vert", '|'),
 ];
 
+/// Parses a hexadecimal number without a sign.
 fn hex(digits: &[u8]) -> Option<u32> {
     let is_hex = !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit);
     let digits = core::str::from_utf8(digits).ok().filter(|_| is_hex)?;
@@ -374,11 +389,11 @@ mod tests {
             ("token eyJhbGci.Zr8Xq… is bad", "token [redacted] is bad"),
             ("token …Zr8Xq2/Lm9Vb… is bad", "token …[redacted] is bad"),
             ("token Xq2/Lm9Vb+Kt4W== is bad", "token [redacted] is bad"),
-            // Encoded again behind a beginning.
+            // Encoded after a plain beginning.
             ("eyJhbGci.Zr8Xq2%2fLm9Vb and on", "[redacted] and on"),
             ("eyJhbGci.Zr8 Xq2/Lm9Vb+Kt4W==", "[redacted] [redacted]"),
             ("eyJhbGci.Zr8Xq2/eyJhbGci.Zr8Xq2/", "[redacted]"),
-            // Another one begins in the word and goes on behind a line break.
+            // Another secret begins in the word and continues after a line break.
             ("short,sho\nrt, and on", "[redacted] and on"),
         ] {
             assert_eq!(redact(text), expected);
@@ -454,7 +469,7 @@ mod tests {
         }
     }
 
-    /// A plain search, without layers: what is left shows no run of a secret.
+    /// Returns whether the text holds a run of the secret, by a plain search without layers.
     fn shows(text: &str, secret: &str) -> bool {
         let bytes = secret.as_bytes();
         let mut runs = bytes.windows(RUN.min(bytes.len()));

@@ -1,4 +1,5 @@
-//! The retry policy: which failures are retried, and after how long.
+//! The retry policy: which statuses are retried, how often, and after which wait. Which failures of the network are
+//! retried is decided in [`Session::fail`](crate::Session::fail).
 
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
@@ -11,27 +12,35 @@ use crate::Moment;
 use crate::setters::setters;
 use crate::timestamp::parse_http_date;
 
-/// The rules for retrying an exchange after an error response or a network failure.
+/// The rules for retrying the requests of an [exchange](crate::Exchange) after an error response or a network failure.
 ///
-/// The wait before attempt *n* + 1 is the response's `Retry-After` plus a random part of
-/// `base · 2ⁿ⁻¹` (at most `cap`): exponential backoff with full jitter, so that clients that
-/// failed together do not retry together.
+/// An exchange has a request for a page, and may have one for an access token. The attempts of each are counted
+/// separately.
+///
+/// The wait before attempt *n* + 1 is the response's `Retry-After` (if there is one) plus a random duration from zero to
+/// min(`cap`, `base · 2ⁿ⁻¹`): exponential backoff with full jitter, so that clients that failed together do not retry
+/// together. The random duration is shortened if the wait would exceed `wait` or `total_wait`.
+///
+/// A 429 response to a request for a page pauses its group (Atlas's word for a project): until the pause ends, no request
+/// for a page of this group is sent. An exchange that finds the group paused waits for the rest of the pause plus a random
+/// duration from zero to `base`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// The number of attempts, including the first. Default: 5. With 1 there are no retries.
+    /// The number of attempts of a request, including the first. Default: 5. With 1 there are no retries.
     pub attempts: u32,
     /// The upper limit of the first backoff. Default: 1 s.
     pub base: Duration,
     /// The upper limit of every backoff. Default: 40 s, the last step of MongoDB's advice (10, 20, 40 s).
     pub cap: Duration,
-    /// The longest single wait. Default: 90 s, since Atlas's usual buckets refill every 60 s. If the
+    /// The longest single wait. Default: 90 s, since Atlas's usual rate-limit buckets refill every 60 s. If the
     /// server asks for a longer wait, the exchange fails at once with an error that has that time.
     pub wait: Duration,
-    /// The longest sum of all planned waits of one exchange. Default: 180 s.
+    /// The longest sum of all waits of one exchange. Default: 180 s. A wait for another exchange of the session is
+    /// included, with the time that it took.
     pub total_wait: Duration,
-    /// The statuses that are retried. Default: 429, and 500 to 999. Listing changes nothing, so a retry is
-    /// safe. Undefined statuses from 600 on are treated as server errors (RFC 9110 §15).
+    /// The statuses that are retried. Default: 429, and 500 to 999. A request for a page changes nothing on the server,
+    /// so a retry is safe. Undefined statuses from 600 on are treated as server errors (RFC 9110 §15).
     ///
     /// A token request follows these rules for 429 and 503. After another server error it is retried only once,
     /// since a token may have been issued.
@@ -70,13 +79,14 @@ impl RetryPolicy {
         with_statuses statuses Vec<RangeInclusive<u16>>
     );
 
+    /// Returns whether a response with this status is retried.
     pub(crate) fn retries(&self, status: StatusCode) -> bool {
         self.statuses
             .iter()
             .any(|range| range.contains(&status.as_u16()))
     }
 
-    /// Returns the jitter that is added to the server's wait after failure number `failures`.
+    /// Returns the random duration that is added, after failure number `failures`, to the wait that the server asked for.
     pub(crate) fn jitter(&self, failures: u32, at: &Moment) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         at.fraction_of(self.base.saturating_mul(1 << doublings).min(self.cap))

@@ -1,5 +1,5 @@
-//! Reads only what a listing needs of a page: whether it has keys and a next page. It reads as little of the body as
-//! possible, for pages that are handed on undecoded.
+//! Reads only what a [`Listing`](crate::Listing) needs of a page: whether it has keys and a next page. It reads as little
+//! of the body as possible, for callers that pass the body on without decoding it.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -7,18 +7,23 @@ use core::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// What a listing needs to know about a page that is not decoded.
+/// The facts that a listing needs about a page that is not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Skimmed {
-    /// Whether a link's `rel` is `next`.
+    /// Whether a link announces a next page: its `rel` is `next`.
     pub(crate) says_next: bool,
     /// Whether there is at least one key.
     pub(crate) has_keys: bool,
-    /// A hash of the beginning and the end of the results. Pages with the same keys have the same hash.
+    /// A hash of both ends of the body, from the name `results` on. It is only a hint that two pages have the same keys:
+    /// equal keys give another hash if fields after the results differ, and keys that differ only in the middle give the
+    /// same hash. If the hash repeats, the listing decodes the page.
     pub(crate) sample: u64,
 }
 
-/// Reads the links and looks for a key. Returns `None` if the part that was read is not a page, or has no array of links.
+/// Reads the links and looks for a key.
+///
+/// Returns `None` if the part that was read is not a page, or if the links do not tell whether there is a next page:
+/// `links` is missing or null, or it has links and none has a relation. A listing then decodes the body.
 pub(crate) fn skim(body: &[u8]) -> Option<Skimmed> {
     let mut skim = Skim {
         body,
@@ -26,7 +31,7 @@ pub(crate) fn skim(body: &[u8]) -> Option<Skimmed> {
         has_keys: None,
         results: 0,
     };
-    // It also ends with an error as soon as it has read enough. What it read until then counts.
+    // The deserializer stops with an error on purpose when enough is known. The values found so far are used.
     let _ = skim.deserialize(&mut serde_json::Deserializer::from_slice(body));
     Some(Skimmed {
         says_next: skim.says_next?,
@@ -40,7 +45,7 @@ pub(crate) fn says_next(body: &[u8]) -> bool {
     skim(body).is_some_and(|skimmed| skimmed.says_next)
 }
 
-/// Bytes of each end that go into a [`sample`]: about four keys.
+/// The number of bytes at each end that a [`sample`] includes: about four keys.
 const SAMPLED: usize = 1 << 10;
 
 /// Returns a hash of both ends of a text. It does not resist forgery: a server that forges it only makes its own
@@ -64,12 +69,12 @@ fn sample(text: &[u8]) -> u64 {
     })
 }
 
-/// What was read of a page so far.
+/// The reader of a page. It holds the facts that are known so far.
 struct Skim<'b> {
     body: &'b [u8],
     says_next: Option<bool>,
     has_keys: Option<bool>,
-    /// The position of the name `results`.
+    /// The position of the name `results` in the body, or 0 if it is not known.
     results: usize,
 }
 
@@ -155,7 +160,8 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
     fn visit_str<E>(self, name: &str) -> Result<Field, E> {
         Ok(match name {
             "links" => Field::Links,
-            // The name has an escape, so it does not lie in the body.
+            // The name has an escape, so this text is a copy and its position is not known. With 0, the sample is of the
+            // whole body.
             "results" => Field::Results(0),
             _ => Field::Other,
         })
@@ -261,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn sample_depends_on_results_and_not_on_links() {
+    fn sample_depends_on_results_and_not_on_links_before_them() {
         let sample = |page: u32, first: u32, last: u32| {
             let middle = "{},".repeat(1000);
             let body = alloc::format!(

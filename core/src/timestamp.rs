@@ -1,4 +1,5 @@
-//! The timestamps of Atlas's JSON, the dates of HTTP, and the calendar arithmetic for both. There is no clock.
+//! The timestamps of Atlas's JSON, the dates of HTTP, and the calendar arithmetic for both and for
+//! [`ApiVersion`](crate::ApiVersion). There is no clock.
 
 use core::fmt;
 use core::str::FromStr;
@@ -27,11 +28,11 @@ impl<'a> Timestamp<'a> {
 
     /// Returns the instant that the text names.
     ///
-    /// Atlas writes `2026-01-15T16:47:49Z` in most places and `2026-01-15T16:47:49.855000+00:00` in the
-    /// documentation of this resource. Any date-time of RFC 3339 (section 5.6) is accepted.
+    /// Atlas writes `2026-01-15T16:47:49Z` in most places, and `2026-01-15T16:47:49.855000+00:00` in the
+    /// documentation of the AI model API keys. Any date-time of RFC 3339 (section 5.6) is accepted.
     ///
     /// # Errors
-    /// [`InvalidValue`] if the text is not a date-time of RFC 3339.
+    /// Returns [`InvalidValue`] if the text is not a date-time of RFC 3339.
     pub fn parse(self) -> Result<UnixTime, InvalidValue> {
         parse_rfc3339(self.0.as_bytes()).ok_or_else(|| {
             InvalidValue::new(
@@ -45,7 +46,7 @@ impl<'a> Timestamp<'a> {
     /// Returns the time from the timestamp to `now`, or zero if it is in the future.
     ///
     /// # Errors
-    /// [`InvalidValue`] if the text is not a date-time of RFC 3339.
+    /// Returns [`InvalidValue`] if the text is not a date-time of RFC 3339.
     pub fn age(self, now: UnixTime) -> Result<Duration, InvalidValue> {
         Ok(now.saturating_since(self.parse()?))
     }
@@ -66,7 +67,7 @@ impl TryFrom<Timestamp<'_>> for UnixTime {
 
 /// An instant, counted from 1970-01-01T00:00:00Z without leap seconds (POSIX time).
 ///
-/// `Display` writes RFC 3339 in UTC, with as many digits of the fraction as there are.
+/// `Display` writes RFC 3339 in UTC, with the fraction without trailing zeros.
 ///
 /// ```
 /// use atlas_model_keys_core::UnixTime;
@@ -79,17 +80,17 @@ impl TryFrom<Timestamp<'_>> for UnixTime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime {
     seconds: i64,
-    /// Less than 1,000,000,000.
+    /// The nanoseconds after `seconds`; always less than 1,000,000,000.
     nanoseconds: u32,
 }
 
 const NANOSECONDS_PER_SECOND: u32 = 1_000_000_000;
 
 impl UnixTime {
-    /// Makes an instant of whole seconds since the epoch (negative before 1970) and the nanoseconds after them.
+    /// Creates an instant from whole seconds since the epoch (negative before 1970) and the nanoseconds after them.
     ///
     /// # Errors
-    /// [`InvalidValue`] if the nanoseconds are a second or more.
+    /// Returns [`InvalidValue`] if the nanoseconds are a second or more.
     pub fn new(seconds: i64, nanoseconds: u32) -> Result<Self, InvalidValue> {
         if nanoseconds >= NANOSECONDS_PER_SECOND {
             return Err(InvalidValue::secret(
@@ -103,7 +104,7 @@ impl UnixTime {
         })
     }
 
-    /// Makes an instant of whole seconds since the epoch (negative before 1970).
+    /// Creates an instant from whole seconds since the epoch (negative before 1970).
     #[must_use]
     pub const fn from_seconds(seconds: i64) -> Self {
         Self {
@@ -112,8 +113,8 @@ impl UnixTime {
         }
     }
 
-    /// Makes an instant of the time since the epoch, such as a [`Moment`](crate::Moment)'s. A duration of more than
-    /// `i64::MAX` seconds gives `i64::MAX` seconds.
+    /// Creates an instant from the time since the epoch, such as that of a [`Moment`](crate::Moment). A duration of more
+    /// than `i64::MAX` seconds gives `i64::MAX` seconds.
     #[must_use]
     pub fn from_duration(since_epoch: Duration) -> Self {
         Self {
@@ -184,21 +185,22 @@ impl fmt::Display for UnixTime {
     }
 }
 
+/// Parses a date-time of RFC 3339 (section 5.6), also with a space instead of the `T`.
 fn parse_rfc3339(text: &[u8]) -> Option<UnixTime> {
-    let mut input = Digits(text);
+    let mut input = FixedWidthReader(text);
     let year = input.number(4)?;
-    input.expect(b'-')?;
+    input.eat(b'-')?;
     let month = input.number(2)?;
-    input.expect(b'-')?;
+    input.eat(b'-')?;
     let day = input.number(2)?;
     input.one_of(b"Tt ")?;
     let hour = input.number(2)?;
-    input.expect(b':')?;
+    input.eat(b':')?;
     let minute = input.number(2)?;
-    input.expect(b':')?;
+    input.eat(b':')?;
     let second = input.number(2)?;
     let mut nanoseconds = 0;
-    if input.expect(b'.').is_some() {
+    if input.eat(b'.').is_some() {
         let mut unit = 100_000_000;
         let mut any = false;
         while let Some(digit) = input.digit() {
@@ -213,7 +215,7 @@ fn parse_rfc3339(text: &[u8]) -> Option<UnixTime> {
         b'Z' | b'z' => 0,
         sign => {
             let hours = input.number(2)?;
-            input.expect(b':')?;
+            input.eat(b':')?;
             let minutes = input.number(2)?;
             (hours < 24 && minutes < 60).then_some(())?;
             let seconds = i64::from(hours * 3600 + minutes * 60);
@@ -242,7 +244,7 @@ pub(crate) fn parse_http_date(text: &str) -> Option<i64> {
         let clock = parts.next()?;
         (parts.next() == Some("GMT") && date.next().is_none()).then_some(())?;
         let year = number(year).filter(|_| year.len() == 2)?;
-        // Years from 70 to 99 are in the last century: Unix time begins in 1970.
+        // The years 70 to 99 mean 1970 to 1999, because Unix time begins in 1970.
         (
             day,
             month,
@@ -281,11 +283,11 @@ pub(crate) fn parse_http_date(text: &str) -> Option<i64> {
         "Dec" => 12,
         _ => return None,
     };
-    let mut clock = Digits(clock.as_bytes());
+    let mut clock = FixedWidthReader(clock.as_bytes());
     let hour = clock.number(2)?;
-    clock.expect(b':')?;
+    clock.eat(b':')?;
     let minute = clock.number(2)?;
-    clock.expect(b':')?;
+    clock.eat(b':')?;
     let second = clock.number(2)?;
     clock.0.is_empty().then_some(())?;
     unix_seconds(year, month, day, hour, minute, second)
@@ -293,13 +295,13 @@ pub(crate) fn parse_http_date(text: &str) -> Option<i64> {
 
 /// Parses a text that must consist of digits, without sign or space.
 fn number(text: &str) -> Option<u32> {
-    Digits(text.as_bytes()).number(text.len())
+    FixedWidthReader(text.as_bytes()).number(text.len())
 }
 
-/// The rest of a text with fields of fixed width.
-struct Digits<'a>(&'a [u8]);
+/// Reads fixed-width fields from a text; holds the unread rest.
+struct FixedWidthReader<'a>(&'a [u8]);
 
-impl Digits<'_> {
+impl FixedWidthReader<'_> {
     fn digit(&mut self) -> Option<u32> {
         let (first, rest) = self.0.split_first()?;
         first.is_ascii_digit().then(|| {
@@ -308,10 +310,12 @@ impl Digits<'_> {
         })
     }
 
+    /// Reads a number of exactly `width` digits.
     fn number(&mut self, width: usize) -> Option<u32> {
         (0..width).try_fold(0u32, |n, _| n.checked_mul(10)?.checked_add(self.digit()?))
     }
 
+    /// Reads a byte that is in the set.
     fn one_of(&mut self, set: &[u8]) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         set.contains(first).then(|| {
@@ -320,11 +324,12 @@ impl Digits<'_> {
         })
     }
 
-    fn expect(&mut self, byte: u8) -> Option<u8> {
+    fn eat(&mut self, byte: u8) -> Option<u8> {
         self.one_of(&[byte])
     }
 }
 
+/// Returns the seconds since the epoch, or `None` if there is no such date or time of day.
 fn unix_seconds(
     year: u32,
     month: u32,
@@ -376,6 +381,7 @@ fn days_from_civil(year: i64, month: u8, day: u8) -> i64 {
     year * 365 + leap_days + day_of_year - 719_468
 }
 
+/// Returns the number of days of a month (from 1 to 12) in the Gregorian calendar.
 pub(crate) fn days_in_month(year: i64, month: u8) -> u8 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,

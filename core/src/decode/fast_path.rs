@@ -1,8 +1,8 @@
 //! Fast path for Atlas's usual layout; falls back to the reference parser.
 //!
-//! It reads compact JSON with a string, null or count in each documented field, and skips undocumented fields. At
-//! anything else it stops, and the reference parser reads the page from the start. It never refuses a page, and a page
-//! that it reads has the same result as from the reference parser.
+//! It reads compact JSON with a string, null or unsigned integer in each documented field, and skips undocumented fields.
+//! At anything else it stops, and the [reference parser](super::reference) reads the page from the start. It never refuses
+//! a page, and a page that it reads has the same result as from the reference parser.
 
 use alloc::vec::Vec;
 
@@ -60,7 +60,7 @@ impl<'b> Cursor<'b> {
                     let keys = page.keys.insert(Vec::with_capacity(keys));
                     cursor.array(keys, KeySpans::ABSENT, Self::key)?;
                 }
-                PageField::TotalCount => page.total_count = Some(cursor.count()?),
+                PageField::TotalCount => page.total_count = Some(cursor.unsigned_integer()?),
                 // Only error objects and envelopes have these.
                 PageField::Error | PageField::Status => return None,
             }
@@ -114,8 +114,8 @@ impl<'b> Cursor<'b> {
         }
     }
 
-    /// Reads an array into `list`. `read` reads each element into a copy of `absent`, in its place in the list, because to
-    /// move it there afterwards would cost time.
+    /// Reads an array into `list`. `read` reads each element into a copy of `absent` that is already in the list, because
+    /// moving it there afterwards would cost time.
     #[inline]
     fn array<T: Copy>(
         &mut self,
@@ -178,7 +178,7 @@ impl<'b> Cursor<'b> {
                 Some(())
             }
             b'{' => self.object(|cursor, name| cursor.undocumented(name, depth + 1)),
-            _ => self.count().map(|_| ()),
+            _ => self.unsigned_integer().map(|_| ()),
         }
     }
 
@@ -239,7 +239,7 @@ impl<'b> Cursor<'b> {
     }
 
     /// Reads a number without sign, fraction and exponent.
-    fn count(&mut self) -> Option<i64> {
+    fn unsigned_integer(&mut self) -> Option<i64> {
         let digits = self
             .rest
             .iter()

@@ -1,9 +1,10 @@
-//! Decodes a page's JSON in one pass: notes where in the body the documented fields are, and checks everything
-//! else. Only strings with escapes are copied.
+//! Decodes a page's JSON in one pass: notes where in the body the documented fields are, and checks that the rest is valid
+//! JSON within the limits. Only strings with escapes are copied.
 //!
-//! Every documented field may be absent or null. It is an error if a documented field has another type (except
-//! `totalCount`, `status` and `error`, which may hold anything), if it occurs twice, or if the nesting exceeds the limit,
-//! in unknown fields too.
+//! The documented fields are here those of [`PageField`], those of [`KeyField`], and `href` and `rel` of a link. Each of
+//! them may be absent or null here, but [`Reply::into_page`](crate::Reply::into_page) then refuses a page without
+//! `results`. It is an error if a documented field has another type than documented (except `totalCount`, `status` and
+//! `error`, which may hold anything), if it occurs twice, or if the nesting exceeds the limit, in unknown fields too.
 //!
 //! There are two parsers. The `reference` parser decides what is a page. `fast_path` handles Atlas's usual layout
 //! faster, with the same result, and leaves everything else to the reference parser.
@@ -20,18 +21,20 @@ use zeroize::Zeroize as _;
 use crate::limits::BodyLimits;
 use crate::{Error, KeyField};
 
-/// The position of a field's value, in the body or in the arena of unescaped strings.
+/// The position of a field's value: in the body, or in the [`Arena`] if the value was unescaped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
-    /// The top bit is set for the arena; `u32::MAX` means absent or null.
+    /// The position. The top bit ([`IN_ARENA`]) means that the value is in the arena, and `u32::MAX` that it is absent or
+    /// null.
     start: u32,
     len: u32,
 }
 
+/// The bit of [`Span::start`] that means a position in the arena.
 const IN_ARENA: u32 = 1 << 31;
 
 impl Span {
-    /// Makes a span of the body, or returns `None` if its position does not fit.
+    /// Returns a span of the body, or `None` if its position does not fit.
     pub(crate) fn in_body(start: usize, len: usize) -> Option<Self> {
         Some(Self {
             start: u32::try_from(start).ok().filter(|n| n & IN_ARENA == 0)?,
@@ -66,6 +69,7 @@ impl Span {
         }
     }
 
+    /// Returns the range in the arena, or `None` if the value is in the body.
     fn in_arena(self) -> Option<Range<usize>> {
         let start = self.start & !IN_ARENA;
         (start != self.start).then(|| Self { start, ..self }.range())
@@ -83,7 +87,7 @@ pub(crate) const KEY_FIELDS: usize = KeyField::ALL.len();
 #[derive(Clone, Copy)]
 pub(crate) struct KeySpans([Span; KEY_FIELDS]);
 
-/// The part of a body that holds all the fields of a key.
+/// The part of a body that holds all the fields of a key. It is used to copy one key out of its page.
 pub(crate) struct Block {
     pub(crate) range: Range<usize>,
     /// The sum of the lengths of these fields.
@@ -100,8 +104,8 @@ impl KeySpans {
 
     #[inline]
     fn set(&mut self, field: KeyField, span: Span) {
-        if let Some(place) = self.0.get_mut(field as usize) {
-            *place = span;
+        if let Some(known) = self.0.get_mut(field as usize) {
+            *known = span;
         }
     }
 
@@ -131,7 +135,7 @@ impl KeySpans {
         })
     }
 
-    /// Returns the spans relative to `start`, a position in the body that no span begins before.
+    /// Returns the spans relative to `start`, which must not be after the start of any span. No span may be in the arena.
     pub(crate) fn moved_back(&self, start: usize) -> Self {
         // If there is a span, it begins at `start` or later, so `start` fits into a `u32`.
         let start = u32::try_from(start).unwrap_or(0);
@@ -166,13 +170,15 @@ pub(crate) struct Decoded {
     /// The keys, or `None` if `results` is absent or null.
     pub(crate) keys: Option<Vec<KeySpans>>,
     pub(crate) links: Vec<LinkSpans>,
-    /// Whether `links` is an array that is empty or has a link with a relation. Without one, it is unknown whether there
-    /// is a next page.
+    /// Whether the links tell whether there is a next page: `links` is an array that is empty or has a link with a relation
+    /// (`rel`).
     pub(crate) has_links: bool,
+    /// The value of `totalCount`, if it is an integer.
     pub(crate) total_count: Option<i64>,
-    /// The envelope's `status`.
+    /// The value of `status`, if it is an integer. An envelope has it; see
+    /// [`with_envelope`](crate::ListRequest::with_envelope).
     pub(crate) status: Option<i64>,
-    /// The value of `error`, if it is a number, as in Atlas's error object.
+    /// The value of `error`, if it is an integer, as in Atlas's error object.
     pub(crate) error: Option<i64>,
     /// Whether a link's `rel` is `next`.
     pub(crate) says_next: bool,
@@ -211,7 +217,8 @@ impl Decoded {
     }
 }
 
-/// The unescaped strings of a page, one after the other. It is overwritten when dropped, because a string may be a secret.
+/// The buffer for the unescaped strings of a page, one after the other. It is overwritten when dropped, because a string
+/// may be a secret.
 #[derive(Default)]
 pub(crate) struct Arena(String);
 
@@ -219,7 +226,7 @@ pub(crate) struct Arena(String);
 const ARENA_BYTES: usize = 1024;
 
 impl Arena {
-    /// The arena of a text without escapes.
+    /// An arena without strings.
     pub(crate) const EMPTY: &'static Self = &Self(String::new());
 
     /// Adds a copy of a string. Returns `None` if the arena would become too large for a [`Span`].
@@ -262,13 +269,14 @@ impl Drop for Arena {
 /// The highest limit of nesting. `serde_json` itself refuses 128 levels.
 const MAX_NESTING: u8 = 100;
 
-/// The nesting depth of a page's fields: the page.
+/// The number of objects and arrays around a page's fields. It is one: the page.
 const PAGE_DEPTH: u8 = 1;
-/// The nesting depth of a key's fields: page, array and key.
+/// The number of objects and arrays around a key's fields: page, array and key.
 const KEY_DEPTH: u8 = 3;
-/// The nesting depth of a link's fields: page, array and link.
+/// The number of objects and arrays around a link's fields: page, array and link.
 const LINK_DEPTH: u8 = 3;
 
+/// A documented field of a page. `status` marks an envelope, and `error` an error object.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum PageField {

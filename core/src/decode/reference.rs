@@ -1,7 +1,7 @@
 //! The reference parser: reads any page with serde. It notes the positions of documented fields, and checks
 //! everything else.
 //!
-//! Unknown values are read with [`Walk`] instead of serde's `IgnoredAny`, which checks neither depth, numbers nor
+//! Unknown values are read with [`Walk`] instead of serde's `IgnoredAny`, which does not check depth, numbers or
 //! surrogates.
 
 use alloc::format;
@@ -24,6 +24,8 @@ use crate::{Endpoint, Error, KeyField};
 /// Decodes a page, and checks all of it.
 pub(super) fn read(body: &[u8], limits: BodyLimits) -> Result<Decoded, Error> {
     let text = text(body)?;
+    // `serde_json` refuses numbers that are too large. Such numbers are replaced by values of the same length, and the page
+    // is read again: all positions stay valid.
     match read_text(text, limits) {
         Err(error) if is_syntax(&error) => match numbers::replaced(text) {
             Some(text) => read_text(&text, limits),
@@ -47,7 +49,7 @@ fn read_text(text: &str, limits: BodyLimits) -> Result<Decoded, Error> {
     let reader = Reader {
         text,
         arena: RefCell::default(),
-        at: Cell::new(Place::Top),
+        at: Cell::new(JsonPath::Top),
         problem: Cell::new(None),
         nesting: limits.nesting.min(MAX_NESTING),
         elements: limits.elements,
@@ -90,15 +92,17 @@ struct Reader<'t> {
     text: &'t str,
     arena: RefCell<Arena>,
     /// The current field, for error messages.
-    at: Cell<Place>,
-    /// Why this parser refused a value. serde's own messages are never shown, because they repeat the value.
+    at: Cell<JsonPath>,
+    /// The reason why this parser refused a value, if it did. serde's own messages are never shown, because they repeat the
+    /// value.
     problem: Cell<Option<&'static str>>,
     nesting: u8,
     elements: usize,
 }
 
+/// A field or an element of the page. Keys and links have their index.
 #[derive(Clone, Copy)]
-enum Place {
+enum JsonPath {
     Top,
     Field(&'static str),
     Key(usize),
@@ -107,6 +111,7 @@ enum Place {
 }
 
 impl Reader<'_> {
+    /// Records the reason, and returns an error that stops the parser.
     fn refuse<E: serde::de::Error>(&self, problem: &'static str) -> E {
         self.problem.set(Some(problem));
         E::custom("refused")
@@ -120,11 +125,13 @@ impl Reader<'_> {
         Span::in_body(start, part.len())
     }
 
+    /// Copies an unescaped string into the arena.
     fn copy<E: serde::de::Error>(&self, unescaped: &str) -> Result<Span, E> {
         let span = self.arena.borrow_mut().push(unescaped);
         span.ok_or_else(|| self.refuse("it is too large"))
     }
 
+    /// Converts an error of the JSON parser. The text of the result does not repeat a value.
     fn explain(&self, error: &serde_json::Error) -> Error {
         use serde_json::error::Category;
         let (kind, problem) = match error.classify() {
@@ -138,11 +145,11 @@ impl Reader<'_> {
             ),
         };
         let path = match self.at.get() {
-            Place::Top => String::new(),
-            Place::Field(name) => name.into(),
-            Place::Key(n) => format!("results[{n}]"),
-            Place::KeyField(n, field) => format!("results[{n}].{}", field.name()),
-            Place::Link(n) => format!("links[{n}]"),
+            JsonPath::Top => String::new(),
+            JsonPath::Field(name) => name.into(),
+            JsonPath::Key(n) => format!("results[{n}]"),
+            JsonPath::KeyField(n, field) => format!("results[{n}].{}", field.name()),
+            JsonPath::Link(n) => format!("links[{n}]"),
         };
         Error::InvalidResponse(InvalidResponse {
             endpoint: Endpoint::ModelKeys,
@@ -154,7 +161,7 @@ impl Reader<'_> {
     }
 }
 
-/// Reads a field's name, and returns what `F` makes of it.
+/// Reads a field's name, and converts it by calling `F`.
 struct Named<F>(F);
 
 impl<'de, T, F: Fn(&str) -> T> DeserializeSeed<'de> for Named<F> {
@@ -233,8 +240,8 @@ impl Walk<'_> {
     }
 }
 
-/// The only key of the map that `serde_json` makes of a number if its feature `arbitrary_precision` is enabled anywhere
-/// in the build.
+/// The marker of a number if `serde_json` has the feature `arbitrary_precision`, which any crate of the build may enable.
+/// `serde_json` then presents a number as a map with this one key, and the number's text as its value.
 const NUMBER: &str = "$serde_json::private::Number";
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
@@ -291,7 +298,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 }
 
-/// Reads whether the key of a map is the [`NUMBER`] that the parser made. The same text in the body has no meaning.
+/// Reads a map key, and returns whether it is `serde_json`'s own marker [`NUMBER`]. A key with the same text in the body
+/// is not.
 struct IsNumber<'r>(&'r Reader<'r>);
 
 impl<'de> DeserializeSeed<'de> for IsNumber<'_> {
@@ -324,7 +332,7 @@ struct KeySeed<'r> {
 impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
     type Value = KeySpans;
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<KeySpans, D::Error> {
-        self.reader.at.set(Place::Key(self.n));
+        self.reader.at.set(JsonPath::Key(self.n));
         input.deserialize_map(self)
     }
 }
@@ -345,16 +353,16 @@ impl<'de> Visitor<'de> for KeySeed<'_> {
                 map.next_value_seed(Walk::new(reader, KEY_DEPTH))?;
                 continue;
             };
-            reader.at.set(Place::KeyField(n, field));
+            reader.at.set(JsonPath::KeyField(n, field));
             if seen & (1 << field as u8) != 0 {
                 return Err(reader.refuse(TWICE));
             }
             seen |= 1 << field as u8;
             let span = map.next_value_seed(Text(reader))?;
-            if let Some(place) = spans.get_mut(field as usize) {
-                *place = span;
+            if let Some(known) = spans.get_mut(field as usize) {
+                *known = span;
             }
-            reader.at.set(Place::Key(n));
+            reader.at.set(JsonPath::Key(n));
         }
         Ok(KeySpans::new(spans))
     }
@@ -368,7 +376,7 @@ struct LinkSeed<'r> {
 impl<'de> DeserializeSeed<'de> for LinkSeed<'_> {
     type Value = LinkSpans;
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<LinkSpans, D::Error> {
-        self.reader.at.set(Place::Link(self.n));
+        self.reader.at.set(JsonPath::Link(self.n));
         input.deserialize_any(self)
     }
 }
@@ -393,7 +401,7 @@ impl<'de> Visitor<'de> for LinkSeed<'_> {
             _ => None,
         };
         while let Some(field) = map.next_key_seed(Named(field))? {
-            let place = match field {
+            let known = match field {
                 Some(true) => &mut rel,
                 Some(false) => &mut href,
                 None => {
@@ -401,7 +409,7 @@ impl<'de> Visitor<'de> for LinkSeed<'_> {
                     continue;
                 }
             };
-            if place.replace(map.next_value_seed(Text(reader))?).is_some() {
+            if known.replace(map.next_value_seed(Text(reader))?).is_some() {
                 return Err(reader.refuse(TWICE));
             }
         }
@@ -472,7 +480,7 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
                 map.next_value_seed(walk)?;
                 continue;
             };
-            reader.at.set(Place::Field(field.name()));
+            reader.at.set(JsonPath::Field(field.name()));
             if seen & (1 << field as u8) != 0 {
                 return Err(reader.refuse(TWICE));
             }
@@ -488,12 +496,13 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
                     page.has_links = links.is_some();
                     page.links = links.unwrap_or_default();
                 }
-                // A page is valid whatever these hold: an estimate, and the marks of an envelope and an error object.
+                // Any value is accepted: `totalCount` is only an estimate, and `status` and `error` mark envelopes and
+                // error objects.
                 PageField::TotalCount => page.total_count = map.next_value_seed(walk)?,
                 PageField::Status => page.status = map.next_value_seed(walk)?,
                 PageField::Error => page.error = map.next_value_seed(walk)?,
             }
-            reader.at.set(Place::Top);
+            reader.at.set(JsonPath::Top);
         }
         Ok(page)
     }

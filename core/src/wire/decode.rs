@@ -16,10 +16,11 @@ use crate::Limits;
 /// A server needs one or two (100, 103). Without a bound, a server could keep a client waiting without end.
 pub const MAX_INTERIM: u32 = 16;
 
-/// The largest number of bytes of all chunk extensions of one body, each from after the size to the CR.
+/// The largest number of bytes of all chunk extensions of one body. Each extension is counted from the byte after the
+/// chunk's size up to the CR, which is not counted.
 ///
-/// It is 16 KiB, although servers send none in practice. Without a bound, a body of one-byte chunks could cost a thousand
-/// times its size.
+/// It is 16 KiB, although servers send none in practice. Without a bound, a body of one-byte chunks could make the client
+/// read many times its size.
 pub const CHUNK_EXTENSION_BYTES: usize = 16 << 10;
 
 /// Reads one response from the bytes of a stream, in pieces of any size.
@@ -27,7 +28,7 @@ pub const CHUNK_EXTENSION_BYTES: usize = 16 << 10;
 /// It is not `Clone`, and each call consumes it: only a decoder that needs more bytes is returned, so a decoder that
 /// failed or finished cannot be used. See [`wire`](crate::wire) for a diagram and an example.
 #[must_use]
-pub struct Decoder(Box<Machine>);
+pub struct Decoder(Box<State>);
 
 /// The result of pushing bytes into a [`Decoder`].
 #[must_use]
@@ -35,7 +36,7 @@ pub struct Decoder(Box<Machine>);
 pub enum Progress<'a> {
     /// All bytes were consumed, and the response needs more.
     More(Decoder),
-    /// The response is complete.
+    /// The response is complete, or its body was truncated; see [`Message`].
     Done {
         /// The response.
         message: Message,
@@ -45,7 +46,10 @@ pub enum Progress<'a> {
     },
 }
 
-/// A complete response.
+/// A response that has been read to its end, or as far as the limits allow.
+///
+/// With status 200 its body is complete. Any other body is truncated after
+/// [`Limits::error_body_bytes`](crate::Limits::error_body_bytes) + 1 bytes: then the connection cannot be used again.
 ///
 /// `Debug` shows the length of the body, not the body.
 #[non_exhaustive]
@@ -62,15 +66,11 @@ pub struct Message {
 }
 
 impl Decoder {
-    /// Makes a decoder for the response to a request of this method. The method matters: a response to HEAD has no
+    /// Creates a decoder for the response to a request with this method. The method matters: a response to HEAD has no
     /// body, whatever its head says (RFC 9112 §6.3).
     pub fn new(method: &Method, limits: &Limits) -> Self {
-        Self(Box::new(Machine {
-            asked: match *method {
-                Method::HEAD => Asked::Head,
-                Method::CONNECT => Asked::Connect,
-                _ => Asked::Other,
-            },
+        Self(Box::new(State {
+            method: RequestKind::of(method),
             body_bytes: limits.body_bytes,
             error_body_bytes: limits.error_body_bytes,
             may_truncate: false,
@@ -85,7 +85,7 @@ impl Decoder {
             folds: false,
             response: Response::default(),
             keep_alive: false,
-            phase: Phase::Head(Line::Begin(0)),
+            phase: Phase::Head(LinePosition::Protocol(0)),
             #[cfg(test)]
             work: 0,
         }))
@@ -95,7 +95,7 @@ impl Decoder {
     /// [`close`](Decoder::close) at the end of the stream.
     ///
     /// # Errors
-    /// [`WireError`] if the bytes are not a valid response or exceed a limit. Do not use the connection again.
+    /// Returns [`WireError`] if the bytes are not a valid response or exceed a limit. Do not use the connection again.
     pub fn push(mut self, bytes: &[u8]) -> Result<Progress<'_>, WireError> {
         let mut rest = bytes;
         if self.0.advance(&mut rest)? {
@@ -107,13 +107,13 @@ impl Decoder {
         Ok(Progress::More(self))
     }
 
-    /// Takes the end of the stream, which completes a response that is not chunked and has no length.
+    /// Takes the end of the stream, which completes a response that is not chunked and has no `Content-Length`.
     ///
     /// Over TLS, call it only after the peer announced the end (`close_notify`): otherwise an attacker on
     /// the network could truncate such a response (RFC 9112 §9.8).
     ///
     /// # Errors
-    /// [`Truncated`](super::WireErrorKind::Truncated) if the response is not complete.
+    /// Returns [`WireError`] of the kind [`Truncated`](super::WireErrorKind::Truncated) if the response is not complete.
     pub fn close(self) -> Result<Message, WireError> {
         match self.0.phase {
             Phase::UntilClose => Ok(self.0.into_message()),
@@ -122,23 +122,28 @@ impl Decoder {
     }
 }
 
-struct Machine {
-    asked: Asked,
+/// The state of a decoder between two pieces.
+struct State {
+    method: RequestKind,
     /// The largest number of bytes of the body.
     body_bytes: usize,
+    /// [`Limits::error_body_bytes`].
     error_body_bytes: usize,
-    /// Whether a body over `body_bytes` is truncated instead of refused.
+    /// Whether a body over `body_bytes` is truncated instead of refused: the status is not 200.
     may_truncate: bool,
     /// The number of bytes that heads and trailers may still take.
     bytes_left: usize,
     /// The number of fields that heads and trailers may still have.
     fields_left: usize,
+    /// The number of bytes that chunk extensions may still take.
     extensions_left: usize,
+    /// The number of interim responses so far.
     interim: u32,
     /// The number of bytes of the stream that were consumed.
     offset: u64,
-    /// The bytes of the current head or trailer section. It is parsed when it is complete.
+    /// The bytes of the current section: a head, or the trailers. It is parsed when it is complete.
     section: Vec<u8>,
+    /// The position of the section in the stream.
     section_start: u64,
     /// The number of fields in the section.
     fields: usize,
@@ -152,16 +157,28 @@ struct Machine {
     work: u64,
 }
 
+/// The requests that RFC 9112 §6.3 tells apart: the response to the first two may have no body, whatever its head says.
 #[derive(Clone, Copy)]
-enum Asked {
+enum RequestKind {
     Head,
     Connect,
     Other,
 }
 
+impl RequestKind {
+    fn of(method: &Method) -> Self {
+        match *method {
+            Method::HEAD => Self::Head,
+            Method::CONNECT => Self::Connect,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The part of a response that the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    Head(Line),
+    Head(LinePosition),
     /// In a body of known length, with the number of bytes to come.
     Length(usize),
     /// In a body that ends with the stream.
@@ -176,18 +193,22 @@ enum Phase {
     SizeLf(usize),
     /// In a chunk's data, with the number of bytes to come.
     Data(usize),
+    /// After a chunk's data, before the CR.
     DataCr,
+    /// After the CR that follows a chunk's data.
     DataLf,
-    Trailers(Line),
+    Trailers(LinePosition),
     Done,
 }
 
-/// The position in the lines of a section.
+/// The position in the lines of a section (a head, or the trailers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
-    /// In [`START`], after this many bytes.
-    Begin(usize),
+enum LinePosition {
+    /// In [`PROTOCOL`], after this many of its bytes.
+    Protocol(usize),
+    /// At the start of a line, except the status line.
     Start,
+    /// In a line.
     Inside,
     /// After the CR of a line.
     Cr,
@@ -199,13 +220,13 @@ enum Line {
 
 /// The first bytes of each response. They are checked byte by byte, because a peer of another protocol may send a few
 /// bytes and then wait.
-const START: &[u8] = b"HTTP/1.";
+const PROTOCOL: &[u8] = b"HTTP/1.";
 
 /// The largest number of digits of a chunk's size. RFC 9112 §7.1 does not limit leading zeros.
 const SIZE_DIGITS: u8 = 16;
 
-impl Machine {
-    /// Consumes bytes until the response is complete (`true`) or there are no more bytes (`false`).
+impl State {
+    /// Consumes bytes until the response is complete or truncated (`true`), or there are no more bytes (`false`).
     ///
     /// The result does not depend on the size of the pieces: each phase stops at the same byte with the same
     /// result.
@@ -214,11 +235,11 @@ impl Machine {
             self.count(1);
             self.phase = match self.phase {
                 Phase::Head(line) => match self.take_lines(line, rest)? {
-                    Line::End => self.on_head()?,
+                    LinePosition::End => self.on_head()?,
                     line => Phase::Head(line),
                 },
                 Phase::Trailers(line) => match self.take_lines(line, rest)? {
-                    Line::End => {
+                    LinePosition::End => {
                         head::check_trailers(&self.section, self.fields)
                             .map_err(|error| self.section_error(error))?;
                         Phase::Done
@@ -268,9 +289,9 @@ impl Machine {
                 let digit = char::from(byte).to_digit(16).unwrap_or_default();
                 Phase::Size((value << 4) | u64::from(digit), digits + 1)
             }
-            (Phase::Size(value, 1..), b'\r') => Phase::SizeLf(self.check_size(value)?),
+            (Phase::Size(value, 1..), b'\r') => Phase::SizeLf(self.accepted_size(value)?),
             (Phase::Size(value, 1..), b';' | b' ' | b'\t') => {
-                let size = self.check_size(value)?;
+                let size = self.accepted_size(value)?;
                 return self.extension(size, byte);
             }
             // §7.1.1: `*( BWS ";" …)`: space is allowed only before a semicolon.
@@ -287,7 +308,7 @@ impl Machine {
             (Phase::Extension(_), _) => return Err(self.error(WireErrorKind::ChunkExtension)),
             (Phase::SizeLf(0), b'\n') => {
                 self.begin_section();
-                Phase::Trailers(Line::Start)
+                Phase::Trailers(LinePosition::Start)
             }
             (Phase::SizeLf(size), b'\n') => Phase::Data(size),
             (Phase::SizeLf(_), _) => return Err(self.error(WireErrorKind::LineEnd)),
@@ -311,8 +332,10 @@ impl Machine {
         })
     }
 
-    /// Returns a chunk's size, or an error if the chunk would exceed the limit: then its data is not awaited.
-    fn check_size(&self, size: u64) -> Result<usize, WireError> {
+    /// Returns the number of bytes to read of a chunk with this size: all, or as many as fit if the body may be truncated.
+    ///
+    /// Returns an error if the chunk would exceed the limit. The error is returned at once, before the data arrives.
+    fn accepted_size(&self, size: u64) -> Result<usize, WireError> {
         let room = self.room();
         match usize::try_from(size) {
             Ok(size) if size <= room => Ok(size),
@@ -339,7 +362,11 @@ impl Machine {
     }
 
     /// Consumes lines of a head or of trailers, up to and including the empty line.
-    fn take_lines(&mut self, line: Line, rest: &mut &[u8]) -> Result<Line, WireError> {
+    fn take_lines(
+        &mut self,
+        line: LinePosition,
+        rest: &mut &[u8],
+    ) -> Result<LinePosition, WireError> {
         let mut line = line;
         if self.section.is_empty() {
             self.section_start = self.offset;
@@ -360,25 +387,27 @@ impl Machine {
             };
             left = after;
             line = match (line, byte) {
-                (Line::Begin(at), _) => {
+                (LinePosition::Protocol(at), _) => {
                     // RFC 9112 §2.2 lets servers, not clients, skip empty lines here.
-                    if START.get(at) != Some(&byte) {
+                    if PROTOCOL.get(at) != Some(&byte) {
                         return error(WireErrorKind::NotHttp, 0);
                     }
                     match at + 1 {
-                        at if at == START.len() => Line::Inside,
-                        at => Line::Begin(at),
+                        at if at == PROTOCOL.len() => LinePosition::Inside,
+                        at => LinePosition::Protocol(at),
                     }
                 }
-                (Line::Start, b'\r') => Line::EmptyCr,
-                (Line::Inside, b'\r') => Line::Cr,
-                (Line::Cr, b'\n') => Line::Start,
-                (Line::EmptyCr, b'\n') => Line::End,
+                (LinePosition::Start, b'\r') => LinePosition::EmptyCr,
+                (LinePosition::Inside, b'\r') => LinePosition::Cr,
+                (LinePosition::Cr, b'\n') => LinePosition::Start,
+                (LinePosition::EmptyCr, b'\n') => LinePosition::End,
                 // RFC 9112 §2.2: a bare CR is invalid. A bare LF "MAY" be recognized; this decoder refuses it.
                 (_, b'\n') => return error(WireErrorKind::LineEnd, 0),
-                (Line::Cr | Line::EmptyCr, _) => return error(WireErrorKind::LineEnd, 1),
-                (line @ (Line::Start | Line::Inside | Line::End), byte) => {
-                    if line == Line::Start && !self.begin_line(byte) {
+                (LinePosition::Cr | LinePosition::EmptyCr, _) => {
+                    return error(WireErrorKind::LineEnd, 1);
+                }
+                (line @ (LinePosition::Start | LinePosition::Inside | LinePosition::End), byte) => {
+                    if line == LinePosition::Start && !self.begin_line(byte) {
                         return error(WireErrorKind::TooManyFields, 0);
                     }
                     // Skips the rest of the line, and its CR LF if that has arrived.
@@ -388,20 +417,20 @@ impl Machine {
                     match left.strip_prefix(b"\r\n") {
                         Some(after) => {
                             left = after;
-                            Line::Start
+                            LinePosition::Start
                         }
-                        None => Line::Inside,
+                        None => LinePosition::Inside,
                     }
                 }
             };
-            if line == Line::End {
+            if line == LinePosition::End {
                 break;
             }
         }
         let taken = self.take(room.len() - left.len(), rest);
         self.bytes_left = self.bytes_left.saturating_sub(taken.len());
         self.section.extend_from_slice(taken);
-        if line != Line::End && !rest.is_empty() {
+        if line != LinePosition::End && !rest.is_empty() {
             return Err(self.error(WireErrorKind::HeadTooLong));
         }
         Ok(line)
@@ -437,16 +466,17 @@ impl Machine {
             }
             self.interim += 1;
             self.begin_section();
-            return Ok(Phase::Head(Line::Begin(0)));
+            return Ok(Phase::Head(LinePosition::Protocol(0)));
         }
         if status != StatusCode::OK {
-            // The status decides, whatever the size of the body: only the part that is decoded is read.
+            // The status decides, whatever the size of the body. An error's body is decoded if it has at most
+            // `error_body_bytes`. One byte more shows that it is longer, and the rest is not read.
             let most = self.error_body_bytes.saturating_add(1);
             self.body_bytes = self.body_bytes.min(most);
             self.may_truncate = true;
         }
-        // In the order of RFC 9112 §6.3.
-        let tunnels = matches!(self.asked, Asked::Connect) && status.is_success();
+        // The rules of RFC 9112 §6.3. Item 2 comes first, because a 204 to CONNECT opens a tunnel, too.
+        let tunnels = matches!(self.method, RequestKind::Connect) && status.is_success();
         let (phase, keep_alive) = match status {
             // Item 2.
             _ if tunnels => (Phase::Done, false),
@@ -457,9 +487,10 @@ impl Machine {
                 let clear = matches!(head.length, Ok(Length::Unknown | Length::Bytes(0, _)));
                 (Phase::Done, clear)
             }
-            _ if matches!(self.asked, Asked::Head) || status == StatusCode::NOT_MODIFIED => {
+            _ if matches!(self.method, RequestKind::Head) || status == StatusCode::NOT_MODIFIED => {
                 (Phase::Done, head.length.is_ok())
             }
+            // Items 3 to 8.
             _ => match head.length.map_err(|error| self.section_error(error))? {
                 Length::Bytes(0, _) => (Phase::Done, true),
                 // Nothing of this body is read.
@@ -483,7 +514,7 @@ impl Machine {
         Ok(phase)
     }
 
-    /// Consumes up to `left` bytes of body, and returns how many of them are still to come.
+    /// Consumes up to `left` bytes of body, and returns the number of them that are still to come.
     fn take_body(&mut self, left: usize, rest: &mut &[u8]) -> usize {
         let taken = self.take(left, rest);
         self.response.body_mut().extend_from_slice(taken);
@@ -498,7 +529,7 @@ impl Machine {
         taken
     }
 
-    /// Counts steps, for the test that the work is linear.
+    /// Counts steps for the test that the work is linear. It does nothing in other builds.
     fn count(&mut self, steps: usize) {
         #[cfg(test)]
         {
@@ -516,12 +547,12 @@ impl Machine {
         }
     }
 
-    /// Makes an error at the next byte.
+    /// Returns an error at the next byte.
     fn error(&self, kind: WireErrorKind) -> WireError {
         WireError::new(kind, self.offset)
     }
 
-    /// Makes an error at a byte of the section.
+    /// Returns an error at a byte of the section.
     fn section_error(&self, (kind, at): SectionError) -> WireError {
         WireError::new(kind, self.section_start.saturating_add(at as u64))
     }
@@ -609,9 +640,9 @@ mod tests {
             let Ok(Progress::More(decoder)) = decoder.push(stream.as_bytes()) else {
                 panic!("there is more to come");
             };
-            let machine = &*decoder.0;
-            assert!(machine.response.body().capacity() <= 2048);
-            assert!(machine.section.capacity() <= 1024);
+            let state = &*decoder.0;
+            assert!(state.response.body().capacity() <= 2048);
+            assert!(state.section.capacity() <= 1024);
         }
     }
 }

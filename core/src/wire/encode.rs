@@ -86,7 +86,7 @@ impl fmt::Display for EncodeError {
 
 impl core::error::Error for EncodeError {}
 
-/// Makes a [`Permanent`](FailureKind::Permanent) failure, because the request would fail again.
+/// Converts the error into a [`Permanent`](FailureKind::Permanent) failure, because the request would fail again.
 impl From<EncodeError> for Failure {
     fn from(error: EncodeError) -> Self {
         Self::new(FailureKind::Permanent, error)
@@ -106,7 +106,7 @@ impl From<EncodeError> for Failure {
 /// The bytes are written into a buffer of their final size, so no copy of a credential remains.
 ///
 /// # Errors
-/// [`EncodeError`] if HTTP/1.1 cannot express the request, or its headers contradict it.
+/// Returns [`EncodeError`] if HTTP/1.1 cannot express the request, or its headers contradict it.
 ///
 /// ```
 /// let request = http::Request::get("https://cloud.mongodb.com/api?a=b").body("")?;
@@ -154,7 +154,8 @@ pub fn encode<B: AsRef<[u8]>>(request: &Request<B>) -> Result<Encoded, EncodeErr
     Ok(Encoded(Zeroizing::new(pieces.concat())))
 }
 
-/// Returns path and query as they are, after the slash that an absolute URI may leave out (RFC 9112 §3.2.1).
+/// Returns the two parts of the target: the slash that the URI may leave out (RFC 9112 §3.2.1) or nothing, and then path
+/// and query as they are in the URI.
 fn target<B>(request: &Request<B>) -> Result<(&'static [u8], &[u8]), EncodeError> {
     let target = request.uri().path_and_query().ok_or(EncodeError::Target)?;
     let target = target.as_str().as_bytes();

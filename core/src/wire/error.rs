@@ -1,4 +1,4 @@
-//! Why a response is refused, and at which byte.
+//! The error of the decoder: the rule that a response violates, and the position in the stream.
 
 use core::fmt;
 
@@ -77,7 +77,7 @@ impl WireError {
         self.offset
     }
 
-    /// Returns whether only the size of the response is wrong.
+    /// Returns whether the response exceeds a limit.
     #[must_use]
     pub fn is_limit(&self) -> bool {
         matches!(
@@ -143,8 +143,8 @@ impl fmt::Display for WireError {
 
 impl core::error::Error for WireError {}
 
-/// Makes a [`Permanent`](FailureKind::Permanent) failure of a response that exceeds a limit, because the next one would,
-/// too; a [`Lost`](FailureKind::Lost) failure of any other error.
+/// Converts the error into a [`Permanent`](FailureKind::Permanent) failure if the response exceeds a limit, because the
+/// next response would exceed it, too. Any other error becomes a [`Lost`](FailureKind::Lost) failure.
 impl From<WireError> for Failure {
     fn from(error: WireError) -> Self {
         let kind = if error.is_limit() {

@@ -11,9 +11,10 @@ use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
 
 use super::WireErrorKind;
 
-/// The rule that a section violates, and the position of the error in the section.
+/// The rule that a section (a head, or the trailers) violates, and the position of the error in the section.
 pub(super) type SectionError = (WireErrorKind, usize);
 
+/// A parsed head.
 pub(super) struct Head {
     /// The digit after `HTTP/1.`.
     pub(super) minor: u8,
@@ -25,6 +26,7 @@ pub(super) struct Head {
     pub(super) persists: bool,
 }
 
+/// The framing of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
     /// Neither `Content-Length` nor `Transfer-Encoding` is given.
@@ -161,7 +163,7 @@ fn length(section: &[u8], minor: u8, fields: &[Header<'_>]) -> Result<Length, Se
     }
 }
 
-/// Returns the framing by `Content-Length` (RFC 9112 §6.3, item 5). Several values count as one if they are equal as text,
+/// Returns the framing by `Content-Length` (RFC 9112 §6.3, item 5). Several values are accepted if they are equal as text,
 /// not only as numbers.
 fn content_length<'a>(
     section: &[u8],
