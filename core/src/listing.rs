@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use crate::decode::Decoded;
 use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::{
-    Endpoint, Error, ItemsPerPage, Limits, ListRequest, ModelKey, OwnedModelKey, OwnedPageKeys,
-    Page, Reply,
+    Error, ItemsPerPage, Limits, ListRequest, ModelKey, OwnedModelKey, OwnedPageKeys, Page, Paged,
+    Reply,
 };
 
 /// The state of a listing over several pages: the next request, and the ids that the next page is compared with.
@@ -54,8 +54,8 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct Listing {
-    next: Option<ListRequest>,
+pub struct Listing<R: Paged = ListRequest> {
+    next: Option<R>,
     /// The error that ended the listing.
     failed: Option<Box<Error>>,
     /// The number of pages that may still be requested.
@@ -92,9 +92,9 @@ const MAX_EMPTY_PAGES: u8 = 3;
 /// This many consecutive repetitions of a page with a single key are an error.
 const MAX_REPETITIONS: u8 = 3;
 
-impl Listing {
+impl<R: Paged> Listing<R> {
     /// Creates a listing that begins with the request `first`.
-    pub fn new(first: ListRequest, limits: &Limits) -> Self {
+    pub fn new(first: R, limits: &Limits) -> Self {
         let pages = u64::from(first.page_num().get()).saturating_sub(1);
         Self {
             next: Some(first),
@@ -123,7 +123,7 @@ impl Listing {
     /// listing would never end because pages repeat or too many are empty. The keys that were accepted before
     /// remain valid. After [`advance_undecoded`](Listing::advance_undecoded) with a body that is not a page, it returns
     /// the error of that body.
-    pub fn request(&self) -> Result<Option<ListRequest>, Error> {
+    pub fn request(&self) -> Result<Option<R>, Error> {
         match (&self.failed, self.next) {
             (Some(error), _) => Err((**error).clone()),
             (None, Some(_)) if self.pages_left == 0 => Err(Error::Limit {
@@ -172,7 +172,7 @@ impl Listing {
     /// assert_eq!(pages, [2, 3, 4, 5]);
     /// # Ok::<(), atlas_model_keys_core::Error>(())
     /// ```
-    pub fn window(&self, size: usize) -> impl Iterator<Item = ListRequest> + use<> {
+    pub fn window(&self, size: usize) -> impl Iterator<Item = R> + use<R> {
         let first = self.next;
         let last = match self.read_ahead_end {
             ReadAheadEnd::Current => first.map_or(0, |first| first.page_num().get()),
@@ -180,7 +180,7 @@ impl Listing {
             ReadAheadEnd::Unknown => u32::MAX,
         };
         let left = usize::try_from(self.pages_left).unwrap_or(usize::MAX);
-        core::iter::successors(first, ListRequest::next_page)
+        core::iter::successors(first, R::next_page)
             .take(size.max(1).min(left))
             .take_while(move |request| request.page_num().get() <= last)
     }
@@ -190,7 +190,7 @@ impl Listing {
     pub fn accept<'p, B: AsRef<[u8]>>(
         &mut self,
         page: &'p Page<B>,
-    ) -> impl Iterator<Item = ModelKey<'p>> + use<'_, 'p, B> {
+    ) -> impl Iterator<Item = ModelKey<'p>> + use<'_, 'p, B, R> {
         self.advance_and_compare(page);
         let mut duplicates = self.duplicate_indices.iter().peekable();
         page.keys()
@@ -225,6 +225,7 @@ impl Listing {
         self.duplicate_indices.clear();
         let is_after_empty = self.empty_pages > 0 || self.is_retry;
         if !is_after_empty {
+            self.last_ids.sort();
             for (n, id) in page.ids().enumerate() {
                 if id.is_some_and(|id| self.last_ids.contains(id)) {
                     self.duplicate_indices.push(n);
@@ -232,7 +233,6 @@ impl Listing {
             }
         }
         self.advance(page);
-        self.last_ids.sort();
     }
 
     /// Takes the page for [`request`](Listing::request), and moves to the next page. It is for callers who want every
@@ -259,6 +259,10 @@ impl Listing {
             && !has_same_sample
         {
             self.sample = sample.or(self.sample);
+            if skimmed.has_keys {
+                // The ids of this page are not known.
+                self.last_ids.clear();
+            }
             return self.move_on(&PageSummary {
                 keys: 0,
                 is_empty: !skimmed.has_keys,
@@ -368,9 +372,9 @@ impl Listing {
             .map_or(ReadAheadEnd::Unknown, ReadAheadEnd::Suggested);
     }
 
-    fn fail(&mut self, current: ListRequest, problem: &'static str) {
+    fn fail(&mut self, current: R, problem: &'static str) {
         self.failed = Some(Box::new(Error::InvalidResponse(InvalidResponse {
-            endpoint: Endpoint::ModelKeys,
+            endpoint: R::RESOURCE.endpoint,
             kind: InvalidResponseKind::Paging,
             place: None,
             path: format!("page {}", current.page_num()),
@@ -380,7 +384,7 @@ impl Listing {
 }
 
 /// Returns the maximum number of keys of a page of the request.
-fn max_keys(request: &ListRequest) -> u16 {
+fn max_keys(request: &impl Paged) -> u16 {
     request
         .items_per_page()
         .unwrap_or(ItemsPerPage::DEFAULT)
@@ -587,6 +591,16 @@ mod tests {
         assert_eq!(listing.request().unwrap().unwrap().page_num().get(), 2);
         assert_eq!(accept(&mut listing, &page(&["c"], "previous")), ["c"]);
         assert_eq!(listing.request().unwrap(), None);
+    }
+
+    #[test]
+    fn accept_after_other_ways_to_advance_omits_only_keys_of_the_previous_page() {
+        let mut listing = listing(&Limits::default());
+        listing.advance(&page(&["c", "a", "b"], "next"));
+        assert_eq!(accept(&mut listing, &page(&["b", "c", "d"], "next")), ["d"]);
+        let body = page(&["e"], "next").into_body();
+        listing.advance_undecoded(&Reply::from_response(http::Response::new(body)).unwrap());
+        assert_eq!(accept(&mut listing, &page(&["d", "f"], "next")), ["d", "f"]);
     }
 
     #[test]

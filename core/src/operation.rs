@@ -21,7 +21,7 @@ pub trait Operation: sealed::Sealed {
 /// An operation that returns a list in pages.
 ///
 /// [`Listing`](crate::Listing) requests its pages one after the other.
-pub trait Paged: Operation + Copy {
+pub trait Paged: Operation + Copy + core::fmt::Debug {
     /// Returns the number of the requested page; 1 if it is not set.
     fn page_num(&self) -> PageNum;
 
