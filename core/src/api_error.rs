@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::limits::BodyLimits;
 use crate::numbers;
-use crate::secret::KnownSecrets;
+use crate::redaction::KnownSecrets;
 use crate::status::failed_status;
 use crate::{retry, text};
 

@@ -4,8 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::redaction::REDACTED;
-use crate::{ApiVersion, BaseUrl, GroupId, ItemsPerPage, PageNum, Proxy, UnixTime, text};
+use crate::secret::REDACTED;
+use crate::text;
 
 /// The error for a value that breaks a rule of the protocol. Nothing was sent.
 ///
@@ -174,30 +174,6 @@ impl fmt::Debug for InvalidValue {
 }
 
 impl core::error::Error for InvalidValue {}
-
-/// Implements `TryFrom<&str>` by `FromStr`.
-macro_rules! try_from_str {
-    ($($type:ty),*) => {
-        $(
-            impl TryFrom<&str> for $type {
-                type Error = InvalidValue;
-                fn try_from(text: &str) -> Result<Self, InvalidValue> {
-                    text.parse()
-                }
-            }
-        )*
-    };
-}
-
-try_from_str!(
-    ApiVersion,
-    BaseUrl,
-    GroupId,
-    ItemsPerPage,
-    PageNum,
-    Proxy,
-    UnixTime
-);
 
 #[cfg(test)]
 mod tests {

@@ -137,6 +137,7 @@ extern crate alloc;
 mod api_error;
 mod base_url;
 mod call;
+mod conversions;
 mod credentials;
 mod decode;
 pub mod digest;

@@ -1,6 +1,6 @@
 //! Replaces secrets in text from outside, even if they are encoded there.
 //!
-//! Errors call it, by [`KnownSecrets::redact`](crate::secret::KnownSecrets::redact), for every text that comes from a
+//! Errors call it, by [`KnownSecrets::redact`], for every text that comes from a
 //! server or from another library.
 //!
 //! A server that repeats a credential in an error may encode it in the way of the format around it: in a URL, in JSON
@@ -9,15 +9,32 @@
 
 use alloc::borrow::Cow;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use zeroize::Zeroizing;
 
 use crate::Secret;
+use crate::secret::REDACTED;
 
-/// The replacement for a secret.
-pub(crate) const REDACTED: &str = "[redacted]";
+/// The secrets of a session, which are searched for in texts from outside.
+#[derive(Clone, Default)]
+pub(crate) struct KnownSecrets(Option<Arc<[Secret]>>);
+
+impl KnownSecrets {
+    pub(crate) fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        Self(Some(secrets.into_iter().collect()))
+    }
+
+    /// Returns the text with every secret replaced; see [`redacted`].
+    pub(crate) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match &self.0 {
+            Some(secrets) => redacted(text, secrets),
+            None => Cow::Borrowed(text),
+        }
+    }
+}
 
 /// The number of consecutive bytes by which a part of a secret is recognised.
 ///

@@ -13,7 +13,7 @@ use crate::api_error::{Redaction, status_in};
 use crate::decode::Decoded;
 use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::limits::BodyLimits;
-use crate::secret::KnownSecrets;
+use crate::redaction::KnownSecrets;
 use crate::skim::{self, Skimmed};
 use crate::status::failed_status;
 use crate::timestamp::parse_http_date;

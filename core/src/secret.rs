@@ -1,15 +1,14 @@
 //! Secrets, which are never shown and are overwritten when dropped, and the request body, which may hold one.
 
-use alloc::borrow::Cow;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
-use crate::redaction::{REDACTED, redacted};
+/// The replacement for a secret.
+pub(crate) const REDACTED: &str = "[redacted]";
 
 /// A secret text: a token, a client secret, a private key or a key's `secret`.
 ///
@@ -70,24 +69,6 @@ impl<'a> SecretStr<'a> {
 impl fmt::Debug for SecretStr<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(REDACTED)
-    }
-}
-
-/// The secrets of a session, which are searched for in texts from outside.
-#[derive(Clone, Default)]
-pub(crate) struct KnownSecrets(Option<Arc<[Secret]>>);
-
-impl KnownSecrets {
-    pub(crate) fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
-        Self(Some(secrets.into_iter().collect()))
-    }
-
-    /// Returns the text with every secret replaced; see [`redacted`].
-    pub(crate) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        match &self.0 {
-            Some(secrets) => redacted(text, secrets),
-            None => Cow::Borrowed(text),
-        }
     }
 }
 

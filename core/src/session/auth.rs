@@ -11,7 +11,7 @@ use super::service_account::ServiceAccount;
 use super::ticket::{RequestAuth, Stage, Ticket};
 use super::verdict::{Preparation, Unauthorized};
 use crate::credentials::CredentialKind;
-use crate::secret::KnownSecrets;
+use crate::redaction::KnownSecrets;
 use crate::{Credentials, Error, Limits, Moment, Refused};
 
 pub(super) enum Auth {

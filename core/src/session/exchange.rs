@@ -18,8 +18,8 @@ use super::versions::Versions;
 use crate::api_error::Redaction;
 use crate::call::{Call, DEFAULT_USER_AGENT};
 use crate::limits::{FOLLOWER_POLL_INTERVAL, MAX_PAUSE, MIN_WAIT};
+use crate::redaction::KnownSecrets;
 use crate::reply::{check_size, enveloped_status, rate_limit};
-use crate::secret::KnownSecrets;
 use crate::status::is_server_error;
 use crate::{
     ApiError, BaseUrl, Body, Credentials, Endpoint, Error, FailureKind, ForeignError, InvalidValue,

@@ -149,7 +149,7 @@ impl Entry {
 mod tests {
     use super::*;
     use crate::api_error::Redaction;
-    use crate::secret::KnownSecrets;
+    use crate::redaction::KnownSecrets;
     use crate::{Endpoint, GroupId, Limits};
     use alloc::format;
     use alloc::vec::Vec;

@@ -19,7 +19,7 @@ use super::verdict::{Preparation, Unauthorized};
 use crate::limits::{
     MAX_TOKEN_LIFE, RECENT_TOKENS, TOKEN_FETCH_TIMEOUT, TOKEN_MARGIN, TOKEN_RENEWAL_INTERVAL,
 };
-use crate::secret::KnownSecrets;
+use crate::redaction::KnownSecrets;
 use crate::{BaseUrl, Error, Limits, Refused, Secret};
 
 /// A service account and the state of its token.
