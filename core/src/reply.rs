@@ -10,7 +10,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::api_error::{Redaction, status_in};
-use crate::decode::Decoded;
+use crate::decode::{self, Decoded};
 use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::limits::BodyLimits;
 use crate::redaction::KnownSecrets;
@@ -100,7 +100,7 @@ impl<B: AsRef<[u8]>> Reply<B> {
 
     /// Decodes the body as a page.
     pub(crate) fn decode(&self) -> Result<Decoded, Error> {
-        let decoded = Decoded::read(self.body.as_ref(), self.limits);
+        let decoded = decode::read(self.body.as_ref(), self.limits);
         if let Some(status) = failed_in(&decoded, self.body.as_ref(), self.limits) {
             return Err(Error::Api(Box::new(self.api_error(status))));
         }
@@ -201,7 +201,7 @@ fn failed_in(
 
 /// Returns the status in an enveloped body, if it is the status of an error.
 pub(crate) fn enveloped_status(body: &[u8], limits: BodyLimits) -> Option<StatusCode> {
-    failed_in(&Decoded::read(body, limits), body, limits)
+    failed_in(&decode::read(body, limits), body, limits)
 }
 
 pub(crate) fn rate_limit(headers: &HeaderMap) -> RateLimit {

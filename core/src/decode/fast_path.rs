@@ -6,10 +6,8 @@
 
 use alloc::vec::Vec;
 
-use super::{
-    Arena, Decoded, KEY_DEPTH, KeySpans, LINK_DEPTH, LinkSpans, MAX_NESTING, PAGE_DEPTH, PageField,
-    Span,
-};
+use super::decoded::{Arena, Decoded, KeySpans, LinkSpans, Span};
+use super::layout::{KEY_DEPTH, LINK_DEPTH, MAX_NESTING, PAGE_DEPTH, PageField};
 use crate::limits::BodyLimits;
 use crate::{ItemsPerPage, KeyField};
 

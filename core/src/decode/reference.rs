@@ -12,10 +12,8 @@ use core::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::{
-    Arena, Decoded, KEY_DEPTH, KEY_FIELDS, KeySpans, LINK_DEPTH, LinkSpans, MAX_NESTING,
-    PAGE_DEPTH, PageField, Span,
-};
+use super::decoded::{Arena, Decoded, KEY_FIELDS, KeySpans, LinkSpans, Span};
+use super::layout::{KEY_DEPTH, LINK_DEPTH, MAX_NESTING, PAGE_DEPTH, PageField};
 use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::limits::BodyLimits;
 use crate::numbers;
