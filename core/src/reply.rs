@@ -26,6 +26,8 @@ pub struct Reply<B> {
     status: StatusCode,
     headers: HeaderMap,
     body: B,
+    /// The page in the body, if it was decoded for the status in its envelope.
+    decoded: Option<Box<Decoded>>,
     version: Option<ApiVersion>,
     limits: BodyLimits,
     secrets: KnownSecrets,
@@ -70,7 +72,8 @@ impl<B: AsRef<[u8]>> Reply<B> {
     /// The errors of [`from_response`](Reply::from_response).
     pub fn from_response_with(response: Response<B>, limits: &Limits) -> Result<Self, Error> {
         check_size(&response, limits)?;
-        let reply = Self::new(response, None, limits.of_body(), KnownSecrets::default());
+        let secrets = KnownSecrets::default();
+        let reply = Self::new(response, None, None, limits.of_body(), secrets);
         if reply.status != StatusCode::OK {
             return Err(Error::Api(Box::new(reply.api_error(reply.status))));
         }
@@ -84,8 +87,11 @@ impl<B: AsRef<[u8]>> Reply<B> {
     /// # Errors
     /// [`Error::InvalidResponse`] if the body is not a page: it names the position, never the value.
     /// [`Error::Api`] if the body is Atlas's error object in spite of the status 200.
-    pub fn into_page(self) -> Result<Page<B>, Error> {
-        let decoded = self.decode()?;
+    pub fn into_page(mut self) -> Result<Page<B>, Error> {
+        let decoded = match self.decoded.take() {
+            Some(decoded) => *decoded,
+            None => self.decode()?,
+        };
         Ok(Page::new(self.body, decoded, self.version))
     }
 
@@ -182,9 +188,22 @@ fn failed_in(
     status_in(body, limits)
 }
 
-/// Returns the status in an enveloped body, if it is the status of an error.
-pub(crate) fn enveloped_status(body: &[u8], limits: BodyLimits) -> Option<StatusCode> {
-    failed_in(&Decoded::read(body, limits), body, limits)
+/// Decodes an enveloped body. Returns the page if it is one, so that it need not be decoded again.
+///
+/// # Errors
+/// Returns the status of the error that the body holds.
+pub(crate) fn read_envelope(
+    body: &[u8],
+    limits: BodyLimits,
+) -> Result<Option<Box<Decoded>>, StatusCode> {
+    let decoded = Decoded::read(body, limits);
+    match failed_in(&decoded, body, limits) {
+        Some(status) => Err(status),
+        None => Ok(decoded
+            .ok()
+            .filter(|decoded| decoded.keys.is_some())
+            .map(Box::new)),
+    }
 }
 
 pub(crate) fn rate_limit(headers: &HeaderMap) -> RateLimit {
@@ -241,6 +260,7 @@ pub(crate) fn check_size<B: AsRef<[u8]>>(
 impl<B> Reply<B> {
     pub(crate) fn new(
         response: Response<B>,
+        decoded: Option<Box<Decoded>>,
         asked: Option<ApiVersion>,
         limits: BodyLimits,
         secrets: KnownSecrets,
@@ -255,6 +275,7 @@ impl<B> Reply<B> {
             status: head.status,
             headers: head.headers,
             body,
+            decoded,
             version,
             limits,
             secrets,
@@ -317,6 +338,8 @@ impl<B> Reply<B> {
             status: self.status,
             headers: self.headers,
             body: change(self.body),
+            // What was decoded does not belong to another body.
+            decoded: None,
             version: self.version,
             limits: self.limits,
             secrets: self.secrets,

@@ -27,7 +27,7 @@ use crate::credentials::CredentialKind;
 use crate::digest::Challenge;
 use crate::error::is_server_error;
 use crate::limits::{FOLLOWER_POLL_INTERVAL, MAX_CHALLENGES_ANSWERED, MAX_PAUSE, MIN_WAIT};
-use crate::reply::{check_size, enveloped_status, rate_limit};
+use crate::reply::{check_size, rate_limit, read_envelope};
 use crate::request::{DEFAULT_USER_AGENT, user_agent};
 use crate::secret::{KnownSecrets, UNRESERVED, percent_encoded};
 use crate::{
@@ -531,10 +531,13 @@ impl Session {
         at: Moment,
     ) -> StepResult<B> {
         let mut status = response.status();
+        let mut decoded = None;
         if status == StatusCode::OK && ticket.list.is_enveloped() {
             // The caller requested the envelope, so the status in the body counts.
-            status =
-                enveloped_status(response.body().as_ref(), self.limits.of_body()).unwrap_or(status);
+            match read_envelope(response.body().as_ref(), self.limits.of_body()) {
+                Ok(page) => decoded = page,
+                Err(error_status) => status = error_status,
+            }
         }
         if let Some(remaining) = rate_limit(response.headers()).remaining {
             self.rate_limiter
@@ -547,7 +550,8 @@ impl Session {
             self.return_nonce(&mut ticket);
             let version = Some(ticket.version);
             let (limits, secrets) = (self.limits.of_body(), self.secrets.clone());
-            return Ok(Step::Done(Reply::new(response, version, limits, secrets)));
+            let reply = Reply::new(response, decoded, version, limits, secrets);
+            return Ok(Step::Done(reply));
         }
         let answer = self.read_error(status, Endpoint::ModelKeys, &response, at);
         match status.as_u16() {
