@@ -4,8 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::time::Instant;
 
 use atlas_model_keys_core::{
-    BaseUrl, Collected, InvalidValue, KeyField, Limits, ListRequest, Listing, ModelKey,
-    OwnedModelKey, Page,
+    BaseUrl, Collected, InvalidValue, KeyField, Limits, ListRequest, Listing, ModelKey, Page,
 };
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator};
@@ -69,8 +68,8 @@ fn pages(
     let mut listing = Listing::new(request, limits);
     while let Some(request) = listing.request().map_err(failed)? {
         let page = service.page(&request, progress)?;
-        let keys: Vec<_> = listing.accept(&page).map(ModelKey::to_owned_key).collect();
-        written.page(keys, page.total_count(), &service.asked, progress)?;
+        let keys: Vec<_> = listing.accept(&page).collect();
+        written.page(&keys, page.total_count(), &service.asked, progress)?;
         if args.page_num.is_some() {
             break;
         }
@@ -101,14 +100,14 @@ impl<'w> Written<'w> {
 
     fn page(
         &mut self,
-        keys: Vec<OwnedModelKey>,
+        keys: &[ModelKey<'_>],
         total: Option<u64>,
         asked: &Asked,
         progress: &Progress,
     ) -> Result<(), Failure> {
         if let Some(collected) = &mut self.collected {
-            for key in &keys {
-                let added = collected.add(key);
+            for key in keys {
+                let added = collected.add(&key.to_owned_key());
                 added.map_err(|error| Failure::listing(&error, asked))?;
             }
         }
@@ -427,7 +426,7 @@ impl Stdout {
 
 #[cfg(test)]
 mod tests {
-    use atlas_model_keys_core::GroupId;
+    use atlas_model_keys_core::{GroupId, OwnedModelKey};
 
     use super::*;
 
@@ -441,10 +440,6 @@ mod tests {
         }
     }
 
-    fn keys(count: usize) -> Vec<OwnedModelKey> {
-        vec![OwnedModelKey::default(); count]
-    }
-
     #[test]
     fn table_that_needs_too_much_memory_is_an_error_with_a_hint() {
         let mut limits = Limits::default();
@@ -456,9 +451,11 @@ mod tests {
                 _ => Box::new(Ndjson::new(out, false)),
             };
             let mut written = Written::new(sink, format, &limits);
+            let key = OwnedModelKey::default();
+            let keys = vec![key.as_key(); 1000];
             let outcome = (0..1000).try_for_each(|_| {
                 let total = Some(1_000_000);
-                written.page(keys(1000), total, &asked(), &progress)
+                written.page(&keys, total, &asked(), &progress)
             });
             outcome.map_err(|failure| failure.incomplete(format, &written.listed).to_string())
         };

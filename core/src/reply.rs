@@ -28,6 +28,8 @@ pub struct Reply<B> {
     headers: HeaderMap,
     body: B,
     endpoint: Endpoint,
+    /// The page in the body, if it was decoded for the status in its envelope.
+    decoded: Option<Box<Decoded>>,
     version: Option<ApiVersion>,
     limits: BodyLimits,
     secrets: KnownSecrets,
@@ -93,8 +95,11 @@ impl<B: AsRef<[u8]>> Reply<B> {
     /// # Errors
     /// [`Error::InvalidResponse`] if the body is not a page: it names the position, never the value.
     /// [`Error::Api`] if the body is Atlas's error object in spite of the status 200.
-    pub fn into_page(self) -> Result<Page<B>, Error> {
-        let decoded = self.decode()?;
+    pub fn into_page(mut self) -> Result<Page<B>, Error> {
+        let decoded = match self.decoded.take() {
+            Some(decoded) => *decoded,
+            None => self.decode()?,
+        };
         Ok(Page::new(self.body, decoded, self.version))
     }
 
@@ -199,9 +204,22 @@ fn failed_in(
     status_in(body, limits)
 }
 
-/// Returns the status in an enveloped body, if it is the status of an error.
-pub(crate) fn enveloped_status(body: &[u8], limits: BodyLimits) -> Option<StatusCode> {
-    failed_in(&decode::read(body, limits), body, limits)
+/// Decodes an enveloped body. Returns the page if it is one, so that it need not be decoded again.
+///
+/// # Errors
+/// Returns the status of the error that the body holds.
+pub(crate) fn read_envelope(
+    body: &[u8],
+    limits: BodyLimits,
+) -> Result<Option<Box<Decoded>>, StatusCode> {
+    let decoded = decode::read(body, limits);
+    match failed_in(&decoded, body, limits) {
+        Some(status) => Err(status),
+        None => Ok(decoded
+            .ok()
+            .filter(|decoded| decoded.keys.is_some())
+            .map(Box::new)),
+    }
 }
 
 pub(crate) fn rate_limit(headers: &HeaderMap) -> RateLimit {
@@ -274,10 +292,17 @@ impl<B> Reply<B> {
             headers: head.headers,
             body,
             endpoint,
+            decoded: None,
             version,
             limits,
             secrets,
         }
+    }
+
+    /// Keeps the page that was already decoded from the body.
+    pub(crate) fn with_decoded(mut self, decoded: Option<Box<Decoded>>) -> Self {
+        self.decoded = decoded;
+        self
     }
 
     /// Returns the status, which is 200.
@@ -337,6 +362,8 @@ impl<B> Reply<B> {
             headers: self.headers,
             body: change(self.body),
             endpoint: self.endpoint,
+            // What was decoded does not belong to another body.
+            decoded: None,
             version: self.version,
             limits: self.limits,
             secrets: self.secrets,

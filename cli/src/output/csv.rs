@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use atlas_model_keys_core::{KeyField, OwnedModelKey};
+use atlas_model_keys_core::{KeyField, ModelKey};
 use csv::Writer;
 
 use super::{Sink, field, text};
@@ -27,19 +27,21 @@ impl<W: Write> Csv<W> {
 }
 
 impl<W: Write> Sink for Csv<W> {
-    fn page(&mut self, keys: Vec<OwnedModelKey>, _: Option<u64>) -> io::Result<()> {
+    fn page(&mut self, keys: &[ModelKey<'_>], _: Option<u64>) -> io::Result<()> {
         // The header comes with the first page, so a listing that fails at once writes nothing.
         if !self.has_header {
             self.has_header = true;
             let names = self.columns.iter().map(|field| field.name());
             self.out.write_record(names).map_err(of_io)?;
         }
-        for key in &keys {
-            let cells = self.columns.iter().map(|field| {
-                let value = field::value(*field, key, self.show_secrets).unwrap_or_default();
-                cell(value).into_owned()
-            });
-            self.out.write_record(cells).map_err(of_io)?;
+        for key in keys {
+            for field in &self.columns {
+                let value = field::value(*field, *key, self.show_secrets).unwrap_or_default();
+                let cell = cell(value);
+                self.out.write_field(cell.as_bytes()).map_err(of_io)?;
+            }
+            // No further field: this ends the record.
+            self.out.write_record(None::<&[u8]>).map_err(of_io)?;
         }
         self.out.flush()
     }
@@ -71,6 +73,8 @@ fn cell(value: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use atlas_model_keys_core::OwnedModelKey;
+
     use super::super::tests::{full_key, key, written};
     use super::*;
 

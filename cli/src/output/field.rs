@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use atlas_model_keys_core::{KeyField, OwnedModelKey, SecretStr};
+use atlas_model_keys_core::{KeyField, ModelKey, SecretStr};
 
 /// The text that replaces a secret that is not shown.
 pub(crate) const MASK: &str = "[redacted]";
@@ -43,7 +43,7 @@ pub(crate) fn is_always_in_json(field: KeyField) -> bool {
 }
 
 /// Returns the value of a field; a secret is masked unless secrets are shown.
-pub(crate) fn value(field: KeyField, key: &OwnedModelKey, show_secrets: bool) -> Option<&str> {
+pub(crate) fn value(field: KeyField, key: ModelKey<'_>, show_secrets: bool) -> Option<&str> {
     match key.secret().filter(|_| field.is_secret()) {
         Some(secret) if show_secrets => Some(SecretStr::expose(secret)),
         Some(_) => Some(MASK),
@@ -73,6 +73,8 @@ impl FromStr for Column {
 
 #[cfg(test)]
 mod tests {
+    use atlas_model_keys_core::OwnedModelKey;
+
     use super::*;
 
     #[test]
@@ -98,9 +100,10 @@ mod tests {
     #[test]
     fn secret_is_shown_only_on_demand() {
         let key = OwnedModelKey::default();
-        assert_eq!(value(KeyField::Secret, &key, false), None);
+        assert_eq!(value(KeyField::Secret, key.as_key(), false), None);
         let key = OwnedModelKey::from_fields([(KeyField::Secret, "hunter2")]);
-        assert_eq!(value(KeyField::Secret, &key, false), Some(MASK));
-        assert_eq!(value(KeyField::Secret, &key, true), Some("hunter2"));
+        let key = key.as_key();
+        assert_eq!(value(KeyField::Secret, key, false), Some(MASK));
+        assert_eq!(value(KeyField::Secret, key, true), Some("hunter2"));
     }
 }

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use atlas_model_keys_core::{KeyField, OwnedModelKey, is_unsafe_to_show};
+use atlas_model_keys_core::{KeyField, ModelKey, is_unsafe_to_show};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::ser::Formatter;
 
 use super::{Sink, field, write_whole};
 
@@ -13,6 +14,8 @@ use super::{Sink, field, write_whole};
 /// open, so that a parser of the output fails too.
 pub(crate) struct Json<W> {
     out: W,
+    /// The text of a page. The buffer serves for all pages.
+    text: Vec<u8>,
     indented: bool,
     show_secrets: bool,
     has_begun: bool,
@@ -24,6 +27,7 @@ impl<W> Json<W> {
     pub(crate) fn new(out: W, indented: bool, show_secrets: bool) -> Self {
         Self {
             out,
+            text: Vec::new(),
             indented,
             show_secrets,
             has_begun: false,
@@ -40,36 +44,25 @@ impl<W> Json<W> {
             (false, false) => "{\"results\":[",
         }
     }
-
-    fn key(&self, key: &OwnedModelKey) -> io::Result<String> {
-        let key = Key {
-            key,
-            show_secrets: self.show_secrets,
-        };
-        Ok(if self.indented {
-            // Strings in JSON contain no line ends.
-            serde_json::to_string_pretty(&key)?.replace('\n', "\n    ")
-        } else {
-            serde_json::to_string(&key)?
-        })
-    }
 }
 
 impl<W: Write> Sink for Json<W> {
-    fn page(&mut self, keys: Vec<OwnedModelKey>, total_count: Option<u64>) -> io::Result<()> {
+    fn page(&mut self, keys: &[ModelKey<'_>], total_count: Option<u64>) -> io::Result<()> {
         // The last count is kept, because a page may have none.
         self.total_count = total_count.or(self.total_count);
-        let mut text = self.begin().to_owned();
-        for key in &keys {
+        self.text.clear();
+        let begin = self.begin();
+        self.text.extend_from_slice(begin.as_bytes());
+        for key in keys {
             if std::mem::replace(&mut self.has_keys, true) {
-                text.push(',');
+                self.text.push(b',');
             }
             if self.indented {
-                text.push_str("\n    ");
+                self.text.extend_from_slice(b"\n    ");
             }
-            text.push_str(&terminal_safe(&self.key(key)?));
+            push_key(&mut self.text, *key, self.indented, self.show_secrets)?;
         }
-        write_whole(&mut self.out, &text)
+        write_whole(&mut self.out, &self.text)
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
@@ -80,7 +73,7 @@ impl<W: Write> Sink for Json<W> {
             (true, true) => format!("{begin}\n  ],\n  \"totalCount\": {count}\n}}\n"),
             (true, false) => format!("{begin}],\n  \"totalCount\": {count}\n}}\n"),
         };
-        write_whole(self.out, &text)
+        write_whole(self.out, text.as_bytes())
     }
 
     fn ends_line(&self) -> bool {
@@ -91,27 +84,29 @@ impl<W: Write> Sink for Json<W> {
 /// Writes one key per line, and flushes each page as it arrives.
 pub(crate) struct Ndjson<W> {
     out: W,
+    /// The lines of a page. The buffer serves for all pages.
+    lines: Vec<u8>,
     show_secrets: bool,
 }
 
 impl<W> Ndjson<W> {
     pub(crate) fn new(out: W, show_secrets: bool) -> Self {
-        Self { out, show_secrets }
+        Self {
+            out,
+            lines: Vec::new(),
+            show_secrets,
+        }
     }
 }
 
 impl<W: Write> Sink for Ndjson<W> {
-    fn page(&mut self, keys: Vec<OwnedModelKey>, _: Option<u64>) -> io::Result<()> {
-        let mut lines = String::new();
-        for key in &keys {
-            let line = serde_json::to_string(&Key {
-                key,
-                show_secrets: self.show_secrets,
-            })?;
-            lines.push_str(&terminal_safe(&line));
-            lines.push('\n');
+    fn page(&mut self, keys: &[ModelKey<'_>], _: Option<u64>) -> io::Result<()> {
+        self.lines.clear();
+        for key in keys {
+            push_key(&mut self.lines, *key, false, self.show_secrets)?;
+            self.lines.push(b'\n');
         }
-        write_whole(&mut self.out, &lines)
+        write_whole(&mut self.out, &self.lines)
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {
@@ -144,8 +139,47 @@ pub(crate) fn terminal_safe(json: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Appends a key as JSON that is safe to show. Its values are copied straight from the page.
+fn push_key(
+    out: &mut Vec<u8>,
+    key: ModelKey<'_>,
+    indented: bool,
+    show_secrets: bool,
+) -> io::Result<()> {
+    let mut serializer = serde_json::Serializer::with_formatter(out, KeyFormatter { indented });
+    Ok(Key { key, show_secrets }.serialize(&mut serializer)?)
+}
+
+/// The format of a key, which is an object of strings and nulls. With indentation it is that of a key in [`Json`].
+struct KeyFormatter {
+    indented: bool,
+}
+
+impl Formatter for KeyFormatter {
+    fn begin_object_key<W: Write + ?Sized>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        out.write_all(if first { "" } else { "," }.as_bytes())?;
+        out.write_all(if self.indented { "\n      " } else { "" }.as_bytes())
+    }
+
+    fn begin_object_value<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        out.write_all(if self.indented { ": " } else { ":" }.as_bytes())
+    }
+
+    fn end_object<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        out.write_all(if self.indented { "\n    }" } else { "}" }.as_bytes())
+    }
+
+    fn write_string_fragment<W: Write + ?Sized>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        out.write_all(terminal_safe(fragment).as_bytes())
+    }
+}
+
 struct Key<'a> {
-    key: &'a OwnedModelKey,
+    key: ModelKey<'a>,
     show_secrets: bool,
 }
 
@@ -164,6 +198,8 @@ impl Serialize for Key<'_> {
 
 #[cfg(test)]
 mod tests {
+    use atlas_model_keys_core::OwnedModelKey;
+
     use super::super::tests::{full_key, key, written};
     use super::*;
 
@@ -222,9 +258,9 @@ mod tests {
     fn count_is_the_last_one_received() {
         let mut out = Vec::new();
         let mut sink = Json::new(&mut out, false, false);
-        sink.page(Vec::new(), Some(3)).unwrap();
-        sink.page(Vec::new(), Some(5)).unwrap();
-        sink.page(Vec::new(), None).unwrap();
+        sink.page(&[], Some(3)).unwrap();
+        sink.page(&[], Some(5)).unwrap();
+        sink.page(&[], None).unwrap();
         Box::new(sink).finish().unwrap();
         assert_eq!(out, b"{\"results\":[],\"totalCount\":5}\n");
     }
@@ -234,7 +270,7 @@ mod tests {
         for indented in [false, true] {
             let mut out = Vec::new();
             Json::new(&mut out, indented, false)
-                .page(vec![key("a"), key("b")], Some(3))
+                .page(&[key("a").as_key(), key("b").as_key()], Some(3))
                 .unwrap();
             let text = String::from_utf8(out).unwrap();
             assert!(text.contains("\"a\"") && text.contains("\"b\""), "{text}");

@@ -10,7 +10,7 @@ pub(crate) mod text;
 
 use std::io::{self, Write};
 
-use atlas_model_keys_core::OwnedModelKey;
+use atlas_model_keys_core::ModelKey;
 
 pub(crate) use self::csv::Csv;
 pub(crate) use self::json::{Json, Ndjson};
@@ -25,7 +25,7 @@ pub(crate) use self::table::{Table, Terminal};
 /// A listing that fails later has written whole keys, but not a whole JSON document.
 pub(crate) trait Sink {
     /// Takes the keys of a page, and Atlas's count of all keys.
-    fn page(&mut self, keys: Vec<OwnedModelKey>, total_count: Option<u64>) -> io::Result<()>;
+    fn page(&mut self, keys: &[ModelKey<'_>], total_count: Option<u64>) -> io::Result<()>;
 
     /// Finishes the output, because the listing is complete.
     fn finish(self: Box<Self>) -> io::Result<()>;
@@ -37,8 +37,8 @@ pub(crate) trait Sink {
 }
 
 /// Writes the whole text at once, and flushes it.
-fn write_whole(mut out: impl Write, text: &str) -> io::Result<()> {
-    out.write_all(text.as_bytes())?;
+fn write_whole(mut out: impl Write, text: &[u8]) -> io::Result<()> {
+    out.write_all(text)?;
     out.flush()
 }
 
@@ -57,7 +57,8 @@ pub(crate) mod tests {
         let mut out = Vec::new();
         let mut sink = sink(&mut out);
         for page in pages {
-            sink.page(page, total_count).unwrap();
+            let keys: Vec<_> = page.iter().map(OwnedModelKey::as_key).collect();
+            sink.page(&keys, total_count).unwrap();
         }
         sink.finish().unwrap();
         String::from_utf8(out).unwrap()

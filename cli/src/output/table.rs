@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use atlas_model_keys_core::{KeyField, OwnedModelKey, Timestamp};
+use atlas_model_keys_core::{KeyField, ModelKey, Timestamp};
 
 use super::{Sink, field, text, write_whole};
 
@@ -54,12 +54,12 @@ impl<W> Table<W> {
 }
 
 impl<W: Write> Sink for Table<W> {
-    fn page(&mut self, keys: Vec<OwnedModelKey>, _: Option<u64>) -> io::Result<()> {
+    fn page(&mut self, keys: &[ModelKey<'_>], _: Option<u64>) -> io::Result<()> {
         let (columns, show_secrets) = (&self.columns, self.show_secrets);
         self.rows.extend(keys.iter().map(|key| {
             let cells = columns
                 .iter()
-                .map(|field| Cell::new(*field, key, show_secrets));
+                .map(|field| Cell::new(*field, *key, show_secrets));
             cells.collect()
         }));
         Ok(())
@@ -67,7 +67,7 @@ impl<W: Write> Sink for Table<W> {
 
     fn finish(self: Box<Self>) -> io::Result<()> {
         let text = render(&self.columns, &self.rows, self.terminal);
-        write_whole(self.out, &text)
+        write_whole(self.out, text.as_bytes())
     }
 }
 
@@ -101,7 +101,7 @@ impl Style {
 }
 
 impl Cell {
-    fn new(field: KeyField, key: &OwnedModelKey, show_secrets: bool) -> Self {
+    fn new(field: KeyField, key: ModelKey<'_>, show_secrets: bool) -> Self {
         let (text, style) = match field::value(field, key, show_secrets) {
             Some(time) if field.is_timestamp() => (short_time(time), Style::Plain),
             Some(status) if field == KeyField::Status && status != "ACTIVE" => {
@@ -342,6 +342,8 @@ fn fitted(columns: &[&Column], width: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use atlas_model_keys_core::OwnedModelKey;
+
     use super::super::tests::{full_key, key, written};
     use super::*;
 

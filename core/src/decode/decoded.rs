@@ -13,8 +13,8 @@ use crate::KeyField;
 pub(crate) struct Span {
     /// The position. The top bit ([`IN_ARENA`]) means that the value is in the arena, and `u32::MAX` that it is absent or
     /// null.
-    start: u32,
-    len: u32,
+    pub(super) start: u32,
+    pub(super) len: u32,
 }
 
 /// The bit of [`Span::start`] that means a position in the arena.
@@ -72,7 +72,7 @@ pub(crate) const KEY_FIELDS: usize = KeyField::ALL.len();
 
 /// The positions of a key's documented fields.
 #[derive(Clone, Copy)]
-pub(crate) struct KeySpans([Span; KEY_FIELDS]);
+pub(crate) struct KeySpans(pub(super) [Span; KEY_FIELDS]);
 
 /// The part of a body that holds all the fields of a key. It is used to copy one key out of its page.
 pub(crate) struct Block {

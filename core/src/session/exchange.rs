@@ -19,7 +19,7 @@ use crate::api_error::Redaction;
 use crate::call::{Call, DEFAULT_USER_AGENT};
 use crate::limits::{FOLLOWER_POLL_INTERVAL, MAX_PAUSE, MIN_WAIT};
 use crate::redaction::KnownSecrets;
-use crate::reply::{check_size, enveloped_status, rate_limit};
+use crate::reply::{check_size, rate_limit, read_envelope};
 use crate::status::is_server_error;
 use crate::{
     ApiError, BaseUrl, Body, Credentials, Endpoint, Error, FailureKind, ForeignError, InvalidValue,
@@ -327,10 +327,13 @@ impl Engine {
         at: Moment,
     ) -> StepResult<B> {
         let mut status = response.status();
+        let mut decoded = None;
         if status == StatusCode::OK && ticket.call.is_enveloped() {
-            // The caller requested the envelope, so the status in the body counts.
-            status =
-                enveloped_status(response.body().as_ref(), self.limits.of_body()).unwrap_or(status);
+            // The caller requested the envelope, so the status in the body is the status of the response.
+            match read_envelope(response.body().as_ref(), self.limits.of_body()) {
+                Ok(page) => decoded = page,
+                Err(error_status) => status = error_status,
+            }
         }
         if let Some(remaining) = rate_limit(response.headers()).remaining {
             self.rate_limiter
@@ -344,7 +347,7 @@ impl Engine {
             let (limits, secrets) = (self.limits.of_body(), self.secrets.clone());
             let (endpoint, version) = (ticket.call.resource.endpoint, Some(ticket.version));
             let reply = Reply::new(response, endpoint, version, limits, secrets);
-            return Ok(Step::Done(reply));
+            return Ok(Step::Done(reply.with_decoded(decoded)));
         }
         let answer = self.read_error(status, ticket.call.resource.endpoint, &response, at);
         match status.as_u16() {

@@ -144,7 +144,7 @@ pub struct Failure {
 
 impl Failure {
     /// Creates a failure from the kind and the transport's own error. The session turns the error into a
-    /// [`ForeignError`](crate::ForeignError), whose text shows none of the session's secrets.
+    /// [`ForeignError`], whose text shows none of the session's secrets.
     pub fn new(
         kind: FailureKind,
         source: impl Into<Box<dyn core::error::Error + Send + Sync>>,

@@ -1,10 +1,13 @@
-//! Replies and errors without a session.
+//! Replies: their headers, their errors without a session, and the decoding of their bodies.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
-use atlas_model_keys_core::Reply;
+use atlas_model_keys_core::{ModelKey, Reply, Step};
 
-use crate::response;
+use crate::dialogue::{CredentialKind, expect_send};
+use crate::{response, world};
 
 #[test]
 fn reply_parses_its_headers_and_ignores_invalid_ones() {
@@ -45,4 +48,51 @@ fn error_without_a_session_tells_whether_and_when_to_retry() {
         assert_eq!(error.is_retryable(), retryable);
         assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
     }
+}
+
+/// A body that counts how often it is read.
+struct CountedBody {
+    bytes: Vec<u8>,
+    reads: Rc<Cell<u32>>,
+}
+
+impl AsRef<[u8]> for CountedBody {
+    fn as_ref(&self) -> &[u8] {
+        self.reads.set(self.reads.get() + 1);
+        &self.bytes
+    }
+}
+
+#[test]
+fn enveloped_body_is_decoded_once() {
+    let mut world = world(CredentialKind::Bearer);
+    let request = world.request().with_envelope(true);
+    let exchange = expect_send(world.start(&request));
+    let reads = Rc::new(Cell::new(0));
+    let response = world
+        .response_to(&exchange.request)
+        .map(|bytes| CountedBody {
+            bytes,
+            reads: Rc::clone(&reads),
+        });
+    let at = world.moment();
+    let Ok(Step::Done(reply)) = world.session.respond(exchange.pending, response, at) else {
+        panic!("expected a reply");
+    };
+    let before = reads.get();
+    let page = reply.into_page().unwrap();
+    assert_eq!(reads.get(), before);
+    assert_eq!(page.envelope_status(), Some(200));
+    assert!(page.keys().all(|key| key.api_key_id().is_some()) && !page.is_empty());
+}
+
+#[test]
+fn replaced_body_of_an_enveloped_reply_is_decoded() {
+    let mut world = world(CredentialKind::Bearer);
+    let request = world.request().with_envelope(true);
+    let reply = world.list(&request).unwrap();
+    let reply = reply.map_body(|_| br#"{"results":[{"name":"another"}]}"#);
+    let page = reply.into_page().unwrap();
+    let names: Vec<_> = page.keys().map(ModelKey::name).collect();
+    assert_eq!(names, [Some("another")]);
 }
