@@ -139,7 +139,7 @@ impl Failure {
             }
             source = error.source();
         }
-        let step = match error.api_error().map(|answer| answer.endpoint) {
+        let step = match error.api_error().map(|error| error.endpoint) {
             Some(Endpoint::Token) => "get an access token to ",
             _ => "",
         };
@@ -358,10 +358,13 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
     let base = &asked.base;
     let (exit, hint) = match error {
         Error::Invalid(_) => return (Exit::Usage, None),
-        Error::Authentication { refused, answer } => (
+        Error::Authentication {
+            refused,
+            response: api_error,
+        } => (
             Exit::NotAllowed,
             match refused {
-                Refused::NotAllowed => not_allowed(answer, asked),
+                Refused::NotAllowed => not_allowed(api_error, asked),
                 Refused::ServiceAccount => format!(
                     "check {credential} and its secret: it may be deleted, and its secret expired \
                      (Atlas shows a secret only when it is made)"
@@ -384,7 +387,7 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
                 _ => format!("check {credential}"),
             },
         ),
-        Error::Api(answer) => match (answer.status.as_u16(), answer.endpoint) {
+        Error::Api(api_error) => match (api_error.status.as_u16(), api_error.endpoint) {
             (200..=299, _) => (
                 Exit::NotUnderstood,
                 format!(
@@ -407,8 +410,8 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
                      on its access list"
                 ),
             ),
-            (401 | 403, _) => (Exit::NotAllowed, not_allowed(answer, asked)),
-            (404, Endpoint::ModelKeys) if answer.error_code.is_some() => (
+            (401 | 403, _) => (Exit::NotAllowed, not_allowed(api_error, asked)),
+            (404, Endpoint::ModelKeys) if api_error.error_code.is_some() => (
                 Exit::NoSuchGroup,
                 "check the project's id (--group-id or MONGODB_ATLAS_PROJECT_ID): Atlas shows it in \
                  the project's settings"
@@ -575,8 +578,8 @@ fn network(kind: FailureKind, text: &str, asked: &Asked) -> String {
 }
 
 /// Returns the status as a number with its reason.
-pub(crate) fn status(answer: &ApiError) -> String {
-    let status = answer.status;
+pub(crate) fn status(api_error: &ApiError) -> String {
+    let status = api_error.status;
     match status.canonical_reason() {
         Some(reason) => format!("{} {reason}", status.as_u16()),
         None => status.as_u16().to_string(),
@@ -584,10 +587,10 @@ pub(crate) fn status(answer: &ApiError) -> String {
 }
 
 /// Returns the hint for a valid credential that is not allowed to list the keys.
-fn not_allowed(answer: &ApiError, asked: &Asked) -> String {
+fn not_allowed(api_error: &ApiError, asked: &Asked) -> String {
     let credential = asked.credential();
     let group = asked.group;
-    match answer.error_code.as_deref() {
+    match api_error.error_code.as_deref() {
         Some("IP_ADDRESS_NOT_ON_ACCESS_LIST" | "ORG_REQUIRES_ACCESS_LIST") => {
             format!("add this machine's address to the API access list of {credential}")
         }
@@ -730,13 +733,13 @@ mod tests {
 
     #[test]
     fn success_other_than_200_is_not_understood() {
-        let Error::Api(mut answer) = api(400, "") else {
-            panic!("it is an answer")
+        let Error::Api(mut api_error) = api(400, "") else {
+            panic!("it is a response")
         };
         for status in [204, 206] {
             let response = Response::builder().status(status).body(()).unwrap();
-            answer.status = response.status();
-            let (exit, block) = listing(&Error::Api(answer.clone()));
+            api_error.status = response.status();
+            let (exit, block) = listing(&Error::Api(api_error.clone()));
             assert_eq!(exit, Exit::NotUnderstood);
             assert!(block.contains("200 or an error"), "{block}");
         }
@@ -744,13 +747,13 @@ mod tests {
 
     #[test]
     fn unknown_status_is_a_server_error() {
-        let Error::Api(mut answer) = api(400, "") else {
-            panic!("it is an answer")
+        let Error::Api(mut api_error) = api(400, "") else {
+            panic!("it is a response")
         };
         for status in [599, 600, 999] {
             let response = Response::builder().status(status).body(()).unwrap();
-            answer.status = response.status();
-            let (exit, block) = listing(&Error::Api(answer.clone()));
+            api_error.status = response.status();
+            let (exit, block) = listing(&Error::Api(api_error.clone()));
             assert_eq!(exit, Exit::Atlas);
             assert!(block.contains("try again later"), "{block}");
         }
@@ -758,16 +761,16 @@ mod tests {
 
     #[test]
     fn server_error_of_the_token_endpoint_names_the_endpoint() {
-        let Error::Api(mut answer) = api(500, "") else {
-            panic!("it is an answer")
+        let Error::Api(mut api_error) = api(500, "") else {
+            panic!("it is a response")
         };
-        answer.endpoint = Endpoint::Token;
+        api_error.endpoint = Endpoint::Token;
         let gave_up = Error::GaveUp {
-            answer: answer.clone(),
+            response: api_error.clone(),
             attempts: 2,
             wait: Duration::ZERO,
         };
-        for error in [gave_up, Error::Api(answer)] {
+        for error in [gave_up, Error::Api(api_error)] {
             let (exit, block) = listing(&error);
             assert_eq!(exit, Exit::RateLimited);
             assert!(
@@ -918,11 +921,11 @@ mod tests {
             };
             attempt.would_be_repeated(error, timeout)
         };
-        let Error::Api(answer) = api(503, "") else {
-            panic!("it is an answer")
+        let Error::Api(api_error) = api(503, "") else {
+            panic!("it is a response")
         };
         let gave_up = |attempts, seconds| Error::GaveUp {
-            answer: answer.clone(),
+            response: api_error.clone(),
             attempts,
             wait: Duration::from_secs(seconds),
         };

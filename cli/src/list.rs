@@ -311,9 +311,9 @@ impl Service {
         let begun = Instant::now();
         progress.begin(page);
         // The page is parsed for every format, so that an error object in a 200 is an error.
-        let answer = self.client.list(request);
+        let listed = self.client.list(request);
         progress.arrived();
-        answer.map_err(|error| {
+        listed.map_err(|error| {
             let attempt = Attempt {
                 page,
                 elapsed: begun.elapsed(),

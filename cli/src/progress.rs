@@ -268,15 +268,15 @@ impl std::fmt::Display for Whole {
 }
 
 /// Returns the cause of a retry.
-fn cause(answer: Option<&ApiError>, failure: Option<(FailureKind, &ForeignError)>) -> String {
-    match (answer, failure) {
-        (Some(answer), _) => {
-            let code = match &answer.error_code {
+fn cause(api_error: Option<&ApiError>, failure: Option<(FailureKind, &ForeignError)>) -> String {
+    match (api_error, failure) {
+        (Some(api_error), _) => {
+            let code = match &api_error.error_code {
                 Some(code) => format!(" ({code})"),
                 None => String::new(),
             };
-            let status = status(answer);
-            match answer.endpoint {
+            let status = status(api_error);
+            match api_error.endpoint {
                 Endpoint::Token => {
                     format!("Atlas answered the request for an access token with {status}{code}")
                 }
@@ -437,17 +437,17 @@ mod tests {
             .status(503)
             .header("x-error-code", "BUSY");
         let error = Reply::from_response(response.body("").unwrap()).unwrap_err();
-        let Error::Api(mut answer) = error else {
+        let Error::Api(mut api_error) = error else {
             panic!("{error}")
         };
         assert_eq!(
-            cause(Some(&answer), None),
+            cause(Some(&api_error), None),
             "Atlas answered 503 Service Unavailable (BUSY)"
         );
-        answer.endpoint = Endpoint::Token;
-        answer.error_code = None;
+        api_error.endpoint = Endpoint::Token;
+        api_error.error_code = None;
         assert_eq!(
-            cause(Some(&answer), None),
+            cause(Some(&api_error), None),
             "Atlas answered the request for an access token with 503 Service Unavailable"
         );
         let session = Session::new(BaseUrl::default(), Credentials::bearer("token").unwrap());

@@ -128,7 +128,7 @@ impl EmulatedAtlas {
     /// Sets the response to the next request for a page.
     pub fn respond_to_next_list(&self, response: Response<Vec<u8>>) {
         self.server
-            .with(|emulator| emulator.answer_next(Route::ListGroupKeys, response));
+            .with(|emulator| emulator.respond_next(Route::ListGroupKeys, response));
     }
 
     /// Returns the number of requests for pages and for tokens.

@@ -92,7 +92,7 @@ impl BaseUrl {
         // A text that may hold a password or a token is not repeated.
         let may_hold_secret = text.contains(['@', '?', '#', '%']);
         let invalid = |rule| match may_hold_secret {
-            true => InvalidValue::secret(PARAMETER, rule),
+            true => InvalidValue::without_value(PARAMETER, rule),
             false => InvalidValue::new(PARAMETER, text, rule),
         };
         if text.len() > MAX_LENGTH {

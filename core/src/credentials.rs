@@ -49,7 +49,7 @@ impl Credentials {
         let unpadded = token.expose().trim_end_matches('=');
         let is_char = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b);
         if unpadded.is_empty() || !unpadded.bytes().all(is_char) {
-            return Err(InvalidValue::secret(
+            return Err(InvalidValue::without_value(
                 PARAMETER,
                 "it must be the bare token: letters, digits and -._~+/ (no \"Bearer \", \
                  quotes, spaces or line end)",
@@ -72,7 +72,7 @@ impl Credentials {
         const SECRET: &str = "client secret";
         let (id, secret) = (id.into(), secret.into());
         if holds_a_secret(&id) {
-            return Err(InvalidValue::secret(
+            return Err(InvalidValue::without_value(
                 ID,
                 "it is, or holds, a secret: give the id (mdb_sa_id_…) and the secret (mdb_sa_sk_…) \
                  separately, each in its place",
@@ -81,7 +81,7 @@ impl Credentials {
         check(ID, &id, &[MisplacedKind::PublicKey, MisplacedKind::Token])?;
         if id.is_empty() || !id.bytes().all(|b| b.is_ascii_graphic()) {
             // Here and below, the value is not repeated: it may be the secret in the wrong place.
-            return Err(InvalidValue::secret(
+            return Err(InvalidValue::without_value(
                 ID,
                 "a service account's client id must be visible ASCII such as mdb_sa_id_0123456789abcdef \
                  (no spaces, no line end)",
@@ -97,7 +97,7 @@ impl Credentials {
             ],
         )?;
         if !is_visible(secret.expose()) {
-            return Err(InvalidValue::secret(
+            return Err(InvalidValue::without_value(
                 SECRET,
                 "a service account's client secret must be visible ASCII such as mdb_sa_sk_… \
                  (no spaces, no line end)",
@@ -118,7 +118,7 @@ impl Credentials {
         const PRIVATE: &str = "private key";
         let (public, private) = (public.into(), private.into());
         if holds_a_secret(&public) {
-            return Err(InvalidValue::secret(
+            return Err(InvalidValue::without_value(
                 PUBLIC,
                 "it is, or holds, a secret: give the public key (such as abcdefgh) and the private key \
                  (such as 01234567-89ab-…) separately, each in its place",
@@ -134,7 +134,7 @@ impl Credentials {
         }
         check(PUBLIC, &public, &[MisplacedKind::Token])?;
         if public.is_empty() || public.chars().any(char::is_control) {
-            return Err(InvalidValue::secret(
+            return Err(InvalidValue::without_value(
                 PUBLIC,
                 "an API key's public key must be a short text such as abcdefgh (no line end)",
             ));
@@ -145,14 +145,14 @@ impl Credentials {
             &[MisplacedKind::Account, MisplacedKind::Token],
         )?;
         if private.expose().is_empty() || private.expose().chars().any(char::is_control) {
-            return Err(InvalidValue::secret(
+            return Err(InvalidValue::without_value(
                 PRIVATE,
                 "an API key's private key must be a text such as 01234567-89ab-cdef-0123-456789abcdef \
                  (no line end)",
             ));
         }
         if private.expose() == public && MisplacedKind::PublicKey.matches(&public) {
-            return Err(InvalidValue::secret(
+            return Err(InvalidValue::without_value(
                 PRIVATE,
                 "it is the public key again: give the private key, which Atlas shows only when the API key is created",
             ));
@@ -221,7 +221,7 @@ fn check(
         return Err(if name.chars().all(is_usual) {
             InvalidValue::new(parameter, text, RULE)
         } else {
-            InvalidValue::secret(parameter, RULE)
+            InvalidValue::without_value(parameter, RULE)
         });
     }
     let other = || {
@@ -232,7 +232,7 @@ fn check(
         Some(other.rule())
     };
     match stray_at_edge(text).or_else(other) {
-        Some(rule) => Err(InvalidValue::secret(parameter, rule)),
+        Some(rule) => Err(InvalidValue::without_value(parameter, rule)),
         None => Ok(()),
     }
 }

@@ -26,7 +26,7 @@ pub enum Error {
         /// What was refused.
         refused: Refused,
         /// Atlas's response.
-        answer: Box<ApiError>,
+        response: Box<ApiError>,
     },
     /// Atlas refused the request. A session returns it only if a retry would not help;
     /// [`Reply::from_response`](crate::Reply::from_response), which does not retry, returns it for every error status
@@ -36,7 +36,7 @@ pub enum Error {
     /// caller's limits.
     RateLimited {
         /// Atlas's response.
-        answer: Box<ApiError>,
+        response: Box<ApiError>,
         /// The number of attempts of this exchange; 0 if it was not sent because another exchange of the
         /// same group got this response.
         attempts: u32,
@@ -46,7 +46,7 @@ pub enum Error {
     /// Atlas responded with 5xx, and either no attempt is left or the wait is longer than the caller's limits.
     GaveUp {
         /// Atlas's last response.
-        answer: Box<ApiError>,
+        response: Box<ApiError>,
         /// The number of attempts of this exchange.
         attempts: u32,
         /// The time to wait before the next attempt.
@@ -265,10 +265,10 @@ impl Error {
     #[must_use]
     pub fn api_error(&self) -> Option<&ApiError> {
         match self {
-            Self::Authentication { answer, .. }
-            | Self::Api(answer)
-            | Self::RateLimited { answer, .. }
-            | Self::GaveUp { answer, .. } => Some(answer),
+            Self::Authentication { response, .. }
+            | Self::Api(response)
+            | Self::RateLimited { response, .. }
+            | Self::GaveUp { response, .. } => Some(response),
             _ => None,
         }
     }
@@ -276,7 +276,7 @@ impl Error {
     /// Returns the status of the response, if it was an error.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
-        self.api_error().map(|answer| answer.status)
+        self.api_error().map(|response| response.status)
     }
 
     /// Returns Atlas's error code, such as `GROUP_NOT_FOUND`.
@@ -291,8 +291,8 @@ impl Error {
         match self {
             Self::RateLimited { .. } | Self::GaveUp { .. } => true,
             Self::Transport { kind, .. } => *kind != FailureKind::Permanent,
-            Self::Api(answer) => {
-                answer.status == StatusCode::TOO_MANY_REQUESTS || is_server_error(answer.status)
+            Self::Api(response) => {
+                response.status == StatusCode::TOO_MANY_REQUESTS || is_server_error(response.status)
             }
             _ => false,
         }
@@ -312,7 +312,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(invalid) => invalid.fmt(f),
-            Self::Authentication { refused, answer } => {
+            Self::Authentication { refused, response } => {
                 f.write_str(match refused {
                     Refused::ServiceAccount => "Atlas refused the service account",
                     Refused::Token => "Atlas refused the access token",
@@ -326,33 +326,34 @@ impl fmt::Display for Error {
                     }
                     Refused::NotAllowed => "the credential is not allowed to list these keys",
                 })?;
-                write!(f, ": {answer}")
+                write!(f, ": {response}")
             }
-            Self::Api(answer)
-                if answer.status.is_redirection() && answer.status != StatusCode::NOT_MODIFIED =>
+            Self::Api(response)
+                if response.status.is_redirection()
+                    && response.status != StatusCode::NOT_MODIFIED =>
             {
                 write!(
                     f,
-                    "the server answered with a redirect, which is never followed: {answer}"
+                    "the server answered with a redirect, which is never followed: {response}"
                 )
             }
-            Self::Api(answer) if answer.status.is_success() => {
+            Self::Api(response) if response.status.is_success() => {
                 write!(
                     f,
-                    "the server answered {answer}, but only status 200 is accepted"
+                    "the server answered {response}, but only status 200 is accepted"
                 )
             }
-            Self::Api(answer) if answer.endpoint == Endpoint::ModelKeys => {
-                write!(f, "Atlas answered {answer}")
+            Self::Api(response) if response.endpoint == Endpoint::ModelKeys => {
+                write!(f, "Atlas answered {response}")
             }
-            Self::Api(answer) => WithEndpoint(answer).fmt(f),
+            Self::Api(response) => WithEndpoint(response).fmt(f),
             Self::RateLimited {
-                answer,
+                response,
                 attempts,
                 wait,
             } => {
-                let (attempts, answer) = (Attempts(*attempts), WithEndpoint(answer));
-                write!(f, "rate limited {attempts}: {answer}")?;
+                let (attempts, response) = (Attempts(*attempts), WithEndpoint(response));
+                write!(f, "rate limited {attempts}: {response}")?;
                 write!(
                     f,
                     "; the next attempt would have to wait {}",
@@ -360,12 +361,12 @@ impl fmt::Display for Error {
                 )
             }
             Self::GaveUp {
-                answer, attempts, ..
+                response, attempts, ..
             } => write!(
                 f,
                 "gave up {}: {}",
                 Attempts(*attempts),
-                WithEndpoint(answer)
+                WithEndpoint(response)
             ),
             Self::Transport { kind, attempts, .. } => {
                 f.write_str(match kind {
@@ -453,14 +454,14 @@ mod tests {
     use alloc::string::ToString;
     use core::error::Error as _;
 
-    fn answer(status: u16) -> Box<ApiError> {
+    fn response(status: u16) -> Box<ApiError> {
         let body = r#"{"errorCode":"CODE","detail":"Why."}"#;
         let response = http::Response::builder()
             .status(status)
             .header("retry-after", "3")
             .body(body);
         match Reply::from_response(response.unwrap()) {
-            Err(Error::Api(answer)) => answer,
+            Err(Error::Api(response)) => response,
             other => panic!("{other:?}"),
         }
     }
@@ -483,7 +484,7 @@ mod tests {
         let seconds = |n| Some(Duration::from_secs(n));
         let refused = |refused| Error::Authentication {
             refused,
-            answer: answer(401),
+            response: response(401),
         };
         let transport = |kind, attempts| Error::Transport {
             kind,
@@ -555,28 +556,28 @@ mod tests {
                 seconds(3),
             ),
             (
-                Error::Api(answer(404)),
+                Error::Api(response(404)),
                 "Atlas answered 404 Not Found (CODE): Why.",
                 Some(404),
                 false,
                 seconds(3),
             ),
             (
-                Error::Api(answer(503)),
+                Error::Api(response(503)),
                 "Atlas answered 503 Service Unavailable (CODE): Why.",
                 Some(503),
                 true,
                 seconds(3),
             ),
             (
-                Error::Api(answer(302)),
+                Error::Api(response(302)),
                 "the server answered with a redirect, which is never followed: 302 Found (CODE): Why.",
                 Some(302),
                 false,
                 seconds(3),
             ),
             (
-                Error::Api(answer(304)),
+                Error::Api(response(304)),
                 "Atlas answered 304 Not Modified (CODE): Why.",
                 Some(304),
                 false,
@@ -584,7 +585,7 @@ mod tests {
             ),
             (
                 Error::RateLimited {
-                    answer: answer(429),
+                    response: response(429),
                     attempts: 2,
                     wait: Duration::from_millis(1500),
                 },
@@ -595,7 +596,7 @@ mod tests {
             ),
             (
                 Error::RateLimited {
-                    answer: answer(429),
+                    response: response(429),
                     attempts: 0,
                     wait: Duration::MAX,
                 },
@@ -606,7 +607,7 @@ mod tests {
             ),
             (
                 Error::GaveUp {
-                    answer: answer(500),
+                    response: response(500),
                     attempts: 5,
                     wait: Duration::ZERO,
                 },

@@ -38,7 +38,7 @@ impl InvalidValue {
     }
 
     /// Creates an error that does not repeat the value, because it may be a secret or because the rule says enough.
-    pub(crate) fn secret(parameter: &'static str, rule: &'static str) -> Self {
+    pub(crate) fn without_value(parameter: &'static str, rule: &'static str) -> Self {
         Self {
             parameter,
             value: None,

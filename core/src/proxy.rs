@@ -104,7 +104,7 @@ impl Proxy {
     }
 
     fn parse(parameter: &'static str, text: &str) -> Result<Self, InvalidValue> {
-        let invalid = |rule| InvalidValue::secret(parameter, rule);
+        let invalid = |rule| InvalidValue::without_value(parameter, rule);
         let (scheme, rest) = match text.split_once("://") {
             None => (Scheme::HTTP, text),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::HTTP, rest),

@@ -93,7 +93,7 @@ impl UnixTime {
     /// Returns [`InvalidValue`] if the nanoseconds are a second or more.
     pub fn new(seconds: i64, nanoseconds: u32) -> Result<Self, InvalidValue> {
         if nanoseconds >= NANOSECONDS_PER_SECOND {
-            return Err(InvalidValue::secret(
+            return Err(InvalidValue::without_value(
                 "nanoseconds",
                 "they must be less than 1,000,000,000",
             ));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use atlas_model_keys_core::{
     ApiVersion, Error, FailureKind, ItemsPerPage, Listing, Refused, Step, Wait,
 };
-use atlas_model_keys_emulator::{Config, DigestAlgorithm, Route, TokenBucket, error_answer};
+use atlas_model_keys_emulator::{Config, DigestAlgorithm, Route, TokenBucket, error_response};
 use dialogue::{CREDENTIAL_KINDS, CredentialKind, World};
 use http::{HeaderValue, StatusCode, header};
 
@@ -97,13 +97,13 @@ fn inject_fault(world: &mut World, random: &mut Random, kind: CredentialKind, re
                 Route::Token => random.pick(&[429, 503]),
                 _ => random.pick(&[429, 500, 502, 503]),
             };
-            let mut response = error_answer(StatusCode::from_u16(status).unwrap());
+            let mut response = error_response(StatusCode::from_u16(status).unwrap());
             let after = random.pick(&["", "0", "1", "9", "-1", "Mon, 5 Aug 2024 00:00:00 GMT"]);
             if !after.is_empty() {
                 let after = HeaderValue::from_static(after);
                 response.headers_mut().insert(header::RETRY_AFTER, after);
             }
-            world.emulator.answer_next(route, response);
+            world.emulator.respond_next(route, response);
         }
     }
 }

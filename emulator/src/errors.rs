@@ -10,16 +10,16 @@ use crate::render::{self, View};
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 
 /// Returns an error response in Atlas's format, for
-/// [`Emulator::answer_next`](crate::Emulator::answer_next). The caller can add headers such as
+/// [`Emulator::respond_next`](crate::Emulator::respond_next). The caller can add headers such as
 /// `Retry-After`.
 ///
 /// ```
-/// use atlas_model_keys_emulator::error_answer;
-/// let response = error_answer(http::StatusCode::TOO_MANY_REQUESTS);
+/// use atlas_model_keys_emulator::error_response;
+/// let response = error_response(http::StatusCode::TOO_MANY_REQUESTS);
 /// assert_eq!(response.headers()["x-error-code"], "RATE_LIMITED");
 /// ```
 #[must_use]
-pub fn error_answer(status: StatusCode) -> Response<Vec<u8>> {
+pub fn error_response(status: StatusCode) -> Response<Vec<u8>> {
     let code = match status.as_u16() {
         401 => return AtlasError::unauthenticated().into_response(View::default()),
         403 => "IP_ADDRESS_NOT_ON_ACCESS_LIST",

@@ -72,7 +72,7 @@
 //!   been used for a long time.
 //! - Faults on demand. [`Fault::all`] lists them, from a connection that is reset in the body to a
 //!   nonce that is always stale; [`Emulator::inject`] switches one on. Other methods change single
-//!   responses or states: [`Emulator::answer_next`], [`Emulator::fail_next`],
+//!   responses or states: [`Emulator::respond_next`], [`Emulator::fail_next`],
 //!   [`Emulator::expire_nonces`], [`Emulator::revoke_tokens`], [`Emulator::withdraw`] …
 //!
 //! # Where Atlas's documentation is silent
@@ -126,7 +126,7 @@ pub use config::{Config, Deprecated, TotalCount};
 pub use credentials::{ApiKey, Credential, ServiceAccount};
 pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;
-pub use errors::error_answer;
+pub use errors::error_response;
 pub use fault::{Area, Delivery, DeliveryStep, Fault, InvalidFault};
 pub use generate::Key;
 pub use route::Route;

@@ -1107,7 +1107,7 @@ fn fault_applies_only_to_the_next_requests_of_its_route() {
     // Scripted responses are not changed.
     emulator.inject(fault("error-html"), None);
     let scripted = Response::builder().status(418).body(Vec::new()).unwrap();
-    emulator.answer_next(Route::ListGroupKeys, scripted);
+    emulator.respond_next(Route::ListGroupKeys, scripted);
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 418);
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 500);
     emulator.heal();

@@ -7,7 +7,7 @@ use std::io::Read as _;
 
 use atlas_model_keys_core::ApiVersion;
 use atlas_model_keys_emulator::{
-    Config, Credential, Emulator, Key, Route, TokenBucket, TotalCount, error_answer,
+    Config, Credential, Emulator, Key, Route, TokenBucket, TotalCount, error_response,
 };
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Value};
@@ -340,7 +340,7 @@ fn every_invalid_request_gets_its_error() {
         (403, "IP_ADDRESS_NOT_ON_ACCESS_LIST"),
         (500, "UNEXPECTED_ERROR"),
     ] {
-        let response = error_answer(StatusCode::from_u16(status).unwrap());
+        let response = error_response(StatusCode::from_u16(status).unwrap());
         assert_is_atlas_error(&response, status, Some(code));
     }
     // A validation error names the field, as in Atlas.
@@ -446,9 +446,9 @@ fn scripted_responses_are_sent_in_order_and_unchanged() {
         .status(502)
         .body(b"<html>".to_vec())
         .unwrap();
-    emulator.answer_next(Route::ListGroupKeys, html);
-    let late = error_answer(StatusCode::INTERNAL_SERVER_ERROR);
-    emulator.answer_next_authenticated(Route::ListGroupKeys, late);
+    emulator.respond_next(Route::ListGroupKeys, html);
+    let late = error_response(StatusCode::INTERNAL_SERVER_ERROR);
+    emulator.respond_next_authenticated(Route::ListGroupKeys, late);
     // The script does not apply to another route.
     assert_eq!(
         fetch(&mut emulator, "/api/atlas/v2/groups", DATED).status(),

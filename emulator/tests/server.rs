@@ -195,7 +195,7 @@ fn scripted_response_may_have_a_wrong_content_length() {
         .header("content-length", "100")
         .body(b"{\"results\":[".to_vec())
         .unwrap();
-    server.with(|emulator| emulator.answer_next(Route::ListGroupKeys, cut_off));
+    server.with(|emulator| emulator.respond_next(Route::ListGroupKeys, cut_off));
     let mut client = connect(&server);
     let request = list_request(&server, "GET", "");
     client.write_all(request.as_bytes()).unwrap();

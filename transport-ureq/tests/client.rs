@@ -82,7 +82,7 @@ fn an_agent_that_follows_redirects_does_not() {
         let answer = answer.body(Vec::new()).unwrap();
         atlas
             .server
-            .with(|emulator| emulator.answer_next(Route::ListGroupKeys, answer));
+            .with(|emulator| emulator.respond_next(Route::ListGroupKeys, answer));
         let error = client.list(&atlas.request()).unwrap_err();
         assert_eq!(error.status().unwrap(), status);
         assert!(error.to_string().contains("never followed"), "{error}");
@@ -207,7 +207,7 @@ fn zeros_behind_a_body_in_gzip_are_padding_and_anything_else_is_not() {
         let answer = answer.body([packed.clone(), behind].concat()).unwrap();
         atlas
             .server
-            .with(|e| e.answer_next_authenticated(Route::ListGroupKeys, answer));
+            .with(|e| e.respond_next_authenticated(Route::ListGroupKeys, answer));
         match client.list(&atlas.request()) {
             Ok(page) => assert!(is_padding && page.is_empty()),
             Err(error) => assert!(!is_padding && kind_of(&error) == FailureKind::Lost),
@@ -218,7 +218,7 @@ fn zeros_behind_a_body_in_gzip_are_padding_and_anything_else_is_not() {
     let answer = answer.body([packed, vec![0; 1 << 20]].concat()).unwrap();
     atlas
         .server
-        .with(|e| e.answer_next_authenticated(Route::ListGroupKeys, answer));
+        .with(|e| e.respond_next_authenticated(Route::ListGroupKeys, answer));
     let error = client.list(&atlas.request()).unwrap_err();
     assert_eq!(kind_of(&error), FailureKind::Permanent);
 }

@@ -1,6 +1,6 @@
 //! At least one test for each exit code, except 0, which the other tests cover.
 
-use atlas_model_keys_emulator::{Config, Credential, Route, error_answer};
+use atlas_model_keys_emulator::{Config, Credential, Route, error_response};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::support::{Atlas, FORMATS, Login, run};
@@ -20,7 +20,7 @@ fn responding_with(status: u16, body: &str) -> Atlas {
         .unwrap();
     atlas.server.with(|emulator| {
         for _ in 0..10 {
-            emulator.answer_next(LIST, answer.clone());
+            emulator.respond_next(LIST, answer.clone());
         }
     });
     atlas
@@ -98,7 +98,7 @@ fn missing_role_is_3_and_named() {
 fn address_outside_the_access_list_is_3() {
     let atlas = atlas();
     atlas.server.with(|emulator| {
-        emulator.answer_next(LIST, error_answer(StatusCode::FORBIDDEN));
+        emulator.respond_next(LIST, error_response(StatusCode::FORBIDDEN));
     });
     let error = atlas.list(&[]).failure(3);
     assert!(
@@ -219,7 +219,7 @@ fn redirect_is_7_and_not_followed() {
         .body(Vec::new());
     atlas
         .server
-        .with(|emulator| emulator.answer_next(LIST, elsewhere.unwrap()));
+        .with(|emulator| emulator.respond_next(LIST, elsewhere.unwrap()));
     let error = atlas.list(&[]).failure(7);
     assert!(error.contains("never followed"), "{error}");
     assert_eq!(atlas.server.with(|emulator| emulator.requests()), 1);
@@ -255,8 +255,8 @@ fn error_on_the_second_page_leaves_whole_keys_but_no_table() {
             ["{}"; 10].join(",")
         );
         atlas.server.with(|emulator| {
-            emulator.answer_next(LIST, Response::new(page.into_bytes()));
-            emulator.answer_next(LIST, error_answer(StatusCode::FORBIDDEN));
+            emulator.respond_next(LIST, Response::new(page.into_bytes()));
+            emulator.respond_next(LIST, error_response(StatusCode::FORBIDDEN));
         });
         let outcome = atlas.list(&["-o", format]);
         assert_eq!(outcome.code, Some(3), "{}", outcome.stderr);

@@ -204,7 +204,7 @@ fn raw_is_the_unchanged_body_with_masked_secrets() {
     let body = " {\r\n\t\"results\" : [ { \"name\":\"\\u00e9 é \u{202e}\", \"later\": [1.50, {\"secret\":\"x\"}] } ] ,\"totalCount\":1}\n\n";
     atlas.server.with(|emulator| {
         let answer = Response::new(body.as_bytes().to_vec());
-        emulator.answer_next(Route::ListGroupKeys, answer);
+        emulator.respond_next(Route::ListGroupKeys, answer);
     });
     let text = atlas.list(&["-o", "raw"]).stdout();
     assert_eq!(text, body.replace("\"x\"", "\"*\""));

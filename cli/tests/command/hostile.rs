@@ -122,7 +122,7 @@ fn errors_escape_hostile_text() {
         .body(body.as_bytes().to_vec());
     atlas
         .server
-        .with(|emulator| emulator.answer_next(Route::ListGroupKeys, answer.unwrap()));
+        .with(|emulator| emulator.respond_next(Route::ListGroupKeys, answer.unwrap()));
     assert_harmless(&atlas.list(&[]).failure(8));
     assert_harmless(&atlas.list(&["--group-id", "\u{1b}[2J\u{202e}"]).failure(2));
     assert_harmless(&atlas.list(&["\u{1b}[2J\u{202e}"]).failure(2));

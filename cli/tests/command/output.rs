@@ -17,12 +17,12 @@ fn interrupted() -> Atlas {
     let names: Vec<_> = (0..400).map(|n| format!("key {n}")).collect();
     atlas.server.with(|emulator| {
         for names in names.chunks(100) {
-            emulator.answer_next(LIST, Response::new(page(names, true, 1234).into_bytes()));
+            emulator.respond_next(LIST, Response::new(page(names, true, 1234).into_bytes()));
         }
         let answer = Response::builder()
             .status(StatusCode::SERVICE_UNAVAILABLE)
             .header("retry-after", "100000");
-        emulator.answer_next(LIST, answer.body(Vec::new()).unwrap());
+        emulator.respond_next(LIST, answer.body(Vec::new()).unwrap());
     });
     atlas
 }
@@ -105,7 +105,7 @@ fn count_that_differs_from_the_number_of_keys_is_mentioned() {
         let body = page(&["a", "b"], false, total);
         atlas
             .server
-            .with(|emulator| emulator.answer_next(LIST, Response::new(body.into_bytes())));
+            .with(|emulator| emulator.respond_next(LIST, Response::new(body.into_bytes())));
         let outcome = atlas.list(arguments);
         assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
         outcome.stderr

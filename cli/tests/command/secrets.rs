@@ -88,7 +88,7 @@ fn credential_that_a_response_repeats_is_redacted() {
         let body = format!(r#"{{"detail":"you sent {secret}","errorCode":"{secret}"}}"#);
         let answer = Response::builder().status(400).body(body.into_bytes());
         atlas.server.with(|emulator| {
-            emulator.answer_next_authenticated(Route::ListGroupKeys, answer.unwrap());
+            emulator.respond_next_authenticated(Route::ListGroupKeys, answer.unwrap());
         });
         let error = atlas.run(login, &["list"]).failure(8);
         assert!(

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use atlas_model_keys_core::{Error, FailureKind};
-use atlas_model_keys_emulator::{Route, error_answer};
+use atlas_model_keys_emulator::{Route, error_response};
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::client::{Setup, TestClient, fast_retries};
@@ -32,7 +32,7 @@ scenarios!(retries, {
 
     fn on_wait_receives_the_delay_and_its_reason<C: TestClient>() {
         let atlas = EmulatedAtlas::with_keys(1);
-        atlas.respond_to_next_list(error_answer(StatusCode::TOO_MANY_REQUESTS));
+        atlas.respond_to_next_list(error_response(StatusCode::TOO_MANY_REQUESTS));
         let (sender, waits) = mpsc::channel();
         let setup = Setup {
             on_wait: Some(Box::new(move |wait| {

@@ -1,7 +1,7 @@
 //! Responses with a status other than 200.
 
 use atlas_model_keys_core::{ApiVersion, Credentials, Endpoint, Error, Refused};
-use atlas_model_keys_emulator::error_answer;
+use atlas_model_keys_emulator::error_response;
 use http::{Response, StatusCode};
 
 use crate::client::{Setup, TestClient};
@@ -22,7 +22,7 @@ scenarios!(statuses, {
         for status in [400, 402, 403, 404, 405, 407, 409, 451, 500, 502, 503, 599] {
             let code = StatusCode::from_u16(status).unwrap();
             for response in [
-                error_answer(code),
+                error_response(code),
                 Response::builder().status(code).body(Vec::new()).unwrap(),
             ] {
                 atlas.respond_to_next_list(response);
@@ -32,7 +32,7 @@ scenarios!(statuses, {
                 assert_eq!(gave_up, status >= 500, "{error:?}");
             }
         }
-        atlas.respond_to_next_list(error_answer(StatusCode::TOO_MANY_REQUESTS));
+        atlas.respond_to_next_list(error_response(StatusCode::TOO_MANY_REQUESTS));
         let error = client.list(&atlas.request()).unwrap_err();
         assert!(matches!(error, Error::RateLimited { .. }), "{error:?}");
 

@@ -35,7 +35,7 @@ scenarios!(tokens, {
         let busy = busy.body(Vec::new()).unwrap();
         atlas
             .server
-            .with(|emulator| emulator.answer_next(Route::Token, busy));
+            .with(|emulator| emulator.respond_next(Route::Token, busy));
         let setup = Setup {
             deadline: Some(Duration::from_secs(4)),
             ..Setup::default()

@@ -13,7 +13,7 @@ use crate::secret::percent_encoded;
 /// Computes the answers to one challenge. An answer is a value of `Authorization`.
 ///
 /// Each answer raises the count `nc` by one. If several answerers may have the same nonce, because the server issues it
-/// more than once, the caller keeps the count and calls [`count_from`](Answerer::count_from) before each answer.
+/// more than once, the caller keeps the count and calls [`set_count`](Answerer::set_count) before each answer.
 ///
 /// It keeps the hash of the credential and the nonce (never the credential itself), so that later answers are cheap.
 pub struct Answerer {
@@ -89,7 +89,7 @@ impl Answerer {
     }
 
     /// Sets the count, because other answerers have used the nonce, too. The next answer has `nc` = `count` + 1.
-    pub fn count_from(&mut self, count: u32) {
+    pub fn set_count(&mut self, count: u32) {
         self.count = count;
     }
 

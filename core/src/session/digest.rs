@@ -128,7 +128,7 @@ impl DigestKey {
             .iter_mut()
             .find(|(nonce, _)| nonce == answerer.nonce());
         if let Some((_, count)) = known {
-            answerer.count_from(*count);
+            answerer.set_count(*count);
             *count = count.saturating_add(1);
         } else {
             if self.counts.len() >= COUNTED_NONCES {

@@ -267,12 +267,12 @@ impl Engine {
             ticket.history.token_failures = 0;
             return self.advance(ticket, at);
         }
-        let answer = self.read_error(status, Endpoint::Token, response, at);
+        let error = self.read_error(status, Endpoint::Token, response, at);
         if status == StatusCode::TOO_MANY_REQUESTS || is_server_error(status) {
             // After a status other than these two, a token may have been issued: retried once, as a lost request.
             let may_retry = matches!(status.as_u16(), 429 | 503)
                 || !core::mem::replace(&mut ticket.history.token_lost, true);
-            let cause = RetryCause::Response(answer);
+            let cause = RetryCause::Response(error);
             if may_retry && self.limits.retry.retries(status) {
                 return self.wait_to_retry(ticket, cause, at);
             }
@@ -280,14 +280,14 @@ impl Engine {
             let wait = cause.requested_wait();
             return self.fail_exchange(&ticket, cause.into_error(ticket.attempts(), wait));
         }
-        let refused = answer.error_code.as_deref() == Some("invalid_client");
+        let refused = error.error_code.as_deref() == Some("invalid_client");
         let error = if refused || status == StatusCode::UNAUTHORIZED {
             Error::Authentication {
                 refused: Refused::ServiceAccount,
-                answer,
+                response: error,
             }
         } else {
-            Error::Api(answer)
+            Error::Api(error)
         };
         self.fail_exchange(&ticket, error)
     }
@@ -314,7 +314,7 @@ impl Engine {
         if Arc::ptr_eq(&ticket.session, &self.changes) {
             return Ok(ticket);
         }
-        Err(Error::Invalid(InvalidValue::secret(
+        Err(Error::Invalid(InvalidValue::without_value(
             "ticket",
             "it belongs to another session: pass it to the session that returned it",
         )))
@@ -349,24 +349,24 @@ impl Engine {
             let reply = Reply::new(response, endpoint, version, limits, secrets);
             return Ok(Step::Done(reply.with_decoded(decoded)));
         }
-        let answer = self.read_error(status, ticket.call.resource.endpoint, &response, at);
+        let error = self.read_error(status, ticket.call.resource.endpoint, &response, at);
         match status.as_u16() {
             406 | 410 if self.move_version(&mut ticket) => {
                 ticket.auth.reset_challenges();
                 self.advance(ticket, at)
             }
             _ if self.limits.retry.retries(status) => {
-                self.wait_to_retry(ticket, RetryCause::Response(answer), at)
+                self.wait_to_retry(ticket, RetryCause::Response(error), at)
             }
             429 | 500.. => {
                 // Retryable, but the caller's policy excludes the status.
                 self.return_nonce(&mut ticket);
-                let wait = answer.retry_after.unwrap_or_default();
-                Err(RetryCause::Response(answer).into_error(ticket.history.failures + 1, wait))
+                let wait = error.retry_after.unwrap_or_default();
+                Err(RetryCause::Response(error).into_error(ticket.history.failures + 1, wait))
             }
             _ => {
                 self.return_nonce(&mut ticket);
-                Err(Error::Api(answer))
+                Err(Error::Api(error))
             }
         }
     }
@@ -388,13 +388,13 @@ impl Engine {
         at: Moment,
     ) -> StepResult<B> {
         let status = StatusCode::UNAUTHORIZED;
-        let answer = self.read_error(status, ticket.call.resource.endpoint, response, at);
-        if answer.is_not_allowed() && !matches!(ticket.auth, RequestAuth::Unsigned) {
+        let error = self.read_error(status, ticket.call.resource.endpoint, response, at);
+        if error.is_not_allowed() && !matches!(ticket.auth, RequestAuth::Unsigned) {
             // The credential was recognised: a newer token or another nonce would change nothing.
             self.return_nonce(&mut ticket);
             return Err(Error::Authentication {
                 refused: Refused::NotAllowed,
-                answer,
+                response: error,
             });
         }
         let headers = response.headers();
@@ -404,7 +404,10 @@ impl Engine {
         {
             Unauthorized::Answer => Ok(self.send_request(ticket, None, at)),
             Unauthorized::Renew => self.advance(ticket, at),
-            Unauthorized::Final(refused) => Err(Error::Authentication { refused, answer }),
+            Unauthorized::Final(refused) => Err(Error::Authentication {
+                refused,
+                response: error,
+            }),
         }
     }
 

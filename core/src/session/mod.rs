@@ -223,7 +223,7 @@ impl Session {
                 .map(|()| *secrets = account.secrets()),
             None => Err("only a session with a service account can use one"),
         };
-        restored.map_err(|rule| InvalidValue::secret("exported token", rule))
+        restored.map_err(|rule| InvalidValue::without_value("exported token", rule))
     }
 
     /// Removes the service account's token, and returns the request that revokes it (RFC 7009), or `None` if there is

@@ -167,15 +167,15 @@ impl RetryCause {
 
     pub(super) fn into_error(self, attempts: u32, wait: Duration) -> Error {
         match self {
-            Self::Response(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
+            Self::Response(response) if response.status == StatusCode::TOO_MANY_REQUESTS => {
                 Error::RateLimited {
-                    answer,
+                    response,
                     attempts,
                     wait,
                 }
             }
-            Self::Response(answer) => Error::GaveUp {
-                answer,
+            Self::Response(response) => Error::GaveUp {
+                response,
                 attempts,
                 wait,
             },

@@ -51,7 +51,7 @@ fn no_debug_or_error_text_shows_a_secret() {
         let operation = Route::ListGroupKeys;
         world
             .emulator
-            .answer_next_authenticated(operation, response(400, &[], &echo));
+            .respond_next_authenticated(operation, response(400, &[], &echo));
         let error = world.list(&world.request()).unwrap_err();
         let of_kind = match kind {
             CredentialKind::Bearer => &secrets[0],

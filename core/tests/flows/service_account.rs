@@ -36,7 +36,7 @@ fn failed_renewal_is_not_retried_within_a_minute() {
     world.emulator.revoke_tokens();
     world
         .emulator
-        .answer_next(Route::Token, response(400, &[], ""));
+        .respond_next(Route::Token, response(400, &[], ""));
     for exchange in exchanges {
         let step = world.send(exchange);
         assert!(step.and_then(|step| world.finish(step)).is_err());
@@ -83,7 +83,7 @@ fn server_error_of_the_token_endpoint_is_retried_once_and_503_up_to_the_limit() 
         for _ in 0..5 {
             world
                 .emulator
-                .answer_next(Route::Token, response(status, &[], ""));
+                .respond_next(Route::Token, response(status, &[], ""));
         }
         let error = world.list(&world.request()).unwrap_err();
         assert!(error.is_retryable());

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 
 use crate::bucket::{BucketState, TokenBucket};
 use crate::credentials::{ApiKey, Credential, ServiceAccount};
-use crate::errors::error_answer;
+use crate::errors::error_response;
 use crate::fault::{Fault, Faults};
 use crate::generate::Key;
 use crate::route::Route;
@@ -128,16 +128,16 @@ impl Emulator {
 
     /// Queues a response for the next request for `route`. It is sent unchanged and before any
     /// check, also to clients without a credential, as by a load balancer in front of Atlas.
-    pub fn answer_next(&mut self, route: Route, response: Response<Vec<u8>>) {
+    pub fn respond_next(&mut self, route: Route, response: Response<Vec<u8>>) {
         self.script.push(route, Checkpoint::Arrived, response);
     }
 
     /// Queues a response for the next *authenticated* request for `route`, as if it came from the
     /// API itself: a digest client gets its challenge first.
     ///
-    /// The response waits in the queue of [`Emulator::answer_next`]. Requests for tokens never count
+    /// The response waits in the queue of [`Emulator::respond_next`]. Requests for tokens never count
     /// as authenticated here.
-    pub fn answer_next_authenticated(&mut self, route: Route, response: Response<Vec<u8>>) {
+    pub fn respond_next_authenticated(&mut self, route: Route, response: Response<Vec<u8>>) {
         self.script.push(route, Checkpoint::Authenticated, response);
     }
 
@@ -160,9 +160,9 @@ impl Emulator {
         headers: &HeaderMap,
     ) {
         for _ in 0..times {
-            let mut response = error_answer(status);
+            let mut response = error_response(status);
             response.headers_mut().extend(headers.clone());
-            self.answer_next(route, response);
+            self.respond_next(route, response);
         }
     }
 
@@ -173,7 +173,7 @@ impl Emulator {
     /// [`Area::Page`](crate::Area::Page), then `Meaning`, `Coding` and `Socket`. Faults of one area are
     /// applied in the order of these calls. So a page without results can come in chunks. If two
     /// faults replace the response, or both set its delivery, the last one wins. Scripted responses
-    /// ([`Emulator::answer_next`] and similar methods) are not changed by faults.
+    /// ([`Emulator::respond_next`] and similar methods) are not changed by faults.
     ///
     /// ```
     /// # use atlas_model_keys_emulator::{Config, Emulator};

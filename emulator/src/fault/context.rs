@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 use serde_json::{Map, Value};
 
 use crate::atlas::{self, Atlas, Group};
-use crate::errors::error_answer;
+use crate::errors::error_response;
 use crate::generate::{self, Key};
 use crate::incoming::Incoming;
 use crate::listing::{KeyEntry, KeyView, Paging};
@@ -93,7 +93,7 @@ impl FaultContext<'_> {
 
     /// Replaces the response with an error in Atlas's format.
     pub(super) fn replace_with_error(&mut self, status: StatusCode) {
-        *self.response = error_answer(status);
+        *self.response = error_response(status);
     }
 
     pub(super) fn replace_with_redirect(&mut self, location: &str) {
