@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use atlas_model_keys_core::{Reply, Step};
+use atlas_model_keys_core::{ModelKey, Reply, Step};
 
 use crate::dialogue::{CredentialKind, expect_send};
 use crate::{response, world};
@@ -93,6 +93,6 @@ fn replaced_body_of_an_enveloped_reply_is_decoded() {
     let reply = world.list(&request).unwrap();
     let reply = reply.map_body(|_| br#"{"results":[{"name":"another"}]}"#);
     let page = reply.into_page().unwrap();
-    let names: Vec<_> = page.keys().map(|key| key.name()).collect();
+    let names: Vec<_> = page.keys().map(ModelKey::name).collect();
     assert_eq!(names, [Some("another")]);
 }
