@@ -9,7 +9,7 @@ use zeroize::Zeroize as _;
 
 /// Takes the parts of a body and makes the whole of it.
 pub(crate) enum Sink {
-    Plain(Bounded),
+    Plain(BoundedBuffer),
     /// With a buffer before it: the decoder clears its own with each write, and parts may be small.
     Gzip(Box<BufWriter<Gzip>>),
 }
@@ -20,7 +20,7 @@ const COLLECTED: usize = 16 << 10;
 impl Sink {
     /// Decompresses if the one and only coding is gzip, the only one that is asked for. What is beyond the
     /// room is left out.
-    pub(crate) fn new(headers: &HeaderMap, bounded: Bounded) -> Self {
+    pub(crate) fn new(headers: &HeaderMap, bounded: BoundedBuffer) -> Self {
         if is_gzip(headers) {
             let gzip = Gzip::new(bounded);
             return Self::Gzip(Box::new(BufWriter::with_capacity(COLLECTED, gzip)));
@@ -71,7 +71,7 @@ impl Sink {
 /// Unpacks gzip: its members, one after the other (RFC 1952 §2.2). Zeros between and after them are padding,
 /// as gzip itself takes them; anything else that is no member is an error.
 pub(crate) struct Gzip {
-    decoder: GzDecoder<Bounded>,
+    decoder: GzDecoder<BoundedBuffer>,
     /// Whether a member has ended, and no other one has begun.
     is_between: bool,
     /// How many bytes may come.
@@ -79,7 +79,7 @@ pub(crate) struct Gzip {
 }
 
 impl Gzip {
-    fn new(bounded: Bounded) -> Self {
+    fn new(bounded: BoundedBuffer) -> Self {
         // More bytes than they become, only members and blocks with nothing in them have, or padding.
         let left = bounded.most.saturating_add(PADDING);
         Self {
@@ -137,13 +137,13 @@ impl Write for Gzip {
 
 /// A buffer that takes so much and not more.
 #[derive(Default)]
-pub(crate) struct Bounded {
+pub(crate) struct BoundedBuffer {
     buffer: Vec<u8>,
     most: usize,
     is_secret: bool,
 }
 
-impl Bounded {
+impl BoundedBuffer {
     pub(crate) fn new(mut buffer: Vec<u8>, most: usize) -> Self {
         buffer.clear();
         Self {
@@ -184,7 +184,7 @@ impl Bounded {
 /// `Limits::error_body_bytes`.
 const SECRET: usize = (64 << 10) + 1;
 
-impl Write for Bounded {
+impl Write for BoundedBuffer {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let room = self.most.saturating_sub(self.buffer.len());
         if room == 0 && !data.is_empty() {
@@ -222,7 +222,7 @@ mod tests {
         if !coding.is_empty() {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
-        let bounded = Bounded::new(b"old".to_vec(), most);
+        let bounded = BoundedBuffer::new(b"old".to_vec(), most);
         let mut sink = Sink::new(&headers, bounded);
         for part in parts {
             if sink.is_full() {
@@ -284,7 +284,7 @@ mod tests {
             let headers: HeaderMap = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))]
                 .into_iter()
                 .collect();
-            let mut sink = Sink::new(&headers, Bounded::new(Vec::new(), 1000));
+            let mut sink = Sink::new(&headers, BoundedBuffer::new(Vec::new(), 1000));
             sink.write(&gzip(b"a")).unwrap();
             let ended = (0..100).find(|_| sink.write(&part).is_err());
             assert!(ended.is_some());
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn a_secret_body_of_any_size_is_whole() {
         for length in [0, 100, SECRET, 3 * SECRET] {
-            let mut bounded = Bounded::secret(usize::MAX);
+            let mut bounded = BoundedBuffer::secret(usize::MAX);
             let text = vec![b's'; length];
             for part in text.chunks(1000) {
                 bounded.write_all(part).unwrap();

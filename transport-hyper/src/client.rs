@@ -1,26 +1,23 @@
+//! The client and its builder.
+
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Collected, Credentials, Error, Exchange, Failure, Limits, ListRequest,
-    Listing, OwnedModelKey, Page, Reply, Secret, Step, Wait,
+    ApiVersion, BaseUrl, Collected, Credentials, Error, ListRequest, Listing, OwnedModelKey, Page,
+    Reply, Secret,
 };
-use atlas_model_keys_transport::{
-    OnWait, Resolved, Settings, SharedSession, Trace, Wake, builder_methods,
-};
+use atlas_model_keys_transport::{Resolved, Settings, builder_methods};
 use http::Uri;
 use hyper::rt::{Read, Write};
 use hyper_util::client::legacy::connect::Connection;
-use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
-use crate::connect::{BoxError, Connector};
-use crate::http::{Http, Reading};
+use crate::connect::Connector;
+use crate::driver::Driver;
+use crate::failure::BoxError;
+use crate::http::Http;
 use crate::listing::{Keys, Pages, Replies};
-use crate::patience::Deadline;
 use crate::task::{self, Task};
 
 /// The async client: lists the AI model API keys of Atlas projects.
@@ -30,7 +27,7 @@ use crate::task::{self, Task};
 /// of them, and a 429 slows all that ask for the same group.
 ///
 /// Every call is bounded: by a [deadline](ClientBuilder::deadline) for each page with all its
-/// retries, by timeouts, and by [`Limits`]. Any future may be dropped at any time: what it had begun ends
+/// retries, by timeouts, and by [limits](ClientBuilder::limits). Any future may be dropped at any time: what it had begun ends
 /// with it, and the client is as usable as before.
 ///
 /// Each page is fetched by a task of its own, which a future or a stream begins when it is polled for the
@@ -41,25 +38,7 @@ use crate::task::{self, Task};
 /// are driven by the runtime that made them: with several runtimes, make a client for each. (A request on
 /// a connection whose runtime does not run gets no answer before the read timeout.)
 #[derive(Clone)]
-pub struct Client(Arc<Shared>);
-
-struct Shared {
-    session: SharedSession<Changed>,
-    http: Http,
-    deadline: Duration,
-    limits: Limits,
-    on_wait: Option<OnWait>,
-}
-
-/// Those who wait for another exchange of the session to end.
-#[derive(Debug)]
-struct Changed(Notify);
-
-impl Wake for Changed {
-    fn wake_all(&self) {
-        self.0.notify_waiters();
-    }
-}
+pub struct Client(Arc<Driver>);
 
 impl Client {
     /// A client for the Atlas at `base`, with the defaults of [`Client::builder`].
@@ -93,22 +72,22 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn reply(&self, request: &ListRequest) -> Result<Reply<Vec<u8>>, Error> {
-        let (client, request) = (self.clone(), *request);
-        let task = Task::spawn(async move { client.drive(&request, Vec::new()).await });
+        let (driver, request) = (Arc::clone(&self.0), *request);
+        let task = Task::spawn(async move { driver.drive(&request, Vec::new()).await });
         task.await
-            .unwrap_or_else(|error| Err(self.transport_error(task::resume(error))))
+            .unwrap_or_else(|error| Err(self.0.transport_error(task::resume(error))))
     }
 
     /// All pages from the requested one on, one at a time, as they came.
     ///
     /// After an error there is nothing more.
     pub fn pages(&self, request: &ListRequest) -> Pages {
-        Pages::new(self.clone(), self.listing(request))
+        Pages::new(Arc::clone(&self.0), self.listing(request))
     }
 
     /// The same, with the bodies not decoded: for those who keep, forward or decode them their own way.
     pub fn replies(&self, request: &ListRequest) -> Replies {
-        Replies::new(self.clone(), self.listing(request))
+        Replies::new(Arc::clone(&self.0), self.listing(request))
     }
 
     /// All keys from the requested page on, fetched a page at a time. A key that a moving list
@@ -116,14 +95,14 @@ impl Client {
     ///
     /// After an error there is nothing more.
     pub fn keys(&self, request: &ListRequest) -> Keys {
-        Keys::new(self.clone(), self.listing(request))
+        Keys::new(Arc::clone(&self.0), self.listing(request))
     }
 
     /// All keys from the requested page on, at once.
     ///
     /// # Errors
     /// See [`Error`]; [`Error::Limit`] where they take more memory than
-    /// [`Limits::collected_bytes`]. For what arrived before an error, use [`keys`](Client::keys).
+    /// [`Limits::collected_bytes`](crate::Limits::collected_bytes). For what arrived before an error, use [`keys`](Client::keys).
     pub async fn list_all(&self, request: &ListRequest) -> Result<Vec<OwnedModelKey>, Error> {
         let mut keys = self.keys(request);
         let mut collected = Collected::new(&self.0.limits);
@@ -158,20 +137,7 @@ impl Client {
     /// # Errors
     /// See [`Error`]. The token is forgotten all the same, and nothing is repeated.
     pub async fn revoke_token(&self) -> Result<(), Error> {
-        let shared = &*self.0;
-        let request = shared.session.with(|s, _| Ok(s.revoke_token()))?;
-        let Some(request) = request else {
-            return Ok(());
-        };
-        let trace = Trace::of(&request, 1);
-        let send = shared
-            .http
-            .send(request, self.deadline(), Reading::Secret, &shared.limits);
-        let response = trace
-            .instrument(send)
-            .await
-            .map_err(|failure| shared.session.transport_error(failure, 1))?;
-        shared.session.with(|s, at| s.revoked(&response, at))
+        self.0.revoke_token().await
     }
 
     /// The version of the resource that the session asks for now: `preview`, until Atlas no
@@ -181,59 +147,8 @@ impl Client {
         self.0.session.version()
     }
 
-    /// See [`SharedSession::transport_error`].
-    pub(crate) fn transport_error(&self, failure: Failure) -> Error {
-        self.0.session.transport_error(failure, 0)
-    }
-
     fn listing(&self, request: &ListRequest) -> Listing {
         Listing::new(*request, &self.0.limits)
-    }
-
-    fn deadline(&self) -> Deadline {
-        Deadline::after(self.0.deadline)
-    }
-
-    /// The loop that drives the core: all that a transport is. The body is read into `buffer`.
-    pub(crate) async fn drive(
-        &self,
-        list: &ListRequest,
-        mut buffer: Vec<u8>,
-    ) -> Result<Reply<Vec<u8>>, Error> {
-        let shared = &*self.0;
-        let session = &shared.session;
-        let deadline = self.deadline();
-        // Whatever it ends with, and wherever it is dropped: others may wait for it.
-        let _wake = session.wake_on_drop();
-        let (mut step, mut ended) = session.step(|session, at| session.start(list, at))?;
-        loop {
-            (step, ended) = match step {
-                Step::Done(reply) => return Ok(reply),
-                Step::Send(Exchange { request, pending }) => {
-                    // Woken after each exchange, too: the one after may take its time.
-                    let _wake = session.wake_on_drop();
-                    let trace = Trace::of(&request, pending.attempt());
-                    let into = match pending.is_for_token() {
-                        true => Reading::Secret,
-                        false => Reading::Into(std::mem::take(&mut buffer)),
-                    };
-                    let send = shared.http.send(request, deadline, into, &shared.limits);
-                    match trace.instrument(send).await {
-                        Ok(response) => session.respond(pending, response)?,
-                        // This caller's time is up. That says nothing about Atlas to those who wait for
-                        // the same token, so the ticket is dropped and not answered.
-                        Err(failure) if deadline.left().is_zero() => {
-                            return Err(session.give_up(pending, failure));
-                        }
-                        Err(failure) => session.step(|s, at| s.fail(pending, failure, at))?,
-                    }
-                }
-                Step::Wait(wait) => {
-                    let wait = shared.wait(wait, ended, deadline).await?;
-                    session.step(|session, at| session.resume(wait, at))?
-                }
-            };
-        }
     }
 }
 
@@ -243,34 +158,6 @@ impl fmt::Debug for Client {
             .field("session", &self.0.session)
             .field("deadline", &self.0.deadline)
             .finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    /// Waits as long as the session says, or ends the exchange if that is beyond the deadline.
-    async fn wait(&self, wait: Wait, ended: u64, deadline: Deadline) -> Result<Wait, Error> {
-        let left = deadline.left();
-        if !wait.on_change() {
-            if wait.delay() >= left {
-                return Err(wait.give_up());
-            }
-            if let Some(on_wait) = &self.on_wait {
-                on_wait(&wait);
-            }
-            sleep(wait.delay()).await;
-            return Ok(wait);
-        }
-        let mut changed = pin!(self.session.waiting.0.notified());
-        // From now on no end is missed; those before are counted.
-        changed.as_mut().enable();
-        if self.session.lock().ended() == ended {
-            // Either way it is looked at again.
-            let _ = timeout(wait.delay().min(left), changed).await;
-        }
-        if deadline.left().is_zero() {
-            return Err(wait.give_up());
-        }
-        Ok(wait)
     }
 }
 
@@ -344,13 +231,7 @@ impl ClientBuilder {
             }
         };
         let http = Http::new(&resolved, connector, fallback);
-        Ok(Client(Arc::new(Shared {
-            session: SharedSession::new(resolved.session, Changed(Notify::new())),
-            http,
-            deadline: resolved.timeouts.deadline,
-            limits: resolved.limits,
-            on_wait: resolved.on_wait,
-        })))
+        Ok(Client(Arc::new(Driver::new(resolved, http))))
     }
 }
 

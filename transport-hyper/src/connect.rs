@@ -1,6 +1,5 @@
 //! Connections: name resolution, proxy, TLS, and a caller's own way.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -8,10 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use atlas_model_keys_core::{Error, FailureKind, Limits, Proxy};
-use atlas_model_keys_transport::{
-    NotTls, ProxyFailure, Resolved, TunnelError, of_io, of_tls, permanent,
-};
+use atlas_model_keys_core::{Error, Limits, Proxy};
+use atlas_model_keys_transport::{ProxyFailure, Resolved, permanent};
 use http::Uri;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_rustls::HttpsConnector;
@@ -20,12 +17,10 @@ use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
-use crate::socket::Tcp;
-use crate::traffic::{Heard, PART};
-use crate::tunnel::Through;
-
-/// An error of whatever kind, as connectors have it.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::byte_counter::{ByteCounter, PART};
+use crate::failure::{BoxError, ConnectFailure, NoProgress};
+use crate::socket::TcpConnector;
+use crate::tunnel::TunnelConnector;
 
 /// Makes connections; boxed, so that a client needs no type parameter.
 #[derive(Clone)]
@@ -75,7 +70,7 @@ impl Connector {
         tcp.set_nodelay(true);
         // Divided among the addresses of a host.
         tcp.set_connect_timeout(Some(resolved.timeouts.connect));
-        let tcp = Tcp(tcp);
+        let tcp = TcpConnector(tcp);
 
         let http_1 = tls(resolved)?;
         let mut http_1_or_2 = http_1.clone();
@@ -88,7 +83,7 @@ impl Connector {
                     let connector = HttpsConnector::from((tcp.clone(), to_server));
                     return Self::new(connector, timeout, limits);
                 };
-                let tunnel = Through {
+                let tunnel = TunnelConnector {
                     // TLS with the proxy itself is for the CONNECT, which is HTTP/1.1.
                     to_proxy: HttpsConnector::from((tcp.clone(), Arc::clone(&http_1))),
                     proxy: proxy.clone(),
@@ -137,25 +132,21 @@ impl Service<Uri> for Connector {
         let connecting = (self.connect)(uri);
         let (timeout, proxy) = (self.timeout, self.proxy.clone());
         let http1_only = self.http1_only;
-        let unfit = |problem: &str| ConnectFailure {
-            kind: FailureKind::Permanent,
-            source: problem.into(),
-        };
         Box::pin(async move {
             match tokio::time::timeout(timeout, connecting).await {
-                Ok(Ok(stream)) if stream.connected().is_proxied() => Err(unfit(
+                Ok(Ok(stream)) if stream.connected().is_proxied() => Err(ConnectFailure::refused(
                     "the connector leads to a proxy, which would see the credentials: it is to \
                      ask for a tunnel (CONNECT)",
                 )),
                 Ok(Ok(stream)) if http1_only && stream.connected().is_negotiated_h2() => {
-                    Err(unfit(
+                    Err(ConnectFailure::refused(
                         "the connector has agreed on HTTP/2 with the server, but the client is set \
                          up for HTTP/1.1 only: the connector is to agree on that",
                     ))
                 }
                 Ok(connected) => connected.map_err(ConnectFailure::new),
                 Err(_) => {
-                    let silence = Silence("connection", timeout);
+                    let silence = NoProgress("connection", timeout);
                     Err(ConnectFailure::new(match proxy {
                         Some(proxy) => ProxyFailure::new(&proxy, false, silence).into(),
                         None => silence.into(),
@@ -166,75 +157,6 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// Why there is no connection.
-#[derive(Debug)]
-pub(crate) struct ConnectFailure {
-    pub(crate) kind: FailureKind,
-    source: BoxError,
-}
-
-impl ConnectFailure {
-    fn new(source: BoxError) -> Self {
-        // Whatever it was, the request was not sent.
-        let kind = match kind_of(&*source) {
-            FailureKind::Permanent => FailureKind::Permanent,
-            _ => FailureKind::NotSent,
-        };
-        let source = NotTls::or(source);
-        Self { kind, source }
-    }
-}
-
-/// What an error's causes say: the first one that says anything.
-fn kind_of(error: &(dyn std::error::Error + 'static)) -> FailureKind {
-    let mut kind = FailureKind::NotSent;
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(tls) = error.downcast_ref() {
-            return of_tls(tls);
-        }
-        if let Some(io) = error.downcast_ref() {
-            return of_io(io);
-        }
-        if error.is::<Silence>() {
-            return FailureKind::NotSent;
-        }
-        if let Some(refusal) = error.downcast_ref::<TunnelError>() {
-            return refusal.kind();
-        }
-        if error.is::<ProxyFailure>() {
-            // It answered, with a refusal, unless the causes say something else.
-            kind = FailureKind::Permanent;
-        }
-        cause = error.source();
-    }
-    kind
-}
-
-impl fmt::Display for ConnectFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no connection")
-    }
-}
-
-impl std::error::Error for ConnectFailure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.source)
-    }
-}
-
-/// Nothing came for so long.
-#[derive(Debug)]
-pub(crate) struct Silence(pub(crate) &'static str, pub(crate) Duration);
-
-impl fmt::Display for Silence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no {} within {:?}", self.0, self.1)
-    }
-}
-
-impl std::error::Error for Silence {}
-
 /// A connection of whatever kind, on which what comes is counted.
 pub(crate) struct Stream {
     io: Box<dyn Io>,
@@ -242,7 +164,7 @@ pub(crate) struct Stream {
     buffer: Box<[u8]>,
     /// How much of the buffer holds what came, which may be a token.
     used: usize,
-    heard: Heard,
+    heard: ByteCounter,
 }
 
 impl Stream {
@@ -252,7 +174,7 @@ impl Stream {
             io: Box::new(io),
             buffer: vec![0; PART].into(),
             used: 0,
-            heard: Heard::new(is_http_2, head_bytes),
+            heard: ByteCounter::new(is_http_2, head_bytes),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use atlas_model_keys_core::{Body, Failure, FailureKind, Limits};
-use atlas_model_keys_transport::{Resolved, Room, TooLarge, TwoLengths, body_limit};
+use atlas_model_keys_transport::{BodySizeEstimate, Resolved, TooLarge, TwoLengths, body_limit};
 use bytes::Bytes;
 use h2::Reason;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
@@ -24,11 +24,12 @@ use tokio::task::coop::poll_proceed;
 use tokio::time::Instant;
 use zeroize::Zeroize as _;
 
-use crate::body::{Bounded, Sink};
-use crate::connect::{ConnectFailure, Connector, Silence};
-use crate::patience::{Deadline, Patience, sleep_until};
-use crate::socket::Rests;
-use crate::traffic::{Excess, Heard};
+use crate::body::{BoundedBuffer, Sink};
+use crate::byte_counter::{ByteCounter, Excess};
+use crate::connect::Connector;
+use crate::deadline::{BodyTimeout, Deadline, sleep_until};
+use crate::failure::{ConnectFailure, NoProgress};
+use crate::socket::IdleFlag;
 
 type Pool = Client<Connector, Full<Bytes>>;
 
@@ -40,15 +41,15 @@ pub(crate) struct Http {
     /// Whether the server has asked for it.
     falls_back: AtomicBool,
     read_timeout: Duration,
-    room: Room,
+    body_size: BodySizeEstimate,
 }
 
-/// What a body is read into.
-pub(crate) enum Reading {
-    /// A page's buffer.
-    Into(Vec<u8>),
-    /// A buffer of its own, of which no copy stays behind.
-    Secret,
+/// Where the body of a response goes.
+pub(crate) enum Destination {
+    /// Into this buffer, in place of its content.
+    Buffer(Vec<u8>),
+    /// Into a buffer of its own, of which no copy is left behind, because it may hold a token.
+    Erased,
 }
 
 /// An HTTP/2 connection that carries a request is asked for a sign of life this often, and given up
@@ -90,7 +91,7 @@ impl Http {
             fallback: fallback.map(|connector| builder.build(connector)),
             falls_back: AtomicBool::new(false),
             read_timeout: resolved.timeouts.read,
-            room: Room::default(),
+            body_size: BodySizeEstimate::default(),
         }
     }
 
@@ -100,7 +101,7 @@ impl Http {
         &self,
         request: Request<Body>,
         deadline: Deadline,
-        reading: Reading,
+        into: Destination,
         limits: &Limits,
     ) -> Result<Response<Vec<u8>>, Failure> {
         let mut request = request.map(|body| match body.is_empty() {
@@ -108,14 +109,14 @@ impl Http {
             // Erased when it is dropped.
             false => Full::new(Bytes::from_owner(body)),
         });
-        if let Reading::Into(_) = reading {
+        if let Destination::Buffer(_) = into {
             request
                 .headers_mut()
                 .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let exchange = async {
             let head = deadline.end(self.head(request, limits)).await?;
-            self.read(head, deadline, reading, limits).await
+            self.read(head, deadline, into, limits).await
         };
         exchange.await.map_err(|failure| deadline.judge(failure))
     }
@@ -129,7 +130,7 @@ impl Http {
             }
             Some(http_1) => {
                 let head = self.head_by(&self.pool, request.clone(), limits).await;
-                if let Err(Trouble::Http1Required(_)) = head {
+                if let Err(HeadFailure::Http1Required(_)) = head {
                     self.falls_back.store(true, Ordering::Relaxed);
                     self.head_by(http_1, request, limits).await
                 } else {
@@ -138,8 +139,8 @@ impl Http {
             }
         };
         head.map_err(|trouble| match trouble {
-            Trouble::Failed(failure) => failure,
-            Trouble::Http1Required(error) => Failure::new(FailureKind::Permanent, error),
+            HeadFailure::Failed(failure) => failure,
+            HeadFailure::Http1Required(error) => Failure::new(FailureKind::Permanent, error),
         })
     }
 
@@ -149,7 +150,7 @@ impl Http {
         pool: &Pool,
         mut request: Request<Full<Bytes>>,
         limits: &Limits,
-    ) -> Result<Head, Trouble> {
+    ) -> Result<Head, HeadFailure> {
         let connection = capture_connection(&mut request);
         let mut response = pin!(pool.request(request));
         let mut known = connection.clone();
@@ -168,9 +169,9 @@ impl Http {
             Poll::Pending => silence
                 .as_mut()
                 .poll(cx)
-                .map(|()| Err(lost(Silence("answer", self.read_timeout)))),
+                .map(|()| Err(lost(NoProgress("answer", self.read_timeout)))),
         });
-        match outcome.await.map_err(Trouble::Failed)? {
+        match outcome.await.map_err(HeadFailure::Failed)? {
             Ok(response) => Ok(Head::new(response, connection)),
             Err(error) => Err(explain(error, heard(&connection), limits)),
         }
@@ -181,7 +182,7 @@ impl Http {
         &self,
         head: Head,
         deadline: Deadline,
-        reading: Reading,
+        into: Destination,
         limits: &Limits,
     ) -> Result<Response<Vec<u8>>, Failure> {
         if head.parts.version <= Version::HTTP_11
@@ -206,32 +207,34 @@ impl Http {
         } = head;
         let is_success = parts.status.is_success();
         let codings = parts.headers.get_all(CONTENT_ENCODING);
-        let is_secret = matches!(reading, Reading::Secret);
-        let bounded = match reading {
-            Reading::Into(mut buffer) => {
+        let is_secret = matches!(into, Destination::Erased);
+        let bounded = match into {
+            Destination::Buffer(mut buffer) => {
                 // What comes out of a decompression, nobody promises.
                 let promised = promised.filter(|_| codings.iter().next().is_none());
                 buffer.clear();
-                buffer.reserve_exact(self.room.expected(promised).min(most));
-                Bounded::new(buffer, most)
+                buffer.reserve_exact(self.body_size.expected(promised).min(most));
+                BoundedBuffer::new(buffer, most)
             }
-            Reading::Secret => Bounded::secret(most.min(limits.error_body_bytes.saturating_add(1))),
+            Destination::Erased => {
+                BoundedBuffer::secret(most.min(limits.error_body_bytes.saturating_add(1)))
+            }
         };
         let mut sink = Sink::new(&parts.headers, bounded);
-        let mut patience = Patience::new(deadline, self.read_timeout);
+        let mut body_timeout = BodyTimeout::new(deadline, self.read_timeout);
         let mut secrets = Vec::new();
         while !sink.is_full() {
             let frame = poll_fn(|cx| {
                 // Parts that are there already, and there may be many, leave others their turn.
                 let Poll::Ready(turn) = poll_proceed(cx) else {
-                    return patience.poll_end(cx).map(Err);
+                    return body_timeout.poll_end(cx).map(Err);
                 };
                 match Pin::new(&mut body).poll_frame(cx) {
                     Poll::Ready(frame) => {
                         turn.made_progress();
                         Poll::Ready(Ok(frame))
                     }
-                    Poll::Pending => patience.poll_end(cx).map(Err),
+                    Poll::Pending => body_timeout.poll_end(cx).map(Err),
                 }
             });
             let Some(frame) = frame.await? else {
@@ -245,7 +248,7 @@ impl Http {
                 Err(failure) if !is_success && failure.kind() == FailureKind::Permanent => break,
                 frame => frame?,
             };
-            patience.heard();
+            body_timeout.heard();
             let Ok(data) = frame.into_data() else {
                 continue;
             };
@@ -270,7 +273,7 @@ impl Http {
         let body = match sink.finish() {
             Ok(mut body) => {
                 if !is_secret {
-                    self.room.came(&mut body);
+                    self.body_size.came(&mut body);
                 }
                 body
             }
@@ -292,15 +295,15 @@ struct Head {
     parts: Parts,
     body: Incoming,
     connection: CaptureConnection,
-    heard: Option<Heard>,
+    heard: Option<ByteCounter>,
     /// Of HTTP/1.1.
-    rests: Option<Rests>,
+    rests: Option<IdleFlag>,
 }
 
 impl Head {
     fn new(response: Response<Incoming>, connection: CaptureConnection) -> Self {
         let (parts, body) = response.into_parts();
-        let heard: Option<Heard> = parts.extensions.get().cloned();
+        let heard: Option<ByteCounter> = parts.extensions.get().cloned();
         if let Some(heard) = &heard {
             heard.took_head();
         }
@@ -327,7 +330,7 @@ impl Head {
     }
 }
 
-fn heard(connection: &CaptureConnection) -> Option<Heard> {
+fn heard(connection: &CaptureConnection) -> Option<ByteCounter> {
     let mut extensions = Extensions::new();
     if let Some(connected) = &*connection.connection_metadata() {
         connected.get_extras(&mut extensions);
@@ -353,13 +356,13 @@ fn erase(parts: Vec<Bytes>, headers: &mut HeaderMap) {
 }
 
 /// What became of a request without an answer.
-enum Trouble {
+enum HeadFailure {
     Failed(Failure),
     /// The server wants it by HTTP/1.1 (RFC 9113 §7).
     Http1Required(Error),
 }
 
-impl From<Failure> for Trouble {
+impl From<Failure> for HeadFailure {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
@@ -379,8 +382,8 @@ fn unpacked(error: io::Error) -> Failure {
 }
 
 /// Tells what became of the request. In doubt it was sent.
-fn explain(error: Error, heard: Option<Heard>, limits: &Limits) -> Trouble {
-    match heard.as_ref().and_then(Heard::excess) {
+fn explain(error: Error, heard: Option<ByteCounter>, limits: &Limits) -> HeadFailure {
+    match heard.as_ref().and_then(ByteCounter::excess) {
         Some(Excess::Fields) => return Failure::from(TooLarge::InterimResponses).into(),
         Some(excess) => return Failure::new(FailureKind::Permanent, excess).into(),
         None => {}
@@ -399,7 +402,7 @@ fn explain(error: Error, heard: Option<Heard>, limits: &Limits) -> Trouble {
                 let fields = TooLarge::HeaderFields(limits.headers.min(MOST_HEADERS));
                 let failure = match is_long {
                     true => too_long.into(),
-                    false => Failure::new(FailureKind::Permanent, Fields(fields)),
+                    false => Failure::new(FailureKind::Permanent, TooManyFields(fields)),
                 };
                 return failure.into();
             }
@@ -412,7 +415,7 @@ fn explain(error: Error, heard: Option<Heard>, limits: &Limits) -> Trouble {
             let reason = h2.reason().unwrap_or(Reason::NO_ERROR);
             match reason {
                 Reason::HTTP_1_1_REQUIRED if h2.is_remote() => {
-                    return Trouble::Http1Required(error);
+                    return HeadFailure::Http1Required(error);
                 }
                 // The server has not looked at it: it says so of this stream, or of all after the last one
                 // that it did look at (RFC 9113 §6.8, §8.7). h2 gives a GOAWAY to no other streams.
@@ -429,13 +432,13 @@ fn explain(error: Error, heard: Option<Heard>, limits: &Limits) -> Trouble {
 }
 
 /// Tells why a body did not come whole.
-fn explain_body(error: hyper::Error, heard: Option<&Heard>) -> Failure {
-    match heard.and_then(Heard::excess) {
+fn explain_body(error: hyper::Error, heard: Option<&ByteCounter>) -> Failure {
+    match heard.and_then(ByteCounter::excess) {
         Some(Excess::Fields) => return TooLarge::Trailers.into(),
         Some(excess) => return Failure::new(FailureKind::Permanent, excess),
         None => {}
     }
-    let is_long = heard.is_some_and(Heard::is_beyond_a_head);
+    let is_long = heard.is_some_and(ByteCounter::is_beyond_a_head);
     let mut cause = std::error::Error::source(&error);
     while let Some(inner) = cause {
         let io: Option<&io::Error> = inner.downcast_ref();
@@ -464,15 +467,15 @@ fn is_oversized(error: &h2::Error, is_long: bool) -> bool {
 
 /// Too many header fields, or so hyper says: it says the same of a `Content-Length` of 2^64 - 1.
 #[derive(Debug)]
-struct Fields(TooLarge);
+struct TooManyFields(TooLarge);
 
-impl fmt::Display for Fields {
+impl fmt::Display for TooManyFields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, or a Content-Length that no body could have", self.0)
     }
 }
 
-impl std::error::Error for Fields {
+impl std::error::Error for TooManyFields {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.0)
     }
@@ -574,10 +577,10 @@ mod tests {
             assert_eq!(body.len(), 6024);
             body
         };
-        send(Reading::Secret).await.zeroize();
+        send(Destination::Erased).await.zeroize();
         assert!(!memory_holds(odd, even));
         // What is no secret is found: the search can.
-        let body = send(Reading::Into(Vec::new())).await;
+        let body = send(Destination::Buffer(Vec::new())).await;
         assert!(memory_holds(odd, even));
         drop(body);
     }

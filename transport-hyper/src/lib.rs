@@ -85,14 +85,16 @@
 //!   path, attempt, status or failure, and duration; never a header, never a body.
 
 mod body;
+mod byte_counter;
 mod client;
 mod connect;
+mod deadline;
+mod driver;
+mod failure;
 mod http;
 mod listing;
-mod patience;
 mod socket;
 mod task;
-mod traffic;
 mod tunnel;
 
 pub use atlas_model_keys_core as core;
@@ -102,7 +104,7 @@ pub use atlas_model_keys_core::{
 };
 
 pub use client::{Client, ClientBuilder};
-pub use connect::BoxError;
+pub use failure::BoxError;
 pub use listing::{Keys, Pages, Replies};
 
 /// The examples of this crate's README compile.

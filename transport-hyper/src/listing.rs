@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use atlas_model_keys_core::{
@@ -12,7 +13,7 @@ use atlas_model_keys_core::{
 use atlas_model_keys_transport::MOST_READ_AHEAD;
 use futures_core::{FusedStream, Stream};
 
-use crate::Client;
+use crate::driver::Driver;
 use crate::task::{self, Task};
 
 type Fetching<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
@@ -20,14 +21,14 @@ type Fetching<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 /// Fetches what the pages of a listing are answered with, several at a time if that is wanted, and hands
 /// it out in order.
 struct Fetcher<T> {
-    client: Client,
+    driver: Arc<Driver>,
     /// `None` at the end, and after an error.
     listing: Option<Listing>,
-    fetch: fn(Client, ListRequest, Vec<u8>) -> Fetching<T>,
+    fetch: fn(Arc<Driver>, ListRequest, Vec<u8>) -> Fetching<T>,
     /// How many pages may be on their way or wait to be taken.
     size: usize,
     /// Each with the page that was asked for, in order.
-    on_their_way: VecDeque<(ListRequest, Task<Result<T, Error>>)>,
+    in_flight: VecDeque<(ListRequest, Task<Result<T, Error>>)>,
     /// Whether all of the pages that may be are on their way.
     is_full: bool,
     /// Buffers to be used again.
@@ -36,16 +37,16 @@ struct Fetcher<T> {
 
 impl<T: Send + 'static> Fetcher<T> {
     fn new(
-        client: Client,
+        driver: Arc<Driver>,
         listing: Listing,
-        fetch: fn(Client, ListRequest, Vec<u8>) -> Fetching<T>,
+        fetch: fn(Arc<Driver>, ListRequest, Vec<u8>) -> Fetching<T>,
     ) -> Self {
         Self {
-            client,
+            driver,
             listing: Some(listing),
             fetch,
             size: 1,
-            on_their_way: VecDeque::new(),
+            in_flight: VecDeque::new(),
             is_full: false,
             buffers: Vec::new(),
         }
@@ -71,7 +72,7 @@ impl<T: Send + 'static> Fetcher<T> {
         };
         if !matches!(result, Some(Ok(_))) {
             self.listing = None;
-            self.on_their_way.clear();
+            self.in_flight.clear();
         }
         Poll::Ready(result)
     }
@@ -80,20 +81,20 @@ impl<T: Send + 'static> Fetcher<T> {
         if !self.is_full {
             self.fill()?;
         }
-        let Some((_, task)) = self.on_their_way.front_mut() else {
+        let Some((_, task)) = self.in_flight.front_mut() else {
             return Poll::Ready(Ok(None));
         };
         match ready!(Pin::new(task).poll(cx)) {
             Ok(fetched) => {
-                self.on_their_way.pop_front();
+                self.in_flight.pop_front();
                 self.is_full = false;
                 Poll::Ready(fetched.map(Some))
             }
             Err(error) => {
                 // Whoever catches a panic finds the listing at its end.
                 self.listing = None;
-                self.on_their_way.clear();
-                Poll::Ready(Err(self.client.transport_error(task::resume(error))))
+                self.in_flight.clear();
+                Poll::Ready(Err(self.driver.transport_error(task::resume(error))))
             }
         }
     }
@@ -104,17 +105,16 @@ impl<T: Send + 'static> Fetcher<T> {
             return Ok(());
         };
         let next = listing.request()?;
-        let asked = self.on_their_way.front().map(|(asked, _)| *asked);
+        let asked = self.in_flight.front().map(|(asked, _)| *asked);
         if asked.is_some() && asked != next {
             // What was asked for beyond the end, or behind a page that is to be asked for once more.
-            self.on_their_way.clear();
+            self.in_flight.clear();
         }
-        let wanted = listing.window(self.size).skip(self.on_their_way.len());
+        let wanted = listing.window(self.size).skip(self.in_flight.len());
         for request in wanted {
             let buffer = self.buffers.pop().unwrap_or_default();
-            let fetching = (self.fetch)(self.client.clone(), request, buffer);
-            self.on_their_way
-                .push_back((request, Task::spawn(fetching)));
+            let fetching = (self.fetch)(Arc::clone(&self.driver), request, buffer);
+            self.in_flight.push_back((request, Task::spawn(fetching)));
         }
         self.is_full = true;
         Ok(())
@@ -126,7 +126,7 @@ impl<T> fmt::Debug for Fetcher<T> {
         f.debug_struct("Fetcher")
             .field("listing", &self.listing)
             .field("size", &self.size)
-            .field("on_their_way", &self.on_their_way.len())
+            .field("in_flight", &self.in_flight.len())
             .finish_non_exhaustive()
     }
 }
@@ -137,9 +137,9 @@ impl<T> fmt::Debug for Fetcher<T> {
 pub struct Replies(Fetcher<Reply<Vec<u8>>>);
 
 impl Replies {
-    pub(crate) fn new(client: Client, listing: Listing) -> Self {
-        Self(Fetcher::new(client, listing, |client, request, buffer| {
-            Box::pin(async move { client.drive(&request, buffer).await })
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
+        Self(Fetcher::new(driver, listing, |driver, request, buffer| {
+            Box::pin(async move { driver.drive(&request, buffer).await })
         }))
     }
 
@@ -182,8 +182,8 @@ impl FusedStream for Replies {
 pub struct Pages(Fetcher<Page<Vec<u8>>>);
 
 impl Pages {
-    pub(crate) fn new(client: Client, listing: Listing) -> Self {
-        Self(Fetcher::new(client, listing, page))
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
+        Self(Fetcher::new(driver, listing, page))
     }
 
     /// Asks for up to so many pages at the same time; see [`Replies::read_ahead`].
@@ -224,9 +224,9 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn new(client: Client, listing: Listing) -> Self {
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
         Self {
-            pages: Fetcher::new(client, listing, page),
+            pages: Fetcher::new(driver, listing, page),
             page: None,
         }
     }
@@ -269,6 +269,6 @@ impl FusedStream for Keys {
     }
 }
 
-fn page(client: Client, request: ListRequest, buffer: Vec<u8>) -> Fetching<Page<Vec<u8>>> {
-    Box::pin(async move { client.drive(&request, buffer).await?.into_page() })
+fn page(driver: Arc<Driver>, request: ListRequest, buffer: Vec<u8>) -> Fetching<Page<Vec<u8>>> {
+    Box::pin(async move { driver.drive(&request, buffer).await?.into_page() })
 }

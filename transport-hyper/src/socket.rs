@@ -16,9 +16,9 @@ use tower_service::Service;
 
 /// Makes TCP connections as hyper-util does.
 #[derive(Clone)]
-pub(crate) struct Tcp(pub(crate) HttpConnector);
+pub(crate) struct TcpConnector(pub(crate) HttpConnector);
 
-impl Service<Uri> for Tcp {
+impl Service<Uri> for TcpConnector {
     type Response = Socket;
     type Error = <HttpConnector as Service<Uri>>::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Socket, Self::Error>> + Send>>;
@@ -32,7 +32,7 @@ impl Service<Uri> for Tcp {
         Box::pin(async move {
             Ok(Socket {
                 tcp: connecting.await?,
-                rests: Rests(Arc::default()),
+                rests: IdleFlag(Arc::default()),
             })
         })
     }
@@ -43,17 +43,17 @@ impl Service<Uri> for Tcp {
 /// What comes on a connection of HTTP/1.1 that rests is no answer to the next request, and hyper closes
 /// such a connection. But tokio learns of it only between turns of its tasks: a program that computes for a
 /// while and then asks for the next page would send the request first, and take what had come for its
-/// answer. So while it [rests](Rests), the system itself is asked.
+/// answer. So while it [rests](IdleFlag), the system itself is asked.
 pub(crate) struct Socket {
     tcp: TokioIo<TcpStream>,
-    rests: Rests,
+    rests: IdleFlag,
 }
 
 /// Whether a response has ended on a connection, and no request was sent since; goes with its `Connected`.
 #[derive(Clone, Debug)]
-pub(crate) struct Rests(Arc<AtomicBool>);
+pub(crate) struct IdleFlag(Arc<AtomicBool>);
 
-impl Rests {
+impl IdleFlag {
     /// A response has ended.
     pub(crate) fn begin(&self) {
         self.0.store(true, Ordering::Release);

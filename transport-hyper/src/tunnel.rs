@@ -13,17 +13,17 @@ use hyper::rt::{Read, ReadBuf, Write};
 use tower_service::Service;
 use zeroize::Zeroizing;
 
-use crate::connect::BoxError;
+use crate::failure::BoxError;
 
 /// Makes connections through a proxy, which is reached by a `C`.
 #[derive(Clone)]
-pub(crate) struct Through<C> {
+pub(crate) struct TunnelConnector<C> {
     pub(crate) to_proxy: C,
     pub(crate) proxy: Proxy,
     pub(crate) limits: Limits,
 }
 
-impl<C> Service<Uri> for Through<C>
+impl<C> Service<Uri> for TunnelConnector<C>
 where
     C: Service<Uri>,
     C::Response: Read + Write + Send + Unpin,

@@ -2,14 +2,13 @@
 //! bytes of a proxy or of a TLS handshake drip. And what fails on the way is told apart from what fails
 //! afterwards: nothing was sent by then.
 
-use std::fmt;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use atlas_model_keys_core::{FailureKind, Proxy};
-use atlas_model_keys_transport::{NotTls, ProxyFailure, TunnelError};
+use atlas_model_keys_core::Proxy;
+use atlas_model_keys_transport::TunnelError;
 use http::uri::Scheme;
 use http::{StatusCode, Uri};
 use ureq::Error;
@@ -21,17 +20,17 @@ use ureq::unversioned::transport::{
 };
 use zeroize::Zeroizing;
 
-use crate::client::USER_AGENT;
-use crate::http::kind_of;
-use crate::watch::{Below, Watched};
+use crate::failure::ConnectFailure;
+use crate::guard::{BelowTls, GuardedTransport};
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// The name and the version of this client in the `User-Agent`.
+pub(crate) const USER_AGENT: &str = concat!("atlas-model-keys-ureq/", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug)]
 pub(crate) struct Connect {
     /// ureq's own way to ask one for a tunnel knows one answer, 200.
     proxy: Option<Proxy>,
-    /// See [`Watched`].
+    /// See [`GuardedTransport`].
     most: usize,
     tcp: TcpConnector,
     tls: RustlsConnector,
@@ -48,26 +47,30 @@ impl Connect {
         }
     }
 
-    fn to(&self, target: &Uri, stages: &Stages<'_>) -> Result<Box<dyn Transport>, ConnectFailure> {
+    fn to(
+        &self,
+        target: &Uri,
+        steps: &ConnectSteps<'_>,
+    ) -> Result<Box<dyn Transport>, ConnectFailure> {
         let Some(proxy) = &self.proxy else {
             return self
-                .hop(target, stages)
+                .hop(target, steps)
                 .map_err(|error| ConnectFailure::new(error, None));
         };
         let stream = self
-            .hop(proxy.uri(), stages)
+            .hop(proxy.uri(), steps)
             .map_err(|error| ConnectFailure::of_proxy(proxy, error))?;
-        let stream = tunnel(stream, proxy, target, stages)?;
-        self.secured(stream, target, stages)
+        let stream = tunnel(stream, proxy, target, steps)?;
+        self.secured(stream, target, steps)
             .map_err(|error| ConnectFailure::new(error, Some(proxy)))
     }
 
-    fn hop(&self, to: &Uri, stages: &Stages<'_>) -> Result<Box<dyn Transport>, Error> {
-        let addrs = look_up(to, stages.details.config, stages.timeout()?)?;
-        let details = stages.details(to, addrs)?;
+    fn hop(&self, to: &Uri, steps: &ConnectSteps<'_>) -> Result<Box<dyn Transport>, Error> {
+        let addrs = look_up(to, steps.details.config, steps.timeout()?)?;
+        let details = steps.details(to, addrs)?;
         let stream = self.tcp.connect(&details, None::<()>)?;
         let stream = stream.ok_or(Error::ConnectionFailed)?;
-        self.secured(Box::new(stream), to, stages)
+        self.secured(Box::new(stream), to, steps)
     }
 
     /// With TLS for `https`.
@@ -75,43 +78,43 @@ impl Connect {
         &self,
         stream: Box<dyn Transport>,
         with: &Uri,
-        stages: &Stages<'_>,
+        steps: &ConnectSteps<'_>,
     ) -> Result<Box<dyn Transport>, Error> {
         if with.scheme() != Some(&Scheme::HTTPS) {
             return Ok(stream);
         }
-        let details = stages.details(with, stages.details.resolver.empty())?;
-        let stream = self.tls.connect(&details, Some(Below(stream)))?;
+        let details = steps.details(with, steps.details.resolver.empty())?;
+        let stream = self.tls.connect(&details, Some(BelowTls(stream)))?;
         Ok(Box::new(stream.ok_or(Error::ConnectionFailed)?))
     }
 }
 
 impl Connector<()> for Connect {
-    type Out = Watched;
+    type Out = GuardedTransport;
 
     fn connect(
         &self,
         details: &ConnectionDetails<'_>,
         _: Option<()>,
-    ) -> Result<Option<Watched>, Error> {
-        let stages = Stages {
+    ) -> Result<Option<GuardedTransport>, Error> {
+        let steps = ConnectSteps {
             details,
             end: Instant::now().checked_add(*details.timeout.after),
         };
-        match self.to(details.uri, &stages) {
-            Ok(stream) => Ok(Some(Watched::new(stream, self.most))),
+        match self.to(details.uri, &steps) {
+            Ok(stream) => Ok(Some(GuardedTransport::new(stream, self.most))),
             Err(failure) => Err(Error::Other(Box::new(failure))),
         }
     }
 }
 
 /// The steps of making a connection, and when all of them must be done.
-struct Stages<'d> {
+struct ConnectSteps<'d> {
     details: &'d ConnectionDetails<'d>,
     end: Option<Instant>,
 }
 
-impl Stages<'_> {
+impl ConnectSteps<'_> {
     /// What is left.
     fn timeout(&self) -> Result<NextTimeout, Error> {
         let timeout = self.details.timeout;
@@ -167,9 +170,9 @@ fn look_up(
 /// Leaves it to [`Connect`]: ureq asks before each request, and nearly all of them find a connection that
 /// rests.
 #[derive(Debug)]
-pub(crate) struct Later;
+pub(crate) struct LazyResolver;
 
-impl Resolver for Later {
+impl Resolver for LazyResolver {
     fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let mut addrs = self.empty();
         // No address would mean: not to be looked up.
@@ -183,10 +186,10 @@ fn tunnel(
     stream: Box<dyn Transport>,
     proxy: &Proxy,
     target: &Uri,
-    stages: &Stages<'_>,
+    steps: &ConnectSteps<'_>,
 ) -> Result<Box<dyn Transport>, ConnectFailure> {
-    let asked = ask(stream, proxy, target, stages).and_then(|mut stream| {
-        let answer = answer(&mut *stream, stages)?;
+    let asked = ask(stream, proxy, target, steps).and_then(|mut stream| {
+        let answer = answer(&mut *stream, steps)?;
         Ok((stream, answer))
     });
     let (mut stream, answer) = asked.map_err(|error| ConnectFailure::of_proxy(proxy, error))?;
@@ -203,18 +206,14 @@ fn tunnel(
         Answer::TooLarge => TunnelError::TooLarge,
         Answer::Closed => TunnelError::Closed,
     };
-    Err(ConnectFailure {
-        kind: error.kind(),
-        through: None,
-        source: ProxyFailure::new(proxy, error.wants_login(), error).into(),
-    })
+    Err(ConnectFailure::refused(proxy, error))
 }
 
 fn ask(
     stream: Box<dyn Transport>,
     proxy: &Proxy,
     target: &Uri,
-    stages: &Stages<'_>,
+    steps: &ConnectSteps<'_>,
 ) -> Result<Box<dyn Transport>, Error> {
     let host = target.host().unwrap_or_default();
     let port = match target.port_u16() {
@@ -233,9 +232,9 @@ fn ask(
         request.extend_from_slice(b"\r\n");
     }
     request.extend_from_slice(b"\r\n");
-    let clock = Arc::clone(&stages.details.current_time);
+    let clock = Arc::clone(&steps.details.current_time);
     let mut adapter = TransportAdapter::new(stream, clock);
-    adapter.set_timeout(stages.timeout()?);
+    adapter.set_timeout(steps.timeout()?);
     adapter.write_all(&request)?;
     let mut stream = adapter.into_inner();
     // The login is still in it.
@@ -255,7 +254,7 @@ enum Answer {
 /// Bytes of an answer to `CONNECT`, interim responses included. Proxies send a few hundred.
 const MOST_OF_ANSWER: usize = 64 << 10;
 
-fn answer(stream: &mut dyn Transport, stages: &Stages<'_>) -> Result<Answer, Error> {
+fn answer(stream: &mut dyn Transport, steps: &ConnectSteps<'_>) -> Result<Answer, Error> {
     let mut taken = 0;
     loop {
         let input = stream.buffers().input();
@@ -270,7 +269,7 @@ fn answer(stream: &mut dyn Transport, stages: &Stages<'_>) -> Result<Answer, Err
             Some(Err(answer)) => return Ok(answer),
             None if taken + input.len() >= MOST_OF_ANSWER => return Ok(Answer::TooLarge),
             None => {
-                if !stream.await_input(stages.timeout()?)? {
+                if !stream.await_input(steps.timeout()?)? {
                     return Ok(Answer::Closed);
                 }
             }
@@ -298,70 +297,6 @@ fn head(input: &[u8]) -> Option<Result<(StatusCode, usize), Answer>> {
         _ => return Some(Err(Answer::NotHttp)),
     };
     Some(status.map_or(Err(Answer::NotHttp), |status| Ok((status, length))))
-}
-
-/// No connection, and so nothing was sent.
-#[derive(Debug)]
-pub(crate) struct ConnectFailure {
-    kind: FailureKind,
-    /// The proxy that the way to Atlas leads through. Where the proxy itself failed, the source says so.
-    through: Option<String>,
-    source: BoxError,
-}
-
-impl ConnectFailure {
-    fn new(error: Error, through: Option<&Proxy>) -> Self {
-        Self {
-            kind: kind_before(&error),
-            through: through.map(Proxy::to_string),
-            source: NotTls::or(unwrapped(error)),
-        }
-    }
-
-    /// What failed before the tunnel stood is between this machine and the proxy.
-    fn of_proxy(proxy: &Proxy, error: Error) -> Self {
-        let failure = Self::new(error, None);
-        Self {
-            source: ProxyFailure::new(proxy, false, failure.source).into(),
-            ..failure
-        }
-    }
-
-    pub(crate) fn kind(&self) -> FailureKind {
-        self.kind
-    }
-}
-
-/// Of something that failed before the request was sent.
-fn kind_before(error: &Error) -> FailureKind {
-    match kind_of(error) {
-        FailureKind::Lost => FailureKind::NotSent,
-        kind => kind,
-    }
-}
-
-/// Without ureq's own words around it.
-fn unwrapped(error: Error) -> BoxError {
-    match error {
-        Error::Io(error) => error.into(),
-        Error::Rustls(error) => error.into(),
-        error => error.into(),
-    }
-}
-
-impl fmt::Display for ConnectFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.through {
-            Some(proxy) => write!(f, "no connection through the proxy {proxy}"),
-            None => f.write_str("no connection"),
-        }
-    }
-}
-
-impl std::error::Error for ConnectFailure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.source)
-    }
 }
 
 #[cfg(test)]

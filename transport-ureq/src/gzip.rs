@@ -12,11 +12,11 @@ pub(crate) struct Gunzip<R> {
     decoder: Option<GzDecoder<Packed<R>>>,
 }
 
-type Packed<R> = BufReader<Unmistakable<R>>;
+type Packed<R> = BufReader<UreqErrors<R>>;
 
 impl<R: Read> Gunzip<R> {
     pub(crate) fn new(body: R) -> Self {
-        let packed = BufReader::with_capacity(32 << 10, Unmistakable(body));
+        let packed = BufReader::with_capacity(32 << 10, UreqErrors(body));
         Self {
             decoder: Some(GzDecoder::new(packed)),
         }
@@ -73,9 +73,9 @@ fn of_coding(error: io::Error) -> io::Error {
 }
 
 /// Every error of the body is one of ureq's, so that the decoder's are those that are not.
-struct Unmistakable<R>(R);
+struct UreqErrors<R>(R);
 
-impl<R: Read> Read for Unmistakable<R> {
+impl<R: Read> Read for UreqErrors<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.0
             .read(into)

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use atlas_model_keys_core::{BaseUrl, Body, Failure, FailureKind, Limits};
 use atlas_model_keys_transport::{
-    NotTls, Resolved, Room, Timeouts, TooLarge, TunnelError, TwoLengths, body_limit, is_gzip,
-    of_io, of_tls,
+    BodySizeEstimate, NotTls, Resolved, Timeouts, TooLarge, TwoLengths, body_limit, is_gzip,
 };
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -17,17 +16,18 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, AsSendBody, ProxyProtocol, Timeout};
 use zeroize::Zeroizing;
 
-use crate::client::Deadline;
-use crate::connect::{Connect, ConnectFailure, Later};
+use crate::connect::{Connect, LazyResolver};
+use crate::deadline::Deadline;
+use crate::failure::kind_of;
+use crate::guard::{self, OverheadExceeded};
 use crate::gzip::Gunzip;
-use crate::watch::{self, OfNoUse};
 
 /// ureq, and how it is to be used.
 pub(crate) struct Http {
     agent: Agent,
     timeouts: Timeouts,
     loopback: bool,
-    room: Room,
+    body_size: BodySizeEstimate,
 }
 
 /// Where the body of an answer goes.
@@ -47,7 +47,7 @@ impl Http {
             agent: agent.unwrap_or_else(|| own_agent(resolved)),
             timeouts: resolved.timeouts,
             loopback: resolved.session.base().is_loopback(),
-            room: Room::default(),
+            body_size: BodySizeEstimate::default(),
         }
     }
 
@@ -60,7 +60,7 @@ impl Http {
         into: Destination,
         limits: &Limits,
     ) -> Result<Response<Vec<u8>>, Failure> {
-        watch::asked(matches!(into, Destination::Erased));
+        guard::request_begins(matches!(into, Destination::Erased));
         let (mut head, body) = request.into_parts();
         // The state of a decompression is not erased.
         let coding = HeaderValue::from_static(match into {
@@ -116,7 +116,7 @@ impl Http {
             .agent
             .run(config.build())
             .map_err(|error| explain(error, Part::Head))?;
-        watch::head_came();
+        guard::head_received();
 
         let (mut head, body) = response.into_parts();
         // What is not read to its end is closed with it.
@@ -130,11 +130,11 @@ impl Http {
         let mut memory = match into {
             Destination::Buffer(buffer) => {
                 let expected = self
-                    .room
+                    .body_size
                     .expected(promised.filter(|_| !is_gzip(&head.headers)));
-                Memory::new(buffer, expected, most)
+                BodyBuffer::new(buffer, expected, most)
             }
-            Destination::Erased => Memory::erased(most),
+            Destination::Erased => BodyBuffer::erased(most),
         };
         let body = body.into_with_config().limit(u64::MAX).reader();
         // What is bounded is what comes out of the decompression.
@@ -151,7 +151,7 @@ impl Http {
             Err(error) if !head.status.is_success() && is_of_body(&error) => {}
             Err(error) => return Err(explain(error, Part::Body)),
         }
-        Ok(Response::from_parts(head, memory.body(&self.room)))
+        Ok(Response::from_parts(head, memory.body(&self.body_size)))
     }
 
     /// Bytes of a head that have room in ureq's buffer, with one more to see that they are too many.
@@ -182,7 +182,7 @@ impl Http {
             _ => String::new(),
         };
         match error {
-            E::Other(error) if error.is::<OfNoUse>() => match part {
+            E::Other(error) if error.is::<OverheadExceeded>() => match part {
                 Part::Head => TooLarge::InterimResponses.into(),
                 Part::Body => TooLarge::Trailers.into(),
             },
@@ -225,7 +225,7 @@ impl Http {
 
 /// Why a caller's agent could not be used with this base URL: ureq panics where it was built without what the agent
 /// is set up for, and nobody can ask it what it was built with.
-pub(crate) fn problem_of(agent: &Agent, base: &BaseUrl) -> Option<&'static str> {
+pub(crate) fn agent_problem(agent: &Agent, base: &BaseUrl) -> Option<&'static str> {
     let config = agent.config();
     let proxy = config.proxy().filter(|_| !base.is_loopback());
     let needs_tls = match proxy.map(ureq::Proxy::protocol) {
@@ -279,7 +279,7 @@ pub(crate) fn problem_of(agent: &Agent, base: &BaseUrl) -> Option<&'static str> 
 fn is_of_body(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Decompress(..) => true,
-        ureq::Error::Other(error) => error.is::<OfNoUse>(),
+        ureq::Error::Other(error) => error.is::<OverheadExceeded>(),
         _ => false,
     }
 }
@@ -292,7 +292,7 @@ enum Part {
 }
 
 /// Where a body is read to, and how much of it at most.
-struct Memory {
+struct BodyBuffer {
     /// Not left behind where reading fails.
     bytes: Zeroizing<Vec<u8>>,
     expected: usize,
@@ -307,10 +307,10 @@ const LEAST_MORE: usize = 16 << 10;
 /// After so many bytes of a body the clock is looked at.
 const LOOK: usize = 1 << 20;
 
-/// Room for a token's answer from the beginning: all that the default limits allow.
+/// BodySizeEstimate for a token's answer from the beginning: all that the default limits allow.
 const TOKEN_ANSWER: usize = 64 << 10;
 
-impl Memory {
+impl BodyBuffer {
     /// Over what the buffer holds.
     fn new(buffer: Vec<u8>, expected: usize, most: usize) -> Self {
         Self {
@@ -353,7 +353,7 @@ impl Memory {
                 Ok(0) => break Ok(()),
                 Ok(more) => {
                     filled += more;
-                    watch::content_came();
+                    guard::content_received();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => break Err(error),
@@ -380,7 +380,7 @@ impl Memory {
         self.bytes.resize(length, 0);
     }
 
-    fn body(mut self, room: &Room) -> Vec<u8> {
+    fn body(mut self, room: &BodySizeEstimate) -> Vec<u8> {
         let mut body = std::mem::take(&mut *self.bytes);
         if !self.leaves_no_copy {
             room.came(&mut body);
@@ -402,7 +402,7 @@ fn input_buffer(limits: &Limits) -> usize {
     limits.head_bytes.saturating_mul(2).clamp(least, most)
 }
 
-/// Room for a request's head: what is long in it is a token, or an answer to a challenge, which repeats most
+/// BodySizeEstimate for a request's head: what is long in it is a token, or an answer to a challenge, which repeats most
 /// of that with a backslash before each byte at the worst.
 fn output_buffer(resolved: &Resolved) -> usize {
     let limits = &resolved.limits;
@@ -431,77 +431,5 @@ fn own_agent(resolved: &Resolved) -> Agent {
         .output_buffer_size(output_buffer(resolved))
         .build();
     let connect = Connect::new(resolved.proxy.clone(), resolved.limits.head_bytes);
-    Agent::with_parts(config, connect, Later)
-}
-
-/// What became of the request. In doubt it was sent.
-pub(crate) fn kind_of(error: &ureq::Error) -> FailureKind {
-    use FailureKind::{Lost, NotSent, Permanent, TimedOut};
-    use ureq::Error as E;
-
-    match error {
-        E::HostNotFound | E::ConnectionFailed | E::Timeout(Timeout::Resolve | Timeout::Connect) => {
-            NotSent
-        }
-        E::Io(error) => of_io(error),
-        E::Other(error) => match error.downcast_ref::<ConnectFailure>() {
-            Some(failure) => failure.kind(),
-            None => Lost,
-        },
-        E::Rustls(tls) => of_tls(tls),
-        E::Timeout(Timeout::Global) => TimedOut,
-        // Of a caller's agent: ours asks by itself.
-        E::ConnectProxyFailed(text) => TunnelError::Status(status_in(text)).kind(),
-        // Something is set up wrongly.
-        E::Http(_)
-        | E::BadUri(_)
-        | E::InvalidProxyUrl
-        | E::RequireHttpsOnly(_)
-        | E::Tls(_)
-        | E::TlsRequired
-        | E::Pem(_)
-        | E::LargeResponseHeader(..) => Permanent,
-        _ => Lost,
-    }
-}
-
-/// ureq tells the status of a proxy's answer by its text alone.
-fn status_in(text: &str) -> StatusCode {
-    let status = text
-        .split_once("responded ")
-        .and_then(|(_, after)| StatusCode::from_bytes(after.as_bytes().get(..3)?).ok());
-    status.unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io;
-
-    #[test]
-    fn failures_are_told_apart_by_what_became_of_the_request() {
-        let io = |kind: io::ErrorKind| ureq::Error::Io(kind.into());
-        for (error, kind) in [
-            (ureq::Error::HostNotFound, FailureKind::NotSent),
-            (ureq::Error::Timeout(Timeout::Connect), FailureKind::NotSent),
-            (io(io::ErrorKind::ConnectionRefused), FailureKind::NotSent),
-            (io(io::ErrorKind::UnexpectedEof), FailureKind::Lost),
-            (ureq::Error::Timeout(Timeout::PerRead), FailureKind::Lost),
-            (ureq::Error::Timeout(Timeout::Global), FailureKind::TimedOut),
-            (
-                ureq::Error::ConnectProxyFailed("proxy server responded 407/407".into()),
-                FailureKind::Permanent,
-            ),
-            (
-                ureq::Error::ConnectProxyFailed("proxy server responded 502/502".into()),
-                FailureKind::NotSent,
-            ),
-            (
-                ureq::Error::ConnectProxyFailed("proxy server did not respond".into()),
-                FailureKind::Permanent,
-            ),
-        ] {
-            assert_eq!(kind_of(&error), kind, "{error}");
-        }
-    }
+    Agent::with_parts(config, connect, LazyResolver)
 }

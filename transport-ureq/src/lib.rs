@@ -74,10 +74,13 @@
 
 mod client;
 mod connect;
+mod deadline;
+mod driver;
+mod failure;
+mod guard;
 mod gzip;
 mod http;
 mod listing;
-mod watch;
 
 pub use atlas_model_keys_core as core;
 pub use atlas_model_keys_core::{

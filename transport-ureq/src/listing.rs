@@ -15,20 +15,20 @@ use atlas_model_keys_core::{
 };
 use atlas_model_keys_transport::{MOST_READ_AHEAD, within_current_span};
 
-use crate::Client;
-use crate::client::Deadline;
+use crate::deadline::Deadline;
+use crate::driver::Driver;
 
 /// Fetches what the pages of a listing are answered with, several at a time if that is wanted, and hands
 /// it out in order.
 struct Fetcher<T> {
-    client: Client,
+    driver: Arc<Driver>,
     /// `None` after an error.
     listing: Option<Listing>,
-    fetch: fn(&Client, &ListRequest, Vec<u8>, &Deadline) -> Result<T, Error>,
+    fetch: fn(&Driver, &ListRequest, Vec<u8>, &Deadline) -> Result<T, Error>,
     /// How many pages may be on their way or wait to be taken.
     size: usize,
     /// Each with the page that was asked for, in order.
-    on_their_way: VecDeque<(ListRequest, Worker<T>)>,
+    in_flight: VecDeque<(ListRequest, Worker<T>)>,
     /// For the pages to come.
     idle: Vec<Worker<T>>,
     /// Another worker.
@@ -41,16 +41,16 @@ struct Fetcher<T> {
 
 impl<T: Send + 'static> Fetcher<T> {
     fn new(
-        client: Client,
+        driver: Arc<Driver>,
         listing: Listing,
-        fetch: fn(&Client, &ListRequest, Vec<u8>, &Deadline) -> Result<T, Error>,
+        fetch: fn(&Driver, &ListRequest, Vec<u8>, &Deadline) -> Result<T, Error>,
     ) -> Self {
         Self {
-            client,
+            driver,
             listing: Some(listing),
             fetch,
             size: 1,
-            on_their_way: VecDeque::new(),
+            in_flight: VecDeque::new(),
             idle: Vec::new(),
             spawn: Worker::spawn,
             abandoned: Arc::default(),
@@ -85,14 +85,14 @@ impl<T: Send + 'static> Fetcher<T> {
             return Ok(None);
         };
         let is_next = |(asked, _): &(ListRequest, _)| *asked == request;
-        if !self.on_their_way.front().is_none_or(is_next) {
+        if !self.in_flight.front().is_none_or(is_next) {
             // A page is to be asked for once more: what was asked for behind it comes too early.
             self.forget();
         }
         self.ask_ahead();
-        let Some((_, mut worker)) = self.on_their_way.pop_front() else {
+        let Some((_, mut worker)) = self.in_flight.pop_front() else {
             let buffer = self.buffers.pop().unwrap_or_default();
-            return (self.fetch)(&self.client, &request, buffer, &self.client.deadline()).map(Some);
+            return (self.fetch)(&self.driver, &request, buffer, &self.driver.deadline()).map(Some);
         };
         match worker.result() {
             Ok(fetched) => {
@@ -112,19 +112,19 @@ impl<T: Send + 'static> Fetcher<T> {
         let Some(listing) = &self.listing else {
             return;
         };
-        if self.on_their_way.is_empty() && listing.window(self.size).nth(1).is_none() {
+        if self.in_flight.is_empty() && listing.window(self.size).nth(1).is_none() {
             return;
         }
-        for request in listing.window(self.size).skip(self.on_their_way.len()) {
+        for request in listing.window(self.size).skip(self.in_flight.len()) {
             // Where no thread is left: fewer at a time, then.
             let Some(worker) = self.idle.pop().or_else(|| (self.spawn)().ok()) else {
                 break;
             };
-            let (client, fetch) = (self.client.clone(), self.fetch);
+            let (driver, fetch) = (Arc::clone(&self.driver), self.fetch);
             let buffer = self.buffers.pop().unwrap_or_default();
-            let deadline = client.deadline().or_if(&self.abandoned);
-            worker.begin(move || fetch(&client, &request, buffer, &deadline));
-            self.on_their_way.push_back((request, worker));
+            let deadline = driver.deadline().or_if(&self.abandoned);
+            worker.begin(move || fetch(&driver, &request, buffer, &deadline));
+            self.in_flight.push_back((request, worker));
         }
     }
 
@@ -137,7 +137,7 @@ impl<T: Send + 'static> Fetcher<T> {
     /// Drops what was asked for.
     fn forget(&mut self) {
         self.abandon();
-        self.on_their_way.clear();
+        self.in_flight.clear();
         self.abandoned = Arc::default();
     }
 }
@@ -145,8 +145,8 @@ impl<T: Send + 'static> Fetcher<T> {
 impl<T> Fetcher<T> {
     /// The workers are not waited for: each ends with its next step, or with its deadline.
     fn abandon(&self) {
-        if !self.on_their_way.is_empty() {
-            self.client.abandon(&self.abandoned);
+        if !self.in_flight.is_empty() {
+            self.driver.abandon(&self.abandoned);
         }
     }
 }
@@ -163,7 +163,7 @@ impl<T> fmt::Debug for Fetcher<T> {
         f.debug_struct("Fetcher")
             .field("listing", &self.listing)
             .field("size", &self.size)
-            .field("on_their_way", &self.on_their_way.len())
+            .field("in_flight", &self.in_flight.len())
             .finish_non_exhaustive()
     }
 }
@@ -223,8 +223,8 @@ impl<T: Send + 'static> Worker<T> {
 pub struct Replies(Fetcher<Reply<Vec<u8>>>);
 
 impl Replies {
-    pub(crate) fn new(client: Client, listing: Listing) -> Self {
-        Self(Fetcher::new(client, listing, Client::drive))
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
+        Self(Fetcher::new(driver, listing, Driver::drive))
     }
 
     /// Asks for up to so many pages at the same time, each from a thread of its own; their order
@@ -258,8 +258,8 @@ impl FusedIterator for Replies {}
 pub struct Pages(Fetcher<Page<Vec<u8>>>);
 
 impl Pages {
-    pub(crate) fn new(client: Client, listing: Listing) -> Self {
-        Self(Fetcher::new(client, listing, page))
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
+        Self(Fetcher::new(driver, listing, page))
     }
 
     /// Asks for up to so many pages at the same time; see [`Replies::read_ahead`].
@@ -291,9 +291,9 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn new(client: Client, listing: Listing) -> Self {
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
         Self {
-            pages: Fetcher::new(client, listing, page),
+            pages: Fetcher::new(driver, listing, page),
             page: None,
         }
     }
@@ -326,12 +326,12 @@ impl Iterator for Keys {
 impl FusedIterator for Keys {}
 
 fn page(
-    client: &Client,
+    driver: &Driver,
     request: &ListRequest,
     buffer: Vec<u8>,
     deadline: &Deadline,
 ) -> Result<Page<Vec<u8>>, Error> {
-    client.drive(request, buffer, deadline)?.into_page()
+    driver.drive(request, buffer, deadline)?.into_page()
 }
 
 #[cfg(test)]
@@ -342,7 +342,10 @@ mod tests {
     use std::thread::ThreadId;
 
     use atlas_model_keys_core::{BaseUrl, Credentials, Limits, ModelKey};
+    use atlas_model_keys_transport::Settings;
     use http::Response;
+
+    use crate::http::Http;
 
     /// By whom a page was fetched.
     type Fetched = (ThreadId, Page<Vec<u8>>);
@@ -350,7 +353,7 @@ mod tests {
     const PAGES: u32 = 20;
 
     fn fetch(
-        _: &Client,
+        _: &Driver,
         request: &ListRequest,
         _: Vec<u8>,
         _: &Deadline,
@@ -364,10 +367,15 @@ mod tests {
 
     fn fetcher() -> Fetcher<Fetched> {
         let credentials = Credentials::bearer("token").unwrap();
-        let client = Client::new(BaseUrl::new("http://127.0.0.1:9").unwrap(), credentials).unwrap();
+        let base = BaseUrl::new("http://127.0.0.1:9").unwrap();
+        let resolved = Settings::new(base, credentials, "test")
+            .resolve(false)
+            .unwrap();
+        let http = Http::new(&resolved, None);
+        let driver = Arc::new(Driver::new(resolved, http));
         let group = "0123456789abcdef01234567".parse().unwrap();
         let listing = Listing::new(ListRequest::new(group), &Limits::default());
-        let mut fetcher = Fetcher::new(client, listing, fetch);
+        let mut fetcher = Fetcher::new(driver, listing, fetch);
         fetcher.read_ahead(4);
         fetcher
     }
@@ -415,9 +423,9 @@ mod tests {
     #[test]
     fn a_panic_is_the_callers_and_ends_the_listing() {
         let mut fetcher = fetcher();
-        fetcher.fetch = |client, request, buffer, deadline| match request.page_num().get() {
+        fetcher.fetch = |driver, request, buffer, deadline| match request.page_num().get() {
             5 => panic!("page 5"),
-            _ => fetch(client, request, buffer, deadline),
+            _ => fetch(driver, request, buffer, deadline),
         };
         for _ in 1..5 {
             assert!(next(&mut fetcher).is_some());
@@ -432,7 +440,7 @@ mod tests {
         let mut fetcher = fetcher();
         fetcher.buffers.push(b"hunter2".to_vec());
         let shown = format!("{fetcher:?}");
-        assert!(shown.contains("on_their_way: 0"), "{shown}");
+        assert!(shown.contains("in_flight: 0"), "{shown}");
         assert!(
             !shown.contains("104") && !shown.contains("hunter2"),
             "{shown}"

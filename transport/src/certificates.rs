@@ -13,7 +13,7 @@ use rustls_native_certs::{CertificateResult, load_certs_from_paths};
 type Certificates = Vec<CertificateDer<'static>>;
 
 /// The certificates of a PEM text; `None` where there is none, or any of them is none.
-pub(crate) fn of_pem(pem: &[u8]) -> Option<Certificates> {
+pub(crate) fn parse_pem(pem: &[u8]) -> Option<Certificates> {
     let read: Result<Certificates, _> = CertificateDer::pem_slice_iter(pem).collect();
     read.ok()
         .filter(|read| !read.is_empty() && read.iter().all(is_usable))
@@ -25,7 +25,7 @@ fn is_usable(root: &CertificateDer<'static>) -> bool {
 
 /// Adds to these the platform's; in the place of those the ones that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, where
 /// `variable` finds one of them set and not empty.
-pub(crate) fn with_those_of_the_platform(
+pub(crate) fn with_platform_roots(
     mut roots: Certificates,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Certificates, String> {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn found(variables: &[(&str, &str)]) -> Result<usize, String> {
-        let found = with_those_of_the_platform(Vec::new(), |name| {
+        let found = with_platform_roots(Vec::new(), |name| {
             let mut all = variables.iter();
             all.find(|(n, _)| *n == name).map(|(_, v)| v.into())
         });
@@ -241,7 +241,7 @@ mod tests {
         );
         let given = vec![certificate().der().clone()];
         let variable = |name: &str| (name == "SSL_CERT_DIR").then(|| folders.into());
-        let found = with_those_of_the_platform(given, variable);
+        let found = with_platform_roots(given, variable);
         assert_eq!(found.map(|found| found.len()), Ok(1));
     }
 
@@ -250,7 +250,7 @@ mod tests {
     fn a_variable_that_is_not_utf8_is_named_and_not_repeated() {
         use std::os::unix::ffi::OsStringExt as _;
         for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
-            let error = with_those_of_the_platform(Vec::new(), |asked| {
+            let error = with_platform_roots(Vec::new(), |asked| {
                 (asked == name).then(|| OsString::from_vec(b"/hunter2/\xff".to_vec()))
             })
             .unwrap_err();

@@ -18,7 +18,7 @@ pub fn permanent(
 /// Whether trying again could help after a TLS error: not where one side does not trust or understand the
 /// other.
 #[must_use]
-pub fn of_tls(error: &rustls::Error) -> FailureKind {
+pub fn tls_failure_kind(error: &rustls::Error) -> FailureKind {
     use rustls::Error as E;
     match error {
         E::InvalidCertificate(_)
@@ -35,13 +35,13 @@ pub fn of_tls(error: &rustls::Error) -> FailureKind {
 /// What an error of a socket, or of what lies on top of one, says of the request. In doubt it was
 /// sent.
 #[must_use]
-pub fn of_io(error: &io::Error) -> FailureKind {
+pub fn io_failure_kind(error: &io::Error) -> FailureKind {
     let inner = error.get_ref();
     if let Some(tls) = inner.and_then(|inner| inner.downcast_ref()) {
-        return of_tls(tls);
+        return tls_failure_kind(tls);
     }
     match inner.and_then(|inner| inner.downcast_ref::<io::Error>()) {
-        Some(inner) => of_io(inner),
+        Some(inner) => io_failure_kind(inner),
         None => match error.kind() {
             io::ErrorKind::ConnectionRefused
             | io::ErrorKind::AddrNotAvailable
@@ -225,7 +225,7 @@ mod tests {
                 FailureKind::Lost,
             ),
         ] {
-            assert_eq!(of_io(&error), kind, "{error}");
+            assert_eq!(io_failure_kind(&error), kind, "{error}");
         }
     }
 

@@ -10,8 +10,12 @@ use atlas_model_keys_core::{
 };
 use rustls::pki_types::CertificateDer;
 
-use crate::certificates::{not_utf8, of_pem, with_those_of_the_platform};
-use crate::{MOST_READ_AHEAD, permanent};
+use crate::certificates::{not_utf8, parse_pem, with_platform_roots};
+use crate::failure::permanent;
+
+/// How many pages are read ahead at most, whatever is asked for: each is a connection, with a thread in
+/// the blocking client, and Atlas's buckets hold about a thousand requests a minute.
+pub const MOST_READ_AHEAD: usize = 64;
 
 /// Is told of each wait before a request is repeated.
 pub type OnWait = Box<dyn Fn(&Wait) + Send + Sync>;
@@ -77,7 +81,7 @@ pub struct Settings {
 }
 
 enum ProxyChoice {
-    OfEnvironment,
+    FromEnvironment,
     None,
     This(Proxy),
 }
@@ -113,7 +117,7 @@ impl Settings {
             timeouts: Timeouts::default(),
             connections: Connections::default(),
             roots: Ok(Vec::new()),
-            proxy: Ok(ProxyChoice::OfEnvironment),
+            proxy: Ok(ProxyChoice::FromEnvironment),
             on_wait: None,
         }
     }
@@ -140,7 +144,7 @@ impl Settings {
         let Ok(roots) = &mut self.roots else {
             return;
         };
-        match of_pem(pem) {
+        match parse_pem(pem) {
             Some(mut read) => roots.append(&mut read),
             None => {
                 self.roots = Err(
@@ -173,7 +177,8 @@ impl Settings {
         let base = session.base();
         let extra = self.roots.map_err(|problem| permanent(&session, problem))?;
         let choice = self.proxy?;
-        if own_connections && !(extra.is_empty() && matches!(choice, ProxyChoice::OfEnvironment)) {
+        if own_connections && !(extra.is_empty() && matches!(choice, ProxyChoice::FromEnvironment))
+        {
             return Err(permanent(
                 &session,
                 "root certificates and a proxy are the business of the connections, and these are your \
@@ -184,14 +189,16 @@ impl Settings {
             _ if own_connections || base.is_loopback() => None,
             ProxyChoice::None => None,
             ProxyChoice::This(proxy) => Some(proxy),
-            ProxyChoice::OfEnvironment => of_environment(&session, |name| env::var_os(name))?,
+            ProxyChoice::FromEnvironment => {
+                proxy_from_environment(&session, |name| env::var_os(name))?
+            }
         };
         let needs_tls = base.is_https()
             || proxy
                 .as_ref()
                 .is_some_and(|proxy| proxy.uri().scheme_str() == Some("https"));
         let roots = if needs_tls && !own_connections {
-            with_those_of_the_platform(extra, |name| env::var_os(name))
+            with_platform_roots(extra, |name| env::var_os(name))
                 .map_err(|problem| permanent(&session, problem))?
         } else {
             Vec::new()
@@ -223,7 +230,7 @@ fn bounded(duration: Duration) -> Duration {
 
 /// The proxy that the environment names. A variable that cannot be read is an error: without it, a credential
 /// could go around the proxy.
-fn of_environment(
+fn proxy_from_environment(
     session: &Session,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<Proxy>, Error> {
@@ -367,7 +374,7 @@ mod tests {
             (&atlas, "no_proxy", true),
             (&atlas, "NO_PROXY", true),
         ] {
-            let error = of_environment(session, |asked| match asked {
+            let error = proxy_from_environment(session, |asked| match asked {
                 _ if asked == name => Some(broken()),
                 "https_proxy" if is_exception => Some("proxy.example".into()),
                 _ => None,
@@ -380,10 +387,10 @@ mod tests {
         // What is not looked at does no harm.
         let loopback = session(BaseUrl::new("http://127.0.0.1:1").unwrap());
         assert!(matches!(
-            of_environment(&loopback, |_| Some(broken())),
+            proxy_from_environment(&loopback, |_| Some(broken())),
             Ok(None)
         ));
         let other = |name: &str| (name == "http_proxy").then(broken);
-        assert!(matches!(of_environment(&atlas, other), Ok(None)));
+        assert!(matches!(proxy_from_environment(&atlas, other), Ok(None)));
     }
 }

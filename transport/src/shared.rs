@@ -9,7 +9,7 @@ use atlas_model_keys_core::{ApiVersion, Error, Failure, Moment, Pending, Secret,
 use http::Response;
 use zeroize::Zeroizing;
 
-use crate::permanent;
+use crate::failure::permanent;
 
 /// Those who wait for another exchange of the session to end.
 pub trait Wake {

@@ -8,7 +8,7 @@ use atlas_model_keys_core::{Failure, FailureKind};
 use tokio::task::unconstrained;
 use tokio::time::{self, Instant, Sleep, timeout_at};
 
-use crate::connect::Silence;
+use crate::failure::NoProgress;
 
 /// When a page must be there. `None`: farther away than the clock can count.
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ impl Deadline {
 ///
 /// Parts may be small and many, so that little is done for each: there is one alarm for all of them, which looks
 /// again when it goes off, and is told who waits for it only once.
-pub(crate) struct Patience {
+pub(crate) struct BodyTimeout {
     deadline: Deadline,
     read_timeout: Duration,
     /// Since when there is nothing but to wait; `None` from a part on until that is so again.
@@ -61,7 +61,7 @@ pub(crate) struct Patience {
     woken: Option<Waker>,
 }
 
-impl Patience {
+impl BodyTimeout {
     pub(crate) fn new(deadline: Deadline, read_timeout: Duration) -> Self {
         let now = Instant::now();
         Self {
@@ -93,7 +93,7 @@ impl Patience {
                 return Poll::Ready(over());
             }
             if since.elapsed() >= self.read_timeout {
-                let silence = Silence("part of the body", self.read_timeout);
+                let silence = NoProgress("part of the body", self.read_timeout);
                 return Poll::Ready(Failure::new(FailureKind::Lost, silence));
             }
             let end = end(self.deadline, since, self.read_timeout);
@@ -136,17 +136,17 @@ mod tests {
     async fn ends(deadline: u64, parts: &[u64]) -> (u64, FailureKind) {
         let begun = Instant::now();
         let deadline = Deadline::after(Duration::from_secs(deadline));
-        let mut patience = Patience::new(deadline, READ);
+        let mut body_timeout = BodyTimeout::new(deadline, READ);
         for seconds in parts {
             let mut part = pin!(time::sleep(Duration::from_secs(*seconds)));
             poll_fn(|cx| {
-                assert!(patience.poll_end(cx).is_pending());
+                assert!(body_timeout.poll_end(cx).is_pending());
                 part.as_mut().poll(cx)
             })
             .await;
-            patience.heard();
+            body_timeout.heard();
         }
-        let failure = poll_fn(|cx| patience.poll_end(cx)).await;
+        let failure = poll_fn(|cx| body_timeout.poll_end(cx)).await;
         (begun.elapsed().as_secs(), failure.kind())
     }
 
@@ -168,7 +168,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_ends_where_the_tasks_budget_was_spent_when_it_began() {
-        let mut patience = Patience::new(Deadline::after(2 * READ), READ);
+        let mut body_timeout = BodyTimeout::new(Deadline::after(2 * READ), READ);
         let begun = Instant::now();
         let mut is_spent = false;
         let end = poll_fn(|cx| {
@@ -178,7 +178,7 @@ mod tests {
                     Poll::Pending => is_spent = true,
                 }
             }
-            patience.poll_end(cx)
+            body_timeout.poll_end(cx)
         });
         let failure = timeout(100 * READ, end).await.unwrap();
         assert_eq!(begun.elapsed().as_secs(), READ.as_secs(), "{failure:?}");
@@ -196,9 +196,9 @@ mod tests {
     async fn whoever_asked_last_is_woken() {
         let both = [false; 2].map(|woken| Arc::new(Woken(woken.into())));
         let [first, last] = both.each_ref().map(|woken| Waker::from(Arc::clone(woken)));
-        let mut patience = Patience::new(Deadline::after(READ), READ);
+        let mut body_timeout = BodyTimeout::new(Deadline::after(READ), READ);
         for waker in [&first, &first, &last, &last] {
-            let poll = patience.poll_end(&mut Context::from_waker(waker));
+            let poll = body_timeout.poll_end(&mut Context::from_waker(waker));
             assert!(poll.is_pending());
         }
         time::advance(READ).await;
@@ -207,7 +207,7 @@ mod tests {
             both.map(|woken| woken.0.load(Ordering::Relaxed)),
             [false, true]
         );
-        let poll = patience.poll_end(&mut Context::from_waker(&first));
+        let poll = body_timeout.poll_end(&mut Context::from_waker(&first));
         assert!(poll.is_ready());
     }
 }

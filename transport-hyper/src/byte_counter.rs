@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// The connection's counts; goes with its `Connected`, so that those who read its responses can tell what
 /// they took.
 #[derive(Clone, Debug)]
-pub(crate) struct Heard(Arc<Mutex<Traffic>>);
+pub(crate) struct ByteCounter(Arc<Mutex<Counts>>);
 
 /// Bytes that may come one after the other before others get their turn, while nobody takes any of them. One
 /// part: h2 gives up a connection on which many small parts of a body came that nobody could take yet.
@@ -26,7 +26,7 @@ pub(crate) const PART: usize = 16 << 10;
 const HEADS_OF_HTTP_2: usize = 16;
 
 #[derive(Debug)]
-struct Traffic {
+struct Counts {
     /// When something came last.
     last: Instant,
     /// Bytes that came, less what was taken as heads and bodies.
@@ -51,7 +51,7 @@ pub(crate) enum Excess {
     Frames,
 }
 
-impl Heard {
+impl ByteCounter {
     pub(crate) fn new(is_http_2: bool, head_bytes: usize) -> Self {
         let most = if is_http_2 {
             head_bytes.saturating_mul(HEADS_OF_HTTP_2)
@@ -59,7 +59,7 @@ impl Heard {
             // Interim responses, and the head.
             head_bytes.saturating_mul(2)
         };
-        Self(Arc::new(Mutex::new(Traffic {
+        Self(Arc::new(Mutex::new(Counts {
             last: Instant::now(),
             overhead: 0,
             most: most.saturating_add(ON_THEIR_WAY),
@@ -71,7 +71,7 @@ impl Heard {
         })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Traffic> {
+    fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn a_response_that_is_taken_is_never_too_much() {
         for is_http_2 in [false, true] {
-            let heard = Heard::new(is_http_2, 100);
+            let heard = ByteCounter::new(is_http_2, 100);
             for _ in 0..10_000 {
                 heard.sent();
                 heard.came(&frame(Frames::HEADERS, 90)).unwrap();
@@ -292,7 +292,7 @@ mod tests {
             (true, 6, Excess::Frames),
             (true, 200, Excess::Frames),
         ] {
-            let heard = Heard::new(is_http_2, 100);
+            let heard = ByteCounter::new(is_http_2, 100);
             heard.sent();
             let part = frame(kind, 50);
             let came = (0..10_000).find_map(|_| heard.came(&part).err());
@@ -300,7 +300,7 @@ mod tests {
             assert_eq!(heard.excess(), Some(excess));
         }
         // Empty parts of a body pay for nothing.
-        let heard = Heard::new(true, 100);
+        let heard = ByteCounter::new(true, 100);
         let came = (0..100_000).find_map(|_| {
             heard.took_part(0);
             heard.came(&frame(Frames::DATA, 0)).err()
@@ -310,8 +310,8 @@ mod tests {
 
     #[test]
     fn others_get_their_turn_after_a_burst_that_nobody_takes() {
-        let heard = Heard::new(true, usize::MAX);
-        let turns = |heard: &Heard| {
+        let heard = ByteCounter::new(true, usize::MAX);
+        let turns = |heard: &ByteCounter| {
             (0..10)
                 .filter(|_| {
                     heard.came(&[0; PART]).unwrap();
@@ -320,7 +320,11 @@ mod tests {
                 .count()
         };
         assert_eq!(turns(&heard), 10);
-        for pause in [Heard::quiet, Heard::took_head, |h: &Heard| h.took_part(1)] {
+        for pause in [
+            ByteCounter::quiet,
+            ByteCounter::took_head,
+            |h: &ByteCounter| h.took_part(1),
+        ] {
             let bursts = (0..10).filter(|_| {
                 heard.came(&[0; PART]).unwrap();
                 pause(&heard);

@@ -31,7 +31,7 @@ struct Reading {
 }
 
 /// A request is about to be sent. Its answer may hold a token.
-pub(crate) fn asked(holds_token: bool) {
+pub(crate) fn request_begins(holds_token: bool) {
     progress(|reading| {
         reading.is_head = true;
         reading.holds_token = holds_token;
@@ -39,12 +39,12 @@ pub(crate) fn asked(holds_token: bool) {
 }
 
 /// The head of the answer is there.
-pub(crate) fn head_came() {
+pub(crate) fn head_received() {
     progress(|reading| reading.is_head = false);
 }
 
 /// Some of the body is there, after its decompression.
-pub(crate) fn content_came() {
+pub(crate) fn content_received() {
     progress(|_| {});
 }
 
@@ -57,7 +57,7 @@ fn progress(change: impl FnOnce(&mut Reading)) {
 
 /// The connection that ureq writes requests to and reads answers from: the outermost one.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct GuardedTransport {
     inner: Box<dyn Transport>,
     /// Bytes that may come in a row and are of no use.
     most: usize,
@@ -70,7 +70,7 @@ pub(crate) struct Watched {
     may_hold_more: bool,
 }
 
-impl Watched {
+impl GuardedTransport {
     pub(crate) fn new(inner: Box<dyn Transport>, most: usize) -> Self {
         Self {
             inner,
@@ -92,7 +92,7 @@ impl Watched {
 /// The framing of a small part of a body, whatever the limit.
 const LEAST: usize = 4 << 10;
 
-impl Transport for Watched {
+impl Transport for GuardedTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.inner.buffers()
     }
@@ -116,7 +116,7 @@ impl Transport for Watched {
         let space = buffers.input_append_buf().len();
         // A line that does not fit into the buffer is never taken from it.
         if space == 0 || taken.saturating_sub(self.of_use) > self.most {
-            return Err(Error::Other(Box::new(OfNoUse)));
+            return Err(Error::Other(Box::new(OverheadExceeded)));
         }
         let is_open = match self.inner.await_input(timeout) {
             // ureq takes these for the end of a body without a length. They are not: the other side ends it by a
@@ -151,7 +151,7 @@ impl Transport for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for GuardedTransport {
     fn drop(&mut self) {
         let buffers = self.inner.buffers();
         buffers.input_consume(buffers.input().len());
@@ -171,9 +171,9 @@ fn is_break(error: &io::Error) -> bool {
 
 /// A connection below TLS.
 #[derive(Debug)]
-pub(crate) struct Below(pub(crate) Box<dyn Transport>);
+pub(crate) struct BelowTls(pub(crate) Box<dyn Transport>);
 
-impl Transport for Below {
+impl Transport for BelowTls {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.0.buffers()
     }
@@ -199,15 +199,15 @@ impl Transport for Below {
 
 /// More came than the limits allow, and none of it is of use.
 #[derive(Debug)]
-pub(crate) struct OfNoUse;
+pub(crate) struct OverheadExceeded;
 
-impl std::fmt::Display for OfNoUse {
+impl std::fmt::Display for OverheadExceeded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("what comes is no part of an answer")
     }
 }
 
-impl std::error::Error for OfNoUse {}
+impl std::error::Error for OverheadExceeded {}
 
 /// Puts the head that the buffer begins with into a form that ureq understands.
 fn tidy(buffers: &mut dyn Buffers) {

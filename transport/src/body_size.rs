@@ -10,12 +10,12 @@ const MOST: usize = 256 << 10;
 ///
 /// Where it was wrong by far, what is too much is given back: who keeps a page keeps its body.
 #[derive(Debug, Default)]
-pub struct Room {
+pub struct BodySizeEstimate {
     /// How long the last body was.
     last: AtomicUsize,
 }
 
-impl Room {
+impl BodySizeEstimate {
     /// For a body with this `Content-Length`; `None` where it has none, or one that does not tell what comes
     /// out of its decompression. 0 where nothing is known.
     pub fn expected(&self, promised: Option<u64>) -> usize {
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn a_promise_is_believed_within_bounds_and_the_last_body_where_there_is_none() {
-        let room = Room::default();
+        let room = BodySizeEstimate::default();
         assert_eq!(room.expected(None), 0);
         assert_eq!(room.expected(Some(1000)), 1000);
         assert_eq!(room.expected(Some(u64::MAX)), MOST);
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn no_body_keeps_more_than_twice_its_length() {
-        let room = Room::default();
+        let room = BodySizeEstimate::default();
         for (length, capacity, kept) in [(26, MOST, 26), (49, 100, 49), (50, 100, 100), (0, 1, 1)] {
             let mut body = Vec::with_capacity(capacity);
             body.resize(length, 0);
