@@ -100,9 +100,10 @@ mod tunnel;
 pub use atlas_model_keys_core as core;
 pub use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Credentials, Error, GroupId, ItemsPerPage, Limits, ListRequest, ModelKey,
-    OwnedModelKey, Page, PageNum, Proxy, Reply, RetryPolicy, Secret,
+    OwnedModelKey, Page, PageNum, Proxy, Reply, RetryPolicy, Secret, UnixTime,
 };
 
+pub use atlas_model_keys_transport::{SystemTimeExt, UnixTimeExt};
 pub use client::{Client, ClientBuilder};
 pub use failure::BoxError;
 pub use listing::{Keys, Pages, Replies};

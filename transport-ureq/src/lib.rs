@@ -85,12 +85,13 @@ mod listing;
 pub use atlas_model_keys_core as core;
 pub use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Credentials, Error, GroupId, ItemsPerPage, Limits, ListRequest, ModelKey,
-    OwnedModelKey, Page, PageNum, Proxy, Reply, RetryPolicy, Secret,
+    OwnedModelKey, Page, PageNum, Proxy, Reply, RetryPolicy, Secret, UnixTime,
 };
 
 /// What went wrong on the way, by its type: it is found among the sources of what a
 /// [`ForeignError`](crate::core::ForeignError) of an [`Error::Transport`] exposes.
 pub use atlas_model_keys_transport::{NotTls, ProxyFailure, TooLarge, TwoLengths};
+pub use atlas_model_keys_transport::{SystemTimeExt, UnixTimeExt};
 pub use client::{Client, ClientBuilder};
 pub use listing::{Keys, Pages, Replies};
 

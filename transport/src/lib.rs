@@ -17,6 +17,7 @@ mod failure;
 mod reading;
 mod settings;
 mod shared;
+mod time;
 mod trace;
 
 pub use body_size::BodySizeEstimate;
@@ -26,6 +27,7 @@ pub use failure::{
 pub use reading::{TooLarge, TwoLengths, body_limit, is_gzip};
 pub use settings::{Connections, MOST_READ_AHEAD, OnWait, Resolved, Settings, Timeouts};
 pub use shared::{Guard, SharedSession, Wake};
+pub use time::{SystemTimeExt, UnixTimeExt};
 pub use trace::{Trace, in_current_span, within_current_span};
 
 #[doc(hidden)] // For the macro.

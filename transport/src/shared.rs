@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use atlas_model_keys_core::{ApiVersion, Error, Failure, Moment, Pending, Secret, Session, Step};
 
@@ -10,6 +10,7 @@ use http::Response;
 use zeroize::Zeroizing;
 
 use crate::failure::permanent;
+use crate::time::SystemTimeExt as _;
 
 /// Those who wait for another exchange of the session to end.
 pub trait Wake {
@@ -44,12 +45,11 @@ impl State {
 
     /// The clock and the randomness of this machine, for one step.
     fn moment(&mut self) -> Result<Moment, Error> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = SystemTime::now().to_unix_time().to_duration();
         let entropy = self.entropy.take();
         let entropy = entropy.map_err(|error| permanent(&self.session, error.to_string()))?;
-        Ok(Moment::new(now, entropy))
+        // A clock that is set to a time before 1970 counts as 1970.
+        Ok(Moment::new(now.unwrap_or_default(), entropy))
     }
 }
 
