@@ -1,4 +1,4 @@
-//! Connections: name resolution, proxy, TLS, and a caller's own way.
+//! Makes connections: by TCP, through a proxy and with TLS, or with the caller's connector.
 
 use std::future::poll_fn;
 use std::io;
@@ -22,12 +22,12 @@ use crate::failure::{BoxError, ConnectFailure, NoProgress};
 use crate::socket::TcpConnector;
 use crate::tunnel::TunnelConnector;
 
-/// Makes connections; boxed, so that a client needs no type parameter.
+/// A connector, boxed so that a client needs no type parameter.
 #[derive(Clone)]
 pub(crate) struct Connector {
     connect: Arc<dyn Fn(Uri) -> Connecting<BoxError> + Send + Sync>,
     timeout: Duration,
-    /// To be named where nothing comes of it.
+    /// The proxy that an error names.
     proxy: Option<Proxy>,
     http1_only: bool,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Connector {
 type Connecting<E> = Pin<Box<dyn Future<Output = Result<Stream, E>> + Send>>;
 
 impl Connector {
-    /// The caller's own way.
+    /// Wraps a connector.
     pub(crate) fn new<C>(connector: C, timeout: Duration, limits: &Limits) -> Self
     where
         C: Service<Uri> + Clone + Send + Sync + 'static,
@@ -62,13 +62,13 @@ impl Connector {
         }
     }
 
-    /// By TCP, through the proxy if there is one, and with TLS for `https`: for HTTP/2 and HTTP/1.1, as the
-    /// server likes, and for HTTP/1.1 alone.
+    /// Makes two connectors over TCP, through the proxy if there is one, and with TLS for `https`. The first agrees with the
+    /// server on HTTP/2 or HTTP/1.1, the second speaks HTTP/1.1 only.
     pub(crate) fn by_tcp(resolved: &Resolved) -> Result<[Self; 2], Error> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        // Divided among the addresses of a host.
+        // hyper-util divides this time among the addresses of a host.
         tcp.set_connect_timeout(Some(resolved.timeouts.connect));
         let tcp = TcpConnector(tcp);
 
@@ -84,7 +84,7 @@ impl Connector {
                     return Self::new(connector, timeout, limits);
                 };
                 let tunnel = TunnelConnector {
-                    // TLS with the proxy itself is for the CONNECT, which is HTTP/1.1.
+                    // CONNECT to a proxy is HTTP/1.1, also over TLS.
                     to_proxy: HttpsConnector::from((tcp.clone(), Arc::clone(&http_1))),
                     proxy: proxy.clone(),
                     limits: limits.clone(),
@@ -97,7 +97,7 @@ impl Connector {
         )
     }
 
-    /// Refuses connections for HTTP/2.
+    /// Makes a connector that refuses connections for HTTP/2.
     pub(crate) fn http1_only(self) -> Self {
         Self {
             http1_only: true,
@@ -106,7 +106,7 @@ impl Connector {
     }
 }
 
-/// rustls with *ring*, passed explicitly, and the roots that were found.
+/// Makes a configuration of rustls with *ring*, passed explicitly, and the root certificates that were found.
 fn tls(resolved: &Resolved) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(resolved.roots.iter().cloned());
@@ -157,14 +157,14 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// A connection of whatever kind, on which what comes is counted.
+/// A connection of any kind that counts the bytes that arrive.
 pub(crate) struct Stream {
     io: Box<dyn Io>,
-    /// For what comes: how much it is, only a buffer of our own tells.
+    /// The buffer for reads. Only an own buffer shows how many bytes were read.
     buffer: Box<[u8]>,
-    /// How much of the buffer holds what came, which may be a token.
+    /// The number of bytes of the buffer that may hold old data, such as a token.
     used: usize,
-    heard: ByteCounter,
+    counter: ByteCounter,
 }
 
 impl Stream {
@@ -174,7 +174,7 @@ impl Stream {
             io: Box::new(io),
             buffer: vec![0; PART].into(),
             used: 0,
-            heard: ByteCounter::new(is_http_2, head_bytes),
+            counter: ByteCounter::new(is_http_2, head_bytes),
         }
     }
 }
@@ -185,7 +185,7 @@ impl<T: Connection + Read + Write + Send + Unpin> Io for T {}
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        self.io.connected().extra(self.heard.clone())
+        self.io.connected().extra(self.counter.clone())
     }
 }
 
@@ -199,29 +199,29 @@ impl Read for Stream {
             io,
             buffer: bytes,
             used,
-            heard,
+            counter,
         } = &mut *self;
-        if heard.is_burst() {
+        if counter.is_burst() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let room = buffer.remaining().min(bytes.len());
-        let (room, _) = bytes.split_at_mut(room);
-        let mut read = ReadBuf::new(room);
+        let length = buffer.remaining().min(bytes.len());
+        let (part, _) = bytes.split_at_mut(length);
+        let mut read = ReadBuf::new(part);
         let polled = Pin::new(io).poll_read(cx, read.unfilled())?;
         if polled.is_ready() {
-            heard.came(read.filled()).map_err(io::Error::other)?;
+            counter.received(read.filled()).map_err(io::Error::other)?;
             buffer.put_slice(read.filled());
         } else {
-            heard.quiet();
+            counter.idle();
         }
         match read.filled().len() {
-            // No more of it.
+            // Nothing was read: the old data is overwritten.
             0 => {
                 bytes.split_at_mut(*used).0.fill(0);
                 *used = 0;
             }
-            came => *used = came.max(*used),
+            length => *used = length.max(*used),
         }
         polled.map(Ok)
     }
@@ -233,7 +233,7 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.heard.sent();
+        self.counter.sent();
         Pin::new(&mut *self.io).poll_write(cx, bytes)
     }
 
@@ -254,7 +254,7 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.heard.sent();
+        self.counter.sent();
         Pin::new(&mut *self.io).poll_write_vectored(cx, slices)
     }
 }

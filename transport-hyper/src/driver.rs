@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use crate::deadline::Deadline;
 use crate::http::{Destination, Http};
 
-/// What the clones of a client share.
+/// The state that the clones of a client share.
 pub(crate) struct Driver {
     pub(crate) session: SharedSession<Waiters>,
     http: Http,

@@ -8,10 +8,10 @@ use atlas_model_keys_transport::{
     NotTls, ProxyFailure, TunnelError, io_failure_kind, tls_failure_kind,
 };
 
-/// An error of whatever kind, as connectors have it.
+/// Any error of a connector.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why there is no connection.
+/// A connection was not made, so nothing was sent.
 #[derive(Debug)]
 pub(crate) struct ConnectFailure {
     pub(crate) kind: FailureKind,
@@ -28,7 +28,7 @@ impl ConnectFailure {
     }
 
     pub(crate) fn new(source: BoxError) -> Self {
-        // Whatever it was, the request was not sent.
+        // In any case, the request was not sent.
         let kind = match kind_of(&*source) {
             FailureKind::Permanent => FailureKind::Permanent,
             _ => FailureKind::NotSent,
@@ -38,7 +38,7 @@ impl ConnectFailure {
     }
 }
 
-/// What an error's causes say: the first one that says anything.
+/// Returns the failure kind of the first cause that has one.
 fn kind_of(error: &(dyn std::error::Error + 'static)) -> FailureKind {
     let mut kind = FailureKind::NotSent;
     let mut cause = Some(error);
@@ -56,7 +56,7 @@ fn kind_of(error: &(dyn std::error::Error + 'static)) -> FailureKind {
             return refusal.kind();
         }
         if error.is::<ProxyFailure>() {
-            // It answered, with a refusal, unless the causes say something else.
+            // The proxy refused, unless a cause has another kind.
             kind = FailureKind::Permanent;
         }
         cause = error.source();
@@ -76,7 +76,7 @@ impl std::error::Error for ConnectFailure {
     }
 }
 
-/// Nothing came for so long.
+/// Nothing arrived within this time.
 #[derive(Debug)]
 pub(crate) struct NoProgress(pub(crate) &'static str, pub(crate) Duration);
 

@@ -1,4 +1,4 @@
-//! Listings over several pages, as streams.
+//! Streams of the pages and keys of a listing.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,20 +18,19 @@ use crate::task::{self, Task};
 
 type Fetching<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
-/// Fetches what the pages of a listing are answered with, several at a time if that is wanted, and hands
-/// it out in order.
+/// Fetches the pages of a listing, several at a time if requested, and returns them in order.
 struct Fetcher<T> {
     driver: Arc<Driver>,
     /// `None` at the end, and after an error.
     listing: Option<Listing>,
     fetch: fn(Arc<Driver>, ListRequest, Vec<u8>) -> Fetching<T>,
-    /// How many pages may be on their way or wait to be taken.
+    /// The largest number of pages that are requested or wait to be taken.
     size: usize,
-    /// Each with the page that was asked for, in order.
+    /// The requested pages, in order.
     in_flight: VecDeque<(ListRequest, Task<Result<T, Error>>)>,
-    /// Whether all of the pages that may be are on their way.
+    /// Whether no more pages may be requested now.
     is_full: bool,
-    /// Buffers to be used again.
+    /// Buffers for reuse.
     buffers: Vec<Vec<u8>>,
 }
 
@@ -57,8 +56,8 @@ impl<T: Send + 'static> Fetcher<T> {
         self.is_full = false;
     }
 
-    /// The next one, and what `advance` makes of it. After an error, and at the end, there is nothing
-    /// more, and what was asked for beyond is dropped.
+    /// Fetches the next page and returns the result of `advance`. After an error, and at the end, it returns `None`, and
+    /// drops the pages that were requested beyond.
     fn poll_next<R>(
         &mut self,
         cx: &mut Context<'_>,
@@ -91,7 +90,7 @@ impl<T: Send + 'static> Fetcher<T> {
                 Poll::Ready(fetched.map(Some))
             }
             Err(error) => {
-                // Whoever catches a panic finds the listing at its end.
+                // If the panic is caught, the listing has ended.
                 self.listing = None;
                 self.in_flight.clear();
                 Poll::Ready(Err(self.driver.transport_error(task::resume(error))))
@@ -99,7 +98,7 @@ impl<T: Send + 'static> Fetcher<T> {
         }
     }
 
-    /// Asks for the pages that may be on their way now.
+    /// Requests the pages that may be in flight now.
     fn fill(&mut self) -> Result<(), Error> {
         let Some(listing) = &self.listing else {
             return Ok(());
@@ -107,7 +106,7 @@ impl<T: Send + 'static> Fetcher<T> {
         let next = listing.request()?;
         let asked = self.in_flight.front().map(|(asked, _)| *asked);
         if asked.is_some() && asked != next {
-            // What was asked for beyond the end, or behind a page that is to be asked for once more.
+            // These pages are beyond the end, or after a page that must be requested again.
             self.in_flight.clear();
         }
         let wanted = listing.window(self.size).skip(self.in_flight.len());
@@ -131,7 +130,7 @@ impl<T> fmt::Debug for Fetcher<T> {
     }
 }
 
-/// Undecoded answers of a listing, one at a time; made by [`Client::replies`].
+/// A stream of the responses of a listing with undecoded bodies; made by [`Client::replies`].
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Replies(Fetcher<Reply<Vec<u8>>>);
@@ -143,17 +142,16 @@ impl Replies {
         }))
     }
 
-    /// Asks for up to so many pages at the same time, each from a task of its own; their order is
-    /// kept. 1 (or 0) is one at a time, and more than 64 counts as 64.
+    /// Fetches up to this many pages at the same time, each by its own task, and keeps their order. 0 counts as 1, and more
+    /// than 64 counts as 64.
     ///
-    /// It begins when a link has said that there is a next page. Pages asked for beyond the end are
-    /// dropped.
+    /// Reading ahead begins when a link has announced a next page. Pages that were requested beyond the end are dropped.
     pub fn read_ahead(mut self, pages: usize) -> Self {
         self.0.read_ahead(pages);
         self
     }
 
-    /// The next one; `None` at the end, and after an error.
+    /// Returns the next item, or `None` at the end and after an error.
     pub async fn next(&mut self) -> Option<Result<Reply<Vec<u8>>, Error>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -176,7 +174,7 @@ impl FusedStream for Replies {
     }
 }
 
-/// All pages of a listing, one at a time; made by [`Client::pages`].
+/// A stream of the pages of a listing; made by [`Client::pages`].
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Pages(Fetcher<Page<Vec<u8>>>);
@@ -186,13 +184,13 @@ impl Pages {
         Self(Fetcher::new(driver, listing, page))
     }
 
-    /// Asks for up to so many pages at the same time; see [`Replies::read_ahead`].
+    /// Fetches up to this many pages at the same time; see [`Replies::read_ahead`].
     pub fn read_ahead(mut self, pages: usize) -> Self {
         self.0.read_ahead(pages);
         self
     }
 
-    /// The next one; `None` at the end, and after an error.
+    /// Returns the next item, or `None` at the end and after an error.
     pub async fn next(&mut self) -> Option<Result<Page<Vec<u8>>, Error>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -215,7 +213,7 @@ impl FusedStream for Pages {
     }
 }
 
-/// All keys of a listing, a page at a time; made by [`Client::keys`].
+/// A stream of the keys of a listing; made by [`Client::keys`].
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Keys {
@@ -231,13 +229,13 @@ impl Keys {
         }
     }
 
-    /// Asks for up to so many pages at the same time; see [`Replies::read_ahead`].
+    /// Fetches up to this many pages at the same time; see [`Replies::read_ahead`].
     pub fn read_ahead(mut self, pages: usize) -> Self {
         self.pages.read_ahead(pages);
         self
     }
 
-    /// The next one; `None` at the end, and after an error.
+    /// Returns the next item, or `None` at the end and after an error.
     pub async fn next(&mut self) -> Option<Result<OwnedModelKey, Error>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }

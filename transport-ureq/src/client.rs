@@ -17,25 +17,25 @@ use crate::listing::{Keys, Pages, Replies};
 
 /// The blocking client: lists the AI model API keys of Atlas projects.
 ///
-/// Cheap to clone; clones share the session (token, nonces, rate limit, version) and the
-/// connections. Any number of threads may call it at the same time: one token is fetched for all
-/// of them, and a 429 slows all that ask for the same group.
+/// A client is cheap to clone. Clones share the session (token, nonces, rate limit, version) and the connections. Any
+/// number of threads may use it at the same time: they share one token, and a 429 slows all requests for the same group.
 ///
-/// Every call is bounded: by a [deadline](ClientBuilder::deadline) for each page with all its
-/// retries, by timeouts, and by [limits](ClientBuilder::limits).
+/// Every call is bounded by a [deadline](ClientBuilder::deadline) for each page with all its retries, by timeouts, and by
+/// [limits](ClientBuilder::limits).
 #[derive(Clone)]
 pub struct Client(Arc<Driver>);
 
 impl Client {
-    /// A client for the Atlas at `base`, with the defaults of [`Client::builder`].
+    /// Makes a client for the Atlas at `base`, with default settings.
     ///
     /// # Errors
-    /// [`Error::Transport`] where the platform has no usable root certificates.
+    /// [`Error::Transport`] if the platform has no usable root certificates, and [`Error::Invalid`] for a proxy in the
+    /// environment that cannot be used.
     pub fn new(base: BaseUrl, credentials: Credentials) -> Result<Self, Error> {
         Self::builder(base, credentials).build()
     }
 
-    /// A client that is set up.
+    /// Returns a builder with default settings.
     pub fn builder(base: BaseUrl, credentials: Credentials) -> ClientBuilder {
         ClientBuilder {
             settings: Settings::new(base, credentials, USER_AGENT),
@@ -43,7 +43,7 @@ impl Client {
         }
     }
 
-    /// One page: exactly the request, parsed.
+    /// Returns the requested page.
     ///
     /// # Errors
     /// See [`Error`].
@@ -51,7 +51,7 @@ impl Client {
         self.reply(request)?.into_page()
     }
 
-    /// One page as it came: its headers, and its body not decoded.
+    /// Returns the response for the requested page, with an undecoded body.
     ///
     /// # Errors
     /// See [`Error`].
@@ -59,31 +59,28 @@ impl Client {
         self.0.drive(request, Vec::new(), &self.0.deadline())
     }
 
-    /// All pages from the requested one on, one at a time, as they came.
-    ///
-    /// After an error there is nothing more.
+    /// Lists all pages from the requested one on, one at a time. The listing ends after an error.
     pub fn pages(&self, request: &ListRequest) -> Pages {
         Pages::new(Arc::clone(&self.0), self.listing(request))
     }
 
-    /// The same, with the bodies not decoded: for those who keep, forward or decode them their own way.
+    /// Lists the responses with undecoded bodies, for callers that store, forward or decode them themselves.
     pub fn replies(&self, request: &ListRequest) -> Replies {
         Replies::new(Arc::clone(&self.0), self.listing(request))
     }
 
-    /// All keys from the requested page on, fetched a page at a time. A key that a moving list
-    /// shows on two neighbouring pages comes once.
-    ///
-    /// After an error there is nothing more.
+    /// Lists all keys from the requested page on, and fetches the pages as needed. If the list changes meanwhile, a key
+    /// can be on two consecutive pages: it is returned once. The listing ends after an error.
     pub fn keys(&self, request: &ListRequest) -> Keys {
         Keys::new(Arc::clone(&self.0), self.listing(request))
     }
 
-    /// All keys from the requested page on, at once.
+    /// Returns all keys from the requested page on.
     ///
     /// # Errors
-    /// See [`Error`]; [`Error::Limit`] where they take more memory than
-    /// [`Limits::collected_bytes`](crate::Limits::collected_bytes). For what arrived before an error, use [`keys`](Client::keys).
+    /// See [`Error`]; [`Error::Limit`] if the keys take more memory than
+    /// [`Limits::collected_bytes`](crate::Limits::collected_bytes). To get the keys before an error, use
+    /// [`keys`](Client::keys).
     pub fn list_all(&self, request: &ListRequest) -> Result<Vec<OwnedModelKey>, Error> {
         let mut collected = Collected::new(&self.0.limits);
         self.keys(request)
@@ -91,33 +88,32 @@ impl Client {
             .collect()
     }
 
-    /// The service account's token, for a client of another process to
-    /// [restore](Client::restore_token): a service account may hold only 100 live tokens. `None`
-    /// where there is none that is good for a while. Keep it as you would keep the client secret.
+    /// Exports the access token of the service account, so that a client in another process can
+    /// [restore](Client::restore_token) it: a service account may have only 100 live tokens. Returns `None` if there is no
+    /// token or it expires soon. Protect the exported token like the client secret.
     #[must_use]
     pub fn export_token(&self) -> Option<Secret> {
         self.0.session.export_token()
     }
 
-    /// Takes a token over that another client has exported.
+    /// Uses a token that another client has exported.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a text that is none, for one of another base URL or service account, and for
-    /// one that has expired. The client is as usable as before.
+    /// [`Error::Invalid`] for a text that is no exported token, for a token of another base URL or service account, and
+    /// for an expired one. The client stays usable.
     pub fn restore_token(&self, exported: &Secret) -> Result<(), Error> {
         self.0.session.restore_token(exported)
     }
 
-    /// Revokes the service account's token, if there is one. The next request fetches another.
+    /// Revokes the access token of the service account, if there is one. The next request fetches a new token.
     ///
     /// # Errors
-    /// See [`Error`]. The token is forgotten all the same, and nothing is repeated.
+    /// See [`Error`]. The client forgets the token in any case, and does not retry.
     pub fn revoke_token(&self) -> Result<(), Error> {
         self.0.revoke_token()
     }
 
-    /// The version of the resource that the session asks for now: `preview`, until Atlas no
-    /// longer has it.
+    /// Returns the version of the resource that the session requests now: `preview`, until Atlas no longer has it.
     #[must_use]
     pub fn version(&self) -> ApiVersion {
         self.0.session.version()
@@ -147,23 +143,23 @@ pub struct ClientBuilder {
 impl ClientBuilder {
     builder_methods!();
 
-    /// Uses the caller's agent: its connections, TLS, proxy and middleware. Each request is made
-    /// safe all the same: no redirect is followed, no status becomes ureq's error, nothing goes through a
-    /// proxy to a loopback base URL, and the timeouts are those of this client.
+    /// Uses the caller's agent: its connections, TLS, proxy and middleware. The client still configures each request:
+    /// redirects are not followed, statuses do not become errors of ureq, requests to a loopback base URL use no proxy,
+    /// and the timeouts are those of this client.
     ///
-    /// For `https`, give it a TLS configuration (`TlsConfig`) with a crypto provider (unless the process has a
-    /// default one) and root certificates (`RootCerts::Specific`). ureq panics where it was built without what an
-    /// agent is set up for, and cannot be asked, so [`build`](ClientBuilder::build) refuses everything else.
+    /// For `https`, the agent needs a TLS configuration (`TlsConfig`) with a crypto provider (unless the process has a
+    /// default one) and root certificates (`RootCerts::Specific`). With other configurations ureq could panic, depending
+    /// on the features that it was built with, so [`build`](ClientBuilder::build) refuses them.
     ///
-    /// What this client's own connections see to and an agent's do not:
+    /// An agent's connections lack some checks that the client's own connections have:
     ///
-    /// - a body without a length that ends without TLS's `close_notify`, or by a reset, is taken for whole;
-    /// - of what comes over TLS before it was asked for, not all is noticed before a connection is used again;
+    /// - a body without a length that ends by a reset, or without `close_notify` of TLS, counts as complete;
+    /// - data that arrives over TLS before the next request is not always noticed;
     /// - interim responses and trailers are bounded by the deadline only;
-    /// - a proxy opens a tunnel by 200 only;
-    /// - a head with folded fields, and zeros behind a body in gzip, are errors, and two lengths beside gzip are
-    ///   none;
-    /// - ureq's buffers are freed without being overwritten, those with a token among them.
+    /// - a proxy must open a tunnel with status 200 exactly;
+    /// - a head with folded fields is an error, and so are zeros after a body in gzip; a body in gzip with two lengths is
+    ///   not an error;
+    /// - ureq's buffers are freed without being overwritten, even if they held a token.
     pub fn agent(mut self, agent: Agent) -> Self {
         self.agent = Some(agent);
         self
@@ -172,10 +168,9 @@ impl ClientBuilder {
     /// Makes the client. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a `User-Agent` or a proxy that is none, given or in the environment, and
-    /// [`Error::Transport`] for root certificates that are none, where there are none at all (they are
-    /// looked for only if the base URL is `https`), where root certificates or a proxy are given beside an agent
-    /// of your own, and for [an agent](ClientBuilder::agent) that could not be used.
+    /// [`Error::Invalid`] for an invalid `User-Agent` or proxy, also one in the environment. [`Error::Transport`] for invalid
+    /// root certificates, if no root certificates are found (they are loaded only if TLS is needed), if root certificates
+    /// or a proxy are set in addition to an agent, and for [an agent](ClientBuilder::agent) that cannot be used.
     pub fn build(self) -> Result<Client, Error> {
         let resolved = self.settings.resolve(self.agent.is_some())?;
         if let Some(agent) = &self.agent

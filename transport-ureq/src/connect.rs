@@ -1,6 +1,5 @@
-//! How connections are made: name resolution, TCP, a proxy's tunnel, TLS, with one end for all of it, however the
-//! bytes of a proxy or of a TLS handshake drip. And what fails on the way is told apart from what fails
-//! afterwards: nothing was sent by then.
+//! Makes connections: name resolution, TCP, the tunnel of a proxy, and TLS. One deadline covers all of these steps, so a
+//! proxy or server that sends its bytes slowly cannot extend it. A failure here means that no request was sent.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,20 +27,20 @@ pub(crate) const USER_AGENT: &str = concat!("atlas-model-keys-ureq/", env!("CARG
 
 #[derive(Debug)]
 pub(crate) struct Connect {
-    /// ureq's own way to ask one for a tunnel knows one answer, 200.
+    /// ureq's own code accepts a tunnel only with status 200.
     proxy: Option<Proxy>,
     /// See [`GuardedTransport`].
-    most: usize,
+    max_overhead: usize,
     tcp: TcpConnector,
     tls: RustlsConnector,
 }
 
 impl Connect {
-    /// Through the proxy, if there is one. On a connection so many bytes may come in a row that are of no use.
-    pub(crate) fn new(proxy: Option<Proxy>, most: usize) -> Self {
+    /// Makes connections through the proxy, if there is one.
+    pub(crate) fn new(proxy: Option<Proxy>, max_overhead: usize) -> Self {
         Self {
             proxy,
-            most,
+            max_overhead,
             tcp: TcpConnector::default(),
             tls: RustlsConnector::default(),
         }
@@ -73,7 +72,7 @@ impl Connect {
         self.secured(Box::new(stream), to, steps)
     }
 
-    /// With TLS for `https`.
+    /// Adds TLS for `https`.
     fn secured(
         &self,
         stream: Box<dyn Transport>,
@@ -102,20 +101,20 @@ impl Connector<()> for Connect {
             end: Instant::now().checked_add(*details.timeout.after),
         };
         match self.to(details.uri, &steps) {
-            Ok(stream) => Ok(Some(GuardedTransport::new(stream, self.most))),
+            Ok(stream) => Ok(Some(GuardedTransport::new(stream, self.max_overhead))),
             Err(failure) => Err(Error::Other(Box::new(failure))),
         }
     }
 }
 
-/// The steps of making a connection, and when all of them must be done.
+/// The steps of making a connection, with a common deadline.
 struct ConnectSteps<'d> {
     details: &'d ConnectionDetails<'d>,
     end: Option<Instant>,
 }
 
 impl ConnectSteps<'_> {
-    /// What is left.
+    /// Returns the time that is left for the next step.
     fn timeout(&self) -> Result<NextTimeout, Error> {
         let timeout = self.details.timeout;
         let Some(end) = self.end else {
@@ -141,8 +140,8 @@ impl ConnectSteps<'_> {
             uri,
             addrs,
             config: details.config,
-            // ureq would make a TLS configuration for each connection of a request with settings of its own.
-            // None of ours is about TLS: one serves them all, and its sessions can be resumed.
+            // With `true`, ureq would make a new TLS configuration for each request that has settings of its own. The
+            // settings of our requests do not concern TLS, and with one configuration sessions can be resumed.
             request_level: false,
             resolver: details.resolver,
             now: (details.current_time)(),
@@ -154,7 +153,7 @@ impl ConnectSteps<'_> {
     }
 }
 
-/// For the sake of the timeout ureq does it in a thread; an address needs neither.
+/// Resolves the host. ureq starts a thread for this if there is a timeout, so an IP address gets none.
 fn look_up(
     uri: &Uri,
     config: &Config,
@@ -167,15 +166,14 @@ fn look_up(
     DefaultResolver::default().resolve(uri, config, timeout)
 }
 
-/// Leaves it to [`Connect`]: ureq asks before each request, and nearly all of them find a connection that
-/// rests.
+/// Leaves name resolution to [`Connect`]. ureq resolves before each request, but most requests reuse an idle connection.
 #[derive(Debug)]
 pub(crate) struct LazyResolver;
 
 impl Resolver for LazyResolver {
     fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let mut addrs = self.empty();
-        // No address would mean: not to be looked up.
+        // An empty list would mean that a proxy resolves the name.
         addrs.push((Ipv4Addr::UNSPECIFIED, 0).into());
         Ok(addrs)
     }
@@ -189,22 +187,22 @@ fn tunnel(
     steps: &ConnectSteps<'_>,
 ) -> Result<Box<dyn Transport>, ConnectFailure> {
     let asked = ask(stream, proxy, target, steps).and_then(|mut stream| {
-        let answer = answer(&mut *stream, steps)?;
-        Ok((stream, answer))
+        let response = read_response(&mut *stream, steps)?;
+        Ok((stream, response))
     });
-    let (mut stream, answer) = asked.map_err(|error| ConnectFailure::of_proxy(proxy, error))?;
-    let error = match answer {
-        Answer::Status(status) if status.is_success() => {
-            // In TLS, what comes next is checked.
+    let (mut stream, response) = asked.map_err(|error| ConnectFailure::of_proxy(proxy, error))?;
+    let error = match response {
+        ConnectResponse::Status(status) if status.is_success() => {
+            // TLS checks the bytes that follow.
             if target.scheme() == Some(&Scheme::HTTPS) || stream.buffers().input().is_empty() {
                 return Ok(stream);
             }
             TunnelError::Early
         }
-        Answer::Status(status) => TunnelError::Status(status),
-        Answer::NotHttp => TunnelError::NotHttp,
-        Answer::TooLarge => TunnelError::TooLarge,
-        Answer::Closed => TunnelError::Closed,
+        ConnectResponse::Status(status) => TunnelError::Status(status),
+        ConnectResponse::NotHttp => TunnelError::NotHttp,
+        ConnectResponse::TooLarge => TunnelError::TooLarge,
+        ConnectResponse::Closed => TunnelError::Closed,
     };
     Err(ConnectFailure::refused(proxy, error))
 }
@@ -242,19 +240,22 @@ fn ask(
     Ok(stream)
 }
 
-/// What a proxy makes of `CONNECT`.
+/// The outcome of a `CONNECT`.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+enum ConnectResponse {
     Status(StatusCode),
     NotHttp,
     TooLarge,
     Closed,
 }
 
-/// Bytes of an answer to `CONNECT`, interim responses included. Proxies send a few hundred.
-const MOST_OF_ANSWER: usize = 64 << 10;
+/// The largest response to `CONNECT` in bytes, including interim responses. Proxies send a few hundred.
+const MAX_RESPONSE: usize = 64 << 10;
 
-fn answer(stream: &mut dyn Transport, steps: &ConnectSteps<'_>) -> Result<Answer, Error> {
+fn read_response(
+    stream: &mut dyn Transport,
+    steps: &ConnectSteps<'_>,
+) -> Result<ConnectResponse, Error> {
     let mut taken = 0;
     loop {
         let input = stream.buffers().input();
@@ -263,26 +264,26 @@ fn answer(stream: &mut dyn Transport, steps: &ConnectSteps<'_>) -> Result<Answer
                 stream.buffers().input_consume(length);
                 taken += length;
                 if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-                    return Ok(Answer::Status(status));
+                    return Ok(ConnectResponse::Status(status));
                 }
             }
-            Some(Err(answer)) => return Ok(answer),
-            None if taken + input.len() >= MOST_OF_ANSWER => return Ok(Answer::TooLarge),
+            Some(Err(response)) => return Ok(response),
+            None if taken + input.len() >= MAX_RESPONSE => return Ok(ConnectResponse::TooLarge),
             None => {
                 if !stream.await_input(steps.timeout()?)? {
-                    return Ok(Answer::Closed);
+                    return Ok(ConnectResponse::Closed);
                 }
             }
         }
     }
 }
 
-/// The status of a head, and its length; `None` where it is not at its end.
-fn head(input: &[u8]) -> Option<Result<(StatusCode, usize), Answer>> {
+/// Returns the status and the length of a head, or `None` if it is incomplete.
+fn head(input: &[u8]) -> Option<Result<(StatusCode, usize), ConnectResponse>> {
     const START: &[u8] = b"HTTP/1.";
-    // At once: what speaks something else may wait for us.
+    // Checked early, because a peer with another protocol may wait for us.
     if input.iter().zip(START).any(|(byte, start)| byte != start) {
-        return Some(Err(Answer::NotHttp));
+        return Some(Err(ConnectResponse::NotHttp));
     }
     let is_end = |at: &usize| {
         let rest = input.get(*at..).unwrap_or_default();
@@ -294,9 +295,9 @@ fn head(input: &[u8]) -> Option<Result<(StatusCode, usize), Answer>> {
     // "HTTP/1.1 200 …"
     let status = match (input.get(8), input.get(9..12), input.get(12)) {
         (Some(b' '), Some(digits), Some(b' ' | b'\r' | b'\n')) => StatusCode::from_bytes(digits),
-        _ => return Some(Err(Answer::NotHttp)),
+        _ => return Some(Err(ConnectResponse::NotHttp)),
     };
-    Some(status.map_or(Err(Answer::NotHttp), |status| Ok((status, length))))
+    Some(status.map_or(Err(ConnectResponse::NotHttp), |status| Ok((status, length))))
 }
 
 #[cfg(test)]
@@ -304,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_head_of_a_proxys_answer_ends_with_an_empty_line() {
+    fn head_of_a_proxy_response_ends_with_an_empty_line() {
         let status = |status, length| {
             let status = StatusCode::from_u16(status).unwrap();
             Some(Ok((status, length)))
@@ -316,11 +317,14 @@ mod tests {
             ("HTTP/1.1 200 OK\r\n\r\nmore", status(200, 19)),
             ("HTTP/1.0 200\r\nVia: x\r\n\r\n", status(200, 24)),
             ("HTTP/1.1 407 -\n\nmore", status(407, 16)),
-            ("SSH-2.0-", Some(Err(Answer::NotHttp))),
-            ("HTTP/2 200\r\n\r\n", Some(Err(Answer::NotHttp))),
-            ("HTTP/1.1 2000\r\n\r\n", Some(Err(Answer::NotHttp))),
-            ("HTTP/1.1 2OO OK\r\n\r\n", Some(Err(Answer::NotHttp))),
-            ("HTTP/1.1\r\n\r\n", Some(Err(Answer::NotHttp))),
+            ("SSH-2.0-", Some(Err(ConnectResponse::NotHttp))),
+            ("HTTP/2 200\r\n\r\n", Some(Err(ConnectResponse::NotHttp))),
+            ("HTTP/1.1 2000\r\n\r\n", Some(Err(ConnectResponse::NotHttp))),
+            (
+                "HTTP/1.1 2OO OK\r\n\r\n",
+                Some(Err(ConnectResponse::NotHttp)),
+            ),
+            ("HTTP/1.1\r\n\r\n", Some(Err(ConnectResponse::NotHttp))),
         ] {
             assert_eq!(head(input.as_bytes()), expected, "{input}");
         }

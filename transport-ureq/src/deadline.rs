@@ -1,13 +1,13 @@
-//! The time by which a call must have ended.
+//! The deadline of a call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// When a call must have ended.
+/// The time by which a call must end.
 pub(crate) struct Deadline {
     end: Option<Instant>,
-    /// Nobody wants the answer any more: as if the time were up.
+    /// Ends the call early when it is set, because the caller no longer needs the result.
     abandoned: Option<Arc<AtomicBool>>,
 }
 
@@ -34,7 +34,7 @@ impl Deadline {
         match self.end {
             _ if self.is_abandoned() => Duration::ZERO,
             Some(end) => end.saturating_duration_since(Instant::now()),
-            // Farther away than the clock can count.
+            // The deadline is beyond the range of the clock.
             None => Duration::MAX,
         }
     }

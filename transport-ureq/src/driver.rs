@@ -10,7 +10,7 @@ use atlas_model_keys_transport::{OnWait, Resolved, SharedSession, Trace, Wake};
 use crate::deadline::Deadline;
 use crate::http::{Destination, Http};
 
-/// What the clones of a client share.
+/// The state that the clones of a client share.
 pub(crate) struct Driver {
     pub(crate) session: SharedSession<Waiters>,
     pub(crate) limits: Limits,

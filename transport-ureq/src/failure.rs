@@ -1,4 +1,4 @@
-//! What an error of ureq says about the request.
+//! Classifies the errors of ureq: whether the request was sent, and whether another attempt could help.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use ureq::{Error, Timeout};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What became of the request. In doubt it was sent.
+/// Returns the failure kind of an error. In doubt, the request was sent.
 pub(crate) fn kind_of(error: &Error) -> FailureKind {
     use Error as E;
     use FailureKind::{Lost, NotSent, Permanent, TimedOut};
@@ -27,9 +27,9 @@ pub(crate) fn kind_of(error: &Error) -> FailureKind {
         },
         E::Rustls(tls) => tls_failure_kind(tls),
         E::Timeout(Timeout::Global) => TimedOut,
-        // Of a caller's agent: ours asks by itself.
+        // From a caller's agent; our own connector asks proxies itself.
         E::ConnectProxyFailed(text) => TunnelError::Status(status_in(text)).kind(),
-        // Something is set up wrongly.
+        // The configuration is wrong.
         E::Http(_)
         | E::BadUri(_)
         | E::InvalidProxyUrl
@@ -42,7 +42,7 @@ pub(crate) fn kind_of(error: &Error) -> FailureKind {
     }
 }
 
-/// ureq tells the status of a proxy's answer by its text alone.
+/// Returns the status of a proxy's response, which ureq reports in the text only.
 fn status_in(text: &str) -> StatusCode {
     let status = text
         .split_once("responded ")
@@ -50,11 +50,11 @@ fn status_in(text: &str) -> StatusCode {
     status.unwrap_or_default()
 }
 
-/// No connection, and so nothing was sent.
+/// A connection was not made, so nothing was sent.
 #[derive(Debug)]
 pub(crate) struct ConnectFailure {
     kind: FailureKind,
-    /// The proxy that the way to Atlas leads through. Where the proxy itself failed, the source says so.
+    /// The proxy of the connection. If the proxy itself failed, the source says so.
     through: Option<String>,
     source: BoxError,
 }
@@ -68,7 +68,7 @@ impl ConnectFailure {
         }
     }
 
-    /// What failed before the tunnel stood is between this machine and the proxy.
+    /// Makes the failure of a step before the tunnel was open.
     pub(crate) fn of_proxy(proxy: &Proxy, error: Error) -> Self {
         let failure = Self::new(error, None);
         Self {
@@ -91,7 +91,7 @@ impl ConnectFailure {
     }
 }
 
-/// Of something that failed before the request was sent.
+/// Returns the failure kind of an error before the request was sent.
 fn kind_before(error: &Error) -> FailureKind {
     match kind_of(error) {
         FailureKind::Lost => FailureKind::NotSent,
@@ -99,7 +99,7 @@ fn kind_before(error: &Error) -> FailureKind {
     }
 }
 
-/// Without ureq's own words around it.
+/// Removes the error type of ureq around an error.
 fn unwrapped(error: Error) -> BoxError {
     match error {
         Error::Io(error) => error.into(),
@@ -129,7 +129,7 @@ mod tests {
     use std::io;
 
     #[test]
-    fn failures_are_told_apart_by_what_became_of_the_request() {
+    fn errors_have_the_right_failure_kind() {
         let io = |kind: io::ErrorKind| Error::Io(kind.into());
         for (error, kind) in [
             (Error::HostNotFound, FailureKind::NotSent),

@@ -1,7 +1,7 @@
-//! What the blocking and the async client have in common: how they are set up, the session that their
-//! threads or tasks share, the clock, and what an error of TLS or of a proxy means.
+//! The common parts of the blocking and the async client: settings, the session that threads or tasks share, the clock,
+//! and the classification of TLS and proxy errors.
 //!
-//! Not a client, and not to be depended upon: use `atlas-model-keys-ureq` or `atlas-model-keys-hyper`.
+//! This crate is not a client. Depend on `atlas-model-keys-ureq` or `atlas-model-keys-hyper` instead.
 //!
 //! ```text
 //!   transport-ureq      transport-hyper        connections; threads or tasks
