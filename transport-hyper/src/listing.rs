@@ -130,7 +130,7 @@ impl<T> fmt::Debug for Fetcher<T> {
     }
 }
 
-/// A stream of the responses of a listing with undecoded bodies; made by [`Client::replies`].
+/// A stream of the responses of a listing with undecoded bodies; made by [`Client::replies`](crate::Client::replies).
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Replies(Fetcher<Reply<Vec<u8>>>);
@@ -174,7 +174,7 @@ impl FusedStream for Replies {
     }
 }
 
-/// A stream of the pages of a listing; made by [`Client::pages`].
+/// A stream of the pages of a listing; made by [`Client::pages`](crate::Client::pages).
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Pages(Fetcher<Page<Vec<u8>>>);
@@ -213,7 +213,7 @@ impl FusedStream for Pages {
     }
 }
 
-/// A stream of the keys of a listing; made by [`Client::keys`].
+/// A stream of the keys of a listing; made by [`Client::keys`](crate::Client::keys).
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Keys {

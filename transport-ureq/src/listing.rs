@@ -216,7 +216,7 @@ impl<T: Send + 'static> Worker<T> {
     }
 }
 
-/// Iterates over the responses of a listing with undecoded bodies; made by [`Client::replies`].
+/// Iterates over the responses of a listing with undecoded bodies; made by [`Client::replies`](crate::Client::replies).
 #[derive(Debug)]
 #[must_use]
 pub struct Replies(Fetcher<Reply<Vec<u8>>>);
@@ -249,7 +249,7 @@ impl Iterator for Replies {
 
 impl FusedIterator for Replies {}
 
-/// Iterates over the pages of a listing; made by [`Client::pages`].
+/// Iterates over the pages of a listing; made by [`Client::pages`](crate::Client::pages).
 #[derive(Debug)]
 #[must_use]
 pub struct Pages(Fetcher<Page<Vec<u8>>>);
@@ -279,7 +279,7 @@ impl Iterator for Pages {
 
 impl FusedIterator for Pages {}
 
-/// Iterates over the keys of a listing; made by [`Client::keys`].
+/// Iterates over the keys of a listing; made by [`Client::keys`](crate::Client::keys).
 #[derive(Debug)]
 #[must_use]
 pub struct Keys {
