@@ -1,5 +1,5 @@
 //! A web service around the client, with [axum](https://docs.rs/axum): `GET /groups/{id}/unused-keys`
-//! answers with the keys of a project that nobody has ever used.
+//! answers with the keys of a project that were never used.
 //!
 //! ```sh
 //! cargo run -p atlas-model-keys-hyper --example axum               # sends itself two requests, and ends

@@ -1,4 +1,4 @@
-//! Lists the keys of a project that nobody has ever used: the async client.
+//! Lists the keys of a project that were never used: the async client.
 //!
 //! ```sh
 //! cargo run -p atlas-model-keys-hyper --example list_async

@@ -1,4 +1,4 @@
-//! Lists the keys of a project that nobody has ever used: the blocking client.
+//! Lists the keys of a project that were never used: the blocking client.
 //!
 //! ```sh
 //! cargo run -p atlas-model-keys-ureq --example list_blocking

@@ -197,9 +197,9 @@ mod tests {
 
     use atlas_model_keys_core::{BaseUrl, Credentials, Exchange, ListRequest};
 
-    struct Nobody;
+    struct NoWaiters;
 
-    impl Wake for Nobody {
+    impl Wake for NoWaiters {
         fn wake_all(&self) {}
     }
 
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn body_of_a_token_response_is_overwritten() {
         let credentials = Credentials::service_account("mdb_sa_id_1", "mdb_sa_sk_1").unwrap();
-        let session = SharedSession::new(Session::new(BaseUrl::default(), credentials), Nobody);
+        let session = SharedSession::new(Session::new(BaseUrl::default(), credentials), NoWaiters);
         let group = "0123456789abcdef01234567".parse().unwrap();
         let list = ListRequest::new(group);
         let (odd, even) = ("Ks7Qp2Zt9Xw4", "mB3vN8cR1yF6");
