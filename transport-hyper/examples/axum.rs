@@ -1,16 +1,16 @@
 //! A web service around the client, with [axum](https://docs.rs/axum): `GET /groups/{id}/unused-keys`
-//! answers with the keys of a project that nobody has ever used.
+//! answers with the keys of a project that were never used.
 //!
 //! ```sh
-//! cargo run -p atlas-model-keys-hyper --example axum               # asks itself, and ends
-//! cargo run -p atlas-model-keys-hyper --example axum -- --serve    # goes on until Ctrl-C
+//! cargo run -p atlas-model-keys-hyper --example axum               # sends itself two requests, and ends
+//! cargo run -p atlas-model-keys-hyper --example axum -- --serve    # serves until Ctrl-C
 //! ```
 //!
-//! It lists from the emulator, which it starts; with credentials in the environment and a group's id as
-//! an argument, from Atlas.
+//! It starts the emulator and lists from it. With credentials in the environment and the id of a group as an argument, it
+//! lists from Atlas.
 //!
-//! Whoever goes away before the answer cancels the listing: axum drops the handler, that drops the
-//! stream, and that ends the requests to Atlas that are on their way. The client is as usable as before.
+//! If a caller disconnects early, axum drops the handler and with it the stream, which cancels the requests to Atlas. The
+//! client stays usable.
 
 mod support;
 
@@ -33,8 +33,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-/// How long this service's callers wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The deadline of a request to this service.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError>> {
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         return Ok(served.await?);
     }
     let asked = async {
-        // A request that is answered, and one that cannot be.
+        // A valid request and an invalid one.
         for path in [&path, "/groups/my-project/unused-keys"] {
             println!("{}\n", ask(address, path).await?);
         }
@@ -71,7 +71,7 @@ fn service(client: Client) -> Router {
         .with_state(client)
 }
 
-/// What this service tells of a key: never its `secret`, should Atlas ever list one.
+/// The public fields of a key, without its `secret`.
 #[derive(Serialize)]
 struct UnusedKey {
     id: Option<String>,
@@ -84,12 +84,12 @@ async fn unused_keys(
     Path(id): Path<String>,
 ) -> Result<Json<Vec<UnusedKey>>, Failure> {
     let group: GroupId = id.parse().map_err(Error::from)?;
-    // The client's deadline is for each page, this one for all of them. A listing may be dropped at any
-    // time, and so it is when the time is up.
-    Ok(Json(timeout(PATIENCE, collect(&client, group)).await??))
+    // The deadline of the client is for each page, this one is for all pages. A listing may be dropped at any time, as
+    // here after the timeout.
+    Ok(Json(timeout(DEADLINE, collect(&client, group)).await??))
 }
 
-/// Collected, not streamed: a status cannot be taken back when a later page fails.
+/// Collects all keys before the response begins, because the status cannot change if a later page fails.
 async fn collect(client: &Client, group: GroupId) -> Result<Vec<UnusedKey>, Error> {
     let mut keys = client.keys(&ListRequest::new(group)).read_ahead(4);
     let mut unused = Vec::new();
@@ -106,7 +106,7 @@ async fn collect(client: &Client, group: GroupId) -> Result<Vec<UnusedKey>, Erro
     Ok(unused)
 }
 
-/// Why there is no list, as this service says it.
+/// An error response of this service.
 struct Failure {
     status: StatusCode,
     retry_after: Option<Duration>,
@@ -117,18 +117,17 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let status = match &error {
             Error::Invalid(_) => StatusCode::BAD_REQUEST,
-            Error::Api(answer) if answer.status == StatusCode::NOT_FOUND => StatusCode::NOT_FOUND,
+            Error::Api(error) if error.status == StatusCode::NOT_FOUND => StatusCode::NOT_FOUND,
             Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            // Atlas or the network had a bad moment, for all the attempts that the client made.
+            // All attempts of the client failed because of Atlas or the network.
             Error::GaveUp { .. } | Error::Transport { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            // 401 and 403 among them: the credential is this service's, not its caller's, who can do
-            // nothing about it.
+            // Also 401 and 403, because the credential belongs to this service and not to its caller.
             _ => StatusCode::BAD_GATEWAY,
         };
         Self {
             status,
             retry_after: error.retry_after(),
-            // It holds neither a secret nor a body, so it may be shown.
+            // The text contains no secret and no body.
             reason: error.to_string(),
         }
     }
@@ -146,7 +145,7 @@ impl From<Elapsed> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        // Rounded up: who comes back too early is turned away again.
+        // Rounded up, because a retry must not be too early.
         let seconds = |wait: Duration| {
             wait.as_secs()
                 .saturating_add(u64::from(wait.subsec_nanos() > 0))
@@ -159,12 +158,12 @@ impl IntoResponse for Failure {
     }
 }
 
-/// One request, as curl would make it.
+/// Sends one request, like curl.
 async fn ask(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut connection = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     connection.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).await?;
-    Ok(answer)
+    let mut response = String::new();
+    connection.read_to_string(&mut response).await?;
+    Ok(response)
 }

@@ -1,10 +1,10 @@
-//! Lists the keys of a project that nobody has ever used: the async client.
+//! Lists the keys of a project that were never used: the async client.
 //!
 //! ```sh
 //! cargo run -p atlas-model-keys-hyper --example list_async
 //! ```
 //!
-//! lists from the emulator, which it starts. To list from Atlas, set `MONGODB_ATLAS_CLIENT_ID` and
+//! It starts the emulator and lists from it. To list from Atlas, set `MONGODB_ATLAS_CLIENT_ID` and
 //! `MONGODB_ATLAS_CLIENT_SECRET` (or another credential of the README) and give the group's id:
 //!
 //! ```sh
@@ -23,23 +23,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let atlas = Atlas::of_environment()?;
     // One client for the whole program: its clones share the token, the rate limit and the connections.
     let client = Client::builder(atlas.base, atlas.credentials)
-        // For whoever reads Atlas's logs.
+        // Visible in Atlas's logs.
         .user_agent("never-used/1.0")
-        // A rate limit may take a minute to pass. Whoever sits in front of it should know.
+        // A rate limit may take a minute to pass, so the user is told.
         .on_wait(|wait| eprintln!("waiting {:.1} s …", wait.delay().as_secs_f32()))
         .build()?;
 
-    // Pages are fetched while the loop runs, four of them at a time, and are never all in memory. It is
-    // a Stream, too; a loop needs no combinators.
+    // Pages are fetched while the loop runs, four of them at a time, and are never all in memory. The keys
+    // are also a Stream.
     let mut keys = client.keys(&ListRequest::new(atlas.group)).read_ahead(4);
     let (mut all, mut unused) = (0, 0);
     while let Some(key) = keys.next().await {
-        // Everything that went wrong for a while was tried again: what comes here is final.
+        // Temporary failures were retried, so an error here is final.
         let key = key?;
         all += 1;
         if key.last_used_at().is_none() {
             unused += 1;
-            // Quoted by Debug, since people name keys: no control character of a name reaches the terminal.
+            // People choose these names. Debug escapes control characters, so none reaches the terminal.
             let name = key.name().unwrap_or_default();
             println!(
                 "{name:?}, made by {:?}",

@@ -1,4 +1,4 @@
-//! A body as it arrives: decompressed, and bounded.
+//! Collects a body: decompresses it, and limits its size.
 
 use std::io::{self, BufWriter, Write};
 
@@ -7,20 +7,19 @@ use flate2::write::GzDecoder;
 use http::HeaderMap;
 use zeroize::Zeroize as _;
 
-/// Takes the parts of a body and makes the whole of it.
+/// Takes the parts of a body and returns the whole of it.
 pub(crate) enum Sink {
-    Plain(Bounded),
-    /// With a buffer before it: the decoder clears its own with each write, and parts may be small.
+    Plain(BoundedBuffer),
+    /// The decoder clears its buffer with each write, so small parts are collected before it.
     Gzip(Box<BufWriter<Gzip>>),
 }
 
-/// Compressed bytes that are collected before they are unpacked.
+/// The number of compressed bytes that are collected before they are decompressed.
 const COLLECTED: usize = 16 << 10;
 
 impl Sink {
-    /// Decompresses if the one and only coding is gzip, the only one that is asked for. What is beyond the
-    /// room is left out.
-    pub(crate) fn new(headers: &HeaderMap, bounded: Bounded) -> Self {
+    /// Makes a sink that decompresses if gzip is the single content coding. Bytes beyond the limit are dropped.
+    pub(crate) fn new(headers: &HeaderMap, bounded: BoundedBuffer) -> Self {
         if is_gzip(headers) {
             let gzip = Gzip::new(bounded);
             return Self::Gzip(Box::new(BufWriter::with_capacity(COLLECTED, gzip)));
@@ -32,7 +31,7 @@ impl Sink {
         matches!(self, Self::Gzip(_))
     }
 
-    /// Whether what is still to come would be left out.
+    /// Tells whether the limit is reached, so that further bytes would be dropped.
     pub(crate) fn is_full(&self) -> bool {
         match self {
             Self::Plain(bounded) => bounded.is_full(),
@@ -45,11 +44,11 @@ impl Sink {
             Self::Plain(bounded) => bounded.write_all(data),
             Self::Gzip(gzip) => gzip.write_all(data),
         };
-        // Once it is full it refuses the rest.
+        // A full buffer refuses further bytes.
         written.or_else(|error| if self.is_full() { Ok(()) } else { Err(error) })
     }
 
-    /// The body. An error if it ended before its compression did.
+    /// Returns the body, or an error if the compressed data is incomplete.
     pub(crate) fn finish(self) -> io::Result<Vec<u8>> {
         match self {
             Self::Plain(bounded) => Ok(bounded.buffer),
@@ -68,19 +67,19 @@ impl Sink {
     }
 }
 
-/// Unpacks gzip: its members, one after the other (RFC 1952 §2.2). Zeros between and after them are padding,
-/// as gzip itself takes them; anything else that is no member is an error.
+/// Decompresses all members of gzip in sequence (RFC 1952 §2.2). Zeros between and after members are padding, as for the
+/// program gzip. Other bytes outside of members are an error.
 pub(crate) struct Gzip {
-    decoder: GzDecoder<Bounded>,
-    /// Whether a member has ended, and no other one has begun.
+    decoder: GzDecoder<BoundedBuffer>,
+    /// Whether a member has ended and no other one has begun.
     is_between: bool,
-    /// How many bytes may come.
+    /// The number of compressed bytes that may still arrive.
     left: usize,
 }
 
 impl Gzip {
-    fn new(bounded: Bounded) -> Self {
-        // More bytes than they become, only members and blocks with nothing in them have, or padding.
+    fn new(bounded: BoundedBuffer) -> Self {
+        // Only empty members, empty blocks and padding are much larger than their content.
         let left = bounded.most.saturating_add(PADDING);
         Self {
             decoder: GzDecoder::new(bounded),
@@ -97,8 +96,8 @@ impl Gzip {
     }
 }
 
-/// How much longer than its text a body may be in gzip: what cannot be made smaller grows by 5 bytes
-/// for each 16 KiB or more, and some servers fill up what they send to a block's size.
+/// The number of bytes by which a body in gzip may be longer than its content. Incompressible data grows by 5 bytes for
+/// each 16 KiB or more, and some servers pad to the size of a block.
 const PADDING: usize = 1 << 20;
 
 impl Write for Gzip {
@@ -135,15 +134,15 @@ impl Write for Gzip {
     }
 }
 
-/// A buffer that takes so much and not more.
+/// A buffer with a limit.
 #[derive(Default)]
-pub(crate) struct Bounded {
+pub(crate) struct BoundedBuffer {
     buffer: Vec<u8>,
     most: usize,
     is_secret: bool,
 }
 
-impl Bounded {
+impl BoundedBuffer {
     pub(crate) fn new(mut buffer: Vec<u8>, most: usize) -> Self {
         buffer.clear();
         Self {
@@ -153,10 +152,10 @@ impl Bounded {
         }
     }
 
-    /// One that leaves no copy of what is in it when it grows.
+    /// Makes a buffer that leaves no copy of its content behind when it grows.
     pub(crate) fn secret(most: usize) -> Self {
         Self {
-            // A token's response never has more, unless the limits were raised.
+            // A token response is never larger, unless the limits were raised.
             buffer: Vec::with_capacity(most.min(SECRET)),
             most,
             is_secret: true,
@@ -167,7 +166,7 @@ impl Bounded {
         self.buffer.len() >= self.most
     }
 
-    /// Makes room for so many bytes more. What `Vec` does leaves the old bytes in memory that is given back.
+    /// Reserves this many more bytes. `Vec` would free the old memory without overwriting it.
     fn grow_and_erase(&mut self, more: usize) {
         let needed = self.buffer.len().saturating_add(more);
         if needed > self.buffer.capacity() {
@@ -180,11 +179,10 @@ impl Bounded {
     }
 }
 
-/// Bytes of a response with a token for which there is room from the beginning: more than the default of
-/// `Limits::error_body_bytes`.
+/// The initial capacity for a token response in bytes: one more than the default of `Limits::error_body_bytes`.
 const SECRET: usize = (64 << 10) + 1;
 
-impl Write for Bounded {
+impl Write for BoundedBuffer {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let room = self.most.saturating_sub(self.buffer.len());
         if room == 0 && !data.is_empty() {
@@ -222,7 +220,7 @@ mod tests {
         if !coding.is_empty() {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
-        let bounded = Bounded::new(b"old".to_vec(), most);
+        let bounded = BoundedBuffer::new(b"old".to_vec(), most);
         let mut sink = Sink::new(&headers, bounded);
         for part in parts {
             if sink.is_full() {
@@ -234,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_out_is_whole_wherever_it_was_cut() {
+    fn body_is_complete_wherever_its_parts_are_cut() {
         let text = b"a page of keys, again and again and again";
         let zipped = gzip(text);
         for at in 0..=zipped.len() {
@@ -243,7 +241,7 @@ mod tests {
         }
         assert_eq!(read(" X-GZip", &[&zipped], 1000).unwrap(), text);
         assert_eq!(read("", &[b"a", b"", b"b"], 1000).unwrap(), b"ab");
-        // Not asked for: left to the core, which will not make sense of it.
+        // Other codings were not requested: the core refuses the body.
         assert_eq!(read("br", &[b"xyz"], 1000).unwrap(), b"xyz");
         // Two members are one body (RFC 1952 §2.2).
         let twice = [gzip(b"a"), gzip(b"b")].concat();
@@ -263,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_after_a_member_is_an_error() {
+    fn other_bytes_after_a_member_are_an_error() {
         for rest in [
             &b"x"[..],
             b"\0x",
@@ -279,12 +277,12 @@ mod tests {
     }
 
     #[test]
-    fn what_never_becomes_text_ends_all_the_same() {
+    fn endless_input_without_content_is_an_error() {
         for part in [vec![0; 1 << 16], gzip(b"").repeat(3000)] {
             let headers: HeaderMap = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))]
                 .into_iter()
                 .collect();
-            let mut sink = Sink::new(&headers, Bounded::new(Vec::new(), 1000));
+            let mut sink = Sink::new(&headers, BoundedBuffer::new(Vec::new(), 1000));
             sink.write(&gzip(b"a")).unwrap();
             let ended = (0..100).find(|_| sink.write(&part).is_err());
             assert!(ended.is_some());
@@ -292,9 +290,9 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_body_of_any_size_is_whole() {
+    fn secret_body_of_any_size_is_complete() {
         for length in [0, 100, SECRET, 3 * SECRET] {
-            let mut bounded = Bounded::secret(usize::MAX);
+            let mut bounded = BoundedBuffer::secret(usize::MAX);
             let text = vec![b's'; length];
             for part in text.chunks(1000) {
                 bounded.write_all(part).unwrap();
@@ -304,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_corrupt_is_an_error() {
+    fn truncated_or_corrupt_gzip_is_an_error() {
         let zipped = gzip(b"a page of keys, again and again and again");
         for end in 1..zipped.len() {
             assert!(read("gzip", &[&zipped[..end]], 1000).is_err(), "{end}");
@@ -317,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_comes_out_than_the_bound() {
+    fn output_is_cut_at_the_limit() {
         let bomb = gzip(&vec![b' '; 1 << 20]);
         for parts in [vec![&bomb[..]], bomb.chunks(10).collect()] {
             assert_eq!(read("gzip", &parts, 1000).unwrap(), vec![b' '; 1000]);

@@ -1,77 +1,55 @@
+//! The client and its builder.
+
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Collected, Credentials, Error, Exchange, Failure, Limits, ListRequest,
-    Listing, OwnedModelKey, Page, Reply, Secret, Step, Wait,
+    ApiVersion, BaseUrl, Collected, Credentials, Error, ListRequest, Listing, OwnedModelKey, Page,
+    Reply, Secret,
 };
-use atlas_model_keys_transport::{
-    OnWait, Resolved, Settings, SharedSession, Trace, Wake, builder_methods,
-};
+use atlas_model_keys_transport::{Resolved, Settings, builder_methods};
 use http::Uri;
 use hyper::rt::{Read, Write};
 use hyper_util::client::legacy::connect::Connection;
-use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
-use crate::connect::{BoxError, Connector};
-use crate::http::{Http, Reading};
+use crate::connect::Connector;
+use crate::driver::Driver;
+use crate::failure::BoxError;
+use crate::http::Http;
 use crate::listing::{Keys, Pages, Replies};
-use crate::patience::Deadline;
 use crate::task::{self, Task};
 
 /// The async client: lists the AI model API keys of Atlas projects.
 ///
-/// Cheap to clone; clones share the session (token, nonces, rate limit, version) and the
-/// connections. Any number of tasks may call it at the same time: one token is fetched for all
-/// of them, and a 429 slows all that ask for the same group.
+/// A client is cheap to clone. Clones share the session (token, nonces, rate limit, version) and the connections. Any
+/// number of tasks may use it at the same time: they share one token, and a 429 slows all requests for the same group.
 ///
-/// Every call is bounded: by a [deadline](ClientBuilder::deadline) for each page with all its
-/// retries, by timeouts, and by [`Limits`]. Any future may be dropped at any time: what it had begun ends
-/// with it, and the client is as usable as before.
+/// Every call is bounded by a [deadline](ClientBuilder::deadline) for each page with all its retries, by timeouts, and by
+/// [limits](ClientBuilder::limits). Any future may be dropped at any time: its requests are cancelled, and the client stays
+/// usable.
 ///
-/// Each page is fetched by a task of its own, which a future or a stream begins when it is polled for the
-/// first time. It goes on however seldom that is polled again: one that is left alone, as in `select!`, keeps
-/// nobody else waiting for a token or for its place in a rate limit.
+/// Each page is fetched by its own task, which starts when the future or stream is polled for the first time. The task
+/// continues even if the future is not polled again, as can happen in `select!`. So a future that is left alone does not
+/// block other calls that wait for a token or a rate limit.
 ///
-/// Its calls are made within a tokio runtime, of either kind, with time and I/O enabled. Connections
-/// are driven by the runtime that made them: with several runtimes, make a client for each. (A request on
-/// a connection whose runtime does not run gets no answer before the read timeout.)
+/// Calls need a tokio runtime of either kind, with time and I/O enabled. A connection is driven by the runtime that made
+/// it, so make a client for each runtime. (A request on a connection whose runtime does not run ends with the read
+/// timeout.)
 #[derive(Clone)]
-pub struct Client(Arc<Shared>);
-
-struct Shared {
-    session: SharedSession<Changed>,
-    http: Http,
-    deadline: Duration,
-    limits: Limits,
-    on_wait: Option<OnWait>,
-}
-
-/// Those who wait for another exchange of the session to end.
-#[derive(Debug)]
-struct Changed(Notify);
-
-impl Wake for Changed {
-    fn wake_all(&self) {
-        self.0.notify_waiters();
-    }
-}
+pub struct Client(Arc<Driver>);
 
 impl Client {
-    /// A client for the Atlas at `base`, with the defaults of [`Client::builder`].
+    /// Makes a client for the Atlas at `base`, with default settings.
     ///
     /// # Errors
-    /// [`Error::Transport`] where the platform has no usable root certificates, and [`Error::Invalid`] for a
+    /// [`Error::Transport`] if the platform has no usable root certificates, and [`Error::Invalid`] for a
     /// proxy in the environment that cannot be used.
     pub fn new(base: BaseUrl, credentials: Credentials) -> Result<Self, Error> {
         Self::builder(base, credentials).build()
     }
 
-    /// A client that is set up.
+    /// Returns a builder with default settings.
     pub fn builder(base: BaseUrl, credentials: Credentials) -> ClientBuilder {
         ClientBuilder {
             settings: Settings::new(base, credentials, USER_AGENT),
@@ -80,7 +58,7 @@ impl Client {
         }
     }
 
-    /// One page: exactly the request, parsed.
+    /// Returns the requested page.
     ///
     /// # Errors
     /// See [`Error`].
@@ -88,42 +66,39 @@ impl Client {
         self.reply(request).await?.into_page()
     }
 
-    /// One page as it came: its headers, and its body not decoded.
+    /// Returns the response for the requested page, with an undecoded body.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn reply(&self, request: &ListRequest) -> Result<Reply<Vec<u8>>, Error> {
-        let (client, request) = (self.clone(), *request);
-        let task = Task::spawn(async move { client.drive(&request, Vec::new()).await });
+        let (driver, request) = (Arc::clone(&self.0), *request);
+        let task = Task::spawn(async move { driver.drive(&request, Vec::new()).await });
         task.await
-            .unwrap_or_else(|error| Err(self.transport_error(task::resume(error))))
+            .unwrap_or_else(|error| Err(self.0.transport_error(task::resume(error))))
     }
 
-    /// All pages from the requested one on, one at a time, as they came.
-    ///
-    /// After an error there is nothing more.
+    /// Lists all pages from the requested one on, one at a time. The listing ends after an error.
     pub fn pages(&self, request: &ListRequest) -> Pages {
-        Pages::new(self.clone(), self.listing(request))
+        Pages::new(Arc::clone(&self.0), self.listing(request))
     }
 
-    /// The same, with the bodies not decoded: for those who keep, forward or decode them their own way.
+    /// Lists the responses with undecoded bodies, for callers that store, forward or decode them themselves.
     pub fn replies(&self, request: &ListRequest) -> Replies {
-        Replies::new(self.clone(), self.listing(request))
+        Replies::new(Arc::clone(&self.0), self.listing(request))
     }
 
-    /// All keys from the requested page on, fetched a page at a time. A key that a moving list
-    /// shows on two neighbouring pages comes once.
-    ///
-    /// After an error there is nothing more.
+    /// Lists all keys from the requested page on, and fetches the pages as needed. If the list changes meanwhile, a key
+    /// can be on two consecutive pages: it is returned once. The listing ends after an error.
     pub fn keys(&self, request: &ListRequest) -> Keys {
-        Keys::new(self.clone(), self.listing(request))
+        Keys::new(Arc::clone(&self.0), self.listing(request))
     }
 
-    /// All keys from the requested page on, at once.
+    /// Returns all keys from the requested page on.
     ///
     /// # Errors
-    /// See [`Error`]; [`Error::Limit`] where they take more memory than
-    /// [`Limits::collected_bytes`]. For what arrived before an error, use [`keys`](Client::keys).
+    /// See [`Error`]; [`Error::Limit`] if the keys take more memory than
+    /// [`Limits::collected_bytes`](crate::Limits::collected_bytes). To get the keys before an error, use
+    /// [`keys`](Client::keys).
     pub async fn list_all(&self, request: &ListRequest) -> Result<Vec<OwnedModelKey>, Error> {
         let mut keys = self.keys(request);
         let mut collected = Collected::new(&self.0.limits);
@@ -136,104 +111,39 @@ impl Client {
         Ok(all)
     }
 
-    /// The service account's token, for a client of another process to
-    /// [restore](Client::restore_token): a service account may hold only 100 live tokens. `None`
-    /// where there is none that is good for a while. Keep it as you would keep the client secret.
+    /// Exports the access token of the service account, so that a client in another process can
+    /// [restore](Client::restore_token) it: a service account may have only 100 live tokens. Returns `None` if there is no
+    /// token or it expires soon. Protect the exported token like the client secret.
     #[must_use]
     pub fn export_token(&self) -> Option<Secret> {
         self.0.session.export_token()
     }
 
-    /// Takes a token over that another client has exported.
+    /// Uses a token that another client has exported.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a text that is none, for one of another base URL or service account, and for
-    /// one that has expired. The client is as usable as before.
+    /// [`Error::Invalid`] for a text that is no exported token, for a token of another base URL or service account, and
+    /// for an expired one. The client stays usable.
     pub fn restore_token(&self, exported: &Secret) -> Result<(), Error> {
         self.0.session.restore_token(exported)
     }
 
-    /// Revokes the service account's token, if there is one. The next request fetches another.
+    /// Revokes the access token of the service account, if there is one. The next request fetches a new token.
     ///
     /// # Errors
-    /// See [`Error`]. The token is forgotten all the same, and nothing is repeated.
+    /// See [`Error`]. The client forgets the token in any case, and does not retry.
     pub async fn revoke_token(&self) -> Result<(), Error> {
-        let shared = &*self.0;
-        let request = shared.session.with(|s, _| Ok(s.revoke_token()))?;
-        let Some(request) = request else {
-            return Ok(());
-        };
-        let trace = Trace::of(&request, 1);
-        let send = shared
-            .http
-            .send(request, self.deadline(), Reading::Secret, &shared.limits);
-        let response = trace
-            .instrument(send)
-            .await
-            .map_err(|failure| shared.session.transport_error(failure, 1))?;
-        shared.session.with(|s, at| s.revoked(&response, at))
+        self.0.revoke_token().await
     }
 
-    /// The version of the resource that the session asks for now: `preview`, until Atlas no
-    /// longer has it.
+    /// Returns the version of the resource that the session requests now: `preview`, until Atlas no longer has it.
     #[must_use]
     pub fn version(&self) -> ApiVersion {
         self.0.session.version()
     }
 
-    /// See [`SharedSession::transport_error`].
-    pub(crate) fn transport_error(&self, failure: Failure) -> Error {
-        self.0.session.transport_error(failure, 0)
-    }
-
     fn listing(&self, request: &ListRequest) -> Listing {
         Listing::new(*request, &self.0.limits)
-    }
-
-    fn deadline(&self) -> Deadline {
-        Deadline::after(self.0.deadline)
-    }
-
-    /// The loop that drives the core: all that a transport is. The body is read into `buffer`.
-    pub(crate) async fn drive(
-        &self,
-        list: &ListRequest,
-        mut buffer: Vec<u8>,
-    ) -> Result<Reply<Vec<u8>>, Error> {
-        let shared = &*self.0;
-        let session = &shared.session;
-        let deadline = self.deadline();
-        // Whatever it ends with, and wherever it is dropped: others may wait for it.
-        let _wake = session.wake_on_drop();
-        let (mut step, mut ended) = session.step(|session, at| session.start(list, at))?;
-        loop {
-            (step, ended) = match step {
-                Step::Done(reply) => return Ok(reply),
-                Step::Send(Exchange { request, pending }) => {
-                    // Woken after each exchange, too: the one after may take its time.
-                    let _wake = session.wake_on_drop();
-                    let trace = Trace::of(&request, pending.attempt());
-                    let into = match pending.is_for_token() {
-                        true => Reading::Secret,
-                        false => Reading::Into(std::mem::take(&mut buffer)),
-                    };
-                    let send = shared.http.send(request, deadline, into, &shared.limits);
-                    match trace.instrument(send).await {
-                        Ok(response) => session.respond(pending, response)?,
-                        // This caller's time is up. That says nothing about Atlas to those who wait for
-                        // the same token, so the ticket is dropped and not answered.
-                        Err(failure) if deadline.left().is_zero() => {
-                            return Err(session.give_up(pending, failure));
-                        }
-                        Err(failure) => session.step(|s, at| s.fail(pending, failure, at))?,
-                    }
-                }
-                Step::Wait(wait) => {
-                    let wait = shared.wait(wait, ended, deadline).await?;
-                    session.step(|session, at| session.resume(wait, at))?
-                }
-            };
-        }
     }
 }
 
@@ -246,35 +156,7 @@ impl fmt::Debug for Client {
     }
 }
 
-impl Shared {
-    /// Waits as long as the session says, or ends the exchange if that is beyond the deadline.
-    async fn wait(&self, wait: Wait, ended: u64, deadline: Deadline) -> Result<Wait, Error> {
-        let left = deadline.left();
-        if !wait.on_change() {
-            if wait.delay() >= left {
-                return Err(wait.give_up());
-            }
-            if let Some(on_wait) = &self.on_wait {
-                on_wait(&wait);
-            }
-            sleep(wait.delay()).await;
-            return Ok(wait);
-        }
-        let mut changed = pin!(self.session.waiting.0.notified());
-        // From now on no end is missed; those before are counted.
-        changed.as_mut().enable();
-        if self.session.lock().ended() == ended {
-            // Either way it is looked at again.
-            let _ = timeout(wait.delay().min(left), changed).await;
-        }
-        if deadline.left().is_zero() {
-            return Err(wait.give_up());
-        }
-        Ok(wait)
-    }
-}
-
-/// Makes a connector of the caller's own.
+/// Makes the [`Connector`] for a caller's connector, when the settings are known.
 type MakeConnector = Box<dyn FnOnce(&Resolved) -> Connector + Send + Sync>;
 
 /// Sets up a [`Client`].
@@ -288,16 +170,15 @@ pub struct ClientBuilder {
 impl ClientBuilder {
     builder_methods!();
 
-    /// Makes connections the caller's way: a tower service as hyper-util's client takes it, which gives a
-    /// stream for a URI. Name resolution, proxy and TLS are its business (for `https` it must speak TLS
-    /// itself: nothing else does), and so is saying (by
-    /// [`Connected::negotiated_h2`](hyper_util::client::legacy::connect::Connected::negotiated_h2)) that HTTP/2 is spoken on it.
-    /// A proxy is to be asked for a tunnel: a stream that is
-    /// [`proxied`](hyper_util::client::legacy::connect::Connected::proxy) otherwise would show it the
-    /// credentials, and is refused.
+    /// Makes connections with the caller's connector: a tower service that returns a stream for a URI, as hyper-util's
+    /// client expects it. The connector is responsible for name resolution, proxy and TLS, also for `https`. If HTTP/2 is
+    /// spoken on a stream, it must say so by
+    /// [`Connected::negotiated_h2`](hyper_util::client::legacy::connect::Connected::negotiated_h2). It must ask a proxy for a
+    /// tunnel: a stream that is [`proxied`](hyper_util::client::legacy::connect::Connected::proxy) without a tunnel would
+    /// show the credentials to the proxy, and is refused.
     ///
-    /// A server that asks for HTTP/1.1 on a stream of HTTP/2 (`HTTP_1_1_REQUIRED`) is an error: only the
-    /// connector could make another connection.
+    /// If a server asks for HTTP/1.1 on a stream of HTTP/2 (`HTTP_1_1_REQUIRED`), the call fails, because only the
+    /// connector could make a connection for HTTP/1.1.
     pub fn connector<C>(mut self, connector: C) -> Self
     where
         C: Service<Uri> + Clone + Send + Sync + 'static,
@@ -311,11 +192,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Speaks HTTP/1.1 only. Without it, the client agrees with an `https` server on HTTP/2 or HTTP/1.1, and
-    /// goes on with HTTP/1.1 after a server has asked for it (`HTTP_1_1_REQUIRED`).
+    /// Speaks HTTP/1.1 only, for networks that break HTTP/2. By default, the client agrees with an `https` server on HTTP/2
+    /// or HTTP/1.1, and continues with HTTP/1.1 if a server asks for it (`HTTP_1_1_REQUIRED`).
     ///
-    /// For networks where something on the way breaks HTTP/2. With a [connector](Self::connector) of the
-    /// caller's own, that one must not agree on HTTP/2.
+    /// The caller's own [connector](Self::connector) must not agree on HTTP/2 then.
     pub fn http1_only(mut self) -> Self {
         self.http1_only = true;
         self
@@ -324,13 +204,12 @@ impl ClientBuilder {
     /// Makes the client. Nothing is sent yet, and no runtime is needed yet.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a `User-Agent` or a proxy that is none, given or in the environment, and
-    /// [`Error::Transport`] for root certificates that are none, where there are none at all (they are
-    /// looked for only if the base URL is `https`), and where root certificates or a proxy are given beside
-    /// a connector of your own.
+    /// [`Error::Invalid`] for an invalid `User-Agent` or proxy, also one in the environment. [`Error::Transport`] for invalid
+    /// root certificates, if no root certificates are found (they are loaded only if TLS is needed), and if root
+    /// certificates or a proxy are set in addition to a connector.
     pub fn build(self) -> Result<Client, Error> {
         let resolved = self.settings.resolve(self.connector.is_some())?;
-        // Where there is no TLS, there is nothing to agree on.
+        // The protocol is negotiated by TLS only.
         let may_fall_back = resolved.session.base().is_https();
         let (connector, fallback) = match self.connector {
             Some(connector) if self.http1_only => (connector(&resolved).http1_only(), None),
@@ -344,13 +223,7 @@ impl ClientBuilder {
             }
         };
         let http = Http::new(&resolved, connector, fallback);
-        Ok(Client(Arc::new(Shared {
-            session: SharedSession::new(resolved.session, Changed(Notify::new())),
-            http,
-            deadline: resolved.timeouts.deadline,
-            limits: resolved.limits,
-            on_wait: resolved.on_wait,
-        })))
+        Ok(Client(Arc::new(Driver::new(resolved, http))))
     }
 }
 

@@ -1,6 +1,5 @@
-//! Connections: name resolution, proxy, TLS, and a caller's own way.
+//! Makes connections: by TCP, through a proxy and with TLS, or with the caller's connector.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -8,10 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use atlas_model_keys_core::{Error, FailureKind, Limits, Proxy};
-use atlas_model_keys_transport::{
-    NotTls, ProxyFailure, Resolved, TunnelError, of_io, of_tls, permanent,
-};
+use atlas_model_keys_core::{Error, Limits, Proxy};
+use atlas_model_keys_transport::{ProxyFailure, Resolved, permanent};
 use http::Uri;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_rustls::HttpsConnector;
@@ -20,19 +17,17 @@ use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
-use crate::socket::Tcp;
-use crate::traffic::{Heard, PART};
-use crate::tunnel::Through;
+use crate::byte_counter::{ByteCounter, PART};
+use crate::failure::{BoxError, ConnectFailure, NoProgress};
+use crate::socket::TcpConnector;
+use crate::tunnel::TunnelConnector;
 
-/// An error of whatever kind, as connectors have it.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Makes connections; boxed, so that a client needs no type parameter.
+/// A connector, boxed so that a client needs no type parameter.
 #[derive(Clone)]
 pub(crate) struct Connector {
     connect: Arc<dyn Fn(Uri) -> Connecting<BoxError> + Send + Sync>,
     timeout: Duration,
-    /// To be named where nothing comes of it.
+    /// The proxy that an error names.
     proxy: Option<Proxy>,
     http1_only: bool,
 }
@@ -40,7 +35,7 @@ pub(crate) struct Connector {
 type Connecting<E> = Pin<Box<dyn Future<Output = Result<Stream, E>> + Send>>;
 
 impl Connector {
-    /// The caller's own way.
+    /// Wraps a connector.
     pub(crate) fn new<C>(connector: C, timeout: Duration, limits: &Limits) -> Self
     where
         C: Service<Uri> + Clone + Send + Sync + 'static,
@@ -67,15 +62,15 @@ impl Connector {
         }
     }
 
-    /// By TCP, through the proxy if there is one, and with TLS for `https`: for HTTP/2 and HTTP/1.1, as the
-    /// server likes, and for HTTP/1.1 alone.
+    /// Makes two connectors over TCP, through the proxy if there is one, and with TLS for `https`. The first agrees with the
+    /// server on HTTP/2 or HTTP/1.1, the second speaks HTTP/1.1 only.
     pub(crate) fn by_tcp(resolved: &Resolved) -> Result<[Self; 2], Error> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        // Divided among the addresses of a host.
+        // hyper-util divides this time among the addresses of a host.
         tcp.set_connect_timeout(Some(resolved.timeouts.connect));
-        let tcp = Tcp(tcp);
+        let tcp = TcpConnector(tcp);
 
         let http_1 = tls(resolved)?;
         let mut http_1_or_2 = http_1.clone();
@@ -88,8 +83,8 @@ impl Connector {
                     let connector = HttpsConnector::from((tcp.clone(), to_server));
                     return Self::new(connector, timeout, limits);
                 };
-                let tunnel = Through {
-                    // TLS with the proxy itself is for the CONNECT, which is HTTP/1.1.
+                let tunnel = TunnelConnector {
+                    // CONNECT to a proxy is HTTP/1.1, also over TLS.
                     to_proxy: HttpsConnector::from((tcp.clone(), Arc::clone(&http_1))),
                     proxy: proxy.clone(),
                     limits: limits.clone(),
@@ -102,7 +97,7 @@ impl Connector {
         )
     }
 
-    /// Refuses connections for HTTP/2.
+    /// Makes a connector that refuses connections for HTTP/2.
     pub(crate) fn http1_only(self) -> Self {
         Self {
             http1_only: true,
@@ -111,7 +106,7 @@ impl Connector {
     }
 }
 
-/// rustls with *ring*, passed explicitly, and the roots that were found.
+/// Makes a configuration of rustls with *ring*, passed explicitly, and the root certificates that were found.
 fn tls(resolved: &Resolved) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(resolved.roots.iter().cloned());
@@ -137,25 +132,21 @@ impl Service<Uri> for Connector {
         let connecting = (self.connect)(uri);
         let (timeout, proxy) = (self.timeout, self.proxy.clone());
         let http1_only = self.http1_only;
-        let unfit = |problem: &str| ConnectFailure {
-            kind: FailureKind::Permanent,
-            source: problem.into(),
-        };
         Box::pin(async move {
             match tokio::time::timeout(timeout, connecting).await {
-                Ok(Ok(stream)) if stream.connected().is_proxied() => Err(unfit(
+                Ok(Ok(stream)) if stream.connected().is_proxied() => Err(ConnectFailure::refused(
                     "the connector leads to a proxy, which would see the credentials: it is to \
                      ask for a tunnel (CONNECT)",
                 )),
                 Ok(Ok(stream)) if http1_only && stream.connected().is_negotiated_h2() => {
-                    Err(unfit(
+                    Err(ConnectFailure::refused(
                         "the connector has agreed on HTTP/2 with the server, but the client is set \
                          up for HTTP/1.1 only: the connector is to agree on that",
                     ))
                 }
                 Ok(connected) => connected.map_err(ConnectFailure::new),
                 Err(_) => {
-                    let silence = Silence("connection", timeout);
+                    let silence = NoProgress("connection", timeout);
                     Err(ConnectFailure::new(match proxy {
                         Some(proxy) => ProxyFailure::new(&proxy, false, silence).into(),
                         None => silence.into(),
@@ -166,83 +157,14 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// Why there is no connection.
-#[derive(Debug)]
-pub(crate) struct ConnectFailure {
-    pub(crate) kind: FailureKind,
-    source: BoxError,
-}
-
-impl ConnectFailure {
-    fn new(source: BoxError) -> Self {
-        // Whatever it was, the request was not sent.
-        let kind = match kind_of(&*source) {
-            FailureKind::Permanent => FailureKind::Permanent,
-            _ => FailureKind::NotSent,
-        };
-        let source = NotTls::or(source);
-        Self { kind, source }
-    }
-}
-
-/// What an error's causes say: the first one that says anything.
-fn kind_of(error: &(dyn std::error::Error + 'static)) -> FailureKind {
-    let mut kind = FailureKind::NotSent;
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(tls) = error.downcast_ref() {
-            return of_tls(tls);
-        }
-        if let Some(io) = error.downcast_ref() {
-            return of_io(io);
-        }
-        if error.is::<Silence>() {
-            return FailureKind::NotSent;
-        }
-        if let Some(refusal) = error.downcast_ref::<TunnelError>() {
-            return refusal.kind();
-        }
-        if error.is::<ProxyFailure>() {
-            // It answered, with a refusal, unless the causes say something else.
-            kind = FailureKind::Permanent;
-        }
-        cause = error.source();
-    }
-    kind
-}
-
-impl fmt::Display for ConnectFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no connection")
-    }
-}
-
-impl std::error::Error for ConnectFailure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.source)
-    }
-}
-
-/// Nothing came for so long.
-#[derive(Debug)]
-pub(crate) struct Silence(pub(crate) &'static str, pub(crate) Duration);
-
-impl fmt::Display for Silence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no {} within {:?}", self.0, self.1)
-    }
-}
-
-impl std::error::Error for Silence {}
-
-/// A connection of whatever kind, on which what comes is counted.
+/// A connection of any kind that counts the bytes that arrive.
 pub(crate) struct Stream {
     io: Box<dyn Io>,
-    /// For what comes: how much it is, only a buffer of our own tells.
+    /// The buffer for reads. Only an own buffer shows how many bytes were read.
     buffer: Box<[u8]>,
-    /// How much of the buffer holds what came, which may be a token.
+    /// The number of bytes of the buffer that may hold old data, such as a token.
     used: usize,
-    heard: Heard,
+    counter: ByteCounter,
 }
 
 impl Stream {
@@ -252,7 +174,7 @@ impl Stream {
             io: Box::new(io),
             buffer: vec![0; PART].into(),
             used: 0,
-            heard: Heard::new(is_http_2, head_bytes),
+            counter: ByteCounter::new(is_http_2, head_bytes),
         }
     }
 }
@@ -263,7 +185,7 @@ impl<T: Connection + Read + Write + Send + Unpin> Io for T {}
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        self.io.connected().extra(self.heard.clone())
+        self.io.connected().extra(self.counter.clone())
     }
 }
 
@@ -277,29 +199,29 @@ impl Read for Stream {
             io,
             buffer: bytes,
             used,
-            heard,
+            counter,
         } = &mut *self;
-        if heard.is_burst() {
+        if counter.is_burst() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let room = buffer.remaining().min(bytes.len());
-        let (room, _) = bytes.split_at_mut(room);
-        let mut read = ReadBuf::new(room);
+        let length = buffer.remaining().min(bytes.len());
+        let (part, _) = bytes.split_at_mut(length);
+        let mut read = ReadBuf::new(part);
         let polled = Pin::new(io).poll_read(cx, read.unfilled())?;
         if polled.is_ready() {
-            heard.came(read.filled()).map_err(io::Error::other)?;
+            counter.received(read.filled()).map_err(io::Error::other)?;
             buffer.put_slice(read.filled());
         } else {
-            heard.quiet();
+            counter.idle();
         }
         match read.filled().len() {
-            // No more of it.
+            // Nothing was read: the old data is overwritten.
             0 => {
                 bytes.split_at_mut(*used).0.fill(0);
                 *used = 0;
             }
-            came => *used = came.max(*used),
+            length => *used = length.max(*used),
         }
         polled.map(Ok)
     }
@@ -311,7 +233,7 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.heard.sent();
+        self.counter.sent();
         Pin::new(&mut *self.io).poll_write(cx, bytes)
     }
 
@@ -332,7 +254,7 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.heard.sent();
+        self.counter.sent();
         Pin::new(&mut *self.io).poll_write_vectored(cx, slices)
     }
 }

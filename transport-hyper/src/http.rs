@@ -1,4 +1,4 @@
-//! Sending one request with hyper, safely, and telling what became of it.
+//! Sends one request with hyper, and classifies its failures.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use atlas_model_keys_core::{Body, Failure, FailureKind, Limits};
-use atlas_model_keys_transport::{Resolved, Room, TooLarge, TwoLengths, body_limit};
+use atlas_model_keys_transport::{BodySizeEstimate, Resolved, TooLarge, TwoLengths, body_limit};
 use bytes::Bytes;
 use h2::Reason;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
@@ -24,41 +24,42 @@ use tokio::task::coop::poll_proceed;
 use tokio::time::Instant;
 use zeroize::Zeroize as _;
 
-use crate::body::{Bounded, Sink};
-use crate::connect::{ConnectFailure, Connector, Silence};
-use crate::patience::{Deadline, Patience, sleep_until};
-use crate::socket::Rests;
-use crate::traffic::{Excess, Heard};
+use crate::body::{BoundedBuffer, Sink};
+use crate::byte_counter::{ByteCounter, Excess};
+use crate::connect::Connector;
+use crate::deadline::{BodyTimeout, Deadline, sleep_until};
+use crate::failure::{ConnectFailure, NoProgress};
+use crate::socket::IdleFlag;
 
 type Pool = Client<Connector, Full<Bytes>>;
 
-/// hyper with its pool, and how it is to be used.
+/// hyper with its connection pools and settings.
 pub(crate) struct Http {
     pool: Pool,
-    /// For HTTP/1.1 alone, where the first one may speak HTTP/2.
+    /// A pool for HTTP/1.1 only, if the first one may speak HTTP/2.
     fallback: Option<Pool>,
-    /// Whether the server has asked for it.
+    /// Whether the server has asked for HTTP/1.1.
     falls_back: AtomicBool,
     read_timeout: Duration,
-    room: Room,
+    body_size: BodySizeEstimate,
 }
 
-/// What a body is read into.
-pub(crate) enum Reading {
-    /// A page's buffer.
-    Into(Vec<u8>),
-    /// A buffer of its own, of which no copy stays behind.
-    Secret,
+/// Where the body of a response goes.
+pub(crate) enum Destination {
+    /// Into this buffer, in place of its content.
+    Buffer(Vec<u8>),
+    /// Into a buffer of its own, of which no copy is left behind, because it may hold a token.
+    Erased,
 }
 
-/// An HTTP/2 connection that carries a request is asked for a sign of life this often, and given up
-/// without one: all requests to come would go to it otherwise.
+/// The interval of PINGs on an HTTP/2 connection with a request, and the time for their responses. Without them, all later
+/// requests would use a dead connection.
 const PING: Duration = Duration::from_secs(10);
 
-/// Header fields that hyper looks at, however many the limits allow.
-const MOST_HEADERS: usize = 1024;
+/// The largest number of header fields that hyper reads.
+const MAX_HEADERS: usize = 1024;
 
-/// The smallest buffer that hyper takes.
+/// The smallest buffer that hyper accepts.
 const SMALLEST_BUFFER: usize = 8192;
 
 impl Http {
@@ -67,7 +68,7 @@ impl Http {
         connector: Connector,
         fallback: Option<Connector>,
     ) -> Self {
-        // The core counts, and says so in an error of its own; these are for what is far beyond.
+        // The core enforces the limits with better errors. hyper only has to stop far larger heads.
         let head_bytes = resolved.limits.head_bytes.saturating_mul(2);
         let mut builder = Client::builder(TokioExecutor::new());
         builder
@@ -75,13 +76,13 @@ impl Http {
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(resolved.connections.max_idle)
             .pool_idle_timeout(resolved.connections.idle_timeout)
-            // hyper makes room for all of them at once.
-            .http1_max_headers(resolved.limits.headers.saturating_add(1).min(MOST_HEADERS))
+            // hyper allocates memory for all of them at once.
+            .http1_max_headers(resolved.limits.headers.saturating_add(1).min(MAX_HEADERS))
             .http1_max_buf_size(head_bytes.max(SMALLEST_BUFFER))
-            // RFC 9112 §5.2 has a user agent make spaces of them.
+            // A user agent replaces them by spaces (RFC 9112 §5.2).
             .http1_allow_obsolete_multiline_headers_in_responses(true)
-            // Windows are hyper's, 2 MiB for a stream and 5 MiB for all of them. With windows that adapt, h2
-            // gives up a body of a few hundred small frames.
+            // The windows are hyper's defaults: 2 MiB for a stream and 5 MiB for all. With adaptive windows, h2 resets
+            // a body of a few hundred small frames.
             .http2_max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
             .http2_keep_alive_interval(PING)
             .http2_keep_alive_timeout(PING);
@@ -90,37 +91,37 @@ impl Http {
             fallback: fallback.map(|connector| builder.build(connector)),
             falls_back: AtomicBool::new(false),
             read_timeout: resolved.timeouts.read,
-            room: Room::default(),
+            body_size: BodySizeEstimate::default(),
         }
     }
 
-    /// Sends the request and reads the whole answer, one byte beyond the limit at most: the core refuses what
-    /// is too large.
+    /// Sends the request and reads the response, up to one byte beyond the limit, so that the core can tell that it is too
+    /// large.
     pub(crate) async fn send(
         &self,
         request: Request<Body>,
         deadline: Deadline,
-        reading: Reading,
+        into: Destination,
         limits: &Limits,
     ) -> Result<Response<Vec<u8>>, Failure> {
         let mut request = request.map(|body| match body.is_empty() {
             true => Full::default(),
-            // Erased when it is dropped.
+            // The body is overwritten when it is dropped.
             false => Full::new(Bytes::from_owner(body)),
         });
-        if let Reading::Into(_) = reading {
+        if let Destination::Buffer(_) = into {
             request
                 .headers_mut()
                 .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let exchange = async {
             let head = deadline.end(self.head(request, limits)).await?;
-            self.read(head, deadline, reading, limits).await
+            self.read(head, deadline, into, limits).await
         };
         exchange.await.map_err(|failure| deadline.judge(failure))
     }
 
-    /// Sends, again by HTTP/1.1 where the server asks for that, and waits for the head of the answer.
+    /// Sends the request and waits for the head of the response. If the server asks for HTTP/1.1, it sends again.
     async fn head(&self, request: Request<Full<Bytes>>, limits: &Limits) -> Result<Head, Failure> {
         let head = match &self.fallback {
             None => self.head_by(&self.pool, request, limits).await,
@@ -129,7 +130,7 @@ impl Http {
             }
             Some(http_1) => {
                 let head = self.head_by(&self.pool, request.clone(), limits).await;
-                if let Err(Trouble::Http1Required(_)) = head {
+                if let Err(HeadFailure::Http1Required(_)) = head {
                     self.falls_back.store(true, Ordering::Relaxed);
                     self.head_by(http_1, request, limits).await
                 } else {
@@ -137,28 +138,32 @@ impl Http {
                 }
             }
         };
-        head.map_err(|trouble| match trouble {
-            Trouble::Failed(failure) => failure,
-            Trouble::Http1Required(error) => Failure::new(FailureKind::Permanent, error),
+        head.map_err(|failure| match failure {
+            HeadFailure::Failed(failure) => failure,
+            HeadFailure::Http1Required(error) => Failure::new(FailureKind::Permanent, error),
         })
     }
 
-    /// Sends by this pool, and waits for the head of the answer. Making a connection has a timeout of its own.
+    /// Sends the request with this pool, and waits for the head of the response. The connection has its own timeout.
     async fn head_by(
         &self,
         pool: &Pool,
         mut request: Request<Full<Bytes>>,
         limits: &Limits,
-    ) -> Result<Head, Trouble> {
+    ) -> Result<Head, HeadFailure> {
         let connection = capture_connection(&mut request);
         let mut response = pin!(pool.request(request));
         let mut known = connection.clone();
         let mut silence = pin!(async {
             let _ = known.wait_for_connection_metadata().await;
             let sent = Instant::now();
-            let heard = heard(&known);
-            let last = || heard.as_ref().map_or(sent, |heard| heard.last().max(sent));
-            // Each byte that comes puts the end off.
+            let counter = counter_of(&known);
+            let last = || {
+                counter
+                    .as_ref()
+                    .map_or(sent, |counter| counter.last().max(sent))
+            };
+            // Each byte that arrives restarts the timeout.
             while last().elapsed() < self.read_timeout {
                 sleep_until(last().checked_add(self.read_timeout)).await;
             }
@@ -168,11 +173,11 @@ impl Http {
             Poll::Pending => silence
                 .as_mut()
                 .poll(cx)
-                .map(|()| Err(lost(Silence("answer", self.read_timeout)))),
+                .map(|()| Err(lost(NoProgress("answer", self.read_timeout)))),
         });
-        match outcome.await.map_err(Trouble::Failed)? {
+        match outcome.await.map_err(HeadFailure::Failed)? {
             Ok(response) => Ok(Head::new(response, connection)),
-            Err(error) => Err(explain(error, heard(&connection), limits)),
+            Err(error) => Err(explain(error, counter_of(&connection), limits)),
         }
     }
 
@@ -181,76 +186,78 @@ impl Http {
         &self,
         head: Head,
         deadline: Deadline,
-        reading: Reading,
+        into: Destination,
         limits: &Limits,
     ) -> Result<Response<Vec<u8>>, Failure> {
         if head.parts.version <= Version::HTTP_11
             && let Err(failure) = TwoLengths::refuse(&head.parts.headers)
         {
-            head.give_connection_up();
+            head.stop_reuse();
             return Err(failure);
         }
         let promised = head.body.size_hint().exact();
         let most = body_limit(head.parts.status, promised, limits);
         if most == 0 {
-            // Nobody reads what is still to come.
-            head.give_connection_up();
+            // The rest of the response is not read.
+            head.stop_reuse();
             return Ok(Response::from_parts(head.parts, Vec::new()));
         }
         let Head {
             mut parts,
             mut body,
-            heard,
-            rests,
+            counter,
+            idle_flag,
             ..
         } = head;
         let is_success = parts.status.is_success();
         let codings = parts.headers.get_all(CONTENT_ENCODING);
-        let is_secret = matches!(reading, Reading::Secret);
-        let bounded = match reading {
-            Reading::Into(mut buffer) => {
-                // What comes out of a decompression, nobody promises.
+        let is_secret = matches!(into, Destination::Erased);
+        let bounded = match into {
+            Destination::Buffer(mut buffer) => {
+                // The decompressed length is unknown.
                 let promised = promised.filter(|_| codings.iter().next().is_none());
                 buffer.clear();
-                buffer.reserve_exact(self.room.expected(promised).min(most));
-                Bounded::new(buffer, most)
+                buffer.reserve_exact(self.body_size.capacity(promised).min(most));
+                BoundedBuffer::new(buffer, most)
             }
-            Reading::Secret => Bounded::secret(most.min(limits.error_body_bytes.saturating_add(1))),
+            Destination::Erased => {
+                BoundedBuffer::secret(most.min(limits.error_body_bytes.saturating_add(1)))
+            }
         };
         let mut sink = Sink::new(&parts.headers, bounded);
-        let mut patience = Patience::new(deadline, self.read_timeout);
+        let mut body_timeout = BodyTimeout::new(deadline, self.read_timeout);
         let mut secrets = Vec::new();
         while !sink.is_full() {
             let frame = poll_fn(|cx| {
-                // Parts that are there already, and there may be many, leave others their turn.
+                // There may be many parts that are available at once: other tasks get a turn between them.
                 let Poll::Ready(turn) = poll_proceed(cx) else {
-                    return patience.poll_end(cx).map(Err);
+                    return body_timeout.poll_end(cx).map(Err);
                 };
                 match Pin::new(&mut body).poll_frame(cx) {
                     Poll::Ready(frame) => {
                         turn.made_progress();
                         Poll::Ready(Ok(frame))
                     }
-                    Poll::Pending => patience.poll_end(cx).map(Err),
+                    Poll::Pending => body_timeout.poll_end(cx).map(Err),
                 }
             });
             let Some(frame) = frame.await? else {
-                if let Some(rests) = &rests {
-                    rests.begin();
+                if let Some(idle_flag) = &idle_flag {
+                    idle_flag.set();
                 }
                 break;
             };
-            let frame = match frame.map_err(|error| explain_body(error, heard.as_ref())) {
-                // The status of an error counts, even if what comes with its body is beyond a limit.
+            let frame = match frame.map_err(|error| explain_body(error, counter.as_ref())) {
+                // The status of an error is useful even if its trailers are beyond a limit.
                 Err(failure) if !is_success && failure.kind() == FailureKind::Permanent => break,
                 frame => frame?,
             };
-            patience.heard();
+            body_timeout.part_arrived();
             let Ok(data) = frame.into_data() else {
                 continue;
             };
-            if let Some(heard) = &heard {
-                heard.took_part(data.len());
+            if let Some(counter) = &counter {
+                counter.part_taken(data.len());
             }
             let written = sink.write(&data);
             if is_secret {
@@ -258,9 +265,9 @@ impl Http {
             }
             match written {
                 Ok(()) => {}
-                // The status and the headers of an error count, even if its body cannot be unpacked.
+                // The status and the headers of an error are useful even if its body cannot be decompressed.
                 Err(_) if !is_success => break,
-                Err(error) => return Err(unpacked(error)),
+                Err(error) => return Err(decompression_failure(error)),
             }
         }
         if sink.decodes() {
@@ -270,15 +277,15 @@ impl Http {
         let body = match sink.finish() {
             Ok(mut body) => {
                 if !is_secret {
-                    self.room.came(&mut body);
+                    self.body_size.record(&mut body);
                 }
                 body
             }
             Err(_) if !is_success => Vec::new(),
-            Err(error) => return Err(unpacked(error)),
+            Err(error) => return Err(decompression_failure(error)),
         };
-        // The connection is given back to the pool by a task of its own. It gets its turn, so that the next
-        // request seldom makes another one.
+        // A task of hyper returns the connection to the pool. It gets a turn here, so that the next request usually finds
+        // the connection.
         tokio::task::yield_now().await;
         if is_secret {
             erase(secrets, &mut parts.headers);
@@ -287,24 +294,24 @@ impl Http {
     }
 }
 
-/// The head of an answer, and what belongs to it.
+/// The head of a response, with its body and connection.
 struct Head {
     parts: Parts,
     body: Incoming,
     connection: CaptureConnection,
-    heard: Option<Heard>,
-    /// Of HTTP/1.1.
-    rests: Option<Rests>,
+    counter: Option<ByteCounter>,
+    /// The idle flag of the connection; HTTP/1.1 only.
+    idle_flag: Option<IdleFlag>,
 }
 
 impl Head {
     fn new(response: Response<Incoming>, connection: CaptureConnection) -> Self {
         let (parts, body) = response.into_parts();
-        let heard: Option<Heard> = parts.extensions.get().cloned();
-        if let Some(heard) = &heard {
-            heard.took_head();
+        let counter: Option<ByteCounter> = parts.extensions.get().cloned();
+        if let Some(counter) = &counter {
+            counter.head_taken();
         }
-        let rests = match parts.version {
+        let idle_flag = match parts.version {
             Version::HTTP_2 => None,
             _ => parts.extensions.get().cloned(),
         };
@@ -312,13 +319,13 @@ impl Head {
             parts,
             body,
             connection,
-            heard,
-            rests,
+            counter,
+            idle_flag,
         }
     }
 
-    /// No other request goes out on its connection. One of HTTP/2 is good for others.
-    fn give_connection_up(&self) {
+    /// Stops the reuse of the connection. A connection of HTTP/2 stays usable for other requests.
+    fn stop_reuse(&self) {
         if self.parts.version <= Version::HTTP_11
             && let Some(connected) = &*self.connection.connection_metadata()
         {
@@ -327,7 +334,7 @@ impl Head {
     }
 }
 
-fn heard(connection: &CaptureConnection) -> Option<Heard> {
+fn counter_of(connection: &CaptureConnection) -> Option<ByteCounter> {
     let mut extensions = Extensions::new();
     if let Some(connected) = &*connection.connection_metadata() {
         connected.get_extras(&mut extensions);
@@ -335,9 +342,9 @@ fn heard(connection: &CaptureConnection) -> Option<Heard> {
     extensions.remove()
 }
 
-/// Overwrites the parts of a secret body that nobody else holds. What hyper reads into is shared by the parts of
-/// the body and the values of the headers, and by hyper itself until it makes room for the next read: a part
-/// stays behind where there are several in one piece of memory, or hyper has not come to that yet.
+/// Overwrites the parts of a secret body, as far as nothing else refers to their memory. hyper's read buffer is shared by
+/// the parts of the body, the values of the headers, and hyper itself until its next read. So a part is not overwritten if
+/// it shares memory with another one, or if hyper still refers to it.
 fn erase(parts: Vec<Bytes>, headers: &mut HeaderMap) {
     for value in headers.values_mut() {
         if let Ok(mut copy) = HeaderValue::from_bytes(value.as_bytes()) {
@@ -352,14 +359,14 @@ fn erase(parts: Vec<Bytes>, headers: &mut HeaderMap) {
     }
 }
 
-/// What became of a request without an answer.
-enum Trouble {
+/// The failure of a request that got no response.
+enum HeadFailure {
     Failed(Failure),
-    /// The server wants it by HTTP/1.1 (RFC 9113 §7).
+    /// The server asks for HTTP/1.1 (RFC 9113 §7).
     Http1Required(Error),
 }
 
-impl From<Failure> for Trouble {
+impl From<Failure> for HeadFailure {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
@@ -369,8 +376,8 @@ fn lost(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
     Failure::new(FailureKind::Lost, error)
 }
 
-/// A body that cannot be unpacked was damaged on its way, unless it has no end.
-fn unpacked(error: io::Error) -> Failure {
+/// Converts an error of the decompression. The body was damaged on its way, unless it is endless.
+fn decompression_failure(error: io::Error) -> Failure {
     let kind = match error.kind() {
         io::ErrorKind::FileTooLarge => FailureKind::Permanent,
         _ => FailureKind::Lost,
@@ -378,14 +385,14 @@ fn unpacked(error: io::Error) -> Failure {
     Failure::new(kind, error)
 }
 
-/// Tells what became of the request. In doubt it was sent.
-fn explain(error: Error, heard: Option<Heard>, limits: &Limits) -> Trouble {
-    match heard.as_ref().and_then(Heard::excess) {
+/// Converts an error before the response. In doubt, the request was sent.
+fn explain(error: Error, counter: Option<ByteCounter>, limits: &Limits) -> HeadFailure {
+    match counter.as_ref().and_then(ByteCounter::excess) {
         Some(Excess::Fields) => return Failure::from(TooLarge::InterimResponses).into(),
         Some(excess) => return Failure::new(FailureKind::Permanent, excess).into(),
         None => {}
     }
-    let is_long = heard.is_some_and(|heard| heard.is_beyond_a_head());
+    let is_long = counter.is_some_and(|counter| counter.is_beyond_a_head());
     let too_long = TooLarge::HeadBytes(limits.head_bytes);
     let mut kind = FailureKind::Lost;
     let mut cause = std::error::Error::source(&error);
@@ -394,17 +401,17 @@ fn explain(error: Error, heard: Option<Heard>, limits: &Limits) -> Trouble {
             kind = failure.kind;
         }
         if let Some(error) = inner.downcast_ref::<hyper::Error>() {
-            // Told by its text alone.
+            // The reason is in the text only.
             if error.is_parse() && error.to_string().contains("too large") {
-                let fields = TooLarge::HeaderFields(limits.headers.min(MOST_HEADERS));
+                let fields = TooLarge::HeaderFields(limits.headers.min(MAX_HEADERS));
                 let failure = match is_long {
                     true => too_long.into(),
-                    false => Failure::new(FailureKind::Permanent, Fields(fields)),
+                    false => Failure::new(FailureKind::Permanent, TooManyFields(fields)),
                 };
                 return failure.into();
             }
             if error.is_canceled() {
-                // It waited for a connection that came to nothing.
+                // The request waited for a connection that failed.
                 kind = FailureKind::NotSent;
             }
         }
@@ -412,10 +419,10 @@ fn explain(error: Error, heard: Option<Heard>, limits: &Limits) -> Trouble {
             let reason = h2.reason().unwrap_or(Reason::NO_ERROR);
             match reason {
                 Reason::HTTP_1_1_REQUIRED if h2.is_remote() => {
-                    return Trouble::Http1Required(error);
+                    return HeadFailure::Http1Required(error);
                 }
-                // The server has not looked at it: it says so of this stream, or of all after the last one
-                // that it did look at (RFC 9113 §6.8, §8.7). h2 gives a GOAWAY to no other streams.
+                // The server has not processed the request: it refused this stream, or all streams after the
+                // last one that it processed (RFC 9113 §6.8, §8.7). h2 reports a GOAWAY to those streams only.
                 _ if h2.is_remote() && (h2.is_go_away() || reason == Reason::REFUSED_STREAM) => {
                     kind = FailureKind::NotSent;
                 }
@@ -428,18 +435,18 @@ fn explain(error: Error, heard: Option<Heard>, limits: &Limits) -> Trouble {
     Failure::new(kind, error).into()
 }
 
-/// Tells why a body did not come whole.
-fn explain_body(error: hyper::Error, heard: Option<&Heard>) -> Failure {
-    match heard.and_then(Heard::excess) {
+/// Converts an error of an incomplete body.
+fn explain_body(error: hyper::Error, counter: Option<&ByteCounter>) -> Failure {
+    match counter.and_then(ByteCounter::excess) {
         Some(Excess::Fields) => return TooLarge::Trailers.into(),
         Some(excess) => return Failure::new(FailureKind::Permanent, excess),
         None => {}
     }
-    let is_long = heard.is_some_and(Heard::is_beyond_a_head);
+    let is_long = counter.is_some_and(ByteCounter::is_beyond_a_head);
     let mut cause = std::error::Error::source(&error);
     while let Some(inner) = cause {
         let io: Option<&io::Error> = inner.downcast_ref();
-        // Told by its text alone.
+        // The reason is in the text only.
         if io.is_some_and(|io| io.to_string().starts_with("chunk trailers")) {
             return TooLarge::Trailers.into();
         }
@@ -452,8 +459,9 @@ fn explain_body(error: hyper::Error, heard: Option<&Heard>) -> Failure {
     lost(error)
 }
 
-/// Whether h2 has ended a stream, or the connection, because of a head or trailers beyond its limit. Of too many
-/// pieces of one it tells by a text, of too many bytes not at all: then what came tells.
+/// Tells whether h2 has ended a stream or the connection because of a head or trailers beyond its limit. h2 says so in the
+/// text for too many frames, but not for too many bytes, for which `is_long` tells whether more bytes arrived than a head
+/// may have.
 fn is_oversized(error: &h2::Error, is_long: bool) -> bool {
     error.is_library()
         && match error.reason() {
@@ -462,17 +470,17 @@ fn is_oversized(error: &h2::Error, is_long: bool) -> bool {
         }
 }
 
-/// Too many header fields, or so hyper says: it says the same of a `Content-Length` of 2^64 - 1.
+/// The error that hyper reports for too many header fields, and also for a `Content-Length` of 2^64 - 1.
 #[derive(Debug)]
-struct Fields(TooLarge);
+struct TooManyFields(TooLarge);
 
-impl fmt::Display for Fields {
+impl fmt::Display for TooManyFields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, or a Content-Length that no body could have", self.0)
     }
 }
 
-impl std::error::Error for Fields {
+impl std::error::Error for TooManyFields {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.0)
     }
@@ -487,9 +495,8 @@ mod tests {
     use atlas_model_keys_core::{BaseUrl, Credentials};
     use atlas_model_keys_transport::Settings;
 
-    /// Whether the memory of this process holds the text, which is given as its characters at odd and at even
-    /// places: put together, it would be found here. What it needs itself is too large to take the place of
-    /// something that was given back.
+    /// Tells whether the memory of this process holds a text. It is given as its characters at odd and at even places, because
+    /// the whole text would find itself. The buffers of the search are too large to reuse freed memory.
     #[cfg(target_os = "linux")]
     fn memory_holds(odd: &str, even: &str) -> bool {
         use std::io::{Seek as _, SeekFrom};
@@ -526,7 +533,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn the_parts_of_a_secret_body_are_overwritten() {
+    async fn parts_of_a_secret_body_are_overwritten() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (odd, even) = ("Ks7Qp2Zt9Xw4", "mB3vN8cR1yF6");
@@ -539,7 +546,7 @@ mod tests {
                     stream.read_exact(&mut byte).unwrap();
                     head.extend(byte);
                 }
-                // The token is in the middle, so that what is freed and used again is seldom that.
+                // The token is in the middle, because memory is often reused at its start.
                 let head = format!(
                     "HTTP/1.1 200 OK\r\nX-Some: field\r\nContent-Length: 6024\r\n\r\n{:3000}",
                     ""
@@ -552,7 +559,7 @@ mod tests {
                     .chain([&end[..]])
                     .map(IoSlice::new)
                     .collect();
-                // The system puts it together.
+                // The system joins the slices.
                 let length = stream.write_vectored(&slices).unwrap();
                 assert_eq!(length, head.len() + 3024);
             }
@@ -574,10 +581,10 @@ mod tests {
             assert_eq!(body.len(), 6024);
             body
         };
-        send(Reading::Secret).await.zeroize();
+        send(Destination::Erased).await.zeroize();
         assert!(!memory_holds(odd, even));
-        // What is no secret is found: the search can.
-        let body = send(Reading::Into(Vec::new())).await;
+        // A body that is no secret is found, so the search works.
+        let body = send(Destination::Buffer(Vec::new())).await;
         assert!(memory_holds(odd, even));
         drop(body);
     }

@@ -1,14 +1,13 @@
 //! List the AI model API keys of MongoDB Atlas projects: the async client, over [hyper](https://docs.rs/hyper) and tokio.
 //!
-//! [`Client`] is the front door. What to send and what came back is the business of
-//! [`atlas_model_keys_core`]; this crate moves the bytes, keeps the time and lets tasks wait for each
-//! other.
+//! Start with [`Client`]. The crate [`atlas_model_keys_core`] decides what to send and interprets the responses. This crate
+//! moves the bytes, keeps the time and lets tasks wait for each other.
 //!
 //! ```text
 //!            your tasks
 //!          ┌──────┴───────┐
 //!          ▼              ▼
-//!       Client ──────► Session (core)      start · respond · failed · resume
+//!       Client ──────► Session (core)      start · respond · fail · resume
 //!          │   ◄────── Step                 Send · Wait · Done
 //!          ▼
 //!     hyper's pool ──► Atlas               HTTP/2 or 1.1; no redirect is followed
@@ -39,14 +38,12 @@
 //! # }
 //! ```
 //!
-//! [`Keys`], [`Pages`] and [`Replies`] are `Stream`s, too, for those who like combinators better than a
-//! loop.
+//! [`Keys`], [`Pages`] and [`Replies`] also implement `Stream`, for use with combinators.
 //!
 //! # The loop
 //!
-//! A session says one [`Step`](atlas_model_keys_core::Step) at a time, and each has exactly one next
-//! call. That is all there is to driving it; this is what [`Client`] does, without its waiting
-//! for other tasks:
+//! A session returns one [`Step`](atlas_model_keys_core::Step) at a time, and each step has exactly one next call. This is
+//! the loop of [`Client`], without the part that waits for other tasks:
 //!
 //! ```
 //! use atlas_model_keys_hyper::core::{Error, Exchange, Failure, ListRequest, Moment, Reply, Session, Step};
@@ -82,27 +79,30 @@
 //! # Features
 //!
 //! - `tracing`: a span (`exchange`, level debug, target `atlas_model_keys`) for each request, with method,
-//!   path, attempt, status or failure, and duration; never a header, never a body.
+//!   path, attempt, status or failure, and duration, but no header and no body.
 
 mod body;
+mod byte_counter;
 mod client;
 mod connect;
+mod deadline;
+mod driver;
+mod failure;
 mod http;
 mod listing;
-mod patience;
 mod socket;
 mod task;
-mod traffic;
 mod tunnel;
 
 pub use atlas_model_keys_core as core;
 pub use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Credentials, Error, GroupId, ItemsPerPage, Limits, ListRequest, ModelKey,
-    OwnedModelKey, Page, PageNum, Proxy, Reply, RetryPolicy, Secret,
+    OwnedModelKey, Page, PageNum, Proxy, Reply, RetryPolicy, Secret, UnixTime,
 };
 
+pub use atlas_model_keys_transport::{SystemTimeExt, UnixTimeExt};
 pub use client::{Client, ClientBuilder};
-pub use connect::BoxError;
+pub use failure::BoxError;
 pub use listing::{Keys, Pages, Replies};
 
 /// The examples of this crate's README compile.

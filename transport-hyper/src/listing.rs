@@ -1,9 +1,10 @@
-//! Listings over several pages, as streams.
+//! Streams of the pages and keys of a listing.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use atlas_model_keys_core::{
@@ -12,40 +13,39 @@ use atlas_model_keys_core::{
 use atlas_model_keys_transport::MOST_READ_AHEAD;
 use futures_core::{FusedStream, Stream};
 
-use crate::Client;
+use crate::driver::Driver;
 use crate::task::{self, Task};
 
 type Fetching<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
-/// Fetches what the pages of a listing are answered with, several at a time if that is wanted, and hands
-/// it out in order.
+/// Fetches the pages of a listing, several at a time if requested, and returns them in order.
 struct Fetcher<T> {
-    client: Client,
+    driver: Arc<Driver>,
     /// `None` at the end, and after an error.
     listing: Option<Listing>,
-    fetch: fn(Client, ListRequest, Vec<u8>) -> Fetching<T>,
-    /// How many pages may be on their way or wait to be taken.
+    fetch: fn(Arc<Driver>, ListRequest, Vec<u8>) -> Fetching<T>,
+    /// The largest number of pages that are requested or wait to be taken.
     size: usize,
-    /// Each with the page that was asked for, in order.
-    on_their_way: VecDeque<(ListRequest, Task<Result<T, Error>>)>,
-    /// Whether all of the pages that may be are on their way.
+    /// The requested pages, in order.
+    in_flight: VecDeque<(ListRequest, Task<Result<T, Error>>)>,
+    /// Whether no more pages may be requested now.
     is_full: bool,
-    /// Buffers to be used again.
+    /// Buffers for reuse.
     buffers: Vec<Vec<u8>>,
 }
 
 impl<T: Send + 'static> Fetcher<T> {
     fn new(
-        client: Client,
+        driver: Arc<Driver>,
         listing: Listing,
-        fetch: fn(Client, ListRequest, Vec<u8>) -> Fetching<T>,
+        fetch: fn(Arc<Driver>, ListRequest, Vec<u8>) -> Fetching<T>,
     ) -> Self {
         Self {
-            client,
+            driver,
             listing: Some(listing),
             fetch,
             size: 1,
-            on_their_way: VecDeque::new(),
+            in_flight: VecDeque::new(),
             is_full: false,
             buffers: Vec::new(),
         }
@@ -56,8 +56,8 @@ impl<T: Send + 'static> Fetcher<T> {
         self.is_full = false;
     }
 
-    /// The next one, and what `advance` makes of it. After an error, and at the end, there is nothing
-    /// more, and what was asked for beyond is dropped.
+    /// Fetches the next page and returns the result of `advance`. After an error, and at the end, it returns `None`, and
+    /// drops the pages that were requested beyond.
     fn poll_next<R>(
         &mut self,
         cx: &mut Context<'_>,
@@ -71,7 +71,7 @@ impl<T: Send + 'static> Fetcher<T> {
         };
         if !matches!(result, Some(Ok(_))) {
             self.listing = None;
-            self.on_their_way.clear();
+            self.in_flight.clear();
         }
         Poll::Ready(result)
     }
@@ -80,41 +80,40 @@ impl<T: Send + 'static> Fetcher<T> {
         if !self.is_full {
             self.fill()?;
         }
-        let Some((_, task)) = self.on_their_way.front_mut() else {
+        let Some((_, task)) = self.in_flight.front_mut() else {
             return Poll::Ready(Ok(None));
         };
         match ready!(Pin::new(task).poll(cx)) {
             Ok(fetched) => {
-                self.on_their_way.pop_front();
+                self.in_flight.pop_front();
                 self.is_full = false;
                 Poll::Ready(fetched.map(Some))
             }
             Err(error) => {
-                // Whoever catches a panic finds the listing at its end.
+                // If the panic is caught, the listing has ended.
                 self.listing = None;
-                self.on_their_way.clear();
-                Poll::Ready(Err(self.client.transport_error(task::resume(error))))
+                self.in_flight.clear();
+                Poll::Ready(Err(self.driver.transport_error(task::resume(error))))
             }
         }
     }
 
-    /// Asks for the pages that may be on their way now.
+    /// Requests the pages that may be in flight now.
     fn fill(&mut self) -> Result<(), Error> {
         let Some(listing) = &self.listing else {
             return Ok(());
         };
         let next = listing.request()?;
-        let asked = self.on_their_way.front().map(|(asked, _)| *asked);
+        let asked = self.in_flight.front().map(|(asked, _)| *asked);
         if asked.is_some() && asked != next {
-            // What was asked for beyond the end, or behind a page that is to be asked for once more.
-            self.on_their_way.clear();
+            // These pages are beyond the end, or after a page that must be requested again.
+            self.in_flight.clear();
         }
-        let wanted = listing.window(self.size).skip(self.on_their_way.len());
+        let wanted = listing.window(self.size).skip(self.in_flight.len());
         for request in wanted {
             let buffer = self.buffers.pop().unwrap_or_default();
-            let fetching = (self.fetch)(self.client.clone(), request, buffer);
-            self.on_their_way
-                .push_back((request, Task::spawn(fetching)));
+            let fetching = (self.fetch)(Arc::clone(&self.driver), request, buffer);
+            self.in_flight.push_back((request, Task::spawn(fetching)));
         }
         self.is_full = true;
         Ok(())
@@ -126,34 +125,33 @@ impl<T> fmt::Debug for Fetcher<T> {
         f.debug_struct("Fetcher")
             .field("listing", &self.listing)
             .field("size", &self.size)
-            .field("on_their_way", &self.on_their_way.len())
+            .field("in_flight", &self.in_flight.len())
             .finish_non_exhaustive()
     }
 }
 
-/// Undecoded answers of a listing, one at a time; made by [`Client::replies`].
+/// A stream of the responses of a listing with undecoded bodies; made by [`Client::replies`](crate::Client::replies).
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Replies(Fetcher<Reply<Vec<u8>>>);
 
 impl Replies {
-    pub(crate) fn new(client: Client, listing: Listing) -> Self {
-        Self(Fetcher::new(client, listing, |client, request, buffer| {
-            Box::pin(async move { client.drive(&request, buffer).await })
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
+        Self(Fetcher::new(driver, listing, |driver, request, buffer| {
+            Box::pin(async move { driver.drive(&request, buffer).await })
         }))
     }
 
-    /// Asks for up to so many pages at the same time, each from a task of its own; their order is
-    /// kept. 1 (or 0) is one at a time, and more than 64 counts as 64.
+    /// Fetches up to this many pages at the same time, each by its own task, and keeps their order. 0 counts as 1, and more
+    /// than 64 counts as 64.
     ///
-    /// It begins when a link has said that there is a next page. Pages asked for beyond the end are
-    /// dropped.
+    /// Reading ahead begins when a link has announced a next page. Pages that were requested beyond the end are dropped.
     pub fn read_ahead(mut self, pages: usize) -> Self {
         self.0.read_ahead(pages);
         self
     }
 
-    /// The next one; `None` at the end, and after an error.
+    /// Returns the next item, or `None` at the end and after an error.
     pub async fn next(&mut self) -> Option<Result<Reply<Vec<u8>>, Error>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -176,23 +174,23 @@ impl FusedStream for Replies {
     }
 }
 
-/// All pages of a listing, one at a time; made by [`Client::pages`].
+/// A stream of the pages of a listing; made by [`Client::pages`](crate::Client::pages).
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Pages(Fetcher<Page<Vec<u8>>>);
 
 impl Pages {
-    pub(crate) fn new(client: Client, listing: Listing) -> Self {
-        Self(Fetcher::new(client, listing, page))
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
+        Self(Fetcher::new(driver, listing, page))
     }
 
-    /// Asks for up to so many pages at the same time; see [`Replies::read_ahead`].
+    /// Fetches up to this many pages at the same time; see [`Replies::read_ahead`].
     pub fn read_ahead(mut self, pages: usize) -> Self {
         self.0.read_ahead(pages);
         self
     }
 
-    /// The next one; `None` at the end, and after an error.
+    /// Returns the next item, or `None` at the end and after an error.
     pub async fn next(&mut self) -> Option<Result<Page<Vec<u8>>, Error>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -215,7 +213,7 @@ impl FusedStream for Pages {
     }
 }
 
-/// All keys of a listing, a page at a time; made by [`Client::keys`].
+/// A stream of the keys of a listing; made by [`Client::keys`](crate::Client::keys).
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Keys {
@@ -224,20 +222,20 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn new(client: Client, listing: Listing) -> Self {
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
         Self {
-            pages: Fetcher::new(client, listing, page),
+            pages: Fetcher::new(driver, listing, page),
             page: None,
         }
     }
 
-    /// Asks for up to so many pages at the same time; see [`Replies::read_ahead`].
+    /// Fetches up to this many pages at the same time; see [`Replies::read_ahead`].
     pub fn read_ahead(mut self, pages: usize) -> Self {
         self.pages.read_ahead(pages);
         self
     }
 
-    /// The next one; `None` at the end, and after an error.
+    /// Returns the next item, or `None` at the end and after an error.
     pub async fn next(&mut self) -> Option<Result<OwnedModelKey, Error>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -269,6 +267,6 @@ impl FusedStream for Keys {
     }
 }
 
-fn page(client: Client, request: ListRequest, buffer: Vec<u8>) -> Fetching<Page<Vec<u8>>> {
-    Box::pin(async move { client.drive(&request, buffer).await?.into_page() })
+fn page(driver: Arc<Driver>, request: ListRequest, buffer: Vec<u8>) -> Fetching<Page<Vec<u8>>> {
+    Box::pin(async move { driver.drive(&request, buffer).await?.into_page() })
 }

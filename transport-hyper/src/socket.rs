@@ -1,4 +1,4 @@
-//! TCP connections that notice what comes while they rest.
+//! TCP connections that notice bytes that arrive while they are idle.
 
 use std::io::{self, Read as _};
 use std::pin::Pin;
@@ -14,11 +14,11 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-/// Makes TCP connections as hyper-util does.
+/// Makes TCP connections with hyper-util.
 #[derive(Clone)]
-pub(crate) struct Tcp(pub(crate) HttpConnector);
+pub(crate) struct TcpConnector(pub(crate) HttpConnector);
 
-impl Service<Uri> for Tcp {
+impl Service<Uri> for TcpConnector {
     type Response = Socket;
     type Error = <HttpConnector as Service<Uri>>::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Socket, Self::Error>> + Send>>;
@@ -32,7 +32,7 @@ impl Service<Uri> for Tcp {
         Box::pin(async move {
             Ok(Socket {
                 tcp: connecting.await?,
-                rests: Rests(Arc::default()),
+                idle_flag: IdleFlag(Arc::default()),
             })
         })
     }
@@ -40,37 +40,37 @@ impl Service<Uri> for Tcp {
 
 /// A TCP connection.
 ///
-/// What comes on a connection of HTTP/1.1 that rests is no answer to the next request, and hyper closes
-/// such a connection. But tokio learns of it only between turns of its tasks: a program that computes for a
-/// while and then asks for the next page would send the request first, and take what had come for its
-/// answer. So while it [rests](Rests), the system itself is asked.
+/// Bytes that arrive on an idle connection of HTTP/1.1 are not the response to the next request, so hyper closes the
+/// connection. But tokio learns of them only between turns of its tasks: a program that computes for a while and then
+/// requests the next page would send the request first, and take the old bytes for the response. So a read of an
+/// [idle](IdleFlag) connection asks the system itself.
 pub(crate) struct Socket {
     tcp: TokioIo<TcpStream>,
-    rests: Rests,
+    idle_flag: IdleFlag,
 }
 
-/// Whether a response has ended on a connection, and no request was sent since; goes with its `Connected`.
+/// Whether a connection is idle: a response has ended, and no request was sent since. Its `Connected` has a clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Rests(Arc<AtomicBool>);
+pub(crate) struct IdleFlag(Arc<AtomicBool>);
 
-impl Rests {
-    /// A response has ended.
-    pub(crate) fn begin(&self) {
+impl IdleFlag {
+    /// Notes that a response has ended.
+    pub(crate) fn set(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    fn end(&self) {
+    fn clear(&self) {
         self.0.store(false, Ordering::Release);
     }
 
-    fn is_so(&self) -> bool {
+    fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
 
 impl Connection for Socket {
     fn connected(&self) -> Connected {
-        self.tcp.connected().extra(self.rests.clone())
+        self.tcp.connected().extra(self.idle_flag.clone())
     }
 }
 
@@ -80,14 +80,14 @@ impl Read for Socket {
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.rests.is_so() {
+        if !self.idle_flag.is_set() {
             return Pin::new(&mut self.tcp).poll_read(cx, buffer);
         }
         let tcp = self.tcp.inner();
         if tcp.poll_read_ready(cx).is_ready() {
             return Pin::new(&mut self.tcp).poll_read(cx, buffer);
         }
-        // From here on whoever polls is woken by what comes.
+        // The task is woken by bytes that arrive from here on.
         let mut bytes = [0; 512];
         let room = buffer.remaining().min(bytes.len());
         let (bytes, _) = bytes.split_at_mut(room);
@@ -117,7 +117,7 @@ impl Write for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.tcp).poll_write(cx, bytes));
-        self.rests.end();
+        self.idle_flag.clear();
         Poll::Ready(written)
     }
 
@@ -139,7 +139,7 @@ impl Write for Socket {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, slices));
-        self.rests.end();
+        self.idle_flag.clear();
         Poll::Ready(written)
     }
 }

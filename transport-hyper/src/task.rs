@@ -1,4 +1,4 @@
-//! Work that goes on whether or not anybody asks for it, and ends when nobody wants it any more.
+//! Tasks that run without being polled by their caller, and end when their handle is dropped.
 
 use std::panic::resume_unwind;
 use std::pin::Pin;
@@ -8,15 +8,14 @@ use atlas_model_keys_core::{Failure, FailureKind};
 use atlas_model_keys_transport::in_current_span;
 use tokio::task::{JoinError, JoinHandle};
 
-/// A task of its own.
+/// The handle of a task, which aborts it when dropped.
 ///
-/// An exchange may hold what others wait for: the one request for a token, or the one place that is left of a
-/// rate limit. A future that is polled once and then left alone, as in `select!` or with a timeout, would
-/// hold it for ever. A task goes on.
+/// Other exchanges may wait for an exchange: for its token request, or for its slot in the rate limiter. A future that is
+/// polled once and then left alone, as in `select!` or with a timeout, would block them for ever. A task continues.
 pub(crate) struct Task<T>(JoinHandle<T>);
 
 impl<T: Send + 'static> Task<T> {
-    /// Begins at once, within the current span.
+    /// Starts a task within the current span.
     pub(crate) fn spawn(work: impl Future<Output = T> + Send + 'static) -> Self {
         Self(tokio::spawn(in_current_span(work)))
     }
@@ -30,7 +29,7 @@ impl<T> Future for Task<T> {
     }
 }
 
-/// Resumes a task's panic where its result was wanted. Without one, the runtime has ended.
+/// Resumes the panic of a task. Without a panic, the runtime was shut down, which is a failure.
 pub(crate) fn resume(error: JoinError) -> Failure {
     match error.try_into_panic() {
         Ok(panic) => resume_unwind(panic),

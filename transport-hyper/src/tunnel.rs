@@ -1,4 +1,4 @@
-//! A tunnel through a proxy (RFC 9110 §9.3.6), with errors that name it.
+//! Opens a tunnel through a proxy (RFC 9110 §9.3.6). Errors name the proxy.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,17 +13,17 @@ use hyper::rt::{Read, ReadBuf, Write};
 use tower_service::Service;
 use zeroize::Zeroizing;
 
-use crate::connect::BoxError;
+use crate::failure::BoxError;
 
-/// Makes connections through a proxy, which is reached by a `C`.
+/// Makes connections through a proxy, with a connector `C` for the connections to the proxy.
 #[derive(Clone)]
-pub(crate) struct Through<C> {
+pub(crate) struct TunnelConnector<C> {
     pub(crate) to_proxy: C,
     pub(crate) proxy: Proxy,
     pub(crate) limits: Limits,
 }
 
-impl<C> Service<Uri> for Through<C>
+impl<C> Service<Uri> for TunnelConnector<C>
 where
     C: Service<Uri>,
     C::Response: Read + Write + Send + Unpin,
@@ -60,7 +60,7 @@ where
     }
 }
 
-/// The request for a tunnel. A tunnel leads to a port, so the scheme's is named where the URI has none.
+/// Returns the request for a tunnel. It names the port; the default is that of the scheme.
 fn request(uri: &Uri, proxy: &Proxy) -> Zeroizing<Vec<u8>> {
     let host = uri.host().unwrap_or_default();
     let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
@@ -78,7 +78,7 @@ fn request(uri: &Uri, proxy: &Proxy) -> Zeroizing<Vec<u8>> {
     Zeroizing::new([start.as_bytes(), name, login, b"\r\n\r\n"].concat())
 }
 
-/// Sends the request, and reads the head of the answer.
+/// Sends the request, and reads the head of the response.
 async fn open(
     stream: &mut (impl Read + Write + Unpin),
     request: &[u8],
@@ -94,7 +94,7 @@ async fn open(
     }
     poll_fn(|cx| Pin::new(&mut *stream).poll_flush(cx)).await?;
 
-    // The body of a refusal is nobody's business: as after HEAD, only the head is read.
+    // Only the head is read, as after HEAD, because the body of a refusal is not needed.
     let mut decoder = Decoder::new(&Method::HEAD, limits);
     let mut bytes = [0; 1024];
     loop {
@@ -108,7 +108,7 @@ async fn open(
             Progress::Done { message, leftover } => {
                 return match message.response.status() {
                     status if !status.is_success() => Err(TunnelError::Status(status).into()),
-                    // The server waits to be spoken to.
+                    // These bytes are not from the server, which speaks only after the client.
                     _ if !leftover.is_empty() => Err(TunnelError::Early.into()),
                     _ => Ok(()),
                 };
@@ -117,7 +117,7 @@ async fn open(
     }
 }
 
-/// What a head that cannot be read says of the proxy.
+/// Converts the error of an invalid head.
 fn refused(error: WireError) -> TunnelError {
     match error.kind() {
         WireErrorKind::Upgrade => TunnelError::Status(StatusCode::SWITCHING_PROTOCOLS),
@@ -132,17 +132,17 @@ mod tests {
     use hyper_util::rt::TokioIo;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
-    /// What comes of a proxy's answer, however it is cut.
-    async fn answered(answer: &str) -> Result<(), String> {
+    /// Returns the outcome of a proxy's response, which must be the same wherever it is cut.
+    async fn outcome(response: &str) -> Result<(), String> {
         let mut outcomes = Vec::new();
         for size in [1, 7, usize::MAX] {
             let (client, mut proxy) = duplex(64);
-            let answer = answer.to_owned();
+            let response = response.to_owned();
             let proxy = tokio::spawn(async move {
                 let mut request = vec![0; 7];
                 proxy.read_exact(&mut request).await.unwrap();
-                for part in answer.as_bytes().chunks(size) {
-                    // Who has seen enough goes away.
+                for part in response.as_bytes().chunks(size) {
+                    // The client closes the connection when it has seen enough.
                     if proxy.write_all(part).await.is_err() {
                         break;
                     }
@@ -164,23 +164,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn any_success_opens_a_tunnel_and_nothing_after_the_head_counts() {
-        for answer in [
+    async fn any_2xx_opens_a_tunnel() {
+        for response in [
             "HTTP/1.1 200 Connection established\r\n\r\n",
             "HTTP/1.0 200\r\nVia: x\r\n\r\n",
             "HTTP/1.1 201 Created\r\n\r\n",
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
         ] {
-            assert_eq!(answered(answer).await, Ok(()), "{answer}");
+            assert_eq!(outcome(response).await, Ok(()), "{response}");
         }
     }
 
     #[tokio::test]
-    async fn any_other_answer_opens_none_and_is_told_apart() {
+    async fn any_other_response_has_its_own_error() {
         let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "y".repeat(1 << 20));
         let status = |status| TunnelError::Status(StatusCode::from_u16(status).unwrap());
-        for (answer, error) in [
+        for (response, error) in [
             ("", TunnelError::Closed),
             ("HTTP/1.1 200 O", TunnelError::Closed),
             ("SSH-2.0-OpenSSH_9.9\r\n", TunnelError::NotHttp),
@@ -196,15 +196,15 @@ mod tests {
                 status(502),
             ),
         ] {
-            assert_eq!(answered(answer).await, Err(error.to_string()));
+            assert_eq!(outcome(response).await, Err(error.to_string()));
         }
     }
 
     #[tokio::test]
-    async fn a_tunnel_that_speaks_first_is_none() {
+    async fn bytes_after_the_head_are_an_error() {
         let (client, mut proxy) = duplex(64);
-        let answer = b"HTTP/1.1 200 OK\r\n\r\nhello";
-        proxy.write_all(answer).await.unwrap();
+        let response = b"HTTP/1.1 200 OK\r\n\r\nhello";
+        proxy.write_all(response).await.unwrap();
         let mut client = TokioIo::new(client);
         let opened = open(&mut client, b"request", &Limits::default()).await;
         let error = opened.unwrap_err().to_string();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_leads_to_a_port_and_carries_the_login() {
+    fn request_names_the_port_and_has_the_login() {
         let proxy = Proxy::new("http://me:p@proxy.example:3128").unwrap();
         for (uri, proxy, expected) in [
             (

@@ -1,5 +1,4 @@
-//! What is particular to the async client: runtimes, dropped futures, streams. What both clients do is
-//! in the workspace's conformance tests.
+//! Tests of the async client only: runtimes, dropped futures, streams. The conformance tests cover both clients.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,8 +24,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
-/// A connector of the caller's own, that notes how often it was used. Its streams may say that they lead
-/// to a proxy.
+/// A caller's connector that counts its uses. Its streams may say that they lead to a proxy.
 #[derive(Clone)]
 struct Own {
     tcp: HttpConnector,
@@ -87,7 +85,7 @@ impl Write for OwnStream {
 }
 
 #[tokio::test]
-async fn a_connector_of_the_callers_own_is_used_unless_it_would_show_the_credentials() {
+async fn own_connector_is_used_unless_it_would_show_the_credentials() {
     let atlas = Atlas::start(250, Duration::ZERO);
     for is_proxied in [false, true] {
         let used = Arc::new(AtomicUsize::new(0));
@@ -115,7 +113,7 @@ async fn a_connector_of_the_callers_own_is_used_unless_it_would_show_the_credent
             assert_eq!(listed.unwrap().len(), 250);
         }
     }
-    // What it would not heed is not taken beside it.
+    // Settings that the connector would ignore are refused.
     let base = BaseUrl::new(&atlas.server.base_url()).unwrap();
     let connector = Own {
         tcp: HttpConnector::new(),
@@ -167,7 +165,7 @@ impl Atlas {
 }
 
 #[test]
-fn clients_are_shared_and_everything_may_move_to_another_thread() {
+fn clients_are_sync_and_all_futures_are_send() {
     fn is<T: Send + Sync + 'static>() {}
     fn may_move<T: Send + 'static>(_: T) {}
     is::<Client>();
@@ -190,7 +188,7 @@ fn clients_are_shared_and_everything_may_move_to_another_thread() {
 }
 
 #[test]
-fn it_runs_on_both_kinds_of_runtime() {
+fn client_runs_on_both_kinds_of_runtime() {
     let atlas = Atlas::start(250, Duration::ZERO);
     let request = atlas.request();
     let current = tokio::runtime::Builder::new_current_thread()
@@ -209,7 +207,7 @@ fn it_runs_on_both_kinds_of_runtime() {
     }
 }
 
-/// Lets all tasks have so many turns, and drops the future then. Whether it was done by then.
+/// Gives all tasks this many turns, and then drops the future. Returns whether it was ready by then.
 async fn poll_and_drop(future: impl Future, turns: usize) -> bool {
     let mut future = pin!(future);
     for _ in 0..turns {
@@ -222,14 +220,14 @@ async fn poll_and_drop(future: impl Future, turns: usize) -> bool {
 }
 
 #[tokio::test]
-async fn a_listing_that_is_dropped_at_any_moment_leaves_the_client_usable() {
+async fn listing_dropped_at_any_moment_leaves_the_client_usable() {
     for credentials in [Atlas::service_account, Atlas::api_key] {
         for read_ahead in [1, 4] {
             let atlas = Atlas::start(250, Duration::ZERO);
             let mut turns = 1;
             let mut dropped = 0;
             loop {
-                // Cold each time, so that the token, the challenge and the connections are dropped, too.
+                // A new client each time, so that requests for a token or a challenge and connections are dropped, too.
                 let client = atlas.client(credentials(&atlas));
                 let list_all = async {
                     let mut keys = client.keys(&atlas.request()).read_ahead(read_ahead);
@@ -244,21 +242,21 @@ async fn a_listing_that_is_dropped_at_any_moment_leaves_the_client_usable() {
                     break;
                 }
                 dropped += 1;
-                // The first turns do most; later ones wait for the server. A service account has no more
-                // than a hundred tokens.
+                // Most happens in the first turns; later ones wait for the server. A service account may have only a
+                // hundred tokens.
                 turns += turns.div_ceil(3);
                 if dropped % 30 == 0 {
                     atlas.server.with(Emulator::revoke_tokens);
                 }
             }
-            // A token or a challenge, and three pages: at least a head and a body of each.
+            // A token or a challenge, and three pages, each with a head and a body.
             assert!(dropped >= 6, "{dropped}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_leader_that_is_dropped_lets_another_one_fetch_the_token() {
+async fn another_task_fetches_the_token_if_the_first_is_dropped() {
     let atlas = Atlas::start(1, Duration::from_millis(20));
     let client = atlas.client(atlas.service_account());
     let request = atlas.request();
@@ -267,7 +265,7 @@ async fn a_leader_that_is_dropped_lets_another_one_fetch_the_token() {
         let client = client.clone();
         tasks.spawn(async move { client.list(&request).await.map(|page| page.len()) })
     };
-    // Until its token request is under way, and others wait for it.
+    // Until its token request is in flight and other tasks wait for it.
     while atlas.server.with(|e| e.token_requests()) == 0 && !leader.is_finished() {
         for _ in 0..10 {
             let client = client.clone();
@@ -289,7 +287,7 @@ async fn a_leader_that_is_dropped_lets_another_one_fetch_the_token() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_dropped_ends_what_it_had_asked_for() {
+async fn dropped_stream_ends_its_requests() {
     let atlas = Atlas::start(10_000, Duration::from_millis(5));
     let client = atlas.client(atlas.api_key());
     let mut keys = client.keys(&atlas.request()).read_ahead(8);
@@ -299,13 +297,13 @@ async fn a_stream_that_is_dropped_ends_what_it_had_asked_for() {
     drop(keys);
     let after = atlas.server.with(|e| e.requests());
     assert_eq!(client.list(&atlas.request()).await.unwrap().len(), 100);
-    // What was under way may have arrived; nothing was asked for anew.
+    // Requests in flight may have arrived, but no new ones were sent.
     let new = atlas.server.with(|e| e.requests()) - after;
     assert!(new <= 16, "{new}");
 }
 
 #[tokio::test]
-async fn a_panic_while_reading_ahead_is_the_readers() {
+async fn panic_while_reading_ahead_reaches_the_reader() {
     let atlas = Atlas::start(300, Duration::ZERO);
     let base = BaseUrl::new(&atlas.server.base_url()).unwrap();
     let client = Client::builder(base, atlas.api_key())
@@ -329,9 +327,9 @@ async fn a_panic_while_reading_ahead_is_the_readers() {
         }
     });
     assert!(panicked.await);
-    // It does not go on with a page missing.
+    // The listing does not continue without the page.
     assert!(keys.next().await.is_none());
-    // And nothing is locked.
+    // No lock is held.
     assert_eq!(client.version(), client.clone().version());
     assert_eq!(client.list_all(&atlas.request()).await.unwrap().len(), 300);
 }

@@ -1,4 +1,4 @@
-//! The deadline is kept, and other tasks get their turn, whatever comes by HTTP/1.1 and however much.
+//! A flood of HTTP/1.1 data neither extends the deadline nor blocks other tasks.
 
 mod support;
 
@@ -11,7 +11,7 @@ use atlas_model_keys_hyper::core::FailureKind;
 use support::{InMemory, bearer, kind_of, longest_pause, read_head, request, told};
 use tokio::io::AsyncWriteExt as _;
 
-/// A server that sends `start` after a request, and then `part` without end.
+/// Returns a server that sends `start` after a request, and then endless repetitions of `part`.
 fn flooding(start: &'static str, part: &str) -> InMemory {
     let parts: Arc<str> = part.repeat((64 << 10) / part.len() + 1).into();
     InMemory::new(move |mut stream| {
@@ -29,7 +29,7 @@ fn flooding(start: &'static str, part: &str) -> InMemory {
 }
 
 #[tokio::test]
-async fn the_deadline_is_kept_even_without_limits() {
+async fn deadline_is_kept_without_limits() {
     let mut limits = Limits::default();
     limits.head_bytes = usize::MAX;
     limits.body_bytes = usize::MAX;
@@ -55,7 +55,7 @@ async fn the_deadline_is_kept_even_without_limits() {
         let elapsed = begun.elapsed();
         others.abort();
         assert_eq!(kind_of(&error), FailureKind::TimedOut, "{error:?}");
-        // Machines are busy; without anything else to do it is some milliseconds.
+        // On an idle machine it takes some milliseconds more than the deadline.
         assert!(elapsed < 2 * deadline, "{start}: {elapsed:?}");
         let longest = longest();
         assert!(longest < deadline / 2, "{start}: {longest:?}");
@@ -63,7 +63,7 @@ async fn the_deadline_is_kept_even_without_limits() {
 }
 
 #[tokio::test]
-async fn a_content_length_that_no_body_could_have_is_named() {
+async fn impossible_content_length_is_named() {
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\n";
     let server = flooding(answer, " ");
     let client = server.client(bearer()).build().unwrap();

@@ -1,4 +1,4 @@
-//! HTTP/2 servers that refuse, go away, and never come to an end.
+//! HTTP/2 servers that refuse streams, close connections, or send without end.
 
 mod support;
 
@@ -29,7 +29,7 @@ fn soon() -> Limits {
     limits
 }
 
-/// A server that does this with each connection, and counts them.
+/// Returns a server that handles each connection with this function. The first argument is the number of the connection.
 fn server<F>(
     serve: impl Fn(usize, Http2<DuplexStream>) -> F + Clone + Send + Sync + 'static,
 ) -> InMemory
@@ -60,7 +60,7 @@ async fn answer_all(mut http2: Http2<DuplexStream>) -> io::Result<()> {
 }
 
 #[tokio::test]
-async fn debug_data_of_a_goaway_that_repeats_the_token_is_redacted() {
+async fn token_in_the_debug_data_of_a_goaway_is_redacted() {
     let token = "xyzzy-Plugh.0123456789_abcdefghijkl";
     for (last, code) in [(0, 1), (0, 0), (1, 11)] {
         let server = server(move |_, mut http2| async move {
@@ -81,7 +81,7 @@ async fn debug_data_of_a_goaway_that_repeats_the_token_is_redacted() {
 }
 
 #[tokio::test]
-async fn what_the_server_has_not_looked_at_was_not_sent() {
+async fn request_that_the_server_did_not_process_is_not_sent() {
     let refused = |stream| frame(RST_STREAM, 0, stream, &7_u32.to_be_bytes());
     let gone = |_| goaway(0, 0, b"bye");
     for refusal in [refused as fn(u32) -> Vec<u8>, gone] {
@@ -106,7 +106,7 @@ async fn what_the_server_has_not_looked_at_was_not_sent() {
 }
 
 #[tokio::test]
-async fn what_the_server_may_have_looked_at_is_lost() {
+async fn request_that_the_server_may_have_processed_is_lost() {
     let server = server(|_, mut http2| async move {
         let stream = http2.request().await?;
         http2.send(&goaway(stream, 2, b"")).await
@@ -116,7 +116,7 @@ async fn what_the_server_may_have_looked_at_is_lost() {
 }
 
 #[tokio::test]
-async fn a_body_in_small_frames_is_whole() {
+async fn body_in_small_frames_is_complete() {
     let keys: Vec<_> = (0..2000)
         .map(|n| format!(r#"{{"apiKeyId":"{n:050}"}}"#))
         .collect();
@@ -133,7 +133,7 @@ async fn a_body_in_small_frames_is_whole() {
             let head = frame(HEADERS, END_HEADERS, 1, STATUS_200);
             http2.send(&head).await?;
             let (mut stream, mut sink) = tokio::io::split(http2.0);
-            // The client's window updates are read, or neither side would go on.
+            // The client's window updates are read, or both sides would block.
             let drained =
                 tokio::spawn(
                     async move { tokio::io::copy(&mut stream, &mut tokio::io::sink()).await },
@@ -148,7 +148,7 @@ async fn a_body_in_small_frames_is_whole() {
     assert_eq!(page.len(), 2000);
 }
 
-/// A server that sends `start` after a request, and then `flood` without end.
+/// Returns a server that sends `start` after a request, and then endless repetitions of `flood`.
 fn flooding(start: &[u8], flood: &[u8]) -> InMemory {
     let start: Arc<[u8]> = start.into();
     let flood: Arc<[u8]> = flood.repeat((64 << 10) / flood.len() + 1).into();
@@ -161,7 +161,7 @@ fn flooding(start: &[u8], flood: &[u8]) -> InMemory {
     })
 }
 
-/// The one attempt ends for good and not by the deadline, and others had their turn meanwhile.
+/// Checks that the only attempt fails permanently before the deadline, and does not block other tasks.
 async fn ends_at_a_limit(start: &[u8], flood: &[u8]) -> Error {
     let deadline = Duration::from_secs(20);
     let server = flooding(start, flood);
@@ -187,12 +187,12 @@ fn too_large(error: &Error) -> Option<TooLarge> {
 }
 
 #[tokio::test]
-async fn a_head_without_end_is_beyond_a_limit() {
+async fn endless_head_ends_at_a_limit() {
     let interim = frame(HEADERS, END_HEADERS, 1, STATUS_103);
     let error = ends_at_a_limit(b"", &interim).await;
     assert_eq!(too_large(&error), Some(TooLarge::InterimResponses));
 
-    // `x: yyyyyyyy`, neither indexed nor compressed.
+    // `x: yyyyyyyy`, not indexed and not compressed.
     let field = b"\x00\x01x\x08yyyyyyyy";
     let limit = TooLarge::HeadBytes(Limits::default().head_bytes);
     let start = frame(HEADERS, 0, 1, STATUS_200);
@@ -201,7 +201,7 @@ async fn a_head_without_end_is_beyond_a_limit() {
         let error = ends_at_a_limit(&start, &part).await;
         assert_eq!(too_large(&error), Some(limit), "{error:?}");
     }
-    // One that is whole.
+    // A complete head.
     let parts = frame(CONTINUATION, 0, 1, &field.repeat(1300)).repeat(7);
     let head = [start, parts, frame(CONTINUATION, END_HEADERS, 1, b"")].concat();
     let error = ends_at_a_limit(&head, &frame(PING, ACK, 0, &[0; 8])).await;
@@ -209,7 +209,7 @@ async fn a_head_without_end_is_beyond_a_limit() {
 }
 
 #[tokio::test]
-async fn trailers_without_end_are_beyond_a_limit() {
+async fn endless_trailers_end_at_a_limit() {
     let page = [
         frame(HEADERS, END_HEADERS, 1, STATUS_200),
         frame(DATA, 0, 1, EMPTY.as_bytes()),
@@ -224,7 +224,7 @@ async fn trailers_without_end_are_beyond_a_limit() {
 }
 
 #[tokio::test]
-async fn frames_without_end_that_are_no_response_are_beyond_a_limit() {
+async fn endless_frames_outside_of_responses_end_at_a_limit() {
     let head = frame(HEADERS, END_HEADERS, 1, STATUS_200);
     for flood in [
         frame(PING, 0, 0, &[7; 8]),
@@ -247,18 +247,18 @@ async fn frames_without_end_that_are_no_response_are_beyond_a_limit() {
 }
 
 #[tokio::test]
-async fn empty_parts_of_a_body_without_end_are_given_up() {
+async fn endless_small_parts_of_a_body_are_an_error() {
     let head = frame(HEADERS, END_HEADERS, 1, STATUS_200);
     for part in [&b""[..], b" "] {
         let server = flooding(&head, &frame(DATA, 0, 1, part));
         let error = client(&server, once()).list(&request()).await.unwrap_err();
-        // h2 counts them.
+        // h2 limits their number itself.
         assert!(told(&error).contains("excessive load"), "{error:?}");
     }
 }
 
 #[tokio::test]
-async fn the_deadline_is_kept_while_frames_come_without_end() {
+async fn deadline_is_kept_during_endless_frames() {
     let mut limits = soon();
     limits.head_bytes = usize::MAX;
     let server = flooding(b"", &frame(PING, 0, 0, &[7; 8]));

@@ -1,4 +1,4 @@
-//! What a proxy may answer to CONNECT.
+//! Responses of a proxy to CONNECT.
 
 mod support;
 
@@ -12,8 +12,8 @@ use support::{EMPTY, bearer, read_head, request, told, whole};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
-/// A proxy that answers so to each request for a tunnel, and is Atlas itself at the other end of those that it
-/// opens. Counts what it was asked.
+/// Starts a proxy that sends this response to each CONNECT, and responds like Atlas within the tunnels. Returns its address
+/// and the number of its requests.
 async fn proxy(answer: Vec<u8>) -> (String, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -49,7 +49,7 @@ fn client(base: &str, proxy: &str) -> Client {
 const BASES: [&str; 2] = ["http://atlas.example", "https://atlas.example"];
 
 #[tokio::test]
-async fn any_2xx_opens_the_tunnel_interim_answers_or_not() {
+async fn any_2xx_opens_the_tunnel_also_after_interim_responses() {
     for answer in [
         "HTTP/1.1 200 Connection established\r\n\r\n",
         "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n",
@@ -64,7 +64,7 @@ async fn any_2xx_opens_the_tunnel_interim_answers_or_not() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_reaches_nobody_now_is_asked_again_and_others_are_not() {
+async fn only_502_503_and_504_of_a_proxy_are_retried() {
     for (status, kind, attempts) in [
         (502, FailureKind::NotSent, 3),
         (503, FailureKind::NotSent, 3),
@@ -75,7 +75,7 @@ async fn a_proxy_that_reaches_nobody_now_is_asked_again_and_others_are_not() {
         (407, FailureKind::Permanent, 1),
         (500, FailureKind::Permanent, 1),
     ] {
-        // A body that never comes is not waited for.
+        // The client does not wait for the body, which never arrives.
         let answer = format!("HTTP/1.1 {status} -\r\nContent-Length: 5\r\n\r\n");
         let (address, asked) = proxy(answer.into()).await;
         for base in BASES {
@@ -99,7 +99,7 @@ async fn a_proxy_that_reaches_nobody_now_is_asked_again_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_answers_with_no_http_is_named() {
+async fn proxy_that_does_not_speak_http_is_named() {
     let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "y".repeat(1 << 20));
     for answer in [
         &b"SSH-2.0-OpenSSH_9.9\r\n"[..],
@@ -132,7 +132,7 @@ async fn a_proxy_that_answers_with_no_http_is_named() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_never_ends_its_head_ends_at_a_limit() {
+async fn endless_head_of_a_proxy_ends_at_a_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! The examples run, by themselves and to their end, and print what they are there for.
+//! Runs the examples, and checks their output.
 
 #[path = "../../core/tests/runner/mod.rs"]
 mod runner;

@@ -1,4 +1,4 @@
-//! Over TLS: the protocol that is agreed on, and what comes unasked.
+//! TLS: the negotiated protocol, and bytes that arrive without a request.
 
 mod support;
 
@@ -23,8 +23,8 @@ fn once() -> Limits {
     limits
 }
 
-/// A server that answers by HTTP/1.1, and to a request by HTTP/2 with these frames. Counts the connections
-/// of each.
+/// Starts a server that responds over HTTP/1.1, and refuses requests over HTTP/2 with these frames. Returns the number of
+/// connections of each protocol, too.
 async fn http_1_only(
     refusal: fn(u32) -> Vec<u8>,
     before_a_request: bool,
@@ -64,7 +64,7 @@ fn gone(_: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn http_1_1_required_is_heeded_at_once_and_from_then_on() {
+async fn http_1_1_required_is_obeyed_at_once_and_from_then_on() {
     for (refusal, before) in [(reset as fn(u32) -> _, false), (gone, false), (gone, true)] {
         let (server, counts) = http_1_only(refusal, before).await;
         let client = server.client().limits(once()).build().unwrap();
@@ -77,7 +77,7 @@ async fn http_1_1_required_is_heeded_at_once_and_from_then_on() {
 }
 
 #[tokio::test]
-async fn a_client_for_http_1_1_only_agrees_on_nothing_else() {
+async fn http1_only_client_agrees_on_http_1_1() {
     let (server, counts) = http_1_only(reset, false).await;
     let client = server.client().http1_only().build().unwrap();
     assert!(client.list(&request()).await.unwrap().is_empty());
@@ -85,7 +85,7 @@ async fn a_client_for_http_1_1_only_agrees_on_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_connector_of_the_callers_own_that_agreed_on_http_2_cannot_fall_back() {
+async fn own_connector_that_agreed_on_http_2_cannot_fall_back() {
     let server = InMemory::new(|stream| async move {
         let mut http2 = Http2::accept(stream).await?;
         let stream = http2.request().await?;
@@ -105,7 +105,7 @@ async fn a_connector_of_the_callers_own_that_agreed_on_http_2_cannot_fall_back()
     assert!(source.contains("HTTP/1.1 only"), "{source}");
 }
 
-/// A server whose every connection sends another response after each that was asked for.
+/// Starts a server that sends another response after each one, if there is a foreign body.
 async fn unasked(foreign: Option<&'static str>) -> (Tls, Arc<AtomicUsize>) {
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&connections);
@@ -128,8 +128,8 @@ async fn unasked(foreign: Option<&'static str>) -> (Tls, Arc<AtomicUsize>) {
 }
 
 #[test]
-fn what_came_on_a_connection_at_rest_is_no_answer() {
-    // The server has a thread of its own, so that it goes on while the client does something else.
+fn bytes_on_an_idle_connection_are_not_the_next_response() {
+    // The server has its own thread, so that it continues while the thread of the client is busy.
     let server = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -146,10 +146,10 @@ fn what_came_on_a_connection_at_rest_is_no_answer() {
         for _ in 0..10 {
             let page = client_runtime.block_on(client.list(&request())).unwrap();
             assert!(page.is_empty());
-            // The runtime learns of nothing meanwhile.
+            // Meanwhile the runtime does not poll the socket.
             std::thread::sleep(Duration::from_millis(20));
         }
-        // Tickets of TLS 1.3 are no reason not to use a connection again.
+        // Session tickets of TLS 1.3 do not prevent the reuse of a connection.
         assert!(expected.contains(&connections.load(Ordering::SeqCst)));
     }
 }

@@ -1,12 +1,12 @@
-//! Trusts the root certificate of a private authority, as a company has one for its proxy that looks
-//! into TLS: the blocking client.
+//! Trusts the root certificate of a private authority, such as that of a company proxy that intercepts
+//! TLS: the blocking client.
 //!
 //! ```sh
 //! cargo run -p atlas-model-keys-ureq --example own_tls_root_blocking
 //! ```
 //!
-//! It starts the emulator and, in front of it, a TLS server with a certificate that such an authority
-//! made a moment ago. Without the root certificate the client refuses to talk to it.
+//! It starts the emulator and, in front of it, a TLS server with a certificate of a new
+//! private authority. Without the root certificate the client refuses to talk to it.
 
 mod support;
 
@@ -22,16 +22,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let base = BaseUrl::new(&format!("https://{}", server.address))?;
     let request = ListRequest::new(atlas.group);
 
-    // The platform does not know the authority: nothing is sent, credentials least of all, and since
-    // another time would be no different, it is not tried again.
+    // The platform does not trust the authority. Nothing is sent, in particular no credentials, and nothing is retried,
+    // because another attempt would fail in the same way.
     let stranger = Client::new(base.clone(), atlas.credentials.clone());
     match stranger.and_then(|client| client.list(&request)) {
         Ok(_) => return Err("a certificate of an unknown authority was trusted".into()),
         Err(error) => println!("without the root certificate: {}", with_reasons(&error)),
     }
 
-    // Usually std::fs::read("authority.pem")?. It is trusted beside the platform's root certificates,
-    // not instead of them, and by this client only.
+    // Usually std::fs::read("authority.pem")?. This client trusts it in addition to the platform's root
+    // certificates.
     let client = Client::builder(base, atlas.credentials)
         .root_certificates(&server.root)
         .build()?;
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// An error says what happened; its sources say why.
+/// Returns the text of an error and its sources, which give the reasons.
 fn with_reasons(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

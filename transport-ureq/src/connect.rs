@@ -1,15 +1,13 @@
-//! How connections are made: name resolution, TCP, a proxy's tunnel, TLS, with one end for all of it, however the
-//! bytes of a proxy or of a TLS handshake drip. And what fails on the way is told apart from what fails
-//! afterwards: nothing was sent by then.
+//! Makes connections: name resolution, TCP, the tunnel of a proxy, and TLS. One deadline covers all of these steps, so a
+//! proxy or server that sends its bytes slowly cannot extend it. A failure here means that no request was sent.
 
-use std::fmt;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use atlas_model_keys_core::{FailureKind, Proxy};
-use atlas_model_keys_transport::{NotTls, ProxyFailure, TunnelError};
+use atlas_model_keys_core::Proxy;
+use atlas_model_keys_transport::TunnelError;
 use http::uri::Scheme;
 use http::{StatusCode, Uri};
 use ureq::Error;
@@ -21,98 +19,102 @@ use ureq::unversioned::transport::{
 };
 use zeroize::Zeroizing;
 
-use crate::client::USER_AGENT;
-use crate::http::kind_of;
-use crate::watch::{Below, Watched};
+use crate::failure::ConnectFailure;
+use crate::guard::{BelowTls, GuardedTransport};
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// The name and the version of this client in the `User-Agent`.
+pub(crate) const USER_AGENT: &str = concat!("atlas-model-keys-ureq/", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug)]
 pub(crate) struct Connect {
-    /// ureq's own way to ask one for a tunnel knows one answer, 200.
+    /// ureq's own code accepts a tunnel only with status 200.
     proxy: Option<Proxy>,
-    /// See [`Watched`].
-    most: usize,
+    /// See [`GuardedTransport`].
+    max_overhead: usize,
     tcp: TcpConnector,
     tls: RustlsConnector,
 }
 
 impl Connect {
-    /// Through the proxy, if there is one. On a connection so many bytes may come in a row that are of no use.
-    pub(crate) fn new(proxy: Option<Proxy>, most: usize) -> Self {
+    /// Makes connections through the proxy, if there is one.
+    pub(crate) fn new(proxy: Option<Proxy>, max_overhead: usize) -> Self {
         Self {
             proxy,
-            most,
+            max_overhead,
             tcp: TcpConnector::default(),
             tls: RustlsConnector::default(),
         }
     }
 
-    fn to(&self, target: &Uri, stages: &Stages<'_>) -> Result<Box<dyn Transport>, ConnectFailure> {
+    fn to(
+        &self,
+        target: &Uri,
+        steps: &ConnectSteps<'_>,
+    ) -> Result<Box<dyn Transport>, ConnectFailure> {
         let Some(proxy) = &self.proxy else {
             return self
-                .hop(target, stages)
+                .hop(target, steps)
                 .map_err(|error| ConnectFailure::new(error, None));
         };
         let stream = self
-            .hop(proxy.uri(), stages)
+            .hop(proxy.uri(), steps)
             .map_err(|error| ConnectFailure::of_proxy(proxy, error))?;
-        let stream = tunnel(stream, proxy, target, stages)?;
-        self.secured(stream, target, stages)
+        let stream = tunnel(stream, proxy, target, steps)?;
+        self.secured(stream, target, steps)
             .map_err(|error| ConnectFailure::new(error, Some(proxy)))
     }
 
-    fn hop(&self, to: &Uri, stages: &Stages<'_>) -> Result<Box<dyn Transport>, Error> {
-        let addrs = look_up(to, stages.details.config, stages.timeout()?)?;
-        let details = stages.details(to, addrs)?;
+    fn hop(&self, to: &Uri, steps: &ConnectSteps<'_>) -> Result<Box<dyn Transport>, Error> {
+        let addrs = look_up(to, steps.details.config, steps.timeout()?)?;
+        let details = steps.details(to, addrs)?;
         let stream = self.tcp.connect(&details, None::<()>)?;
         let stream = stream.ok_or(Error::ConnectionFailed)?;
-        self.secured(Box::new(stream), to, stages)
+        self.secured(Box::new(stream), to, steps)
     }
 
-    /// With TLS for `https`.
+    /// Adds TLS for `https`.
     fn secured(
         &self,
         stream: Box<dyn Transport>,
         with: &Uri,
-        stages: &Stages<'_>,
+        steps: &ConnectSteps<'_>,
     ) -> Result<Box<dyn Transport>, Error> {
         if with.scheme() != Some(&Scheme::HTTPS) {
             return Ok(stream);
         }
-        let details = stages.details(with, stages.details.resolver.empty())?;
-        let stream = self.tls.connect(&details, Some(Below(stream)))?;
+        let details = steps.details(with, steps.details.resolver.empty())?;
+        let stream = self.tls.connect(&details, Some(BelowTls(stream)))?;
         Ok(Box::new(stream.ok_or(Error::ConnectionFailed)?))
     }
 }
 
 impl Connector<()> for Connect {
-    type Out = Watched;
+    type Out = GuardedTransport;
 
     fn connect(
         &self,
         details: &ConnectionDetails<'_>,
         _: Option<()>,
-    ) -> Result<Option<Watched>, Error> {
-        let stages = Stages {
+    ) -> Result<Option<GuardedTransport>, Error> {
+        let steps = ConnectSteps {
             details,
             end: Instant::now().checked_add(*details.timeout.after),
         };
-        match self.to(details.uri, &stages) {
-            Ok(stream) => Ok(Some(Watched::new(stream, self.most))),
+        match self.to(details.uri, &steps) {
+            Ok(stream) => Ok(Some(GuardedTransport::new(stream, self.max_overhead))),
             Err(failure) => Err(Error::Other(Box::new(failure))),
         }
     }
 }
 
-/// The steps of making a connection, and when all of them must be done.
-struct Stages<'d> {
+/// The steps of making a connection, with a common deadline.
+struct ConnectSteps<'d> {
     details: &'d ConnectionDetails<'d>,
     end: Option<Instant>,
 }
 
-impl Stages<'_> {
-    /// What is left.
+impl ConnectSteps<'_> {
+    /// Returns the time that is left for the next step.
     fn timeout(&self) -> Result<NextTimeout, Error> {
         let timeout = self.details.timeout;
         let Some(end) = self.end else {
@@ -138,8 +140,8 @@ impl Stages<'_> {
             uri,
             addrs,
             config: details.config,
-            // ureq would make a TLS configuration for each connection of a request with settings of its own.
-            // None of ours is about TLS: one serves them all, and its sessions can be resumed.
+            // With `true`, ureq would make a new TLS configuration for each request that has settings of its own. The
+            // settings of our requests do not concern TLS, and with one configuration sessions can be resumed.
             request_level: false,
             resolver: details.resolver,
             now: (details.current_time)(),
@@ -151,7 +153,7 @@ impl Stages<'_> {
     }
 }
 
-/// For the sake of the timeout ureq does it in a thread; an address needs neither.
+/// Resolves the host. ureq starts a thread for this if there is a timeout, so an IP address gets none.
 fn look_up(
     uri: &Uri,
     config: &Config,
@@ -164,15 +166,14 @@ fn look_up(
     DefaultResolver::default().resolve(uri, config, timeout)
 }
 
-/// Leaves it to [`Connect`]: ureq asks before each request, and nearly all of them find a connection that
-/// rests.
+/// Leaves name resolution to [`Connect`]. ureq resolves before each request, but most requests reuse an idle connection.
 #[derive(Debug)]
-pub(crate) struct Later;
+pub(crate) struct LazyResolver;
 
-impl Resolver for Later {
+impl Resolver for LazyResolver {
     fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let mut addrs = self.empty();
-        // No address would mean: not to be looked up.
+        // An empty list would mean that a proxy resolves the name.
         addrs.push((Ipv4Addr::UNSPECIFIED, 0).into());
         Ok(addrs)
     }
@@ -183,38 +184,34 @@ fn tunnel(
     stream: Box<dyn Transport>,
     proxy: &Proxy,
     target: &Uri,
-    stages: &Stages<'_>,
+    steps: &ConnectSteps<'_>,
 ) -> Result<Box<dyn Transport>, ConnectFailure> {
-    let asked = ask(stream, proxy, target, stages).and_then(|mut stream| {
-        let answer = answer(&mut *stream, stages)?;
-        Ok((stream, answer))
+    let asked = ask(stream, proxy, target, steps).and_then(|mut stream| {
+        let response = read_response(&mut *stream, steps)?;
+        Ok((stream, response))
     });
-    let (mut stream, answer) = asked.map_err(|error| ConnectFailure::of_proxy(proxy, error))?;
-    let error = match answer {
-        Answer::Status(status) if status.is_success() => {
-            // In TLS, what comes next is checked.
+    let (mut stream, response) = asked.map_err(|error| ConnectFailure::of_proxy(proxy, error))?;
+    let error = match response {
+        ConnectResponse::Status(status) if status.is_success() => {
+            // TLS checks the bytes that follow.
             if target.scheme() == Some(&Scheme::HTTPS) || stream.buffers().input().is_empty() {
                 return Ok(stream);
             }
             TunnelError::Early
         }
-        Answer::Status(status) => TunnelError::Status(status),
-        Answer::NotHttp => TunnelError::NotHttp,
-        Answer::TooLarge => TunnelError::TooLarge,
-        Answer::Closed => TunnelError::Closed,
+        ConnectResponse::Status(status) => TunnelError::Status(status),
+        ConnectResponse::NotHttp => TunnelError::NotHttp,
+        ConnectResponse::TooLarge => TunnelError::TooLarge,
+        ConnectResponse::Closed => TunnelError::Closed,
     };
-    Err(ConnectFailure {
-        kind: error.kind(),
-        through: None,
-        source: ProxyFailure::new(proxy, error.wants_login(), error).into(),
-    })
+    Err(ConnectFailure::refused(proxy, error))
 }
 
 fn ask(
     stream: Box<dyn Transport>,
     proxy: &Proxy,
     target: &Uri,
-    stages: &Stages<'_>,
+    steps: &ConnectSteps<'_>,
 ) -> Result<Box<dyn Transport>, Error> {
     let host = target.host().unwrap_or_default();
     let port = match target.port_u16() {
@@ -233,9 +230,9 @@ fn ask(
         request.extend_from_slice(b"\r\n");
     }
     request.extend_from_slice(b"\r\n");
-    let clock = Arc::clone(&stages.details.current_time);
+    let clock = Arc::clone(&steps.details.current_time);
     let mut adapter = TransportAdapter::new(stream, clock);
-    adapter.set_timeout(stages.timeout()?);
+    adapter.set_timeout(steps.timeout()?);
     adapter.write_all(&request)?;
     let mut stream = adapter.into_inner();
     // The login is still in it.
@@ -243,19 +240,22 @@ fn ask(
     Ok(stream)
 }
 
-/// What a proxy makes of `CONNECT`.
+/// The outcome of a `CONNECT`.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+enum ConnectResponse {
     Status(StatusCode),
     NotHttp,
     TooLarge,
     Closed,
 }
 
-/// Bytes of an answer to `CONNECT`, interim responses included. Proxies send a few hundred.
-const MOST_OF_ANSWER: usize = 64 << 10;
+/// The largest response to `CONNECT` in bytes, including interim responses. Proxies send a few hundred.
+const MAX_RESPONSE: usize = 64 << 10;
 
-fn answer(stream: &mut dyn Transport, stages: &Stages<'_>) -> Result<Answer, Error> {
+fn read_response(
+    stream: &mut dyn Transport,
+    steps: &ConnectSteps<'_>,
+) -> Result<ConnectResponse, Error> {
     let mut taken = 0;
     loop {
         let input = stream.buffers().input();
@@ -264,26 +264,26 @@ fn answer(stream: &mut dyn Transport, stages: &Stages<'_>) -> Result<Answer, Err
                 stream.buffers().input_consume(length);
                 taken += length;
                 if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-                    return Ok(Answer::Status(status));
+                    return Ok(ConnectResponse::Status(status));
                 }
             }
-            Some(Err(answer)) => return Ok(answer),
-            None if taken + input.len() >= MOST_OF_ANSWER => return Ok(Answer::TooLarge),
+            Some(Err(response)) => return Ok(response),
+            None if taken + input.len() >= MAX_RESPONSE => return Ok(ConnectResponse::TooLarge),
             None => {
-                if !stream.await_input(stages.timeout()?)? {
-                    return Ok(Answer::Closed);
+                if !stream.await_input(steps.timeout()?)? {
+                    return Ok(ConnectResponse::Closed);
                 }
             }
         }
     }
 }
 
-/// The status of a head, and its length; `None` where it is not at its end.
-fn head(input: &[u8]) -> Option<Result<(StatusCode, usize), Answer>> {
+/// Returns the status and the length of a head, or `None` if it is incomplete.
+fn head(input: &[u8]) -> Option<Result<(StatusCode, usize), ConnectResponse>> {
     const START: &[u8] = b"HTTP/1.";
-    // At once: what speaks something else may wait for us.
+    // Checked early, because a peer with another protocol may wait for us.
     if input.iter().zip(START).any(|(byte, start)| byte != start) {
-        return Some(Err(Answer::NotHttp));
+        return Some(Err(ConnectResponse::NotHttp));
     }
     let is_end = |at: &usize| {
         let rest = input.get(*at..).unwrap_or_default();
@@ -295,73 +295,9 @@ fn head(input: &[u8]) -> Option<Result<(StatusCode, usize), Answer>> {
     // "HTTP/1.1 200 …"
     let status = match (input.get(8), input.get(9..12), input.get(12)) {
         (Some(b' '), Some(digits), Some(b' ' | b'\r' | b'\n')) => StatusCode::from_bytes(digits),
-        _ => return Some(Err(Answer::NotHttp)),
+        _ => return Some(Err(ConnectResponse::NotHttp)),
     };
-    Some(status.map_or(Err(Answer::NotHttp), |status| Ok((status, length))))
-}
-
-/// No connection, and so nothing was sent.
-#[derive(Debug)]
-pub(crate) struct ConnectFailure {
-    kind: FailureKind,
-    /// The proxy that the way to Atlas leads through. Where the proxy itself failed, the source says so.
-    through: Option<String>,
-    source: BoxError,
-}
-
-impl ConnectFailure {
-    fn new(error: Error, through: Option<&Proxy>) -> Self {
-        Self {
-            kind: kind_before(&error),
-            through: through.map(Proxy::to_string),
-            source: NotTls::or(unwrapped(error)),
-        }
-    }
-
-    /// What failed before the tunnel stood is between this machine and the proxy.
-    fn of_proxy(proxy: &Proxy, error: Error) -> Self {
-        let failure = Self::new(error, None);
-        Self {
-            source: ProxyFailure::new(proxy, false, failure.source).into(),
-            ..failure
-        }
-    }
-
-    pub(crate) fn kind(&self) -> FailureKind {
-        self.kind
-    }
-}
-
-/// Of something that failed before the request was sent.
-fn kind_before(error: &Error) -> FailureKind {
-    match kind_of(error) {
-        FailureKind::Lost => FailureKind::NotSent,
-        kind => kind,
-    }
-}
-
-/// Without ureq's own words around it.
-fn unwrapped(error: Error) -> BoxError {
-    match error {
-        Error::Io(error) => error.into(),
-        Error::Rustls(error) => error.into(),
-        error => error.into(),
-    }
-}
-
-impl fmt::Display for ConnectFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.through {
-            Some(proxy) => write!(f, "no connection through the proxy {proxy}"),
-            None => f.write_str("no connection"),
-        }
-    }
-}
-
-impl std::error::Error for ConnectFailure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.source)
-    }
+    Some(status.map_or(Err(ConnectResponse::NotHttp), |status| Ok((status, length))))
 }
 
 #[cfg(test)]
@@ -369,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_head_of_a_proxys_answer_ends_with_an_empty_line() {
+    fn head_of_a_proxy_response_ends_with_an_empty_line() {
         let status = |status, length| {
             let status = StatusCode::from_u16(status).unwrap();
             Some(Ok((status, length)))
@@ -381,11 +317,14 @@ mod tests {
             ("HTTP/1.1 200 OK\r\n\r\nmore", status(200, 19)),
             ("HTTP/1.0 200\r\nVia: x\r\n\r\n", status(200, 24)),
             ("HTTP/1.1 407 -\n\nmore", status(407, 16)),
-            ("SSH-2.0-", Some(Err(Answer::NotHttp))),
-            ("HTTP/2 200\r\n\r\n", Some(Err(Answer::NotHttp))),
-            ("HTTP/1.1 2000\r\n\r\n", Some(Err(Answer::NotHttp))),
-            ("HTTP/1.1 2OO OK\r\n\r\n", Some(Err(Answer::NotHttp))),
-            ("HTTP/1.1\r\n\r\n", Some(Err(Answer::NotHttp))),
+            ("SSH-2.0-", Some(Err(ConnectResponse::NotHttp))),
+            ("HTTP/2 200\r\n\r\n", Some(Err(ConnectResponse::NotHttp))),
+            ("HTTP/1.1 2000\r\n\r\n", Some(Err(ConnectResponse::NotHttp))),
+            (
+                "HTTP/1.1 2OO OK\r\n\r\n",
+                Some(Err(ConnectResponse::NotHttp)),
+            ),
+            ("HTTP/1.1\r\n\r\n", Some(Err(ConnectResponse::NotHttp))),
         ] {
             assert_eq!(head(input.as_bytes()), expected, "{input}");
         }

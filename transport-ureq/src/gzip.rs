@@ -1,22 +1,22 @@
-//! Decompression, as far as ureq's own does not go: zeros behind the last member are padding, which some senders
-//! write in blocks, and an error of the connection is not taken for one of the compression.
+//! Decompresses gzip. Unlike ureq's own decompression, it accepts zeros after the last member as padding, which some senders
+//! write, and does not report errors of the connection as errors of the compression.
 
 use std::io::{self, BufRead as _, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
 
-/// The content of all members (RFC 1952 §2.2), one after the other. Bytes behind them that are neither a member
-/// nor zeros are an error.
+/// Reads the content of all members in sequence (RFC 1952 §2.2). Other bytes than zeros after the last member are an
+/// error.
 pub(crate) struct Gunzip<R> {
     /// `None` at the end.
     decoder: Option<GzDecoder<Packed<R>>>,
 }
 
-type Packed<R> = BufReader<Unmistakable<R>>;
+type Packed<R> = BufReader<UreqErrors<R>>;
 
 impl<R: Read> Gunzip<R> {
     pub(crate) fn new(body: R) -> Self {
-        let packed = BufReader::with_capacity(32 << 10, Unmistakable(body));
+        let packed = BufReader::with_capacity(32 << 10, UreqErrors(body));
         Self {
             decoder: Some(GzDecoder::new(packed)),
         }
@@ -26,12 +26,12 @@ impl<R: Read> Gunzip<R> {
 impl<R: Read> Read for Gunzip<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while let Some(decoder) = &mut self.decoder {
-            let read = decoder.read(into).map_err(of_coding)?;
+            let read = decoder.read(into).map_err(decompression_error)?;
             if read > 0 || into.is_empty() {
                 return Ok(read);
             }
             self.decoder = match self.decoder.take() {
-                Some(decoder) => next_member(decoder.into_inner()).map_err(of_coding)?,
+                Some(decoder) => next_member(decoder.into_inner()).map_err(decompression_error)?,
                 None => None,
             };
         }
@@ -61,8 +61,8 @@ fn next_member<R: Read>(mut packed: Packed<R>) -> io::Result<Option<GzDecoder<Pa
     }
 }
 
-/// What the decoder says by itself, in ureq's words.
-fn of_coding(error: io::Error) -> io::Error {
+/// Converts an error of the decoder to ureq's error for it. An error of ureq is returned unchanged.
+fn decompression_error(error: io::Error) -> io::Error {
     if error
         .get_ref()
         .is_some_and(<dyn std::error::Error + Send + Sync>::is::<ureq::Error>)
@@ -72,10 +72,10 @@ fn of_coding(error: io::Error) -> io::Error {
     ureq::Error::Decompress("gzip", error).into_io()
 }
 
-/// Every error of the body is one of ureq's, so that the decoder's are those that are not.
-struct Unmistakable<R>(R);
+/// Converts every error of the inner reader to an error of ureq, so that the errors of the decoder can be told apart.
+struct UreqErrors<R>(R);
 
-impl<R: Read> Read for Unmistakable<R> {
+impl<R: Read> Read for UreqErrors<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.0
             .read(into)
@@ -96,7 +96,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// In parts of this size.
+    /// Returns the bytes in parts of this size.
     struct Parts<'a>(&'a [u8], usize);
 
     impl Read for Parts<'_> {
@@ -110,13 +110,13 @@ mod tests {
         let mut body = Vec::new();
         let mut gunzip = Gunzip::new(Parts(packed, size));
         gunzip.read_to_end(&mut body).map_err(ureq::Error::from)?;
-        // And stays at the end.
+        // Another read returns nothing, too.
         assert_eq!(gunzip.read(&mut [0]).unwrap(), 0);
         Ok(body)
     }
 
     #[test]
-    fn members_are_joined_and_zeros_behind_the_last_one_are_dropped() {
+    fn members_are_joined_and_zeros_after_the_last_one_are_skipped() {
         for zeros in [0, 1, 2, 9, 10, 11, 18, 512, 100_000] {
             let packed = [gzip(b"one, "), gzip(b"two"), vec![0; zeros]].concat();
             for size in [1, 7, 1 << 20] {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_corrupt_or_followed_by_something_else_is_an_error_of_the_compression() {
+    fn truncated_corrupt_or_continued_gzip_is_a_decompression_error() {
         let packed = gzip(b"a page of keys, again and again and again");
         let mut wrong: Vec<Vec<u8>> = (0..packed.len())
             .map(|length| packed.iter().take(length).copied().collect())
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_connection_stays_one() {
+    fn connection_error_is_returned_unchanged() {
         struct Broken;
         impl Read for Broken {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {

@@ -1,15 +1,14 @@
-//! Sending one request with ureq, safely, and telling what became of it.
+//! Sends one request with ureq, and classifies its failures.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use atlas_model_keys_core::{BaseUrl, Body, Failure, FailureKind, Limits};
 use atlas_model_keys_transport::{
-    NotTls, Resolved, Room, Timeouts, TooLarge, TunnelError, TwoLengths, body_limit, is_gzip,
-    of_io, of_tls,
+    BodySizeEstimate, NotTls, Resolved, Timeouts, TooLarge, TwoLengths, body_limit, is_gzip,
 };
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -17,29 +16,30 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, AsSendBody, ProxyProtocol, Timeout};
 use zeroize::Zeroizing;
 
-use crate::client::Deadline;
-use crate::connect::{Connect, ConnectFailure, Later};
+use crate::connect::{Connect, LazyResolver};
+use crate::deadline::Deadline;
+use crate::failure::kind_of;
+use crate::guard::{self, OverheadExceeded};
 use crate::gzip::Gunzip;
-use crate::watch::{self, OfNoUse};
 
-/// ureq, and how it is to be used.
+/// An agent of ureq, and the settings for each request.
 pub(crate) struct Http {
     agent: Agent,
     timeouts: Timeouts,
     loopback: bool,
-    room: Room,
+    body_size: BodySizeEstimate,
 }
 
-/// Where the body of an answer goes.
+/// Where the body of a response goes.
 pub(crate) enum Destination {
-    /// Over what this buffer holds.
+    /// Into this buffer, in place of its content.
     Buffer(Vec<u8>),
-    /// Into memory of its own, of which no copy is left behind: it may hold a token.
+    /// Into a buffer of its own, of which no copy is left behind, because it may hold a token.
     Erased,
 }
 
-/// Header fields that ureq reads, however many the limits allow.
-const MOST_HEADERS: usize = 128;
+/// The largest number of header fields that ureq reads.
+const MAX_HEADERS: usize = 128;
 
 impl Http {
     pub(crate) fn new(resolved: &Resolved, agent: Option<Agent>) -> Self {
@@ -47,12 +47,12 @@ impl Http {
             agent: agent.unwrap_or_else(|| own_agent(resolved)),
             timeouts: resolved.timeouts,
             loopback: resolved.session.base().is_loopback(),
-            room: Room::default(),
+            body_size: BodySizeEstimate::default(),
         }
     }
 
-    /// Sends the request and reads the whole answer, one byte beyond the limit at most: the core refuses what
-    /// is too large.
+    /// Sends the request and reads the response, up to one byte beyond the limit, so that the core can tell that it is too
+    /// large.
     pub(crate) fn send(
         &self,
         request: Request<Body>,
@@ -60,9 +60,9 @@ impl Http {
         into: Destination,
         limits: &Limits,
     ) -> Result<Response<Vec<u8>>, Failure> {
-        watch::asked(matches!(into, Destination::Erased));
+        guard::request_begins(matches!(into, Destination::Erased));
         let (mut head, body) = request.into_parts();
-        // The state of a decompression is not erased.
+        // The decoder would leave copies of the body behind.
         let coding = HeaderValue::from_static(match into {
             Destination::Buffer(_) => "gzip",
             Destination::Erased => "identity",
@@ -88,22 +88,22 @@ impl Http {
         if left.is_zero() {
             return Err(explain(ureq::Error::Timeout(Timeout::Global), Part::Head));
         }
-        // Set for each request, since the agent may be the caller's own.
+        // Set for each request, because the agent may be the caller's own.
         let mut config = self
             .agent
             .configure_request(request)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            // The core counts, and says so in an error of its own; this one is for what is far beyond.
-            .max_response_header_size(limits.head_bytes.saturating_mul(2).min(self.most_of_head()))
+            // The core enforces the limit with a better error. ureq only has to stop far larger heads.
+            .max_response_header_size(limits.head_bytes.saturating_mul(2).min(self.max_head()))
             .timeout_global(Some(left))
-            // ureq counts the two apart.
+            // ureq has separate timeouts for the two.
             .timeout_resolve(Some(self.timeouts.connect))
             .timeout_connect(Some(self.timeouts.connect))
             .timeout_per_read(Some(self.timeouts.read))
             .timeout_per_write(Some(self.timeouts.read))
-            // What else the caller's agent may have set; the global one covers them.
+            // The global timeout replaces other timeouts of a caller's agent.
             .timeout_per_call(None)
             .timeout_send_request(None)
             .timeout_send_body(None)
@@ -116,28 +116,28 @@ impl Http {
             .agent
             .run(config.build())
             .map_err(|error| explain(error, Part::Head))?;
-        watch::head_came();
+        guard::head_received();
 
         let (mut head, body) = response.into_parts();
-        // What is not read to its end is closed with it.
+        // A connection whose response is not read completely is closed when the body is dropped.
         TwoLengths::refuse(&head.headers)?;
         let promised = body.content_length();
         let most = match into {
             Destination::Buffer(_) => body_limit(head.status, promised, limits),
-            // A token's answer is bounded like an error's.
+            // A token response has the same limit as an error.
             Destination::Erased => limits.error_body_bytes.saturating_add(1),
         };
         let mut memory = match into {
             Destination::Buffer(buffer) => {
                 let expected = self
-                    .room
-                    .expected(promised.filter(|_| !is_gzip(&head.headers)));
-                Memory::new(buffer, expected, most)
+                    .body_size
+                    .capacity(promised.filter(|_| !is_gzip(&head.headers)));
+                BodyBuffer::new(buffer, expected, most)
             }
-            Destination::Erased => Memory::erased(most),
+            Destination::Erased => BodyBuffer::erased(most),
         };
         let body = body.into_with_config().limit(u64::MAX).reader();
-        // What is bounded is what comes out of the decompression.
+        // The limit applies after decompression.
         let outcome = if most > 0 && is_gzip(&head.headers) {
             head.headers.remove(CONTENT_ENCODING);
             head.headers.remove(CONTENT_LENGTH);
@@ -147,19 +147,19 @@ impl Http {
         };
         match outcome.map_err(ureq::Error::from) {
             Ok(()) => {}
-            // The status and the headers of an error count, even if its body cannot be unpacked or never ends.
+            // The status and the headers of an error are useful even if its body cannot be decompressed or never ends.
             Err(error) if !head.status.is_success() && is_of_body(&error) => {}
             Err(error) => return Err(explain(error, Part::Body)),
         }
-        Ok(Response::from_parts(head, memory.body(&self.room)))
+        Ok(Response::from_parts(head, memory.body(&self.body_size)))
     }
 
-    /// Bytes of a head that have room in ureq's buffer, with one more to see that they are too many.
-    fn most_of_head(&self) -> usize {
+    /// Returns the largest head in bytes that ureq's buffer can hold, less one byte to detect a larger one.
+    fn max_head(&self) -> usize {
         self.agent.config().input_buffer_size().saturating_sub(1)
     }
 
-    /// Tells what became of the request, and why.
+    /// Converts an error to a failure.
     fn explain(
         &self,
         error: ureq::Error,
@@ -170,31 +170,31 @@ impl Http {
         use ureq::Error as E;
 
         let kind = match kind_of(&error) {
-            // However it ended, it took too long.
+            // After the deadline, any error is a timeout.
             FailureKind::NotSent | FailureKind::Lost if deadline.left().is_zero() => {
                 FailureKind::TimedOut
             }
             kind => kind,
         };
-        // What a protocol's error is about is told by its text alone.
+        // The kind of a protocol error is in its text only.
         let text = match &error {
             E::Protocol(error) => error.to_string(),
             _ => String::new(),
         };
         match error {
-            E::Other(error) if error.is::<OfNoUse>() => match part {
+            E::Other(error) if error.is::<OverheadExceeded>() => match part {
                 Part::Head => TooLarge::InterimResponses.into(),
                 Part::Body => TooLarge::Trailers.into(),
             },
-            // One of ours, which says more than ureq's.
+            // An error of this crate, with more details than ureq's.
             E::Other(error) => Failure::new(kind, error),
             E::LargeResponseHeader(..) => {
-                TooLarge::HeadBytes(limits.head_bytes.min(self.most_of_head())).into()
+                TooLarge::HeadBytes(limits.head_bytes.min(self.max_head())).into()
             }
             _ if text.contains("too many headers") => {
-                TooLarge::HeaderFields(limits.headers.min(MOST_HEADERS)).into()
+                TooLarge::HeaderFields(limits.headers.min(MAX_HEADERS)).into()
             }
-            // These would come again.
+            // A retry would fail in the same way.
             _ if text.contains("output too small") => Failure::new(
                 FailureKind::Permanent,
                 "the head of the request is too long to be sent: the credential and the User-Agent are in it",
@@ -209,7 +209,7 @@ impl Http {
                 Part::Body => Failure::new(kind, error),
             },
             E::ConnectProxyFailed(why) => {
-                // Of a caller's agent.
+                // From a caller's agent.
                 let proxy = self.agent.config().proxy();
                 let place = proxy.map(|proxy| format!(" {}:{}", proxy.host(), proxy.port()));
                 let place = place.unwrap_or_default();
@@ -223,9 +223,9 @@ impl Http {
     }
 }
 
-/// Why a caller's agent could not be used with this base URL: ureq panics where it was built without what the agent
-/// is set up for, and nobody can ask it what it was built with.
-pub(crate) fn problem_of(agent: &Agent, base: &BaseUrl) -> Option<&'static str> {
+/// Returns the reason why a caller's agent cannot be used with this base URL. ureq panics if it was built without a feature
+/// that the agent is configured for, and has no way to ask for its features.
+pub(crate) fn agent_problem(agent: &Agent, base: &BaseUrl) -> Option<&'static str> {
     let config = agent.config();
     let proxy = config.proxy().filter(|_| !base.is_loopback());
     let needs_tls = match proxy.map(ureq::Proxy::protocol) {
@@ -257,7 +257,7 @@ pub(crate) fn problem_of(agent: &Agent, base: &BaseUrl) -> Option<&'static str> 
              TlsConfig::builder().root_certs(RootCerts::Specific(…))",
         );
     }
-    // As ureq will do it.
+    // ureq does the same for each connection.
     let Ok(builder) =
         ClientConfig::builder_with_provider(provider).with_protocol_versions(rustls::ALL_VERSIONS)
     else {
@@ -275,43 +275,43 @@ pub(crate) fn problem_of(agent: &Agent, base: &BaseUrl) -> Option<&'static str> 
     (!usable).then_some("the agent's client certificate or its key cannot be used")
 }
 
-/// Whether the connection is in order, and what comes on it is not.
+/// Tells whether an error concerns the body and not the connection.
 fn is_of_body(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Decompress(..) => true,
-        ureq::Error::Other(error) => error.is::<OfNoUse>(),
+        ureq::Error::Other(error) => error.is::<OverheadExceeded>(),
         _ => false,
     }
 }
 
-/// Of an answer.
+/// A part of a response.
 #[derive(Clone, Copy)]
 enum Part {
     Head,
     Body,
 }
 
-/// Where a body is read to, and how much of it at most.
-struct Memory {
-    /// Not left behind where reading fails.
+/// A buffer for a body, with a limit.
+struct BodyBuffer {
+    /// Overwritten if reading fails.
     bytes: Zeroizing<Vec<u8>>,
     expected: usize,
     most: usize,
-    /// Whether a copy is left behind where it grows.
+    /// Whether the old memory is overwritten when the buffer grows.
     leaves_no_copy: bool,
 }
 
-/// By how much a buffer grows at least.
-const LEAST_MORE: usize = 16 << 10;
+/// The smallest growth of a buffer in bytes.
+const MIN_GROWTH: usize = 16 << 10;
 
-/// After so many bytes of a body the clock is looked at.
-const LOOK: usize = 1 << 20;
+/// The number of bytes of a body between two checks of the deadline.
+const DEADLINE_CHECK: usize = 1 << 20;
 
-/// Room for a token's answer from the beginning: all that the default limits allow.
-const TOKEN_ANSWER: usize = 64 << 10;
+/// The initial capacity for a token response: the largest one that the default limits allow.
+const TOKEN_RESPONSE: usize = 64 << 10;
 
-impl Memory {
-    /// Over what the buffer holds.
+impl BodyBuffer {
+    /// Makes a body in an existing buffer, in place of its content.
     fn new(buffer: Vec<u8>, expected: usize, most: usize) -> Self {
         Self {
             bytes: Zeroizing::new(buffer),
@@ -321,30 +321,30 @@ impl Memory {
         }
     }
 
-    /// Of which no copy is left behind.
+    /// Makes a body of which no copy is left behind.
     fn erased(most: usize) -> Self {
         Self {
             bytes: Zeroizing::default(),
-            expected: TOKEN_ANSWER,
+            expected: TOKEN_RESPONSE,
             most,
             leaves_no_copy: true,
         }
     }
 
-    /// Reads all there is, over what the memory holds. (`read_to_end` would clear the rest of the memory before
-    /// each of many small reads: as much work as everything else together.)
+    /// Reads the whole body, in place of the content of the buffer. (`read_to_end` would clear the rest of the buffer before
+    /// each of many small reads, which takes as long as everything else.)
     fn read(&mut self, mut body: impl Read, deadline: &Deadline) -> io::Result<()> {
-        let (mut filled, mut look) = (0, LOOK);
+        let (mut filled, mut next_check) = (0, DEADLINE_CHECK);
         let outcome = loop {
             if filled >= self.most {
                 break Ok(());
             }
-            // ureq looks at the clock where it waits for bytes, which may hold a thousand times as many.
-            if filled >= look {
+            // ureq checks the deadline only when it waits for bytes, and those may decompress to a thousand times as many.
+            if filled >= next_check {
                 if deadline.left().is_zero() {
                     break Err(ureq::Error::Timeout(Timeout::Global).into_io());
                 }
-                look = filled.saturating_add(LOOK);
+                next_check = filled.saturating_add(DEADLINE_CHECK);
             }
             if filled == self.bytes.len() {
                 self.grow(filled);
@@ -353,7 +353,7 @@ impl Memory {
                 Ok(0) => break Ok(()),
                 Ok(more) => {
                     filled += more;
-                    watch::content_came();
+                    guard::content_received();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => break Err(error),
@@ -365,36 +365,36 @@ impl Memory {
 
     fn grow(&mut self, filled: usize) {
         let more = match filled {
-            // One more than expected, to see that this was all.
+            // One byte more than expected, to see the end of the body.
             0 if self.expected > 0 => self.expected.saturating_add(1),
-            _ => (filled / 4).saturating_add(LEAST_MORE),
+            _ => (filled / 4).saturating_add(MIN_GROWTH),
         };
         let length = filled.saturating_add(more).min(self.most);
         if self.leaves_no_copy && length > self.bytes.capacity() {
             let mut larger = Vec::with_capacity(length);
             larger.extend_from_slice(&self.bytes);
-            // What was there before is overwritten.
+            // The old memory is overwritten when it is dropped.
             self.bytes = Zeroizing::new(larger);
         }
         self.bytes.reserve_exact(length.saturating_sub(filled));
         self.bytes.resize(length, 0);
     }
 
-    fn body(mut self, room: &Room) -> Vec<u8> {
+    fn body(mut self, body_size: &BodySizeEstimate) -> Vec<u8> {
         let mut body = std::mem::take(&mut *self.bytes);
         if !self.leaves_no_copy {
-            room.came(&mut body);
+            body_size.record(&mut body);
         }
         body
     }
 }
 
-/// The least for the head of a connection's request. ureq's own is 128 KiB, which each of many connections
-/// would touch.
+/// The smallest buffer for the head of a request, in bytes. ureq's default of 128 KiB would take memory for each of many
+/// connections.
 const OUTPUT_BUFFER: usize = 32 << 10;
 
-/// The least and the most for what arrives on a connection: a head must fit into it, and ureq makes room for all of
-/// it at once. The least is ureq's own.
+/// The smallest and the largest buffer for the bytes that arrive on a connection. The head of a response must fit into
+/// it, and ureq allocates all of it at once. The smallest is ureq's default.
 const INPUT_BUFFER: [usize; 2] = [128 << 10, 4 << 20];
 
 fn input_buffer(limits: &Limits) -> usize {
@@ -402,15 +402,15 @@ fn input_buffer(limits: &Limits) -> usize {
     limits.head_bytes.saturating_mul(2).clamp(least, most)
 }
 
-/// Room for a request's head: what is long in it is a token, or an answer to a challenge, which repeats most
-/// of that with a backslash before each byte at the worst.
+/// Returns the buffer size for the head of a request. Its longest part is a token, or the answer to a challenge, which
+/// repeats most of the challenge, in the worst case with a backslash before each byte.
 fn output_buffer(resolved: &Resolved) -> usize {
     let limits = &resolved.limits;
     let longest = limits.token_bytes.max(limits.challenge_bytes);
     longest.saturating_mul(4).max(OUTPUT_BUFFER)
 }
 
-/// An agent with rustls and *ring*.
+/// Makes an agent with rustls and *ring*.
 fn own_agent(resolved: &Resolved) -> Agent {
     let roots = resolved
         .roots
@@ -422,7 +422,7 @@ fn own_agent(resolved: &Resolved) -> Agent {
         .root_certs(RootCerts::Specific(Arc::new(roots.collect())));
     let config = Agent::config_builder()
         .tls_config(tls.build())
-        // Neither ureq's own reading of the environment, nor its own way to ask a proxy.
+        // The settings read the environment, and `Connect` asks the proxy.
         .proxy(None)
         .max_idle_connections(resolved.connections.max_idle)
         .max_idle_connections_per_host(resolved.connections.max_idle)
@@ -431,77 +431,5 @@ fn own_agent(resolved: &Resolved) -> Agent {
         .output_buffer_size(output_buffer(resolved))
         .build();
     let connect = Connect::new(resolved.proxy.clone(), resolved.limits.head_bytes);
-    Agent::with_parts(config, connect, Later)
-}
-
-/// What became of the request. In doubt it was sent.
-pub(crate) fn kind_of(error: &ureq::Error) -> FailureKind {
-    use FailureKind::{Lost, NotSent, Permanent, TimedOut};
-    use ureq::Error as E;
-
-    match error {
-        E::HostNotFound | E::ConnectionFailed | E::Timeout(Timeout::Resolve | Timeout::Connect) => {
-            NotSent
-        }
-        E::Io(error) => of_io(error),
-        E::Other(error) => match error.downcast_ref::<ConnectFailure>() {
-            Some(failure) => failure.kind(),
-            None => Lost,
-        },
-        E::Rustls(tls) => of_tls(tls),
-        E::Timeout(Timeout::Global) => TimedOut,
-        // Of a caller's agent: ours asks by itself.
-        E::ConnectProxyFailed(text) => TunnelError::Status(status_in(text)).kind(),
-        // Something is set up wrongly.
-        E::Http(_)
-        | E::BadUri(_)
-        | E::InvalidProxyUrl
-        | E::RequireHttpsOnly(_)
-        | E::Tls(_)
-        | E::TlsRequired
-        | E::Pem(_)
-        | E::LargeResponseHeader(..) => Permanent,
-        _ => Lost,
-    }
-}
-
-/// ureq tells the status of a proxy's answer by its text alone.
-fn status_in(text: &str) -> StatusCode {
-    let status = text
-        .split_once("responded ")
-        .and_then(|(_, after)| StatusCode::from_bytes(after.as_bytes().get(..3)?).ok());
-    status.unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io;
-
-    #[test]
-    fn failures_are_told_apart_by_what_became_of_the_request() {
-        let io = |kind: io::ErrorKind| ureq::Error::Io(kind.into());
-        for (error, kind) in [
-            (ureq::Error::HostNotFound, FailureKind::NotSent),
-            (ureq::Error::Timeout(Timeout::Connect), FailureKind::NotSent),
-            (io(io::ErrorKind::ConnectionRefused), FailureKind::NotSent),
-            (io(io::ErrorKind::UnexpectedEof), FailureKind::Lost),
-            (ureq::Error::Timeout(Timeout::PerRead), FailureKind::Lost),
-            (ureq::Error::Timeout(Timeout::Global), FailureKind::TimedOut),
-            (
-                ureq::Error::ConnectProxyFailed("proxy server responded 407/407".into()),
-                FailureKind::Permanent,
-            ),
-            (
-                ureq::Error::ConnectProxyFailed("proxy server responded 502/502".into()),
-                FailureKind::NotSent,
-            ),
-            (
-                ureq::Error::ConnectProxyFailed("proxy server did not respond".into()),
-                FailureKind::Permanent,
-            ),
-        ] {
-            assert_eq!(kind_of(&error), kind, "{error}");
-        }
-    }
+    Agent::with_parts(config, connect, LazyResolver)
 }

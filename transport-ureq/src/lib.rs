@@ -1,14 +1,13 @@
 //! List the AI model API keys of MongoDB Atlas projects: the blocking client, over [ureq](https://docs.rs/ureq).
 //!
-//! [`Client`] is the front door. What to send and what came back is the business of
-//! [`atlas_model_keys_core`]; this crate moves the bytes, keeps the time and lets threads wait for each
-//! other.
+//! Start with [`Client`]. The crate [`atlas_model_keys_core`] decides what to send and interprets the responses. This crate
+//! moves the bytes, keeps the time and lets threads wait for each other.
 //!
 //! ```text
 //!            your threads
 //!          ┌──────┴───────┐
 //!          ▼              ▼
-//!       Client ──────► Session (core)      start · respond · failed · resume
+//!       Client ──────► Session (core)      start · respond · fail · resume
 //!          │   ◄────── Step                 Send · Wait · Done
 //!          ▼
 //!     ureq::Agent ───► Atlas               one request at a time; no redirect is followed
@@ -37,9 +36,8 @@
 //!
 //! # The loop
 //!
-//! A session says one [`Step`](atlas_model_keys_core::Step) at a time, and each has exactly one next
-//! call. That is all there is to driving it; this is what [`Client`] does, without its waiting
-//! for other threads:
+//! A session returns one [`Step`](atlas_model_keys_core::Step) at a time, and each step has exactly one next call. This is
+//! the loop of [`Client`], without the part that waits for other threads:
 //!
 //! ```
 //! use atlas_model_keys_ureq::core::{Error, Exchange, Failure, ListRequest, Moment, Reply, Session, Step};
@@ -74,20 +72,24 @@
 
 mod client;
 mod connect;
+mod deadline;
+mod driver;
+mod failure;
+mod guard;
 mod gzip;
 mod http;
 mod listing;
-mod watch;
 
 pub use atlas_model_keys_core as core;
 pub use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Credentials, Error, GroupId, ItemsPerPage, Limits, ListRequest, ModelKey,
-    OwnedModelKey, Page, PageNum, Proxy, Reply, RetryPolicy, Secret,
+    OwnedModelKey, Page, PageNum, Proxy, Reply, RetryPolicy, Secret, UnixTime,
 };
 
-/// What went wrong on the way, by its type: it is found among the sources of what a
-/// [`ForeignError`](crate::core::ForeignError) of an [`Error::Transport`] exposes.
+/// An error type to downcast to: [`ForeignError::expose`](crate::core::ForeignError::expose) of an [`Error::Transport`]
+/// has it among its sources.
 pub use atlas_model_keys_transport::{NotTls, ProxyFailure, TooLarge, TwoLengths};
+pub use atlas_model_keys_transport::{SystemTimeExt, UnixTimeExt};
 pub use client::{Client, ClientBuilder};
 pub use listing::{Keys, Pages, Replies};
 

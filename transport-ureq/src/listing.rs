@@ -1,4 +1,4 @@
-//! Listings over several pages, as iterators.
+//! Iterators over the pages and keys of a listing.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,42 +15,41 @@ use atlas_model_keys_core::{
 };
 use atlas_model_keys_transport::{MOST_READ_AHEAD, within_current_span};
 
-use crate::Client;
-use crate::client::Deadline;
+use crate::deadline::Deadline;
+use crate::driver::Driver;
 
-/// Fetches what the pages of a listing are answered with, several at a time if that is wanted, and hands
-/// it out in order.
+/// Fetches the pages of a listing, several at a time if requested, and returns them in order.
 struct Fetcher<T> {
-    client: Client,
+    driver: Arc<Driver>,
     /// `None` after an error.
     listing: Option<Listing>,
-    fetch: fn(&Client, &ListRequest, Vec<u8>, &Deadline) -> Result<T, Error>,
-    /// How many pages may be on their way or wait to be taken.
+    fetch: fn(&Driver, &ListRequest, Vec<u8>, &Deadline) -> Result<T, Error>,
+    /// The largest number of pages that are requested or wait to be taken.
     size: usize,
-    /// Each with the page that was asked for, in order.
-    on_their_way: VecDeque<(ListRequest, Worker<T>)>,
-    /// For the pages to come.
+    /// The requested pages, in order.
+    in_flight: VecDeque<(ListRequest, Worker<T>)>,
+    /// The workers without a job.
     idle: Vec<Worker<T>>,
-    /// Another worker.
+    /// Starts a worker.
     spawn: fn() -> io::Result<Worker<T>>,
-    /// Tells the workers that nobody wants their pages.
+    /// Tells the workers that their pages are no longer needed.
     abandoned: Arc<AtomicBool>,
-    /// Buffers to be used again.
+    /// Buffers for reuse.
     buffers: Vec<Vec<u8>>,
 }
 
 impl<T: Send + 'static> Fetcher<T> {
     fn new(
-        client: Client,
+        driver: Arc<Driver>,
         listing: Listing,
-        fetch: fn(&Client, &ListRequest, Vec<u8>, &Deadline) -> Result<T, Error>,
+        fetch: fn(&Driver, &ListRequest, Vec<u8>, &Deadline) -> Result<T, Error>,
     ) -> Self {
         Self {
-            client,
+            driver,
             listing: Some(listing),
             fetch,
             size: 1,
-            on_their_way: VecDeque::new(),
+            in_flight: VecDeque::new(),
             idle: Vec::new(),
             spawn: Worker::spawn,
             abandoned: Arc::default(),
@@ -62,8 +61,8 @@ impl<T: Send + 'static> Fetcher<T> {
         self.size = pages.min(MOST_READ_AHEAD);
     }
 
-    /// The next one, and what `advance` makes of it. After an error, and at the end, there is nothing
-    /// more, and what was asked for beyond is dropped.
+    /// Fetches the next page and returns the result of `advance`. After an error, and at the end, it returns `None`, and
+    /// drops the pages that were requested beyond.
     fn next<R>(&mut self, advance: impl FnOnce(&mut Listing, T) -> R) -> Option<Result<R, Error>> {
         let fetched = self.fetch().transpose();
         let result = match (fetched, &mut self.listing) {
@@ -85,14 +84,14 @@ impl<T: Send + 'static> Fetcher<T> {
             return Ok(None);
         };
         let is_next = |(asked, _): &(ListRequest, _)| *asked == request;
-        if !self.on_their_way.front().is_none_or(is_next) {
-            // A page is to be asked for once more: what was asked for behind it comes too early.
+        if !self.in_flight.front().is_none_or(is_next) {
+            // A page must be requested again, so the pages after it came too early.
             self.forget();
         }
-        self.ask_ahead();
-        let Some((_, mut worker)) = self.on_their_way.pop_front() else {
+        self.request_ahead();
+        let Some((_, mut worker)) = self.in_flight.pop_front() else {
             let buffer = self.buffers.pop().unwrap_or_default();
-            return (self.fetch)(&self.client, &request, buffer, &self.client.deadline()).map(Some);
+            return (self.fetch)(&self.driver, &request, buffer, &self.driver.deadline()).map(Some);
         };
         match worker.result() {
             Ok(fetched) => {
@@ -100,31 +99,31 @@ impl<T: Send + 'static> Fetcher<T> {
                 fetched.map(Some)
             }
             Err(panic) => {
-                // Whoever catches it finds the listing at its end.
+                // If the panic is caught, the listing has ended.
                 self.end();
                 resume_unwind(panic)
             }
         }
     }
 
-    /// Asks for as many pages as may be on their way, if those are several.
-    fn ask_ahead(&mut self) {
+    /// Requests as many pages as may be in flight, if more than one may.
+    fn request_ahead(&mut self) {
         let Some(listing) = &self.listing else {
             return;
         };
-        if self.on_their_way.is_empty() && listing.window(self.size).nth(1).is_none() {
+        if self.in_flight.is_empty() && listing.window(self.size).nth(1).is_none() {
             return;
         }
-        for request in listing.window(self.size).skip(self.on_their_way.len()) {
-            // Where no thread is left: fewer at a time, then.
+        for request in listing.window(self.size).skip(self.in_flight.len()) {
+            // Without another thread, fewer pages are fetched at the same time.
             let Some(worker) = self.idle.pop().or_else(|| (self.spawn)().ok()) else {
                 break;
             };
-            let (client, fetch) = (self.client.clone(), self.fetch);
+            let (driver, fetch) = (Arc::clone(&self.driver), self.fetch);
             let buffer = self.buffers.pop().unwrap_or_default();
-            let deadline = client.deadline().or_if(&self.abandoned);
-            worker.begin(move || fetch(&client, &request, buffer, &deadline));
-            self.on_their_way.push_back((request, worker));
+            let deadline = driver.deadline().or_if(&self.abandoned);
+            worker.begin(move || fetch(&driver, &request, buffer, &deadline));
+            self.in_flight.push_back((request, worker));
         }
     }
 
@@ -134,19 +133,19 @@ impl<T: Send + 'static> Fetcher<T> {
         self.idle.clear();
     }
 
-    /// Drops what was asked for.
+    /// Drops the requested pages.
     fn forget(&mut self) {
         self.abandon();
-        self.on_their_way.clear();
+        self.in_flight.clear();
         self.abandoned = Arc::default();
     }
 }
 
 impl<T> Fetcher<T> {
-    /// The workers are not waited for: each ends with its next step, or with its deadline.
+    /// Tells the workers to end, without waiting for them: each ends before its next step, or at its deadline.
     fn abandon(&self) {
-        if !self.on_their_way.is_empty() {
-            self.client.abandon(&self.abandoned);
+        if !self.in_flight.is_empty() {
+            self.driver.abandon(&self.abandoned);
         }
     }
 }
@@ -157,20 +156,20 @@ impl<T> Drop for Fetcher<T> {
     }
 }
 
-/// Without the buffers: there are bodies in them.
+/// Leaves out the buffers, because they contain bodies.
 impl<T> fmt::Debug for Fetcher<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fetcher")
             .field("listing", &self.listing)
             .field("size", &self.size)
-            .field("on_their_way", &self.on_their_way.len())
+            .field("in_flight", &self.in_flight.len())
             .finish_non_exhaustive()
     }
 }
 
 type Job<T> = Box<dyn FnOnce() -> Result<T, Error> + Send>;
 
-/// A thread that fetches one page after the other, until it is dropped.
+/// A thread that fetches one page after another. It ends when this handle is dropped.
 struct Worker<T> {
     jobs: SyncSender<Job<T>>,
     results: Receiver<Result<T, Error>>,
@@ -180,7 +179,7 @@ struct Worker<T> {
 
 impl<T: Send + 'static> Worker<T> {
     fn spawn() -> io::Result<Self> {
-        // There is one job at a time, so neither end waits to send.
+        // There is one job at a time, so sending never blocks.
         let (jobs, to_do) = mpsc::sync_channel::<Job<T>>(1);
         let (done, results) = mpsc::sync_channel(1);
         let thread = thread::Builder::new()
@@ -188,7 +187,7 @@ impl<T: Send + 'static> Worker<T> {
             .spawn(move || {
                 for job in to_do {
                     if done.send(job()).is_err() {
-                        // Nobody wants it.
+                        // The handle was dropped.
                         break;
                     }
                 }
@@ -201,11 +200,11 @@ impl<T: Send + 'static> Worker<T> {
     }
 
     fn begin(&self, job: impl FnOnce() -> Result<T, Error> + Send + 'static) {
-        // Fails where the thread has panicked, which its result tells.
+        // An error means that the thread has panicked, which `result` reports.
         let _ = self.jobs.send(Box::new(within_current_span(job)));
     }
 
-    /// What became of the job, or its panic.
+    /// Waits for the result of the job, or the panic of its thread.
     fn result(&mut self) -> thread::Result<Result<T, Error>> {
         self.results.recv().map_err(|gone| {
             let thread = self.thread.take().map(JoinHandle::join);
@@ -217,22 +216,20 @@ impl<T: Send + 'static> Worker<T> {
     }
 }
 
-/// Undecoded answers of a listing, one at a time; made by [`Client::replies`].
+/// Iterates over the responses of a listing with undecoded bodies; made by [`Client::replies`](crate::Client::replies).
 #[derive(Debug)]
 #[must_use]
 pub struct Replies(Fetcher<Reply<Vec<u8>>>);
 
 impl Replies {
-    pub(crate) fn new(client: Client, listing: Listing) -> Self {
-        Self(Fetcher::new(client, listing, Client::drive))
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
+        Self(Fetcher::new(driver, listing, Driver::drive))
     }
 
-    /// Asks for up to so many pages at the same time, each from a thread of its own; their order
-    /// is kept. 1 (or 0) is one at a time, and more than 64 counts as 64. The threads stay for the pages to
-    /// come, and end with the listing or when it is dropped.
+    /// Fetches up to this many pages at the same time, each by its own thread, and keeps their order. 0 counts as 1, and more
+    /// than 64 counts as 64. The threads serve later pages, too, and end with the listing or when it is dropped.
     ///
-    /// It begins when a link has said that there is a next page. Pages asked for beyond the end
-    /// are dropped.
+    /// Reading ahead begins when a link has announced a next page. Pages that were requested beyond the end are dropped.
     pub fn read_ahead(mut self, pages: usize) -> Self {
         self.0.read_ahead(pages);
         self
@@ -252,17 +249,17 @@ impl Iterator for Replies {
 
 impl FusedIterator for Replies {}
 
-/// All pages of a listing, one at a time; made by [`Client::pages`].
+/// Iterates over the pages of a listing; made by [`Client::pages`](crate::Client::pages).
 #[derive(Debug)]
 #[must_use]
 pub struct Pages(Fetcher<Page<Vec<u8>>>);
 
 impl Pages {
-    pub(crate) fn new(client: Client, listing: Listing) -> Self {
-        Self(Fetcher::new(client, listing, page))
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
+        Self(Fetcher::new(driver, listing, page))
     }
 
-    /// Asks for up to so many pages at the same time; see [`Replies::read_ahead`].
+    /// Fetches up to this many pages at the same time; see [`Replies::read_ahead`].
     pub fn read_ahead(mut self, pages: usize) -> Self {
         self.0.read_ahead(pages);
         self
@@ -282,7 +279,7 @@ impl Iterator for Pages {
 
 impl FusedIterator for Pages {}
 
-/// All keys of a listing, a page at a time; made by [`Client::keys`].
+/// Iterates over the keys of a listing; made by [`Client::keys`](crate::Client::keys).
 #[derive(Debug)]
 #[must_use]
 pub struct Keys {
@@ -291,14 +288,14 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn new(client: Client, listing: Listing) -> Self {
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
         Self {
-            pages: Fetcher::new(client, listing, page),
+            pages: Fetcher::new(driver, listing, page),
             page: None,
         }
     }
 
-    /// Asks for up to so many pages at the same time; see [`Replies::read_ahead`].
+    /// Fetches up to this many pages at the same time; see [`Replies::read_ahead`].
     pub fn read_ahead(mut self, pages: usize) -> Self {
         self.pages.read_ahead(pages);
         self
@@ -326,12 +323,12 @@ impl Iterator for Keys {
 impl FusedIterator for Keys {}
 
 fn page(
-    client: &Client,
+    driver: &Driver,
     request: &ListRequest,
     buffer: Vec<u8>,
     deadline: &Deadline,
 ) -> Result<Page<Vec<u8>>, Error> {
-    client.drive(request, buffer, deadline)?.into_page()
+    driver.drive(request, buffer, deadline)?.into_page()
 }
 
 #[cfg(test)]
@@ -342,15 +339,18 @@ mod tests {
     use std::thread::ThreadId;
 
     use atlas_model_keys_core::{BaseUrl, Credentials, Limits, ModelKey};
+    use atlas_model_keys_transport::Settings;
     use http::Response;
 
-    /// By whom a page was fetched.
+    use crate::http::Http;
+
+    /// A page, and the thread that fetched it.
     type Fetched = (ThreadId, Page<Vec<u8>>);
 
     const PAGES: u32 = 20;
 
     fn fetch(
-        _: &Client,
+        _: &Driver,
         request: &ListRequest,
         _: Vec<u8>,
         _: &Deadline,
@@ -364,10 +364,15 @@ mod tests {
 
     fn fetcher() -> Fetcher<Fetched> {
         let credentials = Credentials::bearer("token").unwrap();
-        let client = Client::new(BaseUrl::new("http://127.0.0.1:9").unwrap(), credentials).unwrap();
+        let base = BaseUrl::new("http://127.0.0.1:9").unwrap();
+        let resolved = Settings::new(base, credentials, "test")
+            .resolve(false)
+            .unwrap();
+        let http = Http::new(&resolved, None);
+        let driver = Arc::new(Driver::new(resolved, http));
         let group = "0123456789abcdef01234567".parse().unwrap();
         let listing = Listing::new(ListRequest::new(group), &Limits::default());
-        let mut fetcher = Fetcher::new(client, listing, fetch);
+        let mut fetcher = Fetcher::new(driver, listing, fetch);
         fetcher.read_ahead(4);
         fetcher
     }
@@ -395,10 +400,10 @@ mod tests {
     }
 
     #[test]
-    fn workers_stay_for_the_pages_to_come() {
+    fn workers_serve_later_pages() {
         let (by, pages) = all(&mut fetcher());
         assert_eq!(pages, in_order());
-        // The first page is the caller's.
+        // The caller's thread fetches the first page.
         assert_eq!(by.len(), 5, "{by:?}");
     }
 
@@ -413,11 +418,11 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_the_callers_and_ends_the_listing() {
+    fn panic_reaches_the_caller_and_ends_the_listing() {
         let mut fetcher = fetcher();
-        fetcher.fetch = |client, request, buffer, deadline| match request.page_num().get() {
+        fetcher.fetch = |driver, request, buffer, deadline| match request.page_num().get() {
             5 => panic!("page 5"),
-            _ => fetch(client, request, buffer, deadline),
+            _ => fetch(driver, request, buffer, deadline),
         };
         for _ in 1..5 {
             assert!(next(&mut fetcher).is_some());
@@ -432,7 +437,7 @@ mod tests {
         let mut fetcher = fetcher();
         fetcher.buffers.push(b"hunter2".to_vec());
         let shown = format!("{fetcher:?}");
-        assert!(shown.contains("on_their_way: 0"), "{shown}");
+        assert!(shown.contains("in_flight: 0"), "{shown}");
         assert!(
             !shown.contains("104") && !shown.contains("hunter2"),
             "{shown}"
@@ -440,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_is_dropped_ends() {
+    fn dropped_worker_ends() {
         let worker = Worker::<u32>::spawn().unwrap();
         worker.begin(|| Ok(7));
         let Worker {

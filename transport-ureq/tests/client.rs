@@ -1,5 +1,4 @@
-//! What is particular to the blocking client: an agent of the caller's own, and threads. What both clients
-//! do is in the workspace's conformance tests.
+//! Tests of the blocking client only: a caller's agent, and threads. The conformance tests cover both clients.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -64,11 +63,11 @@ fn kind_of(error: &Error) -> FailureKind {
 }
 
 #[test]
-fn an_agent_that_follows_redirects_does_not() {
+fn redirects_are_not_followed_with_an_agent_that_would() {
     let (elsewhere, base) = listener();
     elsewhere.set_nonblocking(true).unwrap();
     let atlas = Atlas::start(Options::default());
-    // Set up to do what must not be done.
+    // This configuration would follow redirects.
     let careless = ureq::Agent::config_builder()
         .max_redirects(5)
         .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
@@ -92,7 +91,7 @@ fn an_agent_that_follows_redirects_does_not() {
 }
 
 #[test]
-fn an_agents_proxy_is_not_used_for_loopback() {
+fn proxy_of_an_agent_is_not_used_for_loopback() {
     let (nobody, proxy) = listener();
     drop(nobody);
     let agent = ureq::Agent::config_builder()
@@ -105,7 +104,7 @@ fn an_agents_proxy_is_not_used_for_loopback() {
 }
 
 #[test]
-fn an_agent_and_what_it_would_not_heed_are_refused_together() {
+fn settings_that_an_agent_would_ignore_are_refused() {
     let atlas = Atlas::start(Options::default());
     for builder in [
         atlas.builder().proxy("http://127.0.0.1:1"),
@@ -118,7 +117,7 @@ fn an_agent_and_what_it_would_not_heed_are_refused_together() {
 }
 
 #[test]
-fn an_agent_that_ureq_would_panic_over_is_refused() {
+fn agent_that_would_make_ureq_panic_is_refused() {
     let tls = || TlsConfig::builder().provider(TlsProvider::Rustls);
     let provider = || Arc::new(rustls::crypto::ring::default_provider());
     let roots = || RootCerts::Specific(Arc::default());
@@ -174,7 +173,7 @@ fn an_agent_that_ureq_would_panic_over_is_refused() {
         let text = std::error::Error::source(&error).unwrap().to_string();
         assert!(text.contains(problem), "{text}");
     }
-    // What is whole is taken, and what needs no TLS.
+    // A complete configuration is accepted, and any configuration that needs no TLS.
     let build = |base: &str, agent| {
         let base = BaseUrl::allowing_plain_http(base).unwrap();
         let client = Client::builder(base, Credentials::bearer("token").unwrap());
@@ -191,7 +190,7 @@ fn an_agent_that_ureq_would_panic_over_is_refused() {
 }
 
 #[test]
-fn zeros_behind_a_body_in_gzip_are_padding_and_anything_else_is_not() {
+fn zeros_after_a_gzip_body_are_padding_and_other_bytes_are_an_error() {
     let atlas = Atlas::start(Options::default());
     let client = atlas.builder().limits(never()).build().unwrap();
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -213,7 +212,7 @@ fn zeros_behind_a_body_in_gzip_are_padding_and_anything_else_is_not() {
             Err(error) => assert!(!is_padding && kind_of(&error) == FailureKind::Lost),
         }
     }
-    // Padding without end is none.
+    // Endless padding is an error.
     let answer = Response::builder().header("content-encoding", "gzip");
     let answer = answer.body([packed, vec![0; 1 << 20]].concat()).unwrap();
     atlas
@@ -230,7 +229,7 @@ fn never() -> Limits {
 }
 
 #[test]
-fn an_iterator_that_is_not_read_on_holds_back_nobody() {
+fn paused_iterator_does_not_block_other_calls() {
     let atlas = Atlas::start(Options {
         latency: Duration::from_millis(20),
         ..Options::default()
@@ -246,7 +245,7 @@ fn an_iterator_that_is_not_read_on_holds_back_nobody() {
             .keys(&atlas.request().with_items_per_page(one))
             .read_ahead(ahead);
         assert!(kept.by_ref().take(2).all(|key| key.is_ok()));
-        // Those that are on their way, and the next caller, need another token.
+        // The requests in flight, and the next call, need another token.
         atlas.server.with(Emulator::revoke_tokens);
         let begun = Instant::now();
         let others: Vec<_> = (0..4)
@@ -256,7 +255,7 @@ fn an_iterator_that_is_not_read_on_holds_back_nobody() {
             })
             .collect();
         for other in others {
-            // A token is renewed once a minute at most.
+            // A token is renewed at most once a minute.
             let outcome = other.join().unwrap();
             assert!(ahead == 8 || outcome.is_ok(), "{outcome:?}");
         }
@@ -266,7 +265,7 @@ fn an_iterator_that_is_not_read_on_holds_back_nobody() {
 }
 
 #[test]
-fn a_deadline_that_is_over_is_no_verdict_for_others() {
+fn timeout_of_one_call_does_not_fail_others() {
     let options = Options {
         latency: Duration::from_secs(60),
         ..Options::default()
@@ -276,7 +275,7 @@ fn a_deadline_that_is_over_is_no_verdict_for_others() {
     let client = atlas.builder().deadline(limit).build().unwrap();
     thread::scope(|scope| {
         let leader = scope.spawn(|| client.list(&atlas.request()).unwrap_err());
-        // Most likely the first one's request is on its way by then; if not, the two change places.
+        // Usually the first request is in flight by now; otherwise the two calls change roles.
         thread::sleep(limit / 4);
         let begin = Instant::now();
         let error = client.list(&atlas.request()).unwrap_err();
@@ -287,7 +286,7 @@ fn a_deadline_that_is_over_is_no_verdict_for_others() {
 }
 
 #[test]
-fn an_iterator_that_is_dropped_ends_what_it_had_asked_for() {
+fn dropped_iterator_ends_its_requests() {
     let atlas = Atlas::start(Options {
         latency: Duration::from_millis(5),
         ..Options::default()
@@ -301,13 +300,13 @@ fn an_iterator_that_is_dropped_ends_what_it_had_asked_for() {
     drop(keys);
     let after = atlas.server.with(|e| e.requests());
     assert_eq!(client.list(&atlas.request()).unwrap().len(), 100);
-    // What was under way may have arrived; nothing was asked for anew.
+    // Requests in flight may have arrived, but no new ones were sent.
     let new = atlas.server.with(|e| e.requests()) - after;
     assert!(new <= 9, "{new}");
 }
 
 #[test]
-fn a_panic_while_reading_ahead_is_the_readers() {
+fn panic_while_reading_ahead_reaches_the_reader() {
     let atlas = Atlas::start(Options::default());
     let client = atlas
         .builder()
@@ -322,14 +321,14 @@ fn a_panic_while_reading_ahead_is_the_readers() {
     });
     let panicked = catch_unwind(AssertUnwindSafe(|| keys.next().map(|key| key.is_ok())));
     assert!(panicked.is_err());
-    // It does not go on with a page missing.
+    // The listing does not continue without the page.
     assert!(keys.next().is_none());
-    // And nothing is locked.
+    // No lock is held.
     assert_eq!(client.list_all(&atlas.request()).unwrap().len(), 250);
 }
 
 #[test]
-fn a_credential_that_does_not_fit_is_refused_at_once() {
+fn credential_that_is_too_long_to_send_is_refused_at_once() {
     let (listener, base) = listener();
     let client = |length| {
         let token = Credentials::bearer("t".repeat(length)).unwrap();
@@ -338,7 +337,7 @@ fn a_credential_that_does_not_fit_is_refused_at_once() {
     let request = ListRequest::new("0123456789abcdef01234567".parse().unwrap());
     let error = client(100_000).list(&request).unwrap_err();
     assert_eq!(kind_of(&error), FailureKind::Permanent);
-    // It would not fit the next time either.
+    // A retry could not succeed.
     assert!(
         matches!(error, Error::Transport { attempts: 1, .. }),
         "{error:?}"
@@ -347,7 +346,7 @@ fn a_credential_that_does_not_fit_is_refused_at_once() {
     assert!(shown.contains("too long"), "{shown}");
     assert!(!format!("{error} {error:?}").contains("ttt"));
 
-    // One that fits is sent.
+    // A shorter one is sent.
     let server = thread::spawn(move || {
         drop(listener.accept().unwrap());
         let (mut stream, _) = listener.accept().unwrap();

@@ -1,5 +1,4 @@
-//! What ureq and rustls say through the `log` crate: secrets come out at one target and level, which the README
-//! tells to leave off.
+//! ureq and rustls log secrets at one target and level only, which the README tells to turn off.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,23 +8,23 @@ use atlas_model_keys_emulator::{Config, Emulator};
 use atlas_model_keys_ureq::{BaseUrl, Client, Credentials, ListRequest};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-/// All that was said, by target and level.
-struct Said(Mutex<BTreeMap<(String, Level), String>>);
+/// All logged text, by target and level.
+struct Logged(Mutex<BTreeMap<(String, Level), String>>);
 
-static SAID: Said = Said(Mutex::new(BTreeMap::new()));
+static LOGGED: Logged = Logged(Mutex::new(BTreeMap::new()));
 
-impl Log for Said {
+impl Log for Logged {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
 
     fn log(&self, record: &Record<'_>) {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = said
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = logged
             .entry((record.target().to_owned(), record.level()))
             .or_default();
         let text = record.args().to_string();
-        // Sixteen bytes in hexadecimal digits, and again as text.
+        // A line has sixteen bytes as hexadecimal digits, and then as text.
         let is_dump = record.target() == "ureq_proto::util" && text.is_char_boundary(41);
         all.push_str(if is_dump {
             text.get(41..).unwrap_or_default()
@@ -39,7 +38,7 @@ impl Log for Said {
 
 #[test]
 fn secrets_are_logged_at_one_target_and_level_only() {
-    log::set_logger(&SAID).unwrap();
+    log::set_logger(&LOGGED).unwrap();
     log::set_max_level(LevelFilter::Trace);
     let emulator = Emulator::new(Config {
         keys_per_group: 3,
@@ -54,14 +53,14 @@ fn secrets_are_logged_at_one_target_and_level_only() {
     let keys = client.list_all(&ListRequest::new(group)).unwrap();
     assert_eq!(keys.len(), 3);
     let exported = client.export_token().unwrap();
-    // What it is exported with is around it.
+    // The export has other fields around the token.
     let tokens: Vec<&str> = exported.expose().split_whitespace().collect();
     let token = tokens.into_iter().max_by_key(|part| part.len()).unwrap();
 
-    let said = SAID.0.lock().unwrap();
+    let logged = LOGGED.0.lock().unwrap();
     let mut places = Vec::new();
-    for (place, text) in &*said {
-        // The key's own begin so.
+    for (place, text) in &*logged {
+        // The secrets of listed keys begin with `al-`.
         if [&secret, token, "al-", "Bearer ", "Basic "]
             .iter()
             .any(|s| text.contains(s))
@@ -70,5 +69,5 @@ fn secrets_are_logged_at_one_target_and_level_only() {
         }
     }
     assert_eq!(places, [("ureq_proto::util".to_owned(), Level::Trace)]);
-    assert!(said.len() > 3, "{:?}", said.keys());
+    assert!(logged.len() > 3, "{:?}", logged.keys());
 }

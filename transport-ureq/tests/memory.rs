@@ -1,4 +1,4 @@
-//! What is left of an answer in the memory of this process: nothing, where it held a token.
+//! A response with a token leaves no copy in the memory of this process.
 #![cfg(target_os = "linux")]
 
 use std::fs::{File, read_to_string};
@@ -10,7 +10,7 @@ use atlas_model_keys_ureq::{
     BaseUrl, Client, Credentials, Error, Limits, ListRequest, RetryPolicy,
 };
 
-/// A text that is looked for, as its characters at odd and at even places: put together, it would be found here.
+/// A text to search for, as its characters at odd and at even places, because the whole text would find itself.
 type Halves = (&'static str, &'static str);
 
 const IN_TOKEN: Halves = ("Ks7Qp2Zt9Xw4", "mB3vN8cR1yF6");
@@ -21,7 +21,7 @@ fn push(to: &mut Vec<u8>, (odd, even): Halves) {
     to.extend(odd.bytes().zip(even.bytes()).flat_map(|(a, b)| [a, b]));
 }
 
-/// Looks piece by piece, through one buffer that is cleared.
+/// Searches the memory piece by piece, with one buffer that is cleared at the end.
 fn memory_holds((odd, even): Halves) -> bool {
     const PIECE: usize = 1 << 20;
     let length = 2 * odd.len();
@@ -39,7 +39,7 @@ fn memory_holds((odd, even): Halves) -> bool {
             let Some(piece) = buffer.get_mut(..size) else {
                 unreachable!();
             };
-            // Some of it cannot be read.
+            // Some pages cannot be read.
             if memory.read_exact(piece).is_err() {
                 continue;
             }
@@ -62,7 +62,7 @@ fn serve(mut stream: TcpStream, is_broken: bool) -> std::io::Result<()> {
             stream.read_exact(&mut byte)?;
             head.extend(byte);
         }
-        // In one piece of memory from the beginning, so that nothing is left of it but that.
+        // The body is never reallocated, so that the server leaves no other copy.
         let mut body = Vec::with_capacity(4096);
         if head.starts_with(b"POST ") {
             let head = String::from_utf8_lossy(&head).to_lowercase();
@@ -110,16 +110,16 @@ fn client(is_broken: bool) -> Client {
 }
 
 #[test]
-fn nothing_is_left_of_an_answer_with_a_token() {
+fn response_with_a_token_leaves_no_copy_in_memory() {
     let request = ListRequest::new("0123456789abcdef01234567".parse().unwrap());
-    // The connections stay open, with their buffers.
+    // The connections stay open and keep their buffers.
     let (whole, broken) = (client(false), client(true));
     let reply = whole.reply(&request).unwrap();
     let error = broken.reply(&request).unwrap_err();
     assert!(matches!(error, Error::Transport { .. }), "{error:?}");
     assert!(!memory_holds(IN_TOKEN));
     assert!(!memory_holds(IN_BROKEN_TOKEN));
-    // What is not a token's is found: the search can.
+    // A body without a token is found, so the search works.
     assert!(memory_holds(IN_PAGE));
     drop(reply);
 }

@@ -1,5 +1,4 @@
-//! Which root certificates are trusted: those of this platform, or those that the environment names in their
-//! place.
+//! Finds the trusted root certificates: the platform's, or those that the environment names instead.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,8 +11,8 @@ use rustls_native_certs::{CertificateResult, load_certs_from_paths};
 
 type Certificates = Vec<CertificateDer<'static>>;
 
-/// The certificates of a PEM text; `None` where there is none, or any of them is none.
-pub(crate) fn of_pem(pem: &[u8]) -> Option<Certificates> {
+/// Returns the certificates of a PEM text, or `None` if there is none or one of them is invalid.
+pub(crate) fn parse_pem(pem: &[u8]) -> Option<Certificates> {
     let read: Result<Certificates, _> = CertificateDer::pem_slice_iter(pem).collect();
     read.ok()
         .filter(|read| !read.is_empty() && read.iter().all(is_usable))
@@ -23,9 +22,9 @@ fn is_usable(root: &CertificateDer<'static>) -> bool {
     RootCertStore::empty().add(root.clone()).is_ok()
 }
 
-/// Adds to these the platform's; in the place of those the ones that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, where
-/// `variable` finds one of them set and not empty.
-pub(crate) fn with_those_of_the_platform(
+/// Adds the root certificates of the platform. If `variable` finds `SSL_CERT_FILE` or `SSL_CERT_DIR` set and not empty,
+/// the certificates that they name are added instead.
+pub(crate) fn with_platform_roots(
     mut roots: Certificates,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Certificates, String> {
@@ -36,12 +35,12 @@ pub(crate) fn with_those_of_the_platform(
     };
     let (file, folders) = (named("SSL_CERT_FILE")?, named("SSL_CERT_DIR")?);
     if let Some(file) = &file {
-        roots.extend(of_file(Path::new(file))?);
+        roots.extend(read_file(Path::new(file))?);
     }
     let loaded = match &folders {
-        Some(folders) => of_paths(None, env::split_paths(folders)),
+        Some(folders) => load_paths(None, env::split_paths(folders)),
         None if file.is_some() => CertificateResult::default(),
-        None => of_platform(variable("SSL_CERT_FILE").is_some()),
+        None => platform_roots(variable("SSL_CERT_FILE").is_some()),
     };
     roots.extend(loaded.certs);
     if roots.is_empty() {
@@ -66,19 +65,20 @@ pub(crate) fn with_those_of_the_platform(
     Ok(roots)
 }
 
-/// What is said of a variable of the environment that cannot be read. Its value may be a secret.
+/// Returns the error text for an environment variable that cannot be read. Its value may be a secret and is left out.
 pub(crate) fn not_utf8(name: &str) -> String {
     format!(
         "the variable {name} of the environment is not UTF-8: set it anew, or unset it to do without"
     )
 }
 
-/// A file that is named and cannot be used is an error, whatever else there is: somebody relies on it.
-fn of_file(path: &Path) -> Result<Certificates, String> {
+/// Reads the file that `SSL_CERT_FILE` names. A file that cannot be used is an error even if other certificates are
+/// found, because the user relies on it.
+fn read_file(path: &Path) -> Result<Certificates, String> {
     let problem = |problem: String| format!("SSL_CERT_FILE names {}, {problem}", path.display());
     let bytes =
         fs::read(path).map_err(|error| problem(format!("which cannot be read: {error}")))?;
-    // As everybody else reads such files: what is between the certificates, or is a broken one, is skipped.
+    // Other programs skip broken certificates and text between certificates, too.
     let found: Certificates = CertificateDer::pem_slice_iter(&bytes)
         .filter_map(Result::ok)
         .collect();
@@ -93,8 +93,8 @@ fn of_file(path: &Path) -> Result<Certificates, String> {
     }))
 }
 
-/// Several folders, which `load_certs_from_paths` does not take. A certificate that is in two places comes once.
-fn of_paths(file: Option<&Path>, folders: impl Iterator<Item = PathBuf>) -> CertificateResult {
+/// Loads a file and several folders, without duplicates. `load_certs_from_paths` takes one folder only.
+fn load_paths(file: Option<&Path>, folders: impl Iterator<Item = PathBuf>) -> CertificateResult {
     let mut all = load_certs_from_paths(file, None);
     for folder in folders.filter(|folder| !folder.as_os_str().is_empty()) {
         let loaded = load_certs_from_paths(None, Some(&folder));
@@ -107,21 +107,22 @@ fn of_paths(file: Option<&Path>, folders: impl Iterator<Item = PathBuf>) -> Cert
     all
 }
 
-/// `is_file_empty` where `SSL_CERT_FILE` is set to nothing: `load_native_certs` would look for a file of that
-/// name.
+/// Loads the root certificates of the platform. If `SSL_CERT_FILE` is set but empty (`is_file_empty`),
+/// `load_native_certs` would look for a file without a name.
 #[cfg(all(unix, not(target_os = "macos")))]
-fn of_platform(is_file_empty: bool) -> CertificateResult {
+fn platform_roots(is_file_empty: bool) -> CertificateResult {
     if !is_file_empty {
         return rustls_native_certs::load_native_certs();
     }
-    // What it does where neither variable is set.
+    // `load_native_certs` looks here if neither variable is set.
     let usual = openssl_probe::probe();
-    of_paths(usual.cert_file.as_deref(), usual.cert_dir.into_iter())
+    load_paths(usual.cert_file.as_deref(), usual.cert_dir.into_iter())
 }
 
-/// Here there is no way around `load_native_certs`, and so an empty `SSL_CERT_FILE` is an error.
+/// Loads the root certificates of the platform. Here an empty `SSL_CERT_FILE` is an error, because
+/// `load_native_certs` reads the variable and has no replacement.
 #[cfg(not(all(unix, not(target_os = "macos"))))]
-fn of_platform(_: bool) -> CertificateResult {
+fn platform_roots(_: bool) -> CertificateResult {
     rustls_native_certs::load_native_certs()
 }
 
@@ -159,7 +160,7 @@ mod tests {
     }
 
     fn found(variables: &[(&str, &str)]) -> Result<usize, String> {
-        let found = with_those_of_the_platform(Vec::new(), |name| {
+        let found = with_platform_roots(Vec::new(), |name| {
             let mut all = variables.iter();
             all.find(|(n, _)| *n == name).map(|(_, v)| v.into())
         });
@@ -167,10 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn named_certificates_stand_in_the_place_of_the_platforms() {
+    fn named_certificates_replace_the_platforms() {
         let folder = Folder::new("named");
         let (one, other) = (certificate(), certificate());
-        // What people write around certificates is skipped.
+        // Text around the certificates is skipped.
         let text = format!("# ours\n{}\n{}", one.pem(), other.pem());
         let file = folder.file("both.pem", text.as_bytes());
         assert_eq!(found(&[("SSL_CERT_FILE", &file)]), Ok(2));
@@ -178,13 +179,13 @@ mod tests {
             found(&[("SSL_CERT_FILE", &file), ("SSL_CERT_DIR", "")]),
             Ok(2)
         );
-        // Of several folders, the ones that are not there are no problem.
+        // Missing folders are no problem if there are others.
         let folders = format!("/nonexistent:{}", folder.0.display());
         assert_eq!(found(&[("SSL_CERT_DIR", &folders)]), Ok(2));
     }
 
     #[test]
-    fn a_variable_that_is_empty_counts_as_unset() {
+    fn empty_variable_counts_as_unset() {
         let usual = found(&[]);
         let empty = [("SSL_CERT_FILE", ""), ("SSL_CERT_DIR", "")];
         for variables in [&empty[..1], &empty[1..], &empty] {
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_used_is_named_with_its_problem_whatever_else_is_found() {
+    fn unusable_file_is_an_error_even_if_others_are_found() {
         let folder = Folder::new("unusable");
         let good = folder.file("good.pem", certificate().pem().as_bytes());
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_without_a_certificate_are_named_unless_there_are_others() {
+    fn folders_without_certificates_are_an_error_unless_others_are_given() {
         let folder = Folder::new("none");
         let folders = folder.0.to_str().unwrap();
         let error = found(&[("SSL_CERT_DIR", folders)]).unwrap_err();
@@ -241,16 +242,16 @@ mod tests {
         );
         let given = vec![certificate().der().clone()];
         let variable = |name: &str| (name == "SSL_CERT_DIR").then(|| folders.into());
-        let found = with_those_of_the_platform(given, variable);
+        let found = with_platform_roots(given, variable);
         assert_eq!(found.map(|found| found.len()), Ok(1));
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_variable_that_is_not_utf8_is_named_and_not_repeated() {
+    fn variable_that_is_not_utf8_is_named_and_not_repeated() {
         use std::os::unix::ffi::OsStringExt as _;
         for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
-            let error = with_those_of_the_platform(Vec::new(), |asked| {
+            let error = with_platform_roots(Vec::new(), |asked| {
                 (asked == name).then(|| OsString::from_vec(b"/hunter2/\xff".to_vec()))
             })
             .unwrap_err();

@@ -1,4 +1,4 @@
-//! What became of a request that failed.
+//! Classifies errors: whether the request was sent, and whether another attempt could help.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use atlas_model_keys_core::{Error, Failure, FailureKind, Proxy, Session};
 use http::StatusCode;
 use rustls::InvalidMessage;
 
-/// Something on this machine that no retry mends, before it came to a request.
+/// Returns the error for a problem of this machine that was found before a request and that no retry can solve.
 pub fn permanent(
     session: &Session,
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -15,10 +15,9 @@ pub fn permanent(
     session.transport_error(Failure::new(FailureKind::Permanent, source), 0)
 }
 
-/// Whether trying again could help after a TLS error: not where one side does not trust or understand the
-/// other.
+/// Returns the failure kind of a TLS error. A retry cannot help if one side does not trust or understand the other.
 #[must_use]
-pub fn of_tls(error: &rustls::Error) -> FailureKind {
+pub fn tls_failure_kind(error: &rustls::Error) -> FailureKind {
     use rustls::Error as E;
     match error {
         E::InvalidCertificate(_)
@@ -32,45 +31,43 @@ pub fn of_tls(error: &rustls::Error) -> FailureKind {
     }
 }
 
-/// What an error of a socket, or of what lies on top of one, says of the request. In doubt it was
-/// sent.
+/// Returns the failure kind of an error of a socket, or of a layer above it. In doubt, the request was sent.
 #[must_use]
-pub fn of_io(error: &io::Error) -> FailureKind {
+pub fn io_failure_kind(error: &io::Error) -> FailureKind {
     let inner = error.get_ref();
     if let Some(tls) = inner.and_then(|inner| inner.downcast_ref()) {
-        return of_tls(tls);
+        return tls_failure_kind(tls);
     }
     match inner.and_then(|inner| inner.downcast_ref::<io::Error>()) {
-        Some(inner) => of_io(inner),
+        Some(inner) => io_failure_kind(inner),
         None => match error.kind() {
             io::ErrorKind::ConnectionRefused
             | io::ErrorKind::AddrNotAvailable
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::NetworkDown => FailureKind::NotSent,
-            _ if is_of_resolver(error) => FailureKind::NotSent,
+            _ if is_unknown_host(error) => FailureKind::NotSent,
             _ => FailureKind::Lost,
         },
     }
 }
 
-/// The standard library tells a name that was not found by its text alone.
-fn is_of_resolver(error: &io::Error) -> bool {
+/// Tells whether a host name was not found. The standard library says so in the text only.
+fn is_unknown_host(error: &io::Error) -> bool {
     error.raw_os_error().is_none() && error.to_string().starts_with("failed to lookup address")
 }
 
-/// An error of whatever kind, as HTTP clients have it.
+/// Any error, in the form that HTTP clients use.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The other side of a connection does not speak TLS: its first bytes are something else, such as a plain HTTP
-/// response.
+/// The peer does not speak TLS: its first bytes are something else, such as a plain HTTP response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotTls;
 
 impl NotTls {
-    /// Puts this error in the place of what a TLS library says in such a case ("corrupt message"), and leaves
-    /// every other error of a handshake as it is.
+    /// Replaces the error that a TLS library reports in this case ("corrupt message"). Other errors of a handshake are
+    /// returned unchanged.
     #[must_use]
     pub fn or(error: BoxError) -> BoxError {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*error);
@@ -168,7 +165,7 @@ pub struct ProxyFailure {
 }
 
 impl ProxyFailure {
-    /// What the proxy, or the way to it, failed with; `wants_login` where it answered 407.
+    /// Wraps the error of the proxy or of the connection to it. `wants_login` is true if the proxy responded with 407.
     pub fn new(proxy: &Proxy, wants_login: bool, source: impl Into<BoxError>) -> Self {
         Self {
             proxy: proxy.clone(),
@@ -205,7 +202,7 @@ mod tests {
     use std::error::Error as _;
 
     #[test]
-    fn failures_of_sockets_are_told_apart_by_what_became_of_the_request() {
+    fn socket_errors_have_the_right_failure_kind() {
         let untrusted = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         let unknown = "failed to lookup address information: Name or service not known";
         for (error, kind) in [
@@ -225,12 +222,12 @@ mod tests {
                 FailureKind::Lost,
             ),
         ] {
-            assert_eq!(of_io(&error), kind, "{error}");
+            assert_eq!(io_failure_kind(&error), kind, "{error}");
         }
     }
 
     #[test]
-    fn bytes_that_are_no_tls_are_told_apart_from_a_failed_handshake() {
+    fn bytes_that_are_not_tls_are_not_reported_as_a_failed_handshake() {
         let plain = || rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
         for (error, is_plain) in [
             (BoxError::from(plain()), true),
@@ -254,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_is_itself_in_trouble_may_be_asked_again() {
+    fn only_502_503_and_504_of_a_proxy_are_retried() {
         for (status, kind) in [
             (502, FailureKind::NotSent),
             (503, FailureKind::NotSent),
@@ -272,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_named_without_its_login() {
+    fn proxy_is_named_without_its_login() {
         for (proxy, wants_login, text) in [
             (
                 "proxy.example:3128",

@@ -1,7 +1,7 @@
-//! What the blocking and the async client have in common: how they are set up, the session that their
-//! threads or tasks share, the clock, and what an error of TLS or of a proxy means.
+//! The common parts of the blocking and the async client: settings, the session that threads or tasks share, the clock,
+//! and the classification of TLS and proxy errors.
 //!
-//! Not a client, and not to be depended upon: use `atlas-model-keys-ureq` or `atlas-model-keys-hyper`.
+//! This crate is not a client. Depend on `atlas-model-keys-ureq` or `atlas-model-keys-hyper` instead.
 //!
 //! ```text
 //!   transport-ureq      transport-hyper        connections; threads or tasks
@@ -11,24 +11,24 @@
 //!              core                            the protocol, without I/O
 //! ```
 
+mod body_size;
 mod certificates;
 mod failure;
 mod reading;
-mod room;
 mod settings;
 mod shared;
+mod time;
 mod trace;
 
-pub use failure::{NotTls, ProxyFailure, TunnelError, of_io, of_tls, permanent};
+pub use body_size::BodySizeEstimate;
+pub use failure::{
+    NotTls, ProxyFailure, TunnelError, io_failure_kind, permanent, tls_failure_kind,
+};
 pub use reading::{TooLarge, TwoLengths, body_limit, is_gzip};
-pub use room::Room;
-pub use settings::{Connections, OnWait, Resolved, Settings, Timeouts};
+pub use settings::{Connections, MOST_READ_AHEAD, OnWait, Resolved, Settings, Timeouts};
 pub use shared::{Guard, SharedSession, Wake};
+pub use time::{SystemTimeExt, UnixTimeExt};
 pub use trace::{Trace, in_current_span, within_current_span};
-
-/// How many pages are read ahead at most, whatever is asked for: each is a connection, with a thread in
-/// the blocking client, and Atlas's buckets hold about a thousand requests a minute.
-pub const MOST_READ_AHEAD: usize = 64;
 
 #[doc(hidden)] // For the macro.
 pub mod reexported {

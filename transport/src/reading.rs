@@ -1,4 +1,4 @@
-//! How much of a response is read.
+//! The limits for reading a response.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use atlas_model_keys_core::{Failure, FailureKind, Limits};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 
-/// Returns how many bytes of a body are worth reading, after decompression.
+/// Returns the number of bytes to read of a body, after decompression.
 ///
-/// `promised` is the response's `Content-Length`. Of a page, one byte more than
-/// [`Limits::body_bytes`] is read, so that the core can tell that it is too large; of an error or any other
-/// status, one byte more than [`Limits::error_body_bytes`]: its status counts, whatever its body holds. Of a page
-/// whose promised length is beyond the limit nothing is read: the core refuses it by its header.
+/// `promised` is the `Content-Length` of the response. A page is read up to one byte beyond [`Limits::body_bytes`], so
+/// that the core can tell that it is too large. A response with any other status is read up to one byte beyond
+/// [`Limits::error_body_bytes`], because its status matters more than its body. A page whose `Content-Length` is
+/// beyond the limit is not read at all: the core refuses it by its header.
 #[must_use]
 pub fn body_limit(status: StatusCode, promised: Option<u64>, limits: &Limits) -> usize {
     let limit = if status == StatusCode::OK {
@@ -27,7 +27,7 @@ pub fn body_limit(status: StatusCode, promised: Option<u64>, limits: &Limits) ->
     limit.saturating_add(1)
 }
 
-/// Tells whether a body is to be decompressed: its one and only coding is gzip, which is all that is asked for.
+/// Tells whether to decompress a body: only if gzip is its single content coding. The clients ask for no other one.
 #[must_use]
 pub fn is_gzip(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
@@ -48,10 +48,10 @@ pub fn is_gzip(headers: &HeaderMap) -> bool {
 pub struct TwoLengths;
 
 impl TwoLengths {
-    /// Refuses a response with such a head. The connection is not to be used again.
+    /// Refuses a response with both fields. Its connection must not be used again.
     ///
     /// # Errors
-    /// [`FailureKind::Lost`]: what stood in between may not do so the next time.
+    /// [`FailureKind::Lost`], because another attempt may take another way through the network.
     pub fn refuse(headers: &HeaderMap) -> Result<(), Failure> {
         if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
             return Err(Failure::new(FailureKind::Lost, Self));
@@ -78,13 +78,12 @@ pub enum TooLarge {
     HeaderFields(usize),
     /// The interim responses (1xx) before the response.
     InterimResponses,
-    /// The trailer fields after the body, or what else comes with the body and is no part of it: the extensions of
-    /// chunks, the padding of a compression.
+    /// The trailer fields after the body, or other bytes around it: extensions of chunks, padding of a compression.
     Trailers,
 }
 
 impl From<TooLarge> for Failure {
-    /// It would be so again.
+    /// Returns a permanent failure, because the next response would be as large.
     fn from(error: TooLarge) -> Self {
         Self::new(FailureKind::Permanent, error)
     }
@@ -119,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_is_decompressed_where_it_is_the_only_coding() {
+    fn gzip_is_decompressed_only_as_the_single_coding() {
         for (codings, is_decompressed) in [
             (&["gzip"][..], true),
             (&[" X-GZip"], true),
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_read_up_to_its_own_limit_and_an_impossible_page_not_at_all() {
+    fn errors_have_their_own_limit_and_oversized_pages_are_not_read() {
         let limits = Limits::default();
         let (page, error) = (limits.body_bytes, limits.error_body_bytes);
         let promised = |length: usize| Some(u64::try_from(length).unwrap());

@@ -1,4 +1,4 @@
-//! How a client is set up: the same settings, with the same names, for both.
+//! The settings of both clients, and their checks.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -10,22 +10,26 @@ use atlas_model_keys_core::{
 };
 use rustls::pki_types::CertificateDer;
 
-use crate::certificates::{not_utf8, of_pem, with_those_of_the_platform};
-use crate::{MOST_READ_AHEAD, permanent};
+use crate::certificates::{not_utf8, parse_pem, with_platform_roots};
+use crate::failure::permanent;
 
-/// Is told of each wait before a request is repeated.
+/// The largest number of pages that are read ahead. Each takes a connection, and a thread in the blocking client, and
+/// Atlas allows about a thousand requests a minute.
+pub const MOST_READ_AHEAD: usize = 64;
+
+/// A function that is called before each retry wait.
 pub type OnWait = Box<dyn Fn(&Wait) + Send + Sync>;
 
-/// How long what may take, at most.
+/// The timeouts of a client.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::exhaustive_structs)] // Between the crates of this workspace.
 pub struct Timeouts {
-    /// One page, with all its retries and waits. 240 s: more than all waits that
+    /// The time for one page with all retries and waits. Default: 240 s, which is more than all waits that the default
     /// [`RetryPolicy`](atlas_model_keys_core::RetryPolicy) allows.
     pub deadline: Duration,
-    /// A connection, name resolution, proxy and TLS included. 10 s.
+    /// The time to make a connection, including name resolution, proxy and TLS. Default: 10 s.
     pub connect: Duration,
-    /// Silence of the network while something is expected. 30 s.
+    /// The longest time without a byte while a response is expected. Default: 30 s.
     pub read: Duration,
 }
 
@@ -39,14 +43,14 @@ impl Default for Timeouts {
     }
 }
 
-/// Connections that rest.
+/// The bounds on idle connections.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::exhaustive_structs)] // Between the crates of this workspace.
 pub struct Connections {
-    /// How many are kept. 64: as many pages as are read ahead at most.
+    /// The number of idle connections that are kept. Default: 64, the largest number of pages that are read ahead.
     pub max_idle: usize,
-    /// For how long. 30 s: balancers close after a minute or more, and whoever closes first does not
-    /// lose a request.
+    /// The time for which they are kept. Default: 30 s. Load balancers close idle connections after a minute or more,
+    /// and a request on a connection that they close at that moment is lost.
     pub idle_timeout: Duration,
 }
 
@@ -59,51 +63,50 @@ impl Default for Connections {
     }
 }
 
-/// All that both clients can be set up with. Wrong values are kept, and told by
-/// [`resolve`](Settings::resolve).
+/// The settings of a client. Invalid values are kept until [`resolve`](Settings::resolve) reports them.
 pub struct Settings {
     session: Result<Session, InvalidValue>,
     client: &'static str,
-    /// Bounds on what arrives.
+    /// The limits of the session.
     pub limits: Limits,
-    /// How long what may take.
+    /// The timeouts.
     pub timeouts: Timeouts,
-    /// Connections that rest.
+    /// The bounds on idle connections.
     pub connections: Connections,
     roots: Result<Vec<CertificateDer<'static>>, &'static str>,
     proxy: Result<ProxyChoice, InvalidValue>,
-    /// Is told of waits.
+    /// Called before each retry wait.
     pub on_wait: Option<OnWait>,
 }
 
 enum ProxyChoice {
-    OfEnvironment,
+    FromEnvironment,
     None,
-    This(Proxy),
+    Explicit(Proxy),
 }
 
-/// The settings, checked, with what they need of this machine.
+/// Checked settings, with the root certificates and the proxy that were found.
 #[allow(missing_debug_implementations)] // It holds a closure, and lives for a moment.
 #[allow(clippy::exhaustive_structs)] // Between the crates of this workspace.
 pub struct Resolved {
-    /// With limits, version and `User-Agent`.
+    /// The session with its limits, version and `User-Agent`.
     pub session: Session,
-    /// The session's.
+    /// The limits of the session.
     pub limits: Limits,
-    /// How long what may take.
+    /// The timeouts.
     pub timeouts: Timeouts,
-    /// Connections that rest.
+    /// The bounds on idle connections.
     pub connections: Connections,
-    /// Root certificates, where the base URL is `https` and the connections are not the caller's own.
+    /// The root certificates; empty if TLS is not needed or the caller makes the connections.
     pub roots: Vec<CertificateDer<'static>>,
     /// The proxy to ask for a tunnel.
     pub proxy: Option<Proxy>,
-    /// Is told of waits.
+    /// Called before each retry wait.
     pub on_wait: Option<OnWait>,
 }
 
 impl Settings {
-    /// The defaults. `client` is the name and the version of the client for the `User-Agent`.
+    /// Makes the default settings. `client` is the name and the version of the client for the `User-Agent`.
     #[must_use]
     pub fn new(base: BaseUrl, credentials: Credentials, client: &'static str) -> Self {
         Self {
@@ -113,12 +116,12 @@ impl Settings {
             timeouts: Timeouts::default(),
             connections: Connections::default(),
             roots: Ok(Vec::new()),
-            proxy: Ok(ProxyChoice::OfEnvironment),
+            proxy: Ok(ProxyChoice::FromEnvironment),
             on_wait: None,
         }
     }
 
-    /// Asks for this version and no other.
+    /// Requests this version and no other.
     #[must_use]
     pub fn with_version(mut self, version: ApiVersion) -> Self {
         self.session = self.session.map(|session| session.with_version(version));
@@ -135,12 +138,12 @@ impl Settings {
         self
     }
 
-    /// Trusts these certificates, too.
+    /// Trusts these certificates in addition to the platform's.
     pub fn add_root_certificates(&mut self, pem: &[u8]) {
         let Ok(roots) = &mut self.roots else {
             return;
         };
-        match of_pem(pem) {
+        match parse_pem(pem) {
             Some(mut read) => roots.append(&mut read),
             None => {
                 self.roots = Err(
@@ -151,29 +154,30 @@ impl Settings {
         }
     }
 
-    /// Goes through this proxy.
+    /// Uses this proxy.
     pub fn set_proxy(&mut self, url: &str) {
-        self.proxy = Proxy::new(url).map(ProxyChoice::This);
+        self.proxy = Proxy::new(url).map(ProxyChoice::Explicit);
     }
 
-    /// Goes through none.
+    /// Uses no proxy.
     pub fn set_no_proxy(&mut self) {
         self.proxy = Ok(ProxyChoice::None);
     }
 
-    /// Checks everything, and looks for root certificates and a proxy. With `own_connections` it does
-    /// not: whoever makes the connections cares for both.
+    /// Checks all settings, and looks for root certificates and a proxy. With `own_connections` the caller makes the
+    /// connections, and both are the caller's responsibility.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a value that is none; [`Error::Transport`] where there is no usable root
-    /// certificate, where a variable of the environment that is needed is not UTF-8, and where roots or a proxy
-    /// are given that the caller's own connections would not heed.
+    /// [`Error::Invalid`] for an invalid value. [`Error::Transport`] if there is no usable root certificate, if a needed
+    /// environment variable is not UTF-8, or if root certificates or a proxy are set that the caller's own connections
+    /// would ignore.
     pub fn resolve(self, own_connections: bool) -> Result<Resolved, Error> {
         let session = self.session?.with_limits(self.limits.clone());
         let base = session.base();
         let extra = self.roots.map_err(|problem| permanent(&session, problem))?;
         let choice = self.proxy?;
-        if own_connections && !(extra.is_empty() && matches!(choice, ProxyChoice::OfEnvironment)) {
+        if own_connections && !(extra.is_empty() && matches!(choice, ProxyChoice::FromEnvironment))
+        {
             return Err(permanent(
                 &session,
                 "root certificates and a proxy are the business of the connections, and these are your \
@@ -183,15 +187,17 @@ impl Settings {
         let proxy = match choice {
             _ if own_connections || base.is_loopback() => None,
             ProxyChoice::None => None,
-            ProxyChoice::This(proxy) => Some(proxy),
-            ProxyChoice::OfEnvironment => of_environment(&session, |name| env::var_os(name))?,
+            ProxyChoice::Explicit(proxy) => Some(proxy),
+            ProxyChoice::FromEnvironment => {
+                proxy_from_environment(&session, |name| env::var_os(name))?
+            }
         };
         let needs_tls = base.is_https()
             || proxy
                 .as_ref()
                 .is_some_and(|proxy| proxy.uri().scheme_str() == Some("https"));
         let roots = if needs_tls && !own_connections {
-            with_those_of_the_platform(extra, |name| env::var_os(name))
+            with_platform_roots(extra, |name| env::var_os(name))
                 .map_err(|problem| permanent(&session, problem))?
         } else {
             Vec::new()
@@ -215,15 +221,14 @@ impl Settings {
     }
 }
 
-/// Some of what adds a duration to the time overflows with one of many years: a year is as good as for
-/// ever.
+/// Limits a duration to a year, because other crates add it to the current time without a check for overflow.
 fn bounded(duration: Duration) -> Duration {
     duration.min(Duration::from_secs(365 * 24 * 60 * 60))
 }
 
-/// The proxy that the environment names. A variable that cannot be read is an error: without it, a credential
-/// could go around the proxy.
-fn of_environment(
+/// Returns the proxy that the environment names. A variable that cannot be read is an error: if it were ignored, requests
+/// could bypass the proxy.
+fn proxy_from_environment(
     session: &Session,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<Proxy>, Error> {
@@ -251,48 +256,47 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// The methods that the builders of both clients have; for an `impl` of a type with `settings`, a
-/// [`Settings`].
+/// Defines the methods of both builders, within an `impl` of a type with a field `settings` of type [`Settings`].
 #[macro_export]
 macro_rules! builder_methods {
     () => {
-        /// How long one page may take, with all its retries and waits. 240 s.
+        /// Sets the time for one page with all retries and waits. Default: 240 s.
         pub fn deadline(mut self, deadline: ::core::time::Duration) -> Self {
             self.settings.timeouts.deadline = deadline;
             self
         }
 
-        /// How long a connection may take to come about, with name resolution, proxy and TLS. 10 s.
+        /// Sets the time to make a connection, including name resolution, proxy and TLS. Default: 10 s.
         pub fn connect_timeout(mut self, timeout: ::core::time::Duration) -> Self {
             self.settings.timeouts.connect = timeout;
             self
         }
 
-        /// How long the network may be silent while something is expected. 30 s.
+        /// Sets the longest time without a byte while a response is expected. Default: 30 s.
         pub fn read_timeout(mut self, timeout: ::core::time::Duration) -> Self {
             self.settings.timeouts.read = timeout;
             self
         }
 
-        /// How many connections are kept for later while nothing is asked for. 64.
+        /// Sets the number of idle connections that are kept. Default: 64.
         pub fn max_idle_connections(mut self, max: usize) -> Self {
             self.settings.connections.max_idle = max;
             self
         }
 
-        /// For how long a connection is kept that nothing is asked on. 30 s.
+        /// Sets the time for which an idle connection is kept. Default: 30 s.
         pub fn idle_timeout(mut self, timeout: ::core::time::Duration) -> Self {
             self.settings.connections.idle_timeout = timeout;
             self
         }
 
-        /// Bounds on what arrives, retries and waits among them.
+        /// Sets the limits of responses, retries and waits.
         pub fn limits(mut self, limits: $crate::reexported::Limits) -> Self {
             self.settings.limits = limits;
             self
         }
 
-        /// Asks for this version of the resource and no other.
+        /// Requests this version of the resource and no other.
         pub fn version(mut self, version: $crate::reexported::ApiVersion) -> Self {
             self.settings = self.settings.with_version(version);
             self
@@ -304,39 +308,38 @@ macro_rules! builder_methods {
             self
         }
 
-        /// Trusts these root certificates (X.509 in PEM, one or several) beside the platform's: those of a
-        /// private authority, or of a proxy that looks into TLS.
+        /// Trusts these root certificates (X.509 in PEM, one or several) in addition to the platform's: those of a
+        /// private authority, or of a proxy that intercepts TLS.
         ///
         /// The variables `SSL_CERT_FILE` (a file in PEM) and `SSL_CERT_DIR` (folders of such files, separated as
         /// in `PATH`) of the environment *replace* the platform's certificates; an empty one counts as unset.
-        /// `build` fails where that file cannot be used.
+        /// `build` fails if that file cannot be used.
         pub fn root_certificates(mut self, pem: impl AsRef<[u8]>) -> Self {
             self.settings.add_root_certificates(pem.as_ref());
             self
         }
 
-        /// Goes through this proxy, whatever the environment says:
-        /// `http://host:port` or `https://host:port`, with `user:password@` before the host if it wants a
-        /// login. It is asked for a tunnel (`CONNECT`) and sees nothing of what goes through. A loopback
-        /// base URL never goes through a proxy.
+        /// Uses this proxy instead of the one that the environment names: `http://host:port` or `https://host:port`,
+        /// with `user:password@` before the host if the proxy wants a login. The client asks it for a tunnel
+        /// (`CONNECT`), so the proxy cannot read `https` requests. Requests to a loopback base URL never use a proxy.
         pub fn proxy(mut self, url: &str) -> Self {
             self.settings.set_proxy(url);
             self
         }
 
-        /// Goes through no proxy, whatever the environment says.
+        /// Uses no proxy, even if the environment names one.
         pub fn no_proxy(mut self) -> Self {
             self.settings.set_no_proxy();
             self
         }
 
-        /// Is told of each wait before a request is repeated, so that a person can be told, too: how long
-        /// ([`Wait::delay`](atlas_model_keys_core::Wait::delay)), and which answer of Atlas made it necessary
-        /// ([`Wait::api_error`](atlas_model_keys_core::Wait::api_error)). Waits for other exchanges of the same
-        /// client are not told.
+        /// Sets a function that is called before each retry wait, for example to inform a user. The wait has a delay
+        /// ([`Wait::delay`](atlas_model_keys_core::Wait::delay)) and the error of Atlas that caused it
+        /// ([`Wait::api_error`](atlas_model_keys_core::Wait::api_error)). The function is not called for waits for other
+        /// exchanges of the same client.
         ///
-        /// The call goes on when `tell` has returned, and with it those that wait for the same token: it should
-        /// not take its time.
+        /// The function should return quickly: this call, and others that wait for the same token, continue only
+        /// afterwards.
         pub fn on_wait(
             mut self,
             tell: impl Fn(&$crate::reexported::Wait) + Send + Sync + 'static,
@@ -354,7 +357,7 @@ mod tests {
     use std::os::unix::ffi::OsStringExt as _;
 
     #[test]
-    fn a_variable_that_is_not_utf8_is_an_error_that_names_it() {
+    fn variable_that_is_not_utf8_is_an_error_that_names_it() {
         let session = |base| Session::new(base, Credentials::bearer("token").unwrap());
         let atlas = session(BaseUrl::default());
         let plain = session(BaseUrl::allowing_plain_http("http://atlas.example").unwrap());
@@ -367,7 +370,7 @@ mod tests {
             (&atlas, "no_proxy", true),
             (&atlas, "NO_PROXY", true),
         ] {
-            let error = of_environment(session, |asked| match asked {
+            let error = proxy_from_environment(session, |asked| match asked {
                 _ if asked == name => Some(broken()),
                 "https_proxy" if is_exception => Some("proxy.example".into()),
                 _ => None,
@@ -377,13 +380,13 @@ mod tests {
             assert!(text.contains(name) && text.contains("not UTF-8"), "{text}");
             assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
         }
-        // What is not looked at does no harm.
+        // Variables that are not needed are not read.
         let loopback = session(BaseUrl::new("http://127.0.0.1:1").unwrap());
         assert!(matches!(
-            of_environment(&loopback, |_| Some(broken())),
+            proxy_from_environment(&loopback, |_| Some(broken())),
             Ok(None)
         ));
         let other = |name: &str| (name == "http_proxy").then(broken);
-        assert!(matches!(of_environment(&atlas, other), Ok(None)));
+        assert!(matches!(proxy_from_environment(&atlas, other), Ok(None)));
     }
 }

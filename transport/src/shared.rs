@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use atlas_model_keys_core::{
     ApiVersion, Error, Failure, ListRequest, Moment, Pending, Secret, Session, Step,
@@ -11,51 +11,51 @@ use atlas_model_keys_core::{
 use http::Response;
 use zeroize::Zeroizing;
 
-use crate::permanent;
+use crate::failure::permanent;
+use crate::time::SystemTimeExt as _;
 
-/// Those who wait for another exchange of the session to end.
+/// Wakes the threads or tasks that wait for another exchange of the session to end.
 pub trait Wake {
     /// Wakes all of them.
     fn wake_all(&self);
 }
 
-/// A [`Session`] behind a lock that is held for a call and never while anything is sent, and those
-/// who wait for it to change.
+/// A [`Session`] behind a lock, with the threads or tasks that wait for it to change. The lock is held during a call of
+/// the session and never during I/O.
 #[derive(Debug)]
 pub struct SharedSession<W> {
     state: Mutex<State>,
-    /// Those who wait.
+    /// The threads or tasks that wait.
     pub waiting: W,
 }
 
-/// What the lock protects.
+/// The session and its change count, as protected by the lock.
 #[derive(Debug)]
 pub struct State {
     session: Session,
-    /// Counts the exchanges that ended, so that no end is missed between two locks.
+    /// The number of exchanges that ended, so that no end is missed between two locks.
     ended: u64,
     entropy: Entropy,
 }
 
 impl State {
-    /// How many exchanges have ended.
+    /// Returns the number of exchanges that have ended.
     #[must_use]
     pub fn ended(&self) -> u64 {
         self.ended
     }
 
-    /// The clock and the randomness of this machine, for one step.
+    /// Returns the current time and fresh randomness.
     fn moment(&mut self) -> Result<Moment, Error> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = SystemTime::now().to_unix_time().to_duration();
         let entropy = self.entropy.take();
         let entropy = entropy.map_err(|error| permanent(&self.session, error.to_string()))?;
-        Ok(Moment::new(now, entropy))
+        // A clock that is set to a time before 1970 counts as 1970.
+        Ok(Moment::new(now.unwrap_or_default(), entropy))
     }
 }
 
-/// Randomness for several steps: to ask for it is a system call.
+/// Random bytes for several steps, because each request for them is a system call.
 #[derive(Default)]
 struct Entropy {
     portions: [[u8; 16]; 16],
@@ -69,12 +69,12 @@ impl Entropy {
             self.left = self.portions.len();
         }
         self.left -= 1;
-        // Each is given once.
+        // No portion is used twice.
         Ok(std::mem::take(&mut self.portions[self.left]))
     }
 }
 
-/// What is yet to be used is not to be seen.
+/// Shows nothing of the unused bytes.
 impl fmt::Debug for Entropy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entropy").finish_non_exhaustive()
@@ -82,7 +82,7 @@ impl fmt::Debug for Entropy {
 }
 
 impl<W: Wake> SharedSession<W> {
-    /// Nobody waits yet.
+    /// Wraps a session.
     pub fn new(session: Session, waiting: W) -> Self {
         let state = Mutex::new(State {
             session,
@@ -92,15 +92,15 @@ impl<W: Wake> SharedSession<W> {
         Self { state, waiting }
     }
 
-    /// The session is left in order by every call, so a panic of another thread spoils nothing.
+    /// Locks the session. A panic of another thread does not matter, because every call leaves the session consistent.
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One call of the session, at this moment.
+    /// Calls the session with the current moment.
     ///
     /// # Errors
-    /// Those of the call, and where this machine has no randomness.
+    /// The error of the call, or [`Error::Transport`] if the system has no randomness.
     pub fn with<R>(
         &self,
         call: impl FnOnce(&mut Session, Moment) -> Result<R, Error>,
@@ -110,10 +110,10 @@ impl<W: Wake> SharedSession<W> {
         call(&mut state.session, at)
     }
 
-    /// One step, and how many exchanges had ended by then.
+    /// Calls the session with the current moment, and returns the next step with the number of exchanges that had ended.
     ///
     /// # Errors
-    /// Those of the step, and where this machine has no randomness.
+    /// The error of the call, or [`Error::Transport`] if the system has no randomness.
     pub fn step(
         &self,
         call: impl FnOnce(&mut Session, Moment) -> Result<Step<Vec<u8>>, Error>,
@@ -124,10 +124,10 @@ impl<W: Wake> SharedSession<W> {
         Ok((step, state.ended))
     }
 
-    /// Takes the response to a request. The body of one that may hold a token is overwritten afterwards.
+    /// Gives a response to the session. A body that may hold a token is overwritten afterwards.
     ///
     /// # Errors
-    /// Those of the step, and where this machine has no randomness.
+    /// The error of the call, or [`Error::Transport`] if the system has no randomness.
     pub fn respond(
         &self,
         pending: Pending,
@@ -143,9 +143,8 @@ impl<W: Wake> SharedSession<W> {
         })
     }
 
-    /// Wakes those who wait when it is dropped: an exchange has ended in whatever way, a step, a wait that
-    /// is given up, a cancellation, or a panic. The one around a whole exchange is declared before any
-    /// of its tickets, and so dropped after them.
+    /// Returns a guard that wakes all waiters when it is dropped: after a step, a wait that was given up, a cancellation
+    /// or a panic. Declare the guard of an exchange before its tickets, so that it is dropped after them.
     pub fn wake_on_drop(&self) -> Guard<'_, W> {
         Guard(self)
     }
@@ -169,18 +168,18 @@ impl<W: Wake> SharedSession<W> {
     /// See [`Session::restore_token`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a token that is not of this session, or of no more use.
+    /// [`Error::Invalid`] for a token of another session, or one that has expired.
     pub fn restore_token(&self, exported: &Secret) -> Result<(), Error> {
         self.with(|session, at| Ok(session.restore_token(exported, at)?))
     }
 
-    /// The version that is asked for now.
+    /// Returns the version that the session requests now.
     pub fn version(&self) -> ApiVersion {
         self.lock().session.version::<ListRequest>()
     }
 }
 
-/// Wakes all who wait for the session when it is dropped; see [`SharedSession::wake_on_drop`].
+/// Wakes all waiters of the session when it is dropped; see [`SharedSession::wake_on_drop`].
 #[derive(Debug)]
 pub struct Guard<'s, W: Wake>(&'s SharedSession<W>);
 
@@ -200,14 +199,14 @@ mod tests {
 
     use atlas_model_keys_core::{BaseUrl, Credentials, Exchange};
 
-    struct Nobody;
+    struct NoWaiters;
 
-    impl Wake for Nobody {
+    impl Wake for NoWaiters {
         fn wake_all(&self) {}
     }
 
-    /// Whether the memory of this process holds the text, which is given as its
-    /// characters at odd and at even places: put together, it would be found here.
+    /// Tells whether the memory of this process holds a text. It is given as its characters at odd and at even places,
+    /// because the whole text would find itself.
     #[cfg(target_os = "linux")]
     fn memory_holds(odd: &str, even: &str) -> bool {
         use std::io::{Read as _, Seek as _, SeekFrom};
@@ -235,14 +234,14 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_body_of_a_token_response_is_overwritten() {
+    fn body_of_a_token_response_is_overwritten() {
         let credentials = Credentials::service_account("mdb_sa_id_1", "mdb_sa_sk_1").unwrap();
-        let session = SharedSession::new(Session::new(BaseUrl::default(), credentials), Nobody);
+        let session = SharedSession::new(Session::new(BaseUrl::default(), credentials), NoWaiters);
         let group = "0123456789abcdef01234567".parse().unwrap();
         let list = ListRequest::new(group);
         let (odd, even) = ("Ks7Qp2Zt9Xw4", "mB3vN8cR1yF6");
         let is_held = || {
-            // In one piece of memory from the beginning.
+            // The body is never reallocated.
             let mut body = Vec::with_capacity(256);
             body.extend_from_slice(br#"{"access_token":"t","unknown":""#);
             body.extend(odd.bytes().zip(even.bytes()).flat_map(|(a, b)| [a, b]));
@@ -260,7 +259,7 @@ mod tests {
             (is_for_token, memory_holds(odd, even))
         };
         assert_eq!(is_held(), (true, false));
-        // What is not a token's is found: the search can.
+        // A body without a token is found, so the search works.
         assert_eq!(is_held(), (false, true));
     }
 

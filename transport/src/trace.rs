@@ -1,4 +1,4 @@
-//! A span for each exchange, where the feature `tracing` is on. Never a header, never a body.
+//! Makes a `tracing` span for each exchange, if the feature `tracing` is on. A span has no headers and no body.
 
 use atlas_model_keys_core::{Body, Failure};
 use http::{Request, Response};
@@ -67,16 +67,16 @@ mod on {
 pub use on::Trace;
 
 impl Trace {
-    /// Before the request is sent. What is known by then: method, path and attempt.
+    /// Opens the span of a request before it is sent, with method, path and attempt.
     #[must_use]
     pub fn of(request: &Request<Body>, attempt: u32) -> Self {
         Self::begin(request.method().as_str(), request.uri().path(), attempt)
     }
 
-    /// Sends it, within the span.
+    /// Calls `send` within the span, and records the outcome.
     ///
     /// # Errors
-    /// Those of sending.
+    /// The failure of `send`.
     pub fn in_scope<B>(
         self,
         send: impl FnOnce() -> Result<Response<B>, Failure>,
@@ -89,10 +89,10 @@ impl Trace {
         outcome
     }
 
-    /// The same, where sending is a future.
+    /// Awaits `send` within the span, and records the outcome.
     ///
     /// # Errors
-    /// Those of sending.
+    /// The failure of `send`.
     pub async fn instrument<B>(
         self,
         send: impl Future<Output = Result<Response<B>, Failure>>,
@@ -104,7 +104,7 @@ impl Trace {
         outcome
     }
 
-    /// The outcome is known: a status or what kind of failure, and how long it took.
+    /// Records the status or the failure kind, and the duration.
     fn end<B>(self, outcome: &Result<Response<B>, Failure>) {
         self.finish(match outcome {
             Ok(response) => Ok(response.status().as_u16()),
@@ -113,14 +113,14 @@ impl Trace {
     }
 }
 
-/// The future, within the span that whoever calls this is in: a task has none of its own.
+/// Wraps a future in the current span of the caller, because a new task has no span.
 pub fn in_current_span<F: Future>(future: F) -> impl Future<Output = F::Output> + use<F> {
     #[cfg(feature = "tracing")]
     let future = tracing::Instrument::in_current_span(future);
     future
 }
 
-/// The same for what a thread does.
+/// Wraps a function in the current span of the caller, because a new thread has no span.
 pub fn within_current_span<R, F: FnOnce() -> R>(call: F) -> impl FnOnce() -> R + use<R, F> {
     #[cfg(feature = "tracing")]
     let call = {

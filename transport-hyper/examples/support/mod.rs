@@ -1,5 +1,5 @@
-//! What the examples have in common: whom they talk to.
-#![allow(dead_code, unused_imports)] // None of them needs all of it.
+//! The servers that the examples use.
+#![allow(dead_code, unused_imports)] // Each example uses a part of it.
 
 #[path = "../../../transport-ureq/examples/support/atlas.rs"]
 mod atlas;

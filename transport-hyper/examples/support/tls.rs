@@ -1,5 +1,4 @@
-//! A server with a certificate of a private authority, as a company has one for what is its own: it
-//! ends TLS and passes on what was in it.
+//! A TLS server with a certificate of a private authority, like those of companies. It forwards the decrypted bytes.
 
 use std::error::Error;
 use std::io;
@@ -20,7 +19,7 @@ pub(crate) struct TlsServer {
 }
 
 impl TlsServer {
-    /// A server on loopback in front of the one at `behind`.
+    /// Starts a server on loopback that forwards to `behind`.
     pub(crate) async fn start(behind: SocketAddr) -> Result<Self, Box<dyn Error>> {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -37,14 +36,14 @@ impl TlsServer {
                 vec![certificate.into()],
                 PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
             )?;
-        // No protocol is agreed on (ALPN), so HTTP/1.1 is spoken: what the emulator speaks.
+        // Without ALPN, the client speaks HTTP/1.1, like the emulator.
         let acceptor = TlsAcceptor::from(Arc::new(config));
 
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                // A client that does not trust the certificate goes away: no news here.
+                // A client that does not trust the certificate disconnects, which is no error here.
                 tokio::spawn(serve(client, behind, acceptor.clone()));
             }
         });

@@ -1,4 +1,4 @@
-//! The server's side of HTTP/2, frame by frame (RFC 9113), so that it can do what no server should.
+//! A server of HTTP/2 that sends single frames (RFC 9113), so that it can violate the protocol.
 
 use std::io;
 
@@ -22,7 +22,7 @@ pub(crate) const END_HEADERS: u8 = 4;
 pub(crate) const STATUS_200: &[u8] = &[0x88];
 pub(crate) const STATUS_103: &[u8] = &[0x08, 3, b'1', b'0', b'3'];
 
-/// A frame as it is sent.
+/// Returns the bytes of a frame.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let [.., a, b, c] = payload.len().to_be_bytes();
     let mut frame = vec![a, b, c, kind, flags];
@@ -31,7 +31,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     frame
 }
 
-/// Tells the client that no stream after `last` was looked at.
+/// Returns a GOAWAY frame: no stream after `last` was processed.
 pub(crate) fn goaway(last: u32, code: u32, debug_data: &[u8]) -> Vec<u8> {
     let payload = [&last.to_be_bytes(), &code.to_be_bytes(), debug_data].concat();
     frame(GOAWAY, 0, 0, &payload)
@@ -54,8 +54,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http2<S> {
         self.0.write_all(frames).await
     }
 
-    /// Sends `frames` and then `again` without end, while what the client sends is read and forgotten: or neither
-    /// side would go on.
+    /// Sends `frames` and then endless repetitions of `again`. It reads and drops the frames of the client, or both sides
+    /// would block.
     pub(crate) async fn send_and_drain(self, frames: &[u8], again: &[u8]) -> io::Result<()> {
         let (mut stream, mut sink) = tokio::io::split(self.0);
         let drained = async { tokio::io::copy(&mut stream, &mut tokio::io::sink()).await };
@@ -69,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http2<S> {
         tokio::try_join!(drained, sent).map(drop)
     }
 
-    /// The stream of the next request. What else comes is confirmed where it must be.
+    /// Waits for the next request and returns its stream. Settings and pings are confirmed.
     pub(crate) async fn request(&mut self) -> io::Result<u32> {
         loop {
             let mut head = [0; 9];
@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http2<S> {
         }
     }
 
-    /// Answers with 200 and this body.
+    /// Sends a response with status 200 and this body.
     pub(crate) async fn respond(&mut self, stream: u32, body: &[u8]) -> io::Result<()> {
         let head = frame(HEADERS, END_HEADERS, stream, STATUS_200);
         self.send(&head).await?;

@@ -1,4 +1,4 @@
-//! Servers that are told every byte, over connections within this process or over TCP.
+//! Servers with scripted bytes, over connections within this process or over TCP.
 #![allow(dead_code)] // Each test uses some of it.
 
 pub(crate) mod http2;
@@ -24,7 +24,7 @@ use tower_service::Service;
 
 type Served = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-/// Makes connections within this process: the other end of each is served by a task. Time may be paused.
+/// A connector for connections within this process, whose other ends are served by tasks. Time may be paused.
 #[derive(Clone)]
 pub(crate) struct InMemory {
     serve: Arc<dyn Fn(DuplexStream) -> Served + Send + Sync>,
@@ -42,7 +42,7 @@ impl InMemory {
         }
     }
 
-    /// Says that HTTP/2 is spoken on them.
+    /// Makes connections of HTTP/2.
     pub(crate) fn http_2(self) -> Self {
         Self {
             is_http_2: true,
@@ -50,7 +50,7 @@ impl InMemory {
         }
     }
 
-    /// A client that makes them.
+    /// Returns a builder of a client with this connector.
     pub(crate) fn client(&self, credentials: Credentials) -> ClientBuilder {
         let base = BaseUrl::new("http://127.0.0.1:9").unwrap();
         Client::builder(base, credentials).connector(self.clone())
@@ -112,7 +112,7 @@ impl Write for Pipe {
     }
 }
 
-/// Reads the head of a request of HTTP/1.1; `None` where the connection ends instead.
+/// Reads the head of an HTTP/1.1 request, or returns `None` if the connection ends.
 pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<String>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -125,7 +125,7 @@ pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Resu
     Ok(Some(String::from_utf8_lossy(&head).into_owned()))
 }
 
-/// A response of HTTP/1.1 that is whole, with these header fields.
+/// Returns a complete HTTP/1.1 response with these header fields.
 pub(crate) fn whole(fields: &str, body: &str) -> String {
     let length = body.len();
     format!("HTTP/1.1 200 OK\r\n{fields}content-length: {length}\r\n\r\n{body}")
@@ -152,7 +152,7 @@ pub(crate) fn kind_of(error: &Error) -> FailureKind {
     }
 }
 
-/// An error and its causes, in every form that somebody may print.
+/// Returns the text of an error and its causes, in every form that can be printed.
 pub(crate) fn told(error: &Error) -> String {
     let mut text = format!("{error} {error:?} {error:#?}");
     let mut cause = std::error::Error::source(error);
@@ -163,7 +163,7 @@ pub(crate) fn told(error: &Error) -> String {
     text
 }
 
-/// Tells the longest time that this runtime did nothing else, until the task is aborted.
+/// Measures the longest time that this runtime ran no other task, until the returned task is aborted.
 pub(crate) fn longest_pause() -> (JoinHandle<()>, impl Fn() -> Duration) {
     let longest = Arc::new(Mutex::new(Duration::ZERO));
     let noted = Arc::clone(&longest);

@@ -1,4 +1,4 @@
-//! Servers with a certificate of a private authority, and with the protocols that they agree on.
+//! TLS servers with a certificate of a private authority.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -21,7 +21,7 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Serves each connection by a task. `protocols` are those of ALPN, the best first.
+    /// Starts a server with a task for each connection. `protocols` are those of ALPN in order of preference.
     pub(crate) async fn start<F>(
         protocols: &[&[u8]],
         serve: impl Fn(TlsStream<TcpStream>) -> F + Clone + Send + Sync + 'static,
@@ -52,7 +52,7 @@ impl Tls {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (acceptor, serve) = (acceptor.clone(), serve.clone());
-                // What is written is on its way at once.
+                // Small writes are sent at once.
                 client.set_nodelay(true).unwrap();
                 tokio::spawn(async move { serve(acceptor.accept(client).await?).await });
             }
@@ -63,14 +63,14 @@ impl Tls {
         }
     }
 
-    /// A client that trusts it.
+    /// Returns a builder of a client that trusts the server.
     pub(crate) fn client(&self) -> ClientBuilder {
         let base = BaseUrl::new(&self.base).unwrap();
         Client::builder(base, bearer()).root_certificates(&self.root)
     }
 }
 
-/// Whether HTTP/2 was agreed on.
+/// Tells whether HTTP/2 was negotiated.
 pub(crate) fn is_http_2<S>(stream: &TlsStream<S>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"h2")
 }

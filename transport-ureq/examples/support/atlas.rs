@@ -1,4 +1,4 @@
-//! What the examples of both clients have in common: whom they talk to.
+//! The Atlas that the examples of both clients use.
 
 use std::env;
 use std::error::Error;
@@ -18,8 +18,8 @@ pub(crate) struct Atlas {
 }
 
 impl Atlas {
-    /// Atlas itself, where the environment has credentials and the first argument is a group's id; the
-    /// emulator, where there is neither.
+    /// Returns Atlas itself if the environment has credentials and the first argument is the id of a group, or the emulator
+    /// if there is neither.
     pub(crate) fn of_environment() -> Result<Self, Box<dyn Error>> {
         let group = env::args()
             .skip(1)
@@ -39,7 +39,7 @@ impl Atlas {
         })
     }
 
-    /// The emulator, on loopback, and the service account that it knows.
+    /// Starts the emulator on loopback, with its service account as credentials.
     pub(crate) fn emulated() -> Result<Self, Box<dyn Error>> {
         let emulator = Emulator::new(Config {
             keys_per_group: 250,
@@ -56,14 +56,14 @@ impl Atlas {
         })
     }
 
-    /// Where the emulator listens.
+    /// Returns the address of the emulator.
     pub(crate) fn address(&self) -> Result<SocketAddr, Box<dyn Error>> {
         let emulator = self.emulator.as_ref().ok_or("Atlas is no emulator")?;
         Ok(emulator.address())
     }
 }
 
-/// The first that is there. From the environment and never from arguments, which `ps` shows.
+/// Returns the first credentials of the environment. They are never in arguments, which `ps` shows.
 fn credentials() -> Result<Option<Credentials>, Box<dyn Error>> {
     if let Some(token) = variable("MONGODB_ATLAS_ACCESS_TOKEN") {
         return Ok(Some(Credentials::bearer(token)?));
@@ -83,7 +83,7 @@ fn credentials() -> Result<Option<Credentials>, Box<dyn Error>> {
     })
 }
 
-/// An empty one is as good as none: that is how a script unsets it.
+/// Returns a variable of the environment. An empty one counts as unset, because scripts unset variables so.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }

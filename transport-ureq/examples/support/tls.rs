@@ -1,5 +1,4 @@
-//! A server with a certificate of a private authority, as a company has one for what is its own: it
-//! ends TLS and passes on what was in it.
+//! A TLS server with a certificate of a private authority, like those of companies. It forwards the decrypted bytes.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -18,7 +17,7 @@ pub(crate) struct TlsServer {
 }
 
 impl TlsServer {
-    /// A server on loopback in front of the one at `behind`.
+    /// Starts a server on loopback that forwards to `behind`.
     pub(crate) fn start(behind: SocketAddr) -> Result<Self, Box<dyn Error>> {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -42,7 +41,7 @@ impl TlsServer {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let config = Arc::clone(&config);
-                // A client that does not trust the certificate goes away: no news here.
+                // A client that does not trust the certificate disconnects, which is no error here.
                 thread::spawn(move || serve(&client, behind, config).ok());
             }
         });
@@ -53,8 +52,8 @@ impl TlsServer {
     }
 }
 
-/// rustls does no I/O of its own, so that both directions can share its state: locked while bytes
-/// pass through it, and never while a thread waits for some.
+/// Forwards bytes in both directions, with one thread for each. rustls does no I/O, so the threads can share its state: it is
+/// locked while it processes bytes, and never while a thread waits for some.
 fn serve(client: &TcpStream, behind: SocketAddr, config: Arc<ServerConfig>) -> io::Result<()> {
     let tls = Mutex::new(ServerConnection::new(config).map_err(io::Error::other)?);
     let lock = || tls.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,10 +70,10 @@ fn serve(client: &TcpStream, behind: SocketAddr, config: Arc<ServerConfig>) -> i
             while !arrived.is_empty() {
                 let mut tls = lock();
                 if tls.read_tls(&mut arrived)? == 0 {
-                    return Ok(()); // It said that it was done.
+                    return Ok(()); // After close_notify.
                 }
                 let state = tls.process_new_packets();
-                // Of the handshake; or why there will be none.
+                // Messages of the handshake, or an alert.
                 while tls.wants_write() {
                     tls.write_tls(&mut &*client)?;
                 }
@@ -106,7 +105,7 @@ fn serve(client: &TcpStream, behind: SocketAddr, config: Arc<ServerConfig>) -> i
     thread::scope(|scope| {
         scope.spawn(outwards);
         let result = inwards();
-        // Whoever ends first ends the other.
+        // The direction that ends first ends the other.
         plain.shutdown(Shutdown::Both).and(result)
     })
 }

@@ -1,4 +1,4 @@
-//! A future or a stream that is polled once and then left alone keeps nobody else waiting.
+//! A future or stream that is polled once and then left alone does not block other calls.
 
 mod support;
 
@@ -15,8 +15,7 @@ use support::{EMPTY, InMemory, bearer, read_head, request, service_account, whol
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout};
 
-/// An Atlas that takes its time for each answer, and says that no other request may be sent meanwhile. Counts
-/// the requests for a token.
+/// Returns an Atlas that delays each response and allows one request at a time, and the number of its token requests.
 fn slow(delay: Duration) -> (InMemory, Arc<AtomicUsize>) {
     let tokens = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&tokens);
@@ -25,7 +24,7 @@ fn slow(delay: Duration) -> (InMemory, Arc<AtomicUsize>) {
         async move {
             while let Some(head) = read_head(&mut stream).await? {
                 let answer = if head.starts_with("POST") {
-                    // The form.
+                    // The body of the token request.
                     let mut form = [0; 29];
                     stream.read_exact(&mut form).await?;
                     tokens.fetch_add(1, Ordering::SeqCst);
@@ -45,10 +44,10 @@ fn slow(delay: Duration) -> (InMemory, Arc<AtomicUsize>) {
     (atlas, tokens)
 }
 
-/// What is kept, and never polled again.
+/// A future or stream that is kept and never polled again.
 type LeftAlone = Box<dyn Send>;
 
-/// Polls one of the client's futures or streams for a moment.
+/// Polls a future or stream of the client once.
 async fn leave_alone(client: &Client, which: usize) -> LeftAlone {
     async fn not_done<T>(polled: impl Future<Output = T>) {
         let polled = timeout(Duration::from_millis(10), polled).await;
@@ -86,13 +85,13 @@ fn client(atlas: &InMemory, credentials: Credentials) -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_request_that_is_left_alone_serves_the_others() {
+async fn unpolled_token_request_serves_other_calls() {
     for which in 0..KINDS {
         let (atlas, tokens) = slow(Duration::from_secs(5));
         let client = client(&atlas, service_account());
         let _left = leave_alone(&client, which).await;
         let begun = Instant::now();
-        // The token, the page of the one that was left alone, and this one.
+        // The token, the page of the future that was left alone, and this page.
         client.list(&request()).await.unwrap();
         assert!(begun.elapsed() <= Duration::from_secs(16), "{which}");
         assert_eq!(tokens.load(Ordering::SeqCst), 1, "{which}");
@@ -100,11 +99,11 @@ async fn a_token_request_that_is_left_alone_serves_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_in_a_rate_limit_that_is_left_alone_is_given_back() {
+async fn unpolled_request_gives_back_its_rate_limit_slot() {
     for which in 0..KINDS {
         let (atlas, _) = slow(Duration::from_secs(5));
         let client = client(&atlas, bearer());
-        // No more than one request at a time from here on.
+        // From here on, one request at a time is allowed.
         client.list(&request()).await.unwrap();
         let _left = leave_alone(&client, which).await;
         let begun = Instant::now();
@@ -114,7 +113,7 @@ async fn a_place_in_a_rate_limit_that_is_left_alone_is_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_several_threads_nobody_waits_for_what_is_left_alone_either() {
+async fn unpolled_calls_do_not_block_others_on_several_threads() {
     for credentials in [service_account, bearer] {
         for which in 0..KINDS {
             let (atlas, _) = slow(Duration::from_millis(50));
@@ -129,7 +128,7 @@ async fn with_several_threads_nobody_waits_for_what_is_left_alone_either() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_dropped_ends_and_lets_the_next_one_lead() {
+async fn dropped_call_ends_and_the_next_one_fetches_the_token() {
     for which in 0..KINDS {
         let (atlas, tokens) = slow(Duration::from_secs(5));
         let client = client(&atlas, service_account());
@@ -143,7 +142,7 @@ async fn what_is_dropped_ends_and_lets_the_next_one_lead() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_within_a_call_is_its_callers() {
+async fn panic_within_a_call_reaches_its_caller() {
     let atlas = InMemory::new(|mut stream| async move {
         while read_head(&mut stream).await?.is_some() {
             let answer = "HTTP/1.1 503 -\r\ncontent-length: 0\r\n\r\n";

@@ -1,48 +1,48 @@
-//! What comes on a connection, counted: a server that sends without end what is no body is stopped.
+//! Counts the bytes that arrive on a connection, to stop a server that floods it with other data than bodies.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-/// The connection's counts; goes with its `Connected`, so that those who read its responses can tell what
-/// they took.
+/// The counts of a connection. Its `Connected` has a clone, so that the reader of a response can report the bytes that it
+/// took.
 #[derive(Clone, Debug)]
-pub(crate) struct Heard(Arc<Mutex<Traffic>>);
+pub(crate) struct ByteCounter(Arc<Mutex<Counts>>);
 
-/// Bytes that may come one after the other before others get their turn, while nobody takes any of them. One
-/// part: h2 gives up a connection on which many small parts of a body came that nobody could take yet.
+/// The number of bytes that may be read, while no response takes any, before other tasks get a turn. It is one part,
+/// because h2 closes a connection on which many small parts of a body wait to be taken.
 const BURST: usize = PART;
 
-/// Bytes of a body that are on their way within hyper, beside the head: two parts in a channel, one in
-/// its buffer, and no part is larger than what is read from the connection at a time.
-const ON_THEIR_WAY: usize = 4 * PART;
+/// The largest number of bytes of a body that hyper holds beside the head: two parts in a channel and one in its buffer. A
+/// part is at most as large as one read of the connection.
+const IN_HYPER: usize = 4 * PART;
 
-/// Bytes that are read from a connection at a time: as many as a record of TLS or a frame of HTTP/2 has.
+/// The number of bytes that are read from a connection at a time: the largest record of TLS or frame of HTTP/2.
 pub(crate) const PART: usize = 16 << 10;
 
-/// How much of HTTP/2's frames may be no body, in heads of the largest size: streams share a
-/// connection, and the heads of many responses may come before any of them is looked at.
+/// The overhead that a connection of HTTP/2 may have, in heads of the largest size. Streams share a connection, so the
+/// heads of many responses may arrive before the first is taken.
 const HEADS_OF_HTTP_2: usize = 16;
 
 #[derive(Debug)]
-struct Traffic {
-    /// When something came last.
+struct Counts {
+    /// The time of the last arrival.
     last: Instant,
-    /// Bytes that came, less what was taken as heads and bodies.
+    /// The bytes that arrived, without those that were taken as heads and bodies.
     overhead: usize,
     most: usize,
     head_bytes: usize,
-    /// Bytes that came since somebody took some, or since there was nothing to read.
+    /// The bytes that arrived since some were taken, or since there was nothing to read.
     burst: usize,
-    /// Of HTTP/1.1: whether a request was sent, and nothing has come since.
+    /// Whether a request was sent and nothing has arrived since; HTTP/1.1 only.
     waits: bool,
-    /// Of HTTP/2: where in its frames the connection is.
+    /// The position within the frames; HTTP/2 only.
     frames: Option<Frames>,
     excess: Option<Excess>,
 }
 
-/// What there was too much of.
+/// The kind of data that exceeded the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Excess {
     /// Interim responses or trailers.
@@ -51,18 +51,18 @@ pub(crate) enum Excess {
     Frames,
 }
 
-impl Heard {
+impl ByteCounter {
     pub(crate) fn new(is_http_2: bool, head_bytes: usize) -> Self {
         let most = if is_http_2 {
             head_bytes.saturating_mul(HEADS_OF_HTTP_2)
         } else {
-            // Interim responses, and the head.
+            // Interim responses and the head.
             head_bytes.saturating_mul(2)
         };
-        Self(Arc::new(Mutex::new(Traffic {
+        Self(Arc::new(Mutex::new(Counts {
             last: Instant::now(),
             overhead: 0,
-            most: most.saturating_add(ON_THEIR_WAY),
+            most: most.saturating_add(IN_HYPER),
             head_bytes,
             burst: 0,
             waits: false,
@@ -71,109 +71,109 @@ impl Heard {
         })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Traffic> {
+    fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When something came last.
+    /// Returns the time of the last arrival.
     pub(crate) fn last(&self) -> Instant {
         self.lock().last
     }
 
-    /// Whether others should get their turn before more is read. Asked once for each turn.
+    /// Tells whether other tasks should get a turn before the next read. Call it once for each turn.
     pub(crate) fn is_burst(&self) -> bool {
-        let mut traffic = self.lock();
-        let is_burst = traffic.burst >= BURST;
+        let mut counts = self.lock();
+        let is_burst = counts.burst >= BURST;
         if is_burst {
-            traffic.burst = 0;
+            counts.burst = 0;
         }
         is_burst
     }
 
-    /// There is nothing to read.
-    pub(crate) fn quiet(&self) {
+    /// Notes that there is nothing to read.
+    pub(crate) fn idle(&self) {
         self.lock().burst = 0;
     }
 
-    /// These bytes came, or the end of the connection.
-    pub(crate) fn came(&self, bytes: &[u8]) -> Result<(), Excess> {
-        let mut traffic = self.lock();
-        let traffic = &mut *traffic;
-        traffic.last = Instant::now();
-        traffic.waits = false;
-        traffic.burst += bytes.len();
-        let (overhead, excess) = match &mut traffic.frames {
+    /// Counts bytes that arrived, or the end of the connection.
+    pub(crate) fn received(&self, bytes: &[u8]) -> Result<(), Excess> {
+        let mut counts = self.lock();
+        let counts = &mut *counts;
+        counts.last = Instant::now();
+        counts.waits = false;
+        counts.burst += bytes.len();
+        let (overhead, excess) = match &mut counts.frames {
             Some(frames) => (frames.overhead(bytes), frames.excess()),
             None => (bytes.len(), Excess::Fields),
         };
-        traffic.overhead = traffic.overhead.saturating_add(overhead);
-        if traffic.overhead > traffic.most {
-            traffic.excess = Some(excess);
+        counts.overhead = counts.overhead.saturating_add(overhead);
+        if counts.overhead > counts.most {
+            counts.excess = Some(excess);
             return Err(excess);
         }
         Ok(())
     }
 
-    /// Something was sent. In HTTP/1.1 that is the next request: what came before belongs to the last one.
+    /// Notes that something was sent. In HTTP/1.1 it is the next request, so a new count begins.
     pub(crate) fn sent(&self) {
-        let mut traffic = self.lock();
-        if traffic.frames.is_none() && !traffic.waits {
-            traffic.waits = true;
-            traffic.overhead = 0;
-            traffic.burst = 0;
+        let mut counts = self.lock();
+        if counts.frames.is_none() && !counts.waits {
+            counts.waits = true;
+            counts.overhead = 0;
+            counts.burst = 0;
         }
     }
 
-    /// A head was taken.
-    pub(crate) fn took_head(&self) {
-        let mut traffic = self.lock();
-        let head = traffic.head_bytes.saturating_mul(2);
-        traffic.overhead = traffic.overhead.saturating_sub(head);
-        traffic.burst = 0;
+    /// Subtracts a head that was taken.
+    pub(crate) fn head_taken(&self) {
+        let mut counts = self.lock();
+        let head = counts.head_bytes.saturating_mul(2);
+        counts.overhead = counts.overhead.saturating_sub(head);
+        counts.burst = 0;
     }
 
-    /// A part of a body was taken.
-    pub(crate) fn took_part(&self, length: usize) {
+    /// Subtracts a part of a body that was taken.
+    pub(crate) fn part_taken(&self, length: usize) {
         if length == 0 {
             return;
         }
-        let mut traffic = self.lock();
+        let mut counts = self.lock();
         let part = length.saturating_add(Frames::HEAD);
-        traffic.overhead = traffic.overhead.saturating_sub(part);
-        traffic.burst = 0;
+        counts.overhead = counts.overhead.saturating_sub(part);
+        counts.burst = 0;
     }
 
-    /// What there was too much of, if that is why the connection has ended.
+    /// Returns the kind of data that exceeded the limit, if this has ended the connection.
     pub(crate) fn excess(&self) -> Option<Excess> {
         self.lock().excess
     }
 
-    /// Whether more came than a head may have.
+    /// Tells whether more bytes arrived than a head may have.
     pub(crate) fn is_beyond_a_head(&self) -> bool {
-        let traffic = self.lock();
-        traffic.overhead > traffic.head_bytes
+        let counts = self.lock();
+        counts.overhead > counts.head_bytes
     }
 }
 
-/// The frames of HTTP/2 (RFC 9113 §4.1), as far as it takes to tell bodies from the rest.
+/// A scanner of HTTP/2 frames (RFC 9113 §4.1) that tells bodies from other data.
 #[derive(Debug, Default)]
 struct Frames {
     head: [u8; Self::HEAD],
-    /// Bytes of `head` that are there.
+    /// The number of bytes of `head` that have arrived.
     filled: usize,
-    /// Bytes of the payload that are still to come.
+    /// The number of bytes of the payload that are missing.
     left: usize,
     kind: u8,
 }
 
 impl Frames {
-    /// Bytes before a payload: its length in three, its type, flags and a stream.
+    /// The length of a frame header: three bytes of length, type, flags and stream.
     const HEAD: usize = 9;
     const DATA: u8 = 0;
     const HEADERS: u8 = 1;
     const CONTINUATION: u8 = 9;
 
-    /// How many of these bytes are no body.
+    /// Returns how many of these bytes are not part of a body.
     fn overhead(&mut self, mut bytes: &[u8]) -> usize {
         let mut overhead = 0;
         while let Some((first, rest)) = bytes.split_first() {
@@ -211,7 +211,7 @@ impl Frames {
         }
     }
 
-    /// What there is too much of, if the last frame is one too many.
+    /// Returns the kind of the last frame, if it exceeds the limit.
     fn excess(&self) -> Excess {
         match self.kind {
             Self::HEADERS | Self::CONTINUATION => Excess::Fields,
@@ -220,7 +220,7 @@ impl Frames {
     }
 }
 
-/// Why a connection that would not stop was ended.
+/// Says why the connection was closed.
 impl fmt::Display for Excess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn of_frames_all_but_the_payload_of_data_is_overhead_wherever_they_are_cut() {
+    fn all_but_the_payload_of_data_frames_is_overhead() {
         let frames = [
             frame(4, 0),
             frame(Frames::HEADERS, 70_000),
@@ -267,23 +267,23 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_is_taken_is_never_too_much() {
+    fn taken_responses_never_exceed_the_limit() {
         for is_http_2 in [false, true] {
-            let heard = Heard::new(is_http_2, 100);
+            let counter = ByteCounter::new(is_http_2, 100);
             for _ in 0..10_000 {
-                heard.sent();
-                heard.came(&frame(Frames::HEADERS, 90)).unwrap();
-                heard.took_head();
+                counter.sent();
+                counter.received(&frame(Frames::HEADERS, 90)).unwrap();
+                counter.head_taken();
                 for _ in 0..10 {
-                    heard.came(&frame(Frames::DATA, 1)).unwrap();
-                    heard.took_part(1);
+                    counter.received(&frame(Frames::DATA, 1)).unwrap();
+                    counter.part_taken(1);
                 }
             }
         }
     }
 
     #[test]
-    fn what_nobody_takes_is_too_much_some_day() {
+    fn data_that_is_not_taken_exceeds_the_limit() {
         for (is_http_2, kind, excess) in [
             (false, 0, Excess::Fields),
             (true, Frames::HEADERS, Excess::Fields),
@@ -292,39 +292,43 @@ mod tests {
             (true, 6, Excess::Frames),
             (true, 200, Excess::Frames),
         ] {
-            let heard = Heard::new(is_http_2, 100);
-            heard.sent();
+            let counter = ByteCounter::new(is_http_2, 100);
+            counter.sent();
             let part = frame(kind, 50);
-            let came = (0..10_000).find_map(|_| heard.came(&part).err());
+            let came = (0..10_000).find_map(|_| counter.received(&part).err());
             assert_eq!(came, Some(excess), "{is_http_2} {kind}");
-            assert_eq!(heard.excess(), Some(excess));
+            assert_eq!(counter.excess(), Some(excess));
         }
-        // Empty parts of a body pay for nothing.
-        let heard = Heard::new(true, 100);
+        // Empty parts of a body do not reduce the overhead.
+        let counter = ByteCounter::new(true, 100);
         let came = (0..100_000).find_map(|_| {
-            heard.took_part(0);
-            heard.came(&frame(Frames::DATA, 0)).err()
+            counter.part_taken(0);
+            counter.received(&frame(Frames::DATA, 0)).err()
         });
         assert_eq!(came, Some(Excess::Frames));
     }
 
     #[test]
-    fn others_get_their_turn_after_a_burst_that_nobody_takes() {
-        let heard = Heard::new(true, usize::MAX);
-        let turns = |heard: &Heard| {
+    fn burst_that_is_not_taken_yields_to_other_tasks() {
+        let counter = ByteCounter::new(true, usize::MAX);
+        let turns = |counter: &ByteCounter| {
             (0..10)
                 .filter(|_| {
-                    heard.came(&[0; PART]).unwrap();
-                    heard.is_burst()
+                    counter.received(&[0; PART]).unwrap();
+                    counter.is_burst()
                 })
                 .count()
         };
-        assert_eq!(turns(&heard), 10);
-        for pause in [Heard::quiet, Heard::took_head, |h: &Heard| h.took_part(1)] {
+        assert_eq!(turns(&counter), 10);
+        for pause in [
+            ByteCounter::idle,
+            ByteCounter::head_taken,
+            |h: &ByteCounter| h.part_taken(1),
+        ] {
             let bursts = (0..10).filter(|_| {
-                heard.came(&[0; PART]).unwrap();
-                pause(&heard);
-                heard.is_burst()
+                counter.received(&[0; PART]).unwrap();
+                pause(&counter);
+                counter.is_burst()
             });
             assert_eq!(bursts.count(), 0);
         }

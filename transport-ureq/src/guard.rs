@@ -1,11 +1,11 @@
-//! A connection as ureq uses it, and what ureq leaves to be looked after:
+//! Guards a connection that ureq uses. It does what ureq does not do:
 //!
-//! - a connection that breaks is not the end of a body;
-//! - a connection that something came on before it was asked for is not used again;
-//! - what comes and is no part of an answer is bounded in bytes: interim responses, trailers, padding;
-//! - a field that is folded over several lines is one (RFC 9112 §5.2), where httparse would refuse the head;
-//! - a body in gzip is left to [`gzip`](crate::gzip);
-//! - no body is left behind in a buffer that is freed, and none with a token in one that rests.
+//! - A broken connection is an error, and not the end of a body.
+//! - A connection on which bytes arrived before a request is not used again.
+//! - Bytes that are no part of a response are limited: interim responses, trailers, padding.
+//! - A field that is folded over several lines is joined (RFC 9112 §5.2); httparse would refuse the head.
+//! - [`gzip`](crate::gzip) decompresses the bodies.
+//! - Buffers are overwritten before they are freed, and those of a token response as soon as it is complete.
 
 use std::cell::Cell;
 use std::io;
@@ -15,8 +15,7 @@ use ureq::Error;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
 thread_local! {
-    /// What this thread reads now: ureq reads an answer in the thread that asked for it, whichever connection it
-    /// takes.
+    /// The state of the response that this thread reads. ureq reads a response in the thread that sent the request.
     static READING: Cell<Reading> = const {
         Cell::new(Reading { is_head: false, holds_token: false, content: 0 })
     };
@@ -26,25 +25,25 @@ thread_local! {
 struct Reading {
     is_head: bool,
     holds_token: bool,
-    /// Changes with each part of an answer that is of use.
+    /// Changes with each useful part of a response.
     content: u32,
 }
 
-/// A request is about to be sent. Its answer may hold a token.
-pub(crate) fn asked(holds_token: bool) {
+/// Notes that a request is about to be sent, and whether its response may hold a token.
+pub(crate) fn request_begins(holds_token: bool) {
     progress(|reading| {
         reading.is_head = true;
         reading.holds_token = holds_token;
     });
 }
 
-/// The head of the answer is there.
-pub(crate) fn head_came() {
+/// Notes that the head of the response is complete.
+pub(crate) fn head_received() {
     progress(|reading| reading.is_head = false);
 }
 
-/// Some of the body is there, after its decompression.
-pub(crate) fn content_came() {
+/// Notes that a part of the decompressed body has arrived.
+pub(crate) fn content_received() {
     progress(|_| {});
 }
 
@@ -55,51 +54,51 @@ fn progress(change: impl FnOnce(&mut Reading)) {
     READING.set(reading);
 }
 
-/// The connection that ureq writes requests to and reads answers from: the outermost one.
+/// The outermost connection, which ureq writes requests to and reads responses from.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct GuardedTransport {
     inner: Box<dyn Transport>,
-    /// Bytes that may come in a row and are of no use.
-    most: usize,
-    /// Bytes that came since the last request.
-    came: usize,
-    /// How many of them had been taken when some of the answer was of use, and when that was.
-    of_use: usize,
+    /// The largest number of consecutive bytes that are no useful part of a response.
+    max_overhead: usize,
+    /// The number of bytes that arrived since the last request.
+    arrived: usize,
+    /// The number of bytes that ureq had taken at the last useful part of the response, and the count of that part.
+    useful: usize,
     content: u32,
-    /// The last bytes that came filled the buffer: the TLS below may hold more of them.
+    /// Whether the last bytes filled the buffer, so that the TLS below may hold more.
     may_hold_more: bool,
 }
 
-impl Watched {
-    pub(crate) fn new(inner: Box<dyn Transport>, most: usize) -> Self {
+impl GuardedTransport {
+    pub(crate) fn new(inner: Box<dyn Transport>, max_overhead: usize) -> Self {
         Self {
             inner,
-            most: most.max(LEAST),
-            came: 0,
-            of_use: 0,
+            max_overhead: max_overhead.max(MIN_OVERHEAD),
+            arrived: 0,
+            useful: 0,
             content: 0,
             may_hold_more: false,
         }
     }
 
-    /// Bytes of the answer that ureq has taken.
+    /// Returns the number of bytes of the response that ureq has taken.
     fn taken(&mut self) -> usize {
         let left = self.inner.buffers().input().len();
-        self.came.saturating_sub(left)
+        self.arrived.saturating_sub(left)
     }
 }
 
-/// The framing of a small part of a body, whatever the limit.
-const LEAST: usize = 4 << 10;
+/// The smallest limit in bytes, which leaves room for the framing of small parts of a body.
+const MIN_OVERHEAD: usize = 4 << 10;
 
-impl Transport for Watched {
+impl Transport for GuardedTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.inner.buffers()
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.came = self.inner.buffers().input().len();
-        self.of_use = 0;
+        self.arrived = self.inner.buffers().input().len();
+        self.useful = 0;
         self.content = READING.get().content;
         self.inner.transmit_output(amount, timeout)
     }
@@ -109,34 +108,34 @@ impl Transport for Watched {
         let taken = self.taken();
         if reading.content != self.content {
             self.content = reading.content;
-            self.of_use = taken;
+            self.useful = taken;
         }
         let buffers = self.inner.buffers();
         let before = buffers.input().len();
         let space = buffers.input_append_buf().len();
-        // A line that does not fit into the buffer is never taken from it.
-        if space == 0 || taken.saturating_sub(self.of_use) > self.most {
-            return Err(Error::Other(Box::new(OfNoUse)));
+        // ureq never takes a line that does not fit into the buffer.
+        if space == 0 || taken.saturating_sub(self.useful) > self.max_overhead {
+            return Err(Error::Other(Box::new(OverheadExceeded)));
         }
         let is_open = match self.inner.await_input(timeout) {
-            // ureq takes these for the end of a body without a length. They are not: the other side ends it by a
-            // FIN, and over TLS by a close_notify before that (RFC 9112 §9.8).
+            // ureq takes these errors for the end of a body without a length. But the peer ends such a body with a FIN,
+            // and over TLS with a close_notify before it (RFC 9112 §9.8).
             Err(Error::Io(error)) if is_break(&error) => {
                 return Err(Error::Other(Box::new(error)));
             }
             outcome => outcome?,
         };
         let buffers = self.inner.buffers();
-        let came = buffers.input().len().saturating_sub(before);
-        self.came = self.came.saturating_add(came);
-        self.may_hold_more = came == space;
+        let arrived = buffers.input().len().saturating_sub(before);
+        self.arrived = self.arrived.saturating_add(arrived);
+        self.may_hold_more = arrived == space;
         if reading.is_head {
             tidy(buffers);
         }
         Ok(is_open)
     }
 
-    /// ureq asks when an answer is at its end, and before the next request.
+    /// ureq calls this at the end of a response, and before the next request.
     fn is_open(&mut self) -> bool {
         let is_open =
             self.inner.buffers().input().is_empty() && !self.may_hold_more && self.inner.is_open();
@@ -151,7 +150,7 @@ impl Transport for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for GuardedTransport {
     fn drop(&mut self) {
         let buffers = self.inner.buffers();
         buffers.input_consume(buffers.input().len());
@@ -171,9 +170,9 @@ fn is_break(error: &io::Error) -> bool {
 
 /// A connection below TLS.
 #[derive(Debug)]
-pub(crate) struct Below(pub(crate) Box<dyn Transport>);
+pub(crate) struct BelowTls(pub(crate) Box<dyn Transport>);
 
-impl Transport for Below {
+impl Transport for BelowTls {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.0.buffers()
     }
@@ -186,35 +185,35 @@ impl Transport for Below {
         self.0.await_input(timeout)
     }
 
-    /// Not where bytes came that TLS has not looked at.
+    /// Returns false if there are bytes that TLS has not read.
     fn is_open(&mut self) -> bool {
         self.0.buffers().input().is_empty() && self.0.is_open()
     }
 
-    /// It may be TLS with a proxy. That is not the TLS that is to come.
+    /// Returns false, because TLS with a proxy is not TLS with the server.
     fn is_tls(&self) -> bool {
         false
     }
 }
 
-/// More came than the limits allow, and none of it is of use.
+/// The server sent more bytes outside of a response than the limits allow.
 #[derive(Debug)]
-pub(crate) struct OfNoUse;
+pub(crate) struct OverheadExceeded;
 
-impl std::fmt::Display for OfNoUse {
+impl std::fmt::Display for OverheadExceeded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("what comes is no part of an answer")
     }
 }
 
-impl std::error::Error for OfNoUse {}
+impl std::error::Error for OverheadExceeded {}
 
-/// Puts the head that the buffer begins with into a form that ureq understands.
+/// Rewrites the head at the start of the buffer to a form that ureq understands.
 fn tidy(buffers: &mut dyn Buffers) {
     let Some(tidied) = tidied(buffers.input()) else {
         return;
     };
-    // There is no way to change what is in the buffer.
+    // Bytes in the buffer cannot be changed in place.
     buffers.input_consume(tidied.len());
     if let Some(place) = buffers.input_append_buf().get_mut(..tidied.len()) {
         place.copy_from_slice(&tidied);
@@ -222,8 +221,8 @@ fn tidy(buffers: &mut dyn Buffers) {
     }
 }
 
-/// The bytes with other ones in their place, of the same meaning and number; `None` where nothing is to be changed.
-/// The body behind a head is left alone.
+/// Returns the bytes with folds and codings rewritten to the same length and meaning, or `None` if nothing changes. The
+/// body after the head stays the same.
 fn tidied(input: &[u8]) -> Option<Vec<u8>> {
     let mut tidied: Option<Vec<u8>> = None;
     let (mut head, mut start) = (0, 0);
@@ -234,7 +233,7 @@ fn tidied(input: &[u8]) -> Option<Vec<u8>> {
         let content = line.strip_suffix(b"\r").unwrap_or(line);
         let end = start + length + 1;
         if content.is_empty() {
-            // Behind an interim response comes another one.
+            // Another head follows an interim response.
             if input.get(head..).and_then(|head| head.get(9)) != Some(&b'1') {
                 break;
             }
@@ -259,7 +258,7 @@ fn tidied(input: &[u8]) -> Option<Vec<u8>> {
 
 const GZIP: &[u8] = b"gzip";
 
-/// Where in the line the coding is that ureq would decompress.
+/// Returns the position of the coding in a line, if ureq would decompress it.
 fn gzip(line: &[u8]) -> Option<usize> {
     const NAME: &[u8] = b"content-encoding:";
     let (name, value) = line.split_at_checked(NAME.len())?;
@@ -278,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn folds_become_spaces_in_the_head_and_nowhere_else() {
+    fn folds_become_spaces_in_the_head_only() {
         for (input, output) in [
             (
                 "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\td\r\nE: f\r\n\r\n g\r\n h",
@@ -288,9 +287,9 @@ mod tests {
                 "HTTP/1.1 200 OK\nA: b\n c\n\n d\n e",
                 "HTTP/1.1 200 OK\nA: b  c\n\n d\n e",
             ),
-            // What is behind the end of what came is not known.
+            // The next line may be a fold, but has not arrived.
             ("HTTP/1.1 200 OK\r\nA: b\r\n", "HTTP/1.1 200 OK\r\nA: b\r\n"),
-            // No field is continued here.
+            // There is no field before the fold.
             (
                 "HTTP/1.1 200 OK\r\n A: b\r\n\r\n",
                 "HTTP/1.1 200 OK\r\n A: b\r\n\r\n",
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_written_in_capitals_where_ureq_would_decompress() {
+    fn single_gzip_coding_is_written_in_capitals() {
         for (field, tidied) in [
             ("Content-Encoding: gzip", "Content-Encoding: GZIP"),
             ("content-encoding:gzip \t", "content-encoding:GZIP \t"),

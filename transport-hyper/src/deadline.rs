@@ -1,4 +1,4 @@
-//! How long is waited: for a page in all, and for each part of it.
+//! The deadline of a page, and the read timeout for the parts of its body.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -8,9 +8,9 @@ use atlas_model_keys_core::{Failure, FailureKind};
 use tokio::task::unconstrained;
 use tokio::time::{self, Instant, Sleep, timeout_at};
 
-use crate::connect::Silence;
+use crate::failure::NoProgress;
 
-/// When a page must be there. `None`: farther away than the clock can count.
+/// The time by which a page must be complete; `None` if it is beyond the range of the clock.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline(Option<Instant>);
 
@@ -25,7 +25,7 @@ impl Deadline {
         })
     }
 
-    /// What `exchange` comes to, unless the deadline comes first.
+    /// Awaits `exchange`, or fails at the deadline.
     pub(crate) async fn end<T>(
         self,
         exchange: impl Future<Output = Result<T, Failure>>,
@@ -33,89 +33,89 @@ impl Deadline {
         match self.0 {
             Some(end) => timeout_at(end, exchange)
                 .await
-                .unwrap_or_else(|_| Err(over())),
+                .unwrap_or_else(|_| Err(timed_out())),
             None => exchange.await,
         }
     }
 
-    /// The failure, unless the deadline is over: what failed then may have failed because of it.
+    /// Returns the failure, or a timeout if the deadline is over, which may be its cause.
     pub(crate) fn judge(self, failure: Failure) -> Failure {
         match failure.kind() {
-            FailureKind::NotSent | FailureKind::Lost if self.left().is_zero() => over(),
+            FailureKind::NotSent | FailureKind::Lost if self.left().is_zero() => timed_out(),
             _ => failure,
         }
     }
 }
 
-/// Waits for the parts of a body: for each as long as the read timeout, and until the deadline for all of them.
+/// Limits the time for a body: the read timeout for each part, and the deadline for all of them.
 ///
-/// Parts may be small and many, so that little is done for each: there is one alarm for all of them, which looks
-/// again when it goes off, and is told who waits for it only once.
-pub(crate) struct Patience {
+/// There may be many small parts, so little is done for each of them: one timer serves all parts, is checked again when it
+/// fires, and registers a waker only once.
+pub(crate) struct BodyTimeout {
     deadline: Deadline,
     read_timeout: Duration,
-    /// Since when there is nothing but to wait; `None` from a part on until that is so again.
+    /// The time since when no part is available; `None` while parts are available.
     silent_since: Option<Instant>,
-    alarm: Pin<Box<Sleep>>,
-    /// Who is woken by the alarm.
-    woken: Option<Waker>,
+    timer: Pin<Box<Sleep>>,
+    /// The waker that the timer has registered.
+    waker: Option<Waker>,
 }
 
-impl Patience {
+impl BodyTimeout {
     pub(crate) fn new(deadline: Deadline, read_timeout: Duration) -> Self {
         let now = Instant::now();
         Self {
             deadline,
             read_timeout,
             silent_since: Some(now),
-            alarm: Box::pin(sleep_until(end(deadline, now, read_timeout))),
-            woken: None,
+            timer: Box::pin(sleep_until(end(deadline, now, read_timeout))),
+            waker: None,
         }
     }
 
-    /// A part came.
-    pub(crate) fn heard(&mut self) {
+    /// Notes that a part arrived.
+    pub(crate) fn part_arrived(&mut self) {
         self.silent_since = None;
     }
 
-    /// Ready when it is at an end. To be asked where there is nothing but to wait.
+    /// Returns the failure at the end of the time. Call it when no part is available.
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        // Once for all the parts that came together.
+        // The clock is read once for all parts that arrived together.
         let since = *self.silent_since.get_or_insert_with(Instant::now);
         let is_same = |woken: &Waker| woken.will_wake(cx.waker());
-        if !self.alarm.is_elapsed() && self.woken.as_ref().is_some_and(is_same) {
+        if !self.timer.is_elapsed() && self.waker.as_ref().is_some_and(is_same) {
             return Poll::Pending;
         }
-        // At the end of a task's budget an alarm does not even note who is to be woken. This one is not asked again
-        // before it goes off, so it has to.
-        while pin!(unconstrained(self.alarm.as_mut())).poll(cx).is_ready() {
+        // When the budget of a task is spent, a timer of tokio does not register the waker. This timer is not polled again
+        // before it fires, so it must register it.
+        while pin!(unconstrained(self.timer.as_mut())).poll(cx).is_ready() {
             if self.deadline.left().is_zero() {
-                return Poll::Ready(over());
+                return Poll::Ready(timed_out());
             }
             if since.elapsed() >= self.read_timeout {
-                let silence = Silence("part of the body", self.read_timeout);
+                let silence = NoProgress("part of the body", self.read_timeout);
                 return Poll::Ready(Failure::new(FailureKind::Lost, silence));
             }
             let end = end(self.deadline, since, self.read_timeout);
-            self.alarm.set(sleep_until(end));
+            self.timer.set(sleep_until(end));
         }
-        self.woken = Some(cx.waker().clone());
+        self.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 }
 
-/// When it is time to look again.
+/// Returns the time of the next check.
 fn end(deadline: Deadline, since: Instant, read_timeout: Duration) -> Option<Instant> {
     let silence = since.checked_add(read_timeout);
     [deadline.0, silence].into_iter().flatten().min()
 }
 
-/// Sleeps for as good as ever where the clock cannot count that far.
+/// Sleeps until `end`; `None` is beyond the range of the clock.
 pub(crate) fn sleep_until(end: Option<Instant>) -> Sleep {
     end.map_or_else(|| time::sleep(Duration::MAX), time::sleep_until)
 }
 
-fn over() -> Failure {
+fn timed_out() -> Failure {
     Failure::new(FailureKind::TimedOut, "the deadline is over")
 }
 
@@ -129,29 +129,29 @@ mod tests {
     use tokio::task::coop::poll_proceed;
     use tokio::time::timeout;
 
-    /// Nobody reads as long as this without a part.
+    /// The read timeout.
     const READ: Duration = Duration::from_secs(30);
 
-    /// What it ends with, after how many seconds, where a part comes after each of `parts` seconds.
+    /// Returns the seconds until the end, and its failure kind, if a part arrives after each of `parts` seconds.
     async fn ends(deadline: u64, parts: &[u64]) -> (u64, FailureKind) {
         let begun = Instant::now();
         let deadline = Deadline::after(Duration::from_secs(deadline));
-        let mut patience = Patience::new(deadline, READ);
+        let mut body_timeout = BodyTimeout::new(deadline, READ);
         for seconds in parts {
             let mut part = pin!(time::sleep(Duration::from_secs(*seconds)));
             poll_fn(|cx| {
-                assert!(patience.poll_end(cx).is_pending());
+                assert!(body_timeout.poll_end(cx).is_pending());
                 part.as_mut().poll(cx)
             })
             .await;
-            patience.heard();
+            body_timeout.part_arrived();
         }
-        let failure = poll_fn(|cx| patience.poll_end(cx)).await;
+        let failure = poll_fn(|cx| body_timeout.poll_end(cx)).await;
         (begun.elapsed().as_secs(), failure.kind())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_part_puts_the_end_off_but_not_the_deadline() {
+    async fn each_part_restarts_the_read_timeout_but_not_the_deadline() {
         for (deadline, parts, seconds, kind) in [
             (240, &[][..], 30, FailureKind::Lost),
             (240, &[29], 59, FailureKind::Lost),
@@ -167,8 +167,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_ends_where_the_tasks_budget_was_spent_when_it_began() {
-        let mut patience = Patience::new(Deadline::after(2 * READ), READ);
+    async fn timeout_fires_even_if_the_budget_of_the_task_was_spent() {
+        let mut body_timeout = BodyTimeout::new(Deadline::after(2 * READ), READ);
         let begun = Instant::now();
         let mut is_spent = false;
         let end = poll_fn(|cx| {
@@ -178,7 +178,7 @@ mod tests {
                     Poll::Pending => is_spent = true,
                 }
             }
-            patience.poll_end(cx)
+            body_timeout.poll_end(cx)
         });
         let failure = timeout(100 * READ, end).await.unwrap();
         assert_eq!(begun.elapsed().as_secs(), READ.as_secs(), "{failure:?}");
@@ -193,12 +193,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_asked_last_is_woken() {
+    async fn last_waker_is_woken() {
         let both = [false; 2].map(|woken| Arc::new(Woken(woken.into())));
         let [first, last] = both.each_ref().map(|woken| Waker::from(Arc::clone(woken)));
-        let mut patience = Patience::new(Deadline::after(READ), READ);
+        let mut body_timeout = BodyTimeout::new(Deadline::after(READ), READ);
         for waker in [&first, &first, &last, &last] {
-            let poll = patience.poll_end(&mut Context::from_waker(waker));
+            let poll = body_timeout.poll_end(&mut Context::from_waker(waker));
             assert!(poll.is_pending());
         }
         time::advance(READ).await;
@@ -207,7 +207,7 @@ mod tests {
             both.map(|woken| woken.0.load(Ordering::Relaxed)),
             [false, true]
         );
-        let poll = patience.poll_end(&mut Context::from_waker(&first));
+        let poll = body_timeout.poll_end(&mut Context::from_waker(&first));
         assert!(poll.is_ready());
     }
 }
