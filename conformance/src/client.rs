@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Error, Limits, ListRequest, OwnedModelKey, Page, Reply,
-    RetryPolicy, Secret, Wait,
+    ApiVersion, BaseUrl, Credentials, Error, Limits, ListRequest, OwnedModelKey, Page, Paged,
+    Reply, RetryPolicy, Secret, Wait,
 };
 use tokio::runtime::Runtime;
 
@@ -99,7 +99,10 @@ pub trait TestClient: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// The client's errors.
-    fn list_all(&self, request: &ListRequest) -> Result<Vec<OwnedModelKey>, Error>;
+    fn list_all<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+        &self,
+        request: &R,
+    ) -> Result<Vec<OwnedModelKey>, Error>;
 
     /// Returns one page, undecoded.
     ///
@@ -108,13 +111,21 @@ pub trait TestClient: Clone + Send + Sync + 'static {
     fn reply(&self, request: &ListRequest) -> Result<Reply<Vec<u8>>, Error>;
 
     /// Returns all pages, undecoded, with up to `ahead` requests in flight.
-    fn replies(&self, request: &ListRequest, ahead: usize) -> Items<Reply<Vec<u8>>>;
+    fn replies<R: Paged>(&self, request: &R, ahead: usize) -> Items<Reply<Vec<u8>>>;
 
     /// Returns all pages, with up to `ahead` requests in flight.
-    fn pages(&self, request: &ListRequest, ahead: usize) -> Items<Page<Vec<u8>>>;
+    fn pages<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+        &self,
+        request: &R,
+        ahead: usize,
+    ) -> Items<Page<Vec<u8>>>;
 
     /// Returns all keys, with up to `ahead` requests in flight.
-    fn keys(&self, request: &ListRequest, ahead: usize) -> Items<OwnedModelKey>;
+    fn keys<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+        &self,
+        request: &R,
+        ahead: usize,
+    ) -> Items<OwnedModelKey>;
 
     /// Returns the API version in use.
     fn version(&self) -> ApiVersion;
@@ -195,7 +206,10 @@ impl TestClient for UreqClient {
         self.0.list(request)
     }
 
-    fn list_all(&self, request: &ListRequest) -> Result<Vec<OwnedModelKey>, Error> {
+    fn list_all<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+        &self,
+        request: &R,
+    ) -> Result<Vec<OwnedModelKey>, Error> {
         self.0.list_all(request)
     }
 
@@ -203,15 +217,23 @@ impl TestClient for UreqClient {
         self.0.reply(request)
     }
 
-    fn replies(&self, request: &ListRequest, ahead: usize) -> Items<Reply<Vec<u8>>> {
+    fn replies<R: Paged>(&self, request: &R, ahead: usize) -> Items<Reply<Vec<u8>>> {
         Box::new(self.0.replies(request).read_ahead(ahead))
     }
 
-    fn pages(&self, request: &ListRequest, ahead: usize) -> Items<Page<Vec<u8>>> {
+    fn pages<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+        &self,
+        request: &R,
+        ahead: usize,
+    ) -> Items<Page<Vec<u8>>> {
         Box::new(self.0.pages(request).read_ahead(ahead))
     }
 
-    fn keys(&self, request: &ListRequest, ahead: usize) -> Items<OwnedModelKey> {
+    fn keys<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+        &self,
+        request: &R,
+        ahead: usize,
+    ) -> Items<OwnedModelKey> {
         Box::new(self.0.keys(request).read_ahead(ahead))
     }
 
@@ -276,7 +298,10 @@ impl TestClient for HyperClient {
         self.runtime.block_on(self.client.list(request))
     }
 
-    fn list_all(&self, request: &ListRequest) -> Result<Vec<OwnedModelKey>, Error> {
+    fn list_all<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+        &self,
+        request: &R,
+    ) -> Result<Vec<OwnedModelKey>, Error> {
         self.runtime.block_on(self.client.list_all(request))
     }
 
@@ -284,17 +309,25 @@ impl TestClient for HyperClient {
         self.runtime.block_on(self.client.reply(request))
     }
 
-    fn replies(&self, request: &ListRequest, ahead: usize) -> Items<Reply<Vec<u8>>> {
+    fn replies<R: Paged>(&self, request: &R, ahead: usize) -> Items<Reply<Vec<u8>>> {
         let stream = self.client.replies(request).read_ahead(ahead);
         self.items(stream, |runtime, stream| runtime.block_on(stream.next()))
     }
 
-    fn pages(&self, request: &ListRequest, ahead: usize) -> Items<Page<Vec<u8>>> {
+    fn pages<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+        &self,
+        request: &R,
+        ahead: usize,
+    ) -> Items<Page<Vec<u8>>> {
         let stream = self.client.pages(request).read_ahead(ahead);
         self.items(stream, |runtime, stream| runtime.block_on(stream.next()))
     }
 
-    fn keys(&self, request: &ListRequest, ahead: usize) -> Items<OwnedModelKey> {
+    fn keys<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+        &self,
+        request: &R,
+        ahead: usize,
+    ) -> Items<OwnedModelKey> {
         let stream = self.client.keys(request).read_ahead(ahead);
         self.items(stream, |runtime, stream| runtime.block_on(stream.next()))
     }

@@ -1,12 +1,14 @@
 //! The operations of Atlas's API: what a caller can request.
 
+use core::fmt;
+
 use crate::{Error, ItemsPerPage, PageNum, Reply};
 
 /// An operation of Atlas's API, with its parameters.
 ///
 /// A [`Session`](crate::Session) sends any operation, and knows none of them. The trait is sealed: only this crate
 /// implements it.
-pub trait Operation: sealed::Sealed {
+pub trait Operation: sealed::Sealed + Copy + fmt::Debug + Send + Sync + 'static {
     /// The value that a response with status 200 is read into.
     type Answer<B: AsRef<[u8]>>;
 
@@ -21,7 +23,7 @@ pub trait Operation: sealed::Sealed {
 /// An operation that returns a list in pages.
 ///
 /// [`Listing`](crate::Listing) requests its pages one after the other.
-pub trait Paged: Operation + Copy + core::fmt::Debug {
+pub trait Paged: Operation + PartialEq + Unpin {
     /// Returns the number of the requested page; 1 if it is not set.
     fn page_num(&self) -> PageNum;
 

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Collected, Credentials, Error, ListRequest, Listing, OwnedModelKey, Page,
-    Reply, Secret,
+    ApiVersion, BaseUrl, Collected, Credentials, Error, Listing, Operation, OwnedModelKey, Page,
+    Paged, Reply, Secret,
 };
 use atlas_model_keys_transport::{Resolved, Settings, builder_methods};
 use http::Uri;
@@ -58,38 +58,38 @@ impl Client {
         }
     }
 
-    /// Returns the requested page.
+    /// Returns the answer to an operation: for a [`ListRequest`](crate::ListRequest), the requested page.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn list(&self, request: &ListRequest) -> Result<Page<Vec<u8>>, Error> {
-        self.reply(request).await?.into_page()
+    pub async fn list<O: Operation>(&self, operation: &O) -> Result<O::Answer<Vec<u8>>, Error> {
+        O::read(self.reply(operation).await?)
     }
 
-    /// Returns the response for the requested page, with an undecoded body.
+    /// Returns the response to an operation, with an undecoded body.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn reply(&self, request: &ListRequest) -> Result<Reply<Vec<u8>>, Error> {
-        let (driver, request) = (Arc::clone(&self.0), *request);
-        let task = Task::spawn(async move { driver.drive(&request, Vec::new()).await });
+    pub async fn reply<O: Operation>(&self, operation: &O) -> Result<Reply<Vec<u8>>, Error> {
+        let (driver, operation) = (Arc::clone(&self.0), *operation);
+        let task = Task::spawn(async move { driver.drive(&operation, Vec::new()).await });
         task.await
             .unwrap_or_else(|error| Err(self.0.transport_error(task::resume(error))))
     }
 
     /// Lists all pages from the requested one on, one at a time. The listing ends after an error.
-    pub fn pages(&self, request: &ListRequest) -> Pages {
+    pub fn pages<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(&self, request: &R) -> Pages<R> {
         Pages::new(Arc::clone(&self.0), self.listing(request))
     }
 
     /// Lists the responses with undecoded bodies, for callers that store, forward or decode them themselves.
-    pub fn replies(&self, request: &ListRequest) -> Replies {
+    pub fn replies<R: Paged>(&self, request: &R) -> Replies<R> {
         Replies::new(Arc::clone(&self.0), self.listing(request))
     }
 
     /// Lists all keys from the requested page on, and fetches the pages as needed. If the list changes meanwhile, a key
     /// can be on two consecutive pages: it is returned once. The listing ends after an error.
-    pub fn keys(&self, request: &ListRequest) -> Keys {
+    pub fn keys<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(&self, request: &R) -> Keys<R> {
         Keys::new(Arc::clone(&self.0), self.listing(request))
     }
 
@@ -99,7 +99,10 @@ impl Client {
     /// See [`Error`]; [`Error::Limit`] if the keys take more memory than
     /// [`Limits::collected_bytes`](crate::Limits::collected_bytes). To get the keys before an error, use
     /// [`keys`](Client::keys).
-    pub async fn list_all(&self, request: &ListRequest) -> Result<Vec<OwnedModelKey>, Error> {
+    pub async fn list_all<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+        &self,
+        request: &R,
+    ) -> Result<Vec<OwnedModelKey>, Error> {
         let mut keys = self.keys(request);
         let mut collected = Collected::new(&self.0.limits);
         let mut all = Vec::new();
@@ -142,7 +145,7 @@ impl Client {
         self.0.session.version()
     }
 
-    fn listing(&self, request: &ListRequest) -> Listing {
+    fn listing<R: Paged>(&self, request: &R) -> Listing<R> {
         Listing::new(*request, &self.0.limits)
     }
 }

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use atlas_model_keys_core::{Error, Exchange, Failure, Limits, ListRequest, Reply, Step, Wait};
+use atlas_model_keys_core::{Error, Exchange, Failure, Limits, Operation, Reply, Step, Wait};
 use atlas_model_keys_transport::{OnWait, Resolved, SharedSession, Trace, Wake};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -51,16 +51,16 @@ impl Driver {
     }
 
     /// Drives the session until the page is there. The body is read into `buffer`.
-    pub(crate) async fn drive(
+    pub(crate) async fn drive<O: Operation>(
         &self,
-        list: &ListRequest,
+        operation: &O,
         mut buffer: Vec<u8>,
     ) -> Result<Reply<Vec<u8>>, Error> {
         let session = &self.session;
         let deadline = self.deadline();
         // Other tasks may wait for the end of this call, whatever its outcome and wherever it is dropped.
         let _wake = session.wake_on_drop();
-        let (mut step, mut ended) = session.step(|session, at| session.start(list, at))?;
+        let (mut step, mut ended) = session.step(|session, at| session.start(operation, at))?;
         loop {
             (step, ended) = match step {
                 Step::Done(reply) => return Ok(reply),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use atlas_model_keys_core::{
-    Error, ListRequest, Listing, OwnedModelKey, OwnedPageKeys, Page, Reply,
+    Error, ListRequest, Listing, OwnedModelKey, OwnedPageKeys, Page, Paged, Reply,
 };
 use atlas_model_keys_transport::MOST_READ_AHEAD;
 use futures_core::{FusedStream, Stream};
@@ -19,26 +19,26 @@ use crate::task::{self, Task};
 type Fetching<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 /// Fetches the pages of a listing, several at a time if requested, and returns them in order.
-struct Fetcher<T> {
+struct Fetcher<R: Paged, T> {
     driver: Arc<Driver>,
     /// `None` at the end, and after an error.
-    listing: Option<Listing>,
-    fetch: fn(Arc<Driver>, ListRequest, Vec<u8>) -> Fetching<T>,
+    listing: Option<Listing<R>>,
+    fetch: fn(Arc<Driver>, R, Vec<u8>) -> Fetching<T>,
     /// The largest number of pages that are requested or wait to be taken.
     size: usize,
     /// The requested pages, in order.
-    in_flight: VecDeque<(ListRequest, Task<Result<T, Error>>)>,
+    in_flight: VecDeque<(R, Task<Result<T, Error>>)>,
     /// Whether no more pages may be requested now.
     is_full: bool,
     /// Buffers for reuse.
     buffers: Vec<Vec<u8>>,
 }
 
-impl<T: Send + 'static> Fetcher<T> {
+impl<R: Paged, T: Send + 'static> Fetcher<R, T> {
     fn new(
         driver: Arc<Driver>,
-        listing: Listing,
-        fetch: fn(Arc<Driver>, ListRequest, Vec<u8>) -> Fetching<T>,
+        listing: Listing<R>,
+        fetch: fn(Arc<Driver>, R, Vec<u8>) -> Fetching<T>,
     ) -> Self {
         Self {
             driver,
@@ -58,11 +58,11 @@ impl<T: Send + 'static> Fetcher<T> {
 
     /// Fetches the next page and returns the result of `advance`. After an error, and at the end, it returns `None`, and
     /// drops the pages that were requested beyond.
-    fn poll_next<R>(
+    fn poll_next<A>(
         &mut self,
         cx: &mut Context<'_>,
-        advance: impl FnOnce(&mut Listing, T) -> R,
-    ) -> Poll<Option<Result<R, Error>>> {
+        advance: impl FnOnce(&mut Listing<R>, T) -> A,
+    ) -> Poll<Option<Result<A, Error>>> {
         let fetched = ready!(self.poll_fetch(cx)).transpose();
         let result = match (fetched, &mut self.listing) {
             (Some(Ok(fetched)), Some(listing)) => Some(Ok(advance(listing, fetched))),
@@ -104,8 +104,8 @@ impl<T: Send + 'static> Fetcher<T> {
             return Ok(());
         };
         let next = listing.request()?;
-        let asked = self.in_flight.front().map(|(asked, _)| *asked);
-        if asked.is_some() && asked != next {
+        let first = self.in_flight.front().map(|(request, _)| *request);
+        if first.is_some() && first != next {
             // These pages are beyond the end, or after a page that must be requested again.
             self.in_flight.clear();
         }
@@ -120,7 +120,7 @@ impl<T: Send + 'static> Fetcher<T> {
     }
 }
 
-impl<T> fmt::Debug for Fetcher<T> {
+impl<R: Paged, T> fmt::Debug for Fetcher<R, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fetcher")
             .field("listing", &self.listing)
@@ -133,10 +133,10 @@ impl<T> fmt::Debug for Fetcher<T> {
 /// A stream of the responses of a listing with undecoded bodies; made by [`Client::replies`](crate::Client::replies).
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
-pub struct Replies(Fetcher<Reply<Vec<u8>>>);
+pub struct Replies<R: Paged = ListRequest>(Fetcher<R, Reply<Vec<u8>>>);
 
-impl Replies {
-    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
+impl<R: Paged> Replies<R> {
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing<R>) -> Self {
         Self(Fetcher::new(driver, listing, |driver, request, buffer| {
             Box::pin(async move { driver.drive(&request, buffer).await })
         }))
@@ -157,7 +157,7 @@ impl Replies {
     }
 }
 
-impl Stream for Replies {
+impl<R: Paged> Stream for Replies<R> {
     type Item = Result<Reply<Vec<u8>>, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -168,7 +168,7 @@ impl Stream for Replies {
     }
 }
 
-impl FusedStream for Replies {
+impl<R: Paged> FusedStream for Replies<R> {
     fn is_terminated(&self) -> bool {
         self.0.listing.is_none()
     }
@@ -177,10 +177,10 @@ impl FusedStream for Replies {
 /// A stream of the pages of a listing; made by [`Client::pages`](crate::Client::pages).
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
-pub struct Pages(Fetcher<Page<Vec<u8>>>);
+pub struct Pages<R: Paged = ListRequest>(Fetcher<R, Page<Vec<u8>>>);
 
-impl Pages {
-    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
+impl<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>> Pages<R> {
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing<R>) -> Self {
         Self(Fetcher::new(driver, listing, page))
     }
 
@@ -196,7 +196,7 @@ impl Pages {
     }
 }
 
-impl Stream for Pages {
+impl<R: Paged> Stream for Pages<R> {
     type Item = Result<Page<Vec<u8>>, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -207,7 +207,7 @@ impl Stream for Pages {
     }
 }
 
-impl FusedStream for Pages {
+impl<R: Paged> FusedStream for Pages<R> {
     fn is_terminated(&self) -> bool {
         self.0.listing.is_none()
     }
@@ -216,13 +216,13 @@ impl FusedStream for Pages {
 /// A stream of the keys of a listing; made by [`Client::keys`](crate::Client::keys).
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
-pub struct Keys {
-    pages: Fetcher<Page<Vec<u8>>>,
+pub struct Keys<R: Paged = ListRequest> {
+    pages: Fetcher<R, Page<Vec<u8>>>,
     page: Option<OwnedPageKeys>,
 }
 
-impl Keys {
-    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
+impl<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>> Keys<R> {
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing<R>) -> Self {
         Self {
             pages: Fetcher::new(driver, listing, page),
             page: None,
@@ -241,7 +241,7 @@ impl Keys {
     }
 }
 
-impl Stream for Keys {
+impl<R: Paged> Stream for Keys<R> {
     type Item = Result<OwnedModelKey, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -260,13 +260,17 @@ impl Stream for Keys {
     }
 }
 
-impl FusedStream for Keys {
+impl<R: Paged> FusedStream for Keys<R> {
     fn is_terminated(&self) -> bool {
         let is_empty = |keys: &OwnedPageKeys| keys.len() == 0;
         self.pages.listing.is_none() && self.page.as_ref().is_none_or(is_empty)
     }
 }
 
-fn page(driver: Arc<Driver>, request: ListRequest, buffer: Vec<u8>) -> Fetching<Page<Vec<u8>>> {
-    Box::pin(async move { driver.drive(&request, buffer).await?.into_page() })
+fn page<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+    driver: Arc<Driver>,
+    request: R,
+    buffer: Vec<u8>,
+) -> Fetching<Page<Vec<u8>>> {
+    Box::pin(async move { R::read(driver.drive(&request, buffer).await?) })
 }

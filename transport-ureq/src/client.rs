@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Collected, Credentials, Error, ListRequest, Listing, OwnedModelKey, Page,
-    Reply, Secret,
+    ApiVersion, BaseUrl, Collected, Credentials, Error, Listing, Operation, OwnedModelKey, Page,
+    Paged, Reply, Secret,
 };
 use atlas_model_keys_transport::{Settings, builder_methods, permanent};
 use ureq::Agent;
@@ -43,35 +43,35 @@ impl Client {
         }
     }
 
-    /// Returns the requested page.
+    /// Returns the answer to an operation: for a [`ListRequest`](crate::ListRequest), the requested page.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn list(&self, request: &ListRequest) -> Result<Page<Vec<u8>>, Error> {
-        self.reply(request)?.into_page()
+    pub fn list<O: Operation>(&self, operation: &O) -> Result<O::Answer<Vec<u8>>, Error> {
+        O::read(self.reply(operation)?)
     }
 
-    /// Returns the response for the requested page, with an undecoded body.
+    /// Returns the response to an operation, with an undecoded body.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn reply(&self, request: &ListRequest) -> Result<Reply<Vec<u8>>, Error> {
-        self.0.drive(request, Vec::new(), &self.0.deadline())
+    pub fn reply(&self, operation: &impl Operation) -> Result<Reply<Vec<u8>>, Error> {
+        self.0.drive(operation, Vec::new(), &self.0.deadline())
     }
 
     /// Lists all pages from the requested one on, one at a time. The listing ends after an error.
-    pub fn pages(&self, request: &ListRequest) -> Pages {
+    pub fn pages<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(&self, request: &R) -> Pages<R> {
         Pages::new(Arc::clone(&self.0), self.listing(request))
     }
 
     /// Lists the responses with undecoded bodies, for callers that store, forward or decode them themselves.
-    pub fn replies(&self, request: &ListRequest) -> Replies {
+    pub fn replies<R: Paged>(&self, request: &R) -> Replies<R> {
         Replies::new(Arc::clone(&self.0), self.listing(request))
     }
 
     /// Lists all keys from the requested page on, and fetches the pages as needed. If the list changes meanwhile, a key
     /// can be on two consecutive pages: it is returned once. The listing ends after an error.
-    pub fn keys(&self, request: &ListRequest) -> Keys {
+    pub fn keys<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(&self, request: &R) -> Keys<R> {
         Keys::new(Arc::clone(&self.0), self.listing(request))
     }
 
@@ -81,7 +81,10 @@ impl Client {
     /// See [`Error`]; [`Error::Limit`] if the keys take more memory than
     /// [`Limits::collected_bytes`](crate::Limits::collected_bytes). To get the keys before an error, use
     /// [`keys`](Client::keys).
-    pub fn list_all(&self, request: &ListRequest) -> Result<Vec<OwnedModelKey>, Error> {
+    pub fn list_all<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+        &self,
+        request: &R,
+    ) -> Result<Vec<OwnedModelKey>, Error> {
         let mut collected = Collected::new(&self.0.limits);
         self.keys(request)
             .map(|key| key.and_then(|key| collected.add(&key).map(|()| key)))
@@ -119,7 +122,7 @@ impl Client {
         self.0.session.version()
     }
 
-    fn listing(&self, request: &ListRequest) -> Listing {
+    fn listing<R: Paged>(&self, request: &R) -> Listing<R> {
         Listing::new(*request, &self.0.limits)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, PoisonError};
 use std::time::Duration;
 
-use atlas_model_keys_core::{Error, Exchange, FailureKind, Limits, ListRequest, Reply, Step, Wait};
+use atlas_model_keys_core::{Error, Exchange, FailureKind, Limits, Operation, Reply, Step, Wait};
 use atlas_model_keys_transport::{OnWait, Resolved, SharedSession, Trace, Wake};
 
 use crate::deadline::Deadline;
@@ -60,16 +60,16 @@ impl Driver {
     }
 
     /// Drives the session until the page is there. The body is read into `buffer`.
-    pub(crate) fn drive(
+    pub(crate) fn drive<O: Operation>(
         &self,
-        list: &ListRequest,
+        operation: &O,
         mut buffer: Vec<u8>,
         deadline: &Deadline,
     ) -> Result<Reply<Vec<u8>>, Error> {
         let session = &self.session;
         // Other threads may wait for the end of this call, whatever its outcome.
         let _wake = session.wake_on_drop();
-        let (mut step, mut ended) = session.step(|session, at| session.start(list, at))?;
+        let (mut step, mut ended) = session.step(|session, at| session.start(operation, at))?;
         loop {
             (step, ended) = match step {
                 Step::Done(reply) => return Ok(reply),

@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 
 use atlas_model_keys_core::{
-    Error, ListRequest, Listing, OwnedModelKey, OwnedPageKeys, Page, Reply,
+    Error, ListRequest, Listing, OwnedModelKey, OwnedPageKeys, Page, Paged, Reply,
 };
 use atlas_model_keys_transport::{MOST_READ_AHEAD, within_current_span};
 
@@ -19,15 +19,15 @@ use crate::deadline::Deadline;
 use crate::driver::Driver;
 
 /// Fetches the pages of a listing, several at a time if requested, and returns them in order.
-struct Fetcher<T> {
+struct Fetcher<R: Paged, T> {
     driver: Arc<Driver>,
     /// `None` after an error.
-    listing: Option<Listing>,
-    fetch: fn(&Driver, &ListRequest, Vec<u8>, &Deadline) -> Result<T, Error>,
+    listing: Option<Listing<R>>,
+    fetch: fn(&Driver, &R, Vec<u8>, &Deadline) -> Result<T, Error>,
     /// The largest number of pages that are requested or wait to be taken.
     size: usize,
     /// The requested pages, in order.
-    in_flight: VecDeque<(ListRequest, Worker<T>)>,
+    in_flight: VecDeque<(R, Worker<T>)>,
     /// The workers without a job.
     idle: Vec<Worker<T>>,
     /// Starts a worker.
@@ -38,11 +38,11 @@ struct Fetcher<T> {
     buffers: Vec<Vec<u8>>,
 }
 
-impl<T: Send + 'static> Fetcher<T> {
+impl<R: Paged, T: Send + 'static> Fetcher<R, T> {
     fn new(
         driver: Arc<Driver>,
-        listing: Listing,
-        fetch: fn(&Driver, &ListRequest, Vec<u8>, &Deadline) -> Result<T, Error>,
+        listing: Listing<R>,
+        fetch: fn(&Driver, &R, Vec<u8>, &Deadline) -> Result<T, Error>,
     ) -> Self {
         Self {
             driver,
@@ -63,7 +63,10 @@ impl<T: Send + 'static> Fetcher<T> {
 
     /// Fetches the next page and returns the result of `advance`. After an error, and at the end, it returns `None`, and
     /// drops the pages that were requested beyond.
-    fn next<R>(&mut self, advance: impl FnOnce(&mut Listing, T) -> R) -> Option<Result<R, Error>> {
+    fn next<A>(
+        &mut self,
+        advance: impl FnOnce(&mut Listing<R>, T) -> A,
+    ) -> Option<Result<A, Error>> {
         let fetched = self.fetch().transpose();
         let result = match (fetched, &mut self.listing) {
             (Some(Ok(fetched)), Some(listing)) => Some(Ok(advance(listing, fetched))),
@@ -83,7 +86,7 @@ impl<T: Send + 'static> Fetcher<T> {
         let Some(request) = listing.request()? else {
             return Ok(None);
         };
-        let is_next = |(asked, _): &(ListRequest, _)| *asked == request;
+        let is_next = |(requested, _): &(R, _)| *requested == request;
         if !self.in_flight.front().is_none_or(is_next) {
             // A page must be requested again, so the pages after it came too early.
             self.forget();
@@ -141,7 +144,7 @@ impl<T: Send + 'static> Fetcher<T> {
     }
 }
 
-impl<T> Fetcher<T> {
+impl<R: Paged, T> Fetcher<R, T> {
     /// Tells the workers to end, without waiting for them: each ends before its next step, or at its deadline.
     fn abandon(&self) {
         if !self.in_flight.is_empty() {
@@ -150,14 +153,14 @@ impl<T> Fetcher<T> {
     }
 }
 
-impl<T> Drop for Fetcher<T> {
+impl<R: Paged, T> Drop for Fetcher<R, T> {
     fn drop(&mut self) {
         self.abandon();
     }
 }
 
 /// Leaves out the buffers, because they contain bodies.
-impl<T> fmt::Debug for Fetcher<T> {
+impl<R: Paged, T> fmt::Debug for Fetcher<R, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fetcher")
             .field("listing", &self.listing)
@@ -219,10 +222,10 @@ impl<T: Send + 'static> Worker<T> {
 /// Iterates over the responses of a listing with undecoded bodies; made by [`Client::replies`](crate::Client::replies).
 #[derive(Debug)]
 #[must_use]
-pub struct Replies(Fetcher<Reply<Vec<u8>>>);
+pub struct Replies<R: Paged = ListRequest>(Fetcher<R, Reply<Vec<u8>>>);
 
-impl Replies {
-    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
+impl<R: Paged> Replies<R> {
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing<R>) -> Self {
         Self(Fetcher::new(driver, listing, Driver::drive))
     }
 
@@ -236,7 +239,7 @@ impl Replies {
     }
 }
 
-impl Iterator for Replies {
+impl<R: Paged> Iterator for Replies<R> {
     type Item = Result<Reply<Vec<u8>>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -247,15 +250,15 @@ impl Iterator for Replies {
     }
 }
 
-impl FusedIterator for Replies {}
+impl<R: Paged> FusedIterator for Replies<R> {}
 
 /// Iterates over the pages of a listing; made by [`Client::pages`](crate::Client::pages).
 #[derive(Debug)]
 #[must_use]
-pub struct Pages(Fetcher<Page<Vec<u8>>>);
+pub struct Pages<R: Paged = ListRequest>(Fetcher<R, Page<Vec<u8>>>);
 
-impl Pages {
-    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
+impl<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>> Pages<R> {
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing<R>) -> Self {
         Self(Fetcher::new(driver, listing, page))
     }
 
@@ -266,7 +269,7 @@ impl Pages {
     }
 }
 
-impl Iterator for Pages {
+impl<R: Paged> Iterator for Pages<R> {
     type Item = Result<Page<Vec<u8>>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -277,18 +280,18 @@ impl Iterator for Pages {
     }
 }
 
-impl FusedIterator for Pages {}
+impl<R: Paged> FusedIterator for Pages<R> {}
 
 /// Iterates over the keys of a listing; made by [`Client::keys`](crate::Client::keys).
 #[derive(Debug)]
 #[must_use]
-pub struct Keys {
-    pages: Fetcher<Page<Vec<u8>>>,
+pub struct Keys<R: Paged = ListRequest> {
+    pages: Fetcher<R, Page<Vec<u8>>>,
     page: Option<OwnedPageKeys>,
 }
 
-impl Keys {
-    pub(crate) fn new(driver: Arc<Driver>, listing: Listing) -> Self {
+impl<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>> Keys<R> {
+    pub(crate) fn new(driver: Arc<Driver>, listing: Listing<R>) -> Self {
         Self {
             pages: Fetcher::new(driver, listing, page),
             page: None,
@@ -302,7 +305,7 @@ impl Keys {
     }
 }
 
-impl Iterator for Keys {
+impl<R: Paged> Iterator for Keys<R> {
     type Item = Result<OwnedModelKey, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -320,15 +323,15 @@ impl Iterator for Keys {
     }
 }
 
-impl FusedIterator for Keys {}
+impl<R: Paged> FusedIterator for Keys<R> {}
 
-fn page(
+fn page<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
     driver: &Driver,
-    request: &ListRequest,
+    request: &R,
     buffer: Vec<u8>,
     deadline: &Deadline,
 ) -> Result<Page<Vec<u8>>, Error> {
-    driver.drive(request, buffer, deadline)?.into_page()
+    R::read(driver.drive(request, buffer, deadline)?)
 }
 
 #[cfg(test)]
@@ -362,7 +365,7 @@ mod tests {
         Ok((thread::current().id(), page))
     }
 
-    fn fetcher() -> Fetcher<Fetched> {
+    fn fetcher() -> Fetcher<ListRequest, Fetched> {
         let credentials = Credentials::bearer("token").unwrap();
         let base = BaseUrl::new("http://127.0.0.1:9").unwrap();
         let resolved = Settings::new(base, credentials, "test")
@@ -377,7 +380,7 @@ mod tests {
         fetcher
     }
 
-    fn next(fetcher: &mut Fetcher<Fetched>) -> Option<(ThreadId, String)> {
+    fn next(fetcher: &mut Fetcher<ListRequest, Fetched>) -> Option<(ThreadId, String)> {
         let next = fetcher.next(|listing, (by, page)| {
             listing.advance(&page);
             let name = page.keys().next().and_then(ModelKey::name);
@@ -386,7 +389,7 @@ mod tests {
         next.map(Result::unwrap)
     }
 
-    fn all(fetcher: &mut Fetcher<Fetched>) -> (BTreeSet<String>, Vec<String>) {
+    fn all(fetcher: &mut Fetcher<ListRequest, Fetched>) -> (BTreeSet<String>, Vec<String>) {
         let fetched: Vec<_> = std::iter::from_fn(|| next(fetcher)).collect();
         let by = fetched.iter().map(|(by, _)| format!("{by:?}"));
         (
