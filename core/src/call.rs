@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderValue, Request};
 
-use crate::{ApiVersion, BaseUrl, Endpoint, GroupId, InvalidValue, ItemsPerPage, PageNum};
+use crate::params::ObjectId;
+use crate::{ApiVersion, BaseUrl, Endpoint, InvalidValue, ItemsPerPage, PageNum};
 
 /// A request of an operation, without the base URL, the version and the credentials.
 ///
@@ -33,7 +34,7 @@ pub struct Resource {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Path {
     pub(crate) before: &'static str,
-    pub(crate) id: GroupId,
+    pub(crate) id: ObjectId,
     pub(crate) after: &'static str,
 }
 
@@ -50,7 +51,7 @@ pub(crate) struct Query {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RateScope {
     /// The requests for a group.
-    Group(GroupId),
+    Group(ObjectId),
 }
 
 /// The default `User-Agent`.

@@ -147,6 +147,7 @@ mod invalid;
 mod key;
 mod key_field;
 mod limits;
+mod list_of_keys;
 mod listing;
 mod moment;
 mod numbers;

@@ -7,48 +7,18 @@ use core::str::FromStr;
 
 use crate::InvalidValue;
 
-/// The id of a group, which is the API's name for a project: 24 lower-case hexadecimal digits.
-///
-/// It is `Copy` and needs no heap.
-///
-/// ```
-/// use atlas_model_keys_core::GroupId;
-/// let group: GroupId = "69681d39c9e8cfd375386316".parse()?;
-/// assert_eq!(group.as_str(), "69681d39c9e8cfd375386316");
-///
-/// let error = "69681D39".parse::<GroupId>().unwrap_err();
-/// assert!(error.to_string().starts_with("groupId \"69681D39\" is not valid: "));
-/// # Ok::<(), atlas_model_keys_core::InvalidValue>(())
-/// ```
+/// An id of Atlas: 24 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupId([u8; 24]);
+pub(crate) struct ObjectId([u8; 24]);
 
-impl GroupId {
-    /// Parses the 24 digits.
-    ///
-    /// # Errors
-    /// Fails if the text is not exactly 24 characters of `0-9a-f`.
-    pub fn new(text: &str) -> Result<Self, InvalidValue> {
-        match <[u8; 24]>::try_from(text.as_bytes()) {
-            Ok(digits)
-                if digits
-                    .iter()
-                    .all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f')) =>
-            {
-                Ok(Self(digits))
-            }
-            _ => Err(InvalidValue::new(
-                "groupId",
-                text,
-                "a group (project) id must be exactly 24 lower-case hexadecimal digits, \
-                 as in 69681d39c9e8cfd375386316; Atlas shows it in the project's settings",
-            )),
-        }
+impl ObjectId {
+    fn new(text: &str) -> Option<Self> {
+        let digits = <[u8; 24]>::try_from(text.as_bytes()).ok()?;
+        let is_digit = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+        digits.iter().all(is_digit).then_some(Self(digits))
     }
 
-    /// Returns the 24 digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
+    fn as_str(&self) -> &str {
         // This is always valid: `new` accepts only ASCII digits.
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -58,24 +28,70 @@ impl GroupId {
     }
 }
 
-impl FromStr for GroupId {
-    type Err = InvalidValue;
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        Self::new(text)
+impl fmt::Debug for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
-impl fmt::Display for GroupId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
+/// Defines the type of an id, with the parameter's name and the rule for its errors.
+macro_rules! id {
+    ($(#[$doc:meta])* $id:ident, $parameter:literal, $rule:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $id(pub(crate) ObjectId);
+
+        impl $id {
+            /// Parses the 24 digits.
+            ///
+            /// # Errors
+            /// Fails if the text is not exactly 24 characters of `0-9a-f`.
+            pub fn new(text: &str) -> Result<Self, InvalidValue> {
+                ObjectId::new(text)
+                    .map(Self)
+                    .ok_or_else(|| InvalidValue::new($parameter, text, $rule))
+            }
+
+            /// Returns the 24 digits.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+        }
+
+        impl FromStr for $id {
+            type Err = InvalidValue;
+            fn from_str(text: &str) -> Result<Self, InvalidValue> {
+                Self::new(text)
+            }
+        }
+
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
 }
 
-impl fmt::Debug for GroupId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GroupId({})", self.as_str())
-    }
-}
+id!(
+    /// The id of a group, which is the API's name for a project: 24 lower-case hexadecimal digits.
+    ///
+    /// It is `Copy` and needs no heap.
+    ///
+    /// ```
+    /// use atlas_model_keys_core::GroupId;
+    /// let group: GroupId = "69681d39c9e8cfd375386316".parse()?;
+    /// assert_eq!(group.as_str(), "69681d39c9e8cfd375386316");
+    ///
+    /// let error = "69681D39".parse::<GroupId>().unwrap_err();
+    /// assert!(error.to_string().starts_with("groupId \"69681D39\" is not valid: "));
+    /// # Ok::<(), atlas_model_keys_core::InvalidValue>(())
+    /// ```
+    GroupId,
+    "groupId",
+    "a group (project) id must be exactly 24 lower-case hexadecimal digits, as in 69681d39c9e8cfd375386316; Atlas shows it in the project's settings"
+);
 
 /// The maximum number of keys of a page, from 1 to 500. Atlas's default is 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,13 +1,9 @@
 //! The operation that lists the keys of a group.
 
-use http::Request;
-
-use crate::call::{Call, DEFAULT_USER_AGENT, Path, Query, RateScope, Resource};
+use crate::call::{Call, Path, Query, RateScope, Resource};
+use crate::list_of_keys::list_of_keys;
 use crate::operation::sealed::Sealed;
-use crate::{
-    ApiVersion, BaseUrl, Endpoint, Error, GroupId, ItemsPerPage, Operation, Page, PageNum, Paged,
-    Reply,
-};
+use crate::{ApiVersion, Endpoint, GroupId};
 
 /// A request for one page of the AI model API keys of a group (a project): Atlas's operation
 /// *listGroupModelKeys*.
@@ -45,73 +41,14 @@ impl ListRequest {
         }
     }
 
-    /// Sets `itemsPerPage`, the maximum number of keys of a page.
-    pub fn with_items_per_page(mut self, items: ItemsPerPage) -> Self {
-        self.query.items_per_page = Some(items);
-        self
-    }
-
-    /// Sets `pageNum`, the number of the requested page.
-    pub fn with_page_num(mut self, page: PageNum) -> Self {
-        self.query.page_num = Some(page);
-        self
-    }
-
-    /// Sets `envelope`: whether Atlas also writes the status into the body, for callers that cannot see the
-    /// status of the response.
-    pub fn with_envelope(mut self, envelope: bool) -> Self {
-        self.query.envelope = Some(envelope);
-        self
-    }
-
-    /// Sets `pretty`: whether Atlas indents the JSON.
-    pub fn with_pretty(mut self, pretty: bool) -> Self {
-        self.query.pretty = Some(pretty);
-        self
-    }
-
     /// Returns the group whose keys are requested.
     #[must_use]
     pub fn group(&self) -> GroupId {
         self.group
     }
-
-    /// Returns the number of the requested page; 1 if it is not set.
-    #[must_use]
-    pub fn page_num(&self) -> PageNum {
-        self.query.page_num.unwrap_or_default()
-    }
-
-    /// Returns the maximum number of keys of a page, or `None` for Atlas's default.
-    #[must_use]
-    pub fn items_per_page(&self) -> Option<ItemsPerPage> {
-        self.query.items_per_page
-    }
-
-    /// Returns whether an envelope is requested.
-    #[must_use]
-    pub fn is_enveloped(&self) -> bool {
-        self.query.envelope == Some(true)
-    }
-
-    /// Returns whether indented JSON is requested.
-    #[must_use]
-    pub fn is_pretty(&self) -> bool {
-        self.query.pretty == Some(true)
-    }
-
-    /// Returns the request for the next page, or `None` after the largest page number.
-    #[must_use]
-    pub fn next_page(&self) -> Option<Self> {
-        Some(self.with_page_num(self.page_num().next()?))
-    }
-
-    /// Returns the request as HTTP, without credentials. It cannot fail.
-    #[must_use]
-    pub fn to_http(&self, base: &BaseUrl, version: &ApiVersion) -> Request<()> {
-        self.call().to_http(base, *version, DEFAULT_USER_AGENT, ())
-    }
 }
+
+list_of_keys!(ListRequest);
 
 impl Sealed for ListRequest {
     const RESOURCE: &'static Resource = &Resource {
@@ -125,41 +62,20 @@ impl Sealed for ListRequest {
         Call {
             path: Path {
                 before: "/api/atlas/v2/groups/",
-                id: self.group,
+                id: self.group.0,
                 after: "/aiModelApiKeys",
             },
             query: self.query,
-            scope: RateScope::Group(self.group),
+            scope: RateScope::Group(self.group.0),
             resource: Self::RESOURCE,
         }
-    }
-}
-
-impl Operation for ListRequest {
-    type Answer<B: AsRef<[u8]>> = Page<B>;
-
-    fn read<B: AsRef<[u8]>>(reply: Reply<B>) -> Result<Page<B>, Error> {
-        reply.into_page()
-    }
-}
-
-impl Paged for ListRequest {
-    fn page_num(&self) -> PageNum {
-        Self::page_num(self)
-    }
-
-    fn items_per_page(&self) -> Option<ItemsPerPage> {
-        Self::items_per_page(self)
-    }
-
-    fn next_page(&self) -> Option<Self> {
-        Self::next_page(self)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{BaseUrl, ItemsPerPage, PageNum};
     use alloc::string::{String, ToString};
     use http::Method;
     use http::header::{ACCEPT, USER_AGENT};

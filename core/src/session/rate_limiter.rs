@@ -156,7 +156,7 @@ mod tests {
     use http::{HeaderMap, StatusCode};
 
     fn group(n: usize) -> RateScope {
-        RateScope::Group(GroupId::new(&format!("{n:024x}")).unwrap())
+        RateScope::Group(GroupId::new(&format!("{n:024x}")).unwrap().0)
     }
 
     fn response() -> ApiError {

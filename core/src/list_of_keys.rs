@@ -1,0 +1,101 @@
+//! The parameters that all operations have that list keys in pages.
+
+/// Defines the setters, the getters and the HTTP form of a request that lists keys, and makes it an operation. The
+/// request must have a field `query`, and implement `Sealed`.
+macro_rules! list_of_keys {
+    ($request:ident) => {
+        impl $request {
+            /// Sets `itemsPerPage`, the maximum number of keys of a page.
+            pub fn with_items_per_page(mut self, items: crate::ItemsPerPage) -> Self {
+                self.query.items_per_page = Some(items);
+                self
+            }
+
+            /// Sets `pageNum`, the number of the requested page.
+            pub fn with_page_num(mut self, page: crate::PageNum) -> Self {
+                self.query.page_num = Some(page);
+                self
+            }
+
+            /// Sets `envelope`: whether Atlas also writes the status into the body, for callers that cannot see the
+            /// status of the response.
+            pub fn with_envelope(mut self, envelope: bool) -> Self {
+                self.query.envelope = Some(envelope);
+                self
+            }
+
+            /// Sets `pretty`: whether Atlas indents the JSON.
+            pub fn with_pretty(mut self, pretty: bool) -> Self {
+                self.query.pretty = Some(pretty);
+                self
+            }
+
+            /// Returns the number of the requested page; 1 if it is not set.
+            #[must_use]
+            pub fn page_num(&self) -> crate::PageNum {
+                self.query.page_num.unwrap_or_default()
+            }
+
+            /// Returns the maximum number of keys of a page, or `None` for Atlas's default.
+            #[must_use]
+            pub fn items_per_page(&self) -> Option<crate::ItemsPerPage> {
+                self.query.items_per_page
+            }
+
+            /// Returns whether an envelope is requested.
+            #[must_use]
+            pub fn is_enveloped(&self) -> bool {
+                self.query.envelope == Some(true)
+            }
+
+            /// Returns whether indented JSON is requested.
+            #[must_use]
+            pub fn is_pretty(&self) -> bool {
+                self.query.pretty == Some(true)
+            }
+
+            /// Returns the request for the next page, or `None` after the largest page number.
+            #[must_use]
+            pub fn next_page(&self) -> Option<Self> {
+                Some(self.with_page_num(self.page_num().next()?))
+            }
+
+            /// Returns the request as HTTP, without credentials. It cannot fail.
+            #[must_use]
+            pub fn to_http(
+                &self,
+                base: &crate::BaseUrl,
+                version: &crate::ApiVersion,
+            ) -> http::Request<()> {
+                self.call()
+                    .to_http(base, *version, crate::call::DEFAULT_USER_AGENT, ())
+            }
+        }
+
+        impl crate::Operation for $request {
+            type Answer<B: AsRef<[u8]>> = crate::Page<B>;
+
+            fn read<B: AsRef<[u8]>>(
+                reply: crate::Reply<B>,
+            ) -> Result<crate::Page<B>, crate::Error> {
+                reply.into_page()
+            }
+        }
+
+        impl crate::Paged for $request {
+            fn page_num(&self) -> crate::PageNum {
+                Self::page_num(self)
+            }
+
+            fn items_per_page(&self) -> Option<crate::ItemsPerPage> {
+                Self::items_per_page(self)
+            }
+
+            fn next_page(&self) -> Option<Self> {
+                Self::next_page(self)
+            }
+        }
+    };
+}
+
+pub(crate) use list_of_keys;
