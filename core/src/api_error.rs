@@ -57,10 +57,22 @@ pub struct FieldViolation {
 pub enum Endpoint {
     /// `GET …/groups/{groupId}/aiModelApiKeys`.
     ModelKeys,
+    /// `GET …/orgs/{orgId}/aiModelApiKeys`.
+    OrgModelKeys,
     /// `POST …/oauth/token`.
     Token,
     /// `POST …/oauth/revoke`.
     Revocation,
+}
+
+impl Endpoint {
+    /// Returns whether it belongs to OAuth, and not to the Admin API.
+    pub(crate) fn is_oauth(self) -> bool {
+        match self {
+            Self::Token | Self::Revocation => true,
+            Self::ModelKeys | Self::OrgModelKeys => false,
+        }
+    }
 }
 
 /// The largest number of entries that are kept of a list in an error object.

@@ -52,6 +52,8 @@ pub(crate) struct Query {
 pub(crate) enum RateScope {
     /// The requests for a group.
     Group(ObjectId),
+    /// The requests for an organization.
+    Org(ObjectId),
 }
 
 /// The default `User-Agent`.

@@ -1,6 +1,8 @@
 //! `TryFrom<&str>` for the types that have `FromStr`.
 
-use crate::{ApiVersion, BaseUrl, GroupId, InvalidValue, ItemsPerPage, PageNum, Proxy, UnixTime};
+use crate::{
+    ApiVersion, BaseUrl, GroupId, InvalidValue, ItemsPerPage, OrgId, PageNum, Proxy, UnixTime,
+};
 
 /// Implements `TryFrom<&str>` by `FromStr`.
 macro_rules! try_from_str {
@@ -21,6 +23,7 @@ try_from_str!(
     BaseUrl,
     GroupId,
     ItemsPerPage,
+    OrgId,
     PageNum,
     Proxy,
     UnixTime

@@ -232,7 +232,7 @@ impl InvalidResponse {
 impl fmt::Display for InvalidResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let expected = match self.endpoint {
-            Endpoint::ModelKeys => "a page of keys",
+            Endpoint::ModelKeys | Endpoint::OrgModelKeys => "a page of keys",
             Endpoint::Token => "an access token",
             Endpoint::Revocation => "a confirmation of the revocation",
         };
@@ -343,7 +343,7 @@ impl fmt::Display for Error {
                     "the server answered {response}, but only status 200 is accepted"
                 )
             }
-            Self::Api(response) if response.endpoint == Endpoint::ModelKeys => {
+            Self::Api(response) if !response.endpoint.is_oauth() => {
                 write!(f, "Atlas answered {response}")
             }
             Self::Api(response) => WithEndpoint(response).fmt(f),
@@ -409,7 +409,7 @@ struct WithEndpoint<'a>(&'a ApiError);
 impl fmt::Display for WithEndpoint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0.endpoint {
-            Endpoint::ModelKeys => "",
+            Endpoint::ModelKeys | Endpoint::OrgModelKeys => "",
             Endpoint::Token => "the request for an access token was answered with ",
             Endpoint::Revocation => "the revocation of the access token was answered with ",
         })?;

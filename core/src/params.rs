@@ -93,6 +93,13 @@ id!(
     "a group (project) id must be exactly 24 lower-case hexadecimal digits, as in 69681d39c9e8cfd375386316; Atlas shows it in the project's settings"
 );
 
+id!(
+    /// The id of an organization: 24 lower-case hexadecimal digits.
+    OrgId,
+    "orgId",
+    "an organization id must be exactly 24 lower-case hexadecimal digits, as in 65f0a1b2c3d4e5f60718293a; Atlas shows it in the organization's settings"
+);
+
 /// The maximum number of keys of a page, from 1 to 500. Atlas's default is 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemsPerPage(NonZeroU16);

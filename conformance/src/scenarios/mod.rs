@@ -49,6 +49,7 @@ mod connections;
 mod deadlines;
 mod digest;
 mod limits;
+mod organizations;
 mod paging;
 mod rate_limits;
 mod read_ahead;
@@ -62,6 +63,7 @@ themes! {
     deadlines,
     digest,
     limits,
+    organizations,
     paging,
     rate_limits,
     read_ahead,
