@@ -11,6 +11,7 @@ use std::path::Path;
 /// The folders of the crates that are checked.
 const CRATES: &[&str] = &[
     "conformance",
+    "core",
     "emulator",
     "fuzz",
     "transport",

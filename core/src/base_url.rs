@@ -2,7 +2,6 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
 use core::str::FromStr;
@@ -189,7 +188,7 @@ impl BaseUrl {
 
     /// Returns the URI of this path (which begins with the prefix) and query.
     #[inline]
-    pub(crate) fn uri(&self, path_and_query: Vec<u8>) -> Uri {
+    pub(crate) fn uri(&self, path_and_query: String) -> Uri {
         let mut parts = Parts::default();
         parts.scheme = Some(match self.is_https() {
             true => Scheme::HTTPS,

@@ -1,6 +1,7 @@
 //! The facts about an operation that a session needs: path and query, rate-limit scope, versions and endpoint.
 
-use alloc::vec::Vec;
+use alloc::string::String;
+use core::fmt::{self, Write as _};
 
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderValue, Request};
@@ -85,71 +86,35 @@ impl Call {
 
     /// Returns the path and query. They need no percent-encoding: the path is fixed text and hexadecimal digits, and
     /// the query is fixed names with numbers and booleans.
-    fn target(self, prefix: &str) -> Vec<u8> {
-        let (mut items, mut page) = ([0; 10], [0; 10]);
-        let query = self.query;
-        let parameters = [
-            (
-                "itemsPerPage=",
-                query
-                    .items_per_page
-                    .map(|n| decimal(n.get().into(), &mut items)),
-            ),
-            (
-                "pageNum=",
-                query.page_num.map(|n| decimal(n.get(), &mut page)),
-            ),
-            ("envelope=", query.envelope.map(boolean)),
-            ("pretty=", query.pretty.map(boolean)),
-        ];
-        let path = [
-            prefix.as_bytes(),
-            self.path.before.as_bytes(),
-            self.path.id.as_bytes(),
-            self.path.after.as_bytes(),
-        ];
-        // The exact capacity: otherwise the conversion into a URI would have to copy the text.
-        let mut len = path.iter().map(|part| part.len()).sum();
-        for (name, value) in parameters {
-            len += value.map_or(0, |value| 1 + name.len() + value.len());
-        }
-        let mut target = Vec::with_capacity(len);
-        for part in path {
-            target.extend_from_slice(part);
-        }
-        let mut separator = b'?';
-        for (name, value) in parameters {
+    fn target(self, prefix: &str) -> String {
+        let Path { before, id, after } = self.path;
+        let Query {
+            items_per_page,
+            page_num,
+            envelope,
+            pretty,
+        } = self.query;
+        let mut target = String::with_capacity(TARGET_BYTES);
+        target.extend([prefix, before, id.as_str(), after]);
+        let mut separator = "?";
+        let mut add = |name, value: Option<&dyn fmt::Display>| {
             if let Some(value) = value {
-                target.push(separator);
-                target.extend_from_slice(name.as_bytes());
-                target.extend_from_slice(value);
-                separator = b'&';
+                target.extend([separator, name]);
+                // Writing to a `String` cannot fail.
+                let _ = write!(target, "{value}");
+                separator = "&";
             }
-        }
+        };
+        add("itemsPerPage=", items_per_page.as_ref().map(|n| n as _));
+        add("pageNum=", page_num.as_ref().map(|n| n as _));
+        add("envelope=", envelope.as_ref().map(|b| b as _));
+        add("pretty=", pretty.as_ref().map(|b| b as _));
         target
     }
 }
 
-/// Writes a number in digits to the end of `room`, which has space for any `u32`.
-fn decimal(mut number: u32, room: &mut [u8; 10]) -> &[u8] {
-    let mut start = room.len();
-    for digit in room.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        start -= 1;
-        if number == 0 {
-            break;
-        }
-    }
-    room.get(start..).unwrap_or_default()
-}
-
-fn boolean(value: bool) -> &'static [u8] {
-    match value {
-        true => b"true",
-        false => b"false",
-    }
-}
+/// The bytes of a usual path and query.
+const TARGET_BYTES: usize = 128;
 
 /// Returns the text as a `User-Agent` value (RFC 9110 §10.1.5), if it is a valid header value.
 pub(crate) fn user_agent(text: &str) -> Result<HeaderValue, InvalidValue> {

@@ -18,13 +18,9 @@ impl ObjectId {
         digits.iter().all(is_digit).then_some(Self(digits))
     }
 
-    fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         // This is always valid: `new` accepts only ASCII digits.
         core::str::from_utf8(&self.0).unwrap_or_default()
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
     }
 }
 

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use memchr::memchr2;
 
 use super::challenge::{Algorithm, Challenge};
-use super::hash::{Hashing, Hex};
+use super::hash::Hex;
 use crate::secret::percent_encoded;
 
 /// Computes the answers to one challenge. An answer is a value of `Authorization`.
@@ -15,14 +15,13 @@ use crate::secret::percent_encoded;
 /// Each answer raises the count `nc` by one. If several answerers may have the same nonce, because the server issues it
 /// more than once, the caller keeps the count and calls [`set_count`](Answerer::set_count) before each answer.
 ///
-/// It keeps the hash of the credential and the nonce (never the credential itself), so that later answers are cheap.
+/// It keeps the hash of the credential, and never the credential itself.
 pub struct Answerer {
     challenge: Challenge,
     /// The beginning of each answer, up to the target.
     beginning: Vec<u8>,
-    /// The state of the answer's hash after `H(A1)` and the nonce, which are its first parts. `H(A1)` is a secret: for
-    /// this realm it is equivalent to the password.
-    hash_prefix: Hashing,
+    /// `H(A1)`, the hash of the credential. It is a secret: for this realm it is equivalent to the password.
+    ha1: Hex,
     /// The client nonce in `H(A1)` of a `-sess` algorithm, which each answer must repeat.
     session_cnonce: Option<[u8; 16]>,
     /// The `nc` of the last answer.
@@ -69,7 +68,7 @@ impl Answerer {
         beginning.extend_from_slice(b", qop=auth, uri=");
         Self {
             beginning,
-            hash_prefix: Hashing::of(hash, &[ha1.as_bytes(), &challenge.nonce]),
+            ha1,
             session_cnonce: session.then_some(cnonce),
             challenge,
             count: 0,
@@ -111,12 +110,9 @@ impl Answerer {
         let cnonce = Hex::of(&self.session_cnonce.unwrap_or(cnonce));
         let count = Hex::of(&self.count.to_be_bytes());
         let ha2 = hash.hex(&[method.as_bytes(), target.as_bytes()]);
-        let mut response = self.hash_prefix.clone();
+        let (ha1, nonce) = (self.ha1.as_bytes(), self.challenge.nonce.as_slice());
         let (count_hex, cnonce_hex) = (count.as_bytes(), cnonce.as_bytes());
-        for part in [b":", count_hex, b":", cnonce_hex, b":auth:", ha2.as_bytes()] {
-            response.update(part);
-        }
-        let response = response.hex();
+        let response = hash.hex(&[ha1, nonce, count_hex, cnonce_hex, b"auth", ha2.as_bytes()]);
 
         // 160 bytes are enough for the quotes and the longest hash.
         let mut header = Vec::with_capacity(self.beginning.len() + target.len() + 160);

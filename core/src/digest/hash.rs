@@ -1,7 +1,7 @@
 //! The hash functions of Digest, and their results in hexadecimal.
 
 use md5::Md5;
-use sha2::{Digest as _, Sha256, Sha512_256};
+use sha2::{Digest, Sha256, Sha512_256};
 use zeroize::Zeroizing;
 
 /// The hash functions, the weakest first.
@@ -15,50 +15,24 @@ pub(super) enum Hash {
 impl Hash {
     /// Returns `H` (RFC 7616 §3.3) of the parts, joined by `:`.
     pub(super) fn hex(self, parts: &[&[u8]]) -> Hex {
-        Hashing::of(self, parts).hex()
+        match self {
+            Self::Md5 => hex_of::<Md5>(parts),
+            Self::Sha256 => hex_of::<Sha256>(parts),
+            Self::Sha512_256 => hex_of::<Sha512_256>(parts),
+        }
     }
 }
 
-/// An unfinished hash, which is overwritten when it is dropped.
-#[derive(Clone)]
-pub(super) enum Hashing {
-    Md5(Md5),
-    Sha256(Sha256),
-    Sha512_256(Sha512_256),
-}
-
-impl Hashing {
-    /// Starts a hash with the parts, joined by `:`.
-    pub(super) fn of(hash: Hash, parts: &[&[u8]]) -> Self {
-        let mut hashing = match hash {
-            Hash::Md5 => Self::Md5(Md5::new()),
-            Hash::Sha256 => Self::Sha256(Sha256::new()),
-            Hash::Sha512_256 => Self::Sha512_256(Sha512_256::new()),
-        };
-        for (n, part) in parts.iter().enumerate() {
-            if n > 0 {
-                hashing.update(b":");
-            }
-            hashing.update(part);
+/// Returns the hash of the parts, joined by `:`. The hash crates overwrite their state when it is dropped.
+fn hex_of<D: Digest>(parts: &[&[u8]]) -> Hex {
+    let mut hash = D::new();
+    for (n, part) in parts.iter().enumerate() {
+        if n > 0 {
+            hash.update(b":");
         }
-        hashing
+        hash.update(part);
     }
-
-    pub(super) fn update(&mut self, data: &[u8]) {
-        match self {
-            Self::Md5(md5) => md5.update(data),
-            Self::Sha256(sha) => sha.update(data),
-            Self::Sha512_256(sha) => sha.update(data),
-        }
-    }
-
-    pub(super) fn hex(self) -> Hex {
-        match self {
-            Self::Md5(md5) => Hex::of(&md5.finalize()),
-            Self::Sha256(sha) => Hex::of(&sha.finalize()),
-            Self::Sha512_256(sha) => Hex::of(&sha.finalize()),
-        }
-    }
+    Hex::of(&hash.finalize())
 }
 
 /// Up to 32 bytes in lower-case hexadecimal, without a heap allocation. It is overwritten when it is dropped.

@@ -232,7 +232,7 @@ impl Engine {
         let mut request = Request::new(Body::form(form));
         *request.method_mut() = Method::POST;
         let target = format!("{}/api/oauth/{endpoint}", self.base.path_prefix());
-        *request.uri_mut() = self.base.uri(target.into_bytes());
+        *request.uri_mut() = self.base.uri(target);
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(
