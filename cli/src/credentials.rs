@@ -7,7 +7,7 @@ use crate::environment::{
     ACCESS_TOKEN, CLIENT_ID, CLIENT_SECRET, Environment, PRIVATE_KEY, PRIVATE_KEY_SHORT,
     PUBLIC_KEY, PUBLIC_KEY_SHORT,
 };
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 /// The three ways to authenticate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Way {
 }
 
 /// Returns the first credential that is set, and its way.
-pub(crate) fn find(environment: &Environment) -> Result<(Credentials, Way), Failure> {
+pub(crate) fn find(environment: &Environment) -> Result<(Credentials, Way), CommandError> {
     if let Some(token) = environment.get(ACCESS_TOKEN)? {
         return checked(Credentials::bearer(token), Way::AccessToken, environment);
     }
@@ -46,7 +46,7 @@ pub(crate) fn find(environment: &Environment) -> Result<(Credentials, Way), Fail
         return checked(credentials, Way::ApiKey, environment);
     }
     Err(
-        Failure::usage("there are no credentials in the environment")
+        CommandError::usage("there are no credentials in the environment")
             .hint(format!(
                 "set {ACCESS_TOKEN} (an access token),\n\
              or {CLIENT_ID} and {CLIENT_SECRET} (a service account),\n\
@@ -60,7 +60,7 @@ fn either<'e>(
     environment: &'e Environment,
     name: &'static str,
     other: &'static str,
-) -> Result<Option<&'e str>, Failure> {
+) -> Result<Option<&'e str>, CommandError> {
     match environment.get(name)? {
         Some(value) => Ok(Some(value)),
         None => environment.get(other),
@@ -72,9 +72,9 @@ fn either<'e>(
 fn both<'e>(
     (first_name, first): (&str, Option<&'e str>),
     (second_name, second): (&str, Option<&'e str>),
-) -> Result<Option<(&'e str, &'e str)>, Failure> {
+) -> Result<Option<(&'e str, &'e str)>, CommandError> {
     let half = |there: &str, missing: &str| {
-        Err(Failure::usage(format!("{missing} is missing"))
+        Err(CommandError::usage(format!("{missing} is missing"))
             .hint(format!("{there} is set, and needs it")))
     };
     match (first, second) {
@@ -89,7 +89,7 @@ fn checked(
     credentials: Result<Credentials, InvalidValue>,
     way: Way,
     environment: &Environment,
-) -> Result<(Credentials, Way), Failure> {
+) -> Result<(Credentials, Way), CommandError> {
     credentials
         .map(|credentials| (credentials, way))
         .map_err(|invalid| {
@@ -105,7 +105,7 @@ fn checked(
                 "private key" => read(PRIVATE_KEY, PRIVATE_KEY_SHORT),
                 _ => ACCESS_TOKEN,
             };
-            Failure::usage(invalid.to_string()).hint(format!("look at {variable}"))
+            CommandError::usage(invalid.to_string()).hint(format!("look at {variable}"))
         })
 }
 

@@ -11,9 +11,9 @@ use crate::args::{EmulateArgs, Rate};
 use crate::environment::{
     ACCESS_TOKEN, BASE_URL, CLIENT_ID, CLIENT_SECRET, PRIVATE_KEY, PROJECT_ID, PUBLIC_KEY,
 };
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
-pub(crate) fn run(args: &EmulateArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
     if args.list_faults {
         return print(&catalogue());
     }
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), Failure> {
         // This fails for a second signal during the shutdown, which is ignored.
         let _ = stop.send(());
     })
-    .map_err(|error| Failure::local("cannot wait for signals", &io::Error::other(error)))?;
+    .map_err(|error| CommandError::local("cannot wait for signals", &io::Error::other(error)))?;
 
     let Rate(rate_limit) = args.rate_limit;
     let mut emulator = Emulator::new(Config {
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), Failure> {
         ..Options::default()
     };
     let server = Server::start(emulator, options).map_err(|error| {
-        let failure = Failure::local("cannot serve on 127.0.0.1", &error);
+        let failure = CommandError::local("cannot serve on 127.0.0.1", &error);
         match args.port {
             Some(_) => failure.hint("without --port, a free one is taken"),
             None => failure,
@@ -64,12 +64,12 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+fn print(text: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout();
     stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::stdout(&error))
+        .map_err(|error| CommandError::stdout(&error))
 }
 
 /// Returns a table of all faults, area by area.

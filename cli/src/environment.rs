@@ -6,7 +6,7 @@ use std::ffi::OsString;
 
 use atlas_model_keys_core::{BaseUrl, Proxy};
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 
 pub(crate) const ACCESS_TOKEN: &str = "MONGODB_ATLAS_ACCESS_TOKEN";
 pub(crate) const CLIENT_ID: &str = "MONGODB_ATLAS_CLIENT_ID";
@@ -36,12 +36,12 @@ impl Environment {
 
     /// Returns the value of a variable. An empty variable counts as unset, because scripts unset variables
     /// this way.
-    pub(crate) fn get(&self, name: &str) -> Result<Option<&str>, Failure> {
+    pub(crate) fn get(&self, name: &str) -> Result<Option<&str>, CommandError> {
         match self.0.get(&OsString::from(name)) {
             Some(value) if !value.is_empty() => match value.to_str() {
                 Some(text) => Ok(Some(text)),
                 // Its value may be a secret.
-                None => Err(Failure::usage(format!(
+                None => Err(CommandError::usage(format!(
                     "the variable {name} of the environment is not UTF-8"
                 ))
                 .hint("set it anew, or unset it to do without")),
@@ -51,7 +51,7 @@ impl Environment {
     }
 
     /// Returns the variable from which the transport takes the proxy for this base URL, if there is one.
-    pub(crate) fn proxy(&self, base: &BaseUrl) -> Result<Option<&'static str>, Failure> {
+    pub(crate) fn proxy(&self, base: &BaseUrl) -> Result<Option<&'static str>, CommandError> {
         let unreadable = Cell::new(None);
         let value_of = |name: &str| match self.get(name) {
             Ok(value) => value.map(str::to_owned),

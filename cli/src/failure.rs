@@ -76,7 +76,7 @@ pub(crate) fn exit_codes() -> String {
 
 /// The failure of a command.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct CommandError {
     exit: Exit,
     /// Whether nothing is reported, because the reader of stdout has closed it.
     quiet: bool,
@@ -86,7 +86,7 @@ pub(crate) struct Failure {
     hints: Vec<String>,
 }
 
-impl Failure {
+impl CommandError {
     fn new(exit: Exit, what: impl Into<String>) -> Self {
         Self {
             exit,
@@ -213,7 +213,7 @@ impl Failure {
 }
 
 /// Writes the block for stderr. Unsafe characters are escaped.
-impl fmt::Display for Failure {
+impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "error: {}", text::visible(&self.what))?;
         for why in &self.why {
@@ -650,7 +650,7 @@ mod tests {
     }
 
     fn listing(error: &Error) -> (Exit, String) {
-        let failure = Failure::listing(error, &asked());
+        let failure = CommandError::listing(error, &asked());
         (failure.exit, failure.to_string())
     }
 
@@ -825,7 +825,7 @@ mod tests {
                 base: BaseUrl::allowing_plain_http(base).unwrap(),
                 ..asked()
             };
-            Failure::listing(&transport_error(kind, text), &asked).to_string()
+            CommandError::listing(&transport_error(kind, text), &asked).to_string()
         };
         let (https, http) = ("https://atlas.example", "http://atlas.example");
         for (block, words, not) in [
@@ -955,7 +955,7 @@ mod tests {
             proxy: Some("HTTPS_PROXY"),
             ..asked()
         };
-        let block = Failure::listing(&error, &asked).to_string();
+        let block = CommandError::listing(&error, &asked).to_string();
         assert!(block.contains("the proxy in HTTPS_PROXY"), "{block}");
     }
 
@@ -975,7 +975,7 @@ mod tests {
 
     #[test]
     fn hints_of_several_lines_are_aligned() {
-        let block = Failure::usage("no")
+        let block = CommandError::usage("no")
             .hint("one\ntwo")
             .hint("three")
             .to_string();
@@ -987,9 +987,9 @@ mod tests {
 
     #[test]
     fn closed_pipe_is_no_failure() {
-        let failure = Failure::stdout(&io::ErrorKind::BrokenPipe.into());
+        let failure = CommandError::stdout(&io::ErrorKind::BrokenPipe.into());
         assert!(failure.quiet && failure.exit == Exit::Done);
-        let failure = Failure::stdout(&io::ErrorKind::StorageFull.into());
+        let failure = CommandError::stdout(&io::ErrorKind::StorageFull.into());
         assert!(!failure.quiet && failure.exit == Exit::Other);
     }
 

@@ -13,11 +13,11 @@ use atlas_model_keys_ureq::{Client, Credentials};
 use crate::args::{Format, ListArgs};
 use crate::credentials::{self, Way};
 use crate::environment::{self, Environment};
-use crate::failure::{Asked, Attempt, Failure, Listed, Timeout};
+use crate::failure::{Asked, Attempt, CommandError, Listed, Timeout};
 use crate::output::{self, Csv, Json, Ndjson, Sink, Table, Terminal};
 use crate::progress::{Place, Progress};
 
-pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Failure> {
+pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), CommandError> {
     let columns = columns(args)?;
     let stdout = Stdout::new(environment)?;
     // A table is written at the end, and `raw` writes only one page.
@@ -63,8 +63,8 @@ fn pages(
     written: &mut Written<'_>,
     limits: &Limits,
     progress: &Progress,
-) -> Result<(), Failure> {
-    let failed = |error| Failure::listing(&error, &service.asked);
+) -> Result<(), CommandError> {
+    let failed = |error| CommandError::listing(&error, &service.asked);
     let mut listing = Listing::new(request, limits);
     while let Some(request) = listing.request().map_err(failed)? {
         let page = service.page(&request, progress)?;
@@ -104,16 +104,16 @@ impl<'w> Written<'w> {
         total: Option<u64>,
         asked: &Asked,
         progress: &Progress,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandError> {
         if let Some(collected) = &mut self.collected {
             for key in keys {
                 let added = collected.add(&key.to_owned_key());
-                added.map_err(|error| Failure::listing(&error, asked))?;
+                added.map_err(|error| CommandError::listing(&error, asked))?;
             }
         }
         let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
         let written = self.sink.page(keys, total);
-        written.map_err(|error| Failure::stdout(&error))?;
+        written.map_err(|error| CommandError::stdout(&error))?;
         progress.wrote(self.sink.ends_line());
         self.listed.pages += 1;
         self.listed.keys = self.listed.keys.saturating_add(count);
@@ -121,9 +121,14 @@ impl<'w> Written<'w> {
         Ok(())
     }
 
-    fn finish(self, args: &ListArgs, asked: &Asked, progress: &Progress) -> Result<(), Failure> {
+    fn finish(
+        self,
+        args: &ListArgs,
+        asked: &Asked,
+        progress: &Progress,
+    ) -> Result<(), CommandError> {
         let finished = self.sink.finish();
-        finished.map_err(|error| Failure::stdout(&error))?;
+        finished.map_err(|error| CommandError::stdout(&error))?;
         progress.wrote(true);
         let (group, Listed { keys, total, .. }) = (asked.group, self.listed);
         let is_empty_table = keys == 0 && args.output == Format::Table;
@@ -151,10 +156,10 @@ fn write_raw(
     progress: &Progress,
     out: impl io::Write,
     on_terminal: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let has_next = page.has_next();
     output::write_raw(out, page.into_body(), on_terminal, args.show_secrets)
-        .map_err(|error| Failure::stdout(&error))?;
+        .map_err(|error| CommandError::stdout(&error))?;
     if has_next && args.page_num.is_none() {
         progress.note(
             "this is the first page of several; --page-num 2 gives the next, -o json all in one",
@@ -164,7 +169,7 @@ fn write_raw(
 }
 
 /// Returns the columns of a table or CSV.
-fn columns(args: &ListArgs) -> Result<Vec<KeyField>, Failure> {
+fn columns(args: &ListArgs) -> Result<Vec<KeyField>, CommandError> {
     let Some(columns) = &args.columns else {
         return Ok(match args.output {
             Format::Csv => KeyField::ALL
@@ -180,13 +185,13 @@ fn columns(args: &ListArgs) -> Result<Vec<KeyField>, Failure> {
     };
     if !matches!(args.output, Format::Table | Format::Csv) {
         return Err(
-            Failure::usage("--columns goes with the formats table and csv only")
+            CommandError::usage("--columns goes with the formats table and csv only")
                 .hint("for JSON, choose with jq: … -o ndjson | jq '{name, lastUsedAt}'"),
         );
     }
     let columns: Vec<_> = columns.iter().map(|column| column.0).collect();
     if columns.contains(&KeyField::Secret) && !args.show_secrets {
-        return Err(Failure::usage(
+        return Err(CommandError::usage(
             "the column secret is shown only with --show-secrets",
         ));
     }
@@ -223,15 +228,15 @@ impl Service {
         args: &ListArgs,
         environment: &Environment,
         progress: &Progress,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CommandError> {
         let group = match (args.group_id, environment.get(environment::PROJECT_ID)?) {
             (Some(group), _) => group,
             (None, Some(text)) => text.parse().map_err(|invalid| {
-                Failure::usage(format!("{invalid}"))
+                CommandError::usage(format!("{invalid}"))
                     .hint(format!("look at {}", environment::PROJECT_ID))
             })?,
             (None, None) => {
-                return Err(Failure::usage("which project? There is no --group-id")
+                return Err(CommandError::usage("which project? There is no --group-id")
                     .hint(format!(
                         "give --group-id, or set {}; Atlas shows the id in the project's settings",
                         environment::PROJECT_ID
@@ -257,7 +262,7 @@ impl Service {
     }
 
     /// Starts the emulator. It is used over real HTTP, with digest authentication, like Atlas with an API key.
-    fn demonstration(args: &ListArgs, progress: &Progress) -> Result<Self, Failure> {
+    fn demonstration(args: &ListArgs, progress: &Progress) -> Result<Self, CommandError> {
         let emulator = Emulator::new(Config {
             // Without this there would be no secrets to show.
             include_secrets: args.show_secrets,
@@ -266,9 +271,10 @@ impl Service {
         let group = args.group_id.unwrap_or_else(|| emulator.first_group());
         let key = emulator.api_key();
         let credentials = Credentials::api_key(key.public_key.as_str(), key.private_key.as_str())
-            .map_err(|invalid| Failure::usage(invalid.to_string()))?;
-        let server = Server::start(emulator, Options::default())
-            .map_err(|error| Failure::local("cannot start the emulator on 127.0.0.1", &error))?;
+            .map_err(|invalid| CommandError::usage(invalid.to_string()))?;
+        let server = Server::start(emulator, Options::default()).map_err(|error| {
+            CommandError::local("cannot start the emulator on 127.0.0.1", &error)
+        })?;
         let base = base_url(&server.base_url(), "--demo", false)?;
         progress.note("a demonstration: these keys come from a built-in emulator, not from Atlas");
         let asked = Asked {
@@ -287,7 +293,7 @@ impl Service {
         asked: Asked,
         emulator: Option<Server>,
         progress: &Progress,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CommandError> {
         let mut builder = Client::builder(asked.base.clone(), credentials)
             .user_agent(concat!("atlas-model-keys/", env!("CARGO_PKG_VERSION")))
             .deadline(asked.timeout.limit)
@@ -297,7 +303,7 @@ impl Service {
         }
         let client = builder
             .build()
-            .map_err(|error| Failure::listing(&error, &asked))?;
+            .map_err(|error| CommandError::listing(&error, &asked))?;
         Ok(Self {
             client,
             asked,
@@ -306,7 +312,11 @@ impl Service {
     }
 
     /// Requests a page, and shows the progress during the wait.
-    fn page(&self, request: &ListRequest, progress: &Progress) -> Result<Page<Vec<u8>>, Failure> {
+    fn page(
+        &self,
+        request: &ListRequest,
+        progress: &Progress,
+    ) -> Result<Page<Vec<u8>>, CommandError> {
         let page = request.page_num();
         let begun = Instant::now();
         progress.begin(page);
@@ -320,13 +330,13 @@ impl Service {
                 lacks_token: self.asked.way == Some(Way::ServiceAccount)
                     && self.client.export_token().is_none(),
             };
-            Failure::page(&error, &self.asked, &attempt)
+            CommandError::page(&error, &self.asked, &attempt)
         })
     }
 }
 
 /// Returns the base URL, to which the credential is sent. An argument precedes the environment.
-fn base_of(args: &ListArgs, environment: &Environment) -> Result<BaseUrl, Failure> {
+fn base_of(args: &ListArgs, environment: &Environment) -> Result<BaseUrl, CommandError> {
     if let Some(text) = &args.base_url {
         return base_url(text, "--base-url", args.allow_plain_http);
     }
@@ -350,7 +360,7 @@ fn base_of(args: &ListArgs, environment: &Environment) -> Result<BaseUrl, Failur
         .iter()
         .find(|(_, other)| is_cloud(base) && differs(other))
     {
-        Some((other_name, other)) => Err(Failure::usage(format!(
+        Some((other_name, other)) => Err(CommandError::usage(format!(
             "{name} says {}, and {other_name} says {}",
             base.origin(),
             other.origin()
@@ -361,7 +371,7 @@ fn base_of(args: &ListArgs, environment: &Environment) -> Result<BaseUrl, Failur
 }
 
 /// Returns the base URL for the Atlas CLI's name of a cloud.
-fn service(text: &str) -> Result<BaseUrl, Failure> {
+fn service(text: &str) -> Result<BaseUrl, CommandError> {
     match text {
         "cloud" => Ok(BaseUrl::default()),
         "cloudgov" => Ok(BaseUrl::government()),
@@ -371,7 +381,7 @@ fn service(text: &str) -> Result<BaseUrl, Failure> {
             } else {
                 text
             };
-            Err(Failure::usage(format!(
+            Err(CommandError::usage(format!(
                 "{} \"{shown}\" is not valid: it is cloud or cloudgov",
                 environment::SERVICE
             ))
@@ -380,14 +390,14 @@ fn service(text: &str) -> Result<BaseUrl, Failure> {
     }
 }
 
-fn base_url(text: &str, from: &str, allow_plain_http: bool) -> Result<BaseUrl, Failure> {
+fn base_url(text: &str, from: &str, allow_plain_http: bool) -> Result<BaseUrl, CommandError> {
     let url = if allow_plain_http {
         BaseUrl::allowing_plain_http(text)
     } else {
         BaseUrl::new(text)
     };
     url.map_err(|invalid| {
-        let failure = Failure::usage(invalid.to_string()).hint(format!("look at {from}"));
+        let failure = CommandError::usage(invalid.to_string()).hint(format!("look at {from}"));
         if !allow_plain_http && BaseUrl::allowing_plain_http(text).is_ok() {
             failure.hint("--allow-plain-http allows it, in a network that you trust")
         } else {
@@ -404,8 +414,8 @@ struct Stdout {
 }
 
 impl Stdout {
-    fn new(environment: &Environment) -> Result<Self, Failure> {
-        let out = output::stdout().map_err(|error| Failure::no_stdout(&error))?;
+    fn new(environment: &Environment) -> Result<Self, CommandError> {
+        let out = output::stdout().map_err(|error| CommandError::no_stdout(&error))?;
         Ok(Self {
             is_terminal: out.is_terminal(),
             out,

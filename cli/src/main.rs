@@ -42,7 +42,7 @@ use clap::Parser as _;
 
 use crate::args::{Cli, Command};
 use crate::environment::Environment;
-use crate::failure::{Exit, Failure};
+use crate::failure::{CommandError, Exit};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -70,7 +70,7 @@ fn help_or_usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         let written = stdout.write_all(text.as_bytes());
         return match written.and_then(|()| stdout.flush()) {
             Ok(()) => Exit::Done.into(),
-            Err(error) => Failure::stdout(&error).report(),
+            Err(error) => CommandError::stdout(&error).report(),
         };
     }
     let text = match arguments

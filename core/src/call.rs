@@ -39,7 +39,7 @@ pub(crate) struct Path {
     pub(crate) after: &'static str,
 }
 
-/// The query of a request. A parameter that is `None` is not sent, so that Atlas's default holds.
+/// The query of a request. A parameter that is `None` is not sent, so that Atlas's default applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Query {
     pub(crate) items_per_page: Option<ItemsPerPage>,
@@ -62,7 +62,7 @@ pub(crate) const DEFAULT_USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("atlas-model-keys-core/", env!("CARGO_PKG_VERSION")));
 
 impl Call {
-    /// Returns whether the response has an envelope, so that the status in its body counts.
+    /// Returns whether the response has an envelope, so that the status is in its body.
     pub(crate) fn is_enveloped(self) -> bool {
         self.query.envelope == Some(true)
     }

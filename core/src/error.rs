@@ -37,8 +37,8 @@ pub enum Error {
     RateLimited {
         /// Atlas's response.
         response: Box<ApiError>,
-        /// The number of attempts of this exchange; 0 if it was not sent because another exchange of the
-        /// same group got this response.
+        /// The number of attempts of this exchange; 0 if it was not sent because another exchange with the
+        /// same rate limit got this response.
         attempts: u32,
         /// The time to wait before the next attempt.
         wait: Duration,

@@ -113,7 +113,7 @@ pub(crate) const IDLE_NONCES: usize = 64;
 /// The scopes, such as groups, that the rate limiter tracks. Beyond this number some are forgotten until their next response.
 pub(crate) const TRACKED_SCOPES: usize = 4096;
 
-/// The longest pause of a group, however long a 429 asks for.
+/// The longest pause after a 429, however long it asks for.
 pub(crate) const MAX_PAUSE: Duration = Duration::from_secs(300);
 
 /// The least that a wait for another exchange, or for the end of a pause, counts. The clock may stand still between
@@ -131,7 +131,7 @@ pub(crate) const RECENT_TOKENS: usize = 4;
 /// many responses lack the header.
 pub(crate) const RATE_LIMIT_WINDOW: Duration = Duration::from_secs(60);
 
-/// A `RateLimit-Remaining` from this number on is not tracked: no caller has as many requests in flight for one group.
+/// A `RateLimit-Remaining` from this number on is not tracked: no caller has as many requests in flight at the same time.
 pub(crate) const AMPLE_REMAINING: u64 = 128;
 
 /// How long before its end a token is renewed (a quarter of its life, if that is less), so that a

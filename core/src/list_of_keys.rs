@@ -67,8 +67,7 @@ macro_rules! list_of_keys {
                 base: &crate::BaseUrl,
                 version: &crate::ApiVersion,
             ) -> http::Request<()> {
-                self.call()
-                    .to_http(base, *version, crate::call::DEFAULT_USER_AGENT, ())
+                crate::Operation::to_http(self, base, version)
             }
         }
 

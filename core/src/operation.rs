@@ -2,14 +2,15 @@
 
 use core::fmt;
 
-use crate::{Error, ItemsPerPage, PageNum, Reply};
+use crate::call::DEFAULT_USER_AGENT;
+use crate::{ApiVersion, BaseUrl, Error, ItemsPerPage, PageNum, Reply};
 
 /// An operation of Atlas's API, with its parameters.
 ///
-/// A [`Session`](crate::Session) sends any operation, and knows none of them. The trait is sealed: only this crate
-/// implements it.
+/// A [`Session`](crate::Session) can send every operation, because it uses only this trait. The trait is sealed: only this
+/// crate implements it.
 pub trait Operation: sealed::Sealed + Copy + fmt::Debug + Send + Sync + 'static {
-    /// The value that a response with status 200 is read into.
+    /// The value that a response with status 200 is read into: a [`Page`](crate::Page) for a list of keys.
     type Answer<B: AsRef<[u8]>>;
 
     /// Reads the reply to this operation.
@@ -18,6 +19,12 @@ pub trait Operation: sealed::Sealed + Copy + fmt::Debug + Send + Sync + 'static 
     /// Returns [`Error::InvalidResponse`] if the body is not what the operation returns, and [`Error::Api`] if the body is
     /// Atlas's error object in spite of the status 200.
     fn read<B: AsRef<[u8]>>(reply: Reply<B>) -> Result<Self::Answer<B>, Error>;
+
+    /// Returns the request as HTTP, without credentials. It cannot fail.
+    #[must_use]
+    fn to_http(&self, base: &BaseUrl, version: &ApiVersion) -> http::Request<()> {
+        self.call().to_http(base, *version, DEFAULT_USER_AGENT, ())
+    }
 }
 
 /// An operation that returns a list in pages.

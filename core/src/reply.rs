@@ -35,7 +35,7 @@ pub struct Reply<B> {
     secrets: KnownSecrets,
 }
 
-/// The state of Atlas's rate limit (a token bucket per group), as a response reports it.
+/// The state of Atlas's rate limit (a token bucket per group or organization), as a response reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimit {
@@ -47,7 +47,8 @@ pub struct RateLimit {
 
 impl<B: AsRef<[u8]>> Reply<B> {
     /// Turns a response into a reply or an error, with the default [`Limits`]. It is for callers
-    /// with their own authentication, without a [`Session`](crate::Session).
+    /// with their own authentication, without a [`Session`](crate::Session). Its errors name the endpoint
+    /// [`Endpoint::ModelKeys`].
     ///
     /// # Errors
     /// [`Error::Api`] for every status other than 200: also for 401 and 429, which only a session handles, and for

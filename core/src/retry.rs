@@ -21,9 +21,9 @@ use crate::timestamp::parse_http_date;
 /// min(`cap`, `base · 2ⁿ⁻¹`): exponential backoff with full jitter, so that clients that failed together do not retry
 /// together. The random duration is shortened if the wait would exceed `wait` or `total_wait`.
 ///
-/// A 429 response to a request for a page pauses its group (Atlas's word for a project): until the pause ends, no request
-/// for a page of this group is sent. An exchange that finds the group paused waits for the rest of the pause plus a random
-/// duration from zero to `base`.
+/// A 429 response pauses all requests that have the same rate limit, such as those for a group (Atlas's word for a project):
+/// until the pause ends, no exchange sends a new one of them. An exchange that finds a pause waits for the rest of it plus a
+/// random duration from zero to `base`. (The answer to a challenge is still sent.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {

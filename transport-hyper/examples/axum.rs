@@ -82,7 +82,7 @@ struct UnusedKey {
 async fn unused_keys(
     State(client): State<Client>,
     Path(id): Path<String>,
-) -> Result<Json<Vec<UnusedKey>>, Failure> {
+) -> Result<Json<Vec<UnusedKey>>, ListError> {
     let group: GroupId = id.parse().map_err(Error::from)?;
     // The deadline of the client is for each page, this one is for all pages. A listing may be dropped at any time, as
     // here after the timeout.
@@ -107,13 +107,13 @@ async fn collect(client: &Client, group: GroupId) -> Result<Vec<UnusedKey>, Erro
 }
 
 /// An error response of this service.
-struct Failure {
+struct ListError {
     status: StatusCode,
     retry_after: Option<Duration>,
     reason: String,
 }
 
-impl From<Error> for Failure {
+impl From<Error> for ListError {
     fn from(error: Error) -> Self {
         let status = match &error {
             Error::Invalid(_) => StatusCode::BAD_REQUEST,
@@ -133,7 +133,7 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<Elapsed> for Failure {
+impl From<Elapsed> for ListError {
     fn from(elapsed: Elapsed) -> Self {
         Self {
             status: StatusCode::GATEWAY_TIMEOUT,
@@ -143,7 +143,7 @@ impl From<Elapsed> for Failure {
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ListError {
     fn into_response(self) -> Response {
         // Rounded up, because a retry must not be too early.
         let seconds = |wait: Duration| {

@@ -97,7 +97,8 @@ mod tunnel;
 pub use atlas_model_keys_core as core;
 pub use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Credentials, Error, GroupId, ItemsPerPage, Limits, ListRequest, ModelKey,
-    Operation, OwnedModelKey, Page, PageNum, Paged, Proxy, Reply, RetryPolicy, Secret, UnixTime,
+    Operation, OrgId, OrgListRequest, OwnedModelKey, Page, PageNum, Paged, Proxy, Reply,
+    RetryPolicy, Secret, UnixTime,
 };
 
 pub use atlas_model_keys_transport::{SystemTimeExt, UnixTimeExt};

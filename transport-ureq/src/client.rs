@@ -116,7 +116,8 @@ impl Client {
         self.0.revoke_token()
     }
 
-    /// Returns the version of the resource that the session requests now: `preview`, until Atlas no longer has it.
+    /// Returns the API version that the session requests now for a [`ListRequest`](crate::ListRequest): `preview`, until
+    /// Atlas no longer has it.
     #[must_use]
     pub fn version(&self) -> ApiVersion {
         self.0.session.version()

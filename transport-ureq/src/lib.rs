@@ -83,7 +83,8 @@ mod listing;
 pub use atlas_model_keys_core as core;
 pub use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Credentials, Error, GroupId, ItemsPerPage, Limits, ListRequest, ModelKey,
-    Operation, OwnedModelKey, Page, PageNum, Paged, Proxy, Reply, RetryPolicy, Secret, UnixTime,
+    Operation, OrgId, OrgListRequest, OwnedModelKey, Page, PageNum, Paged, Proxy, Reply,
+    RetryPolicy, Secret, UnixTime,
 };
 
 /// An error type to downcast to: [`ForeignError::expose`](crate::core::ForeignError::expose) of an [`Error::Transport`]

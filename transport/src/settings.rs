@@ -296,7 +296,7 @@ macro_rules! builder_methods {
             self
         }
 
-        /// Requests this version of the resource and no other.
+        /// Pins the API version of [`ListRequest`](crate::ListRequest). Other operations are not affected.
         pub fn version(mut self, version: $crate::reexported::ApiVersion) -> Self {
             self.settings = self.settings.with_version(version);
             self

@@ -173,7 +173,7 @@ impl<W: Wake> SharedSession<W> {
         self.with(|session, at| Ok(session.restore_token(exported, at)?))
     }
 
-    /// Returns the version that the session requests now.
+    /// Returns the version of the list of a group's keys that the session requests now.
     pub fn version(&self) -> ApiVersion {
         self.lock().session.version::<ListRequest>()
     }

@@ -1,4 +1,4 @@
-//! The way to authenticate that the session's credentials determine.
+//! Chooses between bearer token, service account and API key.
 
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::bearer::Bearer;
 use super::digest::DigestKey;
 use super::service_account::ServiceAccount;
-use super::ticket::{RequestAuth, Stage, Ticket};
+use super::ticket::{RequestAuth, Ticket};
 use super::verdict::{Preparation, Unauthorized};
 use crate::credentials::CredentialKind;
 use crate::redaction::KnownSecrets;
@@ -102,7 +102,6 @@ impl Auth {
                 key.on_unauthorized(&mut ticket.auth, headers, limits, at.entropy)
             }
             (Self::ServiceAccount(account), RequestAuth::Token(generation)) => {
-                ticket.stage = Stage::START;
                 account.on_unauthorized(*generation, &mut ticket.history, at.now)
             }
             _ => Unauthorized::Final(Refused::Token),
@@ -110,7 +109,7 @@ impl Auth {
     }
 
     /// Takes back what an exchange has used and the server has accepted: the nonce of a digest.
-    pub(super) fn accepted(&mut self, auth: RequestAuth) {
+    pub(super) fn take_back(&mut self, auth: RequestAuth) {
         if let Self::Digest(key) = self {
             key.check_in(auth);
         }

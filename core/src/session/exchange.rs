@@ -371,8 +371,7 @@ impl Engine {
         }
     }
 
-    /// Moves the operation on to its next version, or the ticket to the version that the operation has already moved to.
-    /// Returns whether there is one.
+    /// Moves the ticket to the version that replaces the refused one. Returns `false` if there is none.
     fn move_version(&mut self, ticket: &mut Ticket) -> bool {
         let next = self
             .versions
@@ -403,7 +402,11 @@ impl Engine {
             .on_unauthorized(&mut ticket, headers, &self.limits, at)
         {
             Unauthorized::Answer => Ok(self.send_request(ticket, None, at)),
-            Unauthorized::Renew => self.advance(ticket, at),
+            Unauthorized::Renew => {
+                ticket.auth = RequestAuth::Unset;
+                ticket.stage = Stage::START;
+                self.advance(ticket, at)
+            }
             Unauthorized::Final(refused) => Err(Error::Authentication {
                 refused,
                 response: error,
@@ -414,7 +417,7 @@ impl Engine {
     /// Returns an accepted nonce to the idle ones, for the next exchange.
     fn return_nonce(&mut self, ticket: &mut Ticket) {
         let auth = core::mem::replace(&mut ticket.auth, RequestAuth::Unset);
-        self.auth.accepted(auth);
+        self.auth.take_back(auth);
     }
 
     fn wait_to_retry<B>(

@@ -1,25 +1,32 @@
 //! The session: authentication, retries, rate limits and versions of the exchanges with Atlas, one step at a time.
 //!
-//! An exchange sends one request of an operation until it has a reply or an error. Between its steps, a ticket
+//! An *exchange* sends one request of an operation until it has a reply or an error. Between its steps, a *ticket*
 //! ([`Pending`] or [`Wait`]) holds its state. The stages of an exchange:
 //!
 //! ```text
-//!   start
-//!     │
-//!     ▼        no valid token, and                      a token, or
-//! ┌────────────┐ no other exchange fetches one ┌───────────────┐ the fetch took too long
-//! │            ├──────────────────────────────►│ FetchingToken ├──────┐
-//! │            │◄──────────────────────────────┴───────────────┘◄─────┘ retry after a wait
-//! │ Requesting │
-//! │            │ another exchange fetches one  ┌────────────────┐
-//! │            ├──────────────────────────────►│ FollowingFetch │
-//! │            │◄──────────────────────────────┴────────────────┘ any change of the session
-//! └─┬────────┬─┘
-//!   │        │   retry after a wait; another token, nonce or version
-//!   │        └──► Requesting
-//!   ▼
-//! reply, or error (from every stage)
+//!       start                           reply
+//!         ▼                               ▲
+//!     ┌───┴───────────────────────────────┴───┐
+//!     │              Requesting               ├─┐ 0
+//!     └──┬─────────▲────────────┬─────────▲───┘◄┘
+//!      1 │       2 │          3 │       4 │
+//!     ┌──▼─────────┴──┐  5  ┌───▼─────────┴───┐
+//!  0 ┌┤ FetchingToken │◄────┤ FollowingFetch  ├─┐ 0
+//!    └►               │     │                 │◄┘
+//!     └───────────────┘     └─────────────────┘
 //! ```
+//!
+//! - 0: after a wait (a retry, a pause, no free slot, a token request that is still in flight)
+//! - 1: there is no valid token, and no exchange fetches one
+//! - 2: the token has arrived, or another exchange has taken over because the token request took too long
+//! - 3: another exchange fetches a token
+//! - 4: there is a token
+//! - 5: there is none, and no exchange fetches it any more
+//!
+//! Each stage can end with an error. Exchanges with a bearer token or an API key have only the first stage.
+//!
+//! Exchanges whose requests Atlas counts together have the same *scope*. A *slot* is a place under the limit on the requests
+//! in flight of a scope. A *generation* is the number of a token.
 //!
 //! | file | content |
 //! |---|---|
@@ -27,9 +34,10 @@
 //! | `step.rs` | the public types of a step |
 //! | `exchange.rs` | moves an exchange from stage to stage |
 //! | `ticket.rs` | the state of an exchange |
-//! | `auth.rs` | the choice between `bearer.rs`, `service_account.rs` and `digest.rs`, which return a verdict (`verdict.rs`) |
+//! | `auth.rs` | the choice between `bearer.rs`, `service_account.rs` and `digest.rs`, which decide (`verdict.rs`) |
 //! | `token_response.rs` | the parser of a token response |
-//! | `rate_limiter.rs`, `period.rs` | pauses and concurrency limits |
+//! | `rate_limiter.rs` | pauses and concurrency limits |
+//! | `period.rs` | spans of time that end when the clock is set back |
 //! | `versions.rs` | the API version of each operation |
 
 mod auth;
@@ -81,8 +89,9 @@ impl Session {
         }
     }
 
-    /// Requests this API version of *listGroupModelKeys* ([`ListRequest`](crate::ListRequest)) and no other. Without this
-    /// setting the session requests `preview`, and moves on to `2025-03-12` when Atlas no longer has it.
+    /// Pins the API version of [`ListRequest`](crate::ListRequest). Other operations are not affected.
+    ///
+    /// Without this setting the session requests `preview`, and moves on to `2025-03-12` when Atlas no longer has it.
     #[must_use]
     pub fn with_version(mut self, version: ApiVersion) -> Self {
         self.engine.versions.pin(version);

@@ -140,14 +140,11 @@ impl ServiceAccount {
 
     /// Ends a token request that failed. The exchanges that wait for it get the same error.
     pub(super) fn fetch_failed(&mut self, own: &Arc<()>, error: &Error) {
-        match &self.state {
-            // Another exchange fetches a token now.
-            State::Fetching { fetch, .. } if !is_same(fetch, own) => return,
-            State::Fetching { .. } => self.state = State::Absent,
-            // A token that was restored in the meantime stays.
-            State::Absent | State::Present(_) => {}
+        // If it took too long, another exchange has taken over, and no exchange waits for this token request any more.
+        if self.is_current_fetch(own) {
+            self.state = State::Absent;
+            self.failed_fetch = Some((self.fetch_number, error.clone()));
         }
-        self.failed_fetch = Some((self.fetch_number, error.clone()));
     }
 
     /// Decides about a 401 for the token of this generation. An exchange renews a token once.
@@ -298,6 +295,33 @@ mod tests {
             };
             assert_eq!(token.fresh_until, Duration::MAX);
         }
+    }
+
+    #[test]
+    fn late_failure_of_a_token_request_that_was_taken_over_fails_no_other_exchange() {
+        let mut account = ServiceAccount::new("id", Secret::new("s"));
+        let now = Duration::from_secs(1000);
+        let Preparation::FetchToken(first) = account.prepare(&Stage::START, now) else {
+            panic!("there is no token")
+        };
+        let now = now + TOKEN_FETCH_TIMEOUT;
+        let Preparation::FetchToken(_second) = account.prepare(&Stage::START, now) else {
+            panic!("the first token request took too long")
+        };
+        let follower = Stage::FollowingFetch { number: 2 };
+        let (token, life) = (Secret::new("t"), Duration::from_secs(3600));
+        let generation = account.fetch_succeeded(TokenResponse { token, life }, now);
+        let error = Error::Limit {
+            what: "bytes of a token response",
+            limit: 1,
+        };
+        account.fetch_failed(&first, &error);
+        let refused = account.on_unauthorized(generation, &mut History::default(), now);
+        assert!(matches!(refused, Unauthorized::Renew));
+        assert!(matches!(
+            account.prepare(&follower, now),
+            Preparation::FetchToken(_)
+        ));
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub struct Exchange {
 /// It is not `Clone`, and the call that reports the outcome consumes it: reporting twice does not compile.
 /// Other exchanges may wait while it exists; wake them when it is gone. If a ticket is kept without reporting
 /// an outcome, the others wait for its token request for at most 90 seconds (then another exchange fetches a
-/// token), and for its place under the group's rate limit for at most 60 seconds.
+/// token), and for its place under the rate limit for at most 60 seconds.
 #[must_use]
 pub struct Pending(pub(super) Box<Ticket>);
 

@@ -28,7 +28,7 @@ impl ChangeCounter {
 /// Counts the end of the exchange as a change, however it ended.
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // Released first, so that the exchanges that see the change can take them.
+        // Released first, so that the exchanges that see the change can take the token request and the slot.
         self.stage = Stage::START;
         self.slot = None;
         self.session.increment();
@@ -53,9 +53,9 @@ pub(super) struct Ticket {
     pub(super) slot: Option<Arc<()>>,
 }
 
-/// What an exchange does next.
+/// How far an exchange is with the session's token.
 pub(super) enum Stage {
-    /// It sends its own request. `fetched` is the generation of the token that it fetched, if it fetched one: it uses that
+    /// It needs no token, or has one, or has not asked for one yet: its own request comes next. `fetched` is the generation of the token that it fetched, if it fetched one: it uses that
     /// token even if it has expired, because otherwise tokens that expire at once would be fetched for ever.
     Requesting { fetched: Option<u64> },
     /// It has the session's token request in flight, for as long as it holds `fetch`.
@@ -65,7 +65,7 @@ pub(super) enum Stage {
 }
 
 /// What has happened to an exchange so far. It outlives a change of the stage: a token request that took too long and is
-/// sent again counts as before.
+/// sent again gets no new attempts.
 #[derive(Default)]
 pub(super) struct History {
     /// Failed attempts of the exchange's own request.

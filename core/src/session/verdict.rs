@@ -1,4 +1,5 @@
-//! The decisions of the ways to authenticate. They decide, and never send or wait: `exchange.rs` does what they say.
+//! What `bearer.rs`, `service_account.rs` and `digest.rs` decide. They never send or wait: `exchange.rs` does what they
+//! say. They change no more of a ticket than how its request was authenticated.
 
 use alloc::sync::Arc;
 

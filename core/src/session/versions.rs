@@ -40,7 +40,9 @@ impl Versions {
         refused: ApiVersion,
     ) -> Option<ApiVersion> {
         if self.current(resource) == refused {
-            // If the version is pinned, a move has no effect.
+            if resource.can_pin && self.pinned.is_some() {
+                return None;
+            }
             let position = resource
                 .versions
                 .iter()

@@ -7,7 +7,7 @@ use atlas_model_keys_core::{Body, Error, Failure, Moment, Pending, Reply, Sessio
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request};
 
-use crate::script::{BASE, Kind, Mistake, Script, parse};
+use crate::script::{BASE, LineKind, Mistake, Script, parse};
 
 const AGENT: &str = concat!("atlas-model-keys-core/", env!("CARGO_PKG_VERSION"));
 
@@ -76,10 +76,10 @@ pub(crate) fn replay(text: &str) -> Result<(String, Result<(), Mistake>), Mistak
     let mut blocks = blocks.into_iter().peekable();
     while let Some(block) = blocks.next() {
         // A comment may stand between an input and what the session does then.
-        let is_remark = matches!(block.kind, Kind::Remark);
+        let is_remark = matches!(block.kind, LineKind::Remark);
         let is_before_output = blocks
             .peek()
-            .is_some_and(|next| matches!(next.kind, Kind::Output));
+            .is_some_and(|next| matches!(next.kind, LineKind::Output));
         if !(is_remark && is_before_output) {
             let mut empty_line = block.follows_empty_line;
             for output in player.outputs.drain(..) {
@@ -87,7 +87,7 @@ pub(crate) fn replay(text: &str) -> Result<(String, Result<(), Mistake>), Mistak
                 empty_line = true;
             }
         }
-        if matches!(block.kind, Kind::Output) {
+        if matches!(block.kind, LineKind::Output) {
             continue;
         }
         if let Err(what) = player.play(block.kind) {
@@ -123,26 +123,26 @@ struct Player {
 
 impl Player {
     /// Passes an input to the session.
-    fn play(&mut self, input: Kind) -> Result<(), &'static str> {
+    fn play(&mut self, input: LineKind) -> Result<(), &'static str> {
         let at = Moment::new(self.now, self.entropy);
         let step = match (input, self.pending.take()) {
-            (Kind::List(list), None) => {
+            (LineKind::List(list), None) => {
                 self.last_request.clear();
                 self.session.start(&list, at)
             }
-            (Kind::Response(response), Some(pending)) => {
+            (LineKind::Response(response), Some(pending)) => {
                 self.session.respond(pending, response, at)
             }
-            (Kind::Failure(kind, cause), Some(pending)) => {
+            (LineKind::Failure(kind, cause), Some(pending)) => {
                 self.session.fail(pending, Failure::new(kind, cause), at)
             }
-            (Kind::List(_), Some(_)) => return Err("the session still expects a response"),
-            (Kind::Response(_) | Kind::Failure(..), None) => {
+            (LineKind::List(_), Some(_)) => return Err("the session still expects a response"),
+            (LineKind::Response(_) | LineKind::Failure(..), None) => {
                 return Err("the session expects no response");
             }
             (other, pending) => {
                 self.pending = pending;
-                if let Kind::TimePasses(time) = other {
+                if let LineKind::TimePasses(time) = other {
                     self.now += time;
                 }
                 return Ok(());

@@ -25,10 +25,10 @@ pub(crate) struct Block {
     pub line: usize,
     pub text: String,
     pub follows_empty_line: bool,
-    pub kind: Kind,
+    pub kind: LineKind,
 }
 
-pub(crate) enum Kind {
+pub(crate) enum LineKind {
     /// A comment or a setting.
     Remark,
     List(ListRequest),
@@ -60,19 +60,19 @@ pub(crate) fn parse(text: &str) -> Result<Script, Mistake> {
         let mistake = |what: &str| (first + 1, format!("{what}: {line}"));
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let kind = match word {
-            "#" => Kind::Remark,
-            ">" | "=" | "wait" => Kind::Output,
-            "list" => Kind::List(list(rest).ok_or_else(|| mistake("unknown parameter"))?),
-            "<" => Kind::Response(
+            "#" => LineKind::Remark,
+            ">" | "=" | "wait" => LineKind::Output,
+            "list" => LineKind::List(list(rest).ok_or_else(|| mistake("unknown parameter"))?),
+            "<" => LineKind::Response(
                 response(&lines[first..next]).ok_or_else(|| mistake("not a response"))?,
             ),
             "!" => failure(rest).ok_or_else(|| mistake("unknown failure"))?,
             _ if line.ends_with(" later") => {
                 let time = duration(line.trim_end_matches(" later"));
-                Kind::TimePasses(time.ok_or_else(|| mistake("not a time"))?)
+                LineKind::TimePasses(time.ok_or_else(|| mistake("not a time"))?)
             }
             _ => {
-                let is_started = blocks.iter().any(|b| matches!(b.kind, Kind::List(_)));
+                let is_started = blocks.iter().any(|b| matches!(b.kind, LineKind::List(_)));
                 let (name, value) = line
                     .split_once(": ")
                     .filter(|_| !is_started)
@@ -80,7 +80,7 @@ pub(crate) fn parse(text: &str) -> Result<Script, Mistake> {
                 settings
                     .set(name, value)
                     .ok_or_else(|| mistake("unknown setting"))?;
-                Kind::Remark
+                LineKind::Remark
             }
         };
         blocks.push(Block {
@@ -90,7 +90,7 @@ pub(crate) fn parse(text: &str) -> Result<Script, Mistake> {
             kind,
         });
     }
-    if !blocks.iter().any(|b| matches!(b.kind, Kind::List(_))) {
+    if !blocks.iter().any(|b| matches!(b.kind, LineKind::List(_))) {
         return Err((lines.len(), "there is no `list`".to_owned()));
     }
     Ok(Script {
@@ -212,7 +212,7 @@ fn status_line(code: StatusCode) -> String {
     }
 }
 
-fn failure(text: &str) -> Option<Kind> {
+fn failure(text: &str) -> Option<LineKind> {
     let (kind, cause) = text.split_once(": ")?;
     let kind = match kind {
         "not sent" => FailureKind::NotSent,
@@ -221,7 +221,7 @@ fn failure(text: &str) -> Option<Kind> {
         "permanent" => FailureKind::Permanent,
         _ => return None,
     };
-    Some(Kind::Failure(kind, cause.to_owned()))
+    Some(LineKind::Failure(kind, cause.to_owned()))
 }
 
 fn duration(text: &str) -> Option<Duration> {
