@@ -271,15 +271,14 @@ impl<R: Paged> Listing<R> {
                 is_repetition: false,
             });
         }
-        match reply.decode() {
-            Ok(decoded) => {
-                let has_same_ids = self.record_ids(decoded.ids(reply.body().as_ref()));
-                let has_ids = decoded.ids(reply.body().as_ref()).all(|id| id.is_some());
-                self.move_on(&PageSummary::of(
-                    &decoded,
-                    has_same_ids || (has_same_sample && has_ids),
-                ));
-            }
+        let summary = reply.with_page(|decoded| {
+            let body = reply.body().as_ref();
+            let has_same_ids = self.record_ids(decoded.ids(body));
+            let has_ids = decoded.ids(body).all(|id| id.is_some());
+            PageSummary::of(decoded, has_same_ids || (has_same_sample && has_ids))
+        });
+        match summary {
+            Ok(summary) => self.move_on(&summary),
             Err(error) => {
                 self.next = None;
                 self.failed = Some(Box::new(error));

@@ -104,8 +104,16 @@ impl<B: AsRef<[u8]>> Reply<B> {
         Ok(Page::new(self.body, decoded, self.version))
     }
 
+    /// Passes the decoded page to `read`, and decodes the body if that was not done yet.
+    pub(crate) fn with_page<T>(&self, read: impl FnOnce(&Decoded) -> T) -> Result<T, Error> {
+        Ok(match &self.decoded {
+            Some(decoded) => read(decoded),
+            None => read(&self.decode()?),
+        })
+    }
+
     /// Decodes the body as a page.
-    pub(crate) fn decode(&self) -> Result<Decoded, Error> {
+    fn decode(&self) -> Result<Decoded, Error> {
         let decoded = decode::read(self.body.as_ref(), self.limits);
         if let Some(status) = failed_in(&decoded, self.body.as_ref(), self.limits) {
             return Err(Error::Api(Box::new(self.api_error(status))));
