@@ -46,8 +46,8 @@
 //! the loop of [`Client`], without the part that waits for other tasks:
 //!
 //! ```
-//! use atlas_model_keys_hyper::core::{Error, Exchange, Failure, ListRequest, Moment, Reply, Session, Step};
-//! use atlas_model_keys_hyper::core::{Body, FailureKind};
+//! use atlas_model_keys_hyper::protocol::{Error, Exchange, Failure, ListRequest, Moment, Reply, Session, Step};
+//! use atlas_model_keys_hyper::protocol::{Body, FailureKind};
 //!
 //! async fn list(
 //!     session: &mut Session,
@@ -94,11 +94,12 @@ mod socket;
 mod task;
 mod tunnel;
 
-pub use atlas_model_keys_core as core;
+pub use atlas_model_keys_core as protocol;
 pub use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Error, GroupId, ItemsPerPage, Limits, ListRequest, ModelKey,
-    Operation, OrgId, OrgListRequest, OwnedModelKey, Page, PageNum, Paged, Proxy, Reply,
-    RetryPolicy, Secret, UnixTime,
+    ApiError, ApiVersion, BaseUrl, Credentials, Error, FailureKind, GroupId, InvalidValue,
+    ItemsPerPage, KeyField, Limits, ListRequest, ModelKey, Operation, OrgId, OrgListRequest,
+    OwnedModelKey, Page, PageNum, Paged, Proxy, Refused, Reply, RetryPolicy, Secret, Timestamp,
+    UnixTime, Wait,
 };
 
 pub use atlas_model_keys_transport::{SystemTimeExt, UnixTimeExt};

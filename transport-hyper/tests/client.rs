@@ -11,7 +11,7 @@ use std::{io, pin::Pin};
 
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator, Route};
-use atlas_model_keys_hyper::core::FailureKind;
+use atlas_model_keys_hyper::protocol::FailureKind;
 use atlas_model_keys_hyper::{
     BaseUrl, BoxError, Client, ClientBuilder, Credentials, Error, GroupId, Keys, ListRequest,
     Pages, Replies,

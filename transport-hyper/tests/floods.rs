@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_hyper::Limits;
-use atlas_model_keys_hyper::core::FailureKind;
+use atlas_model_keys_hyper::protocol::FailureKind;
 use support::{InMemory, bearer, kind_of, longest_pause, read_head, request, told};
 use tokio::io::AsyncWriteExt as _;
 

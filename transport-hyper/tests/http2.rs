@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use atlas_model_keys_hyper::core::FailureKind;
+use atlas_model_keys_hyper::protocol::FailureKind;
 use atlas_model_keys_hyper::{Client, Credentials, Error, Limits, RetryPolicy};
 use atlas_model_keys_transport::TooLarge;
 use support::http2::{

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use atlas_model_keys_hyper::core::FailureKind;
+use atlas_model_keys_hyper::protocol::FailureKind;
 use atlas_model_keys_hyper::{BaseUrl, Client, Error, Limits};
 use support::{EMPTY, bearer, read_head, request, told, whole};
 use tokio::io::AsyncWriteExt as _;

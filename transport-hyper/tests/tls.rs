@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use atlas_model_keys_hyper::core::FailureKind;
+use atlas_model_keys_hyper::protocol::FailureKind;
 use atlas_model_keys_hyper::{Limits, RetryPolicy};
 use support::http2::{Http2, RST_STREAM, frame, goaway};
 use support::tls::{Tls, is_http_2};

@@ -40,8 +40,8 @@
 //! the loop of [`Client`], without the part that waits for other threads:
 //!
 //! ```
-//! use atlas_model_keys_ureq::core::{Error, Exchange, Failure, ListRequest, Moment, Reply, Session, Step};
-//! use atlas_model_keys_ureq::core::{Body, FailureKind};
+//! use atlas_model_keys_ureq::protocol::{Error, Exchange, Failure, ListRequest, Moment, Reply, Session, Step};
+//! use atlas_model_keys_ureq::protocol::{Body, FailureKind};
 //!
 //! fn list(
 //!     session: &mut Session,
@@ -80,14 +80,15 @@ mod gzip;
 mod http;
 mod listing;
 
-pub use atlas_model_keys_core as core;
+pub use atlas_model_keys_core as protocol;
 pub use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Error, GroupId, ItemsPerPage, Limits, ListRequest, ModelKey,
-    Operation, OrgId, OrgListRequest, OwnedModelKey, Page, PageNum, Paged, Proxy, Reply,
-    RetryPolicy, Secret, UnixTime,
+    ApiError, ApiVersion, BaseUrl, Credentials, Error, FailureKind, GroupId, InvalidValue,
+    ItemsPerPage, KeyField, Limits, ListRequest, ModelKey, Operation, OrgId, OrgListRequest,
+    OwnedModelKey, Page, PageNum, Paged, Proxy, Refused, Reply, RetryPolicy, Secret, Timestamp,
+    UnixTime, Wait,
 };
 
-/// An error type to downcast to: [`ForeignError::expose`](crate::core::ForeignError::expose) of an [`Error::Transport`]
+/// An error type to downcast to: [`ForeignError::expose`](crate::protocol::ForeignError::expose) of an [`Error::Transport`]
 /// has it among its sources.
 pub use atlas_model_keys_transport::{NotTls, ProxyFailure, TooLarge, TwoLengths};
 pub use atlas_model_keys_transport::{SystemTimeExt, UnixTimeExt};

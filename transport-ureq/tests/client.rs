@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator, Route};
-use atlas_model_keys_ureq::core::FailureKind;
+use atlas_model_keys_ureq::protocol::FailureKind;
 use atlas_model_keys_ureq::{
     BaseUrl, Client, ClientBuilder, Credentials, Error, GroupId, Limits, ListRequest, RetryPolicy,
 };

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use atlas_model_keys_hyper::core::FailureKind;
+use atlas_model_keys_hyper::protocol::FailureKind;
 use atlas_model_keys_hyper::{
     BaseUrl, BoxError, Client, ClientBuilder, Credentials, Error, GroupId, ListRequest,
 };
