@@ -2,8 +2,8 @@
 //!
 //! Atlas issues API keys for its embedding and reranking models, per project (in the API: a group). It lists those of a
 //! group with `GET /api/atlas/v2/groups/{groupId}/aiModelApiKeys`, and those of an organization with
-//! `GET /api/atlas/v2/orgs/{orgId}/aiModelApiKeys`. This crate builds the requests and interprets the responses. The caller sends the bytes and supplies the time and randomness: with
-//! any HTTP client, in any runtime, in a test, or in a fuzzer.
+//! `GET /api/atlas/v2/orgs/{orgId}/aiModelApiKeys`. This crate builds the requests and interprets the responses. The caller
+//! sends the bytes and supplies the time and randomness: with any HTTP client, in any runtime, in a test, or in a fuzzer.
 //!
 //! # Layers
 //!

@@ -1,8 +1,8 @@
 //! Decodes a page's JSON in one pass: notes where in the body the documented fields are, and checks that the rest is valid
 //! JSON within the limits. Only strings with escapes are copied.
 //!
-//! The documented fields are here those of `PageField`, those of [`KeyField`](crate::KeyField), and `href` and `rel` of a link. Each of
-//! them may be absent or null here, but [`Reply::into_page`](crate::Reply::into_page) then refuses a page without
+//! The documented fields are here those of `PageField`, those of [`KeyField`](crate::KeyField), and `href` and `rel` of a
+//! link. Each of them may be absent or null here, but [`Reply::into_page`](crate::Reply::into_page) then refuses a page without
 //! `results`. It is an error if a documented field has another type than documented (except `totalCount`, `status` and
 //! `error`, which may hold anything), if it occurs twice, or if the nesting exceeds the limit, in unknown fields too.
 //!

@@ -25,16 +25,6 @@ impl ChangeCounter {
     }
 }
 
-/// Counts the end of the exchange as a change, however it ended.
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        // Released first, so that the exchanges that see the change can take the token request and the slot.
-        self.stage = Stage::START;
-        self.slot = None;
-        self.session.increment();
-    }
-}
-
 /// The state of one exchange between its steps.
 pub(super) struct Ticket {
     /// The session that issued the ticket; no other session accepts it.
@@ -55,8 +45,9 @@ pub(super) struct Ticket {
 
 /// How far an exchange is with the session's token.
 pub(super) enum Stage {
-    /// It needs no token, or has one, or has not asked for one yet: its own request comes next. `fetched` is the generation of the token that it fetched, if it fetched one: it uses that
-    /// token even if it has expired, because otherwise tokens that expire at once would be fetched for ever.
+    /// Its own request comes next, once it has a token (if it needs one). `fetched` is the generation of the token that
+    /// it fetched, if it fetched one: it uses that token even if it has expired, because otherwise tokens that expire at
+    /// once would be fetched for ever.
     Requesting { fetched: Option<u64> },
     /// It has the session's token request in flight, for as long as it holds `fetch`.
     FetchingToken { fetch: Arc<()> },
@@ -117,6 +108,16 @@ impl Ticket {
             Stage::Requesting { .. } | Stage::FollowingFetch { .. } => &mut self.history.failures,
         };
         *failures = failures.saturating_add(1);
+    }
+}
+
+/// Counts the end of the exchange as a change, however it ended.
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // Released first, so that the exchanges that see the change can take the token request and the slot.
+        self.stage = Stage::START;
+        self.slot = None;
+        self.session.increment();
     }
 }
 
