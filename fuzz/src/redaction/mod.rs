@@ -103,9 +103,11 @@ pub fn check(bytes: &[u8]) {
             assert!(shown.len() < 40 * (1024 + 16), "{} bytes", shown.len());
             assert!(!shown.chars().any(is_unsafe_to_show), "{shown:?}");
             let layers = layers(shown.replace("[redacted]", "\0").as_bytes(), 1);
-            // Any text may contain a short secret, and an escape may look like a part of a secret with escapes.
-            let has_escapes = |secret: &str| secret.contains('\\') || secret.contains("u{");
-            let is_searched = |secret: &&String| secret.len() >= RUN && !has_escapes(secret);
+            // Any text may contain a short secret, and what `Debug` adds (escapes, and a quotation mark around each text)
+            // may look like a part of a secret.
+            let is_like_debug =
+                |secret: &str| secret.contains(['\\', '"']) || secret.contains("u{");
+            let is_searched = |secret: &&String| secret.len() >= RUN && !is_like_debug(secret);
             for secret in secrets.iter().filter(is_searched) {
                 let is_shown = layers.iter().any(|layer| has_run(layer, secret.as_bytes()));
                 let is_leak = is_shown && !is_in_messages(&input, &limits, secret);
