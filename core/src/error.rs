@@ -12,7 +12,7 @@ use crate::api_error::Redaction;
 use crate::status::is_server_error;
 use crate::{ApiError, Endpoint, InvalidValue};
 
-/// Why a listing failed. Each variant stands for another cause and another remedy.
+/// The reason why a listing failed. Each variant stands for a different cause and remedy.
 ///
 /// `Display` writes one line and does not repeat the [`source`](core::error::Error::source). No
 /// variant holds a secret or a body.
@@ -32,8 +32,8 @@ pub enum Error {
     /// [`Reply::from_response`](crate::Reply::from_response), which does not retry, returns it for every error status
     /// (see [`is_retryable`](Error::is_retryable)).
     Api(Box<ApiError>),
-    /// Atlas responded with 429, and either no attempt is left or the requested wait is longer than the
-    /// caller's limits.
+    /// Atlas responded with 429, and the session does not try again: no attempt is left, the wait is longer than the
+    /// caller's limits, or the retry policy excludes the status.
     RateLimited {
         /// Atlas's response.
         response: Box<ApiError>,
@@ -43,7 +43,8 @@ pub enum Error {
         /// The time to wait before the next attempt.
         wait: Duration,
     },
-    /// Atlas responded with 5xx, and either no attempt is left or the wait is longer than the caller's limits.
+    /// Atlas responded with a status from 500 to 999 or one that the retry policy adds, and the session does not try again:
+    /// no attempt is left, the wait is longer than the caller's limits, or the policy excludes the status.
     GaveUp {
         /// Atlas's last response.
         response: Box<ApiError>,
@@ -54,7 +55,7 @@ pub enum Error {
     },
     /// The transport failed: there was no complete response.
     Transport {
-        /// The progress of the request.
+        /// How the request failed.
         kind: FailureKind,
         /// The number of attempts of this exchange; 0 if it failed before the first attempt.
         attempts: u32,
@@ -93,7 +94,7 @@ pub enum Refused {
     NotAllowed,
 }
 
-/// The progress of a request that got no complete response. It decides whether the request is sent again.
+/// How a request failed that got no complete response. It decides whether the request is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_enums)] // A transport must say one of exactly these.
@@ -103,7 +104,8 @@ pub enum FailureKind {
     NotSent,
     /// At least a part was sent, and no complete response came back.
     Lost,
-    /// The caller's deadline passed before the response was complete.
+    /// The caller's deadline passed before the response was complete. It is for
+    /// [`Session::give_up`](crate::Session::give_up).
     TimedOut,
     /// The request would fail again, for example because of an untrusted certificate or a proxy's refusal.
     Permanent,

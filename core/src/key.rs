@@ -90,7 +90,7 @@ impl<'a> ModelKey<'a> {
 
     /// Returns whether the key has not been used for `duration` at the time `now`.
     ///
-    /// The time counts from `lastUsedAt`, or from `createdAt` if the key was never used: a new key is not unused.
+    /// For a key that was never used, the time since its creation counts, so a new key is not unused.
     ///
     /// Returns `None` if the field that it would count from is malformed, or if both are absent.
     #[must_use]

@@ -107,8 +107,8 @@
 //! ```
 //!
 //! Exchanges of a session may overlap: a hundred callers share one access token, no two use
-//! the same digest nonce at a time, and one 429 slows all of them down. A driver with several threads or tasks locks
-//! the session for each call, never during I/O. After every exchange it wakes the callers whose
+//! the same digest nonce at a time, and one 429 slows all that have the same rate limit. A driver with several threads or
+//! tasks locks the session for each call, never during I/O. After every request it wakes the callers whose
 //! [`Wait::on_change`] is true.
 //!
 //! # What it promises

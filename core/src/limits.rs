@@ -7,41 +7,42 @@ use crate::setters::setters;
 
 /// The limits on everything that a server could make large.
 ///
-/// The core enforces each of them, whatever the transport does. The defaults allow more than ten times the
-/// size of a page of 500 keys with the longest names.
+/// The core enforces them, whatever the transport does: `pages` in a [`Listing`](crate::Listing), `collected_bytes` in
+/// [`Collected`](crate::Collected), the others in each exchange. The defaults allow eight times the size of a page of 500
+/// keys with the longest names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The bytes of a response's head: the sum of all names and values. Default: 64 KiB, four times the maximum of
+    /// The maximum size of a response's head, in bytes: the sum of all names and values. Default: 64 KiB, four times the maximum of
     /// common servers.
     pub head_bytes: usize,
-    /// The header fields of a response. Default: 128. Atlas sends about 20.
+    /// The maximum number of header fields of a response. Default: 128. Atlas sends about 20.
     pub headers: usize,
-    /// The bytes of a page's body, after decompression. Default: 16 MiB. A usual page of 500 keys has 137 KB,
+    /// The maximum size of a page's body in bytes, after decompression. Default: 16 MiB. A usual page of 500 keys has 137 KB,
     /// and one with the longest names and every character escaped stays under 2 MiB.
     ///
     /// Transports read one byte more than this, so that the core returns the error.
     pub body_bytes: usize,
-    /// The bytes of an error's or a token's body that are decoded. Default: 64 KiB. A longer body is not an error
-    /// object, but its status still counts.
+    /// The maximum size of an error's body that is decoded, in bytes. Default: 64 KiB. The status of a response with a
+    /// longer body still counts. A longer response to a token request is an error.
     pub error_body_bytes: usize,
-    /// The nesting depth of arrays and objects. Default: 32. The documented page needs 3. Values above 100
+    /// The maximum nesting depth of arrays and objects. Default: 32. The documented page needs 3. Values above 100
     /// count as 100, which is below the limit of the JSON parser.
     pub nesting: u8,
-    /// The keys of a page, and its links. Default: 10,000. Atlas sends at most 500 keys. Without this limit, a body
+    /// The maximum number of keys of a page, and of its links. Default: 10,000. Atlas sends at most 500 keys. Without this limit, a body
     /// of nothing but `{}` would take thirty times its size in memory.
     pub elements: usize,
-    /// The bytes of all `WWW-Authenticate` headers of a response. Default: 8 KiB. One challenge has about 150 bytes.
+    /// The maximum size in bytes of all `WWW-Authenticate` headers of a response. Default: 8 KiB. One challenge has about 150 bytes.
     pub challenge_bytes: usize,
-    /// The challenges of a response that are read. Default: 16. RFC 7616 defines six algorithms.
+    /// The maximum number of challenges of a response that are read. Default: 16. RFC 7616 defines six algorithms.
     pub challenges: usize,
-    /// The bytes of an access token. Default: 8 KiB. Most servers do not accept longer header lines.
+    /// The maximum size of an access token, in bytes. Default: 8 KiB. Most servers do not accept longer header lines.
     pub token_bytes: usize,
-    /// The bytes of each text that an error copies from a response. Default: 1 KiB, which fits a log line.
+    /// The maximum size in bytes of each text that an error copies from a response. Default: 1 KiB, which fits a log line.
     pub detail_bytes: usize,
-    /// The pages of one listing. Default: 10,000, which is up to five million keys. More pages are an error.
+    /// The maximum number of pages of one listing. Default: 10,000, which is up to five million keys. More pages are an error.
     pub pages: u32,
-    /// The bytes of memory that all keys of a listing may take if they are [collected](crate::Collected)
+    /// The maximum memory in bytes that all keys of a listing may take if they are [collected](crate::Collected)
     /// before any of them is used. Default: 512 MiB, about a million keys with usual names. It does not limit
     /// callers who take keys one at a time.
     pub collected_bytes: usize,

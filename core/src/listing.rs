@@ -17,7 +17,7 @@ use crate::{
 ///
 /// - There is a next page if a link announces it: its relation (`rel`) is `next`. If `links` has only other relations,
 ///   or is an empty array, there is none.
-/// - If `links` is missing or no link in it has a relation (Atlas does not require them), there is a next page if the
+/// - If `links` is missing, or has links but none with a relation (Atlas does not require them), there is a next page if the
 ///   page is full, or if `totalCount` is higher than the number of keys up to this page. An empty page is then the
 ///   last one.
 /// - The next request is the current request with the next page number. The target of a link is never used.
@@ -150,7 +150,7 @@ impl<R: Paged> Listing<R> {
     }
 
     /// Returns the requests that may be sent at the same time to read ahead: [`request`](Listing::request) and the
-    /// following ones, up to `size` and at least one.
+    /// following ones, up to `size` and at least one, or none at the end.
     ///
     /// It is only the first request until a page shows that there is a next one, and never more than `totalCount`
     /// suggests or [`Limits::pages`] allows.

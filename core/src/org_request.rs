@@ -5,8 +5,8 @@ use crate::list_of_keys::list_of_keys;
 use crate::operation::sealed::Sealed;
 use crate::{ApiVersion, Endpoint, OrgId};
 
-/// A request for one page of the AI model API keys of an organization, which are those of all its groups: Atlas's
-/// operation *listOrgModelKeys*.
+/// A request for one page of the AI model API keys of all groups of an organization: Atlas's operation
+/// *listOrgModelKeys*.
 ///
 /// It needs the role Organization Read Only, and exists since the version `2025-03-12`. A parameter that is not set is not
 /// sent, so that Atlas's default holds. Each key names its group ([`ModelKey::group_id`](crate::ModelKey::group_id)).

@@ -357,7 +357,8 @@ impl<B> Reply<B> {
         self.headers.get("x-mongodb-service-version")?.to_str().ok()
     }
 
-    /// Returns how long to wait before the next request (`Retry-After`), if it is given in seconds.
+    /// Returns how long to wait before the next request (`Retry-After`), if it is given in seconds, or as a date in a
+    /// response with a `Date`.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         crate::retry::retry_after(&self.headers, None)

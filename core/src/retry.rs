@@ -37,7 +37,7 @@ pub struct RetryPolicy {
     /// server asks for a longer wait, the exchange fails at once with an error that has that time.
     pub wait: Duration,
     /// The longest sum of all waits of one exchange. Default: 180 s. A wait for another exchange of the session is
-    /// included, with the time that it took.
+    /// included, with the time that it took. It may exceed the sum by up to 30 s, the time after which it checks.
     pub total_wait: Duration,
     /// The statuses that are retried. Default: 429, and 500 to 999. A request for a page changes nothing on the server,
     /// so a retry is safe. Undefined statuses from 600 on are treated as server errors (RFC 9110 §15).

@@ -108,7 +108,7 @@ impl Session {
     /// Sets the `User-Agent`.
     ///
     /// # Errors
-    /// Fails if the text is empty or not visible ASCII.
+    /// Fails if the text is empty or not printable ASCII.
     pub fn with_user_agent(mut self, text: &str) -> Result<Self, InvalidValue> {
         self.engine.user_agent = user_agent(text)?;
         Ok(self)
@@ -166,6 +166,9 @@ impl Session {
     }
 
     /// Takes the transport failure of the request of this ticket.
+    ///
+    /// If the failure ends a token request, the exchanges that wait for its token fail, too. After the caller's own deadline
+    /// call [`give_up`](Session::give_up) instead, which does not affect them.
     ///
     /// # Errors
     /// Returns the [`Error`] that ends the exchange.

@@ -10,7 +10,7 @@ use http::Request;
 use super::ticket::{RetryCause, Ticket, wait_timed_out};
 use crate::{ApiError, Body, Error, FailureKind, ForeignError, Reply};
 
-/// What the driver must do next.
+/// The next thing that the driver must do.
 #[must_use]
 #[allow(clippy::exhaustive_enums)] // A driver must handle exactly these three.
 pub enum Step<B> {
@@ -50,7 +50,7 @@ pub struct Exchange {
 /// It is not `Clone`, and the call that reports the outcome consumes it: reporting twice does not compile.
 /// Other exchanges may wait while it exists; wake them when it is gone. If a ticket is kept without reporting
 /// an outcome, the others wait for its token request for at most 90 seconds (then another exchange fetches a
-/// token), and for its place under the rate limit for at most 60 seconds.
+/// token), and for its place under the rate limit for 60 seconds after the last response.
 #[must_use]
 pub struct Pending(pub(super) Box<Ticket>);
 
@@ -120,7 +120,7 @@ impl Wait {
         }
     }
 
-    /// Ends the exchange, and returns the error that caused the wait. Call it when the caller's deadline
+    /// Ends the exchange, and returns the error that caused the last retry, or a timeout if there was none. Call it when the caller's deadline
     /// comes before the end of the wait. Other exchanges may be waiting for this one; see
     /// [`Wait::on_change`].
     #[must_use]
