@@ -103,20 +103,16 @@ impl KeySpans {
 
     /// Returns the smallest part of the body that holds all fields, or `None` if one of them is in the arena.
     pub(crate) fn block(&self) -> Option<Block> {
-        let (mut start, mut end, mut bytes, mut bits) = (u32::MAX, 0, 0, 0);
-        // Without branches, because the processor cannot predict which fields are absent.
-        for span in &self.0 {
-            let is_absent = *span == Span::ABSENT;
+        let (mut start, mut end, mut bytes) = (u32::MAX, 0, 0);
+        for span in self.0.iter().filter(|span| **span != Span::ABSENT) {
+            if span.start & IN_ARENA != 0 {
+                return None;
+            }
             start = start.min(span.start);
-            end = end.max(if is_absent {
-                0
-            } else {
-                span.start.wrapping_add(span.len)
-            });
+            end = end.max(span.start.saturating_add(span.len));
             bytes += span.len as usize;
-            bits |= if is_absent { 0 } else { span.start };
         }
-        (bits & IN_ARENA == 0).then_some(Block {
+        Some(Block {
             range: (start.min(end) as usize)..end as usize,
             bytes,
         })
@@ -127,7 +123,9 @@ impl KeySpans {
         // If there is a span, it begins at `start` or later, so `start` fits into a `u32`.
         let start = u32::try_from(start).unwrap_or(0);
         Self(self.0.map(|span| {
-            let start = if span == Span::ABSENT { 0 } else { start };
+            if span == Span::ABSENT {
+                return span;
+            }
             Span {
                 start: span.start.saturating_sub(start),
                 ..span
