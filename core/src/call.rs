@@ -61,12 +61,14 @@ pub(crate) enum RateScope {
 pub(crate) const DEFAULT_USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("atlas-model-keys-core/", env!("CARGO_PKG_VERSION")));
 
-impl Call {
+impl Query {
     /// Returns whether the response has an envelope, so that the status is in its body.
     pub(crate) fn is_enveloped(self) -> bool {
-        self.query.envelope == Some(true)
+        self.envelope == Some(true)
     }
+}
 
+impl Call {
     /// Returns the request as HTTP, without credentials.
     #[inline]
     pub(crate) fn to_http<T>(

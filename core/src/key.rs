@@ -95,8 +95,7 @@ impl<'a> ModelKey<'a> {
     /// Returns `None` if the field that it would count from is malformed, or if both are absent.
     #[must_use]
     pub fn is_unused_for(self, duration: Duration, now: UnixTime) -> Option<bool> {
-        let since = self.last_used_at().or(self.created_at())?;
-        Some(since.age(now).ok()? >= duration)
+        is_unused_for(self.last_used_at(), self.created_at(), duration, now)
     }
 
     /// Makes an owned copy in one allocation. A copy with a `secret` overwrites its texts when it is dropped.
@@ -108,6 +107,16 @@ impl<'a> ModelKey<'a> {
     fn texts(self) -> impl Iterator<Item = Option<&'a str>> {
         KeyField::ALL.iter().map(move |field| self.field(*field))
     }
+}
+
+fn is_unused_for(
+    last_used_at: Option<Timestamp<'_>>,
+    created_at: Option<Timestamp<'_>>,
+    duration: Duration,
+    now: UnixTime,
+) -> Option<bool> {
+    let since = last_used_at.or(created_at)?;
+    Some(since.age(now).ok()? >= duration)
 }
 
 impl PartialEq for ModelKey<'_> {
@@ -190,7 +199,7 @@ impl OwnedModelKey {
     /// Returns whether the key has not been used for `duration` at the time `now`; see [`ModelKey::is_unused_for`].
     #[must_use]
     pub fn is_unused_for(&self, duration: Duration, now: UnixTime) -> Option<bool> {
-        self.as_key().is_unused_for(duration, now)
+        is_unused_for(self.last_used_at(), self.created_at(), duration, now)
     }
 
     /// Returns how many bytes of memory the key takes.

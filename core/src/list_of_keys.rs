@@ -45,7 +45,7 @@ macro_rules! list_of_keys {
             /// Returns whether an envelope is requested.
             #[must_use]
             pub fn is_enveloped(&self) -> bool {
-                self.query.envelope == Some(true)
+                self.query.is_enveloped()
             }
 
             /// Returns whether indented JSON is requested.

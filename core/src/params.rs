@@ -103,6 +103,7 @@ pub struct ItemsPerPage(NonZeroU16);
 impl ItemsPerPage {
     /// The smallest page, 1.
     pub const MIN: Self = Self(NonZeroU16::MIN);
+    // These numbers are checked when this crate is compiled.
     /// The largest page, 500.
     pub const MAX: Self = Self(NonZeroU16::new(500).unwrap());
     /// Atlas's default, 100, which holds if the parameter is not sent.

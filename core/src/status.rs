@@ -1,4 +1,4 @@
-//! Which statuses are errors.
+//! Tells which statuses are errors.
 
 use http::StatusCode;
 

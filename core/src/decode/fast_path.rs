@@ -565,7 +565,7 @@ mod tests {
         })
     }
 
-    fn field(names: &'static [&'static str]) -> impl Strategy<Value = String> {
+    fn field(names: Vec<&'static str>) -> impl Strategy<Value = String> {
         let text = prop_oneof![9 => string(), 1 => Just(String::from("null"))];
         let known = (select(names), text);
         let known = known.prop_map(|(name, text)| format!("\"{name}\":{text}"));
@@ -573,29 +573,17 @@ mod tests {
         prop_oneof![6 => known, 1 => new]
     }
 
-    fn object(names: &'static [&'static str]) -> impl Strategy<Value = String> {
+    fn object(names: Vec<&'static str>) -> impl Strategy<Value = String> {
         vec(field(names), 0..5).prop_map(|fields| format!("{{{}}}", fields.join(",")))
     }
 
     fn page() -> impl Strategy<Value = Vec<u8>> {
-        const KEY: &[&str] = &[
-            "apiKeyId",
-            "cloud",
-            "createdAt",
-            "createdBy",
-            "endpoint",
-            "geography",
-            "groupId",
-            "lastUsedAt",
-            "maskedSecret",
-            "name",
-            "secret",
-            "status",
-        ];
+        let key = KeyField::ALL.iter().map(|field| field.name()).collect();
         let list = |element| vec(element, 0..5).prop_map(|list| format!("[{}]", list.join(",")));
         let field = prop_oneof![
-            list(object(&["rel", "href"]).boxed()).prop_map(|list| format!("\"links\":{list}")),
-            list(object(KEY).boxed()).prop_map(|list| format!("\"results\":{list}")),
+            list(object(Vec::from(["rel", "href"])).boxed())
+                .prop_map(|list| format!("\"links\":{list}")),
+            list(object(key).boxed()).prop_map(|list| format!("\"results\":{list}")),
             any::<u32>().prop_map(|count| format!("\"totalCount\":{count}")),
             value().prop_map(|value| format!("\"new\":{value}")),
         ];

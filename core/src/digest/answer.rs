@@ -155,20 +155,12 @@ fn push_quoted(header: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Limits;
+    use crate::digest::challenge::tests::strongest;
     use alloc::format;
     use alloc::string::String;
 
     fn text(hex: &Hex) -> String {
         String::from_utf8(hex.as_bytes().into()).unwrap()
-    }
-
-    fn strongest(headers: &[&'static str]) -> Option<Challenge> {
-        let headers: Vec<_> = headers
-            .iter()
-            .map(|h| HeaderValue::from_static(h))
-            .collect();
-        Challenge::strongest(&headers, &Limits::default())
     }
 
     /// Returns the response and the hashed name of an answer with a fixed `cnonce`, as in the examples of the RFCs.

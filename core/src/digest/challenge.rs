@@ -152,11 +152,11 @@ impl Algorithm {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use alloc::format;
 
-    fn strongest(headers: &[&'static str]) -> Option<Challenge> {
+    pub(in crate::digest) fn strongest(headers: &[&'static str]) -> Option<Challenge> {
         let headers: Vec<_> = headers
             .iter()
             .map(|h| HeaderValue::from_static(h))

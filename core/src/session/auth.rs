@@ -1,6 +1,5 @@
 //! Chooses between bearer token, service account and API key.
 
-use alloc::sync::Arc;
 use core::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method};
@@ -12,7 +11,7 @@ use super::ticket::{RequestAuth, Ticket};
 use super::verdict::{Preparation, Unauthorized};
 use crate::credentials::CredentialKind;
 use crate::redaction::KnownSecrets;
-use crate::{Credentials, Error, Limits, Moment, Refused};
+use crate::{Credentials, Limits, Moment, Refused};
 
 pub(super) enum Auth {
     Bearer(Bearer),
@@ -112,26 +111,6 @@ impl Auth {
     pub(super) fn take_back(&mut self, auth: RequestAuth) {
         if let Self::Digest(key) = self {
             key.check_in(auth);
-        }
-    }
-
-    /// Returns whether `own` is still the session's token request.
-    pub(super) fn is_current_fetch(&self, own: &Arc<()>) -> bool {
-        self.service_account()
-            .is_some_and(|account| account.is_current_fetch(own))
-    }
-
-    /// Extends the time of this token request, whose exchange continues after `delay`.
-    pub(super) fn extend_fetch(&mut self, own: &Arc<()>, now: Duration, delay: Duration) {
-        if let Some(account) = self.service_account_mut() {
-            account.extend_fetch(own, now, delay);
-        }
-    }
-
-    /// Ends a token request that failed. The exchanges that wait for it get the same error.
-    pub(super) fn fetch_failed(&mut self, own: &Arc<()>, error: &Error) {
-        if let Some(account) = self.service_account_mut() {
-            account.fetch_failed(own, error);
         }
     }
 }

@@ -139,7 +139,8 @@ impl Engine {
     /// Sends the next request, or returns a [`Wait`].
     fn advance<B>(&mut self, mut ticket: Box<Ticket>, at: Moment) -> StepResult<B> {
         if let Stage::FetchingToken { fetch } = &ticket.stage {
-            if self.auth.is_current_fetch(fetch) {
+            let account = self.auth.service_account();
+            if account.is_some_and(|account| account.is_current_fetch(fetch)) {
                 return Ok(self.send_token_request(ticket, at));
             }
             // This token request took too long, so another exchange fetches a token or has fetched one. A second
@@ -295,15 +296,19 @@ impl Engine {
     /// Extends the time of the ticket's token request, if it has one: the exchange continues after `delay`, and
     /// others keep waiting for it.
     fn extend_fetch(&mut self, ticket: &Ticket, at: Moment, delay: Duration) {
-        if let Stage::FetchingToken { fetch } = &ticket.stage {
-            self.auth.extend_fetch(fetch, at.now, delay);
+        if let Stage::FetchingToken { fetch } = &ticket.stage
+            && let Some(account) = self.auth.service_account_mut()
+        {
+            account.extend_fetch(fetch, at.now, delay);
         }
     }
 
     /// Ends the exchange with an error. If it was fetching a token, the exchanges that wait for it fail, too.
     fn fail_exchange<B>(&mut self, ticket: &Ticket, error: Error) -> StepResult<B> {
-        if let Stage::FetchingToken { fetch } = &ticket.stage {
-            self.auth.fetch_failed(fetch, &error);
+        if let Stage::FetchingToken { fetch } = &ticket.stage
+            && let Some(account) = self.auth.service_account_mut()
+        {
+            account.fetch_failed(fetch, &error);
         }
         Err(error)
     }
@@ -328,7 +333,7 @@ impl Engine {
     ) -> StepResult<B> {
         let mut status = response.status();
         let mut decoded = None;
-        if status == StatusCode::OK && ticket.call.is_enveloped() {
+        if status == StatusCode::OK && ticket.call.query.is_enveloped() {
             // The caller requested the envelope, so the status in the body is the status of the response.
             match read_envelope(response.body().as_ref(), self.limits.of_body()) {
                 Ok(page) => decoded = page,

@@ -20,10 +20,14 @@ impl Versions {
         self.pinned = Some(version);
     }
 
+    fn pinned_for(&self, resource: &Resource) -> Option<ApiVersion> {
+        self.pinned.filter(|_| resource.can_pin)
+    }
+
     /// Returns the version that the next exchange of the operation requests.
     #[inline]
     pub(super) fn current(&self, resource: &Resource) -> ApiVersion {
-        if let Some(pinned) = self.pinned.filter(|_| resource.can_pin) {
+        if let Some(pinned) = self.pinned_for(resource) {
             return pinned;
         }
         let moved = self.moved.iter().find(|moved| moved.0 == resource.endpoint);
@@ -40,7 +44,7 @@ impl Versions {
         refused: ApiVersion,
     ) -> Option<ApiVersion> {
         if self.current(resource) == refused {
-            if resource.can_pin && self.pinned.is_some() {
+            if self.pinned_for(resource).is_some() {
                 return None;
             }
             let position = resource

@@ -1,4 +1,4 @@
-//! Which statuses and failures are retried.
+//! Tests of the statuses and failures that are retried.
 
 use atlas_model_keys_core::{Error, Limits, RetryPolicy, Step};
 use atlas_model_keys_emulator::Route;
