@@ -278,7 +278,12 @@ impl<R: Paged> Listing<R> {
             PageSummary::of(decoded, has_same_ids || (has_same_sample && has_ids))
         });
         match summary {
-            Ok(summary) => self.move_on(&summary),
+            Ok(summary) => {
+                if !summary.is_empty {
+                    self.sample = sample;
+                }
+                self.move_on(&summary);
+            }
             Err(error) => {
                 self.next = None;
                 self.failed = Some(Box::new(error));
@@ -295,6 +300,8 @@ impl<R: Paged> Listing<R> {
         }
         core::mem::swap(&mut self.previous_ids, &mut self.last_ids);
         self.last_ids.clear();
+        // The sample is of an earlier page.
+        self.sample = None;
         let mut has_all = true;
         for id in ids {
             match id {
@@ -925,6 +932,16 @@ mod tests {
         assert_eq!(window(&listing, 2), [2, 3]);
         listing.advance_undecoded(&reply("self"));
         assert_eq!(listing.request().unwrap(), None);
+    }
+
+    #[test]
+    fn equal_undecoded_pages_with_another_page_between_them_are_no_repetition() {
+        let linked = full(1, 2, NEXT, "");
+        // Without links, the page is decoded.
+        let unlinked = full(3, 1, "", r#","totalCount":9"#);
+        let bodies = [linked.clone(), unlinked, linked, full(5, 1, LAST, "")];
+        let (pages, end) = read_all(None, &bodies);
+        assert_eq!((pages, end.unwrap()), (vec![1, 2, 3, 4], 6));
     }
 
     #[test]
