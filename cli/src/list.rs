@@ -297,7 +297,7 @@ impl Service {
         let mut builder = Client::builder(asked.base.clone(), credentials)
             .user_agent(concat!("atlas-model-keys/", env!("CARGO_PKG_VERSION")))
             .deadline(asked.timeout.limit)
-            .on_wait(progress.on_wait());
+            .on_event(progress.on_event());
         if let Some(version) = args.api_version {
             builder = builder.version(version);
         }

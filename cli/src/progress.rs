@@ -5,7 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use atlas_model_keys_core::{ApiError, Endpoint, FailureKind, ForeignError, PageNum, Wait};
+use atlas_model_keys_core::{Endpoint, FailureKind, PageNum};
+use atlas_model_keys_ureq::{Event, WaitReason};
 
 use crate::environment::Environment;
 use crate::failure::{Rounded, status};
@@ -91,10 +92,17 @@ impl Progress {
         Self(shared)
     }
 
-    /// Returns the function that the client calls before each retry wait.
-    pub(crate) fn on_wait(&self) -> impl Fn(&Wait) + Send + Sync + 'static {
+    /// Returns the function that the client calls with each event. It shows the waits, except those for another call.
+    pub(crate) fn on_event(&self) -> impl Fn(&Event<'_>) + Send + Sync + 'static {
         let shared = Arc::clone(&self.0);
-        move |wait| shared.tell_of(wait.delay(), &cause(wait.api_error(), wait.failure()))
+        move |event| match event {
+            Event::Waiting {
+                reason: WaitReason::OtherExchange,
+                ..
+            } => {}
+            Event::Waiting { delay, reason, .. } => shared.tell_of(*delay, &cause(reason)),
+            _ => {}
+        }
     }
 
     /// Records that a page was requested.
@@ -267,10 +275,10 @@ impl std::fmt::Display for Whole {
     }
 }
 
-/// Returns the cause of a retry.
-fn cause(api_error: Option<&ApiError>, failure: Option<(FailureKind, &ForeignError)>) -> String {
-    match (api_error, failure) {
-        (Some(api_error), _) => {
+/// Returns the cause of a wait.
+fn cause(reason: &WaitReason<'_>) -> String {
+    match reason {
+        WaitReason::Response(api_error) => {
             let code = match &api_error.error_code {
                 Some(code) => format!(" ({code})"),
                 None => String::new(),
@@ -283,11 +291,11 @@ fn cause(api_error: Option<&ApiError>, failure: Option<(FailureKind, &ForeignErr
                 _ => format!("Atlas answered {status}{code}"),
             }
         }
-        (None, Some((FailureKind::NotSent, error))) => {
+        WaitReason::Failure(FailureKind::NotSent, error) => {
             format!("the request could not be sent: {error}")
         }
-        (None, Some((_, error))) => format!("no complete response came back: {error}"),
-        (None, None) => "the network failed".to_owned(),
+        WaitReason::Failure(_, error) => format!("no complete response came back: {error}"),
+        _ => "Atlas's rate limit is reached".to_owned(),
     }
 }
 
@@ -441,13 +449,13 @@ mod tests {
             panic!("{error}")
         };
         assert_eq!(
-            cause(Some(&api_error), None),
+            cause(&WaitReason::Response(&api_error)),
             "Atlas answered 503 Service Unavailable (BUSY)"
         );
         api_error.endpoint = Endpoint::Token;
         api_error.error_code = None;
         assert_eq!(
-            cause(Some(&api_error), None),
+            cause(&WaitReason::Response(&api_error)),
             "Atlas answered the request for an access token with 503 Service Unavailable"
         );
         let session = Session::new(BaseUrl::default(), Credentials::bearer("token").unwrap());
@@ -462,8 +470,11 @@ mod tests {
             let Error::Transport { kind, source, .. } = error else {
                 panic!("{error}")
             };
-            assert_eq!(cause(None, Some((kind, &source))), text);
+            assert_eq!(cause(&WaitReason::Failure(kind, &source)), text);
         }
-        assert_eq!(cause(None, None), "the network failed");
+        assert_eq!(
+            cause(&WaitReason::RateLimit),
+            "Atlas's rate limit is reached"
+        );
     }
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Credentials, Error, Limits, ListRequest, OwnedModelKey, Page, Paged,
-    Reply, RetryPolicy, Secret, Wait,
+    Reply, RetryPolicy, Secret,
 };
+use atlas_model_keys_transport::Event;
 use tokio::runtime::Runtime;
 
-/// A function that is called before each retry wait.
-pub type OnWait = Box<dyn Fn(&Wait) + Send + Sync>;
+/// A function that is called with each event.
+pub type OnEvent = Box<dyn Fn(&Event<'_>) + Send + Sync>;
 
 /// The settings of a client. `None` means the client's default.
 #[derive(Default)]
@@ -35,8 +36,8 @@ pub struct Setup {
     pub root_certificates: Option<String>,
     /// The proxy's URL. An empty text means no proxy, whatever the environment says.
     pub proxy: Option<String>,
-    /// Called before each retry wait.
-    pub on_wait: Option<OnWait>,
+    /// Called with each event.
+    pub on_event: Option<OnEvent>,
 }
 
 impl Setup {
@@ -183,8 +184,8 @@ macro_rules! build {
             Some(proxy) => builder = builder.proxy(proxy),
             None => {}
         }
-        if let Some(on_wait) = setup.on_wait {
-            builder = builder.on_wait(on_wait);
+        if let Some(on_event) = setup.on_event {
+            builder = builder.on_event(on_event);
         }
         builder.build()
     }};

@@ -31,6 +31,7 @@ pub struct Reply<B> {
     /// The page in the body, if it was decoded for the status in its envelope.
     decoded: Option<Box<Decoded>>,
     version: Option<ApiVersion>,
+    attempts: u32,
     limits: BodyLimits,
     secrets: KnownSecrets,
 }
@@ -303,6 +304,7 @@ impl<B> Reply<B> {
             endpoint,
             decoded: None,
             version,
+            attempts: 1,
             limits,
             secrets,
         }
@@ -311,6 +313,11 @@ impl<B> Reply<B> {
     /// Keeps the page that was already decoded from the body.
     pub(crate) fn with_decoded(mut self, decoded: Option<Box<Decoded>>) -> Self {
         self.decoded = decoded;
+        self
+    }
+
+    pub(crate) fn with_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
         self
     }
 
@@ -331,6 +338,13 @@ impl<B> Reply<B> {
     #[must_use]
     pub fn version(&self) -> Option<ApiVersion> {
         self.version
+    }
+
+    /// Returns the number of attempts until this response, at least 1. Each failed attempt was followed by a wait. Token
+    /// requests are not counted, and a request that answers a challenge belongs to the attempt before it.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
     }
 
     /// Returns the state of the rate limit from the headers.
@@ -375,6 +389,7 @@ impl<B> Reply<B> {
             // What was decoded does not belong to another body.
             decoded: None,
             version: self.version,
+            attempts: self.attempts,
             limits: self.limits,
             secrets: self.secrets,
         }

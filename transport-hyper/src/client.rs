@@ -1,24 +1,23 @@
 //! The client and its builder.
 
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::time::{Duration, SystemTime};
 
-use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Collected, Credentials, Error, Listing, Operation, OwnedModelKey, Page,
-    Paged, Reply, Secret,
+use atlas_model_keys_core::{BaseUrl, Credentials, Error, UnixTime};
+use atlas_model_keys_transport::{
+    ClientSettings, Clock, ConnectionSettings, Connections, SystemTimeExt as _, asynchronous,
+    builder_methods,
 };
-use atlas_model_keys_transport::{Resolved, Settings, builder_methods};
 use http::Uri;
 use hyper::rt::{Read, Write};
 use hyper_util::client::legacy::connect::Connection;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::connect::Connector;
-use crate::driver::Driver;
 use crate::failure::BoxError;
-use crate::http::Http;
-use crate::listing::{Keys, Pages, Replies};
-use crate::task::{self, Task};
+use crate::transport::HyperTransport;
 
 /// The async client: lists the AI model API keys of Atlas projects.
 ///
@@ -36,8 +35,8 @@ use crate::task::{self, Task};
 /// Calls need a tokio runtime of either kind, with time and I/O enabled. A connection is driven by the runtime that made
 /// it, so make a client for each runtime. (A request on a connection whose runtime does not run ends with the read
 /// timeout.)
-#[derive(Clone)]
-pub struct Client(Arc<Driver>);
+#[derive(Clone, Debug)]
+pub struct Client(asynchronous::Client);
 
 impl Client {
     /// Makes a client for the Atlas at `base`, with default settings.
@@ -52,121 +51,38 @@ impl Client {
     /// Returns a builder with default settings.
     pub fn builder(base: BaseUrl, credentials: Credentials) -> ClientBuilder {
         ClientBuilder {
-            settings: Settings::new(base, credentials, USER_AGENT),
+            settings: ClientSettings::new(base, credentials)
+                .product(USER_AGENT)
+                .clock(TokioClock::default()),
+            connections: ConnectionSettings::default(),
             connector: None,
             http1_only: false,
         }
     }
 
-    /// Returns the answer to an operation: for a [`ListRequest`](crate::ListRequest), the requested page.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn list<O: Operation>(&self, operation: &O) -> Result<O::Answer<Vec<u8>>, Error> {
-        O::read(self.reply(operation).await?)
-    }
-
-    /// Returns the response to an operation, with an undecoded body.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn reply<O: Operation>(&self, operation: &O) -> Result<Reply<Vec<u8>>, Error> {
-        let (driver, operation) = (Arc::clone(&self.0), *operation);
-        let task = Task::spawn(async move { driver.drive(&operation, Vec::new()).await });
-        task.await
-            .unwrap_or_else(|error| Err(self.0.transport_error(task::resume(error))))
-    }
-
-    /// Lists all pages from the requested one on, one at a time. The listing ends after an error.
-    pub fn pages<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(&self, request: &R) -> Pages<R> {
-        Pages::new(Arc::clone(&self.0), self.listing(request))
-    }
-
-    /// Lists the responses with undecoded bodies, for callers that store, forward or decode them themselves.
-    pub fn replies<R: Paged>(&self, request: &R) -> Replies<R> {
-        Replies::new(Arc::clone(&self.0), self.listing(request))
-    }
-
-    /// Lists all keys from the requested page on, and fetches the pages as needed. If the list changes meanwhile, a key
-    /// can be on two consecutive pages: it is returned once. The listing ends after an error.
-    pub fn keys<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(&self, request: &R) -> Keys<R> {
-        Keys::new(Arc::clone(&self.0), self.listing(request))
-    }
-
-    /// Returns all keys from the requested page on.
-    ///
-    /// # Errors
-    /// See [`Error`]; [`Error::Limit`] if the keys take more memory than
-    /// [`Limits::collected_bytes`](crate::Limits::collected_bytes). To get the keys before an error, use
-    /// [`keys`](Client::keys).
-    pub async fn list_all<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
-        &self,
-        request: &R,
-    ) -> Result<Vec<OwnedModelKey>, Error> {
-        let mut keys = self.keys(request);
-        let mut collected = Collected::new(&self.0.limits);
-        let mut all = Vec::new();
-        while let Some(key) = keys.next().await {
-            let key = key?;
-            collected.add(&key)?;
-            all.push(key);
-        }
-        Ok(all)
-    }
-
-    /// Exports the access token of the service account, so that a client in another process can
-    /// [restore](Client::restore_token) it: a service account may have only 100 live tokens. Returns `None` if there is no
-    /// token or it expires soon. Protect the exported token like the client secret.
+    /// Returns a clone whose calls have another deadline; see [`asynchronous::Client::with_deadline`].
     #[must_use]
-    pub fn export_token(&self) -> Option<Secret> {
-        self.0.session.export_token()
-    }
-
-    /// Uses a token that another client has exported.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for a text that is no exported token, for a token of another base URL or service account, and
-    /// for an expired one. The client stays usable.
-    pub fn restore_token(&self, exported: &Secret) -> Result<(), Error> {
-        self.0.session.restore_token(exported)
-    }
-
-    /// Revokes the access token of the service account, if there is one. The next request fetches a new token.
-    ///
-    /// # Errors
-    /// See [`Error`]. The client forgets the token in any case, and does not retry.
-    pub async fn revoke_token(&self) -> Result<(), Error> {
-        self.0.revoke_token().await
-    }
-
-    /// Returns the API version that the session requests now for a [`ListRequest`](crate::ListRequest): `preview`, until
-    /// Atlas no longer has it.
-    #[must_use]
-    pub fn version(&self) -> ApiVersion {
-        self.0.session.version()
-    }
-
-    fn listing<R: Paged>(&self, request: &R) -> Listing<R> {
-        Listing::new(*request, &self.0.limits)
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self(self.0.with_deadline(deadline))
     }
 }
 
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("session", &self.0.session)
-            .field("deadline", &self.0.deadline)
-            .finish_non_exhaustive()
+impl Deref for Client {
+    type Target = asynchronous::Client;
+
+    fn deref(&self) -> &asynchronous::Client {
+        &self.0
     }
 }
 
 /// Makes the [`Connector`] for a caller's connector, when the settings are known.
-type MakeConnector = Box<dyn FnOnce(&Resolved) -> Connector + Send + Sync>;
+type MakeConnector = Box<dyn FnOnce(&Connections) -> Connector + Send + Sync>;
 
 /// Sets up a [`Client`].
 #[must_use]
 pub struct ClientBuilder {
-    settings: Settings,
+    settings: ClientSettings,
+    connections: ConnectionSettings,
     connector: Option<MakeConnector>,
     http1_only: bool,
 }
@@ -190,8 +106,8 @@ impl ClientBuilder {
         C::Future: Send,
         C::Error: Into<BoxError>,
     {
-        self.connector = Some(Box::new(|resolved| {
-            Connector::new(connector, resolved.timeouts.connect, &resolved.limits)
+        self.connector = Some(Box::new(|connections| {
+            Connector::new(connector, connections.connect_timeout, &connections.limits)
         }));
         self
     }
@@ -212,22 +128,23 @@ impl ClientBuilder {
     /// root certificates, if no root certificates are found (they are loaded only if TLS is needed), and if root
     /// certificates or a proxy are set in addition to a connector.
     pub fn build(self) -> Result<Client, Error> {
-        let resolved = self.settings.resolve(self.connector.is_some())?;
+        let own_connections = self.connector.is_some();
+        let connections = self.connections.resolve(&self.settings, own_connections)?;
         // The protocol is negotiated by TLS only.
-        let may_fall_back = resolved.session.base().is_https();
+        let may_fall_back = connections.base.is_https();
         let (connector, fallback) = match self.connector {
-            Some(connector) if self.http1_only => (connector(&resolved).http1_only(), None),
-            Some(connector) => (connector(&resolved), None),
+            Some(connector) if self.http1_only => (connector(&connections).http1_only(), None),
+            Some(connector) => (connector(&connections), None),
             None => {
-                let [either, http1] = Connector::by_tcp(&resolved)?;
+                let [either, http1] = Connector::by_tcp(&self.settings, &connections)?;
                 match may_fall_back && !self.http1_only {
                     true => (either, Some(http1)),
                     false => (http1, None),
                 }
             }
         };
-        let http = Http::new(&resolved, connector, fallback);
-        Ok(Client(Arc::new(Driver::new(resolved, http))))
+        let transport = HyperTransport::new(&connections, connector, fallback);
+        asynchronous::Client::new(self.settings, transport).map(Client)
     }
 }
 
@@ -235,8 +152,33 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
             .field("settings", &self.settings)
+            .field("connections", &self.connections)
             .finish_non_exhaustive()
     }
 }
 
 const USER_AGENT: &str = concat!("atlas-model-keys-hyper/", env!("CARGO_PKG_VERSION"));
+
+/// A clock that measures deadlines as tokio's timers do, also when a test has paused them.
+#[derive(Debug)]
+struct TokioClock {
+    start: Instant,
+}
+
+impl Default for TokioClock {
+    fn default() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Clock for TokioClock {
+    fn unix_time(&self) -> UnixTime {
+        SystemTime::now().to_unix_time()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+}

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use atlas_model_keys_core::{Error, Limits, Proxy};
-use atlas_model_keys_transport::{ProxyFailure, Resolved, permanent};
+use atlas_model_keys_transport::{ClientSettings, Connections, ProxyFailure};
 use http::Uri;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_rustls::HttpsConnector;
@@ -64,22 +64,25 @@ impl Connector {
 
     /// Makes two connectors over TCP, through the proxy if there is one, and with TLS for `https`. The first agrees with the
     /// server on HTTP/2 or HTTP/1.1, the second speaks HTTP/1.1 only.
-    pub(crate) fn by_tcp(resolved: &Resolved) -> Result<[Self; 2], Error> {
+    pub(crate) fn by_tcp(
+        settings: &ClientSettings,
+        connections: &Connections,
+    ) -> Result<[Self; 2], Error> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         // hyper-util divides this time among the addresses of a host.
-        tcp.set_connect_timeout(Some(resolved.timeouts.connect));
+        tcp.set_connect_timeout(Some(connections.connect_timeout));
         let tcp = TcpConnector(tcp);
 
-        let http_1 = tls(resolved)?;
+        let http_1 = tls(settings, connections)?;
         let mut http_1_or_2 = http_1.clone();
         http_1_or_2.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let http_1 = Arc::new(http_1);
         Ok(
             [Arc::new(http_1_or_2), Arc::clone(&http_1)].map(|to_server| {
-                let (timeout, limits) = (resolved.timeouts.connect, &resolved.limits);
-                let Some(proxy) = &resolved.proxy else {
+                let (timeout, limits) = (connections.connect_timeout, &connections.limits);
+                let Some(proxy) = &connections.proxy else {
                     let connector = HttpsConnector::from((tcp.clone(), to_server));
                     return Self::new(connector, timeout, limits);
                 };
@@ -107,13 +110,13 @@ impl Connector {
 }
 
 /// Makes a configuration of rustls with *ring*, passed explicitly, and the root certificates that were found.
-fn tls(resolved: &Resolved) -> Result<ClientConfig, Error> {
+fn tls(settings: &ClientSettings, connections: &Connections) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(resolved.roots.iter().cloned());
+    roots.add_parsable_certificates(connections.roots.iter().cloned());
     Ok(
         ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| permanent(&resolved.session, error))?
+            .map_err(|error| settings.permanent(error))?
             .with_root_certificates(roots)
             .with_no_client_auth(),
     )

@@ -85,13 +85,10 @@ mod body;
 mod byte_counter;
 mod client;
 mod connect;
-mod deadline;
-mod driver;
 mod failure;
-mod http;
-mod listing;
+mod read_timeout;
 mod socket;
-mod task;
+mod transport;
 mod tunnel;
 
 pub use atlas_model_keys_core as protocol;
@@ -102,10 +99,13 @@ pub use atlas_model_keys_core::{
     UnixTime, Wait,
 };
 
-pub use atlas_model_keys_transport::{SystemTimeExt, UnixTimeExt};
+pub use atlas_model_keys_transport::asynchronous::{self, Keys, Pages, Replies};
+pub use atlas_model_keys_transport::{
+    Clock, Event, SentRequest, SystemClock, SystemTimeExt, UnixTimeExt, WaitReason,
+};
 pub use client::{Client, ClientBuilder};
 pub use failure::BoxError;
-pub use listing::{Keys, Pages, Replies};
+pub use http;
 
 /// The examples of this crate's README compile.
 #[cfg(doctest)]

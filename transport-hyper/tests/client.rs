@@ -13,8 +13,8 @@ use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator, Route};
 use atlas_model_keys_hyper::protocol::FailureKind;
 use atlas_model_keys_hyper::{
-    BaseUrl, BoxError, Client, ClientBuilder, Credentials, Error, GroupId, Keys, ListRequest,
-    Pages, Replies,
+    BaseUrl, BoxError, Client, ClientBuilder, Credentials, Error, Event, GroupId, Keys,
+    ListRequest, Pages, Replies,
 };
 use http::{HeaderMap, StatusCode, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -307,7 +307,7 @@ async fn panic_while_reading_ahead_reaches_the_reader() {
     let atlas = Atlas::start(300, Duration::ZERO);
     let base = BaseUrl::new(&atlas.server.base_url()).unwrap();
     let client = Client::builder(base, atlas.api_key())
-        .on_wait(|_| panic!("on_wait"))
+        .on_event(panic_before_a_retry)
         .build()
         .unwrap();
     let mut keys = client.keys(&atlas.request()).read_ahead(2);
@@ -332,4 +332,14 @@ async fn panic_while_reading_ahead_reaches_the_reader() {
     // No lock is held.
     assert_eq!(client.version(), client.clone().version());
     assert_eq!(client.list_all(&atlas.request()).await.unwrap().len(), 300);
+}
+
+fn panic_before_a_retry(event: &Event<'_>) {
+    if let Event::Waiting {
+        reason: WaitReason::Response(_),
+        ..
+    } = event
+    {
+        panic!("before a retry");
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use atlas_model_keys_hyper::{Client, Credentials};
+use atlas_model_keys_hyper::{Client, Credentials, Event, WaitReason};
 use support::{EMPTY, InMemory, bearer, read_head, request, service_account, whole};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout};
@@ -150,7 +150,7 @@ async fn panic_within_a_call_reaches_its_caller() {
         }
         Ok(())
     });
-    let client = atlas.client(bearer()).on_wait(|_| panic!("on_wait"));
+    let client = atlas.client(bearer()).on_event(panic_before_a_retry);
     let client = client.build().unwrap();
     let request = request();
     let mut list = pin!(client.list(&request));
@@ -162,4 +162,14 @@ async fn panic_within_a_call_reaches_its_caller() {
         }
     });
     assert!(panicked.await);
+}
+
+fn panic_before_a_retry(event: &Event<'_>) {
+    if let Event::Waiting {
+        reason: WaitReason::Response(_),
+        ..
+    } = event
+    {
+        panic!("before a retry");
+    }
 }

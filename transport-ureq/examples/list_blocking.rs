@@ -15,7 +15,7 @@ mod support;
 
 use std::error::Error;
 
-use atlas_model_keys_ureq::{Client, ListRequest};
+use atlas_model_keys_ureq::{Client, Event, ListRequest};
 use support::Atlas;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -25,7 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Visible in Atlas's logs.
         .user_agent("never-used/1.0")
         // A rate limit may take a minute to pass, so the user is told.
-        .on_wait(|wait| eprintln!("waiting {:.1} s …", wait.delay().as_secs_f32()))
+        .on_event(|event| {
+            if let Event::Waiting { delay, .. } = event {
+                eprintln!("waiting {:.1} s …", delay.as_secs_f32());
+            }
+        })
         .build()?;
 
     // Pages are fetched while the loop runs, four of them at a time, and are never all in memory.

@@ -72,13 +72,10 @@
 
 mod client;
 mod connect;
-mod deadline;
-mod driver;
 mod failure;
 mod guard;
 mod gzip;
-mod http;
-mod listing;
+mod transport;
 
 pub use atlas_model_keys_core as protocol;
 pub use atlas_model_keys_core::{
@@ -88,12 +85,15 @@ pub use atlas_model_keys_core::{
     UnixTime, Wait,
 };
 
+pub use atlas_model_keys_transport::blocking::{self, Keys, Pages, Replies};
+pub use atlas_model_keys_transport::{
+    CancelHandle, Clock, Event, SentRequest, SystemClock, SystemTimeExt, UnixTimeExt, WaitReason,
+};
 /// An error type to downcast to: [`ForeignError::expose`](crate::protocol::ForeignError::expose) of an [`Error::Transport`]
 /// has it among its sources.
 pub use atlas_model_keys_transport::{NotTls, ProxyFailure, TooLarge, TwoLengths};
-pub use atlas_model_keys_transport::{SystemTimeExt, UnixTimeExt};
 pub use client::{Client, ClientBuilder};
-pub use listing::{Keys, Pages, Replies};
+pub use http;
 
 /// The examples of this crate's README compile.
 #[cfg(doctest)]

@@ -11,7 +11,8 @@ use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator, Route};
 use atlas_model_keys_ureq::protocol::FailureKind;
 use atlas_model_keys_ureq::{
-    BaseUrl, Client, ClientBuilder, Credentials, Error, GroupId, Limits, ListRequest, RetryPolicy,
+    BaseUrl, Client, ClientBuilder, Credentials, Error, Event, GroupId, Limits, ListRequest,
+    RetryPolicy, WaitReason,
 };
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -310,7 +311,7 @@ fn panic_while_reading_ahead_reaches_the_reader() {
     let atlas = Atlas::start(Options::default());
     let client = atlas
         .builder()
-        .on_wait(|_| panic!("on_wait"))
+        .on_event(panic_before_a_retry)
         .build()
         .unwrap();
     let mut keys = client.keys(&atlas.request()).read_ahead(2);
@@ -364,4 +365,14 @@ fn credential_that_is_too_long_to_send_is_refused_at_once() {
     let error = client(30_000).list(&request).unwrap_err();
     assert_eq!(error.status().unwrap(), 403);
     assert!(server.join().unwrap() > 30_000);
+}
+
+fn panic_before_a_retry(event: &Event<'_>) {
+    if let Event::Waiting {
+        reason: WaitReason::Response(_),
+        ..
+    } = event
+    {
+        panic!("before a retry");
+    }
 }

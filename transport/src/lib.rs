@@ -1,36 +1,52 @@
-//! The common parts of the blocking and the async client: settings, the session that threads or tasks share, the clock,
-//! and the classification of TLS and proxy errors.
-//!
-//! This crate is not a client. Depend on `atlas-model-keys-ureq` or `atlas-model-keys-hyper` instead.
-//!
-//! ```text
-//!   transport-ureq      transport-hyper        connections; threads or tasks
-//!         └──────┬──────────┘
-//!            transport                         this: settings, shared session, clock, TLS, proxy
-//!                │
-//!              core                            the protocol, without I/O
-//! ```
+//! The transport traits, and the client that drives them.
 
+pub mod asynchronous;
+pub mod blocking;
 mod body_size;
+mod cancel;
+#[cfg(feature = "rustls")]
 mod certificates;
+mod client;
+mod clock;
+#[cfg(feature = "rustls")]
+mod connections;
+mod deadline;
+mod driver;
+mod event;
 mod failure;
+mod io;
+mod job;
+mod listing;
+#[cfg(feature = "rustls")]
+mod proxy;
+mod race;
 mod reading;
 mod settings;
 mod shared;
 mod time;
-mod trace;
+#[cfg(feature = "rustls")]
+mod tls;
+mod transport;
+mod wakers;
 
 pub use body_size::BodySizeEstimate;
-pub use failure::{
-    NotTls, ProxyFailure, TunnelError, io_failure_kind, permanent, tls_failure_kind,
-};
-pub use reading::{TooLarge, TwoLengths, body_limit, is_gzip};
-pub use settings::{Connections, MOST_READ_AHEAD, OnWait, Resolved, Settings, Timeouts};
-pub use shared::{Guard, SharedSession, Wake};
+pub use cancel::CancelHandle;
+pub use clock::{Clock, SystemClock};
+#[cfg(feature = "rustls")]
+pub use connections::{ConnectionSettings, Connections};
+pub use event::{Event, SentRequest, WaitReason};
+pub use failure::io_failure_kind;
+pub use listing::MOST_READ_AHEAD;
+#[cfg(feature = "rustls")]
+pub use proxy::{ProxyFailure, TunnelError};
+pub use reading::{TooLarge, TwoLengths, is_gzip};
+pub use settings::ClientSettings;
 pub use time::{SystemTimeExt, UnixTimeExt};
-pub use trace::{Trace, in_current_span, within_current_span};
+#[cfg(feature = "rustls")]
+pub use tls::{NotTls, tls_failure_kind};
+pub use transport::{AsyncTransport, SendContext, Task, Transport};
 
 #[doc(hidden)] // For the macro.
 pub mod reexported {
-    pub use atlas_model_keys_core::{ApiVersion, Limits, Wait};
+    pub use atlas_model_keys_core::{ApiVersion, Limits};
 }

@@ -12,8 +12,7 @@ use http::{HeaderMap, StatusCode};
 /// that the core can tell that it is too large. A response with any other status is read up to one byte beyond
 /// [`Limits::error_body_bytes`], because its status matters more than its body. A page whose `Content-Length` is
 /// beyond the limit is not read at all: the core refuses it by its header.
-#[must_use]
-pub fn body_limit(status: StatusCode, promised: Option<u64>, limits: &Limits) -> usize {
+pub(crate) fn body_limit(status: StatusCode, promised: Option<u64>, limits: &Limits) -> usize {
     let limit = if status == StatusCode::OK {
         limits.body_bytes
     } else {

@@ -1,8 +1,9 @@
-//! A session that many threads or tasks use at the same time.
+//! A session that many tasks or threads use at the same time.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use atlas_model_keys_core::{
     ApiVersion, Error, Failure, ListRequest, Moment, Pending, Secret, Session, Step,
@@ -11,48 +12,24 @@ use atlas_model_keys_core::{
 use http::Response;
 use zeroize::Zeroizing;
 
+use crate::clock::Clock;
 use crate::failure::permanent;
-use crate::time::SystemTimeExt as _;
+use crate::wakers::{Wakers, lock, wake};
 
-/// Wakes the threads or tasks that wait for another exchange of the session to end.
-pub trait Wake {
-    /// Wakes all of them.
-    fn wake_all(&self);
-}
-
-/// A [`Session`] behind a lock, with the threads or tasks that wait for it to change. The lock is held during a call of
-/// the session and never during I/O.
+/// A [`Session`] behind a lock, with the tasks and threads that wait for it to change. The lock is held during a call of the
+/// session and never during I/O.
 #[derive(Debug)]
-pub struct SharedSession<W> {
+pub(crate) struct SharedSession {
     state: Mutex<State>,
-    /// The threads or tasks that wait.
-    pub waiting: W,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// The session and its change count, as protected by the lock.
+/// The session and those who wait for it, as protected by the lock.
 #[derive(Debug)]
-pub struct State {
+struct State {
     session: Session,
-    /// The number of exchanges that ended, so that no end is missed between two locks.
-    ended: u64,
+    waiting: Wakers,
     entropy: Entropy,
-}
-
-impl State {
-    /// Returns the number of exchanges that have ended.
-    #[must_use]
-    pub fn ended(&self) -> u64 {
-        self.ended
-    }
-
-    /// Returns the current time and fresh randomness.
-    fn moment(&mut self) -> Result<Moment, Error> {
-        let now = SystemTime::now().to_unix_time().to_duration();
-        let entropy = self.entropy.take();
-        let entropy = entropy.map_err(|error| permanent(&self.session, error.to_string()))?;
-        // A clock that is set to a time before 1970 counts as 1970.
-        Ok(Moment::new(now.unwrap_or_default(), entropy))
-    }
 }
 
 /// Random bytes for several steps, because each request for them is a system call.
@@ -81,58 +58,58 @@ impl fmt::Debug for Entropy {
     }
 }
 
-impl<W: Wake> SharedSession<W> {
-    /// Wraps a session.
-    pub fn new(session: Session, waiting: W) -> Self {
+impl SharedSession {
+    pub(crate) fn new(session: Session, clock: Arc<dyn Clock>) -> Self {
         let state = Mutex::new(State {
             session,
-            ended: 0,
+            waiting: Wakers::default(),
             entropy: Entropy::default(),
         });
-        Self { state, waiting }
-    }
-
-    /// Locks the session. A panic of another thread does not matter, because every call leaves the session consistent.
-    pub fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { state, clock }
     }
 
     /// Calls the session with the current moment.
     ///
     /// # Errors
     /// The error of the call, or [`Error::Transport`] if the system has no randomness.
-    pub fn with<R>(
+    pub(crate) fn with<R>(
         &self,
         call: impl FnOnce(&mut Session, Moment) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let mut state = self.lock();
-        let at = state.moment()?;
-        call(&mut state.session, at)
+        let mut state = lock(&self.state);
+        let State {
+            session, entropy, ..
+        } = &mut *state;
+        let entropy = entropy.take();
+        let entropy = entropy.map_err(|error| permanent(session, error.to_string()))?;
+        // A clock that is set to a time before 1970 counts as 1970.
+        let now = self.clock.unix_time().to_duration().unwrap_or_default();
+        call(session, Moment::new(now, entropy))
     }
 
-    /// Calls the session with the current moment, and returns the next step with the number of exchanges that had ended.
+    /// Calls the session with the current moment, and returns the next step with the number of changes before it.
     ///
     /// # Errors
     /// The error of the call, or [`Error::Transport`] if the system has no randomness.
-    pub fn step(
+    pub(crate) fn step(
         &self,
         call: impl FnOnce(&mut Session, Moment) -> Result<Step<Vec<u8>>, Error>,
-    ) -> Result<(Step<Vec<u8>>, u64), Error> {
-        let mut state = self.lock();
-        let at = state.moment()?;
-        let step = call(&mut state.session, at)?;
-        Ok((step, state.ended))
+    ) -> Result<(Step<Vec<u8>>, usize), Error> {
+        self.with(|session, at| {
+            let step = call(session, at)?;
+            Ok((step, session.change_count()))
+        })
     }
 
     /// Gives a response to the session. A body that may hold a token is overwritten afterwards.
     ///
     /// # Errors
     /// The error of the call, or [`Error::Transport`] if the system has no randomness.
-    pub fn respond(
+    pub(crate) fn respond(
         &self,
         pending: Pending,
         response: Response<Vec<u8>>,
-    ) -> Result<(Step<Vec<u8>>, u64), Error> {
+    ) -> Result<(Step<Vec<u8>>, usize), Error> {
         if !pending.is_for_token() {
             return self.step(|session, at| session.respond(pending, response, at));
         }
@@ -143,25 +120,33 @@ impl<W: Wake> SharedSession<W> {
         })
     }
 
-    /// Returns a guard that wakes all waiters when it is dropped: after a step, a wait that was given up, a cancellation
-    /// or a panic. Declare the guard of an exchange before its tickets, so that it is dropped after them.
-    pub fn wake_on_drop(&self) -> Guard<'_, W> {
-        Guard(self)
+    /// Returns a guard that wakes all who wait for the session when it is dropped: after a step, a wait that was given up, a
+    /// cancellation or a panic. Declare the guard of an exchange before its tickets, so that it is dropped after them.
+    pub(crate) fn wake_on_drop(&self) -> WakeGuard<'_> {
+        WakeGuard(self)
+    }
+
+    /// Waits until the session has changed since its number of changes was `seen`.
+    pub(crate) fn changed(&self, seen: usize) -> Changed<'_> {
+        Changed {
+            session: self,
+            seen,
+            id: None,
+        }
     }
 
     /// See [`Session::give_up`].
-    pub fn give_up(&self, pending: Pending, failure: Failure) -> Error {
-        self.lock().session.give_up(pending, failure)
+    pub(crate) fn give_up(&self, pending: Pending, failure: Failure) -> Error {
+        lock(&self.state).session.give_up(pending, failure)
     }
 
     /// See [`Session::transport_error`].
-    pub fn transport_error(&self, failure: Failure, attempts: u32) -> Error {
-        self.lock().session.transport_error(failure, attempts)
+    pub(crate) fn transport_error(&self, failure: Failure, attempts: u32) -> Error {
+        lock(&self.state).session.transport_error(failure, attempts)
     }
 
     /// See [`Session::export_token`].
-    #[must_use]
-    pub fn export_token(&self) -> Option<Secret> {
+    pub(crate) fn export_token(&self) -> Option<Secret> {
         self.with(|session, at| Ok(session.export_token(at))).ok()?
     }
 
@@ -169,26 +154,53 @@ impl<W: Wake> SharedSession<W> {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a token of another session, or one that has expired.
-    pub fn restore_token(&self, exported: &Secret) -> Result<(), Error> {
+    pub(crate) fn restore_token(&self, exported: &Secret) -> Result<(), Error> {
         self.with(|session, at| Ok(session.restore_token(exported, at)?))
     }
 
     /// Returns the version of the list of a group's keys that the session requests now.
-    pub fn version(&self) -> ApiVersion {
-        self.lock().session.version::<ListRequest>()
+    pub(crate) fn version(&self) -> ApiVersion {
+        lock(&self.state).session.version::<ListRequest>()
     }
 }
 
-/// Wakes all waiters of the session when it is dropped; see [`SharedSession::wake_on_drop`].
+/// Wakes all who wait for the session when it is dropped; see [`SharedSession::wake_on_drop`].
 #[derive(Debug)]
-pub struct Guard<'s, W: Wake>(&'s SharedSession<W>);
+pub(crate) struct WakeGuard<'s>(&'s SharedSession);
 
-impl<W: Wake> Drop for Guard<'_, W> {
+impl Drop for WakeGuard<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.ended = state.ended.wrapping_add(1);
-        drop(state);
-        self.0.waiting.wake_all();
+        let waiting = lock(&self.0.state).waiting.take();
+        wake(waiting);
+    }
+}
+
+/// The future of [`SharedSession::changed`].
+pub(crate) struct Changed<'s> {
+    session: &'s SharedSession,
+    seen: usize,
+    id: Option<u64>,
+}
+
+impl Future for Changed<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.session.state);
+        // Compared under the lock, which a guard takes after each change: no change is missed.
+        if state.session.change_count() != self.seen {
+            return Poll::Ready(());
+        }
+        state.waiting.register(&mut self.id, cx.waker());
+        Poll::Pending
+    }
+}
+
+impl Drop for Changed<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            lock(&self.session.state).waiting.remove(id);
+        }
     }
 }
 
@@ -197,13 +209,8 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
+    use crate::clock::SystemClock;
     use atlas_model_keys_core::{BaseUrl, Credentials, Exchange};
-
-    struct NoWaiters;
-
-    impl Wake for NoWaiters {
-        fn wake_all(&self) {}
-    }
 
     /// Tells whether the memory of this process holds a text. It is given as its characters at odd and at even places,
     /// because the whole text would find itself.
@@ -236,7 +243,8 @@ mod tests {
     #[test]
     fn body_of_a_token_response_is_overwritten() {
         let credentials = Credentials::service_account("mdb_sa_id_1", "mdb_sa_sk_1").unwrap();
-        let session = SharedSession::new(Session::new(BaseUrl::default(), credentials), NoWaiters);
+        let session = Session::new(BaseUrl::default(), credentials);
+        let session = SharedSession::new(session, Arc::new(SystemClock::default()));
         let group = "0123456789abcdef01234567".parse().unwrap();
         let list = ListRequest::new(group);
         let (odd, even) = ("Ks7Qp2Zt9Xw4", "mB3vN8cR1yF6");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{Error, FailureKind};
 use atlas_model_keys_emulator::{Route, error_response};
+use atlas_model_keys_transport::{Event, WaitReason};
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::client::{Setup, TestClient, fast_retries};
@@ -30,15 +31,20 @@ scenarios!(retries, {
         }
     }
 
-    fn on_wait_receives_the_delay_and_its_reason<C: TestClient>() {
+    fn wait_is_reported_with_its_delay_and_reason<C: TestClient>() {
         let atlas = EmulatedAtlas::with_keys(1);
         atlas.respond_to_next_list(error_response(StatusCode::TOO_MANY_REQUESTS));
         let (sender, waits) = mpsc::channel();
         let setup = Setup {
-            on_wait: Some(Box::new(move |wait| {
-                let status = wait.api_error().map(|error| error.status.as_u16());
-                let is_short = wait.delay() <= Duration::from_millis(1);
-                sender.send((is_short, status)).unwrap();
+            on_event: Some(Box::new(move |event| {
+                if let Event::Waiting { delay, reason, .. } = event {
+                    let status = match reason {
+                        WaitReason::Response(error) => Some(error.status.as_u16()),
+                        _ => None,
+                    };
+                    let is_short = *delay <= Duration::from_millis(1);
+                    sender.send((is_short, status)).unwrap();
+                }
             })),
             ..Setup::with_fast_retries()
         };

@@ -352,7 +352,9 @@ impl Engine {
             let (limits, secrets) = (self.limits.of_body(), self.secrets.clone());
             let (endpoint, version) = (ticket.call.resource.endpoint, Some(ticket.version));
             let reply = Reply::new(response, endpoint, version, limits, secrets);
-            return Ok(Step::Done(reply.with_decoded(decoded)));
+            let attempts = ticket.history.failures.saturating_add(1);
+            let reply = reply.with_decoded(decoded).with_attempts(attempts);
+            return Ok(Step::Done(reply));
         }
         let error = self.read_error(status, ticket.call.resource.endpoint, &response, at);
         match status.as_u16() {

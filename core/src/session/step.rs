@@ -160,6 +160,13 @@ impl Failure {
     pub fn kind(&self) -> FailureKind {
         self.kind
     }
+
+    /// Replaces the kind. A driver does this when the deadline has passed meanwhile, which may be the cause.
+    #[must_use]
+    pub fn with_kind(mut self, kind: FailureKind) -> Self {
+        self.kind = kind;
+        self
+    }
 }
 
 /// Shows the kind only, because the texts of the source may hold secrets.

@@ -9,7 +9,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use atlas_model_keys_core::{Body, Failure, FailureKind, Limits};
-use atlas_model_keys_transport::{BodySizeEstimate, Resolved, TooLarge, TwoLengths, body_limit};
+use atlas_model_keys_transport::{
+    AsyncTransport, BodySizeEstimate, Connections, SendContext, Task, TooLarge, TwoLengths,
+};
 use bytes::Bytes;
 use h2::Reason;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
@@ -27,14 +29,14 @@ use zeroize::Zeroize as _;
 use crate::body::{BoundedBuffer, Sink};
 use crate::byte_counter::{ByteCounter, Excess};
 use crate::connect::Connector;
-use crate::deadline::{BodyTimeout, Deadline, sleep_until};
 use crate::failure::{ConnectFailure, NoProgress};
+use crate::read_timeout::{BodyTimeout, sleep_until};
 use crate::socket::IdleFlag;
 
 type Pool = Client<Connector, Full<Bytes>>;
 
-/// hyper with its connection pools and settings.
-pub(crate) struct Http {
+/// Sends requests with hyper and its connection pools.
+pub(crate) struct HyperTransport {
     pool: Pool,
     /// A pool for HTTP/1.1 only, if the first one may speak HTTP/2.
     fallback: Option<Pool>,
@@ -42,14 +44,6 @@ pub(crate) struct Http {
     falls_back: AtomicBool,
     read_timeout: Duration,
     body_size: BodySizeEstimate,
-}
-
-/// Where the body of a response goes.
-pub(crate) enum Destination {
-    /// Into this buffer, in place of its content.
-    Buffer(Vec<u8>),
-    /// Into a buffer of its own, of which no copy is left behind, because it may hold a token.
-    Erased,
 }
 
 /// The interval of PINGs on an HTTP/2 connection with a request, and the time for their responses. Without them, all later
@@ -62,22 +56,58 @@ const MAX_HEADERS: usize = 1024;
 /// The smallest buffer that hyper accepts.
 const SMALLEST_BUFFER: usize = 8192;
 
-impl Http {
+impl AsyncTransport for HyperTransport {
+    async fn send(
+        &self,
+        request: Request<Body>,
+        context: SendContext<'_>,
+    ) -> Result<Response<Vec<u8>>, Failure> {
+        let mut request = request.map(|body| match body.is_empty() {
+            true => Full::default(),
+            // The body is overwritten when it is dropped.
+            false => Full::new(Bytes::from_owner(body)),
+        });
+        if !context.holds_token() {
+            request
+                .headers_mut()
+                .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        let head = self.head(request, context.limits()).await?;
+        self.read(head, context).await
+    }
+
+    async fn sleep(&self, delay: Duration) {
+        tokio::time::sleep(delay).await;
+    }
+
+    fn spawn(&self, task: Task) -> Result<(), Task> {
+        tokio::spawn(task);
+        Ok(())
+    }
+}
+
+impl HyperTransport {
     pub(crate) fn new(
-        resolved: &Resolved,
+        connections: &Connections,
         connector: Connector,
         fallback: Option<Connector>,
     ) -> Self {
         // The core enforces the limits with better errors. hyper only has to stop far larger heads.
-        let head_bytes = resolved.limits.head_bytes.saturating_mul(2);
+        let head_bytes = connections.limits.head_bytes.saturating_mul(2);
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(resolved.connections.max_idle)
-            .pool_idle_timeout(resolved.connections.idle_timeout)
+            .pool_max_idle_per_host(connections.max_idle)
+            .pool_idle_timeout(connections.idle_timeout)
             // hyper allocates memory for all of them at once.
-            .http1_max_headers(resolved.limits.headers.saturating_add(1).min(MAX_HEADERS))
+            .http1_max_headers(
+                connections
+                    .limits
+                    .headers
+                    .saturating_add(1)
+                    .min(MAX_HEADERS),
+            )
             .http1_max_buf_size(head_bytes.max(SMALLEST_BUFFER))
             // A user agent replaces them by spaces (RFC 9112 §5.2).
             .http1_allow_obsolete_multiline_headers_in_responses(true)
@@ -90,35 +120,9 @@ impl Http {
             pool: builder.build(connector),
             fallback: fallback.map(|connector| builder.build(connector)),
             falls_back: AtomicBool::new(false),
-            read_timeout: resolved.timeouts.read,
+            read_timeout: connections.read_timeout,
             body_size: BodySizeEstimate::default(),
         }
-    }
-
-    /// Sends the request and reads the response, up to one byte beyond the limit, so that the core can tell that it is too
-    /// large.
-    pub(crate) async fn send(
-        &self,
-        request: Request<Body>,
-        deadline: Deadline,
-        into: Destination,
-        limits: &Limits,
-    ) -> Result<Response<Vec<u8>>, Failure> {
-        let mut request = request.map(|body| match body.is_empty() {
-            true => Full::default(),
-            // The body is overwritten when it is dropped.
-            false => Full::new(Bytes::from_owner(body)),
-        });
-        if let Destination::Buffer(_) = into {
-            request
-                .headers_mut()
-                .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        let exchange = async {
-            let head = deadline.end(self.head(request, limits)).await?;
-            self.read(head, deadline, into, limits).await
-        };
-        exchange.await.map_err(|failure| deadline.judge(failure))
     }
 
     /// Sends the request and waits for the head of the response. If the server asks for HTTP/1.1, it sends again.
@@ -185,9 +189,7 @@ impl Http {
     async fn read(
         &self,
         head: Head,
-        deadline: Deadline,
-        into: Destination,
-        limits: &Limits,
+        mut context: SendContext<'_>,
     ) -> Result<Response<Vec<u8>>, Failure> {
         if head.parts.version <= Version::HTTP_11
             && let Err(failure) = TwoLengths::refuse(&head.parts.headers)
@@ -196,7 +198,7 @@ impl Http {
             return Err(failure);
         }
         let promised = head.body.size_hint().exact();
-        let most = body_limit(head.parts.status, promised, limits);
+        let most = context.body_limit(head.parts.status, promised);
         if most == 0 {
             // The rest of the response is not read.
             head.stop_reuse();
@@ -211,21 +213,19 @@ impl Http {
         } = head;
         let is_success = parts.status.is_success();
         let codings = parts.headers.get_all(CONTENT_ENCODING);
-        let is_secret = matches!(into, Destination::Erased);
-        let bounded = match into {
-            Destination::Buffer(mut buffer) => {
-                // The decompressed length is unknown.
-                let promised = promised.filter(|_| codings.iter().next().is_none());
-                buffer.clear();
-                buffer.reserve_exact(self.body_size.capacity(promised).min(most));
-                BoundedBuffer::new(buffer, most)
-            }
-            Destination::Erased => {
-                BoundedBuffer::secret(most.min(limits.error_body_bytes.saturating_add(1)))
-            }
+        let is_secret = context.holds_token();
+        let bounded = if is_secret {
+            BoundedBuffer::secret(most)
+        } else {
+            // The decompressed length is unknown.
+            let promised = promised.filter(|_| codings.iter().next().is_none());
+            let mut buffer = context.take_buffer();
+            buffer.clear();
+            buffer.reserve_exact(self.body_size.capacity(promised).min(most));
+            BoundedBuffer::new(buffer, most)
         };
         let mut sink = Sink::new(&parts.headers, bounded);
-        let mut body_timeout = BodyTimeout::new(deadline, self.read_timeout);
+        let mut body_timeout = BodyTimeout::new(self.read_timeout);
         let mut secrets = Vec::new();
         while !sink.is_full() {
             let frame = poll_fn(|cx| {
@@ -493,7 +493,7 @@ mod tests {
     use std::net::TcpListener;
 
     use atlas_model_keys_core::{BaseUrl, Credentials};
-    use atlas_model_keys_transport::Settings;
+    use atlas_model_keys_transport::{ClientSettings, ConnectionSettings};
 
     /// Tells whether the memory of this process holds a text. It is given as its characters at odd and at even places, because
     /// the whole text would find itself. The buffers of the search are too large to reuse freed memory.
@@ -567,24 +567,26 @@ mod tests {
 
         let base = BaseUrl::new(&base).unwrap();
         let token = Credentials::bearer("token").unwrap();
-        let resolved = Settings::new(base, token, "test").resolve(false).unwrap();
-        let [connector, _] = Connector::by_tcp(&resolved).unwrap();
-        let uri = resolved.session.base().to_string();
-        let http = Http::new(&resolved, connector, None);
-        let send = async |reading| {
+        let settings = ClientSettings::new(base, token);
+        let connections = ConnectionSettings::default()
+            .resolve(&settings, false)
+            .unwrap();
+        let [connector, _] = Connector::by_tcp(&settings, &connections).unwrap();
+        let uri = connections.base.to_string();
+        let transport = HyperTransport::new(&connections, connector, None);
+        let send = async |holds_token| {
             let request = Request::post(&uri).body(Body::empty()).unwrap();
-            let deadline = Deadline::after(Duration::from_secs(60));
-            let response = http
-                .send(request, deadline, reading, &resolved.limits)
-                .await;
+            let time = Duration::from_secs(60);
+            let context = SendContext::new(&connections.limits, time, holds_token);
+            let response = transport.send(request, context).await;
             let body = response.unwrap().into_body();
             assert_eq!(body.len(), 6024);
             body
         };
-        send(Destination::Erased).await.zeroize();
+        send(true).await.zeroize();
         assert!(!memory_holds(odd, even));
         // A body that is no secret is found, so the search works.
-        let body = send(Destination::Buffer(Vec::new())).await;
+        let body = send(false).await;
         assert!(memory_holds(odd, even));
         drop(body);
     }

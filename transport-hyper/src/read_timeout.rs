@@ -1,4 +1,4 @@
-//! The deadline of a page, and the read timeout for the parts of its body.
+//! The read timeout for the parts of a body.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -6,53 +6,15 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{Failure, FailureKind};
 use tokio::task::unconstrained;
-use tokio::time::{self, Instant, Sleep, timeout_at};
+use tokio::time::{self, Instant, Sleep};
 
 use crate::failure::NoProgress;
 
-/// The time by which a page must be complete; `None` if it is beyond the range of the clock.
-#[derive(Clone, Copy)]
-pub(crate) struct Deadline(Option<Instant>);
-
-impl Deadline {
-    pub(crate) fn after(duration: Duration) -> Self {
-        Self(Instant::now().checked_add(duration))
-    }
-
-    pub(crate) fn left(self) -> Duration {
-        self.0.map_or(Duration::MAX, |end| {
-            end.saturating_duration_since(Instant::now())
-        })
-    }
-
-    /// Awaits `exchange`, or fails at the deadline.
-    pub(crate) async fn end<T>(
-        self,
-        exchange: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        match self.0 {
-            Some(end) => timeout_at(end, exchange)
-                .await
-                .unwrap_or_else(|_| Err(timed_out())),
-            None => exchange.await,
-        }
-    }
-
-    /// Returns the failure, or a timeout if the deadline is over, which may be its cause.
-    pub(crate) fn judge(self, failure: Failure) -> Failure {
-        match failure.kind() {
-            FailureKind::NotSent | FailureKind::Lost if self.left().is_zero() => timed_out(),
-            _ => failure,
-        }
-    }
-}
-
-/// Limits the time for a body: the read timeout for each part, and the deadline for all of them.
+/// Limits the time without a part of a body.
 ///
 /// There may be many small parts, so little is done for each of them: one timer serves all parts, is checked again when it
 /// fires, and registers a waker only once.
 pub(crate) struct BodyTimeout {
-    deadline: Deadline,
     read_timeout: Duration,
     /// The time since when no part is available; `None` while parts are available.
     silent_since: Option<Instant>,
@@ -62,13 +24,12 @@ pub(crate) struct BodyTimeout {
 }
 
 impl BodyTimeout {
-    pub(crate) fn new(deadline: Deadline, read_timeout: Duration) -> Self {
+    pub(crate) fn new(read_timeout: Duration) -> Self {
         let now = Instant::now();
         Self {
-            deadline,
             read_timeout,
             silent_since: Some(now),
-            timer: Box::pin(sleep_until(end(deadline, now, read_timeout))),
+            timer: Box::pin(sleep_until(now.checked_add(read_timeout))),
             waker: None,
         }
     }
@@ -89,14 +50,11 @@ impl BodyTimeout {
         // When the budget of a task is spent, a timer of tokio does not register the waker. This timer is not polled again
         // before it fires, so it must register it.
         while pin!(unconstrained(self.timer.as_mut())).poll(cx).is_ready() {
-            if self.deadline.left().is_zero() {
-                return Poll::Ready(timed_out());
-            }
             if since.elapsed() >= self.read_timeout {
                 let silence = NoProgress("part of the body", self.read_timeout);
                 return Poll::Ready(Failure::new(FailureKind::Lost, silence));
             }
-            let end = end(self.deadline, since, self.read_timeout);
+            let end = since.checked_add(self.read_timeout);
             self.timer.set(sleep_until(end));
         }
         self.waker = Some(cx.waker().clone());
@@ -104,19 +62,9 @@ impl BodyTimeout {
     }
 }
 
-/// Returns the time of the next check.
-fn end(deadline: Deadline, since: Instant, read_timeout: Duration) -> Option<Instant> {
-    let silence = since.checked_add(read_timeout);
-    [deadline.0, silence].into_iter().flatten().min()
-}
-
 /// Sleeps until `end`; `None` is beyond the range of the clock.
 pub(crate) fn sleep_until(end: Option<Instant>) -> Sleep {
     end.map_or_else(|| time::sleep(Duration::MAX), time::sleep_until)
-}
-
-fn timed_out() -> Failure {
-    Failure::new(FailureKind::TimedOut, "the deadline is over")
 }
 
 #[cfg(test)]
@@ -133,10 +81,9 @@ mod tests {
     const READ: Duration = Duration::from_secs(30);
 
     /// Returns the seconds until the end, and its failure kind, if a part arrives after each of `parts` seconds.
-    async fn ends(deadline: u64, parts: &[u64]) -> (u64, FailureKind) {
+    async fn ends(parts: &[u64]) -> (u64, FailureKind) {
         let begun = Instant::now();
-        let deadline = Deadline::after(Duration::from_secs(deadline));
-        let mut body_timeout = BodyTimeout::new(deadline, READ);
+        let mut body_timeout = BodyTimeout::new(READ);
         for seconds in parts {
             let mut part = pin!(time::sleep(Duration::from_secs(*seconds)));
             poll_fn(|cx| {
@@ -151,24 +98,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_part_restarts_the_read_timeout_but_not_the_deadline() {
-        for (deadline, parts, seconds, kind) in [
-            (240, &[][..], 30, FailureKind::Lost),
-            (240, &[29], 59, FailureKind::Lost),
-            (240, &[29, 1, 0, 29], 89, FailureKind::Lost),
-            (20, &[], 20, FailureKind::TimedOut),
-            (50, &[29], 50, FailureKind::TimedOut),
-            (50, &[10, 10, 29], 50, FailureKind::TimedOut),
-            (u64::MAX, &[29], 59, FailureKind::Lost),
+    async fn each_part_restarts_the_read_timeout() {
+        for (parts, seconds) in [
+            (&[][..], 30),
+            (&[29], 59),
+            (&[29, 1, 0, 29], 89),
+            (&[10, 10, 29], 79),
         ] {
-            let ended = ends(deadline, parts).await;
-            assert_eq!(ended, (seconds, kind), "{deadline} {parts:?}");
+            let ended = ends(parts).await;
+            assert_eq!(ended, (seconds, FailureKind::Lost), "{parts:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn timeout_fires_even_if_the_budget_of_the_task_was_spent() {
-        let mut body_timeout = BodyTimeout::new(Deadline::after(2 * READ), READ);
+        let mut body_timeout = BodyTimeout::new(READ);
         let begun = Instant::now();
         let mut is_spent = false;
         let end = poll_fn(|cx| {
@@ -196,7 +140,7 @@ mod tests {
     async fn last_waker_is_woken() {
         let both = [false; 2].map(|woken| Arc::new(Woken(woken.into())));
         let [first, last] = both.each_ref().map(|woken| Waker::from(Arc::clone(woken)));
-        let mut body_timeout = BodyTimeout::new(Deadline::after(READ), READ);
+        let mut body_timeout = BodyTimeout::new(READ);
         for waker in [&first, &first, &last, &last] {
             let poll = body_timeout.poll_end(&mut Context::from_waker(waker));
             assert!(poll.is_pending());

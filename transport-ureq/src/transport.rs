@@ -2,10 +2,11 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
 use atlas_model_keys_core::{BaseUrl, Body, Failure, FailureKind, Limits};
 use atlas_model_keys_transport::{
-    BodySizeEstimate, NotTls, Resolved, Timeouts, TooLarge, TwoLengths, body_limit, is_gzip,
+    BodySizeEstimate, Connections, NotTls, SendContext, TooLarge, Transport, TwoLengths, is_gzip,
 };
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::{Request, Response};
@@ -17,74 +18,63 @@ use ureq::{Agent, AsSendBody, ProxyProtocol, Timeout};
 use zeroize::Zeroizing;
 
 use crate::connect::{Connect, LazyResolver};
-use crate::deadline::Deadline;
 use crate::failure::kind_of;
 use crate::guard::{self, OverheadExceeded};
 use crate::gzip::Gunzip;
 
-/// An agent of ureq, and the settings for each request.
-pub(crate) struct Http {
+/// Sends requests with an agent of ureq.
+pub(crate) struct UreqTransport {
     agent: Agent,
-    timeouts: Timeouts,
+    connect_timeout: Duration,
+    read_timeout: Duration,
     loopback: bool,
     body_size: BodySizeEstimate,
-}
-
-/// Where the body of a response goes.
-pub(crate) enum Destination {
-    /// Into this buffer, in place of its content.
-    Buffer(Vec<u8>),
-    /// Into a buffer of its own, of which no copy is left behind, because it may hold a token.
-    Erased,
 }
 
 /// The largest number of header fields that ureq reads.
 const MAX_HEADERS: usize = 128;
 
-impl Http {
-    pub(crate) fn new(resolved: &Resolved, agent: Option<Agent>) -> Self {
-        Self {
-            agent: agent.unwrap_or_else(|| own_agent(resolved)),
-            timeouts: resolved.timeouts,
-            loopback: resolved.session.base().is_loopback(),
-            body_size: BodySizeEstimate::default(),
-        }
-    }
-
-    /// Sends the request and reads the response, up to one byte beyond the limit, so that the core can tell that it is too
-    /// large.
-    pub(crate) fn send(
+impl Transport for UreqTransport {
+    fn send(
         &self,
         request: Request<Body>,
-        deadline: &Deadline,
-        into: Destination,
-        limits: &Limits,
+        context: SendContext<'_>,
     ) -> Result<Response<Vec<u8>>, Failure> {
-        guard::request_begins(matches!(into, Destination::Erased));
+        guard::request_begins(context.holds_token());
         let (mut head, body) = request.into_parts();
         // The decoder would leave copies of the body behind.
-        let coding = HeaderValue::from_static(match into {
-            Destination::Buffer(_) => "gzip",
-            Destination::Erased => "identity",
+        let coding = HeaderValue::from_static(match context.holds_token() {
+            false => "gzip",
+            true => "identity",
         });
         head.headers.insert(ACCEPT_ENCODING, coding);
         if body.is_empty() {
-            self.run(Request::from_parts(head, ()), deadline, into, limits)
+            self.run(Request::from_parts(head, ()), context)
         } else {
-            let request = Request::from_parts(head, body.as_bytes());
-            self.run(request, deadline, into, limits)
+            self.run(Request::from_parts(head, body.as_bytes()), context)
+        }
+    }
+}
+
+impl UreqTransport {
+    pub(crate) fn new(connections: &Connections, agent: Option<Agent>) -> Self {
+        Self {
+            agent: agent.unwrap_or_else(|| own_agent(connections)),
+            connect_timeout: connections.connect_timeout,
+            read_timeout: connections.read_timeout,
+            loopback: connections.base.is_loopback(),
+            body_size: BodySizeEstimate::default(),
         }
     }
 
     fn run(
         &self,
         request: Request<impl AsSendBody>,
-        deadline: &Deadline,
-        into: Destination,
-        limits: &Limits,
+        mut context: SendContext<'_>,
     ) -> Result<Response<Vec<u8>>, Failure> {
-        let left = deadline.left();
-        let explain = |error, part| self.explain(error, part, deadline, limits);
+        let limits = context.limits();
+        let explain = |error, part| self.explain(error, part, limits);
+        let left = context.remaining();
         if left.is_zero() {
             return Err(explain(ureq::Error::Timeout(Timeout::Global), Part::Head));
         }
@@ -99,10 +89,10 @@ impl Http {
             .max_response_header_size(limits.head_bytes.saturating_mul(2).min(self.max_head()))
             .timeout_global(Some(left))
             // ureq has separate timeouts for the two.
-            .timeout_resolve(Some(self.timeouts.connect))
-            .timeout_connect(Some(self.timeouts.connect))
-            .timeout_per_read(Some(self.timeouts.read))
-            .timeout_per_write(Some(self.timeouts.read))
+            .timeout_resolve(Some(self.connect_timeout))
+            .timeout_connect(Some(self.connect_timeout))
+            .timeout_per_read(Some(self.read_timeout))
+            .timeout_per_write(Some(self.read_timeout))
             // The global timeout replaces other timeouts of a caller's agent.
             .timeout_per_call(None)
             .timeout_send_request(None)
@@ -122,28 +112,23 @@ impl Http {
         // A connection whose response is not read completely is closed when the body is dropped.
         TwoLengths::refuse(&head.headers)?;
         let promised = body.content_length();
-        let most = match into {
-            Destination::Buffer(_) => body_limit(head.status, promised, limits),
-            // A token response has the same limit as an error.
-            Destination::Erased => limits.error_body_bytes.saturating_add(1),
-        };
-        let mut memory = match into {
-            Destination::Buffer(buffer) => {
-                let expected = self
-                    .body_size
-                    .capacity(promised.filter(|_| !is_gzip(&head.headers)));
-                BodyBuffer::new(buffer, expected, most)
-            }
-            Destination::Erased => BodyBuffer::erased(most),
+        let most = context.body_limit(head.status, promised);
+        let mut memory = if context.holds_token() {
+            BodyBuffer::erased(most)
+        } else {
+            let expected = self
+                .body_size
+                .capacity(promised.filter(|_| !is_gzip(&head.headers)));
+            BodyBuffer::new(context.take_buffer(), expected, most)
         };
         let body = body.into_with_config().limit(u64::MAX).reader();
         // The limit applies after decompression.
         let outcome = if most > 0 && is_gzip(&head.headers) {
             head.headers.remove(CONTENT_ENCODING);
             head.headers.remove(CONTENT_LENGTH);
-            memory.read(Gunzip::new(body), deadline)
+            memory.read(Gunzip::new(body), &context)
         } else {
-            memory.read(body, deadline)
+            memory.read(body, &context)
         };
         match outcome.map_err(ureq::Error::from) {
             Ok(()) => {}
@@ -160,22 +145,10 @@ impl Http {
     }
 
     /// Converts an error to a failure.
-    fn explain(
-        &self,
-        error: ureq::Error,
-        part: Part,
-        deadline: &Deadline,
-        limits: &Limits,
-    ) -> Failure {
+    fn explain(&self, error: ureq::Error, part: Part, limits: &Limits) -> Failure {
         use ureq::Error as E;
 
-        let kind = match kind_of(&error) {
-            // After the deadline, any error is a timeout.
-            FailureKind::NotSent | FailureKind::Lost if deadline.left().is_zero() => {
-                FailureKind::TimedOut
-            }
-            kind => kind,
-        };
+        let kind = kind_of(&error);
         // The kind of a protocol error is in its text only.
         let text = match &error {
             E::Protocol(error) => error.to_string(),
@@ -333,7 +306,7 @@ impl BodyBuffer {
 
     /// Reads the whole body, in place of the content of the buffer. (`read_to_end` would clear the rest of the buffer before
     /// each of many small reads, which takes as long as everything else.)
-    fn read(&mut self, mut body: impl Read, deadline: &Deadline) -> io::Result<()> {
+    fn read(&mut self, mut body: impl Read, context: &SendContext<'_>) -> io::Result<()> {
         let (mut filled, mut next_check) = (0, DEADLINE_CHECK);
         let outcome = loop {
             if filled >= self.most {
@@ -341,7 +314,7 @@ impl BodyBuffer {
             }
             // ureq checks the deadline only when it waits for bytes, and those may decompress to a thousand times as many.
             if filled >= next_check {
-                if deadline.left().is_zero() {
+                if context.remaining().is_zero() {
                     break Err(ureq::Error::Timeout(Timeout::Global).into_io());
                 }
                 next_check = filled.saturating_add(DEADLINE_CHECK);
@@ -404,15 +377,14 @@ fn input_buffer(limits: &Limits) -> usize {
 
 /// Returns the buffer size for the head of a request. Its longest part is a token, or the answer to a challenge, which
 /// repeats most of the challenge, in the worst case with a backslash before each byte.
-fn output_buffer(resolved: &Resolved) -> usize {
-    let limits = &resolved.limits;
+fn output_buffer(limits: &Limits) -> usize {
     let longest = limits.token_bytes.max(limits.challenge_bytes);
     longest.saturating_mul(4).max(OUTPUT_BUFFER)
 }
 
 /// Makes an agent with rustls and *ring*.
-fn own_agent(resolved: &Resolved) -> Agent {
-    let roots = resolved
+fn own_agent(connections: &Connections) -> Agent {
+    let roots = connections
         .roots
         .iter()
         .map(|root| Certificate::from_der(root).to_owned());
@@ -424,12 +396,12 @@ fn own_agent(resolved: &Resolved) -> Agent {
         .tls_config(tls.build())
         // The settings read the environment, and `Connect` asks the proxy.
         .proxy(None)
-        .max_idle_connections(resolved.connections.max_idle)
-        .max_idle_connections_per_host(resolved.connections.max_idle)
-        .max_idle_age(resolved.connections.idle_timeout)
-        .input_buffer_size(input_buffer(&resolved.limits))
-        .output_buffer_size(output_buffer(resolved))
+        .max_idle_connections(connections.max_idle)
+        .max_idle_connections_per_host(connections.max_idle)
+        .max_idle_age(connections.idle_timeout)
+        .input_buffer_size(input_buffer(&connections.limits))
+        .output_buffer_size(output_buffer(&connections.limits))
         .build();
-    let connect = Connect::new(resolved.proxy.clone(), resolved.limits.head_bytes);
+    let connect = Connect::new(connections.proxy.clone(), connections.limits.head_bytes);
     Agent::with_parts(config, connect, LazyResolver)
 }

@@ -1,0 +1,236 @@
+//! The async client, for any [`AsyncTransport`](crate::AsyncTransport) and any runtime.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use atlas_model_keys_core::{
+    ApiVersion, Body, Collected, Error, Failure, ListRequest, Operation, OwnedModelKey, Page,
+    Paged, Reply, Secret,
+};
+use futures_core::{FusedStream, Stream};
+use http::{Request, Response};
+
+use crate::client::client_methods;
+use crate::driver::{Handle, timed_out};
+use crate::io::Io;
+use crate::job::Job;
+use crate::listing::{KeyStream, PageStream, ReplyStream};
+use crate::race;
+use crate::settings::{ClientSettings, bounded};
+use crate::transport::{AsyncTransport, SendContext, Task};
+
+type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
+
+/// An [`AsyncTransport`] as a trait object, so that clients have no type parameter.
+trait ErasedTransport: Send + Sync {
+    /// Sends a request, and ends at the deadline.
+    fn send<'f>(
+        &'f self,
+        request: Request<Body>,
+        context: SendContext<'f>,
+    ) -> BoxFuture<'f, Result<Response<Vec<u8>>, Failure>>;
+
+    fn sleep(&self, delay: Duration) -> BoxFuture<'_, ()>;
+
+    fn spawn(&self, task: Task) -> Result<(), Task>;
+}
+
+impl<T: AsyncTransport> ErasedTransport for T {
+    fn send<'f>(
+        &'f self,
+        request: Request<Body>,
+        context: SendContext<'f>,
+    ) -> BoxFuture<'f, Result<Response<Vec<u8>>, Failure>> {
+        let remaining = context.remaining();
+        Box::pin(async move {
+            let send = AsyncTransport::send(self, request, context);
+            let sent = race::first(send, AsyncTransport::sleep(self, remaining)).await;
+            sent.unwrap_or_else(|| Err(timed_out()))
+        })
+    }
+
+    fn sleep(&self, delay: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(AsyncTransport::sleep(self, delay))
+    }
+
+    fn spawn(&self, task: Task) -> Result<(), Task> {
+        AsyncTransport::spawn(self, task)
+    }
+}
+
+struct AsyncIo(Box<dyn ErasedTransport>);
+
+impl fmt::Debug for AsyncIo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AsyncIo").finish_non_exhaustive()
+    }
+}
+
+impl Io for AsyncIo {
+    type Spawner = ();
+
+    const SPAWNS_SINGLE: bool = true;
+
+    async fn send(
+        &self,
+        request: Request<Body>,
+        context: SendContext<'_>,
+    ) -> Result<Response<Vec<u8>>, Failure> {
+        self.0.send(request, context).await
+    }
+
+    async fn sleep(&self, delay: Duration) {
+        self.0.sleep(delay).await;
+    }
+
+    fn spawn(&self, (): &mut (), task: Task) -> Result<(), Task> {
+        self.0.spawn(task)
+    }
+}
+
+/// The async client: lists the AI model API keys of Atlas projects.
+///
+/// A client is cheap to clone. Clones share the session (token, nonces, rate limit, version) and the transport with its
+/// connections. Any number of tasks may use it at the same time: they share one token, and a 429 slows all requests for
+/// the same group.
+///
+/// Every call is bounded by a [deadline](ClientSettings::deadline) for each page with all its retries, by the timeouts of
+/// the transport, and by [limits](ClientSettings::limits). Any future may be dropped at any time: its requests are
+/// cancelled, and the client stays usable.
+///
+/// Each page is fetched by its own task, if the transport can [spawn](AsyncTransport::spawn) one. The task starts when the
+/// future or stream is polled for the first time, and continues even if it is not polled again, as can happen in
+/// `select!`. So a future that is left alone does not block other calls that wait for a token or a rate limit.
+#[derive(Clone, Debug)]
+pub struct Client(Handle<AsyncIo>);
+
+impl Client {
+    /// Makes a client that sends its requests with this transport. Nothing is sent yet, and no runtime is needed yet.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an invalid `User-Agent`.
+    pub fn new(settings: ClientSettings, transport: impl AsyncTransport) -> Result<Self, Error> {
+        let resolved = settings.resolve()?;
+        Ok(Self(Handle::new(resolved, AsyncIo(Box::new(transport)))))
+    }
+
+    /// Returns the answer to an operation: for a [`ListRequest`], the requested page.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn list<O: Operation>(&self, operation: &O) -> Result<O::Answer<Vec<u8>>, Error> {
+        O::read(self.reply(operation).await?)
+    }
+
+    /// Returns the response to an operation, with an undecoded body.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn reply<O: Operation>(&self, operation: &O) -> Result<Reply<Vec<u8>>, Error> {
+        let (handle, operation) = (self.0.clone(), *operation);
+        let work = async move { handle.reply(&operation, Vec::new(), None).await };
+        let driver = &self.0.driver;
+        let job = Job::spawn(work, |task| driver.io.spawn(&mut (), task));
+        job.await
+            .unwrap_or_else(|failure| Err(driver.session.transport_error(failure, 0)))
+    }
+
+    /// Returns all keys from the requested page on.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Limit`] if the keys take more memory than
+    /// [`Limits::collected_bytes`](atlas_model_keys_core::Limits::collected_bytes). To get the keys before an error, use
+    /// [`keys`](Client::keys).
+    pub async fn list_all<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+        &self,
+        request: &R,
+    ) -> Result<Vec<OwnedModelKey>, Error> {
+        let mut keys = self.keys(request);
+        let mut collected = Collected::new(&self.0.driver.limits);
+        let mut all = Vec::new();
+        while let Some(key) = keys.next().await {
+            let key = key?;
+            collected.add(&key)?;
+            all.push(key);
+        }
+        Ok(all)
+    }
+
+    /// Revokes the access token of the service account, if there is one. The next request fetches a new token.
+    ///
+    /// # Errors
+    /// See [`Error`]. The client forgets the token in any case, and does not retry.
+    pub async fn revoke_token(&self) -> Result<(), Error> {
+        self.0.revoke_token().await
+    }
+
+    client_methods!();
+}
+
+/// Defines a public stream over a stream of the module `listing`.
+macro_rules! stream {
+    ($(#[$docs:meta])* $name:ident, $inner:ident, $item:ty) => {
+        $(#[$docs])*
+        #[derive(Debug)]
+        #[must_use = "streams do nothing unless polled"]
+        pub struct $name<R: Paged = ListRequest>($inner<AsyncIo, R>);
+
+        impl<R: Paged> $name<R> {
+            /// Fetches up to this many pages at the same time, each by its own task, and keeps their order. 0 counts as
+            /// 1, and more than 64 counts as 64.
+            ///
+            /// Reading ahead begins when a link has announced a next page. Pages that were requested beyond the end are
+            /// dropped. Without [spawned tasks](AsyncTransport::spawn), pages are fetched one at a time.
+            pub fn read_ahead(mut self, pages: usize) -> Self {
+                self.0.read_ahead(pages);
+                self
+            }
+
+            /// Returns the next item, or `None` at the end and after an error.
+            pub async fn next(&mut self) -> Option<Result<$item, Error>> {
+                poll_fn(|cx| self.0.poll_next(cx)).await
+            }
+        }
+
+        impl<R: Paged> Stream for $name<R> {
+            type Item = Result<$item, Error>;
+
+            fn poll_next(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Option<Self::Item>> {
+                self.0.poll_next(cx)
+            }
+        }
+
+        impl<R: Paged> FusedStream for $name<R> {
+            fn is_terminated(&self) -> bool {
+                self.0.has_ended()
+            }
+        }
+    };
+}
+
+stream!(
+    /// A stream of the responses of a listing with undecoded bodies; made by [`Client::replies`].
+    Replies,
+    ReplyStream,
+    Reply<Vec<u8>>
+);
+
+stream!(
+    /// A stream of the pages of a listing; made by [`Client::pages`].
+    Pages,
+    PageStream,
+    Page<Vec<u8>>
+);
+
+stream!(
+    /// A stream of the keys of a listing; made by [`Client::keys`].
+    Keys,
+    KeyStream,
+    OwnedModelKey
+);

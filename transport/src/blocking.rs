@@ -1,0 +1,205 @@
+//! The blocking client, for any [`Transport`](crate::Transport).
+
+mod park;
+mod threads;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::iter::FusedIterator;
+use std::sync::Arc;
+use std::time::Duration;
+
+use atlas_model_keys_core::{
+    ApiVersion, Body, Collected, Error, Failure, ListRequest, Operation, OwnedModelKey, Page,
+    Paged, Reply, Secret,
+};
+use http::{Request, Response};
+
+use crate::cancel::CancelHandle;
+use crate::client::client_methods;
+use crate::driver::{Handle, timed_out};
+use crate::io::Io;
+use crate::job::Job;
+use crate::listing::{KeyStream, PageStream, ReplyStream};
+use crate::race;
+use crate::settings::{ClientSettings, bounded};
+use crate::transport::{SendContext, Task, Transport};
+use park::{Sleep, block_on};
+use threads::Threads;
+
+/// A blocking transport.
+struct BlockingIo(Arc<dyn Transport>);
+
+impl fmt::Debug for BlockingIo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BlockingIo").finish_non_exhaustive()
+    }
+}
+
+impl Io for BlockingIo {
+    type Spawner = Threads;
+
+    const SPAWNS_SINGLE: bool = false;
+
+    async fn send(
+        &self,
+        request: Request<Body>,
+        context: SendContext<'_>,
+    ) -> Result<Response<Vec<u8>>, Failure> {
+        let Some(cancel) = context.deadline().cancel.clone() else {
+            return self.0.send(request, context);
+        };
+        // Nothing can interrupt a transport that waits for the network. So it waits in a thread of its own, which a
+        // cancelled call leaves alone.
+        let transport = Arc::clone(&self.0);
+        let mut context = context.into_owned();
+        let work = async move { transport.send(request, context.borrow()) };
+        let sent = Job::spawn(work, |task| Threads::default().spawn(task));
+        match race::first(sent, cancel.cancelled()).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(failure)) => Err(failure),
+            None => Err(timed_out()),
+        }
+    }
+
+    async fn sleep(&self, delay: Duration) {
+        Sleep::new(delay).await;
+    }
+
+    fn spawn(&self, threads: &mut Threads, task: Task) -> Result<(), Task> {
+        threads.spawn(task)
+    }
+}
+
+/// The blocking client: lists the AI model API keys of Atlas projects.
+///
+/// A client is cheap to clone. Clones share the session (token, nonces, rate limit, version) and the transport with its
+/// connections. Any number of threads may use it at the same time: they share one token, and a 429 slows all requests for
+/// the same group.
+///
+/// Every call is bounded by a [deadline](ClientSettings::deadline) for each page with all its retries, by the timeouts of
+/// the transport, and by [limits](ClientSettings::limits).
+#[derive(Clone, Debug)]
+pub struct Client(Handle<BlockingIo>);
+
+impl Client {
+    /// Makes a client that sends its requests with this transport. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an invalid `User-Agent`.
+    pub fn new(settings: ClientSettings, transport: impl Transport) -> Result<Self, Error> {
+        let resolved = settings.resolve()?;
+        Ok(Self(Handle::new(resolved, BlockingIo(Arc::new(transport)))))
+    }
+
+    /// Returns the answer to an operation: for a [`ListRequest`], the requested page.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn list<O: Operation>(&self, operation: &O) -> Result<O::Answer<Vec<u8>>, Error> {
+        O::read(self.reply(operation)?)
+    }
+
+    /// Returns the response to an operation, with an undecoded body.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn reply(&self, operation: &impl Operation) -> Result<Reply<Vec<u8>>, Error> {
+        block_on(self.0.reply(operation, Vec::new(), None))
+    }
+
+    /// Returns all keys from the requested page on.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Limit`] if the keys take more memory than
+    /// [`Limits::collected_bytes`](atlas_model_keys_core::Limits::collected_bytes). To get the keys before an error, use
+    /// [`keys`](Client::keys).
+    pub fn list_all<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+        &self,
+        request: &R,
+    ) -> Result<Vec<OwnedModelKey>, Error> {
+        let mut collected = Collected::new(&self.0.driver.limits);
+        self.keys(request)
+            .map(|key| key.and_then(|key| collected.add(&key).map(|()| key)))
+            .collect()
+    }
+
+    /// Revokes the access token of the service account, if there is one. The next request fetches a new token.
+    ///
+    /// # Errors
+    /// See [`Error`]. The client forgets the token in any case, and does not retry.
+    pub fn revoke_token(&self) -> Result<(), Error> {
+        block_on(self.0.revoke_token())
+    }
+
+    /// Returns a clone whose calls can be cancelled with the handle. It shares the session and the connections.
+    ///
+    /// A cancelled call ends at once, whether it waits or reads: the transport then runs in a thread of its own for each
+    /// request, and such a thread may continue until its timeout, although nobody waits for it.
+    #[must_use]
+    pub fn with_cancel_handle(&self, handle: &CancelHandle) -> Self {
+        let mut clone = self.clone();
+        clone.0.cancel = Some(handle.clone());
+        clone
+    }
+
+    client_methods!();
+}
+
+/// Defines a public iterator over a stream of the module `listing`.
+macro_rules! iterator {
+    ($(#[$docs:meta])* $name:ident, $inner:ident, $item:ty) => {
+        $(#[$docs])*
+        #[derive(Debug)]
+        #[must_use]
+        pub struct $name<R: Paged = ListRequest>($inner<BlockingIo, R>);
+
+        impl<R: Paged> $name<R> {
+            /// Fetches up to this many pages at the same time, each by its own thread, and keeps their order. 0 counts as
+            /// 1, and more than 64 counts as 64. The threads serve later pages, too, and end with the listing or when it
+            /// is dropped.
+            ///
+            /// Reading ahead begins when a link has announced a next page. Pages that were requested beyond the end are
+            /// dropped.
+            pub fn read_ahead(mut self, pages: usize) -> Self {
+                self.0.read_ahead(pages);
+                self
+            }
+        }
+
+        impl<R: Paged> Iterator for $name<R> {
+            type Item = Result<$item, Error>;
+
+            fn next(&mut self) -> Option<Self::Item> {
+                // Most keys need no waiting, and no preparation for it.
+                if let Some(item) = self.0.next_of_page() {
+                    return Some(Ok(item));
+                }
+                block_on(poll_fn(|cx| self.0.poll_next(cx)))
+            }
+        }
+
+        impl<R: Paged> FusedIterator for $name<R> {}
+    };
+}
+
+iterator!(
+    /// Iterates over the responses of a listing with undecoded bodies; made by [`Client::replies`].
+    Replies,
+    ReplyStream,
+    Reply<Vec<u8>>
+);
+
+iterator!(
+    /// Iterates over the pages of a listing; made by [`Client::pages`].
+    Pages,
+    PageStream,
+    Page<Vec<u8>>
+);
+
+iterator!(
+    /// Iterates over the keys of a listing; made by [`Client::keys`].
+    Keys,
+    KeyStream,
+    OwnedModelKey
+);

@@ -1,0 +1,57 @@
+//! The methods that the blocking and the async client have in common.
+
+/// Defines them in the `impl` of a client with a [`Handle`](crate::driver::Handle) in its field `0`, and implements `Debug`.
+macro_rules! client_methods {
+    () => {
+        /// Lists all pages from the requested one on, one at a time. The listing ends after an error.
+        pub fn pages<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(&self, request: &R) -> Pages<R> {
+            Pages(PageStream::new(self.0.clone(), *request))
+        }
+
+        /// Lists the responses with undecoded bodies, for callers that store, forward or decode them themselves.
+        pub fn replies<R: Paged>(&self, request: &R) -> Replies<R> {
+            Replies(ReplyStream::new(self.0.clone(), *request))
+        }
+
+        /// Lists all keys from the requested page on, and fetches the pages as needed. If the list changes meanwhile, a
+        /// key can be on two consecutive pages: it is returned once. The listing ends after an error.
+        pub fn keys<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(&self, request: &R) -> Keys<R> {
+            Keys(KeyStream::new(self.0.clone(), *request))
+        }
+
+        /// Returns a clone whose calls have another deadline: the time for one page with all retries and waits. It shares
+        /// the session and the connections.
+        #[must_use]
+        pub fn with_deadline(&self, deadline: Duration) -> Self {
+            let mut clone = self.clone();
+            clone.0.deadline = bounded(deadline);
+            clone
+        }
+
+        /// Exports the access token of the service account, so that a client in another process can
+        /// [restore](Client::restore_token) it: a service account may have only 100 live tokens. Returns `None` if there
+        /// is no token or it expires soon. Protect the exported token like the client secret.
+        #[must_use]
+        pub fn export_token(&self) -> Option<Secret> {
+            self.0.driver.session.export_token()
+        }
+
+        /// Uses a token that another client has exported.
+        ///
+        /// # Errors
+        /// [`Error::Invalid`] for a text that is no exported token, for a token of another base URL or service account,
+        /// and for an expired one. The client stays usable.
+        pub fn restore_token(&self, exported: &Secret) -> Result<(), Error> {
+            self.0.driver.session.restore_token(exported)
+        }
+
+        /// Returns the API version that the session requests now for a [`ListRequest`]: `preview`, until Atlas no longer
+        /// has it.
+        #[must_use]
+        pub fn version(&self) -> ApiVersion {
+            self.0.driver.session.version()
+        }
+    };
+}
+
+pub(crate) use client_methods;

@@ -1,0 +1,79 @@
+//! The time by which a call must end.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use atlas_model_keys_core::FailureKind;
+
+use crate::cancel::CancelHandle;
+use crate::clock::Clock;
+
+/// The time by which a call must end. It ends earlier if it is cancelled, or if nobody needs its result any more.
+pub(crate) struct Deadline {
+    clock: Arc<dyn Clock>,
+    end: Duration,
+    pub(crate) cancel: Option<CancelHandle>,
+    abandoned: Option<Arc<AtomicBool>>,
+}
+
+impl Deadline {
+    /// Returns the deadline of a call that begins now.
+    pub(crate) fn after(
+        duration: Duration,
+        clock: &Arc<dyn Clock>,
+        cancel: Option<CancelHandle>,
+        abandoned: Option<Arc<AtomicBool>>,
+    ) -> Self {
+        Self {
+            end: clock.elapsed().saturating_add(duration),
+            clock: Arc::clone(clock),
+            cancel,
+            abandoned,
+        }
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        let is_abandoned = |flag: &Arc<AtomicBool>| flag.load(Ordering::Relaxed);
+        self.cancel.as_ref().is_some_and(CancelHandle::is_cancelled)
+            || self.abandoned.as_ref().is_some_and(is_abandoned)
+    }
+
+    /// Returns the time until the end; zero after it, and after a cancellation.
+    pub(crate) fn remaining(&self) -> Duration {
+        if self.is_cancelled() {
+            return Duration::ZERO;
+        }
+        self.end.saturating_sub(self.clock.elapsed())
+    }
+
+    /// Returns the failure kind to report: after the deadline, any failure may be its consequence.
+    pub(crate) fn judge(&self, kind: FailureKind) -> FailureKind {
+        match kind {
+            FailureKind::NotSent | FailureKind::Lost if self.remaining().is_zero() => {
+                FailureKind::TimedOut
+            }
+            kind => kind,
+        }
+    }
+}
+
+impl Clone for Deadline {
+    fn clone(&self) -> Self {
+        Self {
+            clock: Arc::clone(&self.clock),
+            end: self.end,
+            cancel: self.cancel.clone(),
+            abandoned: self.abandoned.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deadline")
+            .field("remaining", &self.remaining())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,193 @@
+//! The loop that drives a session: it sends requests, waits, and wakes those who wait for it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use atlas_model_keys_core::{
+    Error, Exchange, Failure, FailureKind, Limits, Operation, Reply, Step, Wait,
+};
+use http::StatusCode;
+
+use crate::cancel::CancelHandle;
+use crate::deadline::Deadline;
+use crate::event::Events;
+use crate::io::Io;
+use crate::race;
+use crate::settings::Resolved;
+use crate::shared::SharedSession;
+use crate::transport::SendContext;
+
+/// The state that the clones of a client share.
+pub(crate) struct Driver<I> {
+    pub(crate) session: SharedSession,
+    pub(crate) io: I,
+    pub(crate) limits: Limits,
+    events: Events,
+}
+
+/// A driver, and the settings of the calls of one clone of a client.
+pub(crate) struct Handle<I> {
+    pub(crate) driver: Arc<Driver<I>>,
+    pub(crate) deadline: Duration,
+    pub(crate) cancel: Option<CancelHandle>,
+}
+
+impl<I: Io> Handle<I> {
+    pub(crate) fn new(resolved: Resolved, io: I) -> Self {
+        let driver = Driver {
+            session: SharedSession::new(resolved.session, resolved.clock),
+            io,
+            limits: resolved.limits,
+            events: resolved.events,
+        };
+        Self {
+            driver: Arc::new(driver),
+            deadline: resolved.deadline,
+            cancel: None,
+        }
+    }
+
+    /// Returns the deadline of a call that begins now. The call ends early when `abandoned` becomes true.
+    fn deadline(&self, abandoned: Option<Arc<AtomicBool>>) -> Deadline {
+        let clock = &self.driver.session.clock;
+        Deadline::after(self.deadline, clock, self.cancel.clone(), abandoned)
+    }
+
+    /// Drives the session until the reply is there. The body is read into `buffer`.
+    pub(crate) async fn reply<O: Operation>(
+        &self,
+        operation: &O,
+        buffer: Vec<u8>,
+        abandoned: Option<Arc<AtomicBool>>,
+    ) -> Result<Reply<Vec<u8>>, Error> {
+        let deadline = self.deadline(abandoned);
+        self.driver.drive(operation, buffer, &deadline).await
+    }
+
+    /// Revokes the access token of the service account, if there is one.
+    pub(crate) async fn revoke_token(&self) -> Result<(), Error> {
+        let driver = &self.driver;
+        let Some(request) = driver.session.with(|s, _| Ok(s.revoke_token()))? else {
+            return Ok(());
+        };
+        let deadline = self.deadline(None);
+        let send = async |request| {
+            let context = SendContext::for_call(&deadline, &driver.limits, true, Vec::new());
+            driver.io.send(request, context).await
+        };
+        let response = driver.events.observe(request, 1, send).await;
+        let response = response.map_err(|failure| driver.session.transport_error(failure, 1))?;
+        driver.session.with(|s, at| s.revoked(&response, at))
+    }
+}
+
+impl<I> Clone for Handle<I> {
+    fn clone(&self) -> Self {
+        Self {
+            driver: Arc::clone(&self.driver),
+            deadline: self.deadline,
+            cancel: self.cancel.clone(),
+        }
+    }
+}
+
+impl<I> fmt::Debug for Handle<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("session", &self.driver.session)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<I: Io> Driver<I> {
+    async fn drive<O: Operation>(
+        &self,
+        operation: &O,
+        mut buffer: Vec<u8>,
+        deadline: &Deadline,
+    ) -> Result<Reply<Vec<u8>>, Error> {
+        let session = &self.session;
+        // Others may wait for the end of this call, whatever its outcome and wherever it is dropped.
+        let _wake = session.wake_on_drop();
+        let (mut step, mut changes) = session.step(|session, at| session.start(operation, at))?;
+        loop {
+            (step, changes) = match step {
+                Step::Done(reply) => return Ok(reply),
+                Step::Send(Exchange { request, pending }) => {
+                    // Others are woken after each exchange, because the next one may be slow.
+                    let _wake = session.wake_on_drop();
+                    let is_for_token = pending.is_for_token();
+                    let into = match is_for_token {
+                        true => Vec::new(),
+                        false => std::mem::take(&mut buffer),
+                    };
+                    let context = SendContext::for_call(deadline, &self.limits, is_for_token, into);
+                    let send = async |request| self.io.send(request, context).await;
+                    let outcome = self.events.observe(request, pending.attempt(), send);
+                    match outcome.await {
+                        Ok(response) => {
+                            let has_token = is_for_token && response.status() == StatusCode::OK;
+                            let next = session.respond(pending, response)?;
+                            if has_token {
+                                self.events.token_fetched();
+                            }
+                            next
+                        }
+                        Err(failure) => match deadline.judge(failure.kind()) {
+                            // The deadline of this call has passed. That says nothing about Atlas to the others who
+                            // wait for the same token, so the session is not told of a failure.
+                            FailureKind::TimedOut => {
+                                let failure = failure.with_kind(FailureKind::TimedOut);
+                                return Err(session.give_up(pending, failure));
+                            }
+                            _ => session.step(|s, at| s.fail(pending, failure, at))?,
+                        },
+                    }
+                }
+                Step::Wait(wait) => {
+                    let wait = self.wait(wait, changes, deadline).await?;
+                    session.step(|session, at| session.resume(wait, at))?
+                }
+            };
+        }
+    }
+
+    /// Waits as long as the session says, or ends the exchange if that is beyond the deadline.
+    async fn wait(&self, wait: Wait, changes: usize, deadline: &Deadline) -> Result<Wait, Error> {
+        let remaining = deadline.remaining();
+        if !wait.on_change() && wait.delay() >= remaining {
+            return Err(wait.give_up());
+        }
+        self.events.waiting(&wait);
+        if wait.on_change() {
+            let changed = self.session.changed(changes);
+            // The session decides again, whether it has changed or the time is over.
+            self.pause(changed, wait.delay().min(remaining), deadline)
+                .await;
+        } else if !self.session.clock.jump(wait.delay()) {
+            let never = std::future::pending();
+            self.pause(never, wait.delay(), deadline).await;
+        }
+        if deadline.remaining().is_zero() {
+            return Err(wait.give_up());
+        }
+        Ok(wait)
+    }
+
+    /// Waits for the event, this time, or a cancellation.
+    async fn pause(&self, event: impl Future<Output = ()>, delay: Duration, deadline: &Deadline) {
+        let pause = race::first(event, self.io.sleep(delay));
+        match &deadline.cancel {
+            Some(cancel) => drop(race::first(pause, cancel.cancelled()).await),
+            None => drop(pause.await),
+        }
+    }
+}
+
+/// Returns the failure of a request that was not answered within the deadline.
+pub(crate) fn timed_out() -> Failure {
+    Failure::new(FailureKind::TimedOut, "the deadline is over")
+}

@@ -1,0 +1,304 @@
+//! Fetches the pages of a listing, several at a time if requested.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use atlas_model_keys_core::{Error, Listing, OwnedModelKey, OwnedPageKeys, Page, Paged, Reply};
+
+use crate::driver::Handle;
+use crate::io::Io;
+use crate::job::Job;
+
+/// The largest number of pages that are read ahead. Each takes a connection, and a thread in a blocking client, and
+/// Atlas allows about a thousand requests a minute.
+pub const MOST_READ_AHEAD: usize = 64;
+
+type Fetching<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
+/// The fetch of one page: the client, the request, a buffer, and a flag that tells that nobody needs the page any more.
+type Fetch<I, R, T> = fn(Handle<I>, R, Vec<u8>, Arc<AtomicBool>) -> Fetching<T>;
+
+/// Fetches the pages of a listing and returns them in order.
+pub(crate) struct Fetcher<I: Io, R: Paged, T> {
+    handle: Handle<I>,
+    /// `None` at the end, and after an error.
+    listing: Option<Listing<R>>,
+    fetch: Fetch<I, R, T>,
+    /// The largest number of pages that are requested or wait to be taken.
+    size: usize,
+    /// The requested pages, in order.
+    in_flight: VecDeque<(R, Job<Result<T, Error>>)>,
+    /// Whether no more pages may be requested now.
+    is_full: bool,
+    spawner: I::Spawner,
+    /// Tells the requested pages that they are no longer needed.
+    abandoned: Arc<AtomicBool>,
+    /// Buffers for reuse.
+    buffers: Vec<Vec<u8>>,
+}
+
+impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
+    fn new(handle: Handle<I>, first: R, fetch: Fetch<I, R, T>) -> Self {
+        let listing = Listing::new(first, &handle.driver.limits);
+        Self {
+            handle,
+            listing: Some(listing),
+            fetch,
+            size: 1,
+            in_flight: VecDeque::new(),
+            is_full: false,
+            spawner: I::Spawner::default(),
+            abandoned: Arc::default(),
+            buffers: Vec::new(),
+        }
+    }
+
+    fn read_ahead(&mut self, pages: usize) {
+        self.size = pages.min(MOST_READ_AHEAD);
+        self.is_full = false;
+    }
+
+    /// Fetches the next page and returns the result of `advance`. After an error, and at the end, it returns `None`, and
+    /// drops the pages that were requested beyond.
+    fn poll_next<A>(
+        &mut self,
+        cx: &mut Context<'_>,
+        advance: impl FnOnce(&mut Listing<R>, T) -> A,
+    ) -> Poll<Option<Result<A, Error>>> {
+        let fetched = ready!(self.poll_fetch(cx)).transpose();
+        let result = match (fetched, &mut self.listing) {
+            (Some(Ok(fetched)), Some(listing)) => Some(Ok(advance(listing, fetched))),
+            (Some(Err(error)), _) => Some(Err(error)),
+            _ => None,
+        };
+        if !matches!(result, Some(Ok(_))) {
+            self.end();
+        }
+        Poll::Ready(result)
+    }
+
+    fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>, Error>> {
+        if !self.is_full {
+            self.fill()?;
+        }
+        // Taken out meanwhile: if it panics and the panic is caught, the listing has ended.
+        let Some((request, mut job)) = self.in_flight.pop_front() else {
+            return Poll::Ready(Ok(None));
+        };
+        match Pin::new(&mut job).poll(cx) {
+            Poll::Pending => {
+                self.in_flight.push_front((request, job));
+                Poll::Pending
+            }
+            Poll::Ready(Ok(fetched)) => {
+                self.is_full = false;
+                Poll::Ready(fetched.map(Some))
+            }
+            Poll::Ready(Err(failure)) => {
+                let session = &self.handle.driver.session;
+                Poll::Ready(Err(session.transport_error(failure, 0)))
+            }
+        }
+    }
+
+    /// Requests the pages that may be in flight now.
+    fn fill(&mut self) -> Result<(), Error> {
+        let Some(listing) = &self.listing else {
+            return Ok(());
+        };
+        let next = listing.request()?;
+        let window = listing.window(self.size);
+        let is_single = listing.window(self.size).nth(1).is_none();
+        let first = self.in_flight.front().map(|(request, _)| *request);
+        if first.is_some() && first != next {
+            // These pages are beyond the end, or after a page that must be requested again.
+            self.forget();
+        }
+        let in_place = is_single && self.in_flight.is_empty() && !I::SPAWNS_SINGLE;
+        for request in window.skip(self.in_flight.len()) {
+            let buffer = self.buffers.pop().unwrap_or_default();
+            let abandoned = Arc::clone(&self.abandoned);
+            let fetching = (self.fetch)(self.handle.clone(), request, buffer, abandoned);
+            let job = if in_place {
+                Job::InPlace(fetching)
+            } else {
+                let (io, spawner) = (&self.handle.driver.io, &mut self.spawner);
+                Job::spawn(fetching, |task| io.spawn(spawner, task))
+            };
+            self.in_flight.push_back((request, job));
+        }
+        self.is_full = true;
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        self.listing = None;
+        self.forget();
+        self.spawner = I::Spawner::default();
+    }
+
+    fn forget(&mut self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+        self.in_flight.clear();
+        self.abandoned = Arc::default();
+    }
+}
+
+impl<I: Io, R: Paged, T> Fetcher<I, R, T> {
+    fn has_ended(&self) -> bool {
+        self.listing.is_none()
+    }
+}
+
+/// Tells the requests in flight to end, without waiting for them.
+impl<I: Io, R: Paged, T> Drop for Fetcher<I, R, T> {
+    fn drop(&mut self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Leaves out the buffers, because they contain bodies.
+impl<I: Io, R: Paged, T> fmt::Debug for Fetcher<I, R, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetcher")
+            .field("listing", &self.listing)
+            .field("size", &self.size)
+            .field("in_flight", &self.in_flight.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The responses of a listing with undecoded bodies.
+#[derive(Debug)]
+pub(crate) struct ReplyStream<I: Io, R: Paged>(Fetcher<I, R, Reply<Vec<u8>>>);
+
+impl<I: Io, R: Paged> ReplyStream<I, R> {
+    pub(crate) fn new(handle: Handle<I>, first: R) -> Self {
+        Self(Fetcher::new(
+            handle,
+            first,
+            |handle, request, buffer, flag| {
+                Box::pin(async move { handle.reply(&request, buffer, Some(flag)).await })
+            },
+        ))
+    }
+
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Reply<Vec<u8>>, Error>>> {
+        self.0.poll_next(cx, |listing, reply| {
+            listing.advance_undecoded(&reply);
+            reply
+        })
+    }
+
+    pub(crate) fn read_ahead(&mut self, pages: usize) {
+        self.0.read_ahead(pages);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.has_ended()
+    }
+
+    /// Returns `None`: each item has to be fetched.
+    pub(crate) fn next_of_page(&mut self) -> Option<Reply<Vec<u8>>> {
+        None
+    }
+}
+
+/// The pages of a listing.
+#[derive(Debug)]
+pub(crate) struct PageStream<I: Io, R: Paged>(Fetcher<I, R, Page<Vec<u8>>>);
+
+impl<I: Io, R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>> PageStream<I, R> {
+    pub(crate) fn new(handle: Handle<I>, first: R) -> Self {
+        Self(Fetcher::new(
+            handle,
+            first,
+            |handle, request, buffer, flag| {
+                Box::pin(async move { R::read(handle.reply(&request, buffer, Some(flag)).await?) })
+            },
+        ))
+    }
+}
+
+impl<I: Io, R: Paged> PageStream<I, R> {
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Page<Vec<u8>>, Error>>> {
+        self.0.poll_next(cx, |listing, page| {
+            listing.advance(&page);
+            page
+        })
+    }
+
+    pub(crate) fn read_ahead(&mut self, pages: usize) {
+        self.0.read_ahead(pages);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.has_ended()
+    }
+
+    /// Returns `None`: each item has to be fetched.
+    pub(crate) fn next_of_page(&mut self) -> Option<Page<Vec<u8>>> {
+        None
+    }
+}
+
+/// The keys of a listing.
+#[derive(Debug)]
+pub(crate) struct KeyStream<I: Io, R: Paged> {
+    pages: PageStream<I, R>,
+    page: Option<OwnedPageKeys>,
+}
+
+impl<I: Io, R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>> KeyStream<I, R> {
+    pub(crate) fn new(handle: Handle<I>, first: R) -> Self {
+        Self {
+            pages: PageStream::new(handle, first),
+            page: None,
+        }
+    }
+}
+
+impl<I: Io, R: Paged> KeyStream<I, R> {
+    /// Returns the next key of the current page, without waiting.
+    pub(crate) fn next_of_page(&mut self) -> Option<OwnedModelKey> {
+        self.page.as_mut().and_then(OwnedPageKeys::next)
+    }
+
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<OwnedModelKey, Error>>> {
+        loop {
+            if let Some(key) = self.next_of_page() {
+                return Poll::Ready(Some(Ok(key)));
+            }
+            let pages = &mut self.pages.0;
+            let buffer = self.page.take().map(OwnedPageKeys::into_body);
+            pages.buffers.extend(buffer);
+            match ready!(pages.poll_next(cx, Listing::accept_owned)) {
+                Some(Ok(keys)) => self.page = Some(keys),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    pub(crate) fn read_ahead(&mut self, pages: usize) {
+        self.pages.read_ahead(pages);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        let is_empty = |keys: &OwnedPageKeys| keys.len() == 0;
+        self.pages.has_ended() && self.page.as_ref().is_none_or(is_empty)
+    }
+}

@@ -1,0 +1,203 @@
+//! The traits that connect a client to an HTTP library.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use atlas_model_keys_core::{Body, Failure, Limits};
+use http::{Request, Response, StatusCode};
+
+use crate::clock::{Clock, SystemClock};
+use crate::deadline::Deadline;
+use crate::reading::body_limit;
+
+/// Sends requests for a [`blocking::Client`](crate::blocking::Client): a blocking HTTP library, connected in a few lines.
+///
+/// # Contract
+///
+/// A transport moves bytes. Everything else is the client's: credentials, retries, deadlines over several requests, paging.
+/// An implementation
+///
+/// - sends the request unchanged: method, path and query, all headers and the body. Some libraries parse and normalize a
+///   URL again, but a digest signs the path and the query exactly as they are in the request. An
+///   [empty body](Body::is_empty) is sent as no body, without `Content-Length: 0`;
+/// - adds no credentials and no cookies, and does not answer challenges;
+/// - follows no redirect, and returns every status as a response: a 404 is not a failure of the transport;
+/// - returns the headers as received. A transport that decompresses removes `Content-Encoding` and `Content-Length`;
+/// - reads no more of the body than [`SendContext::body_limit`] says, after decompression, and leaves out the rest. It
+///   may read the body into [`SendContext::take_buffer`];
+/// - ends by [`SendContext::remaining`], with connecting and reading. Timeouts of its own for connecting and for a silent
+///   server are a good idea: the client retries what they end;
+/// - reports in each failure truthfully whether the server may have received the request:
+///   [`NotSent`](atlas_model_keys_core::FailureKind::NotSent) only if it was certainly not sent,
+///   [`Lost`](atlas_model_keys_core::FailureKind::Lost) if it may have been sent or the response is incomplete,
+///   [`TimedOut`](atlas_model_keys_core::FailureKind::TimedOut) if the remaining time is over, and
+///   [`Permanent`](atlas_model_keys_core::FailureKind::Permanent) if no retry can help, such as an untrusted certificate;
+/// - checks certificates, and sends a request for `https` over TLS only.
+///
+/// The client redacts the texts of failures: an implementation may pass the errors of its library.
+pub trait Transport: Send + Sync + 'static {
+    /// Sends one request and returns its response with the whole body.
+    ///
+    /// # Errors
+    /// The failure to deliver the request or its response; see the contract above.
+    fn send(
+        &self,
+        request: Request<Body>,
+        context: SendContext<'_>,
+    ) -> Result<Response<Vec<u8>>, Failure>;
+}
+
+/// Sends requests for an [`asynchronous::Client`](crate::asynchronous::Client): an async HTTP library and its runtime.
+///
+/// The [contract of `Transport`](Transport#contract) applies, with two differences: the client ends `send` itself at the
+/// deadline, and any future may be dropped at any time, which must cancel the request and leave the transport usable.
+pub trait AsyncTransport: Send + Sync + 'static {
+    /// Sends one request and returns its response with the whole body.
+    ///
+    /// # Errors
+    /// The failure to deliver the request or its response; see the [contract](Transport#contract).
+    fn send(
+        &self,
+        request: Request<Body>,
+        context: SendContext<'_>,
+    ) -> impl Future<Output = Result<Response<Vec<u8>>, Failure>> + Send;
+
+    /// Waits for this time, up to a year.
+    fn sleep(&self, delay: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Runs a task until it is complete, whether or not anybody waits for it, or returns it if that is not possible.
+    ///
+    /// Clients spawn the fetch of each page. Without a spawned task, a fetch makes progress only while its future or stream
+    /// is polled. If a caller keeps such a future without polling it, other calls that wait for the same token request, or
+    /// for a place under the rate limit, wait for 60 to 90 seconds. [Reading ahead](crate::asynchronous::Pages::read_ahead)
+    /// then has no effect either. The default returns the task.
+    ///
+    /// # Errors
+    /// The task, which was not started.
+    fn spawn(&self, task: Task) -> Result<(), Task> {
+        Err(task)
+    }
+}
+
+/// A task for a runtime. It handles its own panics and its cancellation.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a transport has to know about one request, apart from the request itself.
+pub struct SendContext<'c> {
+    deadline: Deadline,
+    limits: &'c Limits,
+    holds_token: bool,
+    buffer: Vec<u8>,
+}
+
+impl<'c> SendContext<'c> {
+    /// Makes the context of a single request, for a test of a transport. Clients make their own.
+    #[must_use]
+    pub fn new(limits: &'c Limits, remaining: Duration, holds_token: bool) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let deadline = Deadline::after(remaining, &clock, None, None);
+        Self::for_call(&deadline, limits, holds_token, Vec::new())
+    }
+
+    pub(crate) fn for_call(
+        deadline: &Deadline,
+        limits: &'c Limits,
+        holds_token: bool,
+        buffer: Vec<u8>,
+    ) -> Self {
+        Self {
+            deadline: deadline.clone(),
+            limits,
+            holds_token,
+            buffer,
+        }
+    }
+
+    /// Returns the time until the deadline of the call; zero after it, and after a cancellation.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.deadline.remaining()
+    }
+
+    /// Returns whether the result is no longer needed, because the call was cancelled. Checking it is optional:
+    /// [`remaining`](SendContext::remaining) is zero then.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.deadline.is_cancelled()
+    }
+
+    /// Returns the limits of the client: the sizes of heads and bodies, and others.
+    #[must_use]
+    pub fn limits(&self) -> &'c Limits {
+        self.limits
+    }
+
+    /// Returns whether the response may hold an access token. Ask for such a response without compression, and leave no
+    /// copies of its body behind. The client overwrites the body that it gets.
+    #[must_use]
+    pub fn holds_token(&self) -> bool {
+        self.holds_token
+    }
+
+    /// Returns the number of bytes to read of the body of a response, after decompression. `content_length` is the
+    /// response's `Content-Length`, if it has one.
+    ///
+    /// A body that is longer is cut there: the client notices that it is too large, because the number is one more than
+    /// the limit. It is 0 if the client refuses the response by its `Content-Length` alone.
+    #[must_use]
+    pub fn body_limit(&self, status: StatusCode, content_length: Option<u64>) -> usize {
+        if self.holds_token {
+            // A token response has the same limit as an error.
+            return self.limits.error_body_bytes.saturating_add(1);
+        }
+        body_limit(status, content_length, self.limits)
+    }
+
+    /// Returns the buffer of an earlier body, to read the body of this response into. It is empty or has old content, and
+    /// it is a new buffer for a response that may hold a token, and after the first call.
+    #[must_use]
+    pub fn take_buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
+    pub(crate) fn deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+
+    /// Copies what the context borrows, for another thread.
+    pub(crate) fn into_owned(self) -> OwnedContext {
+        OwnedContext {
+            deadline: self.deadline,
+            limits: self.limits.clone(),
+            holds_token: self.holds_token,
+            buffer: self.buffer,
+        }
+    }
+}
+
+/// A [`SendContext`] that borrows nothing.
+pub(crate) struct OwnedContext {
+    deadline: Deadline,
+    limits: Limits,
+    holds_token: bool,
+    buffer: Vec<u8>,
+}
+
+impl OwnedContext {
+    pub(crate) fn borrow(&mut self) -> SendContext<'_> {
+        let buffer = std::mem::take(&mut self.buffer);
+        SendContext::for_call(&self.deadline, &self.limits, self.holds_token, buffer)
+    }
+}
+
+/// Leaves out the buffer, because it contains a body.
+impl fmt::Debug for SendContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendContext")
+            .field("deadline", &self.deadline)
+            .field("holds_token", &self.holds_token)
+            .finish_non_exhaustive()
+    }
+}
