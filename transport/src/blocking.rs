@@ -57,7 +57,7 @@ impl Io for BlockingIo {
         let sent = Job::spawn(work, |task| Threads::default().spawn(task));
         match race::first(sent, cancel.cancelled()).await {
             Some(Ok(outcome)) => outcome,
-            Some(Err(failure)) => Err(failure),
+            Some(Err(ended)) => Err(ended.resume()),
             None => Err(timed_out()),
         }
     }

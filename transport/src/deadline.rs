@@ -1,6 +1,5 @@
 //! The time by which a call must end.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use crate::cancel::CancelHandle;
 use crate::clock::Clock;
 
 /// The time by which a call must end. It ends earlier if it is cancelled, or if nobody needs its result any more.
+#[derive(Clone, Debug)]
 pub(crate) struct Deadline {
     clock: Arc<dyn Clock>,
     end: Duration,
@@ -56,24 +56,5 @@ impl Deadline {
             }
             kind => kind,
         }
-    }
-}
-
-impl Clone for Deadline {
-    fn clone(&self) -> Self {
-        Self {
-            clock: Arc::clone(&self.clock),
-            end: self.end,
-            cancel: self.cancel.clone(),
-            abandoned: self.abandoned.clone(),
-        }
-    }
-}
-
-impl fmt::Debug for Deadline {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deadline")
-            .field("remaining", &self.remaining())
-            .finish_non_exhaustive()
     }
 }

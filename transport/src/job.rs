@@ -40,11 +40,26 @@ pub(crate) struct Shared<T> {
     task: Option<Waker>,
 }
 
-enum Outcome<T> {
-    Done(T),
+type Outcome<T> = Result<T, Ended>;
+
+/// Why a job ended without a result.
+pub(crate) enum Ended {
     Panicked(Box<dyn Any + Send>),
     /// The runtime dropped the task.
     Dropped,
+}
+
+impl Ended {
+    /// Resumes a panic, or returns the failure of the runtime.
+    pub(crate) fn resume(self) -> Failure {
+        match self {
+            Self::Panicked(panic) => resume_unwind(panic),
+            Self::Dropped => Failure::new(
+                FailureKind::Permanent,
+                "the runtime ended the task: it was shut down",
+            ),
+        }
+    }
 }
 
 impl<T: Send + 'static> Job<T> {
@@ -108,8 +123,8 @@ impl<T, F: Future<Output = T>> Future for Running<T, F> {
         };
         let outcome = match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(result)) => Outcome::Done(result),
-            Err(panic) => Outcome::Panicked(panic),
+            Ok(Poll::Ready(result)) => Ok(result),
+            Err(panic) => Err(Ended::Panicked(panic)),
         };
         self.finish(outcome);
         Poll::Ready(())
@@ -119,14 +134,13 @@ impl<T, F: Future<Output = T>> Future for Running<T, F> {
 impl<T, F> Drop for Running<T, F> {
     fn drop(&mut self) {
         if self.work.is_some() {
-            self.finish(Outcome::Dropped);
+            self.finish(Err(Ended::Dropped));
         }
     }
 }
 
 impl<T> Future for Job<T> {
-    /// The result, or the failure if the runtime dropped the task. A panic of the task is resumed.
-    type Output = Result<T, Failure>;
+    type Output = Result<T, Ended>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (result, task) = match &mut *self {
@@ -143,15 +157,7 @@ impl<T> Future for Job<T> {
             shared.waiting = Some(cx.waker().clone());
         }
         drop(shared);
-        match outcome {
-            None => Poll::Pending,
-            Some(Outcome::Done(result)) => Poll::Ready(Ok(result)),
-            Some(Outcome::Panicked(panic)) => resume_unwind(panic),
-            Some(Outcome::Dropped) => Poll::Ready(Err(Failure::new(
-                FailureKind::Permanent,
-                "the runtime ended the task: it was shut down",
-            ))),
-        }
+        outcome.map_or(Poll::Pending, Poll::Ready)
     }
 }
 

@@ -85,7 +85,6 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
         if !self.is_full {
             self.fill()?;
         }
-        // Taken out meanwhile: if it panics and the panic is caught, the listing has ended.
         let Some((request, mut job)) = self.in_flight.pop_front() else {
             return Poll::Ready(Ok(None));
         };
@@ -98,9 +97,11 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
                 self.is_full = false;
                 Poll::Ready(fetched.map(Some))
             }
-            Poll::Ready(Err(failure)) => {
+            Poll::Ready(Err(ended)) => {
+                // If a panic is caught, the listing has ended.
+                self.end();
                 let session = &self.handle.driver.session;
-                Poll::Ready(Err(session.transport_error(failure, 0)))
+                Poll::Ready(Err(session.transport_error(ended.resume(), 0)))
             }
         }
     }
