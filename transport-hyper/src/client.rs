@@ -17,7 +17,7 @@ use tower_service::Service;
 
 use crate::connect::Connector;
 use crate::failure::BoxError;
-use crate::transport::HyperTransport;
+use crate::transport::{HyperTransport, USER_AGENT};
 
 /// The async client: lists the AI model API keys of Atlas projects.
 ///
@@ -156,8 +156,6 @@ impl fmt::Debug for ClientBuilder {
             .finish_non_exhaustive()
     }
 }
-
-const USER_AGENT: &str = concat!("atlas-model-keys-hyper/", env!("CARGO_PKG_VERSION"));
 
 /// A clock that measures deadlines as tokio's timers do, also when a test has paused them.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use atlas_model_keys_emulator::{Config, Emulator, Route};
 use atlas_model_keys_hyper::protocol::FailureKind;
 use atlas_model_keys_hyper::{
     BaseUrl, BoxError, Client, ClientBuilder, Credentials, Error, Event, GroupId, Keys,
-    ListRequest, Pages, Replies,
+    ListRequest, Pages, Replies, WaitReason,
 };
 use http::{HeaderMap, StatusCode, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};

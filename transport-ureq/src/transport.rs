@@ -402,6 +402,6 @@ fn own_agent(connections: &Connections) -> Agent {
         .input_buffer_size(input_buffer(&connections.limits))
         .output_buffer_size(output_buffer(&connections.limits))
         .build();
-    let connect = Connect::new(connections.proxy.clone(), connections.limits.head_bytes);
+    let connect = Connect::new(connections.proxy.clone(), connections.limits.clone());
     Agent::with_parts(config, connect, LazyResolver)
 }

@@ -38,7 +38,7 @@ pub use event::{Event, SentRequest, WaitReason};
 pub use failure::io_failure_kind;
 pub use listing::MOST_READ_AHEAD;
 #[cfg(feature = "rustls")]
-pub use proxy::{ProxyFailure, TunnelError};
+pub use proxy::{ProxyFailure, TunnelError, TunnelOpening};
 pub use reading::{TooLarge, TwoLengths, is_gzip};
 pub use settings::ClientSettings;
 pub use time::{SystemTimeExt, UnixTimeExt};
