@@ -9,10 +9,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use atlas_model_keys_core::{Body, Failure, FailureKind, Limits};
-use atlas_model_keys_transport::{BodySizeEstimate, Resolved, TooLarge, TwoLengths, body_limit};
+use atlas_model_keys_transport::{BodyReader, BodySizeEstimate, Resolved, TooLarge, TwoLengths};
 use bytes::Bytes;
 use h2::Reason;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use http::header::{ACCEPT_ENCODING, HeaderValue};
 use http::response::Parts;
 use http::{Extensions, HeaderMap, Request, Response, Version};
 use http_body_util::Full;
@@ -24,7 +24,6 @@ use tokio::task::coop::poll_proceed;
 use tokio::time::Instant;
 use zeroize::Zeroize as _;
 
-use crate::body::{BoundedBuffer, Sink};
 use crate::byte_counter::{ByteCounter, Excess};
 use crate::connect::Connector;
 use crate::deadline::{BodyTimeout, Deadline, sleep_until};
@@ -184,7 +183,7 @@ impl Http {
     /// Reads the body.
     async fn read(
         &self,
-        head: Head,
+        mut head: Head,
         deadline: Deadline,
         into: Destination,
         limits: &Limits,
@@ -195,9 +194,14 @@ impl Http {
             head.stop_reuse();
             return Err(failure);
         }
-        let promised = head.body.size_hint().exact();
-        let most = body_limit(head.parts.status, promised, limits);
-        if most == 0 {
+        let is_secret = matches!(into, Destination::Erased);
+        let mut reader = match into {
+            Destination::Buffer(buffer) => {
+                BodyReader::new(&mut head.parts, buffer, limits).with_estimate(&self.body_size)
+            }
+            Destination::Erased => BodyReader::secret(&mut head.parts, limits),
+        };
+        if reader.is_full() {
             // The rest of the response is not read.
             head.stop_reuse();
             return Ok(Response::from_parts(head.parts, Vec::new()));
@@ -210,24 +214,9 @@ impl Http {
             ..
         } = head;
         let is_success = parts.status.is_success();
-        let codings = parts.headers.get_all(CONTENT_ENCODING);
-        let is_secret = matches!(into, Destination::Erased);
-        let bounded = match into {
-            Destination::Buffer(mut buffer) => {
-                // The decompressed length is unknown.
-                let promised = promised.filter(|_| codings.iter().next().is_none());
-                buffer.clear();
-                buffer.reserve_exact(self.body_size.capacity(promised).min(most));
-                BoundedBuffer::new(buffer, most)
-            }
-            Destination::Erased => {
-                BoundedBuffer::secret(most.min(limits.error_body_bytes.saturating_add(1)))
-            }
-        };
-        let mut sink = Sink::new(&parts.headers, bounded);
         let mut body_timeout = BodyTimeout::new(deadline, self.read_timeout);
         let mut secrets = Vec::new();
-        while !sink.is_full() {
+        while !reader.is_full() {
             let frame = poll_fn(|cx| {
                 // There may be many parts that are available at once: other tasks get a turn between them.
                 let Poll::Ready(turn) = poll_proceed(cx) else {
@@ -259,31 +248,13 @@ impl Http {
             if let Some(counter) = &counter {
                 counter.part_taken(data.len());
             }
-            let written = sink.write(&data);
+            let pushed = reader.push(&data);
             if is_secret {
                 secrets.push(data);
             }
-            match written {
-                Ok(()) => {}
-                // The status and the headers of an error are useful even if its body cannot be decompressed.
-                Err(_) if !is_success => break,
-                Err(error) => return Err(decompression_failure(error)),
-            }
+            pushed?;
         }
-        if sink.decodes() {
-            parts.headers.remove(CONTENT_ENCODING);
-            parts.headers.remove(CONTENT_LENGTH);
-        }
-        let body = match sink.finish() {
-            Ok(mut body) => {
-                if !is_secret {
-                    self.body_size.record(&mut body);
-                }
-                body
-            }
-            Err(_) if !is_success => Vec::new(),
-            Err(error) => return Err(decompression_failure(error)),
-        };
+        let body = reader.finish()?;
         // A task of hyper returns the connection to the pool. It gets a turn here, so that the next request usually finds
         // the connection.
         tokio::task::yield_now().await;
@@ -374,15 +345,6 @@ impl From<Failure> for HeadFailure {
 
 fn lost(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
     Failure::new(FailureKind::Lost, error)
-}
-
-/// Converts an error of the decompression. The body was damaged on its way, unless it is endless.
-fn decompression_failure(error: io::Error) -> Failure {
-    let kind = match error.kind() {
-        io::ErrorKind::FileTooLarge => FailureKind::Permanent,
-        _ => FailureKind::Lost,
-    };
-    Failure::new(kind, error)
 }
 
 /// Converts an error before the response. In doubt, the request was sent.

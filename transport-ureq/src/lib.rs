@@ -76,7 +76,6 @@ mod deadline;
 mod driver;
 mod failure;
 mod guard;
-mod gzip;
 mod http;
 mod listing;
 

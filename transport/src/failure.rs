@@ -7,6 +7,8 @@ use atlas_model_keys_core::{Error, Failure, FailureKind, Proxy, Session};
 use http::StatusCode;
 use rustls::InvalidMessage;
 
+use crate::gzip::GzipError;
+
 /// Returns the error for a problem of this machine that was found before a request and that no retry can solve.
 pub fn permanent(
     session: &Session,
@@ -31,12 +33,15 @@ pub fn tls_failure_kind(error: &rustls::Error) -> FailureKind {
     }
 }
 
-/// Returns the failure kind of an error of a socket, or of a layer above it. In doubt, the request was sent.
+/// Returns the failure kind of an error of a socket, or of a layer above it (TLS, gzip). In doubt, the request was sent.
 #[must_use]
 pub fn io_failure_kind(error: &io::Error) -> FailureKind {
     let inner = error.get_ref();
     if let Some(tls) = inner.and_then(|inner| inner.downcast_ref()) {
         return tls_failure_kind(tls);
+    }
+    if let Some(gzip) = inner.and_then(|inner| inner.downcast_ref::<GzipError>()) {
+        return gzip.failure_kind();
     }
     match inner.and_then(|inner| inner.downcast_ref::<io::Error>()) {
         Some(inner) => io_failure_kind(inner),

@@ -11,20 +11,24 @@
 //!              core                            the protocol, without I/O
 //! ```
 
+mod body;
 mod body_size;
 mod certificates;
 mod failure;
+mod gzip;
 mod reading;
 mod settings;
 mod shared;
 mod time;
 mod trace;
 
+pub use body::BodyReader;
 pub use body_size::BodySizeEstimate;
 pub use failure::{
     NotTls, ProxyFailure, TunnelError, io_failure_kind, permanent, tls_failure_kind,
 };
-pub use reading::{TooLarge, TwoLengths, body_limit, is_gzip};
+pub use gzip::GzipError;
+pub use reading::{TooLarge, TwoLengths};
 pub use settings::{Connections, MOST_READ_AHEAD, OnWait, Resolved, Settings, Timeouts};
 pub use shared::{Guard, SharedSession, Wake};
 pub use time::{SystemTimeExt, UnixTimeExt};

@@ -12,8 +12,7 @@ use http::{HeaderMap, StatusCode};
 /// that the core can tell that it is too large. A response with any other status is read up to one byte beyond
 /// [`Limits::error_body_bytes`], because its status matters more than its body. A page whose `Content-Length` is
 /// beyond the limit is not read at all: the core refuses it by its header.
-#[must_use]
-pub fn body_limit(status: StatusCode, promised: Option<u64>, limits: &Limits) -> usize {
+pub(crate) fn body_limit(status: StatusCode, promised: Option<u64>, limits: &Limits) -> usize {
     let limit = if status == StatusCode::OK {
         limits.body_bytes
     } else {
@@ -28,8 +27,7 @@ pub fn body_limit(status: StatusCode, promised: Option<u64>, limits: &Limits) ->
 }
 
 /// Tells whether to decompress a body: only if gzip is its single content coding. The clients ask for no other one.
-#[must_use]
-pub fn is_gzip(headers: &HeaderMap) -> bool {
+pub(crate) fn is_gzip(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     let (Some(coding), None) = (codings.next(), codings.next()) else {
         return false;
