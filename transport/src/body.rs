@@ -139,7 +139,7 @@ impl<'a> BodyReader<'a> {
     /// Takes the next part of the body.
     ///
     /// # Errors
-    /// The body cannot be decompressed. Never without a success status.
+    /// The body cannot be decompressed. A response without a success status causes no error.
     pub fn push(&mut self, part: &[u8]) -> Result<(), GzipError> {
         if self.gzip.is_some() {
             return self.unpack(part, |_| Ok(()));
@@ -156,8 +156,8 @@ impl<'a> BodyReader<'a> {
     /// many, which takes time without another read.
     ///
     /// # Errors
-    /// An error of `body` or `progress` is returned unchanged. If the body cannot be decompressed, the error holds a
-    /// [`GzipError`]; never without a success status. [`io::ErrorKind::Interrupted`] of `body` is not an error.
+    /// An error of `body` or `progress` is returned unchanged, but after [`io::ErrorKind::Interrupted`] it reads again. If
+    /// the body cannot be decompressed, the error holds a [`GzipError`]; a response without a success status causes none.
     pub fn read_from(
         &mut self,
         mut body: impl io::Read,
@@ -193,7 +193,8 @@ impl<'a> BodyReader<'a> {
     /// Returns the body.
     ///
     /// # Errors
-    /// The compressed body is incomplete or corrupt. Never without a success status, and not for a body beyond the limit.
+    /// The compressed body is incomplete or corrupt. A body beyond the limit, or a response without a success status, causes
+    /// no error.
     pub fn finish(mut self) -> Result<Vec<u8>, GzipError> {
         if let Some(gzip) = &self.gzip
             && self.is_success
@@ -294,7 +295,8 @@ impl Buffer {
     /// Returns initialized memory behind the body. It is not empty unless the buffer is full.
     fn spare(&mut self) -> &mut [u8] {
         let length = self.bytes.len();
-        if self.filled >= length || (self.filled == 0 && length < self.expected) {
+        // The memory of an earlier body may be too short for this one.
+        if self.filled >= length || (self.filled == 0 && length <= self.expected) {
             let length = self.grown(1);
             self.reserve(length);
             self.bytes.resize(length, 0);
@@ -444,7 +446,7 @@ mod tests {
             let mut reader = BodyReader::new(&mut head, b"old".to_vec(), &keeping(most));
             let read = read(&mut reader, parts);
             let finished = reader.finish();
-            // Whoever overlooks the first error sees it again.
+            // A caller that overlooks the first error gets it again.
             read.inspect_err(|error| assert_eq!(finished, Err(*error)))?;
             finished
         });
@@ -530,10 +532,12 @@ mod tests {
             (&gzip(b"b")[..7], GzipError::Truncated),
             (b"\x1f is no header", GzipError::Corrupt),
         ] {
-            let body = [&gzip(b"a page of keys, again and again and again"), rest].concat();
-            for size in [1, 1 << 20, usize::MAX] {
-                let outcome = read("gzip", &cut(&body, size), 1000);
-                assert_eq!(outcome, Err(error), "{rest:?}");
+            for text in [&b"a"[..], b"a page of keys, again and again and again"] {
+                let body = [&gzip(text), rest].concat();
+                for size in [1, 1 << 20, usize::MAX] {
+                    let outcome = read("gzip", &cut(&body, size), 1000);
+                    assert_eq!(outcome, Err(error), "{rest:?}");
+                }
             }
         }
     }
@@ -582,8 +586,10 @@ mod tests {
                 assert_eq!(outcome, Err(GzipError::Corrupt), "{at}");
             }
         }
-        let outcome = read("gzip", &[b"{\"results\":[]}"], 1000);
-        assert_eq!(outcome, Err(GzipError::Corrupt));
+        for size in [1, 1 << 20] {
+            let outcome = read("gzip", &cut(b"{\"results\":[]}", size), 1000);
+            assert_eq!(outcome, Err(GzipError::Corrupt));
+        }
     }
 
     #[test]

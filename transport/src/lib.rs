@@ -1,12 +1,12 @@
 //! The common parts of the blocking and the async client: settings, the session that threads or tasks share, the clock,
-//! and the classification of TLS and proxy errors.
+//! the reading of bodies, and the classification of TLS and proxy errors.
 //!
 //! This crate is not a client. Depend on `atlas-model-keys-ureq` or `atlas-model-keys-hyper` instead.
 //!
 //! ```text
 //!   transport-ureq      transport-hyper        connections; threads or tasks
 //!         └──────┬──────────┘
-//!            transport                         this: settings, shared session, clock, TLS, proxy
+//!            transport                         this: settings, shared session, clock, bodies, TLS, proxy
 //!                │
 //!              core                            the protocol, without I/O
 //! ```
