@@ -158,29 +158,29 @@ impl Gunzip {
     fn around_content(&mut self, packed: &mut &[u8]) -> Result<Part, GzipError> {
         let part = self.part;
         Ok(match part {
-            Part::Header => match self.field(packed) {
-                None => Part::Header,
-                Some(header) => {
-                    let [FIRST_BYTE, 0x8b, 8, flags, ..]: [u8; 10] = header else {
-                        return Err(GzipError::Corrupt);
-                    };
-                    if flags & RESERVED != 0 {
-                        return Err(GzipError::Corrupt);
-                    }
-                    self.flags = flags;
-                    self.crc.reset();
-                    self.crc.update(&header);
-                    Part::ExtraLength
+            Part::Header => {
+                let Some(header) = self.field(packed) else {
+                    return Ok(part);
+                };
+                let [FIRST_BYTE, 0x8b, 8, flags, ..]: [u8; 10] = header else {
+                    return Err(GzipError::Corrupt);
+                };
+                if flags & RESERVED != 0 {
+                    return Err(GzipError::Corrupt);
                 }
-            },
+                self.flags = flags;
+                self.crc.reset();
+                self.crc.update(&header);
+                Part::ExtraLength
+            }
             Part::ExtraLength if self.flags & HAS_EXTRA == 0 => Part::Name,
-            Part::ExtraLength => match self.field(packed) {
-                None => Part::ExtraLength,
-                Some(length) => {
-                    self.crc.update(&length);
-                    Part::Extra(usize::from(u16::from_le_bytes(length)))
-                }
-            },
+            Part::ExtraLength => {
+                let Some(length) = self.field(packed) else {
+                    return Ok(part);
+                };
+                self.crc.update(&length);
+                Part::Extra(usize::from(u16::from_le_bytes(length)))
+            }
             Part::Extra(0) => Part::Name,
             Part::Extra(left) => {
                 let taken = take(packed, left);
@@ -189,26 +189,30 @@ impl Gunzip {
             }
             Part::Name if self.skip_text(packed, HAS_NAME) => Part::Comment,
             Part::Comment if self.skip_text(packed, HAS_COMMENT) => Part::HeaderChecksum,
-            Part::HeaderChecksum if self.flags & HAS_HEADER_CHECKSUM == 0 => self.content(),
-            Part::HeaderChecksum => match self.field(packed) {
-                None => Part::HeaderChecksum,
-                // The lower half.
-                Some(checksum) if self.crc.sum().to_le_bytes().starts_with(&checksum) => {
-                    self.content()
-                }
-                Some([_, _]) => return Err(GzipError::Corrupt),
-            },
-            Part::Trailer => match self.field(packed) {
-                None => Part::Trailer,
-                Some(trailer) => {
-                    let [sum, length] = [self.crc.sum(), self.crc.amount()];
-                    let expected = u64::from(sum) | u64::from(length) << 32;
-                    if u64::from_le_bytes(trailer) != expected {
+            Part::HeaderChecksum => {
+                if self.flags & HAS_HEADER_CHECKSUM != 0 {
+                    let Some(checksum) = self.field::<2>(packed) else {
+                        return Ok(part);
+                    };
+                    // The lower half of a checksum with four bytes.
+                    if !self.crc.sum().to_le_bytes().starts_with(&checksum) {
                         return Err(GzipError::Corrupt);
                     }
-                    Part::Between
                 }
-            },
+                self.crc.reset();
+                Part::Content
+            }
+            Part::Trailer => {
+                let Some(trailer) = self.field(packed) else {
+                    return Ok(part);
+                };
+                let length_and_sum = u64::from_le_bytes(trailer);
+                let [sum, length] = [self.crc.sum(), self.crc.amount()].map(u64::from);
+                if length_and_sum != length << 32 | sum {
+                    return Err(GzipError::Corrupt);
+                }
+                Part::Between
+            }
             Part::Between => {
                 let zeros = packed.iter().take_while(|byte| **byte == 0).count();
                 take(packed, zeros);
@@ -224,11 +228,6 @@ impl Gunzip {
             Part::Failed(error) => return Err(error),
             Part::Name | Part::Comment | Part::Content => part,
         })
-    }
-
-    fn content(&mut self) -> Part {
-        self.crc.reset();
-        Part::Content
     }
 
     fn inflate(&mut self, packed: &mut &[u8], into: &mut [u8]) -> Result<usize, GzipError> {
