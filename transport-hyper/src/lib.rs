@@ -81,7 +81,6 @@
 //! - `tracing`: a span (`exchange`, level debug, target `atlas_model_keys`) for each request, with method,
 //!   path, attempt, status or failure, and duration, but no header and no body.
 
-mod body;
 mod byte_counter;
 mod client;
 mod connect;

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{Body, Failure, FailureKind, Limits};
 use atlas_model_keys_transport::{
-    AsyncTransport, BodySizeEstimate, Connections, SendContext, Task, TooLarge, TwoLengths,
+    AsyncTransport, Connections, SendContext, Task, TooLarge, TwoLengths,
 };
 use bytes::Bytes;
 use h2::Reason;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use http::header::{ACCEPT_ENCODING, HeaderValue};
 use http::response::Parts;
 use http::{Extensions, HeaderMap, Request, Response, Version};
 use http_body_util::Full;
@@ -26,7 +26,6 @@ use tokio::task::coop::poll_proceed;
 use tokio::time::Instant;
 use zeroize::Zeroize as _;
 
-use crate::body::{BoundedBuffer, Sink};
 use crate::byte_counter::{ByteCounter, Excess};
 use crate::connect::Connector;
 use crate::failure::{ConnectFailure, NoProgress};
@@ -46,7 +45,6 @@ pub(crate) struct HyperTransport {
     /// Whether the server has asked for HTTP/1.1.
     falls_back: AtomicBool,
     read_timeout: Duration,
-    body_size: BodySizeEstimate,
 }
 
 /// The interval of PINGs on an HTTP/2 connection with a request, and the time for their responses. Without them, all later
@@ -124,7 +122,6 @@ impl HyperTransport {
             fallback: fallback.map(|connector| builder.build(connector)),
             falls_back: AtomicBool::new(false),
             read_timeout: connections.read_timeout,
-            body_size: BodySizeEstimate::default(),
         }
     }
 
@@ -191,7 +188,7 @@ impl HyperTransport {
     /// Reads the body.
     async fn read(
         &self,
-        head: Head,
+        mut head: Head,
         mut context: SendContext<'_>,
     ) -> Result<Response<Vec<u8>>, Failure> {
         if head.parts.version <= Version::HTTP_11
@@ -200,9 +197,9 @@ impl HyperTransport {
             head.stop_reuse();
             return Err(failure);
         }
-        let promised = head.body.size_hint().exact();
-        let most = context.body_limit(head.parts.status, promised);
-        if most == 0 {
+        let is_secret = context.holds_token();
+        let mut reader = context.body_reader(&mut head.parts);
+        if reader.is_full() {
             // The rest of the response is not read.
             head.stop_reuse();
             return Ok(Response::from_parts(head.parts, Vec::new()));
@@ -215,22 +212,9 @@ impl HyperTransport {
             ..
         } = head;
         let is_success = parts.status.is_success();
-        let codings = parts.headers.get_all(CONTENT_ENCODING);
-        let is_secret = context.holds_token();
-        let bounded = if is_secret {
-            BoundedBuffer::secret(most)
-        } else {
-            // The decompressed length is unknown.
-            let promised = promised.filter(|_| codings.iter().next().is_none());
-            let mut buffer = context.take_buffer();
-            buffer.clear();
-            buffer.reserve_exact(self.body_size.capacity(promised).min(most));
-            BoundedBuffer::new(buffer, most)
-        };
-        let mut sink = Sink::new(&parts.headers, bounded);
         let mut body_timeout = BodyTimeout::new(self.read_timeout);
         let mut secrets = Vec::new();
-        while !sink.is_full() {
+        while !reader.is_full() {
             let frame = poll_fn(|cx| {
                 // There may be many parts that are available at once: other tasks get a turn between them.
                 let Poll::Ready(turn) = poll_proceed(cx) else {
@@ -262,31 +246,13 @@ impl HyperTransport {
             if let Some(counter) = &counter {
                 counter.part_taken(data.len());
             }
-            let written = sink.write(&data);
+            let pushed = reader.push(&data);
             if is_secret {
                 secrets.push(data);
             }
-            match written {
-                Ok(()) => {}
-                // The status and the headers of an error are useful even if its body cannot be decompressed.
-                Err(_) if !is_success => break,
-                Err(error) => return Err(decompression_failure(error)),
-            }
+            pushed?;
         }
-        if sink.decodes() {
-            parts.headers.remove(CONTENT_ENCODING);
-            parts.headers.remove(CONTENT_LENGTH);
-        }
-        let body = match sink.finish() {
-            Ok(mut body) => {
-                if !is_secret {
-                    self.body_size.record(&mut body);
-                }
-                body
-            }
-            Err(_) if !is_success => Vec::new(),
-            Err(error) => return Err(decompression_failure(error)),
-        };
+        let body = reader.finish()?;
         // A task of hyper returns the connection to the pool. It gets a turn here, so that the next request usually finds
         // the connection.
         tokio::task::yield_now().await;
@@ -377,15 +343,6 @@ impl From<Failure> for HeadFailure {
 
 fn lost(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
     Failure::new(FailureKind::Lost, error)
-}
-
-/// Converts an error of the decompression. The body was damaged on its way, unless it is endless.
-fn decompression_failure(error: io::Error) -> Failure {
-    let kind = match error.kind() {
-        io::ErrorKind::FileTooLarge => FailureKind::Permanent,
-        _ => FailureKind::Lost,
-    };
-    Failure::new(kind, error)
 }
 
 /// Converts an error before the response. In doubt, the request was sent.

@@ -4,7 +4,8 @@
 //! - A connection on which bytes arrived before a request is not used again.
 //! - Bytes that are no part of a response are limited: interim responses, trailers, padding.
 //! - A field that is folded over several lines is joined (RFC 9112 §5.2); httparse would refuse the head.
-//! - [`gzip`](crate::gzip) decompresses the bodies.
+//! - `BodyReader` decompresses the bodies. ureq's own decompression refuses padding after the last member, and reports
+//!   errors of the connection as errors of the compression.
 //! - Buffers are overwritten before they are freed, and those of a token response as soon as it is complete.
 
 use std::cell::Cell;

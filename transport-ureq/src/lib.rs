@@ -74,7 +74,6 @@ mod client;
 mod connect;
 mod failure;
 mod guard;
-mod gzip;
 mod transport;
 
 pub use atlas_model_keys_core as protocol;

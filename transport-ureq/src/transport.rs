@@ -1,26 +1,24 @@
 //! Sends one request with ureq, and classifies its failures.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_model_keys_core::{BaseUrl, Body, Failure, FailureKind, Limits};
 use atlas_model_keys_transport::{
-    BodySizeEstimate, Connections, NotTls, SendContext, TooLarge, Transport, TwoLengths, is_gzip,
+    Connections, NotTls, SendContext, TooLarge, Transport, TwoLengths,
 };
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use http::header::{ACCEPT_ENCODING, HeaderValue};
 use http::{Request, Response};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, AsSendBody, ProxyProtocol, Timeout};
-use zeroize::Zeroizing;
 
 use crate::connect::{Connect, LazyResolver};
 use crate::failure::kind_of;
 use crate::guard::{self, OverheadExceeded};
-use crate::gzip::Gunzip;
 
 /// Sends requests with an agent of ureq.
 pub(crate) struct UreqTransport {
@@ -28,7 +26,6 @@ pub(crate) struct UreqTransport {
     connect_timeout: Duration,
     read_timeout: Duration,
     loopback: bool,
-    body_size: BodySizeEstimate,
 }
 
 /// The largest number of header fields that ureq reads.
@@ -63,7 +60,6 @@ impl UreqTransport {
             connect_timeout: connections.connect_timeout,
             read_timeout: connections.read_timeout,
             loopback: connections.base.is_loopback(),
-            body_size: BodySizeEstimate::default(),
         }
     }
 
@@ -111,32 +107,29 @@ impl UreqTransport {
         let (mut head, body) = response.into_parts();
         // A connection whose response is not read completely is closed when the body is dropped.
         TwoLengths::refuse(&head.headers)?;
-        let promised = body.content_length();
-        let most = context.body_limit(head.status, promised);
-        let mut memory = if context.holds_token() {
-            BodyBuffer::erased(most)
-        } else {
-            let expected = self
-                .body_size
-                .capacity(promised.filter(|_| !is_gzip(&head.headers)));
-            BodyBuffer::new(context.take_buffer(), expected, most)
-        };
+        let mut reader = context.body_reader(&mut head);
         let body = body.into_with_config().limit(u64::MAX).reader();
-        // The limit applies after decompression.
-        let outcome = if most > 0 && is_gzip(&head.headers) {
-            head.headers.remove(CONTENT_ENCODING);
-            head.headers.remove(CONTENT_LENGTH);
-            memory.read(Gunzip::new(body), &context)
-        } else {
-            memory.read(body, &context)
-        };
+        let mut next_check = DEADLINE_CHECK;
+        let outcome = reader.read_from(body, |length| {
+            guard::content_received();
+            // ureq checks the deadline only when it waits for bytes, and those may decompress to a thousand times as many.
+            if length >= next_check {
+                next_check = length.saturating_add(DEADLINE_CHECK);
+                if context.remaining().is_zero() {
+                    return Err(ureq::Error::Timeout(Timeout::Global).into_io());
+                }
+            }
+            Ok(())
+        });
         match outcome.map_err(ureq::Error::from) {
             Ok(()) => {}
             // The status and the headers of an error are useful even if its body cannot be decompressed or never ends.
             Err(error) if !head.status.is_success() && is_of_body(&error) => {}
             Err(error) => return Err(explain(error, Part::Body)),
         }
-        Ok(Response::from_parts(head, memory.body(&self.body_size)))
+        let body = reader.finish().map_err(io::Error::from);
+        let body = body.map_err(|error| explain(error.into(), Part::Body))?;
+        Ok(Response::from_parts(head, body))
     }
 
     /// Returns the largest head in bytes that ureq's buffer can hold, less one byte to detect a larger one.
@@ -264,103 +257,8 @@ enum Part {
     Body,
 }
 
-/// A buffer for a body, with a limit.
-struct BodyBuffer {
-    /// Overwritten if reading fails.
-    bytes: Zeroizing<Vec<u8>>,
-    expected: usize,
-    most: usize,
-    /// Whether the old memory is overwritten when the buffer grows.
-    leaves_no_copy: bool,
-}
-
-/// The smallest growth of a buffer in bytes.
-const MIN_GROWTH: usize = 16 << 10;
-
 /// The number of bytes of a body between two checks of the deadline.
 const DEADLINE_CHECK: usize = 1 << 20;
-
-/// The initial capacity for a token response: the largest one that the default limits allow.
-const TOKEN_RESPONSE: usize = 64 << 10;
-
-impl BodyBuffer {
-    /// Makes a body in an existing buffer, in place of its content.
-    fn new(buffer: Vec<u8>, expected: usize, most: usize) -> Self {
-        Self {
-            bytes: Zeroizing::new(buffer),
-            expected,
-            most,
-            leaves_no_copy: false,
-        }
-    }
-
-    /// Makes a body of which no copy is left behind.
-    fn erased(most: usize) -> Self {
-        Self {
-            bytes: Zeroizing::default(),
-            expected: TOKEN_RESPONSE,
-            most,
-            leaves_no_copy: true,
-        }
-    }
-
-    /// Reads the whole body, in place of the content of the buffer. (`read_to_end` would clear the rest of the buffer before
-    /// each of many small reads, which takes as long as everything else.)
-    fn read(&mut self, mut body: impl Read, context: &SendContext<'_>) -> io::Result<()> {
-        let (mut filled, mut next_check) = (0, DEADLINE_CHECK);
-        let outcome = loop {
-            if filled >= self.most {
-                break Ok(());
-            }
-            // ureq checks the deadline only when it waits for bytes, and those may decompress to a thousand times as many.
-            if filled >= next_check {
-                if context.remaining().is_zero() {
-                    break Err(ureq::Error::Timeout(Timeout::Global).into_io());
-                }
-                next_check = filled.saturating_add(DEADLINE_CHECK);
-            }
-            if filled == self.bytes.len() {
-                self.grow(filled);
-            }
-            match body.read(self.bytes.get_mut(filled..).unwrap_or_default()) {
-                Ok(0) => break Ok(()),
-                Ok(more) => {
-                    filled += more;
-                    guard::content_received();
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(error),
-            }
-        };
-        self.bytes.truncate(filled.min(self.most));
-        outcome
-    }
-
-    fn grow(&mut self, filled: usize) {
-        let more = match filled {
-            // One byte more than expected, to see the end of the body.
-            0 if self.expected > 0 => self.expected.saturating_add(1),
-            _ => (filled / 4).saturating_add(MIN_GROWTH),
-        };
-        let length = filled.saturating_add(more).min(self.most);
-        if self.leaves_no_copy && length > self.bytes.capacity() {
-            let mut larger = Vec::with_capacity(length);
-            larger.extend_from_slice(&self.bytes);
-            // The old memory is overwritten when it is dropped.
-            self.bytes = Zeroizing::new(larger);
-        }
-        self.bytes.reserve_exact(length.saturating_sub(filled));
-        self.bytes.resize(length, 0);
-    }
-
-    fn body(mut self, body_size: &BodySizeEstimate) -> Vec<u8> {
-        let mut body = std::mem::take(&mut *self.bytes);
-        if !self.leaves_no_copy {
-            body_size.record(&mut body);
-        }
-        body
-    }
-}
 
 /// The smallest buffer for the head of a request, in bytes. ureq's default of 128 KiB would take memory for each of many
 /// connections.

@@ -10,7 +10,7 @@ const MOST: usize = 256 << 10;
 ///
 /// Memory that was reserved for nothing is given back, because a page keeps the buffer of its body.
 #[derive(Debug, Default)]
-pub struct BodySizeEstimate {
+pub(crate) struct BodySizeEstimate {
     /// The length of the last body.
     last: AtomicUsize,
 }
@@ -18,7 +18,7 @@ pub struct BodySizeEstimate {
 impl BodySizeEstimate {
     /// Returns the capacity in bytes for the next body, or 0 if nothing is known. Pass `None` if the response has no
     /// `Content-Length` or a content coding, whose decoded length is unknown.
-    pub fn capacity(&self, content_length: Option<u64>) -> usize {
+    pub(crate) fn capacity(&self, content_length: Option<u64>) -> usize {
         let capacity = match content_length {
             Some(length) => usize::try_from(length).unwrap_or(usize::MAX),
             None => {
@@ -30,7 +30,7 @@ impl BodySizeEstimate {
     }
 
     /// Notes the length of a complete body, and gives back memory that it does not need.
-    pub fn record(&self, body: &mut Vec<u8>) {
+    pub(crate) fn record(&self, body: &mut Vec<u8>) {
         self.last.store(body.len(), Ordering::Relaxed);
         if body.capacity() / 2 > body.len() {
             body.shrink_to_fit();

@@ -10,6 +10,7 @@ use atlas_model_keys_core::{
 };
 use http::StatusCode;
 
+use crate::body_size::BodySizeEstimate;
 use crate::cancel::CancelHandle;
 use crate::deadline::Deadline;
 use crate::event::Events;
@@ -25,6 +26,7 @@ pub(crate) struct Driver<I> {
     pub(crate) io: I,
     pub(crate) limits: Limits,
     events: Events,
+    body_size: BodySizeEstimate,
 }
 
 /// A driver, and the settings of the calls of one clone of a client.
@@ -41,6 +43,7 @@ impl<I: Io> Handle<I> {
             io,
             limits: resolved.limits,
             events: resolved.events,
+            body_size: BodySizeEstimate::default(),
         };
         Self {
             driver: Arc::new(driver),
@@ -74,7 +77,7 @@ impl<I: Io> Handle<I> {
         };
         let deadline = self.deadline(None);
         let send = async |request| {
-            let context = SendContext::for_call(&deadline, &driver.limits, true, Vec::new());
+            let context = SendContext::for_call(&deadline, &driver.limits, true);
             driver.io.send(request, context).await
         };
         let response = driver.events.observe(request, 1, send).await;
@@ -120,11 +123,10 @@ impl<I: Io> Driver<I> {
                     // Others are woken after each exchange, because the next one may be slow.
                     let _wake = session.wake_on_drop();
                     let is_for_token = pending.is_for_token();
-                    let into = match is_for_token {
-                        true => Vec::new(),
-                        false => std::mem::take(&mut buffer),
-                    };
-                    let context = SendContext::for_call(deadline, &self.limits, is_for_token, into);
+                    let mut context = SendContext::for_call(deadline, &self.limits, is_for_token);
+                    if !is_for_token {
+                        context = context.with_buffer(std::mem::take(&mut buffer), &self.body_size);
+                    }
                     let send = async |request| self.io.send(request, context).await;
                     let outcome = self.events.observe(request, pending.attempt(), send);
                     match outcome.await {

@@ -7,6 +7,8 @@ use atlas_model_keys_core::{Error, Failure, FailureKind, Session};
 #[cfg(feature = "rustls")]
 use crate::tls::tls_failure_kind;
 
+use crate::gzip::GzipError;
+
 /// Returns the error for a problem of this machine that was found before a request and that no retry can solve.
 pub(crate) fn permanent(
     session: &Session,
@@ -15,13 +17,16 @@ pub(crate) fn permanent(
     session.transport_error(Failure::new(FailureKind::Permanent, source), 0)
 }
 
-/// Returns the failure kind of an error of a socket, or of a layer above it. In doubt, the request was sent.
+/// Returns the failure kind of an error of a socket, or of a layer above it (TLS, gzip). In doubt, the request was sent.
 #[must_use]
 pub fn io_failure_kind(error: &io::Error) -> FailureKind {
     let inner = error.get_ref();
     #[cfg(feature = "rustls")]
     if let Some(tls) = inner.and_then(|inner| inner.downcast_ref()) {
         return tls_failure_kind(tls);
+    }
+    if let Some(gzip) = inner.and_then(|inner| inner.downcast_ref::<GzipError>()) {
+        return gzip.failure_kind();
     }
     match inner.and_then(|inner| inner.downcast_ref::<io::Error>()) {
         Some(inner) => io_failure_kind(inner),

@@ -2,6 +2,7 @@
 
 pub mod asynchronous;
 pub mod blocking;
+mod body;
 mod body_size;
 mod cancel;
 #[cfg(feature = "rustls")]
@@ -14,6 +15,7 @@ mod deadline;
 mod driver;
 mod event;
 mod failure;
+mod gzip;
 mod io;
 mod job;
 mod listing;
@@ -29,17 +31,18 @@ mod tls;
 mod transport;
 mod wakers;
 
-pub use body_size::BodySizeEstimate;
+pub use body::BodyReader;
 pub use cancel::CancelHandle;
 pub use clock::{Clock, SystemClock};
 #[cfg(feature = "rustls")]
 pub use connections::{ConnectionSettings, Connections};
 pub use event::{Event, SentRequest, WaitReason};
 pub use failure::io_failure_kind;
+pub use gzip::GzipError;
 pub use listing::MOST_READ_AHEAD;
 #[cfg(feature = "rustls")]
 pub use proxy::{ProxyFailure, TunnelError, TunnelOpening};
-pub use reading::{TooLarge, TwoLengths, is_gzip};
+pub use reading::{TooLarge, TwoLengths};
 pub use settings::ClientSettings;
 pub use time::{SystemTimeExt, UnixTimeExt};
 #[cfg(feature = "rustls")]

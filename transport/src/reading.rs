@@ -27,8 +27,7 @@ pub(crate) fn body_limit(status: StatusCode, promised: Option<u64>, limits: &Lim
 }
 
 /// Tells whether to decompress a body: only if gzip is its single content coding. The clients ask for no other one.
-#[must_use]
-pub fn is_gzip(headers: &HeaderMap) -> bool {
+pub(crate) fn is_gzip(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     let (Some(coding), None) = (codings.next(), codings.next()) else {
         return false;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_model_keys_core::{Body, Failure, Limits};
-use http::{Request, Response, StatusCode};
+use http::response::Parts;
+use http::{Request, Response};
 
+use crate::body::BodyReader;
+use crate::body_size::BodySizeEstimate;
 use crate::clock::{Clock, SystemClock};
 use crate::deadline::Deadline;
-use crate::reading::body_limit;
 
 /// Sends requests for a [`blocking::Client`](crate::blocking::Client): a blocking HTTP library, connected in a few lines.
 ///
@@ -24,9 +26,10 @@ use crate::reading::body_limit;
 ///   [empty body](Body::is_empty) is sent as no body, without `Content-Length: 0`;
 /// - adds no credentials and no cookies, and does not answer challenges;
 /// - follows no redirect, and returns every status as a response: a 404 is not a failure of the transport;
-/// - returns the headers as received. A transport that decompresses removes `Content-Encoding` and `Content-Length`;
-/// - reads no more of the body than [`SendContext::body_limit`] says, after decompression, and leaves out the rest. It
-///   may read the body into [`SendContext::take_buffer`];
+/// - returns the headers as received. It may ask for gzip by `Accept-Encoding`, which the body reader decompresses, except
+///   for a response that [may hold a token](SendContext::holds_token);
+/// - reads the body with [`SendContext::body_reader`], which keeps the limits: no more than one byte beyond them, after
+///   decompression;
 /// - ends by [`SendContext::remaining`], with connecting and reading. Timeouts of its own for connecting and for a silent
 ///   server are a good idea: the client retries what they end;
 /// - reports in each failure truthfully whether the server may have received the request:
@@ -90,6 +93,7 @@ pub struct SendContext<'c> {
     limits: &'c Limits,
     holds_token: bool,
     buffer: Vec<u8>,
+    body_size: Option<&'c BodySizeEstimate>,
 }
 
 impl<'c> SendContext<'c> {
@@ -98,21 +102,24 @@ impl<'c> SendContext<'c> {
     pub fn new(limits: &'c Limits, remaining: Duration, holds_token: bool) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let deadline = Deadline::after(remaining, &clock, None, None);
-        Self::for_call(&deadline, limits, holds_token, Vec::new())
+        Self::for_call(&deadline, limits, holds_token)
     }
 
-    pub(crate) fn for_call(
-        deadline: &Deadline,
-        limits: &'c Limits,
-        holds_token: bool,
-        buffer: Vec<u8>,
-    ) -> Self {
+    pub(crate) fn for_call(deadline: &Deadline, limits: &'c Limits, holds_token: bool) -> Self {
         Self {
             deadline: deadline.clone(),
             limits,
             holds_token,
-            buffer,
+            buffer: Vec::new(),
+            body_size: None,
         }
+    }
+
+    /// Gives the buffer of an earlier body, and the lengths of earlier ones, to a response without a token.
+    pub(crate) fn with_buffer(mut self, buffer: Vec<u8>, body_size: &'c BodySizeEstimate) -> Self {
+        self.buffer = buffer;
+        self.body_size = Some(body_size);
+        self
     }
 
     /// Returns the time until the deadline of the call; zero after it, and after a cancellation.
@@ -141,25 +148,19 @@ impl<'c> SendContext<'c> {
         self.holds_token
     }
 
-    /// Returns the number of bytes to read of the body of a response, after decompression. `content_length` is the
-    /// response's `Content-Length`, if it has one.
+    /// Starts to read the body of the response with this head.
     ///
-    /// A body that is longer is cut there: the client notices that it is too large, because the number is one more than
-    /// the limit. It is 0 if the client refuses the response by its `Content-Length` alone.
-    #[must_use]
-    pub fn body_limit(&self, status: StatusCode, content_length: Option<u64>) -> usize {
+    /// The reader keeps the limits, decompresses gzip, and leaves no copy of a body that may hold a token.
+    pub fn body_reader(&mut self, head: &mut Parts) -> BodyReader<'c> {
         if self.holds_token {
-            // A token response has the same limit as an error.
-            return self.limits.error_body_bytes.saturating_add(1);
+            return BodyReader::secret(head, self.limits);
         }
-        body_limit(status, content_length, self.limits)
-    }
-
-    /// Returns the buffer of an earlier body, to read the body of this response into. It is empty or has old content, and
-    /// it is a new buffer for a response that may hold a token, and after the first call.
-    #[must_use]
-    pub fn take_buffer(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.buffer)
+        let buffer = std::mem::take(&mut self.buffer);
+        let reader = BodyReader::new(head, buffer, self.limits);
+        match self.body_size {
+            Some(estimate) => reader.with_estimate(estimate),
+            None => reader,
+        }
     }
 
     pub(crate) fn deadline(&self) -> &Deadline {
@@ -187,8 +188,10 @@ pub(crate) struct OwnedContext {
 
 impl OwnedContext {
     pub(crate) fn borrow(&mut self) -> SendContext<'_> {
-        let buffer = std::mem::take(&mut self.buffer);
-        SendContext::for_call(&self.deadline, &self.limits, self.holds_token, buffer)
+        SendContext {
+            buffer: std::mem::take(&mut self.buffer),
+            ..SendContext::for_call(&self.deadline, &self.limits, self.holds_token)
+        }
     }
 }
 
