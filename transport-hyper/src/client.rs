@@ -17,7 +17,8 @@ use tower_service::Service;
 
 use crate::connect::Connector;
 use crate::failure::BoxError;
-use crate::transport::{HyperTransport, USER_AGENT};
+use crate::transport::HyperTransport;
+use crate::tunnel::USER_AGENT;
 
 /// The async client: lists the AI model API keys of Atlas projects.
 ///

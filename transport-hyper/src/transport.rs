@@ -32,9 +32,6 @@ use crate::failure::{ConnectFailure, NoProgress};
 use crate::read_timeout::{BodyTimeout, sleep_until};
 use crate::socket::IdleFlag;
 
-/// The name and the version of this client in the `User-Agent`.
-pub(crate) const USER_AGENT: &str = concat!("atlas-model-keys-hyper/", env!("CARGO_PKG_VERSION"));
-
 type Pool = Client<Connector, Full<Bytes>>;
 
 /// Sends requests with hyper and its connection pools.

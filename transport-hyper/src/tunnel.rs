@@ -12,7 +12,9 @@ use hyper::rt::{Read, ReadBuf, Write};
 use tower_service::Service;
 
 use crate::failure::BoxError;
-use crate::transport::USER_AGENT;
+
+/// The name and the version of this client in the `User-Agent`.
+pub(crate) const USER_AGENT: &str = concat!("atlas-model-keys-hyper/", env!("CARGO_PKG_VERSION"));
 
 /// Makes connections through a proxy, with a connector `C` for the connections to the proxy.
 #[derive(Clone)]
