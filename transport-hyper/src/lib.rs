@@ -1,16 +1,16 @@
 //! List the AI model API keys of MongoDB Atlas projects: the async client, over [hyper](https://docs.rs/hyper) and tokio.
 //!
-//! Start with [`Client`]. The crate [`atlas_model_keys_core`] decides what to send and interprets the responses. This crate
-//! moves the bytes, keeps the time and lets tasks wait for each other.
+//! Start with [`Client`]. The crate [`atlas_model_keys_core`] decides what to send and interprets the responses,
+//! [`atlas_model_keys_transport`] drives it and lets tasks wait for each other, and this crate moves the bytes.
 //!
 //! ```text
-//!            your tasks
-//!          ┌──────┴───────┐
-//!          ▼              ▼
-//!       Client ──────► Session (core)      start · respond · fail · resume
-//!          │   ◄────── Step                 Send · Wait · Done
-//!          ▼
-//!     hyper's pool ──► Atlas               HTTP/2 or 1.1; no redirect is followed
+//!               your tasks
+//!            ┌──────┴───────┐
+//!            ▼              ▼
+//!         Client ──────► driver ◄──────► Session (core)      start · respond · fail · resume
+//!                          │                                 Send · Wait · Done
+//!                          ▼
+//!                    hyper's pool ─────► Atlas               HTTP/2 or 1.1; no redirect is followed
 //! ```
 //!
 //! ```
@@ -43,7 +43,7 @@
 //! # The loop
 //!
 //! A session returns one [`Step`](atlas_model_keys_core::Step) at a time, and each step has exactly one next call. This is
-//! the loop of [`Client`], without the part that waits for other tasks:
+//! the loop of the driver, without the parts that wait for other tasks and report events:
 //!
 //! ```
 //! use atlas_model_keys_hyper::protocol::{Error, Exchange, Failure, ListRequest, Moment, Reply, Session, Step};
@@ -76,10 +76,20 @@
 //! # fn main() {}
 //! ```
 //!
+//! # Errors of the transport
+//!
+//! The source of [`Error::Transport`] is a [`ForeignError`](protocol::ForeignError). Its text is that of the whole chain of
+//! errors, without secrets. [`expose`](protocol::ForeignError::expose) returns the first error of the chain: an
+//! [`Error`](hyper_util::client::legacy::Error) of hyper-util, a [`hyper::Error`], or an error of this crate that names the
+//! cause better: [`NotTls`], [`ProxyFailure`], [`TooLarge`], [`TwoLengths`] or [`GzipError`]. After a failed connection,
+//! look for them with [`source`](std::error::Error::source).
+//!
 //! # Features
 //!
 //! - `tracing`: a span (`exchange`, level debug, target `atlas_model_keys`) for each request, with method,
 //!   path, attempt, status or failure, and duration, but no header and no body.
+//!
+//! The minimum supported Rust version is 1.88.
 
 mod byte_counter;
 mod client;
@@ -102,6 +112,7 @@ pub use atlas_model_keys_transport::asynchronous::{self, Keys, Pages, Replies};
 pub use atlas_model_keys_transport::{
     Clock, Event, SentRequest, SystemClock, SystemTimeExt, UnixTimeExt, WaitReason,
 };
+pub use atlas_model_keys_transport::{GzipError, NotTls, ProxyFailure, TooLarge, TwoLengths};
 pub use client::{Client, ClientBuilder};
 pub use failure::BoxError;
 pub use http;

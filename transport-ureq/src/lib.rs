@@ -1,16 +1,16 @@
 //! List the AI model API keys of MongoDB Atlas projects: the blocking client, over [ureq](https://docs.rs/ureq).
 //!
-//! Start with [`Client`]. The crate [`atlas_model_keys_core`] decides what to send and interprets the responses. This crate
-//! moves the bytes, keeps the time and lets threads wait for each other.
+//! Start with [`Client`]. The crate [`atlas_model_keys_core`] decides what to send and interprets the responses,
+//! [`atlas_model_keys_transport`] drives it and lets threads wait for each other, and this crate moves the bytes.
 //!
 //! ```text
-//!            your threads
-//!          ┌──────┴───────┐
-//!          ▼              ▼
-//!       Client ──────► Session (core)      start · respond · fail · resume
-//!          │   ◄────── Step                 Send · Wait · Done
-//!          ▼
-//!     ureq::Agent ───► Atlas               one request at a time; no redirect is followed
+//!              your threads
+//!            ┌──────┴───────┐
+//!            ▼              ▼
+//!         Client ──────► driver ◄──────► Session (core)      start · respond · fail · resume
+//!                          │                                 Send · Wait · Done
+//!                          ▼
+//!                     ureq::Agent ─────► Atlas               one request at a time; no redirect is followed
 //! ```
 //!
 //! ```
@@ -37,7 +37,7 @@
 //! # The loop
 //!
 //! A session returns one [`Step`](atlas_model_keys_core::Step) at a time, and each step has exactly one next call. This is
-//! the loop of [`Client`], without the part that waits for other threads:
+//! the loop of the driver, without the parts that wait for other threads and report events:
 //!
 //! ```
 //! use atlas_model_keys_ureq::protocol::{Error, Exchange, Failure, ListRequest, Moment, Reply, Session, Step};
@@ -69,6 +69,24 @@
 //! }
 //! # fn main() {}
 //! ```
+//!
+//! # Errors of the transport
+//!
+//! The source of [`Error::Transport`] is a [`ForeignError`](protocol::ForeignError). Its text is that of the whole chain of
+//! errors, without secrets. [`expose`](protocol::ForeignError::expose) returns the first error of the chain: a
+//! [`ureq::Error`], a [`std::io::Error`], or an error of this crate that names the cause better: [`NotTls`],
+//! [`ProxyFailure`], [`TooLarge`], [`TwoLengths`] or [`GzipError`]. After a failed connection, look for them with
+//! [`source`](std::error::Error::source).
+//!
+//! # Features
+//!
+//! - `tracing`: a span (`exchange`, level debug, target `atlas_model_keys`) for each request, with method,
+//!   path, attempt, status or failure, and duration, but no header and no body.
+//!
+//! # Versions
+//!
+//! The minimum supported Rust version is 1.88. ureq must be 3.5: its API for connectors may change with a minor version, so
+//! this crate does not accept others. With [`ClientBuilder::agent`], the agent must be of that version, too.
 
 mod client;
 mod connect;
@@ -88,9 +106,7 @@ pub use atlas_model_keys_transport::blocking::{self, Keys, Pages, Replies};
 pub use atlas_model_keys_transport::{
     CancelHandle, Clock, Event, SentRequest, SystemClock, SystemTimeExt, UnixTimeExt, WaitReason,
 };
-/// An error type to downcast to: [`ForeignError::expose`](crate::protocol::ForeignError::expose) of an [`Error::Transport`]
-/// has it among its sources.
-pub use atlas_model_keys_transport::{NotTls, ProxyFailure, TooLarge, TwoLengths};
+pub use atlas_model_keys_transport::{GzipError, NotTls, ProxyFailure, TooLarge, TwoLengths};
 pub use client::{Client, ClientBuilder};
 pub use http;
 

@@ -1,4 +1,4 @@
-//! The async client, for any [`AsyncTransport`](crate::AsyncTransport) and any runtime.
+//! The async client, for any [`AsyncTransport`] and any runtime.
 
 use std::fmt;
 use std::future::poll_fn;

@@ -1,4 +1,4 @@
-//! The blocking client, for any [`Transport`](crate::Transport).
+//! The blocking client, for any [`Transport`].
 
 mod park;
 mod threads;

@@ -1,4 +1,158 @@
-//! The transport traits, and the client that drives them.
+//! List the AI model API keys of MongoDB Atlas projects over any HTTP library: the transport traits, and the client that
+//! drives them.
+//!
+//! For a ready client, use `atlas-model-keys-ureq` (blocking) or `atlas-model-keys-hyper` (async). This crate is for everybody
+//! who has another HTTP library: one small `impl` of [`Transport`] or [`AsyncTransport`] is enough. The client adds the rest:
+//! authentication, one token request for all callers, retries, the rate limit, deadlines, paging, reading ahead, and events.
+//!
+//! ```text
+//!                  your threads or tasks
+//!               ┌───────────┴───────────┐
+//!               ▼                       ▼
+//!      blocking::Client        asynchronous::Client       list · pages · keys · list_all · replies
+//!               └───────────┬───────────┘
+//!                        driver ◄─────────► Session (core)  start · respond · fail · resume
+//!               ┌───────────┴───────────┐                   Send · Wait · Done
+//!               ▼                       ▼
+//!           Transport            AsyncTransport           one request at a time; no redirect is followed
+//!               │                       │
+//!     ureq, attohttpc, a socket    hyper, reqwest, smol ─────► Atlas
+//! ```
+//!
+//! # A transport of your own
+//!
+//! This one sends each request on a connection of its own, with the core's [`wire`](atlas_model_keys_core::wire) module
+//! for HTTP/1.1. It has no TLS, so it is for a test or for a proxy on the same machine:
+//!
+//! ```
+//! use std::io::{Read as _, Write as _};
+//! use std::net::TcpStream;
+//!
+//! use atlas_model_keys_core::wire::{Decoder, Progress, encode};
+//! use atlas_model_keys_core::{Body, Failure, FailureKind};
+//! use atlas_model_keys_transport::{SendContext, Transport, io_failure_kind};
+//!
+//! struct Tcp;
+//!
+//! impl Transport for Tcp {
+//!     fn send(
+//!         &self,
+//!         request: http::Request<Body>,
+//!         context: SendContext<'_>,
+//!     ) -> Result<http::Response<Vec<u8>>, Failure> {
+//!         let failed = |error: std::io::Error| Failure::new(io_failure_kind(&error), error);
+//!         let authority = request.uri().authority().map_or("", |authority| authority.as_str());
+//!         let mut stream = TcpStream::connect(authority).map_err(failed)?;
+//!         stream.set_read_timeout(Some(context.remaining())).map_err(failed)?;
+//!         stream.write_all(encode(&request)?.as_bytes()).map_err(failed)?;
+//!         let mut decoder = Decoder::new(request.method(), context.limits());
+//!         let mut buffer = [0; 16 * 1024];
+//!         loop {
+//!             decoder = match stream.read(&mut buffer).map_err(failed)? {
+//!                 0 => return Ok(decoder.close()?.response),
+//!                 length => match decoder.push(&buffer[..length])? {
+//!                     Progress::Done { message, .. } => return Ok(message.response),
+//!                     Progress::More(decoder) => decoder,
+//!                 },
+//!             };
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use atlas_model_keys_core::{BaseUrl, Credentials, ListRequest};
+//! use atlas_model_keys_transport::{ClientSettings, blocking::Client};
+//!
+//! # use atlas_model_keys_emulator::{Config, Emulator, server::{Options, Server}};
+//! # let emulator = Emulator::new(Config::default());
+//! # let group = emulator.first_group();
+//! # let account = emulator.service_account();
+//! # let (id, secret) = (account.client_id.clone(), account.client_secret.clone());
+//! # let server = Server::start(emulator, Options::default())?;
+//! # let base = server.base_url();
+//! let credentials = Credentials::service_account(id, secret)?;
+//! let client = Client::new(ClientSettings::new(BaseUrl::new(&base)?, credentials), Tcp)?;
+//! for key in client.keys(&ListRequest::new(group)).read_ahead(4) {
+//!     println!("{:?}", key?.name());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The [contract](Transport#contract) says what a transport must do and must not do. The folder `examples` of this crate has
+//! complete transports over attohttpc, reqwest, a `TcpStream`, and smol, each in at most 60 lines.
+//!
+//! # The loop
+//!
+//! This is the loop that drives the core, without the parts that wait for other calls and report events:
+//!
+//! ```
+//! use atlas_model_keys_core::{Body, Error, Exchange, Failure, FailureKind, ListRequest, Moment};
+//! use atlas_model_keys_core::{Reply, Session, Step};
+//!
+//! fn list(
+//!     session: &mut Session,
+//!     request: &ListRequest,
+//!     send: impl Fn(http::Request<Body>) -> Result<http::Response<Vec<u8>>, std::io::Error>,
+//!     moment: impl Fn() -> Moment,
+//! ) -> Result<Reply<Vec<u8>>, Error> {
+//!     let mut step = session.start(request, moment())?;
+//!     loop {
+//!         step = match step {
+//!             Step::Done(reply) => return Ok(reply),
+//!             Step::Send(Exchange { request, pending }) => match send(request) {
+//!                 Ok(response) => session.respond(pending, response, moment())?,
+//!                 Err(error) => {
+//!                     let failure = Failure::new(FailureKind::Lost, error);
+//!                     session.fail(pending, failure, moment())?
+//!                 }
+//!             },
+//!             Step::Wait(wait) => {
+//!                 std::thread::sleep(wait.delay());
+//!                 session.resume(wait, moment())?
+//!             }
+//!         };
+//!     }
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! # Metrics
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//!
+//! use atlas_model_keys_core::{BaseUrl, Credentials};
+//! use atlas_model_keys_transport::{ClientSettings, Event};
+//!
+//! # let credentials = Credentials::bearer("token")?;
+//! let [requests, retries] = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
+//! let counters = (Arc::clone(&requests), Arc::clone(&retries));
+//! let settings = ClientSettings::new(BaseUrl::default(), credentials).on_event(move |event| {
+//!     if let Event::Sent(request) = event {
+//!         counters.0.fetch_add(1, Ordering::Relaxed);
+//!         counters.1.fetch_add(u64::from(request.attempt > 1), Ordering::Relaxed);
+//!     }
+//! });
+//! # let _ = settings;
+//! # Ok::<(), atlas_model_keys_core::InvalidValue>(())
+//! ```
+//!
+//! # Errors of the transport
+//!
+//! The source of [`Error::Transport`](atlas_model_keys_core::Error::Transport) is a
+//! [`ForeignError`](atlas_model_keys_core::ForeignError). Its text is that of the whole chain of errors of the transport,
+//! without secrets. [`expose`](atlas_model_keys_core::ForeignError::expose) returns the error that the transport passed to
+//! [`Failure::new`](atlas_model_keys_core::Failure::new).
+//!
+//! # Features
+//!
+//! - `tracing`: a span (`exchange`, level debug, target `atlas_model_keys`) for each request, with method, path, attempt,
+//!   status or failure, and duration, but no header and no body.
+//! - `rustls`: for transports that make their own connections with rustls: root certificates, proxies, and the errors of TLS.
+//!
+//! The minimum supported Rust version is 1.88.
 
 pub mod asynchronous;
 pub mod blocking;
