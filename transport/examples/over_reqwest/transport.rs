@@ -1,4 +1,7 @@
 //! An async transport over [`reqwest`].
+//!
+//! Limits of reqwest: it has its own limits for heads (100 fields, 400 KiB). It can take a response that arrives before its
+//! request, from a broken server, for the response to the next request, unless `pool_max_idle_per_host` is 0.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -32,20 +35,21 @@ impl AsyncTransport for ReqwestTransport {
             request.headers_mut().insert(ACCEPT_ENCODING, identity);
         }
         let request = request.try_into().map_err(failure)?;
-        // reqwest does not set the limits of a head. hyper's are 100 fields and 400 KiB.
         let mut response = self.0.execute(request).await.map_err(failure)?;
         let most = context.body_limit(response.status(), response.content_length());
         let mut body = context.take_buffer();
         body.clear();
-        while body.len() < most
-            && let Some(part) = response.chunk().await.map_err(failure)?
-        {
-            body.extend_from_slice(&part[..part.len().min(most - body.len())]);
+        while body.len() < most {
+            match response.chunk().await {
+                Ok(Some(part)) => body.extend(part.iter().take(most - body.len())),
+                Ok(None) => break,
+                // The status of an error is useful without its body.
+                Err(_) if !response.status().is_success() => break,
+                Err(error) => return Err(failure(error)),
+            }
         }
-        let mut received = Response::new(body);
-        *received.status_mut() = response.status();
-        *received.headers_mut() = std::mem::take(response.headers_mut());
-        Ok(received)
+        let (head, _) = Response::<reqwest::Body>::from(response).into_parts();
+        Ok(Response::from_parts(head, body))
     }
 
     async fn sleep(&self, delay: Duration) {
@@ -63,7 +67,6 @@ fn failure(error: Error) -> Failure {
     let io_error = causes.find_map(|cause| cause.downcast_ref::<io::Error>());
     let kind = match io_error.map_or(FailureKind::Lost, io_failure_kind) {
         FailureKind::Lost if error.is_connect() => FailureKind::NotSent,
-        FailureKind::Lost if error.is_builder() => FailureKind::Permanent,
         kind => kind,
     };
     Failure::new(kind, error)

@@ -7,7 +7,7 @@ use atlas_model_keys_core::wire::{Decoder, Progress, encode};
 use atlas_model_keys_core::{Body, Failure, FailureKind};
 use atlas_model_keys_transport::{AsyncTransport, SendContext, Task};
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use smol::Timer;
 use smol::future::FutureExt as _;
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,20 +25,20 @@ impl AsyncTransport for SmolTransport {
         let headers = request.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         let bytes = encode(&request)?;
+        // The decoder takes one byte less than `body_limit`: more is an error already.
         let mut limits = context.limits().clone();
-        if context.holds_token() {
-            limits.body_bytes = limits.error_body_bytes;
-        }
+        limits.body_bytes = context.body_limit(StatusCode::OK, None) - 1;
 
         let uri = request.uri();
         let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
             return Err(Failure::new(FailureKind::Permanent, "there is no TLS here"));
         };
         let address = (host.trim_matches(['[', ']']), uri.port_u16().unwrap_or(80));
+        let not_sent = |error| Failure::new(FailureKind::NotSent, error);
         let connect = TcpStream::connect(address).or(timeout(10));
-        let mut stream = connect.await.map_err(failed(FailureKind::NotSent))?;
+        let mut stream = connect.await.map_err(not_sent)?;
 
-        let lost = failed(FailureKind::Lost);
+        let lost = |error| Failure::new(FailureKind::Lost, error);
         stream.write_all(bytes.as_bytes()).await.map_err(lost)?;
         let mut decoder = Decoder::new(request.method(), &limits);
         let mut buffer = Zeroizing::new([0; 16 * 1024]);
@@ -63,11 +63,6 @@ impl AsyncTransport for SmolTransport {
         smol::spawn(task).detach();
         Ok(())
     }
-}
-
-/// Returns a function that makes a failure of an error.
-fn failed(kind: FailureKind) -> impl Fn(io::Error) -> Failure + Copy {
-    move |error| Failure::new(kind, error)
 }
 
 /// Fails after this time.

@@ -8,7 +8,7 @@ use atlas_model_keys_core::wire::{Decoder, Progress, encode};
 use atlas_model_keys_core::{Body, Failure, FailureKind};
 use atlas_model_keys_transport::{SendContext, Transport};
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use zeroize::Zeroizing;
 
 pub(crate) struct TcpTransport;
@@ -24,10 +24,9 @@ impl Transport for TcpTransport {
         let headers = request.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         let bytes = encode(&request)?;
+        // The decoder takes one byte less than `body_limit`: more is an error already.
         let mut limits = context.limits().clone();
-        if context.holds_token() {
-            limits.body_bytes = limits.error_body_bytes;
-        }
+        limits.body_bytes = context.body_limit(StatusCode::OK, None) - 1;
 
         let uri = request.uri();
         let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
@@ -39,8 +38,7 @@ impl Transport for TcpTransport {
         let address = addresses.to_socket_addrs().map_err(not_sent)?.next();
         let address = address.ok_or_else(|| not_sent(io::ErrorKind::NotFound.into()))?;
         let connect_timeout = at_most(10).unwrap_or_default();
-        let mut stream =
-            TcpStream::connect_timeout(&address, connect_timeout).map_err(not_sent)?;
+        let mut stream = TcpStream::connect_timeout(&address, connect_timeout).map_err(not_sent)?;
 
         let lost = |error| Failure::new(FailureKind::Lost, error);
         stream.set_write_timeout(at_most(30)).map_err(lost)?;
