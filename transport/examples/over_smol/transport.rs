@@ -25,9 +25,8 @@ impl AsyncTransport for SmolTransport {
         let headers = request.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         let bytes = encode(&request)?;
-        // The decoder takes one byte less than `body_limit`: more is an error already.
         let mut limits = context.limits().clone();
-        limits.body_bytes = context.body_limit(StatusCode::OK, None) - 1;
+        limits.body_bytes = context.body_limit(StatusCode::OK, None);
 
         let uri = request.uri();
         let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
