@@ -21,9 +21,9 @@ use atlas_model_keys_transport::{AsyncTransport, SendContext, Transport};
 use http::{Request, Response};
 
 type Outcome = Result<Response<Vec<u8>>, Failure>;
-type Send = fn(Request<Body>, SendContext<'_>) -> Outcome;
+type SendFn = fn(Request<Body>, SendContext<'_>) -> Outcome;
 
-const BLOCKING: [(&str, Send); 2] = [
+const BLOCKING: [(&str, SendFn); 2] = [
     ("TcpStream", |request, context| {
         tcp_transport::TcpTransport.send(request, context)
     }),
@@ -32,7 +32,7 @@ const BLOCKING: [(&str, Send); 2] = [
     }),
 ];
 
-const ALL: [(&str, Send); 4] = [
+const ALL: [(&str, SendFn); 4] = [
     BLOCKING[0],
     BLOCKING[1],
     ("smol", |request, context| {
@@ -51,9 +51,7 @@ const ALL: [(&str, Send); 4] = [
 ];
 
 /// Starts a server for one request, which it answers with `respond`. Returns its URL and the head of the request.
-fn serve(
-    respond: impl FnOnce(&mut TcpStream) + std::marker::Send + 'static,
-) -> (String, Receiver<Vec<String>>) {
+fn serve(respond: impl FnOnce(&mut TcpStream) + Send + 'static) -> (String, Receiver<Vec<String>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (sender, head) = mpsc::channel();

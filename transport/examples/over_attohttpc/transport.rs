@@ -1,4 +1,7 @@
 //! A blocking transport over [`attohttpc`], without its feature `compress`. It makes a new connection for each request.
+//!
+//! attohttpc refuses header lines beyond 16 KiB, takes an interim response (1xx) for the response, does not overwrite its
+//! buffers, and cannot end a name resolution.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -12,7 +15,6 @@ use http::{Request, Response};
 pub(crate) struct AttohttpcTransport;
 
 impl Transport for AttohttpcTransport {
-    // attohttpc refuses header lines beyond 16 KiB, and takes an interim response (1xx) for the response.
     fn send(
         &self,
         request: Request<Body>,

@@ -1,7 +1,7 @@
 //! An async transport over [`reqwest`].
 //!
-//! Limits of reqwest: it has its own limits for heads (100 fields, 400 KiB). It can take a response that arrives before its
-//! request, from a broken server, for the response to the next request, unless `pool_max_idle_per_host` is 0.
+//! reqwest has its own limits for heads (100 fields, about 400 KiB) and does not overwrite its buffers. If a broken server
+//! sends a response without a request, reqwest may return it for the next request, unless `pool_max_idle_per_host` is 0.
 
 use std::error::Error as _;
 use std::time::Duration;

@@ -20,7 +20,7 @@ impl Transport for TcpTransport {
         context: SendContext<'_>,
     ) -> Result<Response<Vec<u8>>, Failure> {
         // A timeout of zero is an error, so nothing waits after the deadline. The client then reports `TimedOut`.
-        let at_most = |seconds| Some(context.remaining().min(Duration::from_secs(seconds)));
+        let at_most = |seconds| context.remaining().min(Duration::from_secs(seconds));
         let headers = request.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         let bytes = encode(&request)?;
@@ -32,20 +32,21 @@ impl Transport for TcpTransport {
             return Err(Failure::new(FailureKind::Permanent, "there is no TLS here"));
         };
         let not_sent = |error| Failure::new(FailureKind::NotSent, error);
-        // The deadline cannot end the name resolution of the standard library. Only the first address is tried.
+        // The deadline cannot end the name resolution of the standard library.
         let addresses = (host.trim_matches(['[', ']']), uri.port_u16().unwrap_or(80));
-        let address = addresses.to_socket_addrs().map_err(not_sent)?.next();
-        let address = address.ok_or_else(|| not_sent(io::ErrorKind::NotFound.into()))?;
-        let connect_timeout = at_most(10).unwrap_or_default();
-        let mut stream = TcpStream::connect_timeout(&address, connect_timeout).map_err(not_sent)?;
+        let mut connected = Err(io::Error::from(io::ErrorKind::NotFound));
+        for address in addresses.to_socket_addrs().map_err(not_sent)? {
+            connected = connected.or_else(|_| TcpStream::connect_timeout(&address, at_most(10)));
+        }
+        let mut stream = connected.map_err(not_sent)?;
 
         let lost = |error| Failure::new(FailureKind::Lost, error);
-        stream.set_write_timeout(at_most(30)).map_err(lost)?;
+        stream.set_write_timeout(Some(at_most(30))).map_err(lost)?;
         stream.write_all(bytes.as_bytes()).map_err(lost)?;
         let mut decoder = Decoder::new(request.method(), &limits);
         let mut buffer = Zeroizing::new([0; 16 * 1024]);
         loop {
-            stream.set_read_timeout(at_most(30)).map_err(lost)?;
+            stream.set_read_timeout(Some(at_most(30))).map_err(lost)?;
             let n = stream.read(&mut *buffer).map_err(lost)?;
             if n == 0 {
                 return Ok(decoder.close()?.response);
