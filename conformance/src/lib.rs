@@ -3,12 +3,14 @@
 //! that client's crate.
 
 pub mod client;
+pub mod clients;
 pub mod emulated_atlas;
 pub mod fixtures;
 pub mod loopback;
 pub mod scenarios;
 
-pub use client::{HyperClient, Setup, TestClient, UreqClient};
+pub use client::{Capabilities, Setup, TestClient};
+pub use clients::{HyperClient, ReqwestClient, UreqClient};
 pub use emulated_atlas::{CredentialKind, EmulatedAtlas};
 pub use loopback::LoopbackServer;
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use atlas_model_keys_conformance::fixtures::{client_for, failure, request};
 use atlas_model_keys_conformance::{
-    CredentialKind, HyperClient, LoopbackServer, Setup, TestClient, UreqClient,
+    CredentialKind, HyperClient, LoopbackServer, ReqwestClient, Setup, TestClient, UreqClient,
 };
 use atlas_model_keys_core::{BaseUrl, Credentials, Error, FailureKind, GroupId, ListRequest};
 use atlas_model_keys_emulator::{Config, Emulator};
@@ -371,6 +371,13 @@ test_with! {
         body_without_close_notify_is_lost,
         second_response_over_tls_is_never_the_next_page,
         port_without_tls_is_named_as_the_cause,
+        slow_tls_handshake_ends_at_its_timeout,
+    }
+    ReqwestClient in with_reqwest {
+        added_root_is_trusted,
+        untrusted_certificate_is_refused,
+        body_without_close_notify_is_lost,
+        second_response_over_tls_is_never_the_next_page,
         slow_tls_handshake_ends_at_its_timeout,
     }
 }

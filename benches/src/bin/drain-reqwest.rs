@@ -9,6 +9,8 @@ use reqwest::Client;
 use tokio::runtime::Builder;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    // reqwest needs one if it is built together with packages that use its TLS.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     drain::main(&[("owned", |task| {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(owned(task))

@@ -31,7 +31,10 @@ fn in_folder() -> BTreeSet<String> {
         .unwrap()
         .map(|file| file.unwrap().path());
     files
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .filter(|path| {
+            path.extension().is_some_and(|extension| extension == "rs")
+                || path.join("main.rs").exists()
+        })
         .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
         .collect()
 }
