@@ -31,7 +31,7 @@ mod wakers;
 
 pub use body_size::BodySizeEstimate;
 pub use cancel::CancelHandle;
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, JumpingClock, SystemClock};
 #[cfg(feature = "rustls")]
 pub use connections::{ConnectionSettings, Connections};
 pub use event::{Event, SentRequest, WaitReason};
