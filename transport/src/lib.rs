@@ -14,6 +14,8 @@ mod deadline;
 mod driver;
 mod event;
 mod failure;
+#[cfg(feature = "emulator")]
+mod in_memory;
 mod io;
 mod job;
 mod listing;
@@ -29,6 +31,8 @@ mod tls;
 mod transport;
 mod wakers;
 
+#[cfg(feature = "emulator")]
+pub use atlas_model_keys_emulator as emulator;
 pub use body_size::BodySizeEstimate;
 pub use cancel::CancelHandle;
 pub use clock::{Clock, JumpingClock, SystemClock};
@@ -36,6 +40,8 @@ pub use clock::{Clock, JumpingClock, SystemClock};
 pub use connections::{ConnectionSettings, Connections};
 pub use event::{Event, SentRequest, WaitReason};
 pub use failure::io_failure_kind;
+#[cfg(feature = "emulator")]
+pub use in_memory::InMemoryAtlas;
 pub use listing::MOST_READ_AHEAD;
 #[cfg(feature = "rustls")]
 pub use proxy::{ProxyFailure, TunnelError};
