@@ -64,7 +64,8 @@ pub struct SentRequest<'e> {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum WaitReason<'e> {
-    /// Atlas sent this error, and the request is tried again.
+    /// Atlas sent this error, and the request is tried again. If it is a 429, it may have been sent to another call for
+    /// the same group or organization.
     Response(&'e ApiError),
     /// The request or its response was not delivered, and the request is tried again. The text of the error shows no
     /// secret of the client.
