@@ -127,7 +127,8 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
                 Job::InPlace(fetching)
             } else {
                 let (io, spawner) = (&self.handle.driver.io, &mut self.spawner);
-                Job::spawn(fetching, |task| io.spawn(spawner, task))
+                let running = self.in_flight.len();
+                Job::spawn(fetching, |task| io.spawn(spawner, running, task))
             };
             self.in_flight.push_back((request, job));
         }
@@ -138,12 +139,13 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
     fn end(&mut self) {
         self.listing = None;
         self.forget();
-        self.spawner = I::Spawner::default();
     }
 
     fn forget(&mut self) {
         self.abandoned.store(true, Ordering::Relaxed);
         self.in_flight.clear();
+        // The forgotten requests may continue until their timeout, each in its thread.
+        self.spawner = I::Spawner::default();
         self.abandoned = Arc::default();
     }
 }
