@@ -85,15 +85,18 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
         if !self.is_full {
             self.fill()?;
         }
-        // Taken out meanwhile: if it panics and the panic is caught, the listing has ended.
-        let Some((request, mut job)) = self.in_flight.pop_front() else {
+        // All pages are taken out meanwhile: if it panics and the panic is caught, the listing has ended.
+        let mut in_flight = std::mem::take(&mut self.in_flight);
+        let Some((_, job)) = in_flight.front_mut() else {
             return Poll::Ready(Ok(None));
         };
-        match Pin::new(&mut job).poll(cx) {
-            Poll::Pending => {
-                self.in_flight.push_front((request, job));
-                Poll::Pending
-            }
+        let polled = Pin::new(job).poll(cx);
+        if polled.is_ready() {
+            in_flight.pop_front();
+        }
+        self.in_flight = in_flight;
+        match polled {
+            Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(fetched)) => {
                 self.is_full = false;
                 Poll::Ready(fetched.map(Some))
