@@ -60,8 +60,8 @@ impl Clock for SystemClock {
 
 /// A clock for tests. It stands still, and moves only when a client waits before a retry or when the test says so.
 ///
-/// Clones share the time. Nothing takes real time: a retry wait moves the clock by its delay. If several calls wait at the
-/// same time, their delays add up.
+/// Clones share the time. Nothing takes real time: a retry wait moves the clock by its delay at once. So the waits of several
+/// calls do not overlap but add up, and each of them uses up the deadlines of all calls.
 ///
 /// ```
 /// use std::time::Duration;
