@@ -171,6 +171,27 @@ fn connection_that_is_refused_or_reset_is_reported_with_its_kind() {
 }
 
 #[test]
+fn duration_of_a_request_is_measured_by_the_clock_of_the_client() {
+    let atlas = InMemoryAtlas::new(Config::default());
+    let durations = Arc::new(Mutex::new(Vec::new()));
+    let measured = Arc::clone(&durations);
+    let settings = atlas.settings(Credential::ServiceAccount).unwrap();
+    let settings = settings.on_event(move |event| {
+        if let Event::Answered { duration, .. } | Event::Failed { duration, .. } = event {
+            measured.lock().unwrap().push(duration.as_secs());
+        }
+    });
+    let client = blocking::Client::new(settings, atlas.clone()).unwrap();
+    atlas.with(|emulator| {
+        emulator.inject("token-slow=2s".parse().unwrap(), None);
+        emulator.inject("stall-before-head".parse().unwrap(), Some(1));
+    });
+    client.reply(&atlas.list_request()).unwrap();
+    // The request for the token, the stalled request, and its repetition.
+    assert_eq!(*durations.lock().unwrap(), [2, 30, 0]);
+}
+
+#[test]
 fn challenge_belongs_to_the_attempt_before_it() {
     let (atlas, list, recorded, settings) = new(Credential::ApiKey);
     let client = blocking::Client::new(settings, atlas).unwrap();
