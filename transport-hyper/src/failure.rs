@@ -1,12 +1,11 @@
 //! Why no connection was made, and what that says about the request.
 
-use std::fmt;
+use std::error::Error;
 use std::time::Duration;
+use std::{fmt, iter};
 
 use atlas_model_keys_core::FailureKind;
-use atlas_model_keys_transport::{
-    NotTls, ProxyFailure, TunnelError, io_failure_kind, tls_failure_kind,
-};
+use atlas_model_keys_transport::{NotTls, failure_kind};
 
 /// Any error of a connector.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -29,39 +28,17 @@ impl ConnectFailure {
 
     pub(crate) fn new(source: BoxError) -> Self {
         // In any case, the request was not sent.
-        let kind = match kind_of(&*source) {
-            FailureKind::Permanent => FailureKind::Permanent,
+        let first: &(dyn Error + 'static) = &*source;
+        let mut causes = iter::successors(Some(first), |&cause| cause.source());
+        let kind = match failure_kind(&*source) {
+            FailureKind::Permanent if !causes.any(<dyn Error>::is::<NoProgress>) => {
+                FailureKind::Permanent
+            }
             _ => FailureKind::NotSent,
         };
         let source = NotTls::or(source);
         Self { kind, source }
     }
-}
-
-/// Returns the failure kind of the first cause that has one.
-fn kind_of(error: &(dyn std::error::Error + 'static)) -> FailureKind {
-    let mut kind = FailureKind::NotSent;
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(tls) = error.downcast_ref() {
-            return tls_failure_kind(tls);
-        }
-        if let Some(io) = error.downcast_ref() {
-            return io_failure_kind(io);
-        }
-        if error.is::<NoProgress>() {
-            return FailureKind::NotSent;
-        }
-        if let Some(refusal) = error.downcast_ref::<TunnelError>() {
-            return refusal.kind();
-        }
-        if error.is::<ProxyFailure>() {
-            // The proxy refused, unless a cause has another kind.
-            kind = FailureKind::Permanent;
-        }
-        cause = error.source();
-    }
-    kind
 }
 
 impl fmt::Display for ConnectFailure {

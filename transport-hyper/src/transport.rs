@@ -195,7 +195,7 @@ impl HyperTransport {
             return Err(failure);
         }
         let is_secret = context.holds_token();
-        let mut reader = context.body_reader(&mut head.parts);
+        let mut reader = context.body_reader(head.parts.status, &mut head.parts.headers);
         if reader.is_full() {
             // The rest of the response is not read.
             head.stop_reuse();

@@ -107,7 +107,7 @@ impl UreqTransport {
         let (mut head, body) = response.into_parts();
         // A connection whose response is not read completely is closed when the body is dropped.
         TwoLengths::refuse(&head.headers)?;
-        let mut reader = context.body_reader(&mut head);
+        let mut reader = context.body_reader(head.status, &mut head.headers);
         let body = body.into_with_config().limit(u64::MAX).reader();
         let mut next_check = DEADLINE_CHECK;
         let outcome = reader.read_from(body, |length| {

@@ -86,7 +86,7 @@ impl Io for AsyncIo {
         self.0.sleep(delay).await;
     }
 
-    fn spawn(&self, (): &mut (), task: Task) -> Result<(), Task> {
+    fn spawn(&self, (): &mut (), _: usize, task: Task) -> Result<(), Task> {
         self.0.spawn(task)
     }
 }
@@ -133,7 +133,7 @@ impl Client {
         let (handle, operation) = (self.0.clone(), *operation);
         let work = async move { handle.reply(&operation, Vec::new(), None).await };
         let driver = &self.0.driver;
-        let job = Job::spawn(work, |task| driver.io.spawn(&mut (), task));
+        let job = Job::spawn(work, |task| driver.io.spawn(&mut (), 0, task));
         job.await
             .unwrap_or_else(|ended| Err(driver.session.transport_error(ended.resume(), 0)))
     }

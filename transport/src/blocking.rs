@@ -54,7 +54,7 @@ impl Io for BlockingIo {
         let transport = Arc::clone(&self.0);
         let mut context = context.into_owned();
         let work = async move { transport.send(request, context.borrow()) };
-        let sent = Job::spawn(work, |task| Threads::default().spawn(task));
+        let sent = Job::spawn(work, |task| Threads::default().spawn(0, task));
         match race::first(sent, cancel.cancelled()).await {
             Some(Ok(outcome)) => outcome,
             Some(Err(ended)) => Err(ended.resume()),
@@ -66,8 +66,8 @@ impl Io for BlockingIo {
         Sleep::new(delay).await;
     }
 
-    fn spawn(&self, threads: &mut Threads, task: Task) -> Result<(), Task> {
-        threads.spawn(task)
+    fn spawn(&self, threads: &mut Threads, running: usize, task: Task) -> Result<(), Task> {
+        threads.spawn(running, task)
     }
 }
 

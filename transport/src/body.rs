@@ -3,9 +3,8 @@
 use std::io;
 
 use atlas_model_keys_core::Limits;
-use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
-use http::response::Parts;
+use http::{HeaderMap, StatusCode};
 use zeroize::Zeroizing;
 
 use crate::body_size::BodySizeEstimate;
@@ -35,7 +34,7 @@ use crate::reading::{body_limit, is_gzip};
 ///     mut context: SendContext<'_>,
 /// ) -> Result<http::Response<Vec<u8>>, GzipError> {
 ///     let (mut head, mut parts) = response.into_parts();
-///     let mut reader = context.body_reader(&mut head);
+///     let mut reader = context.body_reader(head.status, &mut head.headers);
 ///     while !reader.is_full() && let Some(part) = parts.next() {
 ///         reader.push(&part)?;
 ///     }
@@ -57,7 +56,7 @@ use crate::reading::{body_limit, is_gzip};
 ///     mut context: SendContext<'_>,
 /// ) -> io::Result<http::Response<Vec<u8>>> {
 ///     let (mut head, body) = response.into_parts();
-///     let mut reader = context.body_reader(&mut head);
+///     let mut reader = context.body_reader(head.status, &mut head.headers);
 ///     reader.read_from(body, |_| Ok(()))?;
 ///     Ok(http::Response::from_parts(head, reader.finish()?))
 /// }
@@ -83,10 +82,15 @@ const PART: usize = 1 << 20;
 
 impl<'a> BodyReader<'a> {
     /// Starts to read the body of the response with this head into `buffer`, in place of its content.
-    pub(crate) fn new(head: &mut Parts, buffer: Vec<u8>, limits: &Limits) -> Self {
-        let content_length = content_length(&head.headers);
-        let most = body_limit(head.status, content_length, limits);
-        let mut reader = Self::with_buffer(head, Buffer::new(buffer, most));
+    pub(crate) fn new(
+        status: StatusCode,
+        headers: &mut HeaderMap,
+        buffer: Vec<u8>,
+        limits: &Limits,
+    ) -> Self {
+        let content_length = content_length(headers);
+        let most = body_limit(status, content_length, limits);
+        let mut reader = Self::with_buffer(status, headers, Buffer::new(buffer, most));
         reader.content_length = content_length.filter(|_| reader.gzip.is_none());
         reader.estimate_by(&BodySizeEstimate::default());
         reader
@@ -97,22 +101,22 @@ impl<'a> BodyReader<'a> {
     ///
     /// No copy is left behind in memory while it is read, unless it is decompressed: request it with
     /// `Accept-Encoding: identity`. The caller overwrites the memory of the library, and the body after its use.
-    pub(crate) fn secret(head: &mut Parts, limits: &Limits) -> Self {
-        let most = body_limit(head.status, content_length(&head.headers), limits);
+    pub(crate) fn secret(status: StatusCode, headers: &mut HeaderMap, limits: &Limits) -> Self {
+        let most = body_limit(status, content_length(headers), limits);
         let most = most.min(limits.error_body_bytes.saturating_add(1));
-        Self::with_buffer(head, Buffer::secret(most))
+        Self::with_buffer(status, headers, Buffer::secret(most))
     }
 
-    fn with_buffer(head: &mut Parts, buffer: Buffer) -> Self {
-        let is_gzip = !buffer.is_full() && is_gzip(&head.headers);
+    fn with_buffer(status: StatusCode, headers: &mut HeaderMap, buffer: Buffer) -> Self {
+        let is_gzip = !buffer.is_full() && is_gzip(headers);
         if is_gzip {
-            head.headers.remove(CONTENT_ENCODING);
-            head.headers.remove(CONTENT_LENGTH);
+            headers.remove(CONTENT_ENCODING);
+            headers.remove(CONTENT_LENGTH);
         }
         Self {
             gzip: is_gzip.then(|| Gunzip::new(buffer.most)),
             buffer,
-            is_success: head.status.is_success(),
+            is_success: status.is_success(),
             content_length: None,
             estimate: None,
         }
@@ -361,6 +365,7 @@ mod tests {
     use atlas_model_keys_core::{Failure, FailureKind};
     use flate2::write::GzEncoder;
     use flate2::{Compression, Crc, GzBuilder};
+    use http::response::Parts;
     use http::{HeaderValue, Response, StatusCode};
     use proptest::prelude::*;
     use std::collections::VecDeque;
@@ -446,7 +451,12 @@ mod tests {
     ) -> Result<Vec<u8>, GzipError> {
         let [pushed, read] = [push, read_from].map(|read| {
             let mut head = head(status, coding);
-            let mut reader = BodyReader::new(&mut head, b"old".to_vec(), &keeping(most));
+            let mut reader = BodyReader::new(
+                head.status,
+                &mut head.headers,
+                b"old".to_vec(),
+                &keeping(most),
+            );
             let read = read(&mut reader, parts);
             let finished = reader.finish();
             // A caller that overlooks the first error gets it again.
@@ -549,7 +559,8 @@ mod tests {
     fn endless_input_without_content_is_an_error() {
         for part in [vec![0; 1 << 16], gzip(b"").repeat(3000)] {
             let mut head = head(200, "gzip");
-            let mut reader = BodyReader::new(&mut head, Vec::new(), &keeping(1000));
+            let mut reader =
+                BodyReader::new(head.status, &mut head.headers, Vec::new(), &keeping(1000));
             reader.push(&gzip(b"a")).unwrap();
             let ended = (0..100).find_map(|_| reader.push(&part).err());
             assert_eq!(ended, Some(GzipError::TooLong));
@@ -635,7 +646,9 @@ mod tests {
         for length in [0, 100, TOKEN_RESPONSE + 1, 3 * (TOKEN_RESPONSE + 1)] {
             let text = vec![b's'; length];
             for read in [push, read_from] {
-                let mut reader = BodyReader::secret(&mut head(200, ""), &keeping(usize::MAX));
+                let mut head = head(200, "");
+                let mut reader =
+                    BodyReader::secret(head.status, &mut head.headers, &keeping(usize::MAX));
                 read(&mut reader, &cut(&text, 1000)).unwrap();
                 assert!(reader.finish().unwrap() == text);
             }
@@ -647,7 +660,8 @@ mod tests {
         let mut limits = keeping(1000);
         limits.error_body_bytes = 9;
         for status in [200, 400] {
-            let mut reader = BodyReader::secret(&mut head(status, ""), &limits);
+            let mut head = head(status, "");
+            let mut reader = BodyReader::secret(head.status, &mut head.headers, &limits);
             reader.push(&[b's'; 20]).unwrap();
             assert_eq!(reader.finish().unwrap(), [b's'; 10]);
         }
@@ -683,7 +697,8 @@ mod tests {
         for coding in ["", "gzip"] {
             for part in [&packed[..0], &packed[..12], &packed] {
                 let mut head = head(200, coding);
-                let mut reader = BodyReader::new(&mut head, Vec::new(), &keeping(1000));
+                let mut reader =
+                    BodyReader::new(head.status, &mut head.headers, Vec::new(), &keeping(1000));
                 let body = Parted::new(&cut(part, 5)).chain(Broken);
                 let error = reader.read_from(body, |_| Ok(())).unwrap_err();
                 assert!(error.get_ref().is_none(), "{error:?}");
@@ -701,7 +716,8 @@ mod tests {
                 let mut head = head(200, coding);
                 let limits = Limits::default();
                 // Reused memory.
-                let mut reader = BodyReader::new(&mut head, vec![0; capacity], &limits);
+                let mut reader =
+                    BodyReader::new(head.status, &mut head.headers, vec![0; capacity], &limits);
                 let mut last = 0;
                 let body = Parted::new(&cut(body, 1 << 20));
                 let outcome = reader.read_from(body, |length| {
@@ -731,7 +747,8 @@ mod tests {
                 }
             }
         }
-        let mut reader = BodyReader::new(&mut head(200, ""), Vec::new(), &keeping(10));
+        let mut head = head(200, "");
+        let mut reader = BodyReader::new(head.status, &mut head.headers, Vec::new(), &keeping(10));
         reader.read_from(Interrupted(0), |_| Ok(())).unwrap();
         assert_eq!(reader.finish().unwrap(), b"a");
     }
@@ -748,8 +765,10 @@ mod tests {
                 let mut head = head(200, coding);
                 head.headers.insert(CONTENT_LENGTH, length.parse().unwrap());
                 let reader = match is_secret {
-                    false => BodyReader::new(&mut head, Vec::new(), &keeping(limit)),
-                    true => BodyReader::secret(&mut head, &keeping(limit)),
+                    false => {
+                        BodyReader::new(head.status, &mut head.headers, Vec::new(), &keeping(limit))
+                    }
+                    true => BodyReader::secret(head.status, &mut head.headers, &keeping(limit)),
                 };
                 assert_eq!(reader.is_full(), is_full);
                 assert_eq!(head.headers.is_empty(), is_removed);
@@ -772,7 +791,8 @@ mod tests {
                         .insert(CONTENT_LENGTH, HeaderValue::from(length));
                 }
                 let limits = Limits::default();
-                let mut reader = BodyReader::new(&mut head, b"old".to_vec(), &limits);
+                let mut reader =
+                    BodyReader::new(head.status, &mut head.headers, b"old".to_vec(), &limits);
                 reader = reader.with_estimate(&estimate);
                 read(&mut reader, &cut(&vec![b'a'; size], 100)).unwrap();
                 let body = reader.finish().unwrap();

@@ -80,7 +80,10 @@ impl<I: Io> Handle<I> {
             let context = SendContext::for_call(&deadline, &driver.limits, true);
             driver.io.send(request, context).await
         };
-        let response = driver.events.observe(request, 1, send).await;
+        let response = driver
+            .events
+            .observe(request, 1, &*driver.session.clock, send)
+            .await;
         let response = response.map_err(|failure| driver.session.transport_error(failure, 1))?;
         driver.session.with(|s, at| s.revoked(&response, at))
     }
@@ -128,7 +131,9 @@ impl<I: Io> Driver<I> {
                         context = context.with_buffer(std::mem::take(&mut buffer), &self.body_size);
                     }
                     let send = async |request| self.io.send(request, context).await;
-                    let outcome = self.events.observe(request, pending.attempt(), send);
+                    let outcome =
+                        self.events
+                            .observe(request, pending.attempt(), &*session.clock, send);
                     match outcome.await {
                         Ok(response) => {
                             let has_token = is_for_token && response.status() == StatusCode::OK;

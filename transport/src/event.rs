@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use atlas_model_keys_core::{ApiError, Body, Failure, FailureKind, ForeignError, Wait};
 use http::{Method, Request, Response, StatusCode};
+
+use crate::clock::Clock;
 
 /// Something that happened during a call of a client; see [`ClientSettings::on_event`](crate::ClientSettings::on_event).
 ///
@@ -64,7 +66,8 @@ pub struct SentRequest<'e> {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum WaitReason<'e> {
-    /// Atlas sent this error, and the request is tried again.
+    /// Atlas sent this error, and the request is tried again. If it is a 429, it may have been sent to another call for
+    /// the same group or organization.
     Response(&'e ApiError),
     /// The request or its response was not delivered, and the request is tried again. The text of the error shows no
     /// secret of the client.
@@ -117,12 +120,13 @@ impl Events {
         self.report(&Event::TokenFetched);
     }
 
-    /// Awaits the outcome of a request, and reports its begin and its end. With the feature `tracing`, both are within a
+    /// Awaits the outcome of a request, and reports its begin and its end with the time by the clock. With the feature `tracing`, both are within a
     /// span.
     pub(crate) async fn observe<B>(
         &self,
         request: Request<Body>,
         attempt: u32,
+        clock: &dyn Clock,
         send: impl AsyncFnOnce(Request<Body>) -> Result<Response<B>, Failure>,
     ) -> Result<Response<B>, Failure> {
         if self.0.is_none() && !cfg!(feature = "tracing") {
@@ -136,9 +140,9 @@ impl Events {
         };
         let observed = async {
             self.report(&Event::Sent(sent));
-            let begun = Instant::now();
+            let begun = clock.elapsed();
             let outcome = send(request).await;
-            let duration = begun.elapsed();
+            let duration = clock.elapsed().saturating_sub(begun);
             self.report(&match &outcome {
                 Ok(response) => Event::Answered {
                     request: sent,

@@ -4,10 +4,11 @@ use std::io;
 
 use atlas_model_keys_core::{Error, Failure, FailureKind, Session};
 
+use crate::gzip::GzipError;
+#[cfg(feature = "rustls")]
+use crate::proxy::{ProxyFailure, TunnelError};
 #[cfg(feature = "rustls")]
 use crate::tls::tls_failure_kind;
-
-use crate::gzip::GzipError;
 
 /// Returns the error for a problem of this machine that was found before a request and that no retry can solve.
 pub(crate) fn permanent(
@@ -40,6 +41,34 @@ pub fn io_failure_kind(error: &io::Error) -> FailureKind {
             _ => FailureKind::Lost,
         },
     }
+}
+
+/// Returns the failure kind of the first cause of an error that has one: an error of a socket, of TLS, of gzip, or of a proxy.
+/// In doubt, the request was sent ([`FailureKind::Lost`]).
+///
+/// Certificates are recognised with the feature `rustls`, if the library uses rustls.
+#[must_use]
+pub fn failure_kind(error: &(dyn std::error::Error + 'static)) -> FailureKind {
+    first_failure_kind(error).unwrap_or(FailureKind::Lost)
+}
+
+fn first_failure_kind(error: &(dyn std::error::Error + 'static)) -> Option<FailureKind> {
+    if let Some(io) = error.downcast_ref() {
+        return Some(io_failure_kind(io));
+    }
+    #[cfg(feature = "rustls")]
+    if let Some(tls) = error.downcast_ref() {
+        return Some(tls_failure_kind(tls));
+    }
+    #[cfg(feature = "rustls")]
+    if let Some(refusal) = error.downcast_ref::<TunnelError>() {
+        return Some(refusal.kind());
+    }
+    let kind = error.source().and_then(first_failure_kind);
+    // The proxy refused, unless a cause has another kind.
+    #[cfg(feature = "rustls")]
+    let kind = kind.or(error.is::<ProxyFailure>().then_some(FailureKind::Permanent));
+    kind
 }
 
 /// Tells whether a host name was not found. The standard library says so in the text only.

@@ -23,6 +23,7 @@ pub(crate) trait Io: std::fmt::Debug + Send + Sync + 'static {
 
     fn sleep(&self, delay: Duration) -> impl Future<Output = ()> + Send;
 
-    /// Starts a task, or returns it if that is not possible.
-    fn spawn(&self, spawner: &mut Self::Spawner, task: Task) -> Result<(), Task>;
+    /// Starts a task, or returns it if that is not possible. Of the earlier tasks of the spawner, no more than `running`
+    /// may still run.
+    fn spawn(&self, spawner: &mut Self::Spawner, running: usize, task: Task) -> Result<(), Task>;
 }

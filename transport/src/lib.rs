@@ -28,8 +28,8 @@
 //! use std::io::{Read as _, Write as _};
 //! use std::net::TcpStream;
 //!
-//! use atlas_model_keys_core::wire::{Decoder, Progress, encode};
-//! use atlas_model_keys_core::{Body, Failure, FailureKind};
+//! use atlas_model_keys_core::wire::{Progress, encode};
+//! use atlas_model_keys_core::{Body, Failure};
 //! use atlas_model_keys_transport::{SendContext, Transport, io_failure_kind};
 //!
 //! struct Tcp;
@@ -45,7 +45,7 @@
 //!         let mut stream = TcpStream::connect(authority).map_err(failed)?;
 //!         stream.set_read_timeout(Some(context.remaining())).map_err(failed)?;
 //!         stream.write_all(encode(&request)?.as_bytes()).map_err(failed)?;
-//!         let mut decoder = Decoder::new(request.method(), context.limits());
+//!         let mut decoder = context.decoder(request.method());
 //!         let mut buffer = [0; 16 * 1024];
 //!         loop {
 //!             decoder = match stream.read(&mut buffer).map_err(failed)? {
@@ -80,7 +80,7 @@
 //! ```
 //!
 //! The [contract](Transport#contract) says what a transport must do and must not do. The folder `examples` of this crate has
-//! complete transports over attohttpc, reqwest, a `TcpStream`, and smol, each in at most 60 lines.
+//! complete transports over attohttpc, reqwest, a `TcpStream`, and smol, each in about 60 lines.
 //!
 //! # The loop
 //!
@@ -170,6 +170,8 @@ mod driver;
 mod event;
 mod failure;
 mod gzip;
+#[cfg(feature = "emulator")]
+mod in_memory;
 mod io;
 mod job;
 mod listing;
@@ -185,14 +187,18 @@ mod tls;
 mod transport;
 mod wakers;
 
+#[cfg(feature = "emulator")]
+pub use atlas_model_keys_emulator as emulator;
 pub use body::BodyReader;
 pub use cancel::CancelHandle;
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, JumpingClock, SystemClock};
 #[cfg(feature = "rustls")]
 pub use connections::{ConnectionSettings, Connections};
 pub use event::{Event, SentRequest, WaitReason};
-pub use failure::io_failure_kind;
+pub use failure::{failure_kind, io_failure_kind};
 pub use gzip::GzipError;
+#[cfg(feature = "emulator")]
+pub use in_memory::InMemoryAtlas;
 pub use listing::MOST_READ_AHEAD;
 #[cfg(feature = "rustls")]
 pub use proxy::{ProxyFailure, TunnelError, TunnelOpening};

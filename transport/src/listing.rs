@@ -85,14 +85,18 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
         if !self.is_full {
             self.fill()?;
         }
-        let Some((request, mut job)) = self.in_flight.pop_front() else {
+        // All pages are taken out meanwhile: if it panics and the panic is caught, the listing has ended.
+        let mut in_flight = std::mem::take(&mut self.in_flight);
+        let Some((_, job)) = in_flight.front_mut() else {
             return Poll::Ready(Ok(None));
         };
-        match Pin::new(&mut job).poll(cx) {
-            Poll::Pending => {
-                self.in_flight.push_front((request, job));
-                Poll::Pending
-            }
+        let polled = Pin::new(job).poll(cx);
+        if polled.is_ready() {
+            in_flight.pop_front();
+        }
+        self.in_flight = in_flight;
+        match polled {
+            Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(fetched)) => {
                 self.is_full = false;
                 Poll::Ready(fetched.map(Some))
@@ -128,7 +132,8 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
                 Job::InPlace(fetching)
             } else {
                 let (io, spawner) = (&self.handle.driver.io, &mut self.spawner);
-                Job::spawn(fetching, |task| io.spawn(spawner, task))
+                let running = self.in_flight.len();
+                Job::spawn(fetching, |task| io.spawn(spawner, running, task))
             };
             self.in_flight.push_back((request, job));
         }
@@ -139,12 +144,13 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
     fn end(&mut self) {
         self.listing = None;
         self.forget();
-        self.spawner = I::Spawner::default();
     }
 
     fn forget(&mut self) {
         self.abandoned.store(true, Ordering::Relaxed);
         self.in_flight.clear();
+        // The forgotten requests may continue until their timeout, each in its thread.
+        self.spawner = I::Spawner::default();
         self.abandoned = Arc::default();
     }
 }

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use atlas_model_keys_core::wire::Decoder;
 use atlas_model_keys_core::{Body, Failure, Limits};
-use http::response::Parts;
-use http::{Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use crate::body::BodyReader;
 use crate::body_size::BodySizeEstimate;
@@ -23,20 +23,23 @@ use crate::deadline::Deadline;
 ///
 /// - sends the request unchanged: method, path and query, all headers and the body. Some libraries parse and normalize a
 ///   URL again, but a digest signs the path and the query exactly as they are in the request. An
-///   [empty body](Body::is_empty) is sent as no body, without `Content-Length: 0`;
+///   [empty body](Body::is_empty) is sent as no body, without `Content-Length: 0`. Only headers of the connection may be
+///   added, and `Accept-Encoding: gzip`, except for a response that [may hold a token](SendContext::holds_token);
 /// - adds no credentials and no cookies, and does not answer challenges;
-/// - follows no redirect, and returns every status as a response: a 404 is not a failure of the transport;
-/// - returns the headers as received. It may ask for gzip by `Accept-Encoding`, which the body reader decompresses, except
-///   for a response that [may hold a token](SendContext::holds_token);
-/// - reads the body with [`SendContext::body_reader`], which keeps the limits: no more than one byte beyond them, after
-///   decompression;
+/// - follows no redirect, does not retry, and returns every status as a response: a 404 is not a failure of the transport.
+///   An error status counts even if its body is broken;
+/// - returns the headers as received, and reads the body with [`SendContext::body_reader`], which keeps the limits and
+///   decompresses. A body that ends too early is a failure;
+/// - never takes a response for another request: a connection on which bytes arrived before a request is not used again, and
+///   a response with two lengths is [refused](crate::TwoLengths::refuse);
 /// - ends by [`SendContext::remaining`], with connecting and reading. Timeouts of its own for connecting and for a silent
 ///   server are a good idea: the client retries what they end;
 /// - reports in each failure truthfully whether the server may have received the request:
 ///   [`NotSent`](atlas_model_keys_core::FailureKind::NotSent) only if it was certainly not sent,
-///   [`Lost`](atlas_model_keys_core::FailureKind::Lost) if it may have been sent or the response is incomplete,
-///   [`TimedOut`](atlas_model_keys_core::FailureKind::TimedOut) if the remaining time is over, and
-///   [`Permanent`](atlas_model_keys_core::FailureKind::Permanent) if no retry can help, such as an untrusted certificate;
+///   [`Lost`](atlas_model_keys_core::FailureKind::Lost) if it may have been sent or the response is incomplete, and
+///   [`Permanent`](atlas_model_keys_core::FailureKind::Permanent) if no retry can help, such as an untrusted certificate
+///   ([`failure_kind`](crate::failure_kind) knows the usual causes). After the deadline, the client makes
+///   [`TimedOut`](atlas_model_keys_core::FailureKind::TimedOut) of the first two;
 /// - checks certificates, and sends a request for `https` over TLS only.
 ///
 /// The client redacts the texts of failures: an implementation may pass the errors of its library.
@@ -148,19 +151,38 @@ impl<'c> SendContext<'c> {
         self.holds_token
     }
 
-    /// Starts to read the body of the response with this head.
+    /// Returns the remaining time, but at most this one, and at least a millisecond. It is a timeout for the socket of a
+    /// blocking transport, where zero would be an error or mean that there is no timeout.
+    #[must_use]
+    pub fn timeout(&self, at_most: Duration) -> Duration {
+        self.remaining().min(at_most).max(Duration::from_millis(1))
+    }
+
+    /// Starts to read the body of the response with this status and these headers.
     ///
     /// The reader keeps the limits, decompresses gzip, and leaves no copy of a body that may hold a token.
-    pub fn body_reader(&mut self, head: &mut Parts) -> BodyReader<'c> {
+    pub fn body_reader(&mut self, status: StatusCode, headers: &mut HeaderMap) -> BodyReader<'c> {
         if self.holds_token {
-            return BodyReader::secret(head, self.limits);
+            return BodyReader::secret(status, headers, self.limits);
         }
         let buffer = std::mem::take(&mut self.buffer);
-        let reader = BodyReader::new(head, buffer, self.limits);
+        let reader = BodyReader::new(status, headers, buffer, self.limits);
         match self.body_size {
             Some(estimate) => reader.with_estimate(estimate),
             None => reader,
         }
+    }
+
+    /// Starts to read the response from the bytes of a connection, for a transport without an HTTP library.
+    ///
+    /// The decoder keeps the limits. It does not decompress: do not ask for gzip.
+    pub fn decoder(&self, method: &Method) -> Decoder {
+        let mut limits = self.limits.clone();
+        if self.holds_token {
+            let most = limits.error_body_bytes.saturating_add(1);
+            limits.body_bytes = limits.body_bytes.min(most);
+        }
+        Decoder::new(method, &limits)
     }
 
     pub(crate) fn deadline(&self) -> &Deadline {

@@ -155,6 +155,16 @@ impl Failure {
         }
     }
 
+    /// Creates a failure of the kind [`FailureKind::NotSent`]: the server has certainly not received the request.
+    pub fn not_sent(source: impl Into<Box<dyn core::error::Error + Send + Sync>>) -> Self {
+        Self::new(FailureKind::NotSent, source)
+    }
+
+    /// Creates a failure of the kind [`FailureKind::Lost`]: the server may have received the request.
+    pub fn lost(source: impl Into<Box<dyn core::error::Error + Send + Sync>>) -> Self {
+        Self::new(FailureKind::Lost, source)
+    }
+
     /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> FailureKind {

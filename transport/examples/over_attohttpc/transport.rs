@@ -3,7 +3,6 @@
 //! attohttpc refuses header lines beyond 16 KiB, takes an interim response (1xx) for the response, does not overwrite its
 //! buffers, and cannot end a name resolution.
 
-use std::io::Read as _;
 use std::time::Duration;
 
 use atlas_model_keys_core::{Body, Failure, FailureKind};
@@ -20,34 +19,32 @@ impl Transport for AttohttpcTransport {
         request: Request<Body>,
         mut context: SendContext<'_>,
     ) -> Result<Response<Vec<u8>>, Failure> {
-        let remaining = context.remaining();
         let (head, body) = request.into_parts();
         let mut builder = RequestBuilder::try_new(head.method, head.uri.to_string())
             .map_err(failure)?
             .follow_redirects(false)
             .max_headers(context.limits().headers)
-            .connect_timeout(remaining.min(Duration::from_secs(10)))
-            .read_timeout(remaining.min(Duration::from_secs(30)))
-            .timeout(remaining);
+            .connect_timeout(context.timeout(Duration::from_secs(10)))
+            .read_timeout(context.timeout(Duration::from_secs(30)))
+            .timeout(context.timeout(Duration::MAX));
         *builder.headers_mut() = head.headers;
         let response = match body.is_empty() {
             true => builder.send(),
             false => builder.bytes(body).send(),
         };
 
-        let (status, headers, body) = response.map_err(failure)?.split();
-        let length = headers.get(CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        let most = u64::try_from(context.body_limit(status, length)).unwrap_or(u64::MAX);
-        let mut bytes = context.take_buffer();
-        bytes.clear();
-        let read = body.take(most).read_to_end(&mut bytes);
+        let (status, mut headers, body) = response.map_err(failure)?.split();
+        let length = headers.get(CONTENT_LENGTH).cloned();
+        let mut reader = context.body_reader(status, &mut headers);
+        let read = reader.read_from(body, |_| Ok(()));
         read.map_err(|error| Failure::new(io_failure_kind(&error), error))?;
+        let is_cut = reader.is_full();
+        let mut response = Response::new(reader.finish()?);
         // attohttpc does not notice that a body is shorter than its `Content-Length`.
-        if length.is_some_and(|length| bytes.len() as u64 != length.min(most)) {
-            return Err(Failure::new(FailureKind::Lost, "the body is incomplete"));
+        let expected = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        if !is_cut && expected.is_some_and(|length: usize| response.body().len() != length) {
+            return Err(Failure::lost("the body is incomplete"));
         }
-        let mut response = Response::new(bytes);
         (*response.status_mut(), *response.headers_mut()) = (status, headers);
         Ok(response)
     }

@@ -3,11 +3,11 @@
 use std::io;
 use std::time::Duration;
 
-use atlas_model_keys_core::wire::{Decoder, Progress, encode};
+use atlas_model_keys_core::wire::{Progress, encode};
 use atlas_model_keys_core::{Body, Failure, FailureKind};
 use atlas_model_keys_transport::{AsyncTransport, SendContext, Task};
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use smol::Timer;
 use smol::future::FutureExt as _;
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,25 +25,24 @@ impl AsyncTransport for SmolTransport {
         let headers = request.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         let bytes = encode(&request)?;
-        let mut limits = context.limits().clone();
-        limits.body_bytes = context.body_limit(StatusCode::OK, None);
 
         let uri = request.uri();
         let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
             return Err(Failure::new(FailureKind::Permanent, "there is no TLS here"));
         };
         let address = (host.trim_matches(['[', ']']), uri.port_u16().unwrap_or(80));
-        let not_sent = |error| Failure::new(FailureKind::NotSent, error);
         let connect = TcpStream::connect(address).or(timeout(10));
-        let mut stream = connect.await.map_err(not_sent)?;
+        let mut stream = connect.await.map_err(Failure::not_sent)?;
 
-        let lost = |error| Failure::new(FailureKind::Lost, error);
-        stream.write_all(bytes.as_bytes()).await.map_err(lost)?;
-        let mut decoder = Decoder::new(request.method(), &limits);
+        stream
+            .write_all(bytes.as_bytes())
+            .await
+            .map_err(Failure::lost)?;
+        let mut decoder = context.decoder(request.method());
         let mut buffer = Zeroizing::new([0; 16 * 1024]);
         loop {
             let read = stream.read(&mut *buffer).or(timeout(30));
-            let n = read.await.map_err(lost)?;
+            let n = read.await.map_err(Failure::lost)?;
             if n == 0 {
                 return Ok(decoder.close()?.response);
             }

@@ -24,8 +24,8 @@ struct Queue {
 #[derive(Default)]
 struct State {
     tasks: VecDeque<Task>,
-    /// The number of threads without a task.
-    idle: usize,
+    /// The number of threads.
+    threads: usize,
     is_closed: bool,
 }
 
@@ -39,15 +39,18 @@ impl Default for Threads {
 }
 
 impl Threads {
-    /// Gives the task to an idle thread or a new one, or returns it if no thread can be started.
-    pub(crate) fn spawn(&mut self, task: Task) -> Result<(), Task> {
+    /// Gives the task to a free thread or a new one, or returns it if no thread can be started. Of the earlier tasks, no
+    /// more than `running` may be incomplete.
+    ///
+    /// A thread is free a moment after the result of its task is seen. So the threads cannot tell that no new one is needed,
+    /// but the number of incomplete tasks can.
+    pub(crate) fn spawn(&mut self, running: usize, task: Task) -> Result<(), Task> {
         let mut state = lock(&self.queue.state);
-        if state.idle <= state.tasks.len() {
-            // The thread waits for the lock first.
+        if state.threads <= running {
             if (self.start)(Arc::clone(&self.queue)).is_err() {
                 return Err(task);
             }
-            state.idle += 1;
+            state.threads += 1;
         }
         state.tasks.push_back(task);
         drop(state);
@@ -70,7 +73,6 @@ fn start(queue: Arc<Queue>) -> io::Result<()> {
     let run = move || {
         while let Some(task) = queue.next() {
             block_on(task);
-            lock(&queue.state).idle += 1;
         }
     };
     let thread = thread::Builder::new().name("atlas-model-keys".to_owned());
@@ -85,7 +87,6 @@ impl Queue {
             .changed
             .wait_while(state, |state| state.tasks.is_empty() && !state.is_closed)
             .unwrap_or_else(PoisonError::into_inner);
-        state.idle -= 1;
         state.tasks.pop_front()
     }
 }
@@ -104,12 +105,8 @@ mod tests {
         for _ in 0..20 {
             let (done, result) = mpsc::channel();
             let task = Box::pin(async move { done.send(thread::current().id()).unwrap() });
-            assert!(threads.spawn(task).is_ok());
+            assert!(threads.spawn(0, task).is_ok());
             seen.insert(result.recv().unwrap());
-            // The thread is idle a moment after the result.
-            while lock(&threads.queue.state).idle == 0 {
-                thread::yield_now();
-            }
         }
         assert_eq!(seen.len(), 1);
     }
@@ -120,8 +117,8 @@ mod tests {
             queue: Arc::default(),
             start: |_| Err(io::Error::from(io::ErrorKind::WouldBlock)),
         };
-        assert!(threads.spawn(Box::pin(async {})).is_err());
-        assert_eq!(lock(&threads.queue.state).idle, 0);
+        assert!(threads.spawn(0, Box::pin(async {})).is_err());
+        assert_eq!(lock(&threads.queue.state).threads, 0);
     }
 
     #[test]
@@ -129,7 +126,7 @@ mod tests {
         let mut threads = Threads::default();
         let (done, result) = mpsc::channel();
         let task = Box::pin(async move { done.send(()).unwrap() });
-        assert!(threads.spawn(task).is_ok());
+        assert!(threads.spawn(0, task).is_ok());
         let queue = Arc::downgrade(&threads.queue);
         drop(threads);
         result.recv().unwrap();
