@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    Error, Exchange, Failure, FailureKind, Limits, Operation, Reply, Step, Wait,
+    Body, Error, Exchange, Failure, FailureKind, Limits, Operation, Reply, Step, Wait,
 };
-use http::StatusCode;
+use http::{Request, Response, StatusCode};
 
 use crate::cancel::CancelHandle;
 use crate::deadline::Deadline;
@@ -73,11 +73,8 @@ impl<I: Io> Handle<I> {
             return Ok(());
         };
         let deadline = self.deadline(None);
-        let send = async |request| {
-            let context = SendContext::for_call(&deadline, &driver.limits, true, Vec::new());
-            driver.io.send(request, context).await
-        };
-        let response = driver.events.observe(request, 1, send).await;
+        let context = SendContext::for_call(&deadline, &driver.limits, true, Vec::new());
+        let response = driver.send(request, 1, context).await;
         let response = response.map_err(|failure| driver.session.transport_error(failure, 1))?;
         driver.session.with(|s, at| s.revoked(&response, at))
     }
@@ -125,9 +122,7 @@ impl<I: Io> Driver<I> {
                         false => std::mem::take(&mut buffer),
                     };
                     let context = SendContext::for_call(deadline, &self.limits, is_for_token, into);
-                    let send = async |request| self.io.send(request, context).await;
-                    let outcome = self.events.observe(request, pending.attempt(), send);
-                    match outcome.await {
+                    match self.send(request, pending.attempt(), context).await {
                         Ok(response) => {
                             let has_token = is_for_token && response.status() == StatusCode::OK;
                             let next = session.respond(pending, response)?;
@@ -153,6 +148,20 @@ impl<I: Io> Driver<I> {
                 }
             };
         }
+    }
+
+    /// Sends a request, unless the deadline has passed or the call was cancelled.
+    async fn send(
+        &self,
+        request: Request<Body>,
+        attempt: u32,
+        context: SendContext<'_>,
+    ) -> Result<Response<Vec<u8>>, Failure> {
+        if context.remaining().is_zero() {
+            return Err(timed_out());
+        }
+        let send = async |request| self.io.send(request, context).await;
+        self.events.observe(request, attempt, send).await
     }
 
     /// Waits as long as the session says, or ends the exchange if that is beyond the deadline.
