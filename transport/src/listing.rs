@@ -85,24 +85,24 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
         if !self.is_full {
             self.fill()?;
         }
-        // Taken out meanwhile: if it panics and the panic is caught, the listing has ended.
-        let Some((request, mut job)) = self.in_flight.pop_front() else {
+        // Taken out meanwhile: if the job panics and the panic is caught, the listing has ended.
+        let mut in_flight = std::mem::take(&mut self.in_flight);
+        let Some((_, job)) = in_flight.front_mut() else {
             return Poll::Ready(Ok(None));
         };
-        match Pin::new(&mut job).poll(cx) {
-            Poll::Pending => {
-                self.in_flight.push_front((request, job));
-                Poll::Pending
-            }
-            Poll::Ready(Ok(fetched)) => {
-                self.is_full = false;
-                Poll::Ready(fetched.map(Some))
-            }
-            Poll::Ready(Err(failure)) => {
-                let session = &self.handle.driver.session;
-                Poll::Ready(Err(session.transport_error(failure, 0)))
-            }
+        let polled = Pin::new(job).poll(cx);
+        if polled.is_ready() {
+            in_flight.pop_front();
+            self.is_full = false;
         }
+        self.in_flight = in_flight;
+        polled.map(|fetched| match fetched {
+            Ok(fetched) => fetched.map(Some),
+            Err(failure) => {
+                let session = &self.handle.driver.session;
+                Err(session.transport_error(failure, 0))
+            }
+        })
     }
 
     /// Requests the pages that may be in flight now.
