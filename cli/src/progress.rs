@@ -95,13 +95,12 @@ impl Progress {
     /// Returns the function that the client calls with each event. It shows the waits, except those for another call.
     pub(crate) fn on_event(&self) -> impl Fn(&Event<'_>) + Send + Sync + 'static {
         let shared = Arc::clone(&self.0);
-        move |event| match event {
-            Event::Waiting {
-                reason: WaitReason::OtherExchange,
-                ..
-            } => {}
-            Event::Waiting { delay, reason, .. } => shared.tell_of(*delay, &cause(reason)),
-            _ => {}
+        move |event| {
+            if let Event::Waiting { delay, reason, .. } = event
+                && let Some(cause) = cause(reason)
+            {
+                shared.tell_of(*delay, &cause);
+            }
         }
     }
 
@@ -275,9 +274,9 @@ impl std::fmt::Display for Whole {
     }
 }
 
-/// Returns the cause of a wait.
-fn cause(reason: &WaitReason<'_>) -> String {
-    match reason {
+/// Returns the cause of a wait, unless it is another call.
+fn cause(reason: &WaitReason<'_>) -> Option<String> {
+    Some(match reason {
         WaitReason::Response(api_error) => {
             let code = match &api_error.error_code {
                 Some(code) => format!(" ({code})"),
@@ -295,8 +294,8 @@ fn cause(reason: &WaitReason<'_>) -> String {
             format!("the request could not be sent: {error}")
         }
         WaitReason::Failure(_, error) => format!("no complete response came back: {error}"),
-        _ => "Atlas's rate limit is reached".to_owned(),
-    }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -449,13 +448,13 @@ mod tests {
             panic!("{error}")
         };
         assert_eq!(
-            cause(&WaitReason::Response(&api_error)),
+            cause(&WaitReason::Response(&api_error)).unwrap(),
             "Atlas answered 503 Service Unavailable (BUSY)"
         );
         api_error.endpoint = Endpoint::Token;
         api_error.error_code = None;
         assert_eq!(
-            cause(&WaitReason::Response(&api_error)),
+            cause(&WaitReason::Response(&api_error)).unwrap(),
             "Atlas answered the request for an access token with 503 Service Unavailable"
         );
         let session = Session::new(BaseUrl::default(), Credentials::bearer("token").unwrap());
@@ -470,11 +469,8 @@ mod tests {
             let Error::Transport { kind, source, .. } = error else {
                 panic!("{error}")
             };
-            assert_eq!(cause(&WaitReason::Failure(kind, &source)), text);
+            assert_eq!(cause(&WaitReason::Failure(kind, &source)).unwrap(), text);
         }
-        assert_eq!(
-            cause(&WaitReason::RateLimit),
-            "Atlas's rate limit is reached"
-        );
+        assert_eq!(cause(&WaitReason::OtherExchange), None);
     }
 }

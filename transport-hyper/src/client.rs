@@ -68,6 +68,13 @@ impl Client {
     }
 }
 
+/// Makes a client of one over any other transport, such as the emulator in memory: for tests of code that takes a [`Client`].
+impl From<asynchronous::Client> for Client {
+    fn from(client: asynchronous::Client) -> Self {
+        Self(client)
+    }
+}
+
 impl Deref for Client {
     type Target = asynchronous::Client;
 

@@ -22,7 +22,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::task::coop::poll_proceed;
+use tokio::task::coop::{poll_proceed, unconstrained};
 use tokio::time::Instant;
 use zeroize::Zeroize as _;
 
@@ -75,7 +75,8 @@ impl AsyncTransport for HyperTransport {
     }
 
     async fn sleep(&self, delay: Duration) {
-        tokio::time::sleep(delay).await;
+        // Otherwise a response that arrives too fast, and spends the budget of the task each time, would have no deadline.
+        unconstrained(tokio::time::sleep(delay)).await;
     }
 
     fn spawn(&self, task: Task) -> Result<(), Task> {
@@ -486,6 +487,27 @@ mod tests {
                     memory.read_exact(piece).is_ok() && holds(piece)
                 })
             })
+    }
+
+    #[tokio::test]
+    async fn sleep_ends_although_the_budget_of_the_task_is_spent() {
+        let base = BaseUrl::new("http://127.0.0.1:9").unwrap();
+        let settings = ClientSettings::new(base, Credentials::bearer("token").unwrap());
+        let connections = ConnectionSettings::default()
+            .resolve(&settings, false)
+            .unwrap();
+        let [connector, _] = Connector::by_tcp(&settings, &connections).unwrap();
+        let transport = HyperTransport::new(&connections, connector, None);
+        let mut sleep = pin!(transport.sleep(Duration::from_millis(1)));
+        assert!(poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx).is_pending())).await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let has_ended = poll_fn(|cx| {
+            while let Poll::Ready(turn) = poll_proceed(cx) {
+                turn.made_progress();
+            }
+            Poll::Ready(sleep.as_mut().poll(cx).is_ready())
+        });
+        assert!(has_ended.await);
     }
 
     #[cfg(target_os = "linux")]

@@ -56,6 +56,13 @@ impl Client {
     }
 }
 
+/// Makes a client of one over any other transport, such as the emulator in memory: for tests of code that takes a [`Client`].
+impl From<blocking::Client> for Client {
+    fn from(client: blocking::Client) -> Self {
+        Self(client)
+    }
+}
+
 impl Deref for Client {
     type Target = blocking::Client;
 

@@ -135,7 +135,7 @@ impl Client {
         let driver = &self.0.driver;
         let job = Job::spawn(work, |task| driver.io.spawn(&mut (), 0, task));
         job.await
-            .unwrap_or_else(|ended| Err(driver.session.transport_error(ended.resume(), 0)))
+            .unwrap_or_else(|failure| Err(driver.session.transport_error(failure, 0)))
     }
 
     /// Returns all keys from the requested page on.

@@ -14,6 +14,7 @@ use atlas_model_keys_core::{
     Paged, Reply, Secret,
 };
 use http::{Request, Response};
+use zeroize::Zeroizing;
 
 use crate::cancel::CancelHandle;
 use crate::client::client_methods;
@@ -53,13 +54,15 @@ impl Io for BlockingIo {
         // cancelled call leaves alone.
         let transport = Arc::clone(&self.0);
         let mut context = context.into_owned();
-        let work = async move { transport.send(request, context.borrow()) };
+        let work = async move {
+            // It may hold a token, and nobody takes it after a cancellation.
+            let sent = transport.send(request, context.borrow());
+            sent.map(|response| response.map(Zeroizing::new))
+        };
         let sent = Job::spawn(work, |task| Threads::default().spawn(0, task));
-        match race::first(sent, cancel.cancelled()).await {
-            Some(Ok(outcome)) => outcome,
-            Some(Err(ended)) => Err(ended.resume()),
-            None => Err(timed_out()),
-        }
+        let sent = race::first(sent, cancel.cancelled()).await;
+        let response = sent.unwrap_or_else(|| Err(timed_out()))??;
+        Ok(response.map(|mut body| std::mem::take(&mut *body)))
     }
 
     async fn sleep(&self, delay: Duration) {

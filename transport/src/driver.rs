@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    Error, Exchange, Failure, FailureKind, Limits, Operation, Reply, Step, Wait,
+    Body, Error, Exchange, Failure, FailureKind, Limits, Operation, Reply, Step, Wait,
 };
-use http::StatusCode;
+use http::{Request, Response, StatusCode};
 
 use crate::body_size::BodySizeEstimate;
 use crate::cancel::CancelHandle;
@@ -76,14 +76,8 @@ impl<I: Io> Handle<I> {
             return Ok(());
         };
         let deadline = self.deadline(None);
-        let send = async |request| {
-            let context = SendContext::for_call(&deadline, &driver.limits, true);
-            driver.io.send(request, context).await
-        };
-        let response = driver
-            .events
-            .observe(request, 1, &*driver.session.clock, send)
-            .await;
+        let context = SendContext::for_call(&deadline, &driver.limits, true);
+        let response = driver.send(request, 1, context).await;
         let response = response.map_err(|failure| driver.session.transport_error(failure, 1))?;
         driver.session.with(|s, at| s.revoked(&response, at))
     }
@@ -130,11 +124,7 @@ impl<I: Io> Driver<I> {
                     if !is_for_token {
                         context = context.with_buffer(std::mem::take(&mut buffer), &self.body_size);
                     }
-                    let send = async |request| self.io.send(request, context).await;
-                    let outcome =
-                        self.events
-                            .observe(request, pending.attempt(), &*session.clock, send);
-                    match outcome.await {
+                    match self.send(request, pending.attempt(), context).await {
                         Ok(response) => {
                             let has_token = is_for_token && response.status() == StatusCode::OK;
                             let next = session.respond(pending, response)?;
@@ -160,6 +150,22 @@ impl<I: Io> Driver<I> {
                 }
             };
         }
+    }
+
+    /// Sends a request, unless the deadline has passed or the call was cancelled.
+    async fn send(
+        &self,
+        request: Request<Body>,
+        attempt: u32,
+        context: SendContext<'_>,
+    ) -> Result<Response<Vec<u8>>, Failure> {
+        if context.remaining().is_zero() {
+            return Err(timed_out());
+        }
+        let send = async |request| self.io.send(request, context).await;
+        self.events
+            .observe(request, attempt, &*self.session.clock, send)
+            .await
     }
 
     /// Waits as long as the session says, or ends the exchange if that is beyond the deadline.

@@ -72,19 +72,16 @@ pub enum WaitReason<'e> {
     /// The request or its response was not delivered, and the request is tried again. The text of the error shows no
     /// secret of the client.
     Failure(FailureKind, &'e ForeignError),
-    /// Atlas allows no request for this group or organization now, as another call of the client has found.
-    RateLimit,
     /// Another call fetches the token, or holds the only place under the rate limit.
     OtherExchange,
 }
 
 impl<'e> WaitReason<'e> {
     fn of(wait: &'e Wait) -> Self {
-        match (wait.on_change(), wait.api_error(), wait.failure()) {
-            (true, ..) => Self::OtherExchange,
-            (_, Some(response), _) => Self::Response(response),
-            (_, _, Some((kind, source))) => Self::Failure(kind, source),
-            _ => Self::RateLimit,
+        match (wait.api_error(), wait.failure()) {
+            (Some(response), _) => Self::Response(response),
+            (_, Some((kind, source))) => Self::Failure(kind, source),
+            _ => Self::OtherExchange,
         }
     }
 }

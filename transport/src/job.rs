@@ -40,26 +40,11 @@ pub(crate) struct Shared<T> {
     task: Option<Waker>,
 }
 
-type Outcome<T> = Result<T, Ended>;
-
-/// Why a job ended without a result.
-pub(crate) enum Ended {
+enum Outcome<T> {
+    Done(T),
     Panicked(Box<dyn Any + Send>),
     /// The runtime dropped the task.
     Dropped,
-}
-
-impl Ended {
-    /// Resumes a panic, or returns the failure of the runtime.
-    pub(crate) fn resume(self) -> Failure {
-        match self {
-            Self::Panicked(panic) => resume_unwind(panic),
-            Self::Dropped => Failure::new(
-                FailureKind::Permanent,
-                "the runtime ended the task: it was shut down",
-            ),
-        }
-    }
 }
 
 impl<T: Send + 'static> Job<T> {
@@ -123,8 +108,8 @@ impl<T, F: Future<Output = T>> Future for Running<T, F> {
         };
         let outcome = match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(result)) => Ok(result),
-            Err(panic) => Err(Ended::Panicked(panic)),
+            Ok(Poll::Ready(result)) => Outcome::Done(result),
+            Err(panic) => Outcome::Panicked(panic),
         };
         self.finish(outcome);
         Poll::Ready(())
@@ -134,13 +119,14 @@ impl<T, F: Future<Output = T>> Future for Running<T, F> {
 impl<T, F> Drop for Running<T, F> {
     fn drop(&mut self) {
         if self.work.is_some() {
-            self.finish(Err(Ended::Dropped));
+            self.finish(Outcome::Dropped);
         }
     }
 }
 
 impl<T> Future for Job<T> {
-    type Output = Result<T, Ended>;
+    /// The result, or the failure if the runtime dropped the task. A panic of the task is resumed.
+    type Output = Result<T, Failure>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (result, task) = match &mut *self {
@@ -157,7 +143,15 @@ impl<T> Future for Job<T> {
             shared.waiting = Some(cx.waker().clone());
         }
         drop(shared);
-        outcome.map_or(Poll::Pending, Poll::Ready)
+        match outcome {
+            None => Poll::Pending,
+            Some(Outcome::Done(result)) => Poll::Ready(Ok(result)),
+            Some(Outcome::Panicked(panic)) => resume_unwind(panic),
+            Some(Outcome::Dropped) => Poll::Ready(Err(Failure::new(
+                FailureKind::Permanent,
+                "the runtime ended the task: it was shut down",
+            ))),
+        }
     }
 }
 

@@ -85,7 +85,7 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
         if !self.is_full {
             self.fill()?;
         }
-        // All pages are taken out meanwhile: if it panics and the panic is caught, the listing has ended.
+        // Taken out meanwhile: if the job panics and the panic is caught, the listing has ended.
         let mut in_flight = std::mem::take(&mut self.in_flight);
         let Some((_, job)) = in_flight.front_mut() else {
             return Poll::Ready(Ok(None));
@@ -93,21 +93,16 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
         let polled = Pin::new(job).poll(cx);
         if polled.is_ready() {
             in_flight.pop_front();
+            self.is_full = false;
         }
         self.in_flight = in_flight;
-        match polled {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(fetched)) => {
-                self.is_full = false;
-                Poll::Ready(fetched.map(Some))
-            }
-            Poll::Ready(Err(ended)) => {
-                // If a panic is caught, the listing has ended.
-                self.end();
+        polled.map(|fetched| match fetched {
+            Ok(fetched) => fetched.map(Some),
+            Err(failure) => {
                 let session = &self.handle.driver.session;
-                Poll::Ready(Err(session.transport_error(ended.resume(), 0)))
+                Err(session.transport_error(failure, 0))
             }
-        }
+        })
     }
 
     /// Requests the pages that may be in flight now.

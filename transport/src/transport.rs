@@ -13,6 +13,7 @@ use crate::body::BodyReader;
 use crate::body_size::BodySizeEstimate;
 use crate::clock::{Clock, SystemClock};
 use crate::deadline::Deadline;
+use crate::settings::bounded;
 
 /// Sends requests for a [`blocking::Client`](crate::blocking::Client): a blocking HTTP library, connected in a few lines.
 ///
@@ -71,6 +72,9 @@ pub trait AsyncTransport: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Response<Vec<u8>>, Failure>> + Send;
 
     /// Waits for this time, up to a year.
+    ///
+    /// The client ends `send` with it at the deadline, so it must end on time even if `send` has spent what the runtime
+    /// allows a task at once. With tokio, use `unconstrained`.
     fn sleep(&self, delay: Duration) -> impl Future<Output = ()> + Send;
 
     /// Runs a task until it is complete, whether or not anybody waits for it, or returns it if that is not possible.
@@ -104,7 +108,7 @@ impl<'c> SendContext<'c> {
     #[must_use]
     pub fn new(limits: &'c Limits, remaining: Duration, holds_token: bool) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let deadline = Deadline::after(remaining, &clock, None, None);
+        let deadline = Deadline::after(bounded(remaining), &clock, None, None);
         Self::for_call(&deadline, limits, holds_token)
     }
 

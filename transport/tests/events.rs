@@ -58,7 +58,6 @@ fn text(event: &Event<'_>) -> String {
             match reason {
                 WaitReason::Response(error) => format!("wait after {}", error.status.as_u16()),
                 WaitReason::Failure(kind, error) => format!("wait after {kind:?}: {error}"),
-                WaitReason::RateLimit => "wait for the rate limit".to_owned(),
                 WaitReason::OtherExchange => "wait for another".to_owned(),
                 other => format!("{other:?}"),
             }
