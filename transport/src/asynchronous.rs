@@ -17,7 +17,7 @@ use crate::client::client_methods;
 use crate::driver::{Handle, timed_out};
 use crate::io::Io;
 use crate::job::Job;
-use crate::listing::{KeyStream, PageStream, ReplyStream};
+use crate::listing::{Fetcher, KeyFetcher};
 use crate::race;
 use crate::settings::{ClientSettings, bounded};
 use crate::transport::{AsyncTransport, SendContext, Task};
@@ -170,13 +170,13 @@ impl Client {
     client_methods!();
 }
 
-/// Defines a public stream over a stream of the module `listing`.
+/// Defines a public stream over a fetcher.
 macro_rules! stream {
-    ($(#[$docs:meta])* $name:ident, $inner:ident, $item:ty) => {
+    ($(#[$docs:meta])* $name:ident, $fetcher:ty, $item:ty) => {
         $(#[$docs])*
         #[derive(Debug)]
         #[must_use = "streams do nothing unless polled"]
-        pub struct $name<R: Paged = ListRequest>($inner<AsyncIo, R>);
+        pub struct $name<R: Paged = ListRequest>($fetcher);
 
         impl<R: Paged> $name<R> {
             /// Fetches up to this many pages at the same time, each by its own task, and keeps their order. 0 counts as
@@ -217,20 +217,20 @@ macro_rules! stream {
 stream!(
     /// A stream of the responses of a listing with undecoded bodies; made by [`Client::replies`].
     Replies,
-    ReplyStream,
+    Fetcher<AsyncIo, R, Reply<Vec<u8>>>,
     Reply<Vec<u8>>
 );
 
 stream!(
     /// A stream of the pages of a listing; made by [`Client::pages`].
     Pages,
-    PageStream,
+    Fetcher<AsyncIo, R, Page<Vec<u8>>>,
     Page<Vec<u8>>
 );
 
 stream!(
     /// A stream of the keys of a listing; made by [`Client::keys`].
     Keys,
-    KeyStream,
+    KeyFetcher<AsyncIo, R>,
     OwnedModelKey
 );

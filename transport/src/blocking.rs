@@ -21,7 +21,7 @@ use crate::client::client_methods;
 use crate::driver::{Handle, timed_out};
 use crate::io::Io;
 use crate::job::Job;
-use crate::listing::{KeyStream, PageStream, ReplyStream};
+use crate::listing::{Fetcher, KeyFetcher};
 use crate::race;
 use crate::settings::{ClientSettings, bounded};
 use crate::transport::{SendContext, Task, Transport};
@@ -149,13 +149,13 @@ impl Client {
     client_methods!();
 }
 
-/// Defines a public iterator over a stream of the module `listing`.
+/// Defines a public iterator over a fetcher.
 macro_rules! iterator {
-    ($(#[$docs:meta])* $name:ident, $inner:ident, $item:ty) => {
+    ($(#[$docs:meta])* $name:ident, $fetcher:ty, $item:ty) => {
         $(#[$docs])*
         #[derive(Debug)]
         #[must_use]
-        pub struct $name<R: Paged = ListRequest>($inner<BlockingIo, R>);
+        pub struct $name<R: Paged = ListRequest>($fetcher);
 
         impl<R: Paged> $name<R> {
             /// Fetches up to this many pages at the same time, each by its own thread, and keeps their order. 0 counts as
@@ -174,10 +174,6 @@ macro_rules! iterator {
             type Item = Result<$item, Error>;
 
             fn next(&mut self) -> Option<Self::Item> {
-                // Most keys need no waiting, and no preparation for it.
-                if let Some(item) = self.0.next_of_page() {
-                    return Some(Ok(item));
-                }
                 block_on(poll_fn(|cx| self.0.poll_next(cx)))
             }
         }
@@ -189,20 +185,20 @@ macro_rules! iterator {
 iterator!(
     /// Iterates over the responses of a listing with undecoded bodies; made by [`Client::replies`].
     Replies,
-    ReplyStream,
+    Fetcher<BlockingIo, R, Reply<Vec<u8>>>,
     Reply<Vec<u8>>
 );
 
 iterator!(
     /// Iterates over the pages of a listing; made by [`Client::pages`].
     Pages,
-    PageStream,
+    Fetcher<BlockingIo, R, Page<Vec<u8>>>,
     Page<Vec<u8>>
 );
 
 iterator!(
     /// Iterates over the keys of a listing; made by [`Client::keys`].
     Keys,
-    KeyStream,
+    KeyFetcher<BlockingIo, R>,
     OwnedModelKey
 );

@@ -5,18 +5,18 @@ macro_rules! client_methods {
     () => {
         /// Lists all pages from the requested one on, one at a time. The listing ends after an error.
         pub fn pages<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(&self, request: &R) -> Pages<R> {
-            Pages(PageStream::new(self.0.clone(), *request))
+            Pages(Fetcher::pages(self.0.clone(), *request))
         }
 
         /// Lists the responses with undecoded bodies, for callers that store, forward or decode them themselves.
         pub fn replies<R: Paged>(&self, request: &R) -> Replies<R> {
-            Replies(ReplyStream::new(self.0.clone(), *request))
+            Replies(Fetcher::replies(self.0.clone(), *request))
         }
 
         /// Lists all keys from the requested page on, and fetches the pages as needed. If the list changes meanwhile, a
         /// key can be on two consecutive pages: it is returned once. The listing ends after an error.
         pub fn keys<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(&self, request: &R) -> Keys<R> {
-            Keys(KeyStream::new(self.0.clone(), *request))
+            Keys(KeyFetcher::new(self.0.clone(), *request))
         }
 
         /// Returns a clone whose calls have another deadline: the time for one page with all retries and waits. It shares

@@ -57,14 +57,14 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
         }
     }
 
-    fn read_ahead(&mut self, pages: usize) {
+    pub(crate) fn read_ahead(&mut self, pages: usize) {
         self.size = pages.min(MOST_READ_AHEAD);
         self.is_full = false;
     }
 
-    /// Fetches the next page and returns the result of `advance`. After an error, and at the end, it returns `None`, and
+    /// Polls for the next page, and returns the result of `advance`. After an error, and at the end, it returns `None`, and
     /// drops the pages that were requested beyond.
-    fn poll_next<A>(
+    fn poll_advance<A>(
         &mut self,
         cx: &mut Context<'_>,
         advance: impl FnOnce(&mut Listing<R>, T) -> A,
@@ -150,8 +150,53 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
     }
 }
 
+impl<I: Io, R: Paged> Fetcher<I, R, Reply<Vec<u8>>> {
+    /// Fetches the responses with undecoded bodies.
+    pub(crate) fn replies(handle: Handle<I>, first: R) -> Self {
+        Self::new(handle, first, |handle, request, buffer, flag| {
+            Box::pin(async move { handle.reply(&request, buffer, Some(flag)).await })
+        })
+    }
+}
+
+impl<I: Io, R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>> Fetcher<I, R, Page<Vec<u8>>> {
+    /// Fetches the pages.
+    pub(crate) fn pages(handle: Handle<I>, first: R) -> Self {
+        Self::new(handle, first, |handle, request, buffer, flag| {
+            Box::pin(async move { R::read(handle.reply(&request, buffer, Some(flag)).await?) })
+        })
+    }
+}
+
+/// Something that moves a listing on to its next page.
+pub(crate) trait Fetched: Send + 'static {
+    fn advance<R: Paged>(&self, listing: &mut Listing<R>);
+}
+
+impl Fetched for Reply<Vec<u8>> {
+    fn advance<R: Paged>(&self, listing: &mut Listing<R>) {
+        listing.advance_undecoded(self);
+    }
+}
+
+impl Fetched for Page<Vec<u8>> {
+    fn advance<R: Paged>(&self, listing: &mut Listing<R>) {
+        listing.advance(self);
+    }
+}
+
+impl<I: Io, R: Paged, T: Fetched> Fetcher<I, R, T> {
+    /// Polls for the next page; `None` at the end, and after an error.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Error>>> {
+        self.poll_advance(cx, |listing, fetched: T| {
+            fetched.advance(listing);
+            fetched
+        })
+    }
+}
+
 impl<I: Io, R: Paged, T> Fetcher<I, R, T> {
-    fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.listing.is_none()
     }
 }
@@ -174,129 +219,44 @@ impl<I: Io, R: Paged, T> fmt::Debug for Fetcher<I, R, T> {
     }
 }
 
-/// The responses of a listing with undecoded bodies.
-#[derive(Debug)]
-pub(crate) struct ReplyStream<I: Io, R: Paged>(Fetcher<I, R, Reply<Vec<u8>>>);
-
-impl<I: Io, R: Paged> ReplyStream<I, R> {
-    pub(crate) fn new(handle: Handle<I>, first: R) -> Self {
-        Self(Fetcher::new(
-            handle,
-            first,
-            |handle, request, buffer, flag| {
-                Box::pin(async move { handle.reply(&request, buffer, Some(flag)).await })
-            },
-        ))
-    }
-
-    pub(crate) fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Reply<Vec<u8>>, Error>>> {
-        self.0.poll_next(cx, |listing, reply| {
-            listing.advance_undecoded(&reply);
-            reply
-        })
-    }
-
-    pub(crate) fn read_ahead(&mut self, pages: usize) {
-        self.0.read_ahead(pages);
-    }
-
-    pub(crate) fn has_ended(&self) -> bool {
-        self.0.has_ended()
-    }
-
-    /// Returns `None`: each item has to be fetched.
-    pub(crate) fn next_of_page(&mut self) -> Option<Reply<Vec<u8>>> {
-        None
-    }
-}
-
-/// The pages of a listing.
-#[derive(Debug)]
-pub(crate) struct PageStream<I: Io, R: Paged>(Fetcher<I, R, Page<Vec<u8>>>);
-
-impl<I: Io, R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>> PageStream<I, R> {
-    pub(crate) fn new(handle: Handle<I>, first: R) -> Self {
-        Self(Fetcher::new(
-            handle,
-            first,
-            |handle, request, buffer, flag| {
-                Box::pin(async move { R::read(handle.reply(&request, buffer, Some(flag)).await?) })
-            },
-        ))
-    }
-}
-
-impl<I: Io, R: Paged> PageStream<I, R> {
-    pub(crate) fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Page<Vec<u8>>, Error>>> {
-        self.0.poll_next(cx, |listing, page| {
-            listing.advance(&page);
-            page
-        })
-    }
-
-    pub(crate) fn read_ahead(&mut self, pages: usize) {
-        self.0.read_ahead(pages);
-    }
-
-    pub(crate) fn has_ended(&self) -> bool {
-        self.0.has_ended()
-    }
-
-    /// Returns `None`: each item has to be fetched.
-    pub(crate) fn next_of_page(&mut self) -> Option<Page<Vec<u8>>> {
-        None
-    }
-}
-
 /// The keys of a listing.
 #[derive(Debug)]
-pub(crate) struct KeyStream<I: Io, R: Paged> {
-    pages: PageStream<I, R>,
+pub(crate) struct KeyFetcher<I: Io, R: Paged> {
+    pages: Fetcher<I, R, Page<Vec<u8>>>,
     page: Option<OwnedPageKeys>,
 }
 
-impl<I: Io, R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>> KeyStream<I, R> {
+impl<I: Io, R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>> KeyFetcher<I, R> {
     pub(crate) fn new(handle: Handle<I>, first: R) -> Self {
         Self {
-            pages: PageStream::new(handle, first),
+            pages: Fetcher::pages(handle, first),
             page: None,
         }
     }
 }
 
-impl<I: Io, R: Paged> KeyStream<I, R> {
-    /// Returns the next key of the current page, without waiting.
-    pub(crate) fn next_of_page(&mut self) -> Option<OwnedModelKey> {
-        self.page.as_mut().and_then(OwnedPageKeys::next)
+impl<I: Io, R: Paged> KeyFetcher<I, R> {
+    pub(crate) fn read_ahead(&mut self, pages: usize) {
+        self.pages.read_ahead(pages);
     }
 
+    /// Polls for the next key; `None` at the end, and after an error.
     pub(crate) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<OwnedModelKey, Error>>> {
         loop {
-            if let Some(key) = self.next_of_page() {
+            if let Some(key) = self.page.as_mut().and_then(OwnedPageKeys::next) {
                 return Poll::Ready(Some(Ok(key)));
             }
-            let pages = &mut self.pages.0;
             let buffer = self.page.take().map(OwnedPageKeys::into_body);
-            pages.buffers.extend(buffer);
-            match ready!(pages.poll_next(cx, Listing::accept_owned)) {
+            self.pages.buffers.extend(buffer);
+            match ready!(self.pages.poll_advance(cx, Listing::accept_owned)) {
                 Some(Ok(keys)) => self.page = Some(keys),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }
         }
-    }
-
-    pub(crate) fn read_ahead(&mut self, pages: usize) {
-        self.pages.read_ahead(pages);
     }
 
     pub(crate) fn has_ended(&self) -> bool {
