@@ -85,8 +85,6 @@ pub struct Capabilities {
     pub limits_heads: bool,
     /// A response that arrives on an idle connection is never taken for the response to the next request.
     pub refuses_early_responses: bool,
-    /// Zeros after a body in gzip are ignored.
-    pub ignores_padding_of_gzip: bool,
 }
 
 impl Capabilities {
@@ -94,7 +92,6 @@ impl Capabilities {
     pub const ALL: Self = Self {
         limits_heads: true,
         refuses_early_responses: true,
-        ignores_padding_of_gzip: true,
     };
 }
 

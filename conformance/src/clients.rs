@@ -133,7 +133,6 @@ impl Library for Reqwest {
     const CAPABILITIES: Capabilities = Capabilities {
         limits_heads: false,
         refuses_early_responses: false,
-        ignores_padding_of_gzip: false,
     };
 
     fn client(

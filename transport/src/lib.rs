@@ -139,6 +139,11 @@
 //! # Ok::<(), atlas_model_keys_core::InvalidValue>(())
 //! ```
 //!
+//! # Your own tests
+//!
+//! With the feature `emulator`, `InMemoryAtlas` is a transport to an emulated Atlas in memory, and makes clients that use it. Its
+//! clock, [`JumpingClock`], jumps over the waits before a retry: tests need no sockets and no real time.
+//!
 //! # Errors of the transport
 //!
 //! The source of [`Error::Transport`](atlas_model_keys_core::Error::Transport) is a
@@ -150,6 +155,7 @@
 //!
 //! - `tracing`: a span (`exchange`, level debug, target `atlas_model_keys`) for each request, with method, path, attempt,
 //!   status or failure, and duration, but no header and no body.
+//! - `emulator`: [an emulated Atlas in memory](#your-own-tests), for the tests of programs that use a client.
 //! - `rustls`: for transports that make their own connections with rustls: root certificates, proxies, and the errors of TLS.
 //!
 //! The minimum supported Rust version is 1.88.
@@ -213,3 +219,8 @@ pub use transport::{AsyncTransport, SendContext, Task, Transport};
 pub mod reexported {
     pub use atlas_model_keys_core::{ApiVersion, Limits};
 }
+
+/// The examples of this crate's README compile and run.
+#[cfg(all(doctest, feature = "emulator"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -99,9 +99,6 @@ scenarios!(connections, {
     }
 
     fn zeros_after_a_gzip_body_are_ignored<C: TestClient>() {
-        if !C::CAPABILITIES.ignores_padding_of_gzip {
-            return;
-        }
         for zeros in [0, 1, 7, 512, 100_000] {
             let body = [GZIP, &vec![0; zeros]].concat();
             let length = body.len();
