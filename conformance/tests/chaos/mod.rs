@@ -191,7 +191,8 @@ impl Chaos {
 /// A client that cancels the call with the token request starts the next one after the first was dropped. But the server may
 /// receive the next one before it notices that the first connection was closed, and even before it reads the first one. So
 /// token requests may overlap here, if the client waits for one of them only: a token request is answered when it is the only
-/// one, and until then, the connections of the others must be closed.
+/// one, and until then, the connections of the others must be closed. A blocking client leaves the connection of a cancelled
+/// call open, so this is checked for the others only.
 pub(crate) struct ChaosServer {
     server: LoopbackServer,
     pub(crate) chaos: Arc<Chaos>,
@@ -199,7 +200,7 @@ pub(crate) struct ChaosServer {
 }
 
 impl ChaosServer {
-    pub(crate) fn start(seed: u64) -> Self {
+    pub(crate) fn start(seed: u64, closes_connections: bool) -> Self {
         let chaos: Arc<Chaos> = Arc::default();
         let violations = Arc::default();
         let (shared, violated) = (Arc::clone(&chaos), Arc::clone(&violations));
@@ -211,6 +212,7 @@ impl ChaosServer {
                 rng: Rng::new(seed, u64::try_from(number).unwrap()),
                 token_requests: &token_requests,
                 violations: &violated,
+                closes_connections,
             };
             while connection.serve_one()? {}
             Ok(())
@@ -239,6 +241,7 @@ struct Connection<'s> {
     /// The number of token requests without an answer.
     token_requests: &'s Mutex<usize>,
     violations: &'s AtomicUsize,
+    closes_connections: bool,
 }
 
 impl Connection<'_> {
@@ -260,7 +263,7 @@ impl Connection<'_> {
         let path = target.split('?').next().unwrap_or_default();
         let is_for_token = path.ends_with("/token");
         let delay = self.chaos.delay(is_for_token, &mut self.rng);
-        if is_for_token {
+        if is_for_token && self.closes_connections {
             if !self.hold_token_request(delay) {
                 return Ok(false);
             }
