@@ -186,19 +186,13 @@ impl Chaos {
     }
 }
 
-/// The token requests in flight at a server.
-///
-/// A client that cancels the call with the token request starts the next one after the first was dropped, but the server
-/// may receive the next one before it notices that the first connection was closed. So two token requests may overlap, if
-/// the client never waits for the response to the first: its connection must be closed without one.
-#[derive(Default)]
-struct TokenRequests {
-    /// The number of the newest request that is not answered yet.
-    newest: Option<usize>,
-    count: usize,
-}
-
 /// A [`Chaos`] behind a socket. It ends with the process.
+///
+/// A client that cancels the call with the token request starts the next one after the first was dropped. But the server may
+/// receive the next one before it notices that the first connection was closed, and even before it reads the first one. So
+/// token requests may overlap here, if the client waits for one of them only: a token request is answered when it is the only
+/// one, and until then, the connections of the others must be closed. A blocking client leaves the connection of a cancelled
+/// call open, so this is checked for the others only.
 pub(crate) struct ChaosServer {
     server: LoopbackServer,
     pub(crate) chaos: Arc<Chaos>,
@@ -206,11 +200,11 @@ pub(crate) struct ChaosServer {
 }
 
 impl ChaosServer {
-    pub(crate) fn start(seed: u64) -> Self {
+    pub(crate) fn start(seed: u64, closes_connections: bool) -> Self {
         let chaos: Arc<Chaos> = Arc::default();
         let violations = Arc::default();
         let (shared, violated) = (Arc::clone(&chaos), Arc::clone(&violations));
-        let token_requests = Mutex::default();
+        let token_requests = Mutex::new(0);
         let server = LoopbackServer::start(move |number, stream| {
             let mut connection = Connection {
                 stream: BufReader::new(stream),
@@ -218,6 +212,7 @@ impl ChaosServer {
                 rng: Rng::new(seed, u64::try_from(number).unwrap()),
                 token_requests: &token_requests,
                 violations: &violated,
+                closes_connections,
             };
             while connection.serve_one()? {}
             Ok(())
@@ -243,8 +238,10 @@ struct Connection<'s> {
     stream: BufReader<TcpStream>,
     chaos: &'s Chaos,
     rng: Rng,
-    token_requests: &'s Mutex<TokenRequests>,
+    /// The number of token requests without an answer.
+    token_requests: &'s Mutex<usize>,
     violations: &'s AtomicUsize,
+    closes_connections: bool,
 }
 
 impl Connection<'_> {
@@ -266,8 +263,8 @@ impl Connection<'_> {
         let path = target.split('?').next().unwrap_or_default();
         let is_for_token = path.ends_with("/token");
         let delay = self.chaos.delay(is_for_token, &mut self.rng);
-        if is_for_token {
-            if !self.hold_token_request(delay)? {
+        if is_for_token && self.closes_connections {
+            if !self.hold_token_request(delay) {
                 return Ok(false);
             }
         } else {
@@ -308,45 +305,43 @@ impl Connection<'_> {
         }
     }
 
-    /// Keeps a token request for this time. Returns false if the client has closed the connection.
-    fn hold_token_request(&self, delay: Duration) -> io::Result<bool> {
+    /// Keeps a token request for this time, and until it is the only one. Returns false if the client has closed the
+    /// connection.
+    fn hold_token_request(&self, mut delay: Duration) -> bool {
         let requests = || {
             let requests = self.token_requests.lock();
             requests.unwrap_or_else(PoisonError::into_inner)
         };
-        let own = {
+        *requests() += 1;
+        let end = Instant::now() + delay + CLOSE_TIME;
+        loop {
+            let is_closed = self.is_closed_within(delay);
             let mut requests = requests();
-            requests.count += 1;
-            requests.newest = Some(requests.count);
-            requests.count
-        };
-        let is_closed = self.is_closed_within(delay)?;
-        let is_newest = {
-            let mut requests = requests();
-            let is_newest = requests.newest == Some(own);
-            if is_newest {
-                requests.newest = None;
+            let is_only = *requests == 1;
+            let is_late = Instant::now() > end;
+            if is_closed || is_only || is_late {
+                *requests -= 1;
+                if !is_closed && !is_only {
+                    self.violations.fetch_add(1, Ordering::SeqCst);
+                }
+                return !is_closed && is_only;
             }
-            is_newest
-        };
-        // Another one has come meanwhile, so this one must have been cancelled.
-        if !is_closed && !is_newest && !self.is_closed_within(CLOSE_TIME)? {
-            self.violations.fetch_add(1, Ordering::SeqCst);
+            delay = Duration::ZERO;
         }
-        Ok(!is_closed && is_newest)
     }
 
-    fn is_closed_within(&self, time: Duration) -> io::Result<bool> {
+    fn is_closed_within(&self, time: Duration) -> bool {
         let stream = self.stream.get_ref();
-        stream.set_read_timeout(Some(time.max(Duration::from_millis(1))))?;
+        let time = time.max(Duration::from_millis(1));
+        stream.set_read_timeout(Some(time)).unwrap();
         let peeked = stream.peek(&mut [0]);
-        stream.set_read_timeout(None)?;
-        Ok(match peeked {
+        stream.set_read_timeout(None).unwrap();
+        match peeked {
             Ok(length) => length == 0,
             Err(error) => !matches!(
                 error.kind(),
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
             ),
-        })
+        }
     }
 }
