@@ -138,7 +138,8 @@ impl Client {
     /// Returns a clone whose calls can be cancelled with the handle. It shares the session and the connections.
     ///
     /// A cancelled call ends at once, whether it waits or reads: the transport then runs in a thread of its own for each
-    /// request, and such a thread may continue until its timeout, although nobody waits for it.
+    /// request, and such a thread may continue until its timeout, although nobody waits for it. If no thread can be started,
+    /// the call sends the request itself, and ends when the transport returns.
     #[must_use]
     pub fn with_cancel_handle(&self, handle: &CancelHandle) -> Self {
         let mut clone = self.clone();

@@ -1,12 +1,9 @@
 //! Ends the calls of a blocking client from another thread.
 
 use std::fmt;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 
-use crate::wakers::{Wakers, lock, wake};
+use crate::watched::Watched;
 
 /// Cancels the calls of a blocking client, for example when a user presses Ctrl-C or a service shuts down.
 ///
@@ -21,13 +18,7 @@ use crate::wakers::{Wakers, lock, wake};
 /// assert!(handle.is_cancelled());
 /// ```
 #[derive(Clone, Default)]
-pub struct CancelHandle(Arc<State>);
-
-#[derive(Default)]
-struct State {
-    is_cancelled: AtomicBool,
-    waiting: Mutex<Wakers>,
-}
+pub struct CancelHandle(Arc<Watched<bool>>);
 
 impl CancelHandle {
     /// Creates a handle that has not cancelled anything.
@@ -41,23 +32,19 @@ impl CancelHandle {
     /// [`TimedOut`](atlas_model_keys_core::FailureKind::TimedOut), or the error that caused its last retry. A cancelled
     /// handle stays cancelled.
     pub fn cancel(&self) {
-        self.0.is_cancelled.store(true, Ordering::Release);
-        let waiting = lock(&self.0.waiting).take();
-        wake(waiting);
+        *self.0.lock() = true;
+        self.0.wake_all();
     }
 
     /// Returns whether [`cancel`](CancelHandle::cancel) was called.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.is_cancelled.load(Ordering::Acquire)
+        *self.0.lock()
     }
 
     /// Waits until the handle is cancelled.
-    pub(crate) fn cancelled(&self) -> Cancelled<'_> {
-        Cancelled {
-            handle: self,
-            id: None,
-        }
+    pub(crate) async fn cancelled(&self) {
+        self.0.until(|is_cancelled| *is_cancelled).await;
     }
 }
 
@@ -66,34 +53,5 @@ impl fmt::Debug for CancelHandle {
         f.debug_struct("CancelHandle")
             .field("is_cancelled", &self.is_cancelled())
             .finish_non_exhaustive()
-    }
-}
-
-/// The future of [`CancelHandle::cancelled`].
-pub(crate) struct Cancelled<'h> {
-    handle: &'h CancelHandle,
-    id: Option<u64>,
-}
-
-impl Future for Cancelled<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let handle = self.handle;
-        lock(&handle.0.waiting).register(&mut self.id, cx.waker());
-        // Checked after the registration, so that no cancellation is missed.
-        if handle.is_cancelled() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    }
-}
-
-impl Drop for Cancelled<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            lock(&self.handle.0.waiting).remove(id);
-        }
     }
 }

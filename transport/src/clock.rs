@@ -1,15 +1,13 @@
 //! The clock of a client.
 
 use std::fmt;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use atlas_model_keys_core::UnixTime;
 
 use crate::time::SystemTimeExt as _;
-use crate::wakers::{Wakers, lock, wake};
+use crate::watched::Watched;
 
 /// Tells a client the time.
 ///
@@ -76,13 +74,7 @@ impl Clock for SystemClock {
 #[derive(Clone)]
 pub struct JumpingClock {
     start: UnixTime,
-    moved: Arc<Mutex<Moved>>,
-}
-
-#[derive(Default)]
-struct Moved {
-    elapsed: Duration,
-    waiting: Wakers,
+    elapsed: Arc<Watched<Duration>>,
 }
 
 impl JumpingClock {
@@ -91,26 +83,23 @@ impl JumpingClock {
     pub fn new(start: UnixTime) -> Self {
         Self {
             start,
-            moved: Arc::default(),
+            elapsed: Arc::default(),
         }
     }
 
     /// Moves the clock forward, and wakes those who [sleep](JumpingClock::sleep).
     pub fn advance(&self, duration: Duration) {
-        let mut moved = lock(&self.moved);
-        moved.elapsed = moved.elapsed.saturating_add(duration);
-        let waiting = moved.waiting.take();
-        drop(moved);
-        wake(waiting);
+        let mut elapsed = self.elapsed.lock();
+        *elapsed = elapsed.saturating_add(duration);
+        drop(elapsed);
+        self.elapsed.wake_all();
     }
 
     /// Waits until the clock has moved by this time, counted from this call. It needs no runtime.
     pub fn sleep(&self, delay: Duration) -> impl Future<Output = ()> + Send + use<> {
-        Sleep {
-            end: self.elapsed().saturating_add(delay),
-            clock: self.clone(),
-            id: None,
-        }
+        let elapsed = Arc::clone(&self.elapsed);
+        let end = self.elapsed().saturating_add(delay);
+        async move { elapsed.until(|elapsed| *elapsed >= end).await }
     }
 }
 
@@ -128,7 +117,7 @@ impl Clock for JumpingClock {
     }
 
     fn elapsed(&self) -> Duration {
-        lock(&self.moved).elapsed
+        *self.elapsed.lock()
     }
 
     fn jump(&self, delay: Duration) -> bool {
@@ -146,42 +135,12 @@ impl fmt::Debug for JumpingClock {
     }
 }
 
-/// The future of [`JumpingClock::sleep`].
-struct Sleep {
-    end: Duration,
-    clock: JumpingClock,
-    id: Option<u64>,
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let moved = Arc::clone(&self.clock.moved);
-        let mut moved = lock(&moved);
-        // Compared under the lock, so that no move of the clock is missed.
-        if moved.elapsed >= self.end {
-            return Poll::Ready(());
-        }
-        moved.waiting.register(&mut self.id, cx.waker());
-        Poll::Pending
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            lock(&self.clock.moved).waiting.remove(id);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::pin::pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::{Wake, Waker};
+    use std::task::{Context, Wake, Waker};
 
     #[derive(Default)]
     struct Count(AtomicUsize);

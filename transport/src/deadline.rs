@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use atlas_model_keys_core::FailureKind;
-
 use crate::cancel::CancelHandle;
 use crate::clock::Clock;
 
@@ -46,15 +44,5 @@ impl Deadline {
             return Duration::ZERO;
         }
         self.end.saturating_sub(self.clock.elapsed())
-    }
-
-    /// Returns the failure kind to report: after the deadline, any failure may be its consequence.
-    pub(crate) fn judge(&self, kind: FailureKind) -> FailureKind {
-        match kind {
-            FailureKind::NotSent | FailureKind::Lost if self.remaining().is_zero() => {
-                FailureKind::TimedOut
-            }
-            kind => kind,
-        }
     }
 }

@@ -133,15 +133,20 @@ impl<I: Io> Driver<I> {
                             }
                             next
                         }
-                        Err(failure) => match deadline.judge(failure.kind()) {
-                            // The deadline of this call has passed. That says nothing about Atlas to the others who
-                            // wait for the same token, so the session is not told of a failure.
-                            FailureKind::TimedOut => {
-                                let failure = failure.with_kind(FailureKind::TimedOut);
-                                return Err(session.give_up(pending, failure));
-                            }
-                            _ => session.step(|s, at| s.fail(pending, failure, at))?,
-                        },
+                        // The deadline of this call has passed. That says nothing about Atlas to the others who wait
+                        // for the same token, so the session is not told of a failure.
+                        Err(failure)
+                            if failure.kind() == FailureKind::TimedOut
+                                || deadline.remaining().is_zero() =>
+                        {
+                            let kind = match failure.kind() {
+                                FailureKind::Permanent => FailureKind::Permanent,
+                                // It may be a consequence of the deadline.
+                                _ => FailureKind::TimedOut,
+                            };
+                            return Err(session.give_up(pending, failure.with_kind(kind)));
+                        }
+                        Err(failure) => session.step(|s, at| s.fail(pending, failure, at))?,
                     }
                 }
                 Step::Wait(wait) => {

@@ -11,7 +11,8 @@ use crate::clock::Clock;
 
 /// Something that happened during a call of a client; see [`ClientSettings::on_event`](crate::ClientSettings::on_event).
 ///
-/// No event contains a header or a body.
+/// No event contains a header or a body. A request whose call is dropped or abandoned is reported as sent, and never as
+/// answered or failed.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'e> {

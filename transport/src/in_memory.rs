@@ -21,7 +21,7 @@ use crate::clock::{Clock as _, JumpingClock};
 use crate::driver::timed_out;
 use crate::settings::ClientSettings;
 use crate::transport::{AsyncTransport, SendContext, Transport};
-use crate::wakers::lock;
+use crate::watched::lock;
 
 /// An emulated Atlas in memory, for tests of programs that use a client. There are no sockets, and no wait takes real time.
 ///

@@ -10,7 +10,7 @@ use atlas_model_keys_core::{Failure, FailureKind};
 
 use crate::event::in_current_span;
 use crate::transport::Task;
-use crate::wakers::lock;
+use crate::watched::lock;
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

@@ -191,7 +191,7 @@ mod time;
 #[cfg(feature = "rustls")]
 mod tls;
 mod transport;
-mod wakers;
+mod watched;
 
 #[cfg(feature = "emulator")]
 pub use atlas_model_keys_emulator as emulator;

@@ -1,9 +1,7 @@
 //! A session that many tasks or threads use at the same time.
 
 use std::fmt;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 
 use atlas_model_keys_core::{
     ApiVersion, Error, Failure, ListRequest, Moment, Pending, Secret, Session, Step,
@@ -14,21 +12,20 @@ use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::failure::permanent;
-use crate::wakers::{Wakers, lock, wake};
+use crate::watched::Watched;
 
 /// A [`Session`] behind a lock, with the tasks and threads that wait for it to change. The lock is held during a call of the
 /// session and never during I/O.
 #[derive(Debug)]
 pub(crate) struct SharedSession {
-    state: Mutex<State>,
+    state: Watched<State>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// The session and those who wait for it, as protected by the lock.
+/// The session and randomness for it, as protected by the lock.
 #[derive(Debug)]
 struct State {
     session: Session,
-    waiting: Wakers,
     entropy: Entropy,
 }
 
@@ -60,9 +57,8 @@ impl fmt::Debug for Entropy {
 
 impl SharedSession {
     pub(crate) fn new(session: Session, clock: Arc<dyn Clock>) -> Self {
-        let state = Mutex::new(State {
+        let state = Watched::new(State {
             session,
-            waiting: Wakers::default(),
             entropy: Entropy::default(),
         });
         Self { state, clock }
@@ -76,10 +72,8 @@ impl SharedSession {
         &self,
         call: impl FnOnce(&mut Session, Moment) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let mut state = lock(&self.state);
-        let State {
-            session, entropy, ..
-        } = &mut *state;
+        let mut state = self.state.lock();
+        let State { session, entropy } = &mut *state;
         let entropy = entropy.take();
         let entropy = entropy.map_err(|error| permanent(session, error.to_string()))?;
         // A clock that is set to a time before 1970 counts as 1970.
@@ -126,23 +120,22 @@ impl SharedSession {
         WakeGuard(self)
     }
 
-    /// Waits until the session has changed since its number of changes was `seen`.
-    pub(crate) fn changed(&self, seen: usize) -> Changed<'_> {
-        Changed {
-            session: self,
-            seen,
-            id: None,
-        }
+    /// Waits until the session has changed since its number of changes was `seen`. No change is missed: a guard wakes all who
+    /// wait after each change.
+    pub(crate) async fn changed(&self, seen: usize) {
+        self.state
+            .until(|state| state.session.change_count() != seen)
+            .await;
     }
 
     /// See [`Session::give_up`].
     pub(crate) fn give_up(&self, pending: Pending, failure: Failure) -> Error {
-        lock(&self.state).session.give_up(pending, failure)
+        self.state.lock().session.give_up(pending, failure)
     }
 
     /// See [`Session::transport_error`].
     pub(crate) fn transport_error(&self, failure: Failure, attempts: u32) -> Error {
-        lock(&self.state).session.transport_error(failure, attempts)
+        self.state.lock().session.transport_error(failure, attempts)
     }
 
     /// See [`Session::export_token`].
@@ -160,7 +153,7 @@ impl SharedSession {
 
     /// Returns the version of the list of a group's keys that the session requests now.
     pub(crate) fn version(&self) -> ApiVersion {
-        lock(&self.state).session.version::<ListRequest>()
+        self.state.lock().session.version::<ListRequest>()
     }
 }
 
@@ -170,37 +163,7 @@ pub(crate) struct WakeGuard<'s>(&'s SharedSession);
 
 impl Drop for WakeGuard<'_> {
     fn drop(&mut self) {
-        let waiting = lock(&self.0.state).waiting.take();
-        wake(waiting);
-    }
-}
-
-/// The future of [`SharedSession::changed`].
-pub(crate) struct Changed<'s> {
-    session: &'s SharedSession,
-    seen: usize,
-    id: Option<u64>,
-}
-
-impl Future for Changed<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = lock(&self.session.state);
-        // Compared under the lock, which a guard takes after each change: no change is missed.
-        if state.session.change_count() != self.seen {
-            return Poll::Ready(());
-        }
-        state.waiting.register(&mut self.id, cx.waker());
-        Poll::Pending
-    }
-}
-
-impl Drop for Changed<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            lock(&self.session.state).waiting.remove(id);
-        }
+        self.0.state.wake_all();
     }
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 
 use super::park::block_on;
 use crate::transport::Task;
-use crate::wakers::lock;
+use crate::watched::lock;
 
 /// Runs tasks in threads, each for one task at a time. The threads end when this is dropped.
 pub(crate) struct Threads {
