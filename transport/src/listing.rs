@@ -241,6 +241,7 @@ impl<I: Io, R: Paged> KeyFetcher<I, R> {
     }
 
     /// Polls for the next key; `None` at the end, and after an error.
+    #[inline]
     pub(crate) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
@@ -249,14 +250,18 @@ impl<I: Io, R: Paged> KeyFetcher<I, R> {
             if let Some(key) = self.page.as_mut().and_then(OwnedPageKeys::next) {
                 return Poll::Ready(Some(Ok(key)));
             }
-            let buffer = self.page.take().map(OwnedPageKeys::into_body);
-            self.pages.buffers.extend(buffer);
-            match ready!(self.pages.poll_advance(cx, Listing::accept_owned)) {
+            match ready!(self.poll_page(cx)) {
                 Some(Ok(keys)) => self.page = Some(keys),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }
         }
+    }
+
+    fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<OwnedPageKeys, Error>>> {
+        let buffer = self.page.take().map(OwnedPageKeys::into_body);
+        self.pages.buffers.extend(buffer);
+        self.pages.poll_advance(cx, Listing::accept_owned)
     }
 
     pub(crate) fn has_ended(&self) -> bool {
