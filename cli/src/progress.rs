@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use atlas_model_keys_core::{Endpoint, FailureKind, PageNum};
+use atlas_model_keys_core::{Endpoint, FailureKind, ForeignError, PageNum};
 use atlas_model_keys_ureq::{Event, WaitReason};
 
 use crate::environment::Environment;
@@ -290,12 +290,16 @@ fn cause(reason: &WaitReason<'_>) -> Option<String> {
                 _ => format!("Atlas answered {status}{code}"),
             }
         }
-        WaitReason::Failure(FailureKind::NotSent, error) => {
-            format!("the request could not be sent: {error}")
-        }
-        WaitReason::Failure(_, error) => format!("no complete response came back: {error}"),
+        WaitReason::Failure { kind, source, .. } => cause_of_failure(*kind, source),
         _ => return None,
     })
+}
+
+fn cause_of_failure(kind: FailureKind, source: &ForeignError) -> String {
+    match kind {
+        FailureKind::NotSent => format!("the request could not be sent: {source}"),
+        _ => format!("no complete response came back: {source}"),
+    }
 }
 
 #[cfg(test)]
@@ -469,7 +473,7 @@ mod tests {
             let Error::Transport { kind, source, .. } = error else {
                 panic!("{error}")
             };
-            assert_eq!(cause(&WaitReason::Failure(kind, &source)).unwrap(), text);
+            assert_eq!(cause_of_failure(kind, &source), text);
         }
         assert_eq!(cause(&WaitReason::OtherExchange), None);
     }

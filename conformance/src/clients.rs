@@ -180,7 +180,8 @@ impl ReqwestBuilder {
             }
             builder = builder.proxy(through);
         }
-        let transport = ReqwestTransport::new(builder).map_err(|e| self.settings.permanent(e))?;
+        let transport =
+            ReqwestTransport::new(builder).map_err(|e| self.settings.permanent_error(e))?;
         asynchronous::Client::new(self.settings, transport)
     }
 }

@@ -17,7 +17,7 @@ use tower_service::Service;
 
 use crate::connect::Connector;
 use crate::failure::BoxError;
-use crate::transport::HyperTransport;
+use crate::send::HyperTransport;
 use crate::tunnel::USER_AGENT;
 
 /// The async client: lists the AI model API keys of Atlas projects.
@@ -43,8 +43,8 @@ impl Client {
     /// Makes a client for the Atlas at `base`, with default settings.
     ///
     /// # Errors
-    /// [`Error::Transport`] if the platform has no usable root certificates, and [`Error::Invalid`] for a
-    /// proxy in the environment that cannot be used.
+    /// See [`ClientBuilder::build`]. With default settings, only the environment can be the reason: its root certificates, or a
+    /// proxy that cannot be used.
     pub fn new(base: BaseUrl, credentials: Credentials) -> Result<Self, Error> {
         Self::builder(base, credentials).build()
     }
@@ -68,7 +68,7 @@ impl Client {
     }
 }
 
-/// Makes a client of one over any other transport, such as the emulator in memory: for tests of code that takes a [`Client`].
+/// Wraps a client that uses another transport, for example the emulator in memory, to test code that takes a [`Client`].
 impl From<asynchronous::Client> for Client {
     fn from(client: asynchronous::Client) -> Self {
         Self(client)
@@ -136,8 +136,8 @@ impl ClientBuilder {
     /// root certificates, if no root certificates are found (they are loaded only if TLS is needed), and if root
     /// certificates or a proxy are set in addition to a connector.
     pub fn build(self) -> Result<Client, Error> {
-        let own_connections = self.connector.is_some();
-        let connections = self.connections.resolve(&self.settings, own_connections)?;
+        let caller_connects = self.connector.is_some();
+        let connections = self.connections.resolve(&self.settings, caller_connects)?;
         // The protocol is negotiated by TLS only.
         let may_fall_back = connections.base.is_https();
         let (connector, fallback) = match self.connector {

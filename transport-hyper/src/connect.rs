@@ -116,7 +116,7 @@ fn tls(settings: &ClientSettings, connections: &Connections) -> Result<ClientCon
     Ok(
         ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| settings.permanent(error))?
+            .map_err(|error| settings.permanent_error(error))?
             .with_root_certificates(roots)
             .with_no_client_auth(),
     )

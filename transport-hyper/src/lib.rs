@@ -78,14 +78,15 @@
 //!
 //! # Errors of the transport
 //!
-//! The source of [`Error::Transport`] is a [`ForeignError`](protocol::ForeignError). Its text is that of the whole chain of
-//! errors, without secrets. [`expose`](protocol::ForeignError::expose) returns the first error of the chain: an
+//! The source of [`Error::Transport`] is a [`ForeignError`]. Its text is that of the whole chain of
+//! errors, without secrets. [`expose`](ForeignError::expose) returns the first error of the chain: an
 //! [`Error`](hyper_util::client::legacy::Error) of hyper-util, a [`hyper::Error`], or an error of this crate that names the
 //! cause better: [`NotTls`], [`ProxyFailure`], [`TooLarge`], [`TwoLengths`] or [`GzipError`]. After a failed connection,
 //! look for them with [`source`](std::error::Error::source).
 //!
 //! # Features
 //!
+//! - `emulator`: [`transport::InMemoryAtlas`](transport), an emulated Atlas in memory, for the tests of your program.
 //! - `tracing`: a span (`exchange`, level debug, target `atlas_model_keys`) for each request, with method,
 //!   path, attempt, status or failure, and duration, but no header and no body.
 //!
@@ -96,26 +97,18 @@ mod client;
 mod connect;
 mod failure;
 mod read_timeout;
+mod send;
 mod socket;
-mod transport;
 mod tunnel;
 
-pub use atlas_model_keys_core as protocol;
-pub use atlas_model_keys_core::{
-    ApiError, ApiVersion, BaseUrl, Credentials, Error, FailureKind, GroupId, InvalidValue,
-    ItemsPerPage, KeyField, Limits, ListRequest, ModelKey, Operation, OrgId, OrgListRequest,
-    OwnedModelKey, Page, PageNum, Paged, Proxy, Refused, Reply, RetryPolicy, Secret, Timestamp,
-    UnixTime, Wait,
-};
-
+/// The transport crate, for other transports and for tests.
+pub use atlas_model_keys_transport as transport;
 pub use atlas_model_keys_transport::asynchronous::{self, Keys, Pages, Replies};
-pub use atlas_model_keys_transport::{
-    Clock, Event, SentRequest, SystemClock, SystemTimeExt, UnixTimeExt, WaitReason,
-};
+#[doc(no_inline)]
+pub use atlas_model_keys_transport::common::*;
 pub use atlas_model_keys_transport::{GzipError, NotTls, ProxyFailure, TooLarge, TwoLengths};
 pub use client::{Client, ClientBuilder};
 pub use failure::BoxError;
-pub use http;
 
 /// The examples of this crate's README compile.
 #[cfg(doctest)]

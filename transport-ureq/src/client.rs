@@ -11,7 +11,7 @@ use atlas_model_keys_transport::{
 use ureq::Agent;
 
 use crate::connect::USER_AGENT;
-use crate::transport::{UreqTransport, agent_problem};
+use crate::send::{UreqTransport, agent_problem};
 
 /// The blocking client: lists the AI model API keys of Atlas projects.
 ///
@@ -28,8 +28,8 @@ impl Client {
     /// Makes a client for the Atlas at `base`, with default settings.
     ///
     /// # Errors
-    /// [`Error::Transport`] if the platform has no usable root certificates, and [`Error::Invalid`] for a proxy in the
-    /// environment that cannot be used.
+    /// See [`ClientBuilder::build`]. With default settings, only the environment can be the reason: its root certificates, or a
+    /// proxy that cannot be used.
     pub fn new(base: BaseUrl, credentials: Credentials) -> Result<Self, Error> {
         Self::builder(base, credentials).build()
     }
@@ -56,7 +56,7 @@ impl Client {
     }
 }
 
-/// Makes a client of one over any other transport, such as the emulator in memory: for tests of code that takes a [`Client`].
+/// Wraps a client that uses another transport, for example the emulator in memory, to test code that takes a [`Client`].
 impl From<blocking::Client> for Client {
     fn from(client: blocking::Client) -> Self {
         Self(client)
@@ -111,12 +111,12 @@ impl ClientBuilder {
     /// root certificates, if no root certificates are found (they are loaded only if TLS is needed), if root certificates
     /// or a proxy are set in addition to an agent, and for [an agent](ClientBuilder::agent) that cannot be used.
     pub fn build(self) -> Result<Client, Error> {
-        let own_connections = self.agent.is_some();
-        let connections = self.connections.resolve(&self.settings, own_connections)?;
+        let caller_connects = self.agent.is_some();
+        let connections = self.connections.resolve(&self.settings, caller_connects)?;
         if let Some(agent) = &self.agent
             && let Some(problem) = agent_problem(agent, &connections.base)
         {
-            return Err(self.settings.permanent(problem));
+            return Err(self.settings.permanent_error(problem));
         }
         let transport = UreqTransport::new(&connections, self.agent);
         blocking::Client::new(self.settings, transport).map(Client)

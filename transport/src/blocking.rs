@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::cancel::CancelHandle;
 use crate::client::client_methods;
-use crate::driver::{Handle, timed_out};
+use crate::driver::{Handle, cancelled};
 use crate::io::Io;
 use crate::job::Job;
 use crate::listing::{Fetcher, KeyFetcher};
@@ -61,7 +61,7 @@ impl Io for BlockingIo {
         };
         let sent = Job::spawn(work, |task| Threads::default().spawn(0, task));
         let sent = race::first(sent, cancel.cancelled()).await;
-        let response = sent.unwrap_or_else(|| Err(timed_out()))??;
+        let response = sent.unwrap_or_else(|| Err(cancelled()))??;
         Ok(response.map(|mut body| std::mem::take(&mut *body)))
     }
 
@@ -107,7 +107,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn reply(&self, operation: &impl Operation) -> Result<Reply<Vec<u8>>, Error> {
+    pub fn reply<O: Operation>(&self, operation: &O) -> Result<Reply<Vec<u8>>, Error> {
         block_on(self.0.reply(operation, Vec::new(), None))
     }
 

@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode};
 use zeroize::Zeroizing;
 
 use crate::body_size::BodySizeEstimate;
+use crate::deadline::Deadline;
 use crate::gzip::{Gunzip, GzipError};
 use crate::reading::{body_limit, is_gzip};
 
@@ -57,7 +58,7 @@ use crate::reading::{body_limit, is_gzip};
 /// ) -> io::Result<http::Response<Vec<u8>>> {
 ///     let (mut head, body) = response.into_parts();
 ///     let mut reader = context.body_reader(head.status, &mut head.headers);
-///     reader.read_from(body, |_| Ok(()))?;
+///     reader.read_from(body)?;
 ///     Ok(http::Response::from_parts(head, reader.finish()?))
 /// }
 /// # let response = http::Response::new(&b"[1, 2]"[..]);
@@ -72,12 +73,13 @@ pub struct BodyReader<'a> {
     is_success: bool,
     content_length: Option<u64>,
     estimate: Option<&'a BodySizeEstimate>,
+    deadline: Option<Deadline>,
 }
 
 /// The number of compressed bytes that are read at once.
 const PACKED: usize = 32 << 10;
 
-/// The largest number of decompressed bytes between two calls of the function that [`BodyReader::read_from`] is given.
+/// The largest number of decompressed bytes at a time, and between two checks of the deadline.
 const PART: usize = 1 << 20;
 
 impl<'a> BodyReader<'a> {
@@ -119,6 +121,7 @@ impl<'a> BodyReader<'a> {
             is_success: status.is_success(),
             content_length: None,
             estimate: None,
+            deadline: None,
         }
     }
 
@@ -129,6 +132,12 @@ impl<'a> BodyReader<'a> {
             self.estimate_by(estimate);
             self.estimate = Some(estimate);
         }
+        self
+    }
+
+    /// Lets [`read_from`](Self::read_from) end at the deadline.
+    pub(crate) fn with_deadline(mut self, deadline: &Deadline) -> Self {
+        self.deadline = Some(deadline.clone());
         self
     }
 
@@ -155,21 +164,41 @@ impl<'a> BodyReader<'a> {
         Ok(())
     }
 
-    /// Reads the body to its end or until this is [full](Self::is_full). A body without compression is read straight into
-    /// its place.
+    /// Reads the body to its end, until this is [full](Self::is_full), or until the deadline of the call. A body without
+    /// compression is read straight into its place.
     ///
-    /// `progress` is called with the number of bytes of the body so far, each time that they have become more, and at
-    /// least once for each MiB. It is the place to check a deadline: few compressed bytes can hold a thousand times as
-    /// many, which takes time without another read.
+    /// The deadline is checked after each MiB of content: few compressed bytes can hold a thousand times as many, which takes
+    /// time without another read. `body` itself must not wait longer than [`SendContext::remaining`](crate::SendContext).
     ///
     /// # Errors
-    /// An error of `body` or `progress` is returned unchanged, but after [`io::ErrorKind::Interrupted`] it reads again. If
-    /// the body cannot be decompressed, the error holds a [`GzipError`]; a response without a success status causes none.
-    pub fn read_from(
+    /// An error of `body` is returned unchanged, but after [`io::ErrorKind::Interrupted`] it reads again. At the deadline, the
+    /// kind is [`io::ErrorKind::TimedOut`]. If the body cannot be decompressed, the error holds a [`GzipError`]; a response
+    /// without a success status causes none.
+    pub fn read_from(&mut self, body: impl io::Read) -> io::Result<()> {
+        self.read_with(body, || {})
+    }
+
+    /// Reads the body like [`read_from`](Self::read_from), and calls `progress` each time that there is more of it.
+    ///
+    /// # Errors
+    /// See [`read_from`](Self::read_from).
+    pub fn read_with(
         &mut self,
         mut body: impl io::Read,
-        mut progress: impl FnMut(usize) -> io::Result<()>,
+        mut progress: impl FnMut(),
     ) -> io::Result<()> {
+        let deadline = self.deadline.clone();
+        let mut next_check = PART;
+        let mut progress = |length: usize| {
+            progress();
+            if length >= next_check {
+                next_check = length.saturating_add(PART);
+                if deadline.as_ref().is_some_and(|d| d.remaining().is_zero()) {
+                    return Err(io::Error::from(io::ErrorKind::TimedOut));
+                }
+            }
+            Ok(())
+        };
         let mut packed = match self.gzip {
             Some(_) => vec![0; PACKED],
             None => Vec::new(),
@@ -361,6 +390,7 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Clock, JumpingClock};
     use crate::failure::io_failure_kind;
     use atlas_model_keys_core::{Failure, FailureKind};
     use flate2::write::GzEncoder;
@@ -370,6 +400,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::VecDeque;
     use std::io::{Read as _, Write as _};
+    use std::sync::Arc;
+    use std::time::Duration;
 
     fn gzip(data: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -433,11 +465,11 @@ mod tests {
 
     fn read_from(reader: &mut BodyReader<'_>, parts: &[&[u8]]) -> Result<(), GzipError> {
         let mut body = Parted::new(parts);
-        let read = reader.read_from(&mut body, |_| Ok(()));
+        let read = reader.read_from(&mut body);
         read.map_err(|error| gzip_error(&error))?;
         // Another read adds nothing.
         let length = reader.buffer.filled;
-        reader.read_from(&mut body, |_| Ok(())).unwrap();
+        reader.read_from(&mut body).unwrap();
         assert_eq!(reader.buffer.filled, length);
         Ok(())
     }
@@ -700,7 +732,7 @@ mod tests {
                 let mut reader =
                     BodyReader::new(head.status, &mut head.headers, Vec::new(), &keeping(1000));
                 let body = Parted::new(&cut(part, 5)).chain(Broken);
-                let error = reader.read_from(body, |_| Ok(())).unwrap_err();
+                let error = reader.read_from(body).unwrap_err();
                 assert!(error.get_ref().is_none(), "{error:?}");
                 assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
             }
@@ -708,28 +740,35 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_called_at_least_once_for_each_mebibyte_and_may_end_the_reading() {
+    fn progress_and_deadline_are_observed_for_each_mebibyte() {
         let text = vec![b' '; 10 << 20];
         let zipped = gzip(&text);
         for (coding, body) in [("", &text), ("gzip", &zipped)] {
-            for capacity in [0, 10 << 20] {
+            for (capacity, is_late) in [(0, false), (10 << 20, false), (0, true)] {
                 let mut head = head(200, coding);
                 let limits = Limits::default();
+                let jumping = JumpingClock::default();
+                let clock: Arc<dyn Clock> = Arc::new(jumping.clone());
+                let deadline = Deadline::after(Duration::from_secs(1), &clock, None, None);
                 // Reused memory.
-                let mut reader =
+                let reader =
                     BodyReader::new(head.status, &mut head.headers, vec![0; capacity], &limits);
-                let mut last = 0;
+                let mut reader = reader.with_deadline(&deadline);
+                let mut calls = 0;
                 let body = Parted::new(&cut(body, 1 << 20));
-                let outcome = reader.read_from(body, |length| {
-                    assert!(last < length && length <= last + (1 << 20));
-                    last = length;
-                    match length {
-                        ..0x80_0000 => Ok(()),
-                        _ => Err(io::ErrorKind::TimedOut.into()),
+                let outcome = reader.read_with(body, || {
+                    calls += 1;
+                    if is_late {
+                        jumping.advance(Duration::from_secs(1));
                     }
                 });
-                assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
-                assert!((8 << 20..9 << 20).contains(&last));
+                if is_late {
+                    assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
+                    assert!(reader.buffer.filled <= 2 << 20);
+                } else {
+                    assert!(calls >= 10, "{calls}");
+                    assert_eq!(reader.finish().unwrap().len(), 10 << 20);
+                }
             }
         }
     }
@@ -749,7 +788,7 @@ mod tests {
         }
         let mut head = head(200, "");
         let mut reader = BodyReader::new(head.status, &mut head.headers, Vec::new(), &keeping(10));
-        reader.read_from(Interrupted(0), |_| Ok(())).unwrap();
+        reader.read_from(Interrupted(0)).unwrap();
         assert_eq!(reader.finish().unwrap(), b"a");
     }
 

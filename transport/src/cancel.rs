@@ -29,8 +29,8 @@ impl CancelHandle {
 
     /// Ends all calls that use this handle, now and later. Each of them returns
     /// [`Error::Transport`](atlas_model_keys_core::Error::Transport) with the kind
-    /// [`TimedOut`](atlas_model_keys_core::FailureKind::TimedOut), or the error that caused its last retry. A cancelled
-    /// handle stays cancelled.
+    /// [`TimedOut`](atlas_model_keys_core::FailureKind::TimedOut), or the error that caused its last retry. To tell it from a
+    /// deadline, ask [`is_cancelled`](CancelHandle::is_cancelled). A cancelled handle stays cancelled.
     pub fn cancel(&self) {
         *self.0.lock() = true;
         self.0.wake_all();

@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::certificates::{not_utf8, parse_pem, with_platform_roots};
 use crate::failure::permanent;
-use crate::listing::MOST_READ_AHEAD;
+use crate::listing::MAX_READ_AHEAD;
 use crate::settings::{ClientSettings, bounded};
 
 /// The settings of a transport that makes its own connections. Invalid values are kept until
@@ -58,7 +58,7 @@ impl Default for ConnectionSettings {
         Self {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
-            max_idle: MOST_READ_AHEAD,
+            max_idle: MAX_READ_AHEAD,
             // Load balancers close idle connections after a minute or more, and a request on a connection that they
             // close at that moment is lost.
             idle_timeout: Duration::from_secs(30),
@@ -119,7 +119,7 @@ impl ConnectionSettings {
         self
     }
 
-    /// Checks all settings, also those of the client, and looks for root certificates and a proxy. With `own_connections`
+    /// Checks all settings, also those of the client, and looks for root certificates and a proxy. With `caller_connects`
     /// the caller makes the connections, and both are the caller's responsibility.
     ///
     /// # Errors
@@ -129,22 +129,22 @@ impl ConnectionSettings {
     pub fn resolve(
         self,
         client: &ClientSettings,
-        own_connections: bool,
+        caller_connects: bool,
     ) -> Result<Connections, Error> {
-        let session = client.session()?;
+        let session = client.session();
         let base = session.base();
         let extra = self.roots.map_err(|problem| permanent(session, problem))?;
         let choice = self.proxy?;
-        if own_connections && !(extra.is_empty() && matches!(choice, ProxyChoice::FromEnvironment))
+        if caller_connects && !(extra.is_empty() && matches!(choice, ProxyChoice::FromEnvironment))
         {
             return Err(permanent(
                 session,
-                "root certificates and a proxy are the business of the connections, and these are your \
-                 own: set them there",
+                "root certificates or a proxy are set, but your own agent or connector makes the \
+                 connections: set them there",
             ));
         }
         let proxy = match choice {
-            _ if own_connections || base.is_loopback() => None,
+            _ if caller_connects || base.is_loopback() => None,
             ProxyChoice::None => None,
             ProxyChoice::Explicit(proxy) => Some(proxy),
             ProxyChoice::FromEnvironment => {
@@ -155,7 +155,7 @@ impl ConnectionSettings {
             || proxy
                 .as_ref()
                 .is_some_and(|proxy| proxy.uri().scheme_str() == Some("https"));
-        let roots = if needs_tls && !own_connections {
+        let roots = if needs_tls && !caller_connects {
             with_platform_roots(extra, |name| env::var_os(name))
                 .map_err(|problem| permanent(session, problem))?
         } else {
@@ -243,13 +243,13 @@ macro_rules! builder_methods {
         }
 
         /// Sets the limits of responses, retries and waits.
-        pub fn limits(mut self, limits: $crate::reexported::Limits) -> Self {
+        pub fn limits(mut self, limits: $crate::Limits) -> Self {
             self.settings = self.settings.limits(limits);
             self
         }
 
         /// Pins the API version of [`ListRequest`](crate::ListRequest). Other operations are not affected.
-        pub fn version(mut self, version: $crate::reexported::ApiVersion) -> Self {
+        pub fn version(mut self, version: $crate::ApiVersion) -> Self {
             self.settings = self.settings.version(version);
             self
         }
@@ -298,7 +298,7 @@ macro_rules! builder_methods {
             self
         }
 
-        /// Sets the clock, for tests.
+        /// Sets the clock, for tests. Default: the time of the system.
         pub fn clock(mut self, clock: impl $crate::Clock) -> Self {
             self.settings = self.settings.clock(clock);
             self

@@ -164,6 +164,9 @@ impl<I: Io> Driver<I> {
         attempt: u32,
         context: SendContext<'_>,
     ) -> Result<Response<Vec<u8>>, Failure> {
+        if context.is_cancelled() {
+            return Err(cancelled());
+        }
         if context.remaining().is_zero() {
             return Err(timed_out());
         }
@@ -207,5 +210,10 @@ impl<I: Io> Driver<I> {
 
 /// Returns the failure of a request that was not answered within the deadline.
 pub(crate) fn timed_out() -> Failure {
-    Failure::new(FailureKind::TimedOut, "the deadline is over")
+    Failure::new(FailureKind::TimedOut, "the deadline has passed")
+}
+
+/// Returns the failure of a request that was cancelled.
+pub(crate) fn cancelled() -> Failure {
+    Failure::new(FailureKind::TimedOut, "the call was cancelled")
 }

@@ -11,7 +11,8 @@ use crate::clock::Clock;
 
 /// Something that happened during a call of a client; see [`ClientSettings::on_event`](crate::ClientSettings::on_event).
 ///
-/// No event contains a header or a body. A request whose call is dropped or abandoned is reported as sent, and never as
+/// No event contains a credential, a header or a whole body. A wait after an error response has the [`ApiError`] of Atlas, whose
+/// texts are redacted. A request whose call is dropped or abandoned is reported as sent, and never as
 /// answered or failed.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -41,7 +42,7 @@ pub enum Event<'e> {
     /// A call waits before its next request.
     #[non_exhaustive]
     Waiting {
-        /// The time of the wait. A wait for another exchange ends earlier, when that exchange ends.
+        /// The longest time of the wait. A wait for another exchange ends earlier, when that exchange ends.
         delay: Duration,
         /// The reason.
         reason: WaitReason<'e>,
@@ -70,9 +71,14 @@ pub enum WaitReason<'e> {
     /// Atlas sent this error, and the request is tried again. If it is a 429, it may have been sent to another call for
     /// the same group or organization.
     Response(&'e ApiError),
-    /// The request or its response was not delivered, and the request is tried again. The text of the error shows no
-    /// secret of the client.
-    Failure(FailureKind, &'e ForeignError),
+    /// The request or its response was not delivered, and the request is tried again.
+    #[non_exhaustive]
+    Failure {
+        /// The kind of the failure.
+        kind: FailureKind,
+        /// The error of the transport. Its text shows no secret of the client.
+        source: &'e ForeignError,
+    },
     /// Another call fetches the token, or holds the only place under the rate limit.
     OtherExchange,
 }
@@ -81,7 +87,7 @@ impl<'e> WaitReason<'e> {
     fn of(wait: &'e Wait) -> Self {
         match (wait.api_error(), wait.failure()) {
             (Some(response), _) => Self::Response(response),
-            (_, Some((kind, source))) => Self::Failure(kind, source),
+            (_, Some((kind, source))) => Self::Failure { kind, source },
             _ => Self::OtherExchange,
         }
     }
@@ -103,23 +109,23 @@ impl Events {
         if let Some(on_event) = &self.0 {
             on_event(event);
         }
-        #[cfg(feature = "tracing")]
-        spans::record(event);
     }
 
     pub(crate) fn waiting(&self, wait: &Wait) {
-        self.report(&Event::Waiting {
-            delay: wait.delay(),
-            reason: WaitReason::of(wait),
-        });
+        let (delay, reason) = (wait.delay(), WaitReason::of(wait));
+        #[cfg(feature = "tracing")]
+        tracing::debug!(target: "atlas_model_keys", ?delay, ?reason, "waiting");
+        self.report(&Event::Waiting { delay, reason });
     }
 
     pub(crate) fn token_fetched(&self) {
+        #[cfg(feature = "tracing")]
+        tracing::debug!(target: "atlas_model_keys", "token fetched");
         self.report(&Event::TokenFetched);
     }
 
-    /// Awaits the outcome of a request, and reports its begin and its end with the time by the clock. With the feature `tracing`, both are within a
-    /// span.
+    /// Awaits the outcome of a request, and reports its start and its end. With the feature `tracing`, both are within a
+    /// span, which records the end, too.
     pub(crate) async fn observe<B>(
         &self,
         request: Request<Body>,
@@ -136,12 +142,14 @@ impl Events {
             path: uri.path(),
             attempt,
         };
+        #[cfg(feature = "tracing")]
+        let span = spans::exchange(&sent);
         let observed = async {
             self.report(&Event::Sent(sent));
             let begun = clock.elapsed();
             let outcome = send(request).await;
             let duration = clock.elapsed().saturating_sub(begun);
-            self.report(&match &outcome {
+            let event = match &outcome {
                 Ok(response) => Event::Answered {
                     request: sent,
                     status: response.status(),
@@ -152,11 +160,14 @@ impl Events {
                     kind: failure.kind(),
                     duration,
                 },
-            });
+            };
+            #[cfg(feature = "tracing")]
+            spans::record(&span, &event);
+            self.report(&event);
             outcome
         };
         #[cfg(feature = "tracing")]
-        let observed = tracing::Instrument::instrument(observed, spans::exchange(&sent));
+        let observed = tracing::Instrument::instrument(observed, span.clone());
         observed.await
     }
 }
@@ -187,11 +198,9 @@ mod spans {
         )
     }
 
-    /// Records the end of a request in its span, which is the current one, and other events as events.
-    pub(super) fn record(event: &Event<'_>) {
-        let span = Span::current();
+    /// Records the end of a request in its span.
+    pub(super) fn record(span: &Span, event: &Event<'_>) {
         let duration = match event {
-            Event::Sent(_) => return,
             Event::Answered {
                 status, duration, ..
             } => {
@@ -202,14 +211,7 @@ mod spans {
                 span.record("failure", debug(kind));
                 duration
             }
-            Event::Waiting { delay, reason } => {
-                tracing::debug!(target: "atlas_model_keys", ?delay, ?reason, "waiting");
-                return;
-            }
-            Event::TokenFetched => {
-                tracing::debug!(target: "atlas_model_keys", "token fetched");
-                return;
-            }
+            _ => return,
         };
         span.record("duration_ms", duration.as_secs_f64() * 1e3);
     }

@@ -7,6 +7,7 @@ use atlas_model_keys_core::{Error, Failure, FailureKind, Session};
 use crate::gzip::GzipError;
 #[cfg(feature = "rustls")]
 use crate::proxy::{ProxyFailure, TunnelError};
+use crate::reading::TooLarge;
 #[cfg(feature = "rustls")]
 use crate::tls::tls_failure_kind;
 
@@ -18,7 +19,8 @@ pub(crate) fn permanent(
     session.transport_error(Failure::new(FailureKind::Permanent, source), 0)
 }
 
-/// Returns the failure kind of an error of a socket, or of a layer above it (TLS, gzip). In doubt, the request was sent.
+/// Returns the failure kind of an error of a socket, or of a layer above it (TLS, gzip). Returns [`FailureKind::Lost`] if it is
+/// not known whether the request was sent, and never [`FailureKind::TimedOut`].
 #[must_use]
 pub fn io_failure_kind(error: &io::Error) -> FailureKind {
     let inner = error.get_ref();
@@ -43,8 +45,9 @@ pub fn io_failure_kind(error: &io::Error) -> FailureKind {
     }
 }
 
-/// Returns the failure kind of the first cause of an error that has one: an error of a socket, of TLS, of gzip, or of a proxy.
-/// In doubt, the request was sent ([`FailureKind::Lost`]).
+/// Returns the failure kind of the first cause of an error that has one: an error of a socket, of TLS, of gzip, of a limit, or of
+/// a proxy. Returns [`FailureKind::Lost`] if it is not known whether the request was sent, and never
+/// [`FailureKind::TimedOut`].
 ///
 /// Certificates are recognised with the feature `rustls`, if the library uses rustls.
 #[must_use]
@@ -55,6 +58,12 @@ pub fn failure_kind(error: &(dyn std::error::Error + 'static)) -> FailureKind {
 fn first_failure_kind(error: &(dyn std::error::Error + 'static)) -> Option<FailureKind> {
     if let Some(io) = error.downcast_ref() {
         return Some(io_failure_kind(io));
+    }
+    if let Some(gzip) = error.downcast_ref::<GzipError>() {
+        return Some(gzip.failure_kind());
+    }
+    if error.is::<TooLarge>() {
+        return Some(FailureKind::Permanent);
     }
     #[cfg(feature = "rustls")]
     if let Some(tls) = error.downcast_ref() {
@@ -79,6 +88,33 @@ fn is_unknown_host(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn first_cause_that_has_a_failure_kind_decides() {
+        #[derive(Debug)]
+        struct Outer(Box<dyn std::error::Error + Send + Sync>);
+        impl std::fmt::Display for Outer {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("outer")
+            }
+        }
+        impl std::error::Error for Outer {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                Some(&*self.0)
+            }
+        }
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        for (cause, kind) in [
+            (refused.into(), FailureKind::NotSent),
+            (TooLarge::Trailers.into(), FailureKind::Permanent),
+            (GzipError::TooLong.into(), FailureKind::Permanent),
+            (GzipError::Truncated.into(), FailureKind::Lost),
+            ("unknown".into(), FailureKind::Lost),
+        ] {
+            let error = Outer(Box::new(Outer(cause)));
+            assert_eq!(failure_kind(&error), kind, "{error:?}");
+        }
+    }
 
     #[test]
     fn socket_errors_have_the_right_failure_kind() {

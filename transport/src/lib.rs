@@ -197,27 +197,37 @@ mod watched;
 pub use atlas_model_keys_emulator as emulator;
 pub use body::BodyReader;
 pub use cancel::CancelHandle;
-pub use clock::{Clock, JumpingClock, SystemClock};
+pub use common::*;
 #[cfg(feature = "rustls")]
 pub use connections::{ConnectionSettings, Connections};
-pub use event::{Event, SentRequest, WaitReason};
 pub use failure::{failure_kind, io_failure_kind};
 pub use gzip::GzipError;
 #[cfg(feature = "emulator")]
 pub use in_memory::InMemoryAtlas;
-pub use listing::MOST_READ_AHEAD;
+pub use listing::MAX_READ_AHEAD;
 #[cfg(feature = "rustls")]
 pub use proxy::{ProxyFailure, TunnelError, TunnelOpening};
 pub use reading::{TooLarge, TwoLengths};
 pub use settings::ClientSettings;
-pub use time::{SystemTimeExt, UnixTimeExt};
 #[cfg(feature = "rustls")]
 pub use tls::{NotTls, tls_failure_kind};
 pub use transport::{AsyncTransport, SendContext, Task, Transport};
 
-#[doc(hidden)] // For the macro.
-pub mod reexported {
-    pub use atlas_model_keys_core::{ApiVersion, Limits};
+#[doc(hidden)] // For the transport crates.
+pub mod common {
+    pub use atlas_model_keys_core as protocol;
+    pub use atlas_model_keys_core::{
+        ApiError, ApiVersion, BaseUrl, Body, Credentials, Drift, Endpoint, Error, Failure,
+        FailureKind, FieldViolation, ForeignError, GroupId, InvalidResponse, InvalidResponseKind,
+        InvalidValue, ItemsPerPage, KeyField, Limits, Link, ListRequest, ModelKey, Operation,
+        OrgId, OrgListRequest, OwnedModelKey, Page, PageKeys, PageNum, Paged, Proxy, RateLimit,
+        Refused, Reply, RetryPolicy, Secret, Timestamp, UnixTime,
+    };
+    pub use http;
+
+    pub use crate::clock::{Clock, JumpingClock, SystemClock};
+    pub use crate::event::{Event, SentRequest, WaitReason};
+    pub use crate::time::{SystemTimeExt, UnixTimeExt};
 }
 
 /// The examples of this crate's README compile and run.

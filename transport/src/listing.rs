@@ -15,7 +15,7 @@ use crate::job::Job;
 
 /// The largest number of pages that are read ahead. Each takes a connection, and a thread in a blocking client, and
 /// Atlas allows about a thousand requests a minute.
-pub const MOST_READ_AHEAD: usize = 64;
+pub const MAX_READ_AHEAD: usize = 64;
 
 type Fetching<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
@@ -58,7 +58,7 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
     }
 
     pub(crate) fn read_ahead(&mut self, pages: usize) {
-        self.size = pages.min(MOST_READ_AHEAD);
+        self.size = pages.min(MAX_READ_AHEAD);
         self.is_full = false;
     }
 

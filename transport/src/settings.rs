@@ -4,9 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Error, InvalidValue, Limits, Session,
-};
+use atlas_model_keys_core::{ApiVersion, BaseUrl, Credentials, Error, Limits, Session};
 
 use crate::clock::{Clock, SystemClock};
 use crate::event::{Event, Events, OnEvent};
@@ -29,8 +27,11 @@ use crate::failure::permanent;
 /// ```
 #[must_use]
 pub struct ClientSettings {
-    session: Result<Session, InvalidValue>,
+    session: Session,
+    /// The name and the version of the client, for the `User-Agent`.
     product: &'static str,
+    /// The name of the program, before the product.
+    program: Option<String>,
     pub(crate) limits: Limits,
     deadline: Duration,
     on_event: Option<OnEvent>,
@@ -55,8 +56,9 @@ impl ClientSettings {
     /// Makes the default settings for the Atlas at `base`.
     pub fn new(base: BaseUrl, credentials: Credentials) -> Self {
         Self {
-            session: Session::new(base, credentials).with_user_agent(USER_AGENT),
+            session: Session::new(base, credentials),
             product: USER_AGENT,
+            program: None,
             limits: Limits::default(),
             deadline: DEADLINE,
             on_event: None,
@@ -64,24 +66,22 @@ impl ClientSettings {
         }
     }
 
-    /// Sets the name and the version of the client in the `User-Agent`, as in `my-transport/1.0`. A transport crate sets
-    /// its own.
+    /// Sets the name and the version of the client in the `User-Agent`, as in `my-transport/1.0`, instead of those of this
+    /// crate. It is for crates that offer a transport.
     pub fn product(mut self, product: &'static str) -> Self {
         self.product = product;
-        self.session = self
-            .session
-            .and_then(|session| session.with_user_agent(product));
         self
     }
 
-    /// Sets the time for one page with all retries and waits. Default: 240 s. See also
-    /// [`with_deadline`](crate::blocking::Client::with_deadline), which changes it for some calls.
+    /// Sets the time for one page with all retries and waits. Default: 240 s; maximum: one year. A whole listing (`keys`,
+    /// `list_all`) has no deadline. See also [`with_deadline`](crate::blocking::Client::with_deadline), which changes it for
+    /// some calls.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Sets the limits of responses, retries and waits.
+    /// Sets the limits of responses, retries and waits. Default: [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -89,23 +89,20 @@ impl ClientSettings {
 
     /// Pins the API version of [`ListRequest`](atlas_model_keys_core::ListRequest). Other operations are not affected.
     pub fn version(mut self, version: ApiVersion) -> Self {
-        self.session = self.session.map(|session| session.with_version(version));
+        self.session = self.session.with_version(version);
         self
     }
 
     /// Puts the name of your program before the client's name in the `User-Agent`, as in `my-service/1.0`.
-    pub fn user_agent(mut self, product: &str) -> Self {
-        let text = format!("{product} {}", self.product);
-        self.session = self
-            .session
-            .and_then(|session| session.with_user_agent(&text));
+    pub fn user_agent(mut self, program: &str) -> Self {
+        self.program = Some(program.to_owned());
         self
     }
 
     /// Sets a function that is called with each [`Event`]: for logs, for metrics, or to tell a user why a call waits.
     ///
     /// The function should return quickly: this call, and others that wait for the same token, continue only afterwards.
-    /// It may be called by several threads at the same time.
+    /// It may be called by several threads at the same time. A second call of this method replaces the function.
     pub fn on_event(mut self, on_event: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.on_event = Some(Arc::new(on_event));
         self
@@ -118,22 +115,29 @@ impl ClientSettings {
     }
 
     /// Returns the error for a problem of this machine that was found before a request and that no retry can solve.
+    #[doc(hidden)] // For transport crates of this workspace.
     #[must_use]
-    pub fn permanent(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        match self.session() {
-            Ok(session) => permanent(session, source),
-            Err(error) => error,
-        }
+    pub fn permanent_error(
+        &self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Error {
+        permanent(&self.session, source)
     }
 
-    pub(crate) fn session(&self) -> Result<&Session, Error> {
-        self.session.as_ref().map_err(|error| error.clone().into())
+    #[cfg(feature = "rustls")]
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
     }
 
     /// Checks all settings.
     pub(crate) fn resolve(self) -> Result<Resolved, Error> {
+        let user_agent = match self.program {
+            Some(program) => format!("{program} {}", self.product),
+            None => self.product.to_owned(),
+        };
+        let session = self.session.with_user_agent(&user_agent)?;
         Ok(Resolved {
-            session: self.session?.with_limits(self.limits.clone()),
+            session: session.with_limits(self.limits.clone()),
             limits: self.limits,
             deadline: bounded(self.deadline),
             events: Events::new(self.on_event),

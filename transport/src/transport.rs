@@ -15,35 +15,42 @@ use crate::clock::{Clock, SystemClock};
 use crate::deadline::Deadline;
 use crate::settings::bounded;
 
-/// Sends requests for a [`blocking::Client`](crate::blocking::Client): a blocking HTTP library, connected in a few lines.
+/// Sends requests for a [`blocking::Client`](crate::blocking::Client): a blocking HTTP library.
 ///
 /// # Contract
 ///
 /// A transport moves bytes. Everything else is the client's: credentials, retries, deadlines over several requests, paging.
-/// An implementation
+/// `send` is called by several threads or tasks at once, up to 64 for each listing that reads ahead. A transport must:
 ///
-/// - sends the request unchanged: method, path and query, all headers and the body. Some libraries parse and normalize a
-///   URL again, but a digest signs the path and the query exactly as they are in the request. An
-///   [empty body](Body::is_empty) is sent as no body, without `Content-Length: 0`. Only headers of the connection may be
-///   added, and `Accept-Encoding: gzip`, except for a response that [may hold a token](SendContext::holds_token);
-/// - adds no credentials and no cookies, and does not answer challenges;
-/// - follows no redirect, does not retry, and returns every status as a response: a 404 is not a failure of the transport.
-///   An error status counts even if its body is broken;
-/// - returns the headers as received, and reads the body with [`SendContext::body_reader`], which keeps the limits and
-///   decompresses. A body that ends too early is a failure;
-/// - never takes a response for another request: a connection on which bytes arrived before a request is not used again, and
-///   a response with two lengths is [refused](crate::TwoLengths::refuse);
-/// - ends by [`SendContext::remaining`], with connecting and reading. Timeouts of its own for connecting and for a silent
-///   server are a good idea: the client retries what they end;
-/// - reports in each failure truthfully whether the server may have received the request:
+/// - **Send the request unchanged**: method, path and query, all headers and the body. The URI is absolute. Some libraries parse
+///   and normalize a URL again, but a digest signs the path and the query exactly as they are in the request. An
+///   [empty body](Body::is_empty) is sent as no body, without `Content-Length: 0`. A transport may add `Host`, `Connection`,
+///   the length of a body, and `Accept-Encoding: gzip`, but no `Accept-Encoding` if the response
+///   [may hold a token](SendContext::may_hold_token). It must not replace a header.
+/// - **Add nothing of its own**: no credentials, no cookies, no answers to challenges, no redirects, no retries.
+/// - **Return every status as a response.** A 404 is not a failure of the transport. If the body of an error status cannot be
+///   decompressed, the response is returned anyway.
+/// - **Read the body with [`SendContext::body_reader`]**, which keeps the limits and decompresses. When the reader
+///   [is full](BodyReader::is_full), the rest is not read, and the connection is closed (in HTTP/2, the stream is cancelled). A
+///   body that ends too early is a failure ([`Lost`](atlas_model_keys_core::FailureKind::Lost)). The headers are
+///   returned as received, except for those that the reader removes.
+/// - **Never take a response for another request.** A connection on which bytes arrived before a request is not used again, and
+///   a response with two lengths is [refused](crate::TwoLengths::refuse).
+/// - **End by [`SendContext::remaining`]**, with connecting and reading. Shorter timeouts for connecting and for a silent server
+///   are a good idea, because the client retries what they end. Report your own timeouts as
+///   [`NotSent`](atlas_model_keys_core::FailureKind::NotSent) (while connecting) or
+///   [`Lost`](atlas_model_keys_core::FailureKind::Lost) (afterwards). Never return
+///   [`TimedOut`](atlas_model_keys_core::FailureKind::TimedOut): it means the client's deadline, and ends the call. After the
+///   deadline, the client reports `NotSent` and `Lost` as `TimedOut`.
+/// - **Tell whether the server may have received the request**:
 ///   [`NotSent`](atlas_model_keys_core::FailureKind::NotSent) only if it was certainly not sent,
 ///   [`Lost`](atlas_model_keys_core::FailureKind::Lost) if it may have been sent or the response is incomplete, and
-///   [`Permanent`](atlas_model_keys_core::FailureKind::Permanent) if no retry can help, such as an untrusted certificate
-///   ([`failure_kind`](crate::failure_kind) knows the usual causes). After the deadline, the client makes
-///   [`TimedOut`](atlas_model_keys_core::FailureKind::TimedOut) of the first two;
-/// - checks certificates, and sends a request for `https` over TLS only.
+///   [`Permanent`](atlas_model_keys_core::FailureKind::Permanent) if no retry can help, such as an untrusted certificate.
+///   [`failure_kind`](crate::failure_kind) knows the usual causes; with rustls, enable the feature `rustls`, because otherwise
+///   an untrusted certificate counts as `Lost` and is retried.
+/// - **Check certificates**, and send a request for `https` over TLS only.
 ///
-/// The client redacts the texts of failures: an implementation may pass the errors of its library.
+/// The client redacts the texts of failures, so a transport may pass the errors of its library.
 pub trait Transport: Send + Sync + 'static {
     /// Sends one request and returns its response with the whole body.
     ///
@@ -73,8 +80,8 @@ pub trait AsyncTransport: Send + Sync + 'static {
 
     /// Waits for this time, up to a year.
     ///
-    /// The client ends `send` with it at the deadline, so it must end on time even if `send` has spent what the runtime
-    /// allows a task at once. With tokio, use `unconstrained`.
+    /// The client ends `send` with it at the deadline, so it must end on time even if `send` has used up the task's budget.
+    /// With tokio: `tokio::task::unconstrained(tokio::time::sleep(delay)).await`.
     fn sleep(&self, delay: Duration) -> impl Future<Output = ()> + Send;
 
     /// Runs a task until it is complete, whether or not anybody waits for it, or returns it if that is not possible.
@@ -88,6 +95,36 @@ pub trait AsyncTransport: Send + Sync + 'static {
     /// The task, which was not started.
     fn spawn(&self, task: Task) -> Result<(), Task> {
         Err(task)
+    }
+}
+
+/// A shared transport, for example to keep it for statistics.
+impl<T: Transport> Transport for Arc<T> {
+    fn send(
+        &self,
+        request: Request<Body>,
+        context: SendContext<'_>,
+    ) -> Result<Response<Vec<u8>>, Failure> {
+        (**self).send(request, context)
+    }
+}
+
+/// A shared transport, for example to keep it for statistics.
+impl<T: AsyncTransport> AsyncTransport for Arc<T> {
+    fn send(
+        &self,
+        request: Request<Body>,
+        context: SendContext<'_>,
+    ) -> impl Future<Output = Result<Response<Vec<u8>>, Failure>> + Send {
+        (**self).send(request, context)
+    }
+
+    fn sleep(&self, delay: Duration) -> impl Future<Output = ()> + Send {
+        (**self).sleep(delay)
+    }
+
+    fn spawn(&self, task: Task) -> Result<(), Task> {
+        (**self).spawn(task)
     }
 }
 
@@ -151,7 +188,7 @@ impl<'c> SendContext<'c> {
     /// Returns whether the response may hold an access token. Ask for such a response without compression, and leave no
     /// copies of its body behind. The client overwrites the body that it gets.
     #[must_use]
-    pub fn holds_token(&self) -> bool {
+    pub fn may_hold_token(&self) -> bool {
         self.holds_token
     }
 
@@ -171,6 +208,7 @@ impl<'c> SendContext<'c> {
         }
         let buffer = std::mem::take(&mut self.buffer);
         let reader = BodyReader::new(status, headers, buffer, self.limits);
+        let reader = reader.with_deadline(&self.deadline);
         match self.body_size {
             Some(estimate) => reader.with_estimate(estimate),
             None => reader,
@@ -179,7 +217,9 @@ impl<'c> SendContext<'c> {
 
     /// Starts to read the response from the bytes of a connection, for a transport without an HTTP library.
     ///
-    /// The decoder keeps the limits. It does not decompress: do not ask for gzip.
+    /// The decoder keeps the limits. It does not decompress: do not ask for gzip. Each response needs its own decoder. A
+    /// connection may be used again only if the message says
+    /// [`keep_alive`](atlas_model_keys_core::wire::Message::keep_alive) and no bytes are left over.
     pub fn decoder(&self, method: &Method) -> Decoder {
         let mut limits = self.limits.clone();
         if self.holds_token {

@@ -57,7 +57,9 @@ fn text(event: &Event<'_>) -> String {
             assert!(*delay > Duration::ZERO);
             match reason {
                 WaitReason::Response(error) => format!("wait after {}", error.status.as_u16()),
-                WaitReason::Failure(kind, error) => format!("wait after {kind:?}: {error}"),
+                WaitReason::Failure { kind, source, .. } => {
+                    format!("wait after {kind:?}: {source}")
+                }
                 WaitReason::OtherExchange => "wait for another".to_owned(),
                 other => format!("{other:?}"),
             }

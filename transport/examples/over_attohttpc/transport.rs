@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use atlas_model_keys_core::{Body, Failure, FailureKind};
-use atlas_model_keys_transport::{SendContext, Transport, io_failure_kind};
+use atlas_model_keys_transport::{SendContext, Transport, TwoLengths, io_failure_kind};
 use attohttpc::{Error, ErrorKind, RequestBuilder};
 use http::header::CONTENT_LENGTH;
 use http::{Request, Response};
@@ -34,9 +34,10 @@ impl Transport for AttohttpcTransport {
         };
 
         let (status, mut headers, body) = response.map_err(failure)?.split();
+        TwoLengths::refuse(&headers)?;
         let length = headers.get(CONTENT_LENGTH).cloned();
         let mut reader = context.body_reader(status, &mut headers);
-        let read = reader.read_from(body, |_| Ok(()));
+        let read = reader.read_from(body);
         read.map_err(|error| Failure::new(io_failure_kind(&error), error))?;
         let is_cut = reader.is_full();
         let mut response = Response::new(reader.finish()?);

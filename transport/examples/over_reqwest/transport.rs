@@ -6,18 +6,22 @@
 use std::time::Duration;
 
 use atlas_model_keys_core::{Body, Failure, FailureKind};
-use atlas_model_keys_transport::{AsyncTransport, SendContext, Task, failure_kind};
+use atlas_model_keys_transport::{AsyncTransport, SendContext, Task, TwoLengths, failure_kind};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, HeaderValue};
 use http::{Request, Response};
 use reqwest::{Client, ClientBuilder, Error, redirect, retry};
+use tokio::task::unconstrained;
 
 pub(crate) struct ReqwestTransport(Client);
 
 impl ReqwestTransport {
     pub(crate) fn new(builder: ClientBuilder) -> Result<Self, Error> {
-        let builder = builder.redirect(redirect::Policy::none()).no_gzip();
-        builder.retry(retry::never()).build().map(Self)
+        let builder = builder.no_gzip().no_brotli().no_zstd().no_deflate();
+        let builder = builder
+            .redirect(redirect::Policy::none())
+            .retry(retry::never());
+        builder.build().map(Self)
     }
 }
 
@@ -28,12 +32,13 @@ impl AsyncTransport for ReqwestTransport {
         mut context: SendContext<'_>,
     ) -> Result<Response<Vec<u8>>, Failure> {
         let mut request = request.map(Bytes::from);
-        if !context.holds_token() {
+        if !context.may_hold_token() {
             let gzip = HeaderValue::from_static("gzip");
             request.headers_mut().insert(ACCEPT_ENCODING, gzip);
         }
         let request = request.try_into().map_err(failure)?;
         let mut response = self.0.execute(request).await.map_err(failure)?;
+        TwoLengths::refuse(response.headers())?;
         let status = response.status();
         let mut reader = context.body_reader(status, response.headers_mut());
         while !reader.is_full() {
@@ -50,7 +55,7 @@ impl AsyncTransport for ReqwestTransport {
     }
 
     async fn sleep(&self, delay: Duration) {
-        tokio::time::sleep(delay).await;
+        unconstrained(tokio::time::sleep(delay)).await;
     }
 
     fn spawn(&self, task: Task) -> Result<(), Task> {

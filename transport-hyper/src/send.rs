@@ -65,7 +65,7 @@ impl AsyncTransport for HyperTransport {
             // The body is overwritten when it is dropped.
             false => Full::new(Bytes::from_owner(body)),
         });
-        if !context.holds_token() {
+        if !context.may_hold_token() {
             request
                 .headers_mut()
                 .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
@@ -195,7 +195,7 @@ impl HyperTransport {
             head.stop_reuse();
             return Err(failure);
         }
-        let is_secret = context.holds_token();
+        let is_secret = context.may_hold_token();
         let mut reader = context.body_reader(head.parts.status, &mut head.parts.headers);
         if reader.is_full() {
             // The rest of the response is not read.

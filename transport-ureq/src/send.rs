@@ -37,10 +37,10 @@ impl Transport for UreqTransport {
         request: Request<Body>,
         context: SendContext<'_>,
     ) -> Result<Response<Vec<u8>>, Failure> {
-        guard::request_begins(context.holds_token());
+        guard::request_begins(context.may_hold_token());
         let (mut head, body) = request.into_parts();
         // The decoder would leave copies of the body behind.
-        let coding = HeaderValue::from_static(match context.holds_token() {
+        let coding = HeaderValue::from_static(match context.may_hold_token() {
             false => "gzip",
             true => "identity",
         });
@@ -109,18 +109,7 @@ impl UreqTransport {
         TwoLengths::refuse(&head.headers)?;
         let mut reader = context.body_reader(head.status, &mut head.headers);
         let body = body.into_with_config().limit(u64::MAX).reader();
-        let mut next_check = DEADLINE_CHECK;
-        let outcome = reader.read_from(body, |length| {
-            guard::content_received();
-            // ureq checks the deadline only when it waits for bytes, and those may decompress to a thousand times as many.
-            if length >= next_check {
-                next_check = length.saturating_add(DEADLINE_CHECK);
-                if context.remaining().is_zero() {
-                    return Err(ureq::Error::Timeout(Timeout::Global).into_io());
-                }
-            }
-            Ok(())
-        });
+        let outcome = reader.read_with(body, guard::content_received);
         match outcome.map_err(ureq::Error::from) {
             Ok(()) => {}
             // The status and the headers of an error are useful even if its body cannot be decompressed or never ends.
@@ -256,9 +245,6 @@ enum Part {
     Head,
     Body,
 }
-
-/// The number of bytes of a body between two checks of the deadline.
-const DEADLINE_CHECK: usize = 1 << 20;
 
 /// The smallest buffer for the head of a request, in bytes. ureq's default of 128 KiB would take memory for each of many
 /// connections.
