@@ -88,7 +88,7 @@
 //!
 //! - `emulator`: [`transport::InMemoryAtlas`](transport), an emulated Atlas in memory, for the tests of your program.
 //! - `tracing`: a span (`exchange`, level debug, target `atlas_model_keys`) for each request, with method,
-//!   path, attempt, status or failure, and duration, but no header and no body.
+//!   path, attempt, status or failure, and duration, but no header and no body; and an event for each wait and each new token.
 //!
 //! The minimum supported Rust version is 1.88.
 

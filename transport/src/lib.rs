@@ -1,8 +1,8 @@
-//! List the AI model API keys of MongoDB Atlas projects over any HTTP library: the transport traits, and the client that
-//! drives them.
+//! List the AI model API keys of MongoDB Atlas projects over any HTTP library: the transport traits, and the clients that
+//! use them.
 //!
-//! For a ready client, use `atlas-model-keys-ureq` (blocking) or `atlas-model-keys-hyper` (async). This crate is for everybody
-//! who has another HTTP library: one small `impl` of [`Transport`] or [`AsyncTransport`] is enough. The client adds the rest:
+//! For a ready client, use `atlas-model-keys-ureq` (blocking) or `atlas-model-keys-hyper` (async). This crate is for programs
+//! that use another HTTP library: one small `impl` of [`Transport`] or [`AsyncTransport`] is enough. The client adds the rest:
 //! authentication, one token request for all callers, retries, the rate limit, deadlines, paging, reading ahead, and events.
 //!
 //! ```text
@@ -21,62 +21,31 @@
 //!
 //! # A transport of your own
 //!
-//! This one sends each request on a connection of its own, with the core's [`wire`](atlas_model_keys_core::wire) module
-//! for HTTP/1.1. It has no TLS, so it is for a test or for a proxy on the same machine:
+//! This one (`examples/over_tcp_stream`) sends each request on a connection of its own, with the core's
+//! [`wire`](atlas_model_keys_core::wire) module for HTTP/1.1. It has no TLS: use it only on loopback.
 //!
 //! ```
-//! use std::io::{Read as _, Write as _};
-//! use std::net::TcpStream;
+#![doc = include_str!("../examples/over_tcp_stream/transport.rs")]
+//! # fn main() {}
+//! ```
 //!
-//! use atlas_model_keys_core::wire::{Progress, encode};
-//! use atlas_model_keys_core::{Body, Failure};
-//! use atlas_model_keys_transport::{SendContext, Transport, io_failure_kind};
+//! A client needs nothing else:
 //!
-//! struct Tcp;
+//! ```
+//! use atlas_model_keys_transport::blocking::Client;
+//! use atlas_model_keys_transport::{ClientSettings, Error, ListRequest, Transport};
 //!
-//! impl Transport for Tcp {
-//!     fn send(
-//!         &self,
-//!         request: http::Request<Body>,
-//!         context: SendContext<'_>,
-//!     ) -> Result<http::Response<Vec<u8>>, Failure> {
-//!         let failed = |error: std::io::Error| Failure::new(io_failure_kind(&error), error);
-//!         let authority = request.uri().authority().map_or("", |authority| authority.as_str());
-//!         let mut stream = TcpStream::connect(authority).map_err(failed)?;
-//!         stream.set_read_timeout(Some(context.remaining())).map_err(failed)?;
-//!         stream.write_all(encode(&request)?.as_bytes()).map_err(failed)?;
-//!         let mut decoder = context.decoder(request.method());
-//!         let mut buffer = [0; 16 * 1024];
-//!         loop {
-//!             decoder = match stream.read(&mut buffer).map_err(failed)? {
-//!                 0 => return Ok(decoder.close()?.response),
-//!                 length => match decoder.push(&buffer[..length])? {
-//!                     Progress::Done { message, .. } => return Ok(message.response),
-//!                     Progress::More(decoder) => decoder,
-//!                 },
-//!             };
-//!         }
+//! fn print_names(
+//!     settings: ClientSettings,
+//!     transport: impl Transport,
+//!     request: &ListRequest,
+//! ) -> Result<(), Error> {
+//!     let client = Client::new(settings, transport)?;
+//!     for key in client.keys(request).read_ahead(4) {
+//!         println!("{:?}", key?.name());
 //!     }
+//!     Ok(())
 //! }
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use atlas_model_keys_core::{BaseUrl, Credentials, ListRequest};
-//! use atlas_model_keys_transport::{ClientSettings, blocking::Client};
-//!
-//! # use atlas_model_keys_emulator::{Config, Emulator, server::{Options, Server}};
-//! # let emulator = Emulator::new(Config::default());
-//! # let group = emulator.first_group();
-//! # let account = emulator.service_account();
-//! # let (id, secret) = (account.client_id.clone(), account.client_secret.clone());
-//! # let server = Server::start(emulator, Options::default())?;
-//! # let base = server.base_url();
-//! let credentials = Credentials::service_account(id, secret)?;
-//! let client = Client::new(ClientSettings::new(BaseUrl::new(&base)?, credentials), Tcp)?;
-//! for key in client.keys(&ListRequest::new(group)).read_ahead(4) {
-//!     println!("{:?}", key?.name());
-//! }
-//! # Ok(())
-//! # }
 //! ```
 //!
 //! The [contract](Transport#contract) says what a transport must do and must not do. The folder `examples` of this crate has
@@ -146,17 +115,18 @@
 //!
 //! # Errors of the transport
 //!
-//! The source of [`Error::Transport`](atlas_model_keys_core::Error::Transport) is a
-//! [`ForeignError`](atlas_model_keys_core::ForeignError). Its text is that of the whole chain of errors of the transport,
+//! The source of [`Error::Transport`] is a
+//! [`ForeignError`]. Its text is that of the whole chain of errors of the transport,
 //! without secrets. [`expose`](atlas_model_keys_core::ForeignError::expose) returns the error that the transport passed to
 //! [`Failure::new`](atlas_model_keys_core::Failure::new).
 //!
 //! # Features
 //!
 //! - `tracing`: a span (`exchange`, level debug, target `atlas_model_keys`) for each request, with method, path, attempt,
-//!   status or failure, and duration, but no header and no body.
+//!   status or failure, and duration, but no header and no body; and an event for each wait and each new token.
 //! - `emulator`: [an emulated Atlas in memory](#your-own-tests), for the tests of programs that use a client.
-//! - `rustls`: for transports that make their own connections with rustls: root certificates, proxies, and the errors of TLS.
+//! - `rustls`: for transports that make their own connections with rustls: root certificates, proxies, and the errors of TLS. Its
+//!   items may change with a minor version, because they depend on rustls 0.23.
 //!
 //! The minimum supported Rust version is 1.88.
 
