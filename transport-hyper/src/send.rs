@@ -24,7 +24,7 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::task::coop::{poll_proceed, unconstrained};
 use tokio::time::Instant;
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::byte_counter::{ByteCounter, Excess};
 use crate::connect::Connector;
@@ -250,13 +250,15 @@ impl HyperTransport {
             }
             pushed?;
         }
-        let body = reader.finish()?;
+        // A token is overwritten if the call ends before this function.
+        let mut body = Zeroizing::new(reader.finish()?);
         // A task of hyper returns the connection to the pool. It gets a turn here, so that the next request usually finds
         // the connection.
         tokio::task::yield_now().await;
         if is_secret {
             erase(secrets, &mut parts.headers);
         }
+        let body = std::mem::take(&mut *body);
         Ok(Response::from_parts(parts, body))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{BaseUrl, Body, Failure, FailureKind, Limits};
 use atlas_model_keys_transport::{
-    Connections, NotTls, SendContext, TooLarge, Transport, TwoLengths,
+    Connections, GzipError, NotTls, SendContext, TooLarge, Transport, TwoLengths,
 };
 use http::header::{ACCEPT_ENCODING, HeaderValue};
 use http::{Request, Response};
@@ -161,7 +161,10 @@ impl UreqTransport {
             ),
             E::Io(error) => match part {
                 Part::Head => Failure::new(kind, NotTls::or(error.into())),
-                Part::Body => Failure::new(kind, error),
+                Part::Body => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+                    Some(gzip) => Failure::from(GzipError::clone(gzip)),
+                    None => Failure::new(kind, error),
+                },
             },
             E::ConnectProxyFailed(why) => {
                 // From a caller's agent.

@@ -1,6 +1,6 @@
 //! Reads the body of a response: limits its size, and decompresses it.
 
-use std::io;
+use std::{fmt, io};
 
 use atlas_model_keys_core::Limits;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
@@ -49,7 +49,7 @@ use crate::reading::{body_limit, is_gzip};
 /// A transport that has the body as [`io::Read`] uses [`read_from`](Self::read_from):
 ///
 /// ```
-/// # use std::io;
+/// # use std::{fmt, io};
 /// # use atlas_model_keys_core::Limits;
 /// # use atlas_model_keys_transport::SendContext;
 /// fn body(
@@ -271,6 +271,16 @@ impl<'a> BodyReader<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Leaves out the body.
+impl fmt::Debug for BodyReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyReader")
+            .field("length", &self.buffer.filled)
+            .field("limit", &self.buffer.most)
+            .finish_non_exhaustive()
     }
 }
 

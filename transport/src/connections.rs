@@ -119,7 +119,7 @@ impl ConnectionSettings {
         self
     }
 
-    /// Checks all settings, also those of the client, and looks for root certificates and a proxy. With `caller_connects`
+    /// Checks the settings, and looks for root certificates and a proxy. With `caller_connects`
     /// the caller makes the connections, and both are the caller's responsibility.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use atlas_model_keys_core::{
     Body, Error, Exchange, Failure, FailureKind, Limits, Operation, Reply, Step, Wait,
 };
 use http::{Request, Response, StatusCode};
+use zeroize::Zeroizing;
 
 use crate::body_size::BodySizeEstimate;
 use crate::cancel::CancelHandle;
@@ -26,7 +27,7 @@ pub(crate) struct Driver<I> {
     pub(crate) io: I,
     pub(crate) limits: Limits,
     events: Events,
-    body_size: BodySizeEstimate,
+    body_size: Arc<BodySizeEstimate>,
 }
 
 /// A driver, and the settings of the calls of one clone of a client.
@@ -43,7 +44,7 @@ impl<I: Io> Handle<I> {
             io,
             limits: resolved.limits,
             events: resolved.events,
-            body_size: BodySizeEstimate::default(),
+            body_size: Arc::default(),
         };
         Self {
             driver: Arc::new(driver),
@@ -77,8 +78,10 @@ impl<I: Io> Handle<I> {
         };
         let deadline = self.deadline(None);
         let context = SendContext::for_call(&deadline, &driver.limits, true);
-        let response = driver.send(request, 1, context).await;
-        let response = response.map_err(|failure| driver.session.transport_error(failure, 1))?;
+        let response = driver.send(request, 1, context, &deadline).await;
+        let response = response
+            .map_err(|failure| driver.session.transport_error(failure, 1))?
+            .map(Zeroizing::new);
         driver.session.with(|s, at| s.revoked(&response, at))
     }
 }
@@ -124,7 +127,10 @@ impl<I: Io> Driver<I> {
                     if !is_for_token {
                         context = context.with_buffer(std::mem::take(&mut buffer), &self.body_size);
                     }
-                    match self.send(request, pending.attempt(), context).await {
+                    match self
+                        .send(request, pending.attempt(), context, deadline)
+                        .await
+                    {
                         Ok(response) => {
                             let has_token = is_for_token && response.status() == StatusCode::OK;
                             let next = session.respond(pending, response)?;
@@ -139,12 +145,7 @@ impl<I: Io> Driver<I> {
                             if failure.kind() == FailureKind::TimedOut
                                 || deadline.remaining().is_zero() =>
                         {
-                            let kind = match failure.kind() {
-                                FailureKind::Permanent => FailureKind::Permanent,
-                                // It may be a consequence of the deadline.
-                                _ => FailureKind::TimedOut,
-                            };
-                            return Err(session.give_up(pending, failure.with_kind(kind)));
+                            return Err(session.give_up(pending, failure));
                         }
                         Err(failure) => session.step(|s, at| s.fail(pending, failure, at))?,
                     }
@@ -163,6 +164,7 @@ impl<I: Io> Driver<I> {
         request: Request<Body>,
         attempt: u32,
         context: SendContext<'_>,
+        deadline: &Deadline,
     ) -> Result<Response<Vec<u8>>, Failure> {
         if context.is_cancelled() {
             return Err(cancelled());
@@ -170,7 +172,16 @@ impl<I: Io> Driver<I> {
         if context.remaining().is_zero() {
             return Err(timed_out());
         }
-        let send = async |request| self.io.send(request, context).await;
+        let send = async |request| {
+            let outcome = self.io.send(request, context).await;
+            outcome.map_err(|failure| match failure.kind() {
+                // It may be a consequence of the deadline.
+                FailureKind::NotSent | FailureKind::Lost if deadline.remaining().is_zero() => {
+                    failure.with_kind(FailureKind::TimedOut)
+                }
+                _ => failure,
+            })
+        };
         self.events
             .observe(request, attempt, &*self.session.clock, send)
             .await

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 /// Something that happened during a call of a client; see [`ClientSettings::on_event`](crate::ClientSettings::on_event).
 ///
 /// No event contains a credential, a header or a whole body. A wait after an error response has the [`ApiError`] of Atlas, whose
-/// texts are redacted. A request whose call is dropped or abandoned is reported as sent, and never as
+/// texts are redacted. A request whose call is dropped is reported as sent, and perhaps never as
 /// answered or failed.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

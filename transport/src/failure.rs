@@ -56,8 +56,10 @@ pub fn failure_kind(error: &(dyn std::error::Error + 'static)) -> FailureKind {
 }
 
 fn first_failure_kind(error: &(dyn std::error::Error + 'static)) -> Option<FailureKind> {
-    if let Some(io) = error.downcast_ref() {
-        return Some(io_failure_kind(io));
+    if let Some(io) = error.downcast_ref::<io::Error>() {
+        // An `io::Error` does not show the error that it holds among its sources.
+        let held = io.get_ref().and_then(|held| first_failure_kind(held));
+        return held.or_else(|| Some(io_failure_kind(io)));
     }
     if let Some(gzip) = error.downcast_ref::<GzipError>() {
         return Some(gzip.failure_kind());

@@ -10,9 +10,10 @@ use atlas_model_keys_core::{Failure, FailureKind};
 
 use crate::event::in_current_span;
 use crate::transport::Task;
-use crate::watched::lock;
+use crate::watched::{get_mut, lock};
 
-type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// The mutex is never locked. It makes the handle `Sync`, although the future in it is not.
+type Work<T> = Mutex<Pin<Box<dyn Future<Output = T> + Send>>>;
 
 /// The handle of some work, which cancels it when dropped.
 ///
@@ -25,7 +26,7 @@ pub(crate) enum Job<T> {
     Spawned {
         result: Arc<Mutex<Shared<T>>>,
         /// The task, if it could not be spawned. It is polled in place.
-        task: Option<Task>,
+        task: Option<Mutex<Task>>,
     },
 }
 
@@ -63,7 +64,7 @@ impl<T: Send + 'static> Job<T> {
             work: Some(Box::pin(in_current_span(work))),
             result: Arc::clone(&result),
         };
-        let task = spawn(Box::pin(task)).err();
+        let task = spawn(Box::pin(task)).err().map(Mutex::new);
         Self::Spawned { result, task }
     }
 }
@@ -130,12 +131,12 @@ impl<T> Future for Job<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (result, task) = match &mut *self {
-            Self::InPlace(work) => return work.as_mut().poll(cx).map(Ok),
+            Self::InPlace(work) => return get_mut(work).as_mut().poll(cx).map(Ok),
             Self::Spawned { result, task } => (result, task),
         };
         if let Some(task) = task {
             // Its outcome is stored in the same way as that of a spawned task.
-            let _ = task.as_mut().poll(cx);
+            let _ = get_mut(task).as_mut().poll(cx);
         }
         let mut shared = lock(result);
         let outcome = shared.outcome.take();

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use atlas_model_keys_core::{Error, Listing, OwnedModelKey, OwnedPageKeys, Page, Paged, Reply};
@@ -39,7 +39,13 @@ pub(crate) struct Fetcher<I: Io, R: Paged, T> {
     abandoned: Arc<AtomicBool>,
     /// Buffers for reuse.
     buffers: Vec<Vec<u8>>,
+    /// The number of pages in sequence that were ready at once.
+    ready_in_sequence: u32,
 }
+
+/// After this many pages that are ready at once, a stream is pending once, so that other parts of its task get a turn: a
+/// timeout, for example.
+const READY_IN_SEQUENCE: u32 = 32;
 
 impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
     fn new(handle: Handle<I>, first: R, fetch: Fetch<I, R, T>) -> Self {
@@ -54,6 +60,7 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
             spawner: I::Spawner::default(),
             abandoned: Arc::default(),
             buffers: Vec::new(),
+            ready_in_sequence: 0,
         }
     }
 
@@ -82,6 +89,11 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
     }
 
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>, Error>> {
+        if I::SPAWNS_SINGLE && self.ready_in_sequence >= READY_IN_SEQUENCE {
+            self.ready_in_sequence = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if !self.is_full {
             self.fill()?;
         }
@@ -94,6 +106,9 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
         if polled.is_ready() {
             in_flight.pop_front();
             self.is_full = false;
+            self.ready_in_sequence += 1;
+        } else {
+            self.ready_in_sequence = 0;
         }
         self.in_flight = in_flight;
         polled.map(|fetched| match fetched {
@@ -124,7 +139,7 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
             let abandoned = Arc::clone(&self.abandoned);
             let fetching = (self.fetch)(self.handle.clone(), request, buffer, abandoned);
             let job = if in_place {
-                Job::InPlace(fetching)
+                Job::InPlace(Mutex::new(fetching))
             } else {
                 let (io, spawner) = (&self.handle.driver.io, &mut self.spawner);
                 let running = self.in_flight.len();

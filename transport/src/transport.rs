@@ -25,7 +25,7 @@ use crate::settings::bounded;
 /// - **Send the request unchanged**: method, path and query, all headers and the body. The URI is absolute. Some libraries parse
 ///   and normalize a URL again, but a digest signs the path and the query exactly as they are in the request. An
 ///   [empty body](Body::is_empty) is sent as no body, without `Content-Length: 0`. A transport may add `Host`, `Connection`,
-///   the length of a body, and `Accept-Encoding: gzip`, but no `Accept-Encoding` if the response
+///   the length of a body, and `Accept-Encoding: gzip`, but none or `identity` if the response
 ///   [may hold a token](SendContext::may_hold_token). It must not replace a header.
 /// - **Add nothing of its own**: no credentials, no cookies, no answers to challenges, no redirects, no retries.
 /// - **Return every status as a response.** A 404 is not a failure of the transport. If the body of an error status cannot be
@@ -39,8 +39,8 @@ use crate::settings::bounded;
 /// - **End by [`SendContext::remaining`]**, with connecting and reading. Shorter timeouts for connecting and for a silent server
 ///   are a good idea, because the client retries what they end. Report your own timeouts as
 ///   [`NotSent`](atlas_model_keys_core::FailureKind::NotSent) (while connecting) or
-///   [`Lost`](atlas_model_keys_core::FailureKind::Lost) (afterwards). Never return
-///   [`TimedOut`](atlas_model_keys_core::FailureKind::TimedOut): it means the client's deadline, and ends the call. After the
+///   [`Lost`](atlas_model_keys_core::FailureKind::Lost) (afterwards). Return
+///   [`TimedOut`](atlas_model_keys_core::FailureKind::TimedOut) only at the end of `remaining`: it ends the call. After the
 ///   deadline, the client reports `NotSent` and `Lost` as `TimedOut`.
 /// - **Tell whether the server may have received the request**:
 ///   [`NotSent`](atlas_model_keys_core::FailureKind::NotSent) only if it was certainly not sent,
@@ -137,7 +137,7 @@ pub struct SendContext<'c> {
     limits: &'c Limits,
     holds_token: bool,
     buffer: Vec<u8>,
-    body_size: Option<&'c BodySizeEstimate>,
+    body_size: Option<&'c Arc<BodySizeEstimate>>,
 }
 
 impl<'c> SendContext<'c> {
@@ -160,7 +160,11 @@ impl<'c> SendContext<'c> {
     }
 
     /// Gives the buffer of an earlier body, and the lengths of earlier ones, to a response without a token.
-    pub(crate) fn with_buffer(mut self, buffer: Vec<u8>, body_size: &'c BodySizeEstimate) -> Self {
+    pub(crate) fn with_buffer(
+        mut self,
+        buffer: Vec<u8>,
+        body_size: &'c Arc<BodySizeEstimate>,
+    ) -> Self {
         self.buffer = buffer;
         self.body_size = Some(body_size);
         self
@@ -193,7 +197,8 @@ impl<'c> SendContext<'c> {
     }
 
     /// Returns the remaining time, but at most this one, and at least a millisecond. It is a timeout for the socket of a
-    /// blocking transport, where zero would be an error or mean that there is no timeout.
+    /// blocking transport, where zero would be an error or mean that there is no timeout. It is for a single read: check
+    /// [`remaining`](SendContext::remaining) between reads, because a slow server restarts it with each byte.
     #[must_use]
     pub fn timeout(&self, at_most: Duration) -> Duration {
         self.remaining().min(at_most).max(Duration::from_millis(1))
@@ -204,7 +209,8 @@ impl<'c> SendContext<'c> {
     /// The reader keeps the limits, decompresses gzip, and leaves no copy of a body that may hold a token.
     pub fn body_reader(&mut self, status: StatusCode, headers: &mut HeaderMap) -> BodyReader<'c> {
         if self.holds_token {
-            return BodyReader::secret(status, headers, self.limits);
+            let reader = BodyReader::secret(status, headers, self.limits);
+            return reader.with_deadline(&self.deadline);
         }
         let buffer = std::mem::take(&mut self.buffer);
         let reader = BodyReader::new(status, headers, buffer, self.limits);
@@ -217,7 +223,8 @@ impl<'c> SendContext<'c> {
 
     /// Starts to read the response from the bytes of a connection, for a transport without an HTTP library.
     ///
-    /// The decoder keeps the limits. It does not decompress: do not ask for gzip. Each response needs its own decoder. A
+    /// The decoder keeps the limits. It does not decompress: do not ask for gzip. Unlike the [body
+    /// reader](SendContext::body_reader), it leaves copies of a token in memory that is freed. Each response needs its own decoder. A
     /// connection may be used again only if the message says
     /// [`keep_alive`](atlas_model_keys_core::wire::Message::keep_alive) and no bytes are left over.
     pub fn decoder(&self, method: &Method) -> Decoder {
@@ -240,6 +247,7 @@ impl<'c> SendContext<'c> {
             limits: self.limits.clone(),
             holds_token: self.holds_token,
             buffer: self.buffer,
+            body_size: self.body_size.cloned(),
         }
     }
 }
@@ -250,12 +258,14 @@ pub(crate) struct OwnedContext {
     limits: Limits,
     holds_token: bool,
     buffer: Vec<u8>,
+    body_size: Option<Arc<BodySizeEstimate>>,
 }
 
 impl OwnedContext {
     pub(crate) fn borrow(&mut self) -> SendContext<'_> {
         SendContext {
             buffer: std::mem::take(&mut self.buffer),
+            body_size: self.body_size.as_ref(),
             ..SendContext::for_call(&self.deadline, &self.limits, self.holds_token)
         }
     }

@@ -256,3 +256,37 @@ fn debug_shows_no_body() {
         "{shown}"
     );
 }
+
+#[test]
+fn clients_and_their_listings_are_send_and_sync() {
+    fn check<T: Send + Sync>() {}
+    check::<blocking::Client>();
+    check::<blocking::Keys>();
+    check::<blocking::Pages>();
+    check::<blocking::Replies>();
+    check::<asynchronous::Client>();
+    check::<asynchronous::Keys>();
+    check::<asynchronous::Pages>();
+    check::<asynchronous::Replies>();
+}
+
+#[test]
+fn stream_whose_pages_are_ready_lets_other_work_have_a_turn() {
+    let scripted = Scripted::new(|page| page_of(page, 1000));
+    let client = asynchronous::Client::new(settings(), scripted).unwrap();
+    let mut keys = client.pages(&list());
+    let mut turns = 0;
+    let mut pages = 0;
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    while pages < 1000 {
+        let mut next = std::pin::pin!(keys.next());
+        match next.as_mut().poll(&mut cx) {
+            std::task::Poll::Ready(page) => {
+                page.unwrap().unwrap();
+                pages += 1;
+            }
+            std::task::Poll::Pending => turns += 1,
+        }
+    }
+    assert!((20..=1000).contains(&turns), "{turns}");
+}

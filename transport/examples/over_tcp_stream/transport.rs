@@ -42,7 +42,7 @@ impl Transport for TcpTransport {
         stream.write_all(bytes.as_bytes()).map_err(Failure::lost)?;
         let mut decoder = context.decoder(request.method());
         let mut buffer = Zeroizing::new([0; 16 * 1024]);
-        loop {
+        while !context.remaining().is_zero() {
             stream
                 .set_read_timeout(Some(at_most(30)))
                 .map_err(Failure::lost)?;
@@ -55,5 +55,6 @@ impl Transport for TcpTransport {
                 Progress::Done { message, .. } => return Ok(message.response),
             }
         }
+        Err(Failure::lost("the deadline has passed"))
     }
 }
