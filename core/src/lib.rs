@@ -128,7 +128,15 @@
 //!
 //! # What it does not do
 //!
-//! It opens no connections, and it does not create, change or delete keys.
+//! It opens no connections, and it does not create, change or delete keys. For a ready client, use `atlas-model-keys-ureq`
+//! (blocking), `atlas-model-keys-hyper` (async), or `atlas-model-keys-transport` with any other HTTP library.
+//!
+//! # Features
+//!
+//! - `serde`: serializes keys (with Atlas's field names, without the secret), and the inputs of a session for recordings. A
+//!   recording contains live tokens.
+//!
+//! The minimum supported Rust version is 1.88.
 #![no_std]
 #![forbid(unsafe_code)]
 
