@@ -521,6 +521,11 @@ mod tests {
             before in "[ -~é\\n]{0,20}",
             after in "[ -~é\\n]{0,20}",
         ) {
+            // A line break is removed, so an escape that begins before it may take the beginning of the secret: "%", a line
+            // break and "00" are a byte of value 0, once an inner layer is decoded.
+            let joined = before.trim_end_matches(' ').strip_suffix('\n');
+            let begins_escape = |c: char| matches!(c, '%' | '\\' | '&');
+            prop_assume!(joined.is_none_or(|joined| !joined.contains(begins_escape)));
             let from = from.min(secret.len() - RUN);
             let part = secret.get(from..).unwrap();
             let part: String = part.chars().zip(hows).map(|(c, how)| encoded(c, how)).collect();
