@@ -72,12 +72,13 @@ impl SharedSession {
         &self,
         call: impl FnOnce(&mut Session, Moment) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        // Read without the lock, because it may be the caller's clock. A time before 1970 counts as 1970.
-        let now = self.clock.unix_time().to_duration().unwrap_or_default();
         let mut state = self.state.lock();
         let State { session, entropy } = &mut *state;
         let entropy = entropy.take();
         let entropy = entropy.map_err(|error| permanent(session, error.to_string()))?;
+        // Read under the lock: a session that sees the time go back ends its periods, and fetches a second token. A time before
+        // 1970 counts as 1970.
+        let now = self.clock.unix_time().to_duration().unwrap_or_default();
         call(session, Moment::new(now, entropy))
     }
 
