@@ -161,8 +161,13 @@ pub(super) fn may_have_run(text: &str, secrets: &[String]) -> bool {
 
 /// Returns whether a shown text contains a run of a secret, directly or encoded.
 pub(super) fn contains_run(shown: &str, secret: &str) -> bool {
-    // The core inserts `[redacted]` and escapes.
-    let shown = unescaped(&shown.replace("[redacted]", "\0"));
+    // The core inserts `[redacted]` and escapes. A text that is too long may end within the marker.
+    const MARKER: &str = "[redacted]";
+    let cut = shown.strip_suffix('…').and_then(|shown| {
+        let mut beginnings = (1..MARKER.len()).rev().map(|length| &MARKER[..length]);
+        beginnings.find_map(|beginning| shown.strip_suffix(beginning))
+    });
+    let shown = unescaped(&cut.unwrap_or(shown).replace(MARKER, "\0"));
     let mut layers = layers(shown.as_bytes(), 3).into_iter();
     layers.any(|layer| has_run(&layer, secret.as_bytes()))
 }
