@@ -54,7 +54,9 @@ impl Client {
         ClientBuilder {
             settings: ClientSettings::new(base, credentials)
                 .product(USER_AGENT)
-                .clock(TokioClock::default()),
+                .clock(TokioClock {
+                    start: Instant::now(),
+                }),
             connections: ConnectionSettings::default(),
             connector: None,
             http1_only: false,
@@ -169,14 +171,6 @@ impl fmt::Debug for ClientBuilder {
 #[derive(Debug)]
 struct TokioClock {
     start: Instant,
-}
-
-impl Default for TokioClock {
-    fn default() -> Self {
-        Self {
-            start: Instant::now(),
-        }
-    }
 }
 
 impl Clock for TokioClock {

@@ -1,6 +1,5 @@
 //! The async client, for any [`AsyncTransport`] and any runtime.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -62,12 +61,6 @@ impl<T: AsyncTransport> ErasedTransport for T {
 }
 
 struct AsyncIo(Box<dyn ErasedTransport>);
-
-impl fmt::Debug for AsyncIo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AsyncIo").finish_non_exhaustive()
-    }
-}
 
 impl Io for AsyncIo {
     type Spawner = ();

@@ -3,7 +3,6 @@
 mod park;
 mod threads;
 
-use std::fmt;
 use std::future::poll_fn;
 use std::iter::FusedIterator;
 use std::sync::Arc;
@@ -30,12 +29,6 @@ use threads::Threads;
 
 /// A blocking transport.
 struct BlockingIo(Arc<dyn Transport>);
-
-impl fmt::Debug for BlockingIo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BlockingIo").finish_non_exhaustive()
-    }
-}
 
 impl Io for BlockingIo {
     type Spawner = Threads;

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use crate::transport::{SendContext, Task};
 
 /// What the driver needs: sending, waiting and starting tasks. A blocking transport implements it with futures that block.
-pub(crate) trait Io: std::fmt::Debug + Send + Sync + 'static {
+pub(crate) trait Io: Send + Sync + 'static {
     /// Where the tasks of one stream run.
     type Spawner: Default + Send;
 

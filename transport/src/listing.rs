@@ -235,7 +235,6 @@ impl<I: Io, R: Paged, T> fmt::Debug for Fetcher<I, R, T> {
 }
 
 /// The keys of a listing.
-#[derive(Debug)]
 pub(crate) struct KeyFetcher<I: Io, R: Paged> {
     pages: Fetcher<I, R, Page<Vec<u8>>>,
     page: Option<OwnedPageKeys>,
@@ -256,7 +255,6 @@ impl<I: Io, R: Paged> KeyFetcher<I, R> {
     }
 
     /// Polls for the next key; `None` at the end, and after an error.
-    #[inline]
     pub(crate) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
@@ -265,7 +263,9 @@ impl<I: Io, R: Paged> KeyFetcher<I, R> {
             if let Some(key) = self.page.as_mut().and_then(OwnedPageKeys::next) {
                 return Poll::Ready(Some(Ok(key)));
             }
-            match ready!(self.poll_page(cx)) {
+            let buffer = self.page.take().map(OwnedPageKeys::into_body);
+            self.pages.buffers.extend(buffer);
+            match ready!(self.pages.poll_advance(cx, Listing::accept_owned)) {
                 Some(Ok(keys)) => self.page = Some(keys),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
@@ -273,14 +273,17 @@ impl<I: Io, R: Paged> KeyFetcher<I, R> {
         }
     }
 
-    fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<OwnedPageKeys, Error>>> {
-        let buffer = self.page.take().map(OwnedPageKeys::into_body);
-        self.pages.buffers.extend(buffer);
-        self.pages.poll_advance(cx, Listing::accept_owned)
-    }
-
     pub(crate) fn has_ended(&self) -> bool {
         let is_empty = |keys: &OwnedPageKeys| keys.len() == 0;
         self.pages.has_ended() && self.page.as_ref().is_none_or(is_empty)
+    }
+}
+
+impl<I: Io, R: Paged> fmt::Debug for KeyFetcher<I, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyFetcher")
+            .field("pages", &self.pages)
+            .field("page", &self.page)
+            .finish()
     }
 }
