@@ -335,7 +335,8 @@ impl Engine {
         let mut decoded = None;
         if status == StatusCode::OK && ticket.call.query.is_enveloped() {
             // The caller requested the envelope, so the status in the body is the status of the response.
-            match read_envelope(response.body().as_ref(), self.limits.of_body()) {
+            let form = ticket.call.resource.form;
+            match read_envelope(response.body().as_ref(), form, self.limits.of_body()) {
                 Ok(page) => decoded = page,
                 Err(error_status) => status = error_status,
             }
