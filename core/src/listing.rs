@@ -531,7 +531,7 @@ enum ReadAheadEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{GroupId, KeyField, PageNum, Reply};
+    use crate::{GroupId, KeyField, Page, PageNum, Reply};
     use alloc::borrow::ToOwned as _;
     use alloc::collections::BTreeSet;
     use alloc::format;

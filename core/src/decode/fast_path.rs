@@ -410,7 +410,8 @@ mod tests {
         let Some(page) = read(body, limits.of_body()) else {
             return false;
         };
-        let Ok(reference) = reference::read(body, limits.of_body()) else {
+        let reference = reference::read::<reference::PageOf<KeySpans>>(body, limits.of_body());
+        let Ok(reference) = reference else {
             panic!("only the reference parser refuses {}", body.escape_ascii());
         };
         assert_eq!(shown(&page, body), shown(&reference, body));
