@@ -226,10 +226,6 @@ fn body_that_is_no_key_is_an_error_that_names_endpoint_and_place() {
     }
 }
 
-fn ids(groups: &Groups) -> Vec<Option<&str>> {
-    groups.into_iter().map(Group::id).collect()
-}
-
 #[test]
 fn groups_have_the_documented_fields_and_others_are_ignored() {
     let body = r#"{"links":[{"rel":"self"},{"rel":"next"}],"totalCount":3,"cursor":1e999,"results":[

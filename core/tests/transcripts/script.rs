@@ -102,7 +102,10 @@ pub(crate) fn parse(text: &str) -> Result<Script, Mistake> {
         });
     }
     if !blocks.iter().any(|b| matches!(b.kind, LineKind::Start(_))) {
-        return Err((lines.len(), "there is no `list` or another request".to_owned()));
+        return Err((
+            lines.len(),
+            "there is no `list` or another request".to_owned(),
+        ));
     }
     Ok(Script {
         start: settings.start,
