@@ -31,6 +31,8 @@ use crate::{Error, ItemsPerPage, Limits, ListPage, ListRequest, OwnedModelKey, P
 ///   is also on the page directly before. Keys without an id and keys after an empty page are never omitted.
 /// - More pages than [`Limits::pages`] are an error.
 ///
+/// A listing of groups ([`GroupsRequest`](crate::GroupsRequest)) follows the same rules, with groups instead of keys.
+///
 /// [`accept`]: Listing::accept
 ///
 /// ```
@@ -200,8 +202,8 @@ impl<R: Paged> Listing<R> {
             .map(|(_, key)| key)
     }
 
-    /// Takes the page like [`accept`](Listing::accept), and returns owned keys. They are made one at a time, and at
-    /// the end the caller gets the page's buffer back.
+    /// Takes the page like [`accept`](Listing::accept), and returns owned keys. Those of a [`Page`](crate::Page)
+    /// are made one at a time, and at the end the caller gets the page's buffer back.
     ///
     /// ```
     /// # use atlas_model_keys_core::{GroupId, Limits, ListRequest, Listing, Reply};
