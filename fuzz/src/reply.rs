@@ -180,7 +180,7 @@ pub fn check(bytes: &[u8]) {
         "{shown}"
     );
     assert_accessors(&reply, &headers);
-    operations::check(body);
+    operations::check(body, error_in(body));
 
     let result = reply.into_page();
     match (expected_result(body), result) {

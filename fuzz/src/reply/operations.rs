@@ -11,7 +11,6 @@ use http::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::error_in;
 use crate::json::{self, Json};
 use crate::page::DerivedPage;
 use crate::shown;
@@ -35,21 +34,21 @@ struct DerivedGroup {
 
 type Fields = BTreeMap<&'static str, String>;
 
-/// Checks a body as the reply to each operation.
-pub(super) fn check(body: &[u8]) {
-    check_key(body);
-    check_groups(body);
+/// Checks a body as the reply to each operation. `error` is the failed status if it is an error object.
+pub(super) fn check(body: &[u8], error: Option<u16>) {
+    check_key(body, error);
+    check_groups(body, error);
 }
 
 fn reply(body: &[u8]) -> Reply<&[u8]> {
     Reply::from_response(Response::new(body)).expect("the status is 200")
 }
 
-fn check_key(body: &[u8]) {
+fn check_key(body: &[u8], error: Option<u16>) {
     let group = GroupId::new("0123456789abcdef01234567").expect("24 hexadecimal digits");
     let id = ApiKeyId::new("a86r5kwrfsk5r5ku5tgvhmpj").expect("letters and digits");
     let request = KeyRequest::new(group, id).with_envelope(true);
-    let expected = expected_key(body);
+    let expected = expected_key(body, error);
     assert_session_agrees(&request, body, matches!(expected, Expected::Failed(_)));
     assert_drift(&KeyRequest::drift(&reply(body)));
     match (expected, KeyRequest::read(reply(body))) {
@@ -71,7 +70,7 @@ fn check_key(body: &[u8]) {
 }
 
 /// Determines the key in a body without the core.
-fn expected_key(body: &[u8]) -> Expected<Fields> {
+fn expected_key(body: &[u8], error: Option<u16>) -> Expected<Fields> {
     if let Some((fields, failed)) = derived_key(body) {
         if let Some(status) = failed {
             return Expected::Failed(status);
@@ -81,7 +80,7 @@ fn expected_key(body: &[u8]) -> Expected<Fields> {
             return Expected::Answer(fields);
         }
     }
-    error_in(body).map_or(Expected::Neither, Expected::Failed)
+    error.map_or(Expected::Neither, Expected::Failed)
 }
 
 /// Returns the fields of the key at the top or in an envelope, and the failed status in the body.
@@ -134,8 +133,8 @@ fn fields_of(json: &Json, object: &Map<String, Value>) -> Option<Fields> {
     Some(fields)
 }
 
-fn check_groups(body: &[u8]) {
-    let expected = expected_groups(body);
+fn check_groups(body: &[u8], error: Option<u16>) {
+    let expected = expected_groups(body, error);
     let request = GroupsRequest::new();
     let enveloped = request.with_envelope(true);
     assert_session_agrees(&enveloped, body, matches!(expected, Expected::Failed(_)));
@@ -177,7 +176,7 @@ fn check_groups(body: &[u8]) {
 }
 
 /// Determines the groups in a body without the core.
-fn expected_groups(body: &[u8]) -> Expected<DerivedPage<DerivedGroup>> {
+fn expected_groups(body: &[u8], error: Option<u16>) -> Expected<DerivedPage<DerivedGroup>> {
     if let Some((page, _)) = DerivedPage::read(body) {
         if let Some(status) = page.failed_status() {
             return Expected::Failed(status);
@@ -186,7 +185,7 @@ fn expected_groups(body: &[u8]) -> Expected<DerivedPage<DerivedGroup>> {
             return Expected::Answer(page);
         }
     }
-    error_in(body).map_or(Expected::Neither, Expected::Failed)
+    error.map_or(Expected::Neither, Expected::Failed)
 }
 
 /// Asserts that the facts about paging are those of the derived struct, and that a listing requests the same page after the
