@@ -78,7 +78,7 @@ impl Call {
     /// Returns the request as HTTP, without credentials.
     #[inline]
     pub(crate) fn to_http<T>(
-        self,
+        &self,
         base: &BaseUrl,
         version: ApiVersion,
         user_agent: HeaderValue,
@@ -94,7 +94,7 @@ impl Call {
 
     /// Returns the path and query. They need no percent-encoding: the path is fixed text and unreserved characters
     /// (RFC 3986 §2.3), and the query is fixed names with numbers and booleans.
-    fn target(self, prefix: &str) -> String {
+    fn target(&self, prefix: &str) -> String {
         let Path {
             before,
             id,
@@ -108,10 +108,11 @@ impl Call {
             pretty,
         } = self.query;
         let mut target = String::with_capacity(TARGET_BYTES);
-        target.extend([prefix, before]);
-        target.extend(id.as_ref().map(ObjectId::as_str));
-        target.push_str(after);
-        target.extend(key.as_ref().map(ApiKeyId::as_str));
+        let id = id.as_ref().map_or("", ObjectId::as_str);
+        target.extend([prefix, before, id, after]);
+        if let Some(key) = key {
+            target.push_str(key.as_str());
+        }
         let mut separator = "?";
         let mut add = |name, value: Option<&dyn fmt::Display>| {
             if let Some(value) = value {

@@ -203,8 +203,10 @@ impl Engine {
         at: Moment,
     ) -> Step<B> {
         let user_agent = self.user_agent.clone();
-        let (call, version) = (ticket.call, ticket.version);
-        let mut request = call.to_http(&self.base, version, user_agent, Body::empty());
+        let version = ticket.version;
+        let mut request = ticket
+            .call
+            .to_http(&self.base, version, user_agent, Body::empty());
         let authorization = authorization.or_else(|| {
             let target = request.uri().path_and_query();
             let target = target.map_or("/", |target| target.as_str());
