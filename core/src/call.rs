@@ -77,7 +77,7 @@ impl Query {
 impl Call {
     /// Returns the request as HTTP, without credentials.
     #[inline]
-    pub(crate) fn to_http<T>(
+    pub(crate) fn http_request<T>(
         &self,
         base: &BaseUrl,
         version: ApiVersion,

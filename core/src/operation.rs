@@ -31,7 +31,8 @@ pub trait Operation: sealed::Sealed + Copy + fmt::Debug + Send + Sync + 'static 
     /// Returns the request as HTTP, without credentials. It cannot fail.
     #[must_use]
     fn to_http(&self, base: &BaseUrl, version: &ApiVersion) -> http::Request<()> {
-        self.call().to_http(base, *version, DEFAULT_USER_AGENT, ())
+        self.call()
+            .http_request(base, *version, DEFAULT_USER_AGENT, ())
     }
 }
 

@@ -206,7 +206,7 @@ impl Engine {
         let version = ticket.version;
         let mut request = ticket
             .call
-            .to_http(&self.base, version, user_agent, Body::empty());
+            .http_request(&self.base, version, user_agent, Body::empty());
         let authorization = authorization.or_else(|| {
             let target = request.uri().path_and_query();
             let target = target.map_or("/", |target| target.as_str());
