@@ -59,6 +59,12 @@ pub enum Endpoint {
     ModelKeys,
     /// `GET …/orgs/{orgId}/aiModelApiKeys`.
     OrgModelKeys,
+    /// `GET …/groups/{groupId}/aiModelApiKeys/{apiKeyId}`.
+    ModelKey,
+    /// `GET …/orgs/{orgId}/aiModelApiKeys/{apiKeyId}`.
+    OrgModelKey,
+    /// `GET …/groups`.
+    Groups,
     /// `POST …/oauth/token`.
     Token,
     /// `POST …/oauth/revoke`.
@@ -70,7 +76,11 @@ impl Endpoint {
     pub(crate) fn is_oauth(self) -> bool {
         match self {
             Self::Token | Self::Revocation => true,
-            Self::ModelKeys | Self::OrgModelKeys => false,
+            Self::ModelKeys
+            | Self::OrgModelKeys
+            | Self::ModelKey
+            | Self::OrgModelKey
+            | Self::Groups => false,
         }
     }
 }

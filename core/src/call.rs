@@ -6,8 +6,9 @@ use core::fmt::{self, Write as _};
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderValue, Request};
 
+use crate::decode::Form;
 use crate::params::ObjectId;
-use crate::{ApiVersion, BaseUrl, Endpoint, InvalidValue, ItemsPerPage, PageNum};
+use crate::{ApiKeyId, ApiVersion, BaseUrl, Endpoint, InvalidValue, ItemsPerPage, PageNum};
 
 /// A request of an operation, without the base URL, the version and the credentials.
 ///
@@ -24,6 +25,8 @@ pub struct Call {
 #[derive(Debug)]
 pub struct Resource {
     pub(crate) endpoint: Endpoint,
+    /// The form of a successful response.
+    pub(crate) form: Form,
     /// The versions that have the operation. A session begins with the first one, and moves on to the next one if Atlas
     /// no longer has it.
     pub(crate) versions: &'static [ApiVersion],
@@ -31,12 +34,13 @@ pub struct Resource {
     pub(crate) can_pin: bool,
 }
 
-/// The path of a request: fixed text around an id.
+/// The path of a request: fixed text and ids, in this order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Path {
     pub(crate) before: &'static str,
-    pub(crate) id: ObjectId,
+    pub(crate) id: Option<ObjectId>,
     pub(crate) after: &'static str,
+    pub(crate) key: Option<ApiKeyId>,
 }
 
 /// The query of a request. A parameter that is `None` is not sent, so that Atlas's default applies.
@@ -55,6 +59,8 @@ pub(crate) enum RateScope {
     Group(ObjectId),
     /// The requests for an organization.
     Org(ObjectId),
+    /// The requests that belong to no group or organization.
+    General,
 }
 
 /// The default `User-Agent`.
@@ -71,8 +77,8 @@ impl Query {
 impl Call {
     /// Returns the request as HTTP, without credentials.
     #[inline]
-    pub(crate) fn to_http<T>(
-        self,
+    pub(crate) fn http_request<T>(
+        &self,
         base: &BaseUrl,
         version: ApiVersion,
         user_agent: HeaderValue,
@@ -86,10 +92,15 @@ impl Call {
         request
     }
 
-    /// Returns the path and query. They need no percent-encoding: the path is fixed text and hexadecimal digits, and
-    /// the query is fixed names with numbers and booleans.
-    fn target(self, prefix: &str) -> String {
-        let Path { before, id, after } = self.path;
+    /// Returns the path and query. They need no percent-encoding: the path is fixed text and unreserved characters
+    /// (RFC 3986 §2.3), and the query is fixed names with numbers and booleans.
+    fn target(&self, prefix: &str) -> String {
+        let Path {
+            before,
+            id,
+            after,
+            key,
+        } = &self.path;
         let Query {
             items_per_page,
             page_num,
@@ -97,7 +108,11 @@ impl Call {
             pretty,
         } = self.query;
         let mut target = String::with_capacity(TARGET_BYTES);
-        target.extend([prefix, before, id.as_str(), after]);
+        let id = id.as_ref().map_or("", ObjectId::as_str);
+        target.extend([prefix, before, id, after]);
+        if let Some(key) = key {
+            target.push_str(key.as_str());
+        }
         let mut separator = "?";
         let mut add = |name, value: Option<&dyn fmt::Display>| {
             if let Some(value) = value {

@@ -1,7 +1,8 @@
 //! `TryFrom<&str>` for the types that have `FromStr`.
 
 use crate::{
-    ApiVersion, BaseUrl, GroupId, InvalidValue, ItemsPerPage, OrgId, PageNum, Proxy, UnixTime,
+    ApiKeyId, ApiVersion, BaseUrl, GroupId, InvalidValue, ItemsPerPage, OrgId, PageNum, Proxy,
+    UnixTime,
 };
 
 /// Implements `TryFrom<&str>` by `FromStr`.
@@ -19,6 +20,7 @@ macro_rules! try_from_str {
 }
 
 try_from_str!(
+    ApiKeyId,
     ApiVersion,
     BaseUrl,
     GroupId,

@@ -1,4 +1,4 @@
-//! Compares a page with Atlas's documentation: which fields are unknown, and which are missing.
+//! Compares a response with Atlas's documentation: which fields are unknown, and which are missing.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -7,13 +7,15 @@ use core::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::decode::Form;
 use crate::{ApiVersion, KeyField, text};
 
-/// The differences between a page and Atlas's documentation. They show that Atlas has changed the API, which may happen at
+/// The differences between a response and Atlas's documentation. They show that Atlas has changed the API, which may happen at
 /// any time in the API version `preview`.
 ///
-/// [`Page::drift`](crate::Page::drift) returns it. A field that is `null` is present. The `status` of a page is never
-/// unknown, because an [envelope](crate::ListRequest::with_envelope) adds it.
+/// [`Page::drift`](crate::Page::drift) returns it, and [`Operation::drift`](crate::Operation::drift) for a reply to any
+/// operation. A field that is `null` is present. The `status` of a page is never unknown, because an
+/// [envelope](crate::ListRequest::with_envelope) adds it.
 ///
 /// `Display` writes one line: `unknown: cursor (1), results[].region (100); missing: totalCount (1)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +38,7 @@ const MAX_UNKNOWN: usize = 64;
 const MAX_NAME_BYTES: usize = 80;
 
 impl Drift {
-    /// Returns whether the page is as documented.
+    /// Returns whether the response is as documented.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.unknown.is_empty() && self.missing.is_empty()
@@ -44,11 +46,15 @@ impl Drift {
 
     /// Compares a body with the documentation of a version. The body was parsed before, so no error is expected; if one
     /// occurs, the result covers the part before it.
-    pub(crate) fn read(body: &str, version: Option<ApiVersion>) -> Self {
+    pub(crate) fn read(body: &str, form: Form, version: Option<ApiVersion>) -> Self {
         let mut drift = Self::default();
         let level = Level {
             drift: &mut drift,
-            object: Object::Page,
+            object: match form {
+                Form::Keys => Object::Page(&Object::Key("results[].")),
+                Form::Key => Object::Key(""),
+                Form::Groups => Object::Page(&Object::Group),
+            },
             has_dated_fields: version.is_some_and(|version| {
                 version != ApiVersion::PREVIEW && version >= ApiVersion::V2025_03_12
             }),
@@ -99,26 +105,60 @@ impl fmt::Display for Drift {
 
 #[derive(Clone, Copy)]
 enum Object {
-    Page,
-    Key,
+    /// A page of such entries.
+    Page(&'static Object),
+    /// A key, with the path to its fields.
+    Key(&'static str),
+    Group,
     Link,
 }
+
+/// The documented fields of a group that Atlas may omit. The values of objects are not compared.
+const OPTIONAL_GROUP_FIELDS: &[&str] = &[
+    "links",
+    "regionUsageRestrictions",
+    "tags",
+    "withDefaultAlertsSettings",
+];
 
 impl Object {
     fn prefix(self) -> &'static str {
         match self {
-            Self::Page => "",
-            Self::Key => "results[].",
+            Self::Page(_) => "",
+            Self::Key(prefix) => prefix,
+            Self::Group => "results[].",
             Self::Link => "links[].",
+        }
+    }
+
+    /// Returns whether the field is documented, but may be absent.
+    fn is_optional(self, name: &str) -> bool {
+        match self {
+            // An envelope adds it. Whether the caller asked for an envelope is not known here.
+            Self::Page(_) => name == "status",
+            Self::Group => OPTIONAL_GROUP_FIELDS.contains(&name),
+            Self::Key(_) | Self::Link => false,
+        }
+    }
+
+    /// Returns the object or array that a field of this object holds, if it is compared with the documentation.
+    fn child(self, name: &str) -> Option<Self> {
+        match (self, name) {
+            (Self::Page(entry), "results") => Some(*entry),
+            (Self::Page(_), "links") => Some(Self::Link),
+            // An envelope has the key under this name.
+            (Self::Key(""), "content") => Some(Self::Key("content.")),
+            _ => None,
         }
     }
 
     /// Returns the documented fields of a version; see [`Level::has_dated_fields`].
     fn fields(self, has_dated_fields: bool) -> impl Iterator<Item = &'static str> {
         let (names, has_keys): (&[_], _) = match self {
-            Self::Page => (&["links", "results", "totalCount"], false),
+            Self::Page(_) => (&["links", "results", "totalCount"], false),
             Self::Link => (&["href", "rel"], false),
-            Self::Key => (&[], true),
+            Self::Group => (&["clusterCount", "created", "id", "name", "orgId"], false),
+            Self::Key(_) => (&[], true),
         };
         let keys = KeyField::ALL
             .iter()
@@ -128,7 +168,7 @@ impl Object {
     }
 }
 
-/// Reads an object of the page, or an array of such objects.
+/// Reads an object of the response, or an array of such objects.
 struct Level<'d> {
     drift: &'d mut Drift,
     object: Object,
@@ -148,7 +188,7 @@ impl<'de> Visitor<'de> for Level<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of a page")
+        f.write_str("an object of a response")
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
@@ -182,26 +222,29 @@ impl<'de> Visitor<'de> for Level<'_> {
         let prefix = object.prefix();
         // One bit per field known in any version, so a field of another version is not reported as unknown.
         let mut seen = 0u16;
+        // An envelope has only `status` and `content`.
+        let mut has_content = false;
         while let Some(Name(name)) = map.next_key()? {
+            let child = object.child(&name);
+            let is_content = matches!(child, Some(Object::Key("content.")));
+            has_content |= is_content;
             match object.fields(true).position(|known| known == name) {
                 Some(index) => seen |= 1 << index,
-                // An envelope adds it. Whether the caller asked for an envelope is not known here.
-                None if matches!(object, Object::Page) && name == "status" => {}
+                None if is_content || object.is_optional(&name) => {}
                 None => drift.add_unknown(prefix, &name),
             }
-            let object = match (object, name.as_str()) {
-                (Object::Page, "results") => Object::Key,
-                (Object::Page, "links") => Object::Link,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
+            let Some(object) = child else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
             };
             map.next_value_seed(Level {
                 drift: &mut *drift,
                 object,
                 has_dated_fields,
             })?;
+        }
+        if has_content {
+            return Ok(());
         }
         for name in object.fields(has_dated_fields) {
             let index = object.fields(true).position(|known| known == name);

@@ -235,6 +235,8 @@ impl fmt::Display for InvalidResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let expected = match self.endpoint {
             Endpoint::ModelKeys | Endpoint::OrgModelKeys => "a page of keys",
+            Endpoint::ModelKey | Endpoint::OrgModelKey => "a key",
+            Endpoint::Groups => "a page of groups",
             Endpoint::Token => "an access token",
             Endpoint::Revocation => "a confirmation of the revocation",
         };
@@ -326,7 +328,13 @@ impl fmt::Display for Error {
                     Refused::Nonce => {
                         "the server reported every digest nonce as stale, even fresh ones"
                     }
-                    Refused::NotAllowed => "the credential is not allowed to list these keys",
+                    Refused::NotAllowed => match response.endpoint {
+                        Endpoint::ModelKey | Endpoint::OrgModelKey => {
+                            "the credential is not allowed to read this key"
+                        }
+                        Endpoint::Groups => "the credential is not allowed to list groups",
+                        _ => "the credential is not allowed to list these keys",
+                    },
                 })?;
                 write!(f, ": {response}")
             }
@@ -405,13 +413,17 @@ impl From<InvalidValue> for Error {
     }
 }
 
-/// Shows a response, after the name of the request unless that was for a page.
+/// Shows a response, after the name of the request if that belongs to OAuth.
 struct WithEndpoint<'a>(&'a ApiError);
 
 impl fmt::Display for WithEndpoint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0.endpoint {
-            Endpoint::ModelKeys | Endpoint::OrgModelKeys => "",
+            Endpoint::ModelKeys
+            | Endpoint::OrgModelKeys
+            | Endpoint::ModelKey
+            | Endpoint::OrgModelKey
+            | Endpoint::Groups => "",
             Endpoint::Token => "the request for an access token was answered with ",
             Endpoint::Revocation => "the revocation of the access token was answered with ",
         })?;

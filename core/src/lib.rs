@@ -2,7 +2,8 @@
 //!
 //! Atlas issues API keys for its embedding and reranking models, per project (in the API: a group). It lists those of a
 //! group with `GET /api/atlas/v2/groups/{groupId}/aiModelApiKeys`, and those of an organization with
-//! `GET /api/atlas/v2/orgs/{orgId}/aiModelApiKeys`. This crate builds the requests and interprets the responses. The caller
+//! `GET /api/atlas/v2/orgs/{orgId}/aiModelApiKeys`. One key, and the list of groups, have operations of their own
+//! ([`KeyRequest`], [`OrgKeyRequest`], [`GroupsRequest`]). This crate builds the requests and interprets the responses. The caller
 //! sends the bytes and supplies the time and randomness: with any HTTP client, in any runtime, in a test, or in a fuzzer.
 //!
 //! # Layers
@@ -116,8 +117,8 @@
 //! - **No I/O**: the crate itself is `no_std` and has no access to sockets, files, threads, clocks or
 //!   the environment. The same inputs give the same outputs. The dependency `http` needs `std`, so the
 //!   crate works on wasm32, but not on bare metal.
-//! - **Valid values only**: [`GroupId`], [`ItemsPerPage`], [`PageNum`], [`BaseUrl`] and [`ApiVersion`]
-//!   check their value; an [`InvalidValue`] names the value and the rule.
+//! - **Valid values only**: [`GroupId`], [`OrgId`], [`ApiKeyId`], [`ItemsPerPage`], [`PageNum`], [`BaseUrl`] and
+//!   [`ApiVersion`] check their value; an [`InvalidValue`] names the value and the rule.
 //! - **Parsed once, borrowed**: a [`Page`] owns its body and lends keys that point into it.
 //! - **Tolerant of changes**: unknown fields and statuses, nulls and missing fields are accepted.
 //! - **Secrets stay secret**: [`Secret`] and [`Body`] are redacted in `Debug` and overwritten when
@@ -151,17 +152,22 @@ mod decode;
 pub mod digest;
 mod drift;
 mod error;
+mod groups;
+mod groups_request;
 mod invalid;
 mod key;
 mod key_field;
+mod key_request;
 mod limits;
-mod list_of_keys;
+mod list_page;
 mod listing;
 mod moment;
 mod numbers;
 mod operation;
+mod org_key_request;
 mod org_request;
 mod page;
+mod parameters;
 mod params;
 mod proxy;
 mod record;
@@ -184,16 +190,21 @@ pub use base_url::BaseUrl;
 pub use credentials::Credentials;
 pub use drift::Drift;
 pub use error::{Error, FailureKind, ForeignError, InvalidResponse, InvalidResponseKind, Refused};
+pub use groups::{Group, Groups};
+pub use groups_request::GroupsRequest;
 pub use invalid::InvalidValue;
 pub use key::{ModelKey, OwnedModelKey};
 pub use key_field::KeyField;
+pub use key_request::KeyRequest;
 pub use limits::Limits;
+pub use list_page::ListPage;
 pub use listing::{Collected, Listing};
 pub use moment::Moment;
 pub use operation::{Operation, Paged};
+pub use org_key_request::OrgKeyRequest;
 pub use org_request::OrgListRequest;
 pub use page::{Link, OwnedPageKeys, Page, PageKeys};
-pub use params::{GroupId, ItemsPerPage, OrgId, PageNum};
+pub use params::{ApiKeyId, GroupId, ItemsPerPage, OrgId, PageNum};
 pub use proxy::Proxy;
 pub use record::{RecordedResponse, RequestOutline};
 pub use reply::{RateLimit, Reply};

@@ -90,7 +90,7 @@ impl Limits {
 
 /// The limits that apply to a body.
 #[derive(Clone, Copy)]
-pub(crate) struct BodyLimits {
+pub struct BodyLimits {
     pub(crate) nesting: u8,
     pub(crate) elements: usize,
     pub(crate) error_body_bytes: usize,

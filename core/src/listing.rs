@@ -4,12 +4,10 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
-use crate::decode::Decoded;
+use crate::decode::Entry as _;
 use crate::error::{InvalidResponse, InvalidResponseKind};
-use crate::{
-    Error, ItemsPerPage, Limits, ListRequest, ModelKey, OwnedModelKey, OwnedPageKeys, Page, Paged,
-    Reply,
-};
+use crate::list_page::PageSummary;
+use crate::{Error, ItemsPerPage, Limits, ListPage, ListRequest, OwnedModelKey, Paged, Reply};
 
 /// The state of a listing over several pages: the next request, and the ids that the next page is compared with.
 ///
@@ -32,6 +30,8 @@ use crate::{
 /// - If a list changes while it is read, keys move from one page to the next. [`accept`] omits a key whose id
 ///   is also on the page directly before. Keys without an id and keys after an empty page are never omitted.
 /// - More pages than [`Limits::pages`] are an error.
+///
+/// A listing of groups ([`GroupsRequest`](crate::GroupsRequest)) follows the same rules, with groups instead of keys.
 ///
 /// [`accept`]: Listing::accept
 ///
@@ -187,20 +187,23 @@ impl<R: Paged> Listing<R> {
 
     /// Takes the page for [`request`](Listing::request), and returns its keys without those whose id is also on the page
     /// directly before. The listing moves to the next page.
-    pub fn accept<'p, B: AsRef<[u8]>>(
+    pub fn accept<'p, P: ListPage>(
         &mut self,
-        page: &'p Page<B>,
-    ) -> impl Iterator<Item = ModelKey<'p>> + use<'_, 'p, B, R> {
+        page: &'p P,
+    ) -> impl Iterator<Item = <&'p P as IntoIterator>::Item> + use<'_, 'p, P, R>
+    where
+        &'p P: IntoIterator,
+    {
         self.advance_and_compare(page);
         let mut duplicates = self.duplicate_indices.iter().peekable();
-        page.keys()
+        page.into_iter()
             .enumerate()
             .filter(move |(n, _)| duplicates.next_if_eq(&n).is_none())
             .map(|(_, key)| key)
     }
 
-    /// Takes the page like [`accept`](Listing::accept), and returns owned keys. They are made one at a time, and at
-    /// the end the caller gets the page's buffer back.
+    /// Takes the page like [`accept`](Listing::accept), and returns owned keys. Those of a [`Page`](crate::Page)
+    /// are made one at a time, and at the end the caller gets the page's buffer back.
     ///
     /// ```
     /// # use atlas_model_keys_core::{GroupId, Limits, ListRequest, Listing, Reply};
@@ -215,13 +218,14 @@ impl<R: Paged> Listing<R> {
     /// # assert_eq!(buffer.len(), 39);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn accept_owned<B: AsRef<[u8]>>(&mut self, page: Page<B>) -> OwnedPageKeys<B> {
+    pub fn accept_owned<P: ListPage>(&mut self, mut page: P) -> P::IntoIter {
         self.advance_and_compare(&page);
-        OwnedPageKeys::new(page, &self.duplicate_indices)
+        page.omit(&self.duplicate_indices);
+        page.into_iter()
     }
 
     /// Moves to the next page, and records which keys are also on the page directly before.
-    fn advance_and_compare<B: AsRef<[u8]>>(&mut self, page: &Page<B>) {
+    fn advance_and_compare<P: ListPage>(&mut self, page: &P) {
         self.duplicate_indices.clear();
         let is_after_empty = self.empty_pages > 0 || self.is_retry;
         if !is_after_empty {
@@ -237,9 +241,9 @@ impl<R: Paged> Listing<R> {
 
     /// Takes the page for [`request`](Listing::request), and moves to the next page. It is for callers who want every
     /// key, also those that are on two pages.
-    pub fn advance<B: AsRef<[u8]>>(&mut self, page: &Page<B>) {
+    pub fn advance<P: ListPage>(&mut self, page: &P) {
         let is_repetition = self.record_ids(page.ids());
-        self.move_on(&PageSummary::of(page.decoded(), is_repetition));
+        self.move_on(&page.summary(is_repetition));
     }
 
     /// Takes the reply to [`request`](Listing::request), and moves to the next page. It is for callers who do not
@@ -264,14 +268,14 @@ impl<R: Paged> Listing<R> {
                 self.last_ids.clear();
             }
             return self.move_on(&PageSummary {
-                keys: 0,
+                entries: 0,
                 is_empty: !skimmed.has_keys,
                 says_next: Some(skimmed.says_next),
                 total_count: None,
                 is_repetition: false,
             });
         }
-        let summary = reply.with_page(|decoded| {
+        let summary = reply.with_page::<R::Entry, _>(|decoded| {
             let body = reply.body().as_ref();
             let has_same_ids = self.record_ids(decoded.ids(body));
             let has_ids = decoded.ids(body).all(|id| id.is_some());
@@ -318,7 +322,7 @@ impl<R: Paged> Listing<R> {
     /// Decides what follows the page of the current request: another request, the end or an error.
     fn move_on(&mut self, seen: &PageSummary) {
         self.pages_left = self.pages_left.saturating_sub(1);
-        let keys = u64::try_from(seen.keys).unwrap_or(u64::MAX);
+        let keys = u64::try_from(seen.entries).unwrap_or(u64::MAX);
         self.keys_read = self.keys_read.saturating_add(keys);
         self.total_count = seen.total_count.or(self.total_count);
         let Some(current) = self.next.take() else {
@@ -352,13 +356,13 @@ impl<R: Paged> Listing<R> {
             } else {
                 0
             };
-            if seen.is_repetition && (seen.keys != 1 || self.repetitions >= MAX_REPETITIONS) {
-                return self.fail(current, "a page has the same keys as the previous page");
+            if seen.is_repetition && (seen.entries != 1 || self.repetitions >= MAX_REPETITIONS) {
+                return self.fail(current, R::Entry::REPEATED);
             }
             let full = usize::from(max_keys(&current));
             let so_far = self.keys_before.saturating_add(self.keys_read);
             let has_next = seen.says_next.unwrap_or_else(|| {
-                seen.keys >= full || seen.total_count.is_some_and(|n| n > so_far)
+                seen.entries >= full || seen.total_count.is_some_and(|n| n > so_far)
             });
             if !has_next {
                 return;
@@ -395,31 +399,6 @@ fn max_keys(request: &impl Paged) -> u16 {
         .items_per_page()
         .unwrap_or(ItemsPerPage::DEFAULT)
         .get()
-}
-
-/// The properties of a page that decide about the next request.
-struct PageSummary {
-    /// The number of keys, or 0 if they were not counted.
-    keys: usize,
-    is_empty: bool,
-    /// Whether a link announces a next page, or `None` if the links do not tell: there are none, or none has a relation.
-    says_next: Option<bool>,
-    total_count: Option<u64>,
-    /// Whether the page repeats the last page with keys.
-    is_repetition: bool,
-}
-
-impl PageSummary {
-    fn of(decoded: &Decoded, is_repetition: bool) -> Self {
-        let keys = decoded.keys.as_ref().map_or(0, Vec::len);
-        Self {
-            keys,
-            is_empty: keys == 0,
-            says_next: decoded.has_links.then_some(decoded.says_next),
-            total_count: decoded.total_count(),
-            is_repetition,
-        }
-    }
 }
 
 /// Counts the memory of the keys that a caller collects before using them, up to
@@ -554,7 +533,7 @@ enum ReadAheadEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{GroupId, KeyField, PageNum, Reply};
+    use crate::{GroupId, KeyField, Page, PageNum, Reply};
     use alloc::borrow::ToOwned as _;
     use alloc::collections::BTreeSet;
     use alloc::format;

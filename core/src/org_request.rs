@@ -1,8 +1,9 @@
 //! The operation that lists the keys of an organization.
 
 use crate::call::{Call, Path, Query, RateScope, Resource};
-use crate::list_of_keys::list_of_keys;
+use crate::decode::Form;
 use crate::operation::sealed::Sealed;
+use crate::parameters::list_of_keys;
 use crate::{ApiVersion, Endpoint, OrgId};
 
 /// A request for one page of the AI model API keys of all groups of an organization: Atlas's operation
@@ -51,6 +52,7 @@ list_of_keys!(OrgListRequest);
 impl Sealed for OrgListRequest {
     const RESOURCE: &'static Resource = &Resource {
         endpoint: Endpoint::OrgModelKeys,
+        form: Form::Keys,
         versions: &[ApiVersion::V2025_03_12],
         can_pin: false,
     };
@@ -59,8 +61,9 @@ impl Sealed for OrgListRequest {
         Call {
             path: Path {
                 before: "/api/atlas/v2/orgs/",
-                id: self.org.0,
+                id: Some(self.org.0),
                 after: "/aiModelApiKeys",
+                key: None,
             },
             query: self.query,
             scope: RateScope::Org(self.org.0),

@@ -4,8 +4,9 @@ use alloc::vec::{self, Vec};
 use core::fmt;
 use core::iter::FusedIterator;
 
-use crate::decode::{Arena, Decoded, KeySpans, LinkSpans};
-use crate::{ApiVersion, Drift, ModelKey, OwnedModelKey};
+use crate::decode::{Arena, Decoded, Form, KeySpans, LinkSpans};
+use crate::list_page::{self, PageSummary, sealed};
+use crate::{ApiVersion, Drift, ListPage, ModelKey, OwnedModelKey};
 
 /// A page of keys with the body that it was parsed from. It lends [`ModelKey`]s that point into the body.
 ///
@@ -37,7 +38,7 @@ impl<B> Page<B> {
     }
 
     fn spans(&self) -> &[KeySpans] {
-        self.decoded.keys.as_deref().unwrap_or_default()
+        self.decoded.entries.as_deref().unwrap_or_default()
     }
 
     /// Returns the number of keys on this page.
@@ -64,7 +65,7 @@ impl<B> Page<B> {
     /// Returns the `status` that an envelope adds to the body.
     #[must_use]
     pub fn envelope_status(&self) -> Option<u16> {
-        self.decoded.status.and_then(|n| u16::try_from(n).ok())
+        self.decoded.envelope_status()
     }
 
     /// Returns the version of the resource that responded.
@@ -114,22 +115,31 @@ impl<B: AsRef<[u8]>> Page<B> {
     /// Returns how the page differs from Atlas's documentation. Parses the body again.
     #[must_use]
     pub fn drift(&self) -> Drift {
-        Drift::read(self.text(), self.version)
-    }
-
-    /// Returns the id of each key, as bytes: comparing ids needs no UTF-8 check.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = Option<&[u8]>> {
-        self.decoded.ids(self.body.as_ref())
-    }
-
-    pub(crate) fn decoded(&self) -> &Decoded {
-        &self.decoded
+        Drift::read(self.text(), Form::Keys, self.version)
     }
 
     /// Returns the body as text, which was checked when it was parsed. A body whose `as_ref` returns different bytes each
     /// time has no fields then, but does not panic.
     fn text(&self) -> &str {
         core::str::from_utf8(self.body.as_ref()).unwrap_or_default()
+    }
+}
+
+impl<B: AsRef<[u8]>> ListPage for Page<B> {}
+
+impl<B: AsRef<[u8]>> sealed::ListPage for Page<B> {
+    fn ids(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        self.decoded.ids(self.body.as_ref())
+    }
+
+    fn summary(&self, is_repetition: bool) -> PageSummary {
+        PageSummary::of(&self.decoded, is_repetition)
+    }
+
+    fn omit(&mut self, positions: &[usize]) {
+        if let Some(keys) = &mut self.decoded.entries {
+            list_page::omit(keys, positions);
+        }
     }
 }
 
@@ -184,7 +194,12 @@ impl<B: AsRef<[u8]>> IntoIterator for Page<B> {
     type Item = OwnedModelKey;
     type IntoIter = OwnedPageKeys<B>;
     fn into_iter(self) -> OwnedPageKeys<B> {
-        OwnedPageKeys::new(self, &[])
+        let Decoded { entries, arena, .. } = self.decoded;
+        OwnedPageKeys {
+            body: self.body,
+            arena,
+            spans: entries.unwrap_or_default().into_iter(),
+        }
     }
 }
 
@@ -199,24 +214,6 @@ pub struct OwnedPageKeys<B = Vec<u8>> {
 }
 
 impl<B> OwnedPageKeys<B> {
-    /// Iterates over the keys of `page` without those at the positions `left_out`, which are sorted.
-    pub(crate) fn new(page: Page<B>, left_out: &[usize]) -> Self {
-        let Decoded { keys, arena, .. } = page.decoded;
-        let mut spans = keys.unwrap_or_default();
-        if !left_out.is_empty() {
-            let (mut positions, mut left_out) = (0.., left_out.iter().peekable());
-            spans.retain(|_| {
-                let position = positions.next();
-                left_out.next_if(|out| Some(**out) == position).is_none()
-            });
-        }
-        Self {
-            body: page.body,
-            arena,
-            spans: spans.into_iter(),
-        }
-    }
-
     /// Returns the page's body, so that its buffer can be used again.
     #[must_use]
     pub fn into_body(self) -> B {

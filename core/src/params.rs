@@ -1,4 +1,4 @@
-//! The parameters of the list operation, as types that cannot hold an invalid value.
+//! The parameters of operations, as types that cannot hold an invalid value.
 
 use alloc::string::ToString;
 use core::fmt;
@@ -6,6 +6,7 @@ use core::num::{NonZeroU16, NonZeroU32};
 use core::str::FromStr;
 
 use crate::InvalidValue;
+use crate::invalid::{holds_client_secret, is_model_key};
 
 /// An id of Atlas: 24 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,7 +97,89 @@ id!(
     "an organization id must be exactly 24 lower-case hexadecimal digits, as in 65f0a1b2c3d4e5f60718293a; Atlas shows it in the organization's settings"
 );
 
-/// The maximum number of keys of a page, from 1 to 500. Atlas's default is 100.
+/// The id of an AI model API key (`apiKeyId`): 1 to 64 letters, digits, `-`, `_`, `.` and `~`.
+///
+/// Atlas documents no form; the ids that were seen have 24 lower-case letters and digits. The accepted characters are those
+/// that need no percent-encoding (RFC 3986 §2.3), so an id cannot change the path or the query of a request. The ids `.` and
+/// `..` are refused, because they mean another path (RFC 3986 §5.2.4). So is the secret of a key: a URL is no place for it.
+///
+/// It is `Copy` and needs no heap.
+///
+/// ```
+/// use atlas_model_keys_core::ApiKeyId;
+/// let id: ApiKeyId = "a86r5kwrfsk5r5ku5tgvhmpj".parse()?;
+/// assert_eq!(id.as_str(), "a86r5kwrfsk5r5ku5tgvhmpj");
+///
+/// let error = "a/../b".parse::<ApiKeyId>().unwrap_err();
+/// assert!(error.to_string().starts_with("apiKeyId \"a/../b\" is not valid: "));
+/// # Ok::<(), atlas_model_keys_core::InvalidValue>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApiKeyId {
+    /// The characters, and then zeros.
+    bytes: [u8; Self::MAX_LENGTH],
+    length: u8,
+}
+
+impl ApiKeyId {
+    const MAX_LENGTH: usize = 64;
+
+    /// Parses an id.
+    ///
+    /// # Errors
+    /// Fails if the text is not an id, or if it is a credential.
+    pub fn new(text: &str) -> Result<Self, InvalidValue> {
+        let is_allowed =
+            |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+        let is_id = !text.is_empty()
+            && text.bytes().all(is_allowed)
+            && !matches!(text, "." | "..")
+            && !is_model_key(text)
+            && !holds_client_secret(text);
+        let mut bytes = [0; Self::MAX_LENGTH];
+        match (bytes.get_mut(..text.len()), u8::try_from(text.len())) {
+            (Some(start), Ok(length)) if is_id => {
+                start.copy_from_slice(text.as_bytes());
+                Ok(Self { bytes, length })
+            }
+            _ => Err(InvalidValue::new(
+                "apiKeyId",
+                text,
+                "the id of a key must be 1 to 64 letters, digits, -, _, . and ~, as in a86r5kwrfsk5r5ku5tgvhmpj; \
+                 it is the field apiKeyId in a list of keys, and not the key's name or secret",
+            )),
+        }
+    }
+
+    /// Returns the id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let text = self.bytes.get(..usize::from(self.length));
+        // This is always valid: `new` accepts only ASCII characters.
+        core::str::from_utf8(text.unwrap_or_default()).unwrap_or_default()
+    }
+}
+
+impl FromStr for ApiKeyId {
+    type Err = InvalidValue;
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for ApiKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for ApiKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKeyId({self})")
+    }
+}
+
+/// The maximum number of entries of a page, from 1 to 500. Atlas's default is 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemsPerPage(NonZeroU16);
 
@@ -261,6 +344,52 @@ mod tests {
             assert_eq!(error.parameter(), "groupId");
             assert!(error.to_string().contains("24 lower-case"), "{error}");
             assert!(!error.to_string().contains('\n'));
+        }
+    }
+
+    #[test]
+    fn key_id_must_have_characters_that_need_no_encoding() {
+        let longest = "x".repeat(64);
+        for right in [
+            "a86r5kwrfsk5r5ku5tgvhmpj",
+            "A-Z_0.9~",
+            "...",
+            ".a",
+            "-",
+            longest.as_str(),
+        ] {
+            assert_eq!(ApiKeyId::new(right).unwrap().to_string(), right);
+        }
+        let too_long = "x".repeat(65);
+        for wrong in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a%2e",
+            "a b",
+            "a\n",
+            "a\0",
+            "a:b",
+            "a@b",
+            "a;b",
+            "a\\b",
+            "é",
+            too_long.as_str(),
+        ] {
+            let error = ApiKeyId::new(wrong).unwrap_err();
+            assert_eq!(error.parameter(), "apiKeyId");
+            assert!(error.to_string().contains("1 to 64 letters"), "{error}");
+        }
+    }
+
+    #[test]
+    fn secret_is_not_taken_for_a_key_id() {
+        for secret in ["al-hunter2hunter2hunter2", "mdb_sa_sk_hunter2"] {
+            let error = ApiKeyId::new(secret).unwrap_err();
+            assert!(!error.to_string().contains("hunter2"), "{error}");
         }
     }
 

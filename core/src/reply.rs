@@ -10,14 +10,16 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::api_error::{Redaction, status_in};
-use crate::decode::{self, Decoded};
+use crate::decode::{self, Decoded, Entry, Form, GroupSpans, KeySpans};
 use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::limits::BodyLimits;
 use crate::redaction::KnownSecrets;
 use crate::skim::{self, Skimmed};
 use crate::status::failed_status;
 use crate::timestamp::parse_http_date;
-use crate::{ApiError, ApiVersion, Endpoint, Error, Limits, Page, UnixTime};
+use crate::{
+    ApiError, ApiVersion, Drift, Endpoint, Error, Groups, Limits, OwnedModelKey, Page, UnixTime,
+};
 
 /// A response with status 200 whose body has not been parsed yet.
 ///
@@ -105,28 +107,70 @@ impl<B: AsRef<[u8]>> Reply<B> {
         Ok(Page::new(self.body, decoded, self.version))
     }
 
+    /// Parses the body into a key, as a reply of this endpoint.
+    pub(crate) fn into_key(mut self, endpoint: Endpoint) -> Result<OwnedModelKey, Error> {
+        self.endpoint = endpoint;
+        let body = self.body.as_ref();
+        let decoded = self.check(
+            decode::read_key(body, self.limits),
+            ("", "there is no field of a key"),
+        )?;
+        let keys = decoded.entries.as_deref().unwrap_or_default();
+        let key = keys.first().unwrap_or(&KeySpans::ABSENT);
+        Ok(OwnedModelKey::copy(body, &decoded.arena, key))
+    }
+
+    /// Parses the body into a page of groups, as a reply of this endpoint.
+    pub(crate) fn into_groups(mut self, endpoint: Endpoint) -> Result<Groups, Error> {
+        self.endpoint = endpoint;
+        let decoded = self.decode::<GroupSpans>()?;
+        Ok(Groups::new(self.body.as_ref(), &decoded, self.version))
+    }
+
+    /// Compares the body with the documentation of this form.
+    pub(crate) fn drift(&self, form: Form) -> Drift {
+        let text = core::str::from_utf8(self.body.as_ref());
+        Drift::read(text.unwrap_or_default(), form, self.version)
+    }
+
     /// Passes the decoded page to `read`, and decodes the body if that was not done yet.
-    pub(crate) fn with_page<T>(&self, read: impl FnOnce(&Decoded) -> T) -> Result<T, Error> {
-        Ok(match &self.decoded {
+    pub(crate) fn with_page<E: Entry, T>(
+        &self,
+        read: impl FnOnce(&Decoded<E>) -> T,
+    ) -> Result<T, Error> {
+        Ok(match self.decoded.as_deref().and_then(E::from_keys) {
             Some(decoded) => read(decoded),
             None => read(&self.decode()?),
         })
     }
 
     /// Decodes the body as a page.
-    fn decode(&self) -> Result<Decoded, Error> {
-        let decoded = decode::read(self.body.as_ref(), self.limits);
+    fn decode<E: Entry>(&self) -> Result<Decoded<E>, Error> {
+        self.check(
+            decode::read(self.body.as_ref(), self.limits),
+            ("results", "there is no array of results"),
+        )
+    }
+
+    /// Checks that the decoded body has entries and is no error object. `missing` is the path and the problem of a body without
+    /// entries.
+    #[inline]
+    fn check<E: Entry>(
+        &self,
+        decoded: Result<Decoded<E>, Error>,
+        missing: (&str, &'static str),
+    ) -> Result<Decoded<E>, Error> {
         if let Some(status) = failed_in(&decoded, self.body.as_ref(), self.limits) {
             return Err(Error::Api(Box::new(self.api_error(status))));
         }
         let decoded = decoded.map_err(|error| self.explain(error))?;
-        if decoded.keys.is_none() {
+        if decoded.entries.is_none() {
             return Err(Error::InvalidResponse(InvalidResponse {
                 endpoint: self.endpoint,
                 kind: InvalidResponseKind::Shape,
                 place: None,
-                path: String::from("results"),
-                problem: "there is no array of results",
+                path: String::from(missing.0),
+                problem: missing.1,
             }));
         }
         Ok(decoded)
@@ -190,9 +234,9 @@ impl<B: AsRef<[u8]>> Reply<B> {
     }
 }
 
-/// Returns the status of an error that has the form of a page: from its envelope, or else from its `error`. An
+/// Returns the status of an error that has the form of a page or key: from its envelope, or else from its `error`. An
 /// `errorCode` alone does not make a page an error, because Atlas may add such a field.
-fn error_status(decoded: &Decoded) -> Option<StatusCode> {
+fn error_status<E>(decoded: &Decoded<E>) -> Option<StatusCode> {
     [decoded.status, decoded.error]
         .into_iter()
         .flatten()
@@ -200,36 +244,46 @@ fn error_status(decoded: &Decoded) -> Option<StatusCode> {
 }
 
 /// Returns the status of the error that a body holds, or `None` if it holds no error. The error may have the form of a
-/// page or of an error object, which may be under `content`.
-fn failed_in(
-    decoded: &Result<Decoded, Error>,
+/// page or key, or of an error object, which may be under `content`.
+fn failed_in<E>(
+    decoded: &Result<Decoded<E>, Error>,
     body: &[u8],
     limits: BodyLimits,
 ) -> Option<StatusCode> {
     let status = decoded.as_ref().ok().and_then(error_status);
-    let is_page = decoded.as_ref().is_ok_and(|decoded| decoded.keys.is_some());
+    let is_page = decoded
+        .as_ref()
+        .is_ok_and(|decoded| decoded.entries.is_some());
     if status.is_some() || is_page {
         return status;
     }
     status_in(body, limits)
 }
 
-/// Decodes an enveloped body. Returns the page if it is one, so that it need not be decoded again.
+/// Decodes an enveloped body. Returns the page of keys if it is one, so that it need not be decoded again.
 ///
 /// # Errors
 /// Returns the status of the error that the body holds.
 pub(crate) fn read_envelope(
     body: &[u8],
+    form: Form,
     limits: BodyLimits,
 ) -> Result<Option<Box<Decoded>>, StatusCode> {
-    let decoded = decode::read(body, limits);
-    match failed_in(&decoded, body, limits) {
-        Some(status) => Err(status),
-        None => Ok(decoded
-            .ok()
-            .filter(|decoded| decoded.keys.is_some())
-            .map(Box::new)),
-    }
+    let failed = match form {
+        Form::Keys => {
+            let decoded = decode::read::<KeySpans>(body, limits);
+            return match failed_in(&decoded, body, limits) {
+                Some(status) => Err(status),
+                None => Ok(decoded
+                    .ok()
+                    .filter(|decoded| decoded.entries.is_some())
+                    .map(Box::new)),
+            };
+        }
+        Form::Key => failed_in(&decode::read_key(body, limits), body, limits),
+        Form::Groups => failed_in(&decode::read::<GroupSpans>(body, limits), body, limits),
+    };
+    failed.map_or(Ok(None), Err)
 }
 
 pub(crate) fn rate_limit(headers: &HeaderMap) -> RateLimit {

@@ -1,8 +1,9 @@
 //! The operation that lists the keys of a group.
 
 use crate::call::{Call, Path, Query, RateScope, Resource};
-use crate::list_of_keys::list_of_keys;
+use crate::decode::Form;
 use crate::operation::sealed::Sealed;
+use crate::parameters::list_of_keys;
 use crate::{ApiVersion, Endpoint, GroupId};
 
 /// A request for one page of the AI model API keys of a group (a project): Atlas's operation
@@ -53,6 +54,7 @@ list_of_keys!(ListRequest);
 impl Sealed for ListRequest {
     const RESOURCE: &'static Resource = &Resource {
         endpoint: Endpoint::ModelKeys,
+        form: Form::Keys,
         versions: &[ApiVersion::PREVIEW, ApiVersion::V2025_03_12],
         can_pin: true,
     };
@@ -62,8 +64,9 @@ impl Sealed for ListRequest {
         Call {
             path: Path {
                 before: "/api/atlas/v2/groups/",
-                id: self.group.0,
+                id: Some(self.group.0),
                 after: "/aiModelApiKeys",
+                key: None,
             },
             query: self.query,
             scope: RateScope::Group(self.group.0),

@@ -34,6 +34,12 @@ enum Name {
 impl ApiVersion {
     /// The version `preview`, in which the operation was first published.
     pub const PREVIEW: Self = Self(Name::Preview);
+    /// The version `2023-01-01`, the first one, which has the list of groups.
+    pub const V2023_01_01: Self = Self(Name::Date {
+        year: 2023,
+        month: 1,
+        day: 1,
+    });
     /// The version `2025-03-12`, which has the operation since July 2026.
     pub const V2025_03_12: Self = Self(Name::Date {
         year: 2025,
@@ -61,7 +67,7 @@ impl ApiVersion {
     /// Returns the media type that asks for this version, for the `Accept` header.
     #[must_use]
     pub fn accept(&self) -> HeaderValue {
-        // The usual two are constants: they need no allocation and cannot fail.
+        // The usual ones are constants: they need no allocation and cannot fail.
         match self.0 {
             Name::Preview => HeaderValue::from_static("application/vnd.atlas.preview+json"),
             Name::Date {
@@ -69,6 +75,11 @@ impl ApiVersion {
                 month: 3,
                 day: 12,
             } => HeaderValue::from_static("application/vnd.atlas.2025-03-12+json"),
+            Name::Date {
+                year: 2023,
+                month: 1,
+                day: 1,
+            } => HeaderValue::from_static("application/vnd.atlas.2023-01-01+json"),
             Name::Date { .. } => {
                 HeaderValue::try_from(format!("application/vnd.atlas.{self}+json"))
                     // It cannot fail: digits and dashes are valid in a header value.

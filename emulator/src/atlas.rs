@@ -35,6 +35,8 @@ pub(crate) struct Atlas {
     pub(crate) access_token: String,
     pub(crate) org: Org,
     pub(crate) groups: Vec<Group>,
+    /// The bucket of all groups, with [`Config::shared_rate_limit`].
+    pub(crate) shared_bucket: BucketState,
     pub(crate) nonces: Nonces,
     pub(crate) tokens: Tokens,
 }
@@ -53,7 +55,7 @@ pub(crate) struct Group {
     pub(crate) created: String,
     pub(crate) keys: Vec<Key>,
     pub(crate) bucket: BucketState,
-    /// The credentials that may not list the keys. The group itself is visible to all credentials,
+    /// The credentials that may not list or get the keys. The group itself is visible to all credentials,
     /// so it is in the list of groups.
     pub(crate) denied: Vec<Credential>,
 }
@@ -85,6 +87,7 @@ impl Atlas {
                 bucket: BucketState::default(),
             },
             groups,
+            shared_bucket: BucketState::default(),
             nonces: Nonces::new(seed, config.nonce_ttl),
             tokens,
             config,
@@ -160,18 +163,16 @@ impl Atlas {
         now: Duration,
     ) -> Result<Response<Vec<u8>>, AtlasError> {
         let version = self.key_version(request)?;
-        let id = GroupId::new(group_id).map_err(|_| AtlasError::resource_not_found(group_id))?;
-        let config = &self.config;
-        let group = self
-            .groups
-            .iter_mut()
-            .find(|group| group.id == id)
-            .ok_or_else(|| AtlasError::group_not_found(group_id))?;
-        if group.denied.contains(&caller) {
-            return Err(AtlasError::unauthorized());
-        }
+        let Self {
+            config,
+            groups,
+            shared_bucket,
+            ..
+        } = self;
+        let group = find_group(groups, group_id, caller)?;
         let paging = Paging::from_query(request.uri, View::from_query(request.uri))?;
-        let limit_status = take_token(config.rate_limit, &mut group.bucket, now)?;
+        let bucket = group_bucket(config, &mut group.bucket, shared_bucket);
+        let limit_status = take_token(config.rate_limit, bucket, now)?;
         let view = key_view(version, config);
         let body = paging.render_page(
             group.keys.iter(),
@@ -208,6 +209,47 @@ impl Atlas {
         Ok(page_response(version, limit_status, &self.config, body))
     }
 
+    pub(crate) fn get_group_key(
+        &mut self,
+        group_id: &str,
+        key_id: &str,
+        caller: Credential,
+        request: Incoming<'_>,
+        now: Duration,
+    ) -> Result<Response<Vec<u8>>, AtlasError> {
+        let version = self.key_version(request)?;
+        let Self {
+            config,
+            groups,
+            shared_bucket,
+            ..
+        } = self;
+        let group = find_group(groups, group_id, caller)?;
+        let key = find_key(&group.keys, key_id)?;
+        let body = listing::render_key(request.uri, KeyEntry::new(key, key_view(version, config)))?;
+        let bucket = group_bucket(config, &mut group.bucket, shared_bucket);
+        let limit_status = take_token(config.rate_limit, bucket, now)?;
+        Ok(page_response(version, limit_status, config, body))
+    }
+
+    pub(crate) fn get_org_key(
+        &mut self,
+        org_id: &str,
+        key_id: &str,
+        request: Incoming<'_>,
+        now: Duration,
+    ) -> Result<Response<Vec<u8>>, AtlasError> {
+        let version = self.key_version(request)?;
+        if org_id != self.org.id {
+            return Err(AtlasError::resource_not_found(org_id));
+        }
+        let config = &self.config;
+        let key = find_key(self.groups.iter().flat_map(|group| &group.keys), key_id)?;
+        let body = listing::render_key(request.uri, KeyEntry::new(key, key_view(version, config)))?;
+        let limit_status = take_token(config.rate_limit, &mut self.org.bucket, now)?;
+        Ok(page_response(version, limit_status, config, body))
+    }
+
     pub(crate) fn list_groups(
         &self,
         request: Incoming<'_>,
@@ -233,10 +275,49 @@ impl Atlas {
         Ok(page_response(first, None, &self.config, body))
     }
 
-    /// Returns the version in which the request gets its page of keys.
+    /// Returns the version in which the request gets its keys.
     pub(crate) fn key_version(&self, request: Incoming<'_>) -> Result<ApiVersion, AtlasError> {
         let is_served = |version| self.config.versions.contains(&version);
         version::negotiate(request.headers, is_served, &self.config.withdrawn)
+    }
+}
+
+/// Returns the group, if the caller may list its keys.
+fn find_group<'g>(
+    groups: &'g mut [Group],
+    group_id: &str,
+    caller: Credential,
+) -> Result<&'g mut Group, AtlasError> {
+    let id = GroupId::new(group_id).map_err(|_| AtlasError::resource_not_found(group_id))?;
+    let group = groups
+        .iter_mut()
+        .find(|group| group.id == id)
+        .ok_or_else(|| AtlasError::group_not_found(group_id))?;
+    if group.denied.contains(&caller) {
+        return Err(AtlasError::unauthorized());
+    }
+    Ok(group)
+}
+
+fn find_key<'k>(
+    keys: impl IntoIterator<Item = &'k Key>,
+    key_id: &str,
+) -> Result<&'k Key, AtlasError> {
+    let mut keys = keys.into_iter();
+    keys.find(|key| key.api_key_id.as_deref() == Some(key_id))
+        .ok_or_else(|| AtlasError::resource_not_found(key_id))
+}
+
+/// Returns the bucket that limits the requests for a group.
+fn group_bucket<'b>(
+    config: &Config,
+    own: &'b mut BucketState,
+    shared: &'b mut BucketState,
+) -> &'b mut BucketState {
+    if config.shared_rate_limit {
+        shared
+    } else {
+        own
     }
 }
 

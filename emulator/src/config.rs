@@ -31,7 +31,10 @@ pub struct Config {
     /// The token bucket of each group and of the organization. `None` means no rate limit and no
     /// `RateLimit-…` headers.
     pub rate_limit: Option<TokenBucket>,
-    /// The versions of the two key listings that exist. Any other version gets 406.
+    /// Whether all groups share one token bucket, instead of one for each group. The organization has its own bucket in
+    /// both cases. Atlas's documentation does not tell which groups share a rate limit.
+    pub shared_rate_limit: bool,
+    /// The versions of the key routes that exist. Any other version gets 406.
     pub versions: Vec<ApiVersion>,
     /// The versions that were withdrawn. They get 410, even if `versions` contains them.
     pub withdrawn: Vec<ApiVersion>,
@@ -59,6 +62,7 @@ impl Default for Config {
             // enough for a nonce to expire during a long listing.
             nonce_ttl: Duration::from_secs(60),
             rate_limit: Some(TokenBucket::default()),
+            shared_rate_limit: false,
             versions: vec![ApiVersion::PREVIEW, ApiVersion::V2025_03_12],
             withdrawn: Vec::new(),
             deprecated: Vec::new(),

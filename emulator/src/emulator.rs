@@ -132,6 +132,15 @@ impl Emulator {
                 self.authenticate(route, request, now)?;
                 Ok(self.atlas.list_org_keys(org_id, request, now)?)
             }
+            MatchedRoute::GroupKey { group_id, key_id } => {
+                let caller = self.authenticate(route, request, now)?;
+                let atlas = &mut self.atlas;
+                Ok(atlas.get_group_key(group_id, key_id, caller, request, now)?)
+            }
+            MatchedRoute::OrgKey { org_id, key_id } => {
+                self.authenticate(route, request, now)?;
+                Ok(self.atlas.get_org_key(org_id, key_id, request, now)?)
+            }
             MatchedRoute::Groups => {
                 self.authenticate(route, request, now)?;
                 Ok(self.atlas.list_groups(request)?)

@@ -61,8 +61,8 @@
 //! # What it emulates
 //!
 //! - `GET /api/atlas/v2/groups/{groupId}/aiModelApiKeys`,
-//!   `GET /api/atlas/v2/orgs/{orgId}/aiModelApiKeys`, `GET /api/atlas/v2/groups`,
-//!   `POST /api/oauth/token` and `POST /api/oauth/revoke`.
+//!   `GET /api/atlas/v2/orgs/{orgId}/aiModelApiKeys`, each also with `/{apiKeyId}` for one key,
+//!   `GET /api/atlas/v2/groups`, `POST /api/oauth/token` and `POST /api/oauth/revoke`.
 //! - Digest authentication (RFC 7616) with real verification: nonces expire, and the count of a
 //!   nonce must rise. Access tokens expire, and a service account can have no more than 100.
 //! - Paging with Atlas's unusual links, `envelope`, `pretty`, versions with 406 and 410 and with
@@ -84,6 +84,7 @@
 //!   request that passes all checks takes a token from the bucket.
 //! - A request without a versioned `Accept` gets 406, like a version that does not exist.
 //! - A malformed group id gets 404 `RESOURCE_NOT_FOUND`, and an unknown one 404 `GROUP_NOT_FOUND`.
+//!   An unknown key gets 404 `RESOURCE_NOT_FOUND`.
 //!   A query parameter with an invalid value gets 400 `VALIDATION_ERROR`; an unknown parameter is
 //!   ignored.
 //! - With `envelope=true` an error has the HTTP status 200, and `status` beside the error's own

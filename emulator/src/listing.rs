@@ -1,4 +1,4 @@
-//! Pages of a listing: their items and links, and their JSON.
+//! Pages of a listing: their items and links, and their JSON. Also the JSON of one key.
 
 use std::fmt;
 
@@ -30,16 +30,7 @@ impl Paging {
     pub(crate) fn from_query(uri: &Uri, view: View) -> Result<Self, AtlasError> {
         let query = uri.query().unwrap_or_default();
         let number = |name| query::value(query, name).map(|value| parse_digits(&value));
-        for name in ["envelope", "pretty"] {
-            let is_bool = query::value(query, name).is_none_or(|value| {
-                ["true", "false"]
-                    .iter()
-                    .any(|b| value.eq_ignore_ascii_case(b))
-            });
-            if !is_bool {
-                return Err(AtlasError::invalid_parameter(name, "must be true or false"));
-            }
-        }
+        check_view(query)?;
         let items_per_page = number("itemsPerPage")
             .unwrap_or(Some(DEFAULT_ITEMS))
             .filter(|items| (1..=MAX_ITEMS).contains(items))
@@ -146,6 +137,38 @@ impl Paging {
     }
 }
 
+/// Checks that the parameters of the view are true or false.
+fn check_view(query: &str) -> Result<(), AtlasError> {
+    for name in ["envelope", "pretty"] {
+        let is_bool = query::value(query, name).is_none_or(|value| {
+            ["true", "false"]
+                .iter()
+                .any(|b| value.eq_ignore_ascii_case(b))
+        });
+        if !is_bool {
+            return Err(AtlasError::invalid_parameter(name, "must be true or false"));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the body of a response that is one key. In an envelope the key is the `content`.
+pub(crate) fn render_key(uri: &Uri, key: KeyEntry<'_>) -> Result<Vec<u8>, AtlasError> {
+    check_view(uri.query().unwrap_or_default())?;
+    let view = View::from_query(uri);
+    Ok(if view.envelope {
+        render::json(
+            &Envelope {
+                content: key,
+                status: 200,
+            },
+            view.pretty,
+        )
+    } else {
+        render::json(&key, view.pretty)
+    })
+}
+
 /// Parses a number that consists only of digits, without a sign.
 fn parse_digits(text: &str) -> Option<u32> {
     text.bytes()
@@ -181,13 +204,20 @@ struct PageBody<T> {
     total_count: Option<u64>,
 }
 
+/// A single entity in an envelope.
+#[derive(Serialize)]
+struct Envelope<T> {
+    content: T,
+    status: u16,
+}
+
 #[derive(Serialize)]
 struct Link {
     href: String,
     rel: &'static str,
 }
 
-/// The form of a key in a listing.
+/// The form of a key in a response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyView {
     /// Whether the version is `2025-03-12`. It has three more fields, and missing values are `null`.

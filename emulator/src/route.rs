@@ -16,15 +16,21 @@ pub enum Route {
     ListOrgKeys,
     /// `GET /api/atlas/v2/groups`
     ListGroups,
+    /// `GET /api/atlas/v2/groups/{groupId}/aiModelApiKeys/{apiKeyId}`
+    GetGroupKey,
+    /// `GET /api/atlas/v2/orgs/{orgId}/aiModelApiKeys/{apiKeyId}`
+    GetOrgKey,
 }
 
 impl Route {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Token,
         Self::Revoke,
         Self::ListGroupKeys,
         Self::ListOrgKeys,
         Self::ListGroups,
+        Self::GetGroupKey,
+        Self::GetOrgKey,
     ];
 
     /// Returns the index in [`Route::ALL`].
@@ -41,13 +47,21 @@ pub(crate) enum MatchedRoute<'a> {
     GroupKeys { group_id: &'a str },
     OrgKeys { org_id: &'a str },
     Groups,
+    GroupKey { group_id: &'a str, key_id: &'a str },
+    OrgKey { org_id: &'a str, key_id: &'a str },
 }
 
 impl<'a> MatchedRoute<'a> {
     pub(crate) fn from_path(path: &'a str) -> Option<Self> {
-        let id_of = |rest: &'a str| {
-            rest.strip_suffix("/aiModelApiKeys")
-                .filter(|id| !id.is_empty() && !id.contains('/'))
+        // The id of a group or organization, and that of a key.
+        let ids_of = |rest: &'a str| {
+            let is_id = |id: &str| !id.is_empty() && !id.contains('/');
+            let (id, rest) = rest.split_once("/aiModelApiKeys")?;
+            let key_id = match rest {
+                "" => None,
+                rest => Some(rest.strip_prefix('/').filter(|id| is_id(id))?),
+            };
+            is_id(id).then_some((id, key_id))
         };
         match path {
             "/api/oauth/token" => Some(Self::Token),
@@ -55,10 +69,16 @@ impl<'a> MatchedRoute<'a> {
             "/api/atlas/v2/groups" => Some(Self::Groups),
             _ => {
                 if let Some(rest) = path.strip_prefix("/api/atlas/v2/groups/") {
-                    id_of(rest).map(|group_id| Self::GroupKeys { group_id })
+                    ids_of(rest).map(|(group_id, key_id)| match key_id {
+                        Some(key_id) => Self::GroupKey { group_id, key_id },
+                        None => Self::GroupKeys { group_id },
+                    })
                 } else {
                     let rest = path.strip_prefix("/api/atlas/v2/orgs/")?;
-                    id_of(rest).map(|org_id| Self::OrgKeys { org_id })
+                    ids_of(rest).map(|(org_id, key_id)| match key_id {
+                        Some(key_id) => Self::OrgKey { org_id, key_id },
+                        None => Self::OrgKeys { org_id },
+                    })
                 }
             }
         }
@@ -71,6 +91,8 @@ impl<'a> MatchedRoute<'a> {
             Self::GroupKeys { .. } => Route::ListGroupKeys,
             Self::OrgKeys { .. } => Route::ListOrgKeys,
             Self::Groups => Route::ListGroups,
+            Self::GroupKey { .. } => Route::GetGroupKey,
+            Self::OrgKey { .. } => Route::GetOrgKey,
         }
     }
 
@@ -84,7 +106,11 @@ impl<'a> MatchedRoute<'a> {
     pub(crate) fn allowed(self) -> &'static str {
         match self {
             Self::Token | Self::Revoke => "POST",
-            Self::GroupKeys { .. } | Self::OrgKeys { .. } | Self::Groups => "GET, HEAD",
+            Self::GroupKeys { .. }
+            | Self::OrgKeys { .. }
+            | Self::Groups
+            | Self::GroupKey { .. }
+            | Self::OrgKey { .. } => "GET, HEAD",
         }
     }
 }
@@ -103,9 +129,20 @@ mod tests {
             MatchedRoute::from_path("/api/atlas/v2/groups"),
             Some(MatchedRoute::Groups)
         );
+        let key = MatchedRoute::from_path("/api/atlas/v2/groups/x/aiModelApiKeys/y");
+        let (group_id, key_id) = ("x", "y");
+        assert_eq!(key, Some(MatchedRoute::GroupKey { group_id, key_id }));
+        let key = MatchedRoute::from_path("/api/atlas/v2/orgs/x/aiModelApiKeys/y");
+        let (org_id, key_id) = ("x", "y");
+        assert_eq!(key, Some(MatchedRoute::OrgKey { org_id, key_id }));
         for wrong in [
             "",
             "/",
+            "/api/atlas/v2/groups/x/aiModelApiKeysy",
+            "/api/atlas/v2/groups/x/aiModelApiKeys/y/",
+            "/api/atlas/v2/groups/x/aiModelApiKeys/y/z",
+            "/api/atlas/v2/groups//aiModelApiKeys/y",
+            "/api/atlas/v2/orgs/x/aiModelApiKeys/",
             "/api/atlas/v2/groups/",
             "/api/atlas/v2/groups//aiModelApiKeys",
             "/api/atlas/v2/groups/x/y/aiModelApiKeys",

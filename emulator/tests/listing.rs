@@ -439,6 +439,145 @@ fn each_group_has_its_own_token_bucket() {
 }
 
 #[test]
+fn groups_share_a_token_bucket_if_configured() {
+    let mut emulator = Emulator::new(Config {
+        rate_limit: Some(TokenBucket {
+            capacity: 2,
+            refill: 1,
+            per: Duration::from_secs(30),
+        }),
+        shared_rate_limit: true,
+        ..Config::default()
+    });
+    let second = emulator.groups().nth(1).unwrap();
+    let second = format!("/api/atlas/v2/groups/{second}/aiModelApiKeys");
+    let first = keys_path(&emulator);
+    let org = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.org_id());
+    let first_key = first_key_path(&emulator, &first);
+    let statuses = |emulator: &mut Emulator, targets: [&str; 4]| {
+        targets.map(|target| fetch(emulator, target, DATED).status().as_u16())
+    };
+    assert_eq!(
+        statuses(&mut emulator, [&first_key, &second, &first, &org]),
+        [200, 200, 429, 200]
+    );
+    emulator.set_rate_limit(Some(TokenBucket {
+        capacity: 1,
+        ..TokenBucket::default()
+    }));
+    assert_eq!(
+        statuses(&mut emulator, [&second, &first, &first_key, &org]),
+        [200, 429, 429, 200]
+    );
+}
+
+/// Returns the path of the first key of the first group, below the path of a list.
+fn first_key_path(emulator: &Emulator, list: &str) -> String {
+    let key = &emulator.keys(emulator.first_group())[0];
+    format!("{list}/{}", key.api_key_id.as_deref().unwrap())
+}
+
+#[test]
+fn one_key_is_the_entry_of_its_list() {
+    let mut emulator = emulator(42);
+    let of_group = keys_path(&emulator);
+    let of_org = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.org_id());
+    for list in [&of_group, &of_org] {
+        for accept in [PREVIEW, DATED] {
+            let entry = json(&fetch(&mut emulator, list, accept))["results"][0].clone();
+            let path = first_key_path(&emulator, list);
+            let response = fetch(&mut emulator, &path, accept);
+            assert_eq!(
+                header(&response, "content-type"),
+                Some(format!("{accept};charset=utf-8").as_str())
+            );
+            assert!(header(&response, "ratelimit-remaining").is_some());
+            assert_eq!(json(&response), entry);
+            let target = format!("{path}?pretty=true");
+            let pretty = fetch(&mut emulator, &target, accept);
+            assert!(pretty.body().starts_with(b"{\n  \"apiKeyId\": "));
+            let target = format!("{path}?envelope=true");
+            let enveloped = fetch(&mut emulator, &target, accept);
+            assert_eq!(
+                json(&enveloped),
+                serde_json::json!({"content": entry, "status": 200})
+            );
+        }
+    }
+    assert_eq!(emulator.requests_for(Route::GetGroupKey), 6);
+    assert_eq!(emulator.requests_for(Route::GetOrgKey), 6);
+    assert_eq!(emulator.requests_for(Route::ListGroupKeys), 2);
+}
+
+#[test]
+fn invalid_request_for_one_key_gets_its_error() {
+    let mut emulator = emulator(42);
+    let path = first_key_path(&emulator, &keys_path(&emulator));
+    let (_, id) = path.rsplit_once('/').unwrap();
+    let forbidden = emulator.forbidden_group().unwrap();
+    let org = emulator.org_id().to_owned();
+    let group =
+        |group: &str, key: &str| format!("/api/atlas/v2/groups/{group}/aiModelApiKeys/{key}");
+    let second = emulator.groups().nth(1).unwrap();
+    for (target, accept, status, code) in [
+        (
+            group(forbidden.as_str(), id),
+            PREVIEW,
+            401,
+            "USER_UNAUTHORIZED",
+        ),
+        // The key exists, but in another group.
+        (
+            group(second.as_str(), id),
+            PREVIEW,
+            404,
+            "RESOURCE_NOT_FOUND",
+        ),
+        (
+            keys_path(&emulator) + "/x",
+            PREVIEW,
+            404,
+            "RESOURCE_NOT_FOUND",
+        ),
+        (group(&"0".repeat(24), id), PREVIEW, 404, "GROUP_NOT_FOUND"),
+        (
+            format!("/api/atlas/v2/orgs/{org}/aiModelApiKeys/x"),
+            DATED,
+            404,
+            "RESOURCE_NOT_FOUND",
+        ),
+        (
+            format!("/api/atlas/v2/orgs/0/aiModelApiKeys/{id}"),
+            DATED,
+            404,
+            "RESOURCE_NOT_FOUND",
+        ),
+        (
+            path.clone() + "?envelope=1",
+            PREVIEW,
+            400,
+            "VALIDATION_ERROR",
+        ),
+        (path.clone(), "*/*", 406, "INVALID_VERSION_DATE"),
+    ] {
+        let response = fetch(&mut emulator, &target, accept);
+        assert_is_atlas_error(&response, status, Some(code));
+    }
+    let unknown = keys_path(&emulator) + "/x?envelope=true";
+    let enveloped = fetch(&mut emulator, &unknown, PREVIEW);
+    assert_eq!(
+        (enveloped.status().as_u16(), &json(&enveloped)["status"]),
+        (200, &404.into())
+    );
+    let unauthenticated = emulator.handle(&get(&path, PREVIEW, ""), NOW);
+    assert_is_atlas_error(&unauthenticated, 401, None);
+    emulator.withdraw(ApiVersion::PREVIEW);
+    let gone = fetch(&mut emulator, &path, PREVIEW);
+    assert_is_atlas_error(&gone, 410, Some("VERSION_GONE"));
+    assert_eq!(fetch(&mut emulator, &path, DATED).status(), 200);
+}
+
+#[test]
 fn scripted_responses_are_sent_in_order_and_unchanged() {
     let mut emulator = emulator(1);
     let path = keys_path(&emulator);

@@ -52,6 +52,9 @@ fn main() -> io::Result<()> {
             }
         }
     }
+    for (name, body) in OTHER_BODIES {
+        seeds.write("reply", name, &reply_input(200, &[], body.as_bytes()))?;
+    }
     for (name, bytes) in session_inputs() {
         seeds.write("session", name, &bytes)?;
     }
@@ -827,8 +830,38 @@ const DATES: [&str; 23] = [
     "preview",
 ];
 
+/// The bodies of operations that do not list keys.
+const OTHER_BODIES: [(&str, &str); 8] = [
+    (
+        "key",
+        r#"{"apiKeyId":"a86r5kwrfsk5r5ku5tgvhmpj","cloud":"ANY","lastUsedAt":null,"name":"\u0041","secret":"al-hunter2hunter2","status":"ACTIVE"}"#,
+    ),
+    (
+        "key-envelope",
+        r#"{"content":{"name":"a","status":"ACTIVE","content":1},"status":200}"#,
+    ),
+    (
+        "key-envelope-error",
+        r#"{"content":{"name":"a","error":404},"status":true}"#,
+    ),
+    (
+        "key-twice",
+        r#"{"name":"a","content":{"name":"b","n\u0061me":"c"}}"#,
+    ),
+    ("key-status", r#"{"status":"404","errorCode":"C"}"#),
+    ("key-content", r#"{"name":"a","content":[],"error":1e400}"#),
+    (
+        "groups",
+        r#"{"links":[{"rel":"next"}],"results":[{"clusterCount":1,"created":"","id":"0123456789abcdef01234567","links":[],"name":"a","orgId":"b","tags":[{}]},{"id":null,"endpoint":7},{}],"totalCount":9}"#,
+    ),
+    (
+        "groups-twice",
+        r#"{"results":[{"id":"a","id":"b"}],"status":200}"#,
+    ),
+];
+
 /// Base URLs or proxies, each with a parameter or exceptions of `NO_PROXY`.
-const TEXTS: [(&str, &str); 22] = [
+const TEXTS: [(&str, &str); 26] = [
     ("https://cloud.mongodb.com", "0123456789abcdef01234567"),
     ("HTTPS://Cloud.MongoDB.com:443/", "500"),
     ("https://gw.example:8443/some/prefix/", "4294967295"),
@@ -857,4 +890,8 @@ const TEXTS: [(&str, &str); 22] = [
     ("https://xn--a.example", "::/0"),
     ("", ""),
     ("ftp://x", "+1"),
+    ("https://cloud.mongodb.com", "a86r5kwrfsk5r5ku5tgvhmpj"),
+    ("https://gw.example/prefix", "..~-_A"),
+    ("https://gw.example/prefix", ".."),
+    ("https://gw.example/prefix", "al-hunter2hunter2"),
 ];

@@ -36,13 +36,13 @@ use crate::shown;
 mod derived;
 mod paging;
 
-pub(crate) use derived::DerivedPage;
-use derived::{DerivedKey, KEY_FIELDS, borrowed, expected_debug, owned};
+pub(crate) use derived::{DerivedKey, DerivedPage};
+use derived::{KEY_FIELDS, borrowed, expected_debug, owned};
 
 /// Checks one input.
 pub fn check(body: &[u8]) {
     let reply = Reply::from_response(http::Response::new(body)).expect("the status is 200");
-    let expected = DerivedPage::read(body);
+    let expected = DerivedPage::<DerivedKey>::read(body);
     let has_next = reply.has_next();
     let mut result = None;
     let memory = allocation_counter::measure(|| result = Some(reply.into_page()));

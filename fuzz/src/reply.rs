@@ -14,6 +14,11 @@
 //! - A body that is not JSON is reported as not decompressed exactly if `Content-Encoding` names a coding.
 //! - The accessors of headers agree with a second implementation.
 //! - `Debug` of a reply does not show its body.
+//! - The body of a 200 is one key, or a page of groups, exactly if a second implementation reads it as such (see
+//!   `reply/operations.rs`); otherwise it is the error that it holds, or an error that names a position. A session agrees
+//!   if an envelope was requested.
+
+mod operations;
 
 use arbitrary::{Arbitrary, Unstructured};
 use atlas_model_keys_core::{
@@ -22,7 +27,7 @@ use atlas_model_keys_core::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value};
 
-use crate::page::{self, DerivedPage};
+use crate::page::{self, DerivedKey, DerivedPage};
 use crate::{dates, input, json, shown};
 
 /// Names of headers that the core reads, and some that it ignores.
@@ -82,7 +87,7 @@ enum ExpectedResult {
 
 /// Determines the expected result of a 200 without the core.
 fn expected_result(body: &[u8]) -> ExpectedResult {
-    let derived = DerivedPage::read(body);
+    let derived = DerivedPage::<DerivedKey>::read(body);
     if let Some((page, _)) = &derived {
         if let Some(status) = page.failed_status() {
             return ExpectedResult::Failed(status);
@@ -91,7 +96,11 @@ fn expected_result(body: &[u8]) -> ExpectedResult {
             return ExpectedResult::Page;
         }
     }
-    // An error object may have any other fields, but not a list of results.
+    error_in(body).map_or(ExpectedResult::Neither, ExpectedResult::Failed)
+}
+
+/// Returns the failed status of an error object. It may have any other fields, but not a list of results.
+fn error_in(body: &[u8]) -> Option<u16> {
     error_object(body)
         .filter(|object| !object.get("results").is_some_and(Value::is_array))
         .and_then(|object| {
@@ -106,9 +115,7 @@ fn expected_result(body: &[u8]) -> ExpectedResult {
                 .flatten();
             statuses.find(|status| (400..1000).contains(status))
         })
-        .map_or(ExpectedResult::Neither, |status| {
-            ExpectedResult::Failed(u16::try_from(status).expect("a status below 1,000"))
-        })
+        .map(|status| u16::try_from(status).expect("a status below 1,000"))
 }
 
 /// Returns the error object of a body: the top, or the `content` of an envelope with the envelope's status.
@@ -173,6 +180,7 @@ pub fn check(bytes: &[u8]) {
         "{shown}"
     );
     assert_accessors(&reply, &headers);
+    operations::check(body, error_in(body));
 
     let result = reply.into_page();
     match (expected_result(body), result) {

@@ -11,6 +11,8 @@
 //!   the parameters that were set.
 //! - An accepted base URL, parsed by `url`, is `https` or loopback, has a host, and has no user, query or fragment; it is
 //!   unchanged when it is parsed again. An error does not repeat a text that may contain a secret.
+//! - A text is the id of a key exactly if it has the documented characters and is no secret; the path of a request then ends
+//!   with the id, for `url` and for `http`.
 //! - A proxy equals what `url` parses, shows no login, and is bypassed exactly for the hosts of `NO_PROXY`, which a second
 //!   implementation matches.
 //! - A parameter is accepted exactly if it has the documented form, and keeps its value.
@@ -29,8 +31,8 @@ use std::net::Ipv6Addr;
 use arbitrary::{Arbitrary, Unstructured};
 use atlas_model_keys_core::wire::{self, EncodeError};
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Failure, FailureKind, GroupId, InvalidValue, ItemsPerPage,
-    ListRequest, PageNum, Session,
+    ApiKeyId, ApiVersion, BaseUrl, Credentials, Failure, FailureKind, GroupId, InvalidValue,
+    ItemsPerPage, KeyRequest, ListRequest, OrgId, OrgKeyRequest, PageNum, Session,
 };
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -103,7 +105,9 @@ pub fn check(bytes: &[u8]) {
         return;
     };
     let base = parse_base_url(&input.base);
-    check_listing(&input, &base.unwrap_or_default());
+    let base = base.unwrap_or_default();
+    check_listing(&input, &base);
+    check_key_id(&input, &base);
     proxy::check(&input.base, &input.text);
     check_parameters(&input.text, u32::from(input.items));
     check_credentials(&input.text);
@@ -185,6 +189,47 @@ fn check_listing(input: &Input<'_>, base: &BaseUrl) {
             next.with_page_num(request.page_num()),
             request.with_page_num(request.page_num())
         );
+    }
+}
+
+/// Checks a text as the id of a key, and the requests with it.
+fn check_key_id(input: &Input<'_>, base: &BaseUrl) {
+    let text = input.text.as_str();
+    let is_documented = (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.~".contains(&b))
+        && text != "."
+        && text != "..";
+    let id = match text.parse::<ApiKeyId>() {
+        Ok(id) => id,
+        Err(error) => {
+            let is_secret = text.contains("mdb_sa_sk_") || text.starts_with("al-");
+            assert!(!is_documented || is_secret);
+            assert_rejection(&error, "apiKeyId");
+            return;
+        }
+    };
+    assert!(is_documented);
+    assert_eq!(
+        format!("{id} {id:?} {}", id.as_str()),
+        format!("{text} ApiKeyId({text}) {text}")
+    );
+    let org = OrgId::new(input.group.as_str()).expect("24 hexadecimal digits");
+    let version = ApiVersion::V2025_03_12;
+    let of_group = KeyRequest::new(input.group, id).to_http(base, &version);
+    let of_org = OrgKeyRequest::new(org, id).to_http(base, &version);
+    for (request, kind) in [(of_group, "groups"), (of_org, "orgs")] {
+        let path = format!(
+            "{}/api/atlas/v2/{kind}/{org}/aiModelApiKeys/{text}",
+            base.path_prefix()
+        );
+        let uri = request.uri();
+        assert_eq!((uri.path(), uri.query()), (path.as_str(), None));
+        if let Ok(url) = Url::parse(&uri.to_string()) {
+            assert_eq!((url.path(), url.query()), (path.as_str(), None));
+            assert!(url.fragment().is_none() && url.has_host());
+        }
     }
 }
 

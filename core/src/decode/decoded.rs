@@ -7,10 +7,11 @@ use core::ops::Range;
 use zeroize::Zeroize as _;
 
 use crate::KeyField;
+use crate::limits::BodyLimits;
 
 /// The position of a field's value: in the body, or in the [`Arena`] if the value was unescaped.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
+pub struct Span {
     /// The position. The top bit ([`IN_ARENA`]) means that the value is in the arena, and `u32::MAX` that it is absent or
     /// null.
     pub(super) start: u32,
@@ -72,7 +73,7 @@ pub(crate) const KEY_FIELDS: usize = KeyField::ALL.len();
 
 /// The positions of a key's documented fields.
 #[derive(Clone, Copy)]
-pub(crate) struct KeySpans(pub(super) [Span; KEY_FIELDS]);
+pub struct KeySpans(pub(super) [Span; KEY_FIELDS]);
 
 /// The part of a body that holds all the fields of a key. It is used to copy one key out of its page.
 pub(crate) struct Block {
@@ -85,9 +86,6 @@ impl KeySpans {
     pub(crate) fn new(spans: [Span; KEY_FIELDS]) -> Self {
         Self(spans)
     }
-
-    /// A key without fields.
-    pub(crate) const ABSENT: Self = Self([Span::ABSENT; KEY_FIELDS]);
 
     #[inline]
     pub(super) fn set(&mut self, field: KeyField, span: Span) {
@@ -134,6 +132,75 @@ impl KeySpans {
     }
 }
 
+/// An entry of a list, as the positions of its documented fields. Fields are numbers here, in the order of
+/// [`spans_mut`](Entry::spans_mut); there are at most 16.
+pub trait Entry: Sized {
+    /// An entry without fields.
+    const ABSENT: Self;
+
+    /// The problem of a page that has the same entries as the page before.
+    const REPEATED: &'static str;
+
+    /// Returns the field with this name, or `None` if the name is not documented.
+    fn field(name: &[u8]) -> Option<u8>;
+
+    fn name(field: u8) -> &'static str;
+
+    fn spans_mut(&mut self) -> &mut [Span];
+
+    /// Returns the position of the entry's id.
+    fn id(&self) -> Span;
+
+    /// Reads a page of such entries in Atlas's usual layout faster than the reference parser. Returns `None` for any other
+    /// body.
+    fn read_fast(_body: &[u8], _limits: BodyLimits) -> Option<Decoded<Self>> {
+        None
+    }
+
+    /// Returns a page of keys as a page of such entries, if they are keys.
+    fn from_keys(_page: &Decoded) -> Option<&Decoded<Self>> {
+        None
+    }
+}
+
+/// The positions of a group's documented fields, as far as they are used.
+#[derive(Clone, Copy)]
+pub struct GroupSpans([Span; 3]);
+
+impl GroupSpans {
+    const NAMES: [&'static str; 3] = ["id", "name", "orgId"];
+
+    /// Returns the positions of `id`, `name` and `orgId`.
+    pub(crate) fn fields(self) -> [Span; 3] {
+        self.0
+    }
+}
+
+impl Entry for GroupSpans {
+    const ABSENT: Self = Self([Span::ABSENT; 3]);
+    const REPEATED: &'static str = "a page has the same groups as the previous page";
+
+    fn field(name: &[u8]) -> Option<u8> {
+        let known = Self::NAMES.iter().zip(0..);
+        let mut found = known.filter(|(known, _)| known.as_bytes() == name);
+        found.next().map(|(_, field)| field)
+    }
+
+    fn name(field: u8) -> &'static str {
+        let name = Self::NAMES.get(usize::from(field));
+        name.copied().unwrap_or_default()
+    }
+
+    fn spans_mut(&mut self) -> &mut [Span] {
+        &mut self.0
+    }
+
+    fn id(&self) -> Span {
+        let [id, ..] = self.0;
+        id
+    }
+}
+
 /// The positions of a link's fields.
 #[derive(Clone, Copy)]
 pub(crate) struct LinkSpans {
@@ -150,10 +217,9 @@ impl LinkSpans {
 }
 
 /// A decoded page: the positions of its fields.
-#[derive(Default)]
-pub(crate) struct Decoded {
-    /// The keys, or `None` if `results` is absent or null.
-    pub(crate) keys: Option<Vec<KeySpans>>,
+pub struct Decoded<E = KeySpans> {
+    /// The entries, or `None` if `results` is absent or null. A response that is one key has this key only.
+    pub(crate) entries: Option<Vec<E>>,
     pub(crate) links: Vec<LinkSpans>,
     /// Whether the links tell whether there is a next page: `links` is an array that is empty or has a link with a relation
     /// (`rel`).
@@ -170,12 +236,35 @@ pub(crate) struct Decoded {
     pub(crate) arena: Arena,
 }
 
-impl Decoded {
-    /// Returns the id of each key, as bytes: comparing ids needs no UTF-8 check.
+impl<E> Default for Decoded<E> {
+    fn default() -> Self {
+        Self {
+            entries: None,
+            links: Vec::new(),
+            has_links: false,
+            total_count: None,
+            status: None,
+            error: None,
+            says_next: false,
+            arena: Arena::default(),
+        }
+    }
+}
+
+impl<E: Entry> Decoded<E> {
+    /// Returns the id of each entry, as bytes: comparing ids needs no UTF-8 check.
     pub(crate) fn ids<'a>(&'a self, body: &'a [u8]) -> impl Iterator<Item = Option<&'a [u8]>> {
-        let keys = self.keys.as_deref().unwrap_or_default();
-        keys.iter()
-            .map(|key| key.get(KeyField::ApiKeyId).bytes(body, &self.arena))
+        let entries = self.entries.as_deref().unwrap_or_default();
+        entries
+            .iter()
+            .map(|entry| entry.id().bytes(body, &self.arena))
+    }
+}
+
+impl<E> Decoded<E> {
+    /// Returns the `status` that an envelope adds to the body.
+    pub(crate) fn envelope_status(&self) -> Option<u16> {
+        self.status.and_then(|n| u16::try_from(n).ok())
     }
 
     /// Returns `totalCount`, or `None` if it is not a whole number from 0.

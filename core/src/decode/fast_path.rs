@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use super::decoded::{Arena, Decoded, KeySpans, LinkSpans, Span};
+use super::decoded::{Arena, Decoded, Entry as _, KeySpans, LinkSpans, Span};
 use super::layout::{KEY_DEPTH, LINK_DEPTH, MAX_NESTING, PAGE_DEPTH, PageField};
 use crate::limits::BodyLimits;
 use crate::{ItemsPerPage, KeyField};
@@ -55,7 +55,7 @@ impl<'b> Cursor<'b> {
                     // Room for all keys, but not for more than Atlas sends.
                     let keys = 1 + cursor.rest.len() / KEY_BYTES;
                     let keys = keys.min(usize::from(ItemsPerPage::MAX.get()));
-                    let keys = page.keys.insert(Vec::with_capacity(keys));
+                    let keys = page.entries.insert(Vec::with_capacity(keys));
                     cursor.array(keys, KeySpans::ABSENT, Self::key)?;
                 }
                 PageField::TotalCount => page.total_count = Some(cursor.unsigned_integer()?),
@@ -385,7 +385,7 @@ mod tests {
         let text = |span: Span| span.bytes(body, &page.arena);
         let key = |key: &KeySpans| key.0.iter().map(|span| text(*span)).collect();
         (
-            page.keys
+            page.entries
                 .as_ref()
                 .map(|keys| keys.iter().map(key).collect()),
             page.links
@@ -410,7 +410,8 @@ mod tests {
         let Some(page) = read(body, limits.of_body()) else {
             return false;
         };
-        let Ok(reference) = reference::read(body, limits.of_body()) else {
+        let reference = reference::read::<reference::PageOf<KeySpans>>(body, limits.of_body());
+        let Ok(reference) = reference else {
             panic!("only the reference parser refuses {}", body.escape_ascii());
         };
         assert_eq!(shown(&page, body), shown(&reference, body));

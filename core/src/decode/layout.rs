@@ -1,11 +1,22 @@
 //! The documented fields of a page, and their nesting.
 
+/// The form of a response's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A page of keys.
+    Keys,
+    /// One key, at the top or under an envelope's `content`.
+    Key,
+    /// A page of groups.
+    Groups,
+}
+
 /// The highest limit of nesting. `serde_json` itself refuses 128 levels.
 pub(super) const MAX_NESTING: u8 = 100;
 
 /// The number of objects and arrays around a page's fields. It is one: the page.
 pub(super) const PAGE_DEPTH: u8 = 1;
-/// The number of objects and arrays around a key's fields: page, array and key.
+/// The number of objects and arrays around the fields of a key or group: page, array and entry.
 pub(super) const KEY_DEPTH: u8 = 3;
 /// The number of objects and arrays around a link's fields: page, array and link.
 pub(super) const LINK_DEPTH: u8 = 3;

@@ -6,24 +6,69 @@
 //! `results`. It is an error if a documented field has another type than documented (except `totalCount`, `status` and
 //! `error`, which may hold anything), if it occurs twice, or if the nesting exceeds the limit, in unknown fields too.
 //!
+//! A list of groups is read by the same rules, and so is [one key](one_key).
+//!
 //! There are two parsers. The `reference` parser decides what is a page. `fast_path` handles Atlas's usual layout
 //! faster, with the same result, and leaves everything else to the reference parser.
 
 mod decoded;
 mod fast_path;
 mod layout;
+mod one_key;
 mod reference;
 
-use crate::Error;
 use crate::limits::BodyLimits;
+use crate::{Error, KeyField};
 
-pub(crate) use decoded::{Arena, Decoded, KEY_FIELDS, KeySpans, LinkSpans, Span};
+pub(crate) use decoded::{
+    Arena, Decoded, Entry, GroupSpans, KEY_FIELDS, KeySpans, LinkSpans, Span,
+};
+pub(crate) use layout::Form;
+
+impl Entry for KeySpans {
+    const ABSENT: Self = Self([Span::ABSENT; KEY_FIELDS]);
+    const REPEATED: &'static str = "a page has the same keys as the previous page";
+
+    #[inline]
+    fn field(name: &[u8]) -> Option<u8> {
+        KeyField::from_bytes(name).map(|field| field as u8)
+    }
+
+    fn name(field: u8) -> &'static str {
+        let field = KeyField::ALL.get(usize::from(field)).copied();
+        field.map_or("", KeyField::name)
+    }
+
+    #[inline]
+    fn spans_mut(&mut self) -> &mut [Span] {
+        &mut self.0
+    }
+
+    #[inline]
+    fn id(&self) -> Span {
+        self.get(KeyField::ApiKeyId)
+    }
+
+    #[inline]
+    fn read_fast(body: &[u8], limits: BodyLimits) -> Option<Decoded> {
+        fast_path::read(body, limits)
+    }
+
+    fn from_keys(page: &Decoded) -> Option<&Decoded> {
+        Some(page)
+    }
+}
+
+/// Decodes a response that is one key, and checks all of `body`. There is no entry if no field of a key is in it.
+pub(crate) fn read_key(body: &[u8], limits: BodyLimits) -> Result<Decoded, Error> {
+    reference::read::<one_key::OneKey>(body, limits)
+}
 
 /// Decodes a page, and checks all of `body`.
-pub(crate) fn read(body: &[u8], limits: BodyLimits) -> Result<Decoded, Error> {
-    let mut decoded = match fast_path::read(body, limits) {
+pub(crate) fn read<E: Entry>(body: &[u8], limits: BodyLimits) -> Result<Decoded<E>, Error> {
+    let mut decoded = match E::read_fast(body, limits) {
         Some(decoded) => decoded,
-        None => reference::read(body, limits)?,
+        None => reference::read::<reference::PageOf<E>>(body, limits)?,
     };
     let Decoded { links, arena, .. } = &decoded;
     let is_next = |link: &LinkSpans| link.rel.bytes(body, arena) == Some(b"next");

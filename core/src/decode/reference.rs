@@ -1,4 +1,4 @@
-//! The reference parser: reads any page with serde. It notes the positions of documented fields, and checks
+//! The reference parser: reads any page, or one key, with serde. It notes the positions of documented fields, and checks
 //! everything else.
 //!
 //! Unknown values are read with [`Walk`] instead of serde's `IgnoredAny`, which does not check depth, numbers or
@@ -9,24 +9,39 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
+use core::marker::PhantomData;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::decoded::{Arena, Decoded, KEY_FIELDS, KeySpans, LinkSpans, Span};
+use super::decoded::{Arena, Decoded, Entry, LinkSpans, Span};
 use super::layout::{KEY_DEPTH, LINK_DEPTH, MAX_NESTING, PAGE_DEPTH, PageField};
 use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::limits::BodyLimits;
 use crate::numbers;
-use crate::{Endpoint, Error, KeyField};
+use crate::{Endpoint, Error};
 
-/// Decodes a page, and checks all of it.
-pub(super) fn read(body: &[u8], limits: BodyLimits) -> Result<Decoded, Error> {
+/// The form of a body: what its object holds.
+pub(super) trait Document {
+    type Entry: Entry;
+
+    /// Reads the object at the top of the body.
+    fn read_map<'de, A: MapAccess<'de>>(
+        reader: &Reader<'_>,
+        map: A,
+    ) -> Result<Decoded<Self::Entry>, A::Error>;
+}
+
+/// Decodes a body, and checks all of it.
+pub(super) fn read<D: Document>(
+    body: &[u8],
+    limits: BodyLimits,
+) -> Result<Decoded<D::Entry>, Error> {
     let text = text(body)?;
     // `serde_json` refuses numbers that are too large. Such numbers are replaced by values of the same length, and the page
     // is read again: all positions stay valid.
-    match read_text(text, limits) {
+    match read_text::<D>(text, limits) {
         Err(error) if is_syntax(&error) => match numbers::replaced(text) {
-            Some(text) => read_text(&text, limits),
+            Some(text) => read_text::<D>(&text, limits),
             None => Err(error),
         },
         read => read,
@@ -43,7 +58,7 @@ fn is_syntax(error: &Error) -> bool {
     )
 }
 
-fn read_text(text: &str, limits: BodyLimits) -> Result<Decoded, Error> {
+fn read_text<D: Document>(text: &str, limits: BodyLimits) -> Result<Decoded<D::Entry>, Error> {
     let reader = Reader {
         text,
         arena: RefCell::default(),
@@ -53,7 +68,7 @@ fn read_text(text: &str, limits: BodyLimits) -> Result<Decoded, Error> {
         elements: limits.elements,
     };
     let mut json = serde_json::Deserializer::from_str(text);
-    let decoded = PageSeed(&reader)
+    let decoded = DocumentSeed::<D>(&reader, PhantomData)
         .deserialize(&mut json)
         .and_then(|decoded| json.end().map(|()| decoded));
     match decoded {
@@ -61,7 +76,7 @@ fn read_text(text: &str, limits: BodyLimits) -> Result<Decoded, Error> {
             decoded.arena = reader.arena.into_inner();
             Ok(decoded)
         }
-        Err(error) => Err(reader.explain(&error)),
+        Err(error) => Err(reader.explain(&error, D::Entry::name)),
     }
 }
 
@@ -86,31 +101,34 @@ fn text(body: &[u8]) -> Result<&str, Error> {
 }
 
 /// The state that all parts of the parser share.
-struct Reader<'t> {
+pub(super) struct Reader<'t> {
     text: &'t str,
     arena: RefCell<Arena>,
     /// The current field, for error messages.
-    at: Cell<JsonPath>,
+    pub(super) at: Cell<JsonPath>,
     /// The reason why this parser refused a value, if it did. serde's own messages are never shown, because they repeat the
     /// value.
     problem: Cell<Option<&'static str>>,
-    nesting: u8,
+    pub(super) nesting: u8,
     elements: usize,
 }
 
-/// A field or an element of the page. Keys and links have their index.
+/// A field or an element of the page. Entries and links have their index, and the fields of an entry the number of
+/// [`Entry::field`].
 #[derive(Clone, Copy)]
-enum JsonPath {
+pub(super) enum JsonPath {
     Top,
     Field(&'static str),
-    Key(usize),
-    KeyField(usize, KeyField),
+    /// The entity in an envelope, or its field.
+    Content(Option<&'static str>),
+    Entry(usize),
+    EntryField(usize, u8),
     Link(usize),
 }
 
 impl Reader<'_> {
     /// Records the reason, and returns an error that stops the parser.
-    fn refuse<E: serde::de::Error>(&self, problem: &'static str) -> E {
+    pub(super) fn refuse<E: serde::de::Error>(&self, problem: &'static str) -> E {
         self.problem.set(Some(problem));
         E::custom("refused")
     }
@@ -130,7 +148,7 @@ impl Reader<'_> {
     }
 
     /// Converts an error of the JSON parser. The text of the result does not repeat a value.
-    fn explain(&self, error: &serde_json::Error) -> Error {
+    fn explain(&self, error: &serde_json::Error, name: fn(u8) -> &'static str) -> Error {
         use serde_json::error::Category;
         let (kind, problem) = match error.classify() {
             Category::Eof => (InvalidResponseKind::Json, "it ends too early"),
@@ -145,8 +163,10 @@ impl Reader<'_> {
         let path = match self.at.get() {
             JsonPath::Top => String::new(),
             JsonPath::Field(name) => name.into(),
-            JsonPath::Key(n) => format!("results[{n}]"),
-            JsonPath::KeyField(n, field) => format!("results[{n}].{}", field.name()),
+            JsonPath::Content(None) => "content".into(),
+            JsonPath::Content(Some(name)) => format!("content.{name}"),
+            JsonPath::Entry(n) => format!("results[{n}]"),
+            JsonPath::EntryField(n, field) => format!("results[{n}].{}", name(field)),
             JsonPath::Link(n) => format!("links[{n}]"),
         };
         Error::InvalidResponse(InvalidResponse {
@@ -160,7 +180,7 @@ impl Reader<'_> {
 }
 
 /// Reads a field's name, and converts it by calling `F`.
-struct Named<F>(F);
+pub(super) struct Named<F>(pub(super) F);
 
 impl<'de, T, F: Fn(&str) -> T> DeserializeSeed<'de> for Named<F> {
     type Value = T;
@@ -180,7 +200,7 @@ impl<T, F: Fn(&str) -> T> Visitor<'_> for Named<F> {
 }
 
 /// Reads a string or null.
-struct Text<'r>(&'r Reader<'r>);
+pub(super) struct Text<'r>(pub(super) &'r Reader<'r>);
 
 impl<'de> DeserializeSeed<'de> for Text<'_> {
     type Value = Span;
@@ -210,7 +230,7 @@ impl<'de> Visitor<'de> for Text<'_> {
 
 /// Reads any value to its end and bounds its depth. Returns it if it is an integer.
 #[derive(Clone, Copy)]
-struct Walk<'r> {
+pub(super) struct Walk<'r> {
     reader: &'r Reader<'r>,
     /// The number of arrays and objects around the value.
     depth: u8,
@@ -219,7 +239,7 @@ struct Walk<'r> {
 }
 
 impl<'r> Walk<'r> {
-    fn new(reader: &'r Reader<'r>, depth: u8) -> Self {
+    pub(super) fn new(reader: &'r Reader<'r>, depth: u8) -> Self {
         Self {
             reader,
             depth,
@@ -230,7 +250,7 @@ impl<'r> Walk<'r> {
 
 impl Walk<'_> {
     /// Returns the depth inside this array or object, or an error beyond the limit.
-    fn inner_depth<E: serde::de::Error>(&self) -> Result<u8, E> {
+    pub(super) fn inner_depth<E: serde::de::Error>(&self) -> Result<u8, E> {
         if self.depth >= self.reader.nesting {
             return Err(self.reader.refuse("it is nested deeper than the limit"));
         }
@@ -320,49 +340,48 @@ impl<'de> Visitor<'de> for IsNumber<'_> {
     }
 }
 
-const TWICE: &str = "a documented field occurs twice";
+pub(super) const TWICE: &str = "a documented field occurs twice";
 
-struct KeySeed<'r> {
+struct EntrySeed<'r, E> {
     reader: &'r Reader<'r>,
     n: usize,
+    entry: PhantomData<E>,
 }
 
-impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
-    type Value = KeySpans;
-    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<KeySpans, D::Error> {
-        self.reader.at.set(JsonPath::Key(self.n));
+impl<'de, E: Entry> DeserializeSeed<'de> for EntrySeed<'_, E> {
+    type Value = E;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<E, D::Error> {
+        self.reader.at.set(JsonPath::Entry(self.n));
         input.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for KeySeed<'_> {
-    type Value = KeySpans;
+impl<'de, E: Entry> Visitor<'de> for EntrySeed<'_, E> {
+    type Value = E;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
+        f.write_str("an entry of the list")
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<KeySpans, A::Error> {
-        let Self { reader, n } = self;
-        let mut spans = [Span::ABSENT; KEY_FIELDS];
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<E, A::Error> {
+        let Self { reader, n, .. } = self;
+        let mut entry = E::ABSENT;
         let mut seen = 0u16;
-        while let Some(field) =
-            map.next_key_seed(Named(|name: &str| KeyField::from_bytes(name.as_bytes())))?
-        {
+        while let Some(field) = map.next_key_seed(Named(|name: &str| E::field(name.as_bytes())))? {
             let Some(field) = field else {
                 map.next_value_seed(Walk::new(reader, KEY_DEPTH))?;
                 continue;
             };
-            reader.at.set(JsonPath::KeyField(n, field));
-            if seen & (1 << field as u8) != 0 {
+            reader.at.set(JsonPath::EntryField(n, field));
+            if seen & (1 << field) != 0 {
                 return Err(reader.refuse(TWICE));
             }
-            seen |= 1 << field as u8;
+            seen |= 1 << field;
             let span = map.next_value_seed(Text(reader))?;
-            if let Some(known) = spans.get_mut(field as usize) {
+            if let Some(known) = entry.spans_mut().get_mut(usize::from(field)) {
                 *known = span;
             }
-            reader.at.set(JsonPath::Key(n));
+            reader.at.set(JsonPath::Entry(n));
         }
-        Ok(KeySpans::new(spans))
+        Ok(entry)
     }
 }
 
@@ -452,22 +471,35 @@ impl<'de, S: DeserializeSeed<'de>, F: Fn(usize) -> S> Visitor<'de> for ListSeed<
     }
 }
 
-struct PageSeed<'r>(&'r Reader<'r>);
+struct DocumentSeed<'r, D>(&'r Reader<'r>, PhantomData<D>);
 
-impl<'de> DeserializeSeed<'de> for PageSeed<'_> {
-    type Value = Decoded;
-    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Decoded, D::Error> {
+impl<'de, D: Document> DeserializeSeed<'de> for DocumentSeed<'_, D> {
+    type Value = Decoded<D::Entry>;
+    fn deserialize<I: Deserializer<'de>>(self, input: I) -> Result<Self::Value, I::Error> {
         input.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for PageSeed<'_> {
-    type Value = Decoded;
+impl<'de, D: Document> Visitor<'de> for DocumentSeed<'_, D> {
+    type Value = Decoded<D::Entry>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a page")
+        f.write_str("an object")
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Decoded, A::Error> {
-        let reader = self.0;
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        D::read_map(self.0, map)
+    }
+}
+
+/// A page of a list.
+pub(super) struct PageOf<E>(PhantomData<E>);
+
+impl<E: Entry> Document for PageOf<E> {
+    type Entry = E;
+
+    fn read_map<'de, A: MapAccess<'de>>(
+        reader: &Reader<'_>,
+        mut map: A,
+    ) -> Result<Decoded<E>, A::Error> {
         let mut page = Decoded::default();
         let mut seen = 0u8;
         let walk = Walk::new(reader, PAGE_DEPTH);
@@ -485,8 +517,12 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
             seen |= 1 << field as u8;
             match field {
                 PageField::Results => {
-                    let element = |n| KeySeed { reader, n };
-                    page.keys = map.next_value_seed(ListSeed { reader, element })?;
+                    let element = |n| EntrySeed {
+                        reader,
+                        n,
+                        entry: PhantomData,
+                    };
+                    page.entries = map.next_value_seed(ListSeed { reader, element })?;
                 }
                 PageField::Links => {
                     let element = |n| LinkSeed { reader, n };

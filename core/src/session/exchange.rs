@@ -203,8 +203,10 @@ impl Engine {
         at: Moment,
     ) -> Step<B> {
         let user_agent = self.user_agent.clone();
-        let (call, version) = (ticket.call, ticket.version);
-        let mut request = call.to_http(&self.base, version, user_agent, Body::empty());
+        let version = ticket.version;
+        let mut request = ticket
+            .call
+            .http_request(&self.base, version, user_agent, Body::empty());
         let authorization = authorization.or_else(|| {
             let target = request.uri().path_and_query();
             let target = target.map_or("/", |target| target.as_str());
@@ -335,7 +337,8 @@ impl Engine {
         let mut decoded = None;
         if status == StatusCode::OK && ticket.call.query.is_enveloped() {
             // The caller requested the envelope, so the status in the body is the status of the response.
-            match read_envelope(response.body().as_ref(), self.limits.of_body()) {
+            let form = ticket.call.resource.form;
+            match read_envelope(response.body().as_ref(), form, self.limits.of_body()) {
                 Ok(page) => decoded = page,
                 Err(error_status) => status = error_status,
             }

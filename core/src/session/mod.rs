@@ -89,7 +89,8 @@ impl Session {
         }
     }
 
-    /// Pins the API version of [`ListRequest`](crate::ListRequest). Other operations are not affected.
+    /// Pins the API version of [`ListRequest`](crate::ListRequest) and [`KeyRequest`](crate::KeyRequest), the two operations that
+    /// exist in `preview` too. Other operations are not affected.
     ///
     /// Without this setting the session requests `preview`, and moves on to `2025-03-12` when Atlas no longer has it.
     #[must_use]

@@ -3,11 +3,14 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use atlas_model_keys_core::{Body, Error, Failure, Moment, Pending, Reply, Session, Step, Wait};
+use atlas_model_keys_core::{
+    Body, Error, Failure, GroupsRequest, KeyRequest, Moment, Operation, OrgKeyRequest,
+    OwnedModelKey, Pending, Reply, Session, Step, Wait,
+};
 use http::header::{AUTHORIZATION, USER_AGENT};
-use http::{HeaderName, HeaderValue, Request};
+use http::{HeaderName, HeaderValue};
 
-use crate::script::{BASE, LineKind, Mistake, Script, parse};
+use crate::script::{BASE, LineKind, Mistake, Request, Script, parse};
 
 const AGENT: &str = concat!("atlas-model-keys-core/", env!("CARGO_PKG_VERSION"));
 
@@ -61,6 +64,7 @@ pub(crate) fn replay(text: &str) -> Result<(String, Result<(), Mistake>), Mistak
         now: start,
         entropy,
         pending: None,
+        asked: None,
         last_request: String::new(),
         outputs: Vec::new(),
     };
@@ -115,6 +119,8 @@ struct Player {
     entropy: [u8; 16],
     /// The ticket of the request that has no response yet.
     pending: Option<Pending>,
+    /// The request of the current exchange.
+    asked: Option<Request>,
     /// The lines of the exchange's last request.
     last_request: String,
     /// What the session did after the last input.
@@ -126,9 +132,16 @@ impl Player {
     fn play(&mut self, input: LineKind) -> Result<(), &'static str> {
         let at = Moment::new(self.now, self.entropy);
         let step = match (input, self.pending.take()) {
-            (LineKind::List(list), None) => {
+            (LineKind::Start(request), None) => {
                 self.last_request.clear();
-                self.session.start(&list, at)
+                self.asked = Some(request);
+                let session = &mut self.session;
+                match request {
+                    Request::List(list) => session.start(&list, at),
+                    Request::Key(key) => session.start(&key, at),
+                    Request::OrgKey(key) => session.start(&key, at),
+                    Request::Groups(groups) => session.start(&groups, at),
+                }
             }
             (LineKind::Response(response), Some(pending)) => {
                 self.session.respond(pending, response, at)
@@ -136,7 +149,7 @@ impl Player {
             (LineKind::Failure(kind, cause), Some(pending)) => {
                 self.session.fail(pending, Failure::new(kind, cause), at)
             }
-            (LineKind::List(_), Some(_)) => return Err("the session still expects a response"),
+            (LineKind::Start(_), Some(_)) => return Err("the session still expects a response"),
             (LineKind::Response(_) | LineKind::Failure(..), None) => {
                 return Err("the session expects no response");
             }
@@ -171,7 +184,12 @@ impl Player {
                     lines
                 }
             }
-            Ok(Step::Done(reply)) => reply_lines(reply),
+            Ok(Step::Done(reply)) => match self.asked {
+                Some(Request::Key(_)) => key_lines::<KeyRequest>(reply),
+                Some(Request::OrgKey(_)) => key_lines::<OrgKeyRequest>(reply),
+                Some(Request::Groups(_)) => groups_lines(reply),
+                Some(Request::List(_)) | None => reply_lines(reply),
+            },
             Ok(Step::Wait(_)) => unreachable!("all waits are over"),
             Err(error) => error_lines("error", &error),
         });
@@ -187,7 +205,7 @@ fn wait_line(wait: &Wait) -> String {
     format!("wait {}{until}", seconds(wait.delay()))
 }
 
-fn request_lines(request: &Request<Body>) -> String {
+fn request_lines(request: &http::Request<Body>) -> String {
     let uri = request.uri().to_string();
     // A request to another server would show its whole address.
     let target = uri.strip_prefix(BASE).unwrap_or(&uri);
@@ -228,6 +246,33 @@ fn reply_lines(reply: Reply<Vec<u8>>) -> String {
             format!(
                 "= page of {} key{plural}, version {}",
                 page.len(),
+                version.as_deref().unwrap_or("unknown")
+            )
+        }
+        Err(error) => error_lines("invalid page", &error),
+    }
+}
+
+fn key_lines<O: Operation<Answer<Vec<u8>> = OwnedModelKey>>(reply: Reply<Vec<u8>>) -> String {
+    let version = reply.version().map(|version| version.to_string());
+    match O::read(reply) {
+        Ok(key) => format!(
+            "= key {:?}, version {}",
+            key.name().unwrap_or_default(),
+            version.as_deref().unwrap_or("unknown")
+        ),
+        Err(error) => error_lines("invalid key", &error),
+    }
+}
+
+fn groups_lines(reply: Reply<Vec<u8>>) -> String {
+    match GroupsRequest::read(reply) {
+        Ok(groups) => {
+            let plural = if groups.len() == 1 { "" } else { "s" };
+            let version = groups.version().map(|version| version.to_string());
+            format!(
+                "= page of {} group{plural}, version {}",
+                groups.len(),
                 version.as_deref().unwrap_or("unknown")
             )
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, FailureKind, GroupId, Limits, ListRequest, RetryPolicy,
-    Session, UnixTime,
+    ApiKeyId, ApiVersion, BaseUrl, Credentials, FailureKind, GroupId, GroupsRequest, KeyRequest,
+    Limits, ListRequest, OrgId, OrgKeyRequest, RetryPolicy, Session, UnixTime,
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
@@ -31,12 +31,21 @@ pub(crate) struct Block {
 pub(crate) enum LineKind {
     /// A comment or a setting.
     Remark,
-    List(ListRequest),
+    Start(Request),
     Response(Response<Vec<u8>>),
     Failure(FailureKind, String),
     TimePasses(Duration),
     /// What the session does.
     Output,
+}
+
+/// The request of a new exchange.
+#[derive(Clone, Copy)]
+pub(crate) enum Request {
+    List(ListRequest),
+    Key(KeyRequest),
+    OrgKey(OrgKeyRequest),
+    Groups(GroupsRequest),
 }
 
 /// A mistake in a transcript: the number of its line, and a text.
@@ -62,7 +71,9 @@ pub(crate) fn parse(text: &str) -> Result<Script, Mistake> {
         let kind = match word {
             "#" => LineKind::Remark,
             ">" | "=" | "wait" => LineKind::Output,
-            "list" => LineKind::List(list(rest).ok_or_else(|| mistake("unknown parameter"))?),
+            "list" | "key" | "organization-key" | "groups" => {
+                LineKind::Start(request(word, rest).ok_or_else(|| mistake("unknown parameter"))?)
+            }
             "<" => LineKind::Response(
                 response(&lines[first..next]).ok_or_else(|| mistake("not a response"))?,
             ),
@@ -72,7 +83,7 @@ pub(crate) fn parse(text: &str) -> Result<Script, Mistake> {
                 LineKind::TimePasses(time.ok_or_else(|| mistake("not a time"))?)
             }
             _ => {
-                let is_started = blocks.iter().any(|b| matches!(b.kind, LineKind::List(_)));
+                let is_started = blocks.iter().any(|b| matches!(b.kind, LineKind::Start(_)));
                 let (name, value) = line
                     .split_once(": ")
                     .filter(|_| !is_started)
@@ -90,8 +101,11 @@ pub(crate) fn parse(text: &str) -> Result<Script, Mistake> {
             kind,
         });
     }
-    if !blocks.iter().any(|b| matches!(b.kind, LineKind::List(_))) {
-        return Err((lines.len(), "there is no `list`".to_owned()));
+    if !blocks.iter().any(|b| matches!(b.kind, LineKind::Start(_))) {
+        return Err((
+            lines.len(),
+            "there is no `list` or another request".to_owned(),
+        ));
     }
     Ok(Script {
         start: settings.start,
@@ -160,21 +174,47 @@ fn credentials(text: &str) -> Option<Credentials> {
     .ok()
 }
 
-fn list(query: &str) -> Option<ListRequest> {
-    let group = GroupId::new("0123456789abcdef01234567").ok()?;
-    let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
-    parameters
-        .into_iter()
-        .try_fold(ListRequest::new(group), |list, parameter| {
-            let (name, value) = parameter.split_once('=')?;
-            Some(match name {
-                "itemsPerPage" => list.with_items_per_page(value.parse().ok()?),
-                "pageNum" => list.with_page_num(value.parse().ok()?),
-                "envelope" => list.with_envelope(value.parse().ok()?),
-                "pretty" => list.with_pretty(value.parse().ok()?),
-                _ => return None,
-            })
+fn request(operation: &str, query: &str) -> Option<Request> {
+    let id = "0123456789abcdef01234567";
+    let (group, org) = (GroupId::new(id).ok()?, OrgId::new(id).ok()?);
+    let key = ApiKeyId::new("a86r5kwrfsk5r5ku5tgvhmpj").ok()?;
+    let mut request = match operation {
+        "list" => Request::List(ListRequest::new(group)),
+        "key" => Request::Key(KeyRequest::new(group, key)),
+        "organization-key" => Request::OrgKey(OrgKeyRequest::new(org, key)),
+        "groups" => Request::Groups(GroupsRequest::new()),
+        _ => return None,
+    };
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        let (name, value) = parameter.split_once('=')?;
+        request = request.with(name, value)?;
+    }
+    Some(request)
+}
+
+impl Request {
+    fn with(self, name: &str, value: &str) -> Option<Self> {
+        macro_rules! with_one_of {
+            ($request:ident: $($name:literal $setter:ident),*) => {
+                match name {
+                    $($name => $request.$setter(value.parse().ok()?),)*
+                    _ => return None,
+                }
+            };
+        }
+        Some(match self {
+            Self::List(request) => Self::List(with_one_of!(request:
+                "itemsPerPage" with_items_per_page, "pageNum" with_page_num,
+                "envelope" with_envelope, "pretty" with_pretty)),
+            Self::Groups(request) => Self::Groups(with_one_of!(request:
+                "itemsPerPage" with_items_per_page, "pageNum" with_page_num,
+                "envelope" with_envelope, "pretty" with_pretty)),
+            Self::Key(request) => Self::Key(with_one_of!(request:
+                "envelope" with_envelope, "pretty" with_pretty)),
+            Self::OrgKey(request) => Self::OrgKey(with_one_of!(request:
+                "envelope" with_envelope, "pretty" with_pretty)),
         })
+    }
 }
 
 /// Parses the lines of a response: status, headers, and a body after an empty line.

@@ -92,7 +92,7 @@ impl Emulator {
             .map(|group| &mut group.keys)
     }
 
-    /// Grants or removes the role that is needed to list a group's keys.
+    /// Grants or removes the role that is needed to list or get a group's keys.
     pub fn set_role(&mut self, credential: Credential, group: GroupId, may_list: bool) {
         if let Some(group) = self.atlas.groups.iter_mut().find(|g| g.id == group) {
             group.denied.retain(|denied| *denied != credential);
@@ -112,7 +112,7 @@ impl Emulator {
         self.atlas.nonces.expire_all();
     }
 
-    /// Withdraws a version of the key listings. From now on it gets 410.
+    /// Withdraws a version of the key routes. From now on it gets 410.
     pub fn withdraw(&mut self, version: ApiVersion) {
         self.atlas.config.withdrawn.push(version);
     }
@@ -121,6 +121,7 @@ impl Emulator {
     pub fn set_rate_limit(&mut self, limit: Option<TokenBucket>) {
         self.atlas.config.rate_limit = limit;
         self.atlas.org.bucket = BucketState::default();
+        self.atlas.shared_bucket = BucketState::default();
         for group in &mut self.atlas.groups {
             group.bucket = BucketState::default();
         }

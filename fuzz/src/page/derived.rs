@@ -2,15 +2,16 @@
 
 use atlas_model_keys_core::{KeyField, Limits, ModelKey, OwnedModelKey, Timestamp};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::json::{self, Json};
 
-/// A page with the documented fields.
+/// A page with the documented fields, and these entries.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct DerivedPage {
-    pub(crate) results: Option<Vec<DerivedKey>>,
+pub(crate) struct DerivedPage<E = DerivedKey> {
+    pub(crate) results: Option<Vec<E>>,
     pub(super) links: Option<Vec<Option<DerivedLink>>>,
     total_count: Option<Value>,
     status: Option<Value>,
@@ -56,7 +57,7 @@ pub(super) const KEY_FIELDS: [(&str, bool); 12] = [
     ("status", true),
 ];
 
-impl DerivedPage {
+impl<E: DeserializeOwned> DerivedPage<E> {
     /// Parses a body with the documented fields, with or without `results`.
     pub(crate) fn read(body: &[u8]) -> Option<(Self, Json)> {
         let limits = Limits::default();
@@ -82,7 +83,7 @@ impl DerivedPage {
             .find(|status| (400..1000).contains(status))
     }
 
-    pub(super) fn has_next(&self) -> bool {
+    pub(crate) fn has_next(&self) -> bool {
         let mut links = self.links.iter().flatten().flatten();
         links.any(|link| link.rel.as_deref() == Some("next"))
     }
@@ -96,12 +97,12 @@ impl DerivedPage {
     }
 
     /// Returns `totalCount`, or `None` if it is not a valid count, which is not an error.
-    pub(super) fn total(&self) -> Option<u64> {
+    pub(crate) fn total(&self) -> Option<u64> {
         count(self.total_count.as_ref())
     }
 
     /// Returns the `status` of an envelope.
-    pub(super) fn envelope_status(&self) -> Option<u16> {
+    pub(crate) fn envelope_status(&self) -> Option<u16> {
         count(self.status.as_ref()).and_then(|status| u16::try_from(status).ok())
     }
 }
