@@ -218,10 +218,17 @@ impl<R: Paged> Listing<R> {
     /// # assert_eq!(buffer.len(), 39);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn accept_owned<P: ListPage>(&mut self, mut page: P) -> P::IntoIter {
+    pub fn accept_owned<P: ListPage>(&mut self, page: P) -> P::IntoIter {
+        self.accept_page(page).into_iter()
+    }
+
+    /// Takes the page like [`accept`](Listing::accept), and returns the page without the keys whose id is also on the page
+    /// directly before.
+    #[must_use]
+    pub fn accept_page<P: ListPage>(&mut self, mut page: P) -> P {
         self.advance_and_compare(&page);
         page.omit(&self.duplicate_indices);
-        page.into_iter()
+        page
     }
 
     /// Moves to the next page, and records which keys are also on the page directly before.

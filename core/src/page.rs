@@ -4,9 +4,12 @@ use alloc::vec::{self, Vec};
 use core::fmt;
 use core::iter::FusedIterator;
 
+use http::HeaderMap;
+
 use crate::decode::{Arena, Decoded, Form, KeySpans, LinkSpans};
 use crate::list_page::{self, PageSummary, sealed};
-use crate::{ApiVersion, Drift, ListPage, ModelKey, OwnedModelKey};
+use crate::reply::response_date;
+use crate::{ApiVersion, Drift, ListPage, ModelKey, OwnedModelKey, UnixTime};
 
 /// A page of keys with the body that it was parsed from. It lends [`ModelKey`]s that point into the body.
 ///
@@ -26,14 +29,22 @@ pub struct Page<B> {
     body: B,
     decoded: Decoded,
     version: Option<ApiVersion>,
+    /// Kept for [`Page::date`], because parsing a date costs more than moving the headers.
+    headers: HeaderMap,
 }
 
 impl<B> Page<B> {
-    pub(crate) fn new(body: B, decoded: Decoded, version: Option<ApiVersion>) -> Self {
+    pub(crate) fn new(
+        body: B,
+        decoded: Decoded,
+        version: Option<ApiVersion>,
+        headers: HeaderMap,
+    ) -> Self {
         Self {
             body,
             decoded,
             version,
+            headers,
         }
     }
 
@@ -72,6 +83,13 @@ impl<B> Page<B> {
     #[must_use]
     pub fn version(&self) -> Option<ApiVersion> {
         self.version
+    }
+
+    /// Returns the server's time when it sent the page (`Date`, RFC 9110 §6.6.1), to whole seconds, or `None` if there is no
+    /// valid one. The age of a key is best measured from it, because the local clock may be wrong.
+    #[must_use]
+    pub fn date(&self) -> Option<UnixTime> {
+        response_date(&self.headers)
     }
 
     /// Returns the body, so that its buffer can be used again.

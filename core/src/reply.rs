@@ -104,7 +104,7 @@ impl<B: AsRef<[u8]>> Reply<B> {
             Some(decoded) => *decoded,
             None => self.decode()?,
         };
-        Ok(Page::new(self.body, decoded, self.version))
+        Ok(Page::new(self.body, decoded, self.version, self.headers))
     }
 
     /// Parses the body into a key, as a reply of this endpoint.
@@ -294,6 +294,11 @@ pub(crate) fn rate_limit(headers: &HeaderMap) -> RateLimit {
     }
 }
 
+/// Returns the time of the header `Date` (RFC 9110 §6.6.1).
+pub(crate) fn response_date(headers: &HeaderMap) -> Option<UnixTime> {
+    date(headers, "date")
+}
+
 /// Returns the date in a header: an HTTP date as Atlas writes it, or a Unix time after `@` (RFC 9745 §2.1).
 fn date(headers: &HeaderMap, name: &str) -> Option<UnixTime> {
     let text = headers.get(name)?.to_str().ok()?.trim();
@@ -399,6 +404,13 @@ impl<B> Reply<B> {
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// Returns the server's time when it sent the response (`Date`, RFC 9110 §6.6.1), to whole seconds, or `None` if there is
+    /// no valid one.
+    #[must_use]
+    pub fn date(&self) -> Option<UnixTime> {
+        response_date(&self.headers)
     }
 
     /// Returns the state of the rate limit from the headers.

@@ -45,6 +45,10 @@ pub struct RetryPolicy {
     /// A token request follows these rules for 429 and 503. After another server error it is retried only once,
     /// since a token may have been issued.
     pub statuses: Vec<RangeInclusive<u16>>,
+    /// Whether 429 responses are waited out: a 429 then does not count towards `attempts`. The limits `wait` and
+    /// `total_wait` still apply. The clients of `atlas-model-keys-transport` also extend the deadline of the call by the
+    /// wait. Default: `false`.
+    pub waits_out_rate_limits: bool,
 }
 
 impl Default for RetryPolicy {
@@ -56,6 +60,7 @@ impl Default for RetryPolicy {
             wait: Duration::from_secs(90),
             total_wait: Duration::from_secs(180),
             statuses: Vec::from([429..=429, 500..=999]),
+            waits_out_rate_limits: false,
         }
     }
 }
@@ -76,7 +81,8 @@ impl RetryPolicy {
         with_cap cap Duration,
         with_wait wait Duration,
         with_total_wait total_wait Duration,
-        with_statuses statuses Vec<RangeInclusive<u16>>
+        with_statuses statuses Vec<RangeInclusive<u16>>,
+        with_waits_out_rate_limits waits_out_rate_limits bool
     );
 
     /// Returns whether a response with this status is retried.

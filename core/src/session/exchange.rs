@@ -33,7 +33,7 @@ pub(super) struct Engine {
     pub(super) versions: Versions,
     pub(super) user_agent: HeaderValue,
     pub(super) limits: Limits,
-    rate_limiter: RateLimiter,
+    pub(super) rate_limiter: RateLimiter,
     /// The secrets that must not appear in an error.
     pub(super) secrets: KnownSecrets,
     /// Counts changes, and by its address identifies the tickets of this session.
@@ -268,6 +268,7 @@ impl Engine {
                 self.secrets = account.secrets();
             }
             ticket.history.token_failures = 0;
+            ticket.history.uncounted = 0;
             return self.advance(ticket, at);
         }
         let error = self.read_error(status, Endpoint::Token, response, at);
@@ -441,17 +442,22 @@ impl Engine {
         let jitter = self.limits.retry.jitter(ticket.attempts(), &at);
         if let RetryCause::Response(response) = &cause
             && response.status == StatusCode::TOO_MANY_REQUESTS
-            && !ticket.is_fetching_token()
         {
-            // The scope pauses for as long as this exchange waits. The pause is bounded, so that a server cannot
-            // stop all requests for ever.
-            let total = requested.saturating_add(jitter).min(self.limits.retry.wait);
-            let delay = total.max(requested).min(MAX_PAUSE);
-            self.rate_limiter
-                .pause(ticket.call.scope, at.now, delay, response);
+            if self.limits.retry.waits_out_rate_limits {
+                ticket.history.uncounted = ticket.history.uncounted.saturating_add(1);
+            }
+            if !ticket.is_fetching_token() {
+                // The scope pauses for as long as this exchange waits. The pause is bounded, so that a server cannot
+                // stop all requests for ever.
+                let total = requested.saturating_add(jitter).min(self.limits.retry.wait);
+                let delay = total.max(requested).min(MAX_PAUSE);
+                self.rate_limiter
+                    .pause(ticket.call.scope, at.now, delay, response);
+            }
         }
         ticket.auth.reset_challenges();
-        if ticket.attempts() >= self.limits.retry.attempts {
+        let counted = ticket.attempts().saturating_sub(ticket.history.uncounted);
+        if counted >= self.limits.retry.attempts {
             let error = cause.into_error(ticket.attempts(), requested.saturating_add(jitter));
             return self.fail_exchange(&ticket, error);
         }

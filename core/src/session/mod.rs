@@ -134,6 +134,15 @@ impl Session {
         self.engine.changes.get()
     }
 
+    /// Returns the rest of the longest pause after a 429 response, or `None` if there is no pause.
+    ///
+    /// A session pauses only the requests for the same group or organization, but Atlas does not tell which requests share a
+    /// rate limit. A caller that lists many groups can use this to start no new one until the pause ends.
+    #[must_use]
+    pub fn longest_pause(&self, at: Moment) -> Option<Duration> {
+        self.engine.rate_limiter.longest_pause_left(at.now)
+    }
+
     /// Returns the API version that the next exchange of this operation requests.
     #[must_use]
     pub fn version<O: Operation>(&self) -> ApiVersion {

@@ -15,7 +15,11 @@ use crate::limits::{AMPLE_REMAINING, RATE_LIMIT_WINDOW, TRACKED_SCOPES};
 
 /// The limits of all scopes that have one.
 #[derive(Default)]
-pub(super) struct RateLimiter(BTreeMap<RateScope, Entry>);
+pub(super) struct RateLimiter {
+    scopes: BTreeMap<RateScope, Entry>,
+    /// The pause that ends last.
+    longest_pause: Option<Period>,
+}
 
 #[derive(Default)]
 struct Entry {
@@ -59,6 +63,10 @@ impl RateLimiter {
         response: &ApiError,
     ) {
         let period = Period::new(now, delay);
+        let is_longest = |longest: &Period| !longest.contains(now) || longest.until < period.until;
+        if self.longest_pause.as_ref().is_none_or(is_longest) {
+            self.longest_pause = Some(Period::new(now, delay));
+        }
         let entry = self.entry(scope, now);
         let is_longer =
             |pause: &Pause| pause.period.contains(now) && pause.period.until >= period.until;
@@ -74,16 +82,22 @@ impl RateLimiter {
         scope: RateScope,
         now: Duration,
     ) -> Option<(Duration, &ApiError)> {
-        let pause = self.0.get(&scope)?.pause.as_ref()?;
+        let pause = self.scopes.get(&scope)?.pause.as_ref()?;
         pause
             .period
             .contains(now)
             .then(|| (pause.period.until.saturating_sub(now), &*pause.response))
     }
 
+    /// Returns the rest of the longest pause of any scope.
+    pub(super) fn longest_pause_left(&self, now: Duration) -> Option<Duration> {
+        let pause = self.longest_pause.as_ref()?;
+        pause.contains(now).then(|| pause.until.saturating_sub(now))
+    }
+
     /// Records the `RateLimit-Remaining` of a response.
     pub(super) fn set_remaining(&mut self, scope: RateScope, now: Duration, remaining: u64) {
-        if remaining >= AMPLE_REMAINING && !self.0.contains_key(&scope) {
+        if remaining >= AMPLE_REMAINING && !self.scopes.contains_key(&scope) {
             return;
         }
         let period = Period::new(now, RATE_LIMIT_WINDOW);
@@ -103,7 +117,7 @@ impl RateLimiter {
     /// Returns whether a request may be sent now, and reserves a slot if the scope has a limit. It does not check the
     /// pause.
     pub(super) fn admit(&self, scope: RateScope, now: Duration) -> Admission {
-        let entry = self.0.get(&scope);
+        let entry = self.scopes.get(&scope);
         match entry.and_then(|entry| entry.concurrency.as_ref()) {
             Some(limit) if limit.period.contains(now) => {
                 let in_flight = Arc::strong_count(&limit.slot).saturating_sub(1);
@@ -121,13 +135,13 @@ impl RateLimiter {
     /// Returns the scope's entry, and adds it if it is missing. When the map is full, entries without a current limit
     /// are removed. If there are none, the first entry is removed: the next response of its scope sets its limits again.
     fn entry(&mut self, scope: RateScope, now: Duration) -> &mut Entry {
-        if self.0.len() >= TRACKED_SCOPES && !self.0.contains_key(&scope) {
-            self.0.retain(|_, entry| entry.is_limited(now));
-            if self.0.len() >= TRACKED_SCOPES {
-                self.0.pop_first();
+        if self.scopes.len() >= TRACKED_SCOPES && !self.scopes.contains_key(&scope) {
+            self.scopes.retain(|_, entry| entry.is_limited(now));
+            if self.scopes.len() >= TRACKED_SCOPES {
+                self.scopes.pop_first();
             }
         }
-        self.0.entry(scope).or_default()
+        self.scopes.entry(scope).or_default()
     }
 }
 
@@ -193,6 +207,22 @@ mod tests {
     }
 
     #[test]
+    fn longest_pause_of_all_scopes_is_known() {
+        let mut limiter = RateLimiter::default();
+        let now = 100 * SECOND;
+        assert!(limiter.longest_pause_left(now).is_none());
+        limiter.pause(group(1), now, 9 * SECOND, &response());
+        limiter.pause(group(2), now, 30 * SECOND, &response());
+        limiter.pause(group(3), now + SECOND, 2 * SECOND, &response());
+        let left = limiter.longest_pause_left(now + 10 * SECOND);
+        assert_eq!(left, Some(20 * SECOND));
+        // The clock was set back: that pause has ended, and a shorter one counts.
+        limiter.pause(group(3), now - SECOND, SECOND, &response());
+        assert_eq!(limiter.longest_pause_left(now - SECOND), Some(SECOND));
+        assert!(limiter.longest_pause_left(now).is_none());
+    }
+
+    #[test]
     fn remaining_requests_limit_those_in_flight_but_one_is_always_allowed() {
         let mut limiter = RateLimiter::default();
         let admit = |limiter: &RateLimiter| match limiter.admit(group(1), SECOND) {
@@ -205,7 +235,7 @@ mod tests {
             Admission::Unlimited
         ));
         limiter.set_remaining(group(1), SECOND, AMPLE_REMAINING);
-        assert!(limiter.0.is_empty());
+        assert!(limiter.scopes.is_empty());
         limiter.set_remaining(group(1), SECOND, 2);
         let first = admit(&limiter).unwrap();
         let second = admit(&limiter).unwrap();
@@ -260,12 +290,12 @@ mod tests {
         }
         // No pause is over: one group is removed.
         limiter.set_remaining(group(TRACKED_SCOPES), 2 * SECOND, 0);
-        assert_eq!(limiter.0.len(), TRACKED_SCOPES);
+        assert_eq!(limiter.scopes.len(), TRACKED_SCOPES);
         assert!(limiter.pause_left(group(0), 2 * SECOND).is_none());
         assert!(limiter.pause_left(group(1), 2 * SECOND).is_some());
         // All limits but the last are over: those groups are removed.
         limiter.pause(group(TRACKED_SCOPES + 1), 20 * SECOND, SECOND, &response());
-        assert_eq!(limiter.0.len(), 2);
+        assert_eq!(limiter.scopes.len(), 2);
         assert!(matches!(
             limiter.admit(group(TRACKED_SCOPES), 20 * SECOND),
             Admission::Slot(_)

@@ -63,6 +63,8 @@ pub(super) struct History {
     pub(super) failures: u32,
     /// Failed attempts of the token request.
     pub(super) token_failures: u32,
+    /// Those failed attempts of the current request that do not count towards the policy's number of attempts.
+    pub(super) uncounted: u32,
     /// Whether a token request was lost, so that an unknown token may have been issued.
     pub(super) token_lost: bool,
     /// Whether a 401 has made the exchange replace its token.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use atlas_model_keys_core::{Error, FailureKind, ListRequest, Step};
+use atlas_model_keys_core::{Error, Exchange, FailureKind, Limits, ListRequest, Step};
 
 use crate::dialogue::{CREDENTIAL_KINDS, CredentialKind, expect_send, expect_wait};
 use crate::{response, world};
@@ -143,4 +143,50 @@ fn clock_that_is_set_back_ends_the_pause() {
     world.now -= Duration::from_secs(1_000_000);
     let _ = expect_send(world.resume(wait));
     let _ = expect_send(world.start(&world.request()));
+}
+
+#[test]
+fn policy_that_waits_out_rate_limits_counts_only_other_failures() {
+    let mut limits = Limits::default();
+    limits.retry.waits_out_rate_limits = true;
+    limits.retry.attempts = 2;
+    limits.retry.total_wait = Duration::from_secs(3600);
+    let mut world = world(CredentialKind::Bearer);
+    world.session = world.session.with_limits(limits);
+    let mut exchange = expect_send(world.start(&world.request()));
+    let mut answer = |exchange: Exchange, status| {
+        let response = response(status, &[("retry-after", "1")], "");
+        match world.respond(exchange.pending, response)? {
+            Step::Wait(wait) => Ok(expect_send(world.resume(wait))),
+            step => panic!("{step:?}"),
+        }
+    };
+    for _ in 0..20 {
+        exchange = answer(exchange, 429).unwrap();
+    }
+    exchange = answer(exchange, 503).unwrap();
+    exchange = answer(exchange, 429).unwrap();
+    let error = answer(exchange, 503).unwrap_err();
+    assert!(
+        matches!(error, Error::GaveUp { attempts: 23, .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn longest_pause_covers_all_groups() {
+    let mut world = world(CredentialKind::Bearer);
+    let at = world.moment();
+    assert_eq!(world.session.longest_pause(at), None);
+    let exchange = expect_send(world.start(&world.request()));
+    let response = response(429, &[("retry-after", "30")], "");
+    let step = world.respond(exchange.pending, response).unwrap();
+    let Step::Wait(wait) = step else {
+        panic!("{step:?}")
+    };
+    let at = world.moment();
+    assert_eq!(world.session.longest_pause(at), Some(wait.delay()));
+    world.now += wait.delay();
+    let at = world.moment();
+    assert_eq!(world.session.longest_pause(at), None);
 }
