@@ -1,9 +1,10 @@
 //! The operations of Atlas's API: what a caller can request.
 
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::call::DEFAULT_USER_AGENT;
-use crate::{ApiVersion, BaseUrl, Drift, Error, ItemsPerPage, PageNum, Reply};
+use crate::{ApiVersion, BaseUrl, Drift, Error, ItemsPerPage, ListPage, PageNum, Reply};
 
 /// An operation of Atlas's API, with its parameters.
 ///
@@ -39,7 +40,9 @@ pub trait Operation: sealed::Sealed + Copy + fmt::Debug + Send + Sync + 'static 
 /// An operation that returns a list in pages.
 ///
 /// [`Listing`](crate::Listing) requests its pages one after the other.
-pub trait Paged: Operation + sealed::Listed + PartialEq + Unpin {
+pub trait Paged:
+    Operation<Answer<Vec<u8>>: ListPage + Send + Unpin + 'static> + sealed::Listed + PartialEq + Unpin
+{
     /// Returns the number of the requested page; 1 if it is not set.
     fn page_num(&self) -> PageNum;
 

@@ -51,6 +51,13 @@ impl ListRequest {
 
 list_of_keys!(ListRequest);
 
+/// Requests the first page of the keys of the group, with Atlas's defaults.
+impl From<GroupId> for ListRequest {
+    fn from(group: GroupId) -> Self {
+        Self::new(group)
+    }
+}
+
 impl Sealed for ListRequest {
     const RESOURCE: &'static Resource = &Resource {
         endpoint: Endpoint::ModelKeys,

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiVersion, Body, Collected, Error, Failure, ListRequest, Operation, OwnedModelKey, Page,
-    Paged, Reply, Secret,
+    ApiVersion, Body, Collected, Error, Failure, Group, Groups, GroupsRequest, ListRequest,
+    Operation, OwnedModelKey, Page, Paged, Reply, Secret,
 };
 use futures_core::{FusedStream, Stream};
 use http::{Request, Response};
@@ -16,9 +16,10 @@ use crate::client::client_methods;
 use crate::driver::{Handle, timed_out};
 use crate::io::Io;
 use crate::job::Job;
-use crate::listing::{Fetcher, KeyFetcher};
+use crate::listing::{EntryFetcher, Fetcher};
 use crate::race;
 use crate::settings::{ClientSettings, bounded};
+use crate::sweep::{SweepFetcher, SweepItem};
 use crate::transport::{AsyncTransport, SendContext, Task};
 
 type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
@@ -110,12 +111,24 @@ impl Client {
         Ok(Self(Handle::new(resolved, AsyncIo(Box::new(transport)))))
     }
 
-    /// Returns the answer to an operation: for a [`ListRequest`], the requested page.
+    /// Returns the requested page of a list.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn list<O: Operation>(&self, operation: &O) -> Result<O::Answer<Vec<u8>>, Error> {
-        O::read(self.reply(operation).await?)
+    pub async fn list<R: Paged>(&self, request: &R) -> Result<R::Answer<Vec<u8>>, Error> {
+        R::read(self.reply(request).await?)
+    }
+
+    /// Returns one key: a [`KeyRequest`](atlas_model_keys_core::KeyRequest) names a key of a group, and an
+    /// [`OrgKeyRequest`](atlas_model_keys_core::OrgKeyRequest) a key of an organization.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Api`] with the status 404 if there is no such key.
+    pub async fn get<O>(&self, request: &O) -> Result<OwnedModelKey, Error>
+    where
+        O: Operation<Answer<Vec<u8>> = OwnedModelKey>,
+    {
+        O::read(self.reply(request).await?)
     }
 
     /// Returns the response to an operation, with an undecoded body.
@@ -165,11 +178,11 @@ impl Client {
 
 /// Defines a public stream over a fetcher.
 macro_rules! stream {
-    ($(#[$docs:meta])* $name:ident, $fetcher:ty, $item:ty) => {
+    ($(#[$docs:meta])* $name:ident<R = $first:ty>, $fetcher:ty, $item:ty) => {
         $(#[$docs])*
         #[derive(Debug)]
         #[must_use = "streams do nothing unless polled"]
-        pub struct $name<R: Paged = ListRequest>($fetcher);
+        pub struct $name<R: Paged = $first>($fetcher);
 
         impl<R: Paged> $name<R> {
             /// Fetches up to this many pages at the same time, each by its own task, and keeps their order. 0 counts as
@@ -209,21 +222,61 @@ macro_rules! stream {
 
 stream!(
     /// A stream of the responses of a listing with undecoded bodies; made by [`Client::replies`].
-    Replies,
+    Replies<R = ListRequest>,
     Fetcher<AsyncIo, R, Reply<Vec<u8>>>,
     Reply<Vec<u8>>
 );
 
 stream!(
     /// A stream of the pages of a listing; made by [`Client::pages`].
-    Pages,
-    Fetcher<AsyncIo, R, Page<Vec<u8>>>,
-    Page<Vec<u8>>
+    Pages<R = ListRequest>,
+    Fetcher<AsyncIo, R, R::Answer<Vec<u8>>>,
+    R::Answer<Vec<u8>>
 );
 
 stream!(
     /// A stream of the keys of a listing; made by [`Client::keys`].
-    Keys,
-    KeyFetcher<AsyncIo, R>,
+    Keys<R = ListRequest>,
+    EntryFetcher<AsyncIo, R, Page<Vec<u8>>>,
     OwnedModelKey
 );
+
+stream!(
+    /// A stream of groups; made by [`Client::groups`].
+    GroupList<R = GroupsRequest>,
+    EntryFetcher<AsyncIo, R, Groups>,
+    Group
+);
+
+/// A stream of the keys of many groups; made by [`Client::sweep`].
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct Sweep(SweepFetcher<AsyncIo>);
+
+impl Sweep {
+    /// Lists up to this many groups at the same time, each by its own task. 0 counts as 1, and more than 64 counts as 64.
+    /// Default: 8.
+    pub fn concurrency(mut self, groups: usize) -> Self {
+        self.0.set_concurrency(groups);
+        self
+    }
+
+    /// Returns the next item, or `None` at the end.
+    pub async fn next(&mut self) -> Option<SweepItem> {
+        poll_fn(|cx| self.0.poll_next(cx)).await
+    }
+}
+
+impl Stream for Sweep {
+    type Item = SweepItem;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SweepItem>> {
+        self.0.poll_next(cx)
+    }
+}
+
+impl FusedStream for Sweep {
+    fn is_terminated(&self) -> bool {
+        self.0.has_ended()
+    }
+}

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiVersion, Body, Collected, Error, Failure, ListRequest, Operation, OwnedModelKey, Page,
-    Paged, Reply, Secret,
+    ApiVersion, Body, Collected, Error, Failure, Group, Groups, GroupsRequest, ListRequest,
+    Operation, OwnedModelKey, Page, Paged, Reply, Secret,
 };
 use http::{Request, Response};
 use zeroize::Zeroizing;
@@ -20,9 +20,10 @@ use crate::client::client_methods;
 use crate::driver::{Handle, cancelled};
 use crate::io::Io;
 use crate::job::Job;
-use crate::listing::{Fetcher, KeyFetcher};
+use crate::listing::{EntryFetcher, Fetcher};
 use crate::race;
 use crate::settings::{ClientSettings, bounded};
+use crate::sweep::{SweepFetcher, SweepItem};
 use crate::transport::{SendContext, Task, Transport};
 use park::{Sleep, block_on};
 use threads::Threads;
@@ -88,12 +89,24 @@ impl Client {
         Ok(Self(Handle::new(resolved, BlockingIo(Arc::new(transport)))))
     }
 
-    /// Returns the answer to an operation: for a [`ListRequest`], the requested page.
+    /// Returns the requested page of a list.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn list<O: Operation>(&self, operation: &O) -> Result<O::Answer<Vec<u8>>, Error> {
-        O::read(self.reply(operation)?)
+    pub fn list<R: Paged>(&self, request: &R) -> Result<R::Answer<Vec<u8>>, Error> {
+        R::read(self.reply(request)?)
+    }
+
+    /// Returns one key: a [`KeyRequest`](atlas_model_keys_core::KeyRequest) names a key of a group, and an
+    /// [`OrgKeyRequest`](atlas_model_keys_core::OrgKeyRequest) a key of an organization.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Api`] with the status 404 if there is no such key.
+    pub fn get<O>(&self, request: &O) -> Result<OwnedModelKey, Error>
+    where
+        O: Operation<Answer<Vec<u8>> = OwnedModelKey>,
+    {
+        O::read(self.reply(request)?)
     }
 
     /// Returns the response to an operation, with an undecoded body.
@@ -145,11 +158,11 @@ impl Client {
 
 /// Defines a public iterator over a fetcher.
 macro_rules! iterator {
-    ($(#[$docs:meta])* $name:ident, $fetcher:ty, $item:ty) => {
+    ($(#[$docs:meta])* $name:ident<R = $first:ty>, $fetcher:ty, $item:ty) => {
         $(#[$docs])*
         #[derive(Debug)]
         #[must_use]
-        pub struct $name<R: Paged = ListRequest>($fetcher);
+        pub struct $name<R: Paged = $first>($fetcher);
 
         impl<R: Paged> $name<R> {
             /// Fetches up to this many pages at the same time, each by its own thread, and keeps their order. 0 counts as
@@ -178,21 +191,52 @@ macro_rules! iterator {
 
 iterator!(
     /// Iterates over the responses of a listing with undecoded bodies; made by [`Client::replies`].
-    Replies,
+    Replies<R = ListRequest>,
     Fetcher<BlockingIo, R, Reply<Vec<u8>>>,
     Reply<Vec<u8>>
 );
 
 iterator!(
     /// Iterates over the pages of a listing; made by [`Client::pages`].
-    Pages,
-    Fetcher<BlockingIo, R, Page<Vec<u8>>>,
-    Page<Vec<u8>>
+    Pages<R = ListRequest>,
+    Fetcher<BlockingIo, R, R::Answer<Vec<u8>>>,
+    R::Answer<Vec<u8>>
 );
 
 iterator!(
     /// Iterates over the keys of a listing; made by [`Client::keys`].
-    Keys,
-    KeyFetcher<BlockingIo, R>,
+    Keys<R = ListRequest>,
+    EntryFetcher<BlockingIo, R, Page<Vec<u8>>>,
     OwnedModelKey
 );
+
+iterator!(
+    /// Iterates over groups; made by [`Client::groups`].
+    GroupList<R = GroupsRequest>,
+    EntryFetcher<BlockingIo, R, Groups>,
+    Group
+);
+
+/// Iterates over the keys of many groups; made by [`Client::sweep`].
+#[derive(Debug)]
+#[must_use]
+pub struct Sweep(SweepFetcher<BlockingIo>);
+
+impl Sweep {
+    /// Lists up to this many groups at the same time, each by its own thread. 0 counts as 1, and more than 64 counts as
+    /// 64. Default: 8.
+    pub fn concurrency(mut self, groups: usize) -> Self {
+        self.0.set_concurrency(groups);
+        self
+    }
+}
+
+impl Iterator for Sweep {
+    type Item = SweepItem;
+
+    fn next(&mut self) -> Option<SweepItem> {
+        block_on(poll_fn(|cx| self.0.poll_next(cx)))
+    }
+}
+
+impl FusedIterator for Sweep {}

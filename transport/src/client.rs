@@ -4,7 +4,7 @@
 macro_rules! client_methods {
     () => {
         /// Lists all pages from the requested one on, one at a time. The listing ends after an error.
-        pub fn pages<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(&self, request: &R) -> Pages<R> {
+        pub fn pages<R: Paged>(&self, request: &R) -> Pages<R> {
             Pages(Fetcher::pages(self.0.clone(), *request))
         }
 
@@ -16,7 +16,31 @@ macro_rules! client_methods {
         /// Lists all keys from the requested page on, and fetches the pages as needed. If the list changes meanwhile, a
         /// key can be on two consecutive pages: it is returned once. The listing ends after an error.
         pub fn keys<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(&self, request: &R) -> Keys<R> {
-            Keys(KeyFetcher::new(self.0.clone(), *request))
+            Keys(EntryFetcher::new(self.0.clone(), *request))
+        }
+
+        /// Lists all groups (projects) that the credential may see, from the requested page on, and fetches the pages as
+        /// needed. The listing ends after an error. Their keys are listed by [`sweep`](Client::sweep).
+        pub fn groups(&self, request: &GroupsRequest) -> GroupList {
+            GroupList(EntryFetcher::new(self.0.clone(), *request))
+        }
+
+        /// Lists the keys of many groups, eight groups at the same time. An element is a [`ListRequest`] or a [`GroupId`].
+        ///
+        /// The items come group by group, in the order of `groups`, and page by page. A group that fails has one item with the
+        /// error, and the sweep goes on with the next group. All groups share the session: the token, and the rate limit. After
+        /// a 429, no new group is started until the pause that it asks for is over, because Atlas does not tell which groups
+        /// share a rate limit. Memory is constant: one page for each group that is listed at the same time.
+        ///
+        /// To wait out every 429 instead of failing after several, set
+        /// [`waits_out_rate_limits`](atlas_model_keys_core::RetryPolicy::waits_out_rate_limits).
+        pub fn sweep<G>(&self, groups: G) -> Sweep
+        where
+            G: IntoIterator<Item: Into<ListRequest>, IntoIter: Send + 'static>,
+        {
+            let mut groups = groups.into_iter();
+            let requests = std::iter::from_fn(move || groups.next().map(Into::into));
+            Sweep(SweepFetcher::new(self.0.clone(), Box::new(requests)))
         }
 
         /// Returns a clone whose calls have another deadline: the time for one page with all retries and waits. It shares

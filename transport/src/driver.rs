@@ -1,6 +1,7 @@
 //! The loop that drives a session: it sends requests, waits, and wakes those who wait for it.
 
 use std::fmt;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -67,7 +68,21 @@ impl<I: Io> Handle<I> {
         abandoned: Option<Arc<AtomicBool>>,
     ) -> Result<Reply<Vec<u8>>, Error> {
         let deadline = self.deadline(abandoned);
-        self.driver.drive(operation, buffer, &deadline).await
+        self.driver.drive(operation, buffer, deadline).await
+    }
+
+    /// Waits until no rate limit pauses any requests of the session, or until the call is cancelled.
+    pub(crate) async fn wait_for_pauses(&self) -> Result<(), Error> {
+        let driver = &self.driver;
+        let is_cancelled = || self.cancel.as_ref().is_some_and(CancelHandle::is_cancelled);
+        while let Some(pause) = driver.session.with(|s, at| Ok(s.longest_pause(at)))?
+            && !is_cancelled()
+        {
+            if !driver.session.clock.jump(pause) {
+                driver.pause(pending(), pause, self.cancel.as_ref()).await;
+            }
+        }
+        Ok(())
     }
 
     /// Revokes the access token of the service account, if there is one.
@@ -110,7 +125,7 @@ impl<I: Io> Driver<I> {
         &self,
         operation: &O,
         mut buffer: Vec<u8>,
-        deadline: &Deadline,
+        mut deadline: Deadline,
     ) -> Result<Reply<Vec<u8>>, Error> {
         let session = &self.session;
         // Others may wait for the end of this call, whatever its outcome and wherever it is dropped.
@@ -119,21 +134,24 @@ impl<I: Io> Driver<I> {
         loop {
             (step, changes) = match step {
                 Step::Done(reply) => return Ok(reply),
-                Step::Send(Exchange { request, pending }) => {
+                Step::Send(Exchange {
+                    request,
+                    pending: ticket,
+                }) => {
                     // Others are woken after each exchange, because the next one may be slow.
                     let _wake = session.wake_on_drop();
-                    let is_for_token = pending.is_for_token();
-                    let mut context = SendContext::for_call(deadline, &self.limits, is_for_token);
+                    let is_for_token = ticket.is_for_token();
+                    let mut context = SendContext::for_call(&deadline, &self.limits, is_for_token);
                     if !is_for_token {
                         context = context.with_buffer(std::mem::take(&mut buffer), &self.body_size);
                     }
                     match self
-                        .send(request, pending.attempt(), context, deadline)
+                        .send(request, ticket.attempt(), context, &deadline)
                         .await
                     {
                         Ok(response) => {
                             let has_token = is_for_token && response.status() == StatusCode::OK;
-                            let next = session.respond(pending, response)?;
+                            let next = session.respond(ticket, response)?;
                             if has_token {
                                 self.events.token_fetched();
                             }
@@ -145,13 +163,13 @@ impl<I: Io> Driver<I> {
                             if failure.kind() == FailureKind::TimedOut
                                 || deadline.remaining().is_zero() =>
                         {
-                            return Err(session.give_up(pending, failure));
+                            return Err(session.give_up(ticket, failure));
                         }
-                        Err(failure) => session.step(|s, at| s.fail(pending, failure, at))?,
+                        Err(failure) => session.step(|s, at| s.fail(ticket, failure, at))?,
                     }
                 }
                 Step::Wait(wait) => {
-                    let wait = self.wait(wait, changes, deadline).await?;
+                    let wait = self.wait(wait, changes, &mut deadline).await?;
                     session.step(|session, at| session.resume(wait, at))?
                 }
             };
@@ -188,7 +206,24 @@ impl<I: Io> Driver<I> {
     }
 
     /// Waits as long as the session says, or ends the exchange if that is beyond the deadline.
-    async fn wait(&self, wait: Wait, changes: usize, deadline: &Deadline) -> Result<Wait, Error> {
+    async fn wait(
+        &self,
+        wait: Wait,
+        changes: usize,
+        deadline: &mut Deadline,
+    ) -> Result<Wait, Error> {
+        let is_rate_limited = || {
+            let status = wait.api_error().map(|error| error.status);
+            status == Some(StatusCode::TOO_MANY_REQUESTS)
+        };
+        // Those who wait for another exchange may wait for its rate limit.
+        let is_waited_out = self.limits.retry.waits_out_rate_limits
+            && (wait.on_change() || is_rate_limited())
+            && !deadline.is_cancelled();
+        if is_waited_out && !wait.on_change() {
+            deadline.extend(wait.delay());
+        }
+        let begun = self.session.clock.elapsed();
         let remaining = deadline.remaining();
         if !wait.on_change() && wait.delay() >= remaining {
             return Err(wait.give_up());
@@ -197,11 +232,14 @@ impl<I: Io> Driver<I> {
         if wait.on_change() {
             let changed = self.session.changed(changes);
             // The session decides again, whether it has changed or the time is over.
-            self.pause(changed, wait.delay().min(remaining), deadline)
-                .await;
+            let delay = wait.delay().min(remaining);
+            self.pause(changed, delay, deadline.cancel.as_ref()).await;
+            if is_waited_out {
+                deadline.extend(self.session.clock.elapsed().saturating_sub(begun));
+            }
         } else if !self.session.clock.jump(wait.delay()) {
-            let never = std::future::pending();
-            self.pause(never, wait.delay(), deadline).await;
+            self.pause(pending(), wait.delay(), deadline.cancel.as_ref())
+                .await;
         }
         if deadline.remaining().is_zero() {
             return Err(wait.give_up());
@@ -210,9 +248,14 @@ impl<I: Io> Driver<I> {
     }
 
     /// Waits for the event, this time, or a cancellation.
-    async fn pause(&self, event: impl Future<Output = ()>, delay: Duration, deadline: &Deadline) {
+    async fn pause(
+        &self,
+        event: impl Future<Output = ()>,
+        delay: Duration,
+        cancel: Option<&CancelHandle>,
+    ) {
         let pause = race::first(event, self.io.sleep(delay));
-        match &deadline.cancel {
+        match cancel {
             Some(cancel) => drop(race::first(pause, cancel.cancelled()).await),
             None => drop(pause.await),
         }

@@ -157,6 +157,7 @@ mod race;
 mod reading;
 mod settings;
 mod shared;
+mod sweep;
 mod time;
 #[cfg(feature = "rustls")]
 mod tls;
@@ -179,6 +180,7 @@ pub use listing::MAX_READ_AHEAD;
 pub use proxy::{ProxyFailure, TunnelError, TunnelOpening};
 pub use reading::{TooLarge, TwoLengths};
 pub use settings::ClientSettings;
+pub use sweep::SweepItem;
 #[cfg(feature = "rustls")]
 pub use tls::{NotTls, tls_failure_kind};
 pub use transport::{AsyncTransport, SendContext, Task, Transport};
@@ -187,11 +189,12 @@ pub use transport::{AsyncTransport, SendContext, Task, Transport};
 pub mod common {
     pub use atlas_model_keys_core as protocol;
     pub use atlas_model_keys_core::{
-        ApiError, ApiVersion, BaseUrl, Body, Credentials, Drift, Endpoint, Error, Failure,
-        FailureKind, FieldViolation, ForeignError, GroupId, InvalidResponse, InvalidResponseKind,
-        InvalidValue, ItemsPerPage, KeyField, Limits, Link, ListRequest, ModelKey, Operation,
-        OrgId, OrgListRequest, OwnedModelKey, Page, PageKeys, PageNum, Paged, Proxy, RateLimit,
-        Refused, Reply, RetryPolicy, Secret, Timestamp, UnixTime,
+        ApiError, ApiKeyId, ApiVersion, BaseUrl, Body, Credentials, Drift, Endpoint, Error,
+        Failure, FailureKind, FieldViolation, ForeignError, Group, GroupId, Groups, GroupsRequest,
+        InvalidResponse, InvalidResponseKind, InvalidValue, ItemsPerPage, KeyField, KeyRequest,
+        Limits, Link, ListPage, ListRequest, ModelKey, Operation, OrgId, OrgKeyRequest,
+        OrgListRequest, OwnedModelKey, Page, PageKeys, PageNum, Paged, Proxy, RateLimit, Refused,
+        Reply, RetryPolicy, Secret, Timestamp, UnixTime,
     };
     pub use http;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-use atlas_model_keys_core::{Error, Listing, OwnedModelKey, OwnedPageKeys, Page, Paged, Reply};
+use atlas_model_keys_core::{Error, Groups, ListPage, Listing, OwnedPageKeys, Page, Paged, Reply};
 
 use crate::driver::Handle;
 use crate::io::Io;
@@ -28,6 +28,8 @@ pub(crate) struct Fetcher<I: Io, R: Paged, T> {
     /// `None` at the end, and after an error.
     listing: Option<Listing<R>>,
     fetch: Fetch<I, R, T>,
+    /// Moves the listing on to its next page.
+    advance: fn(&mut Listing<R>, &T),
     /// The largest number of pages that are requested or wait to be taken.
     size: usize,
     /// The requested pages, in order.
@@ -48,12 +50,18 @@ pub(crate) struct Fetcher<I: Io, R: Paged, T> {
 const READY_IN_SEQUENCE: u32 = 32;
 
 impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
-    fn new(handle: Handle<I>, first: R, fetch: Fetch<I, R, T>) -> Self {
+    fn new(
+        handle: Handle<I>,
+        first: R,
+        fetch: Fetch<I, R, T>,
+        advance: fn(&mut Listing<R>, &T),
+    ) -> Self {
         let listing = Listing::new(first, &handle.driver.limits);
         Self {
             handle,
             listing: Some(listing),
             fetch,
+            advance,
             size: 1,
             in_flight: VecDeque::new(),
             is_full: false,
@@ -168,43 +176,49 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
 impl<I: Io, R: Paged> Fetcher<I, R, Reply<Vec<u8>>> {
     /// Fetches the responses with undecoded bodies.
     pub(crate) fn replies(handle: Handle<I>, first: R) -> Self {
-        Self::new(handle, first, |handle, request, buffer, flag| {
+        let fetch: Fetch<I, R, _> = |handle, request, buffer, flag| {
             Box::pin(async move { handle.reply(&request, buffer, Some(flag)).await })
-        })
+        };
+        Self::new(handle, first, fetch, Listing::advance_undecoded)
     }
 }
 
-impl<I: Io, R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>> Fetcher<I, R, Page<Vec<u8>>> {
+impl<I: Io, R: Paged> Fetcher<I, R, R::Answer<Vec<u8>>> {
     /// Fetches the pages.
     pub(crate) fn pages(handle: Handle<I>, first: R) -> Self {
-        Self::new(handle, first, |handle, request, buffer, flag| {
+        let fetch: Fetch<I, R, _> = |handle, request, buffer, flag| {
             Box::pin(async move { R::read(handle.reply(&request, buffer, Some(flag)).await?) })
-        })
+        };
+        Self::new(handle, first, fetch, Listing::advance)
     }
 }
 
-/// Something that moves a listing on to its next page.
-pub(crate) trait Fetched: Send + 'static {
-    fn advance<R: Paged>(&self, listing: &mut Listing<R>);
+/// A page whose entries are returned one at a time.
+pub(crate) trait Entries:
+    ListPage<IntoIter: ExactSizeIterator + fmt::Debug + Send + Unpin> + Send + 'static
+{
+    /// Returns the buffer of the page, if the next page can use it.
+    fn into_buffer(entries: Self::IntoIter) -> Option<Vec<u8>>;
 }
 
-impl Fetched for Reply<Vec<u8>> {
-    fn advance<R: Paged>(&self, listing: &mut Listing<R>) {
-        listing.advance_undecoded(self);
+impl Entries for Page<Vec<u8>> {
+    fn into_buffer(keys: OwnedPageKeys) -> Option<Vec<u8>> {
+        Some(keys.into_body())
     }
 }
 
-impl Fetched for Page<Vec<u8>> {
-    fn advance<R: Paged>(&self, listing: &mut Listing<R>) {
-        listing.advance(self);
+impl Entries for Groups {
+    fn into_buffer(_: Self::IntoIter) -> Option<Vec<u8>> {
+        None
     }
 }
 
-impl<I: Io, R: Paged, T: Fetched> Fetcher<I, R, T> {
+impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
     /// Polls for the next page; `None` at the end, and after an error.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Error>>> {
-        self.poll_advance(cx, |listing, fetched: T| {
-            fetched.advance(listing);
+        let advance = self.advance;
+        self.poll_advance(cx, |listing, fetched| {
+            advance(listing, &fetched);
             fetched
         })
     }
@@ -234,13 +248,13 @@ impl<I: Io, R: Paged, T> fmt::Debug for Fetcher<I, R, T> {
     }
 }
 
-/// The keys of a listing.
-pub(crate) struct KeyFetcher<I: Io, R: Paged> {
-    pages: Fetcher<I, R, Page<Vec<u8>>>,
-    page: Option<OwnedPageKeys>,
+/// The entries of a listing: keys or groups.
+pub(crate) struct EntryFetcher<I: Io, R: Paged, P: Entries> {
+    pages: Fetcher<I, R, P>,
+    page: Option<P::IntoIter>,
 }
 
-impl<I: Io, R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>> KeyFetcher<I, R> {
+impl<I: Io, P: Entries, R: Paged<Answer<Vec<u8>> = P>> EntryFetcher<I, R, P> {
     pub(crate) fn new(handle: Handle<I>, first: R) -> Self {
         Self {
             pages: Fetcher::pages(handle, first),
@@ -249,24 +263,24 @@ impl<I: Io, R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>> KeyFetcher<I, R> {
     }
 }
 
-impl<I: Io, R: Paged> KeyFetcher<I, R> {
+impl<I: Io, R: Paged, P: Entries> EntryFetcher<I, R, P> {
     pub(crate) fn read_ahead(&mut self, pages: usize) {
         self.pages.read_ahead(pages);
     }
 
-    /// Polls for the next key; `None` at the end, and after an error.
+    /// Polls for the next entry; `None` at the end, and after an error.
     pub(crate) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<OwnedModelKey, Error>>> {
+    ) -> Poll<Option<Result<P::Item, Error>>> {
         loop {
-            if let Some(key) = self.page.as_mut().and_then(OwnedPageKeys::next) {
-                return Poll::Ready(Some(Ok(key)));
+            if let Some(entry) = self.page.as_mut().and_then(Iterator::next) {
+                return Poll::Ready(Some(Ok(entry)));
             }
-            let buffer = self.page.take().map(OwnedPageKeys::into_body);
+            let buffer = self.page.take().and_then(P::into_buffer);
             self.pages.buffers.extend(buffer);
             match ready!(self.pages.poll_advance(cx, Listing::accept_owned)) {
-                Some(Ok(keys)) => self.page = Some(keys),
+                Some(Ok(entries)) => self.page = Some(entries),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }
@@ -274,14 +288,14 @@ impl<I: Io, R: Paged> KeyFetcher<I, R> {
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        let is_empty = |keys: &OwnedPageKeys| keys.len() == 0;
+        let is_empty = |entries: &P::IntoIter| entries.len() == 0;
         self.pages.has_ended() && self.page.as_ref().is_none_or(is_empty)
     }
 }
 
-impl<I: Io, R: Paged> fmt::Debug for KeyFetcher<I, R> {
+impl<I: Io, R: Paged, P: Entries> fmt::Debug for EntryFetcher<I, R, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyFetcher")
+        f.debug_struct("EntryFetcher")
             .field("pages", &self.pages)
             .field("page", &self.page)
             .finish()
