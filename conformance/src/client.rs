@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Error, Limits, ListRequest, OwnedModelKey, Page, Paged,
-    Reply, RetryPolicy, Secret,
+    ApiVersion, BaseUrl, Credentials, Error, Group, GroupsRequest, Limits, ListRequest, Operation,
+    OwnedModelKey, Page, Paged, Reply, RetryPolicy, Secret,
 };
-use atlas_model_keys_transport::Event;
+use atlas_model_keys_transport::{Event, SweepItem};
 
 /// A function that is called with each event.
 pub type OnEvent = Box<dyn Fn(&Event<'_>) + Send + Sync>;
@@ -146,6 +146,25 @@ pub trait TestClient: Clone + Send + Sync + 'static {
         request: &R,
         ahead: usize,
     ) -> Items<OwnedModelKey>;
+
+    /// Returns one key.
+    ///
+    /// # Errors
+    /// The client's errors.
+    fn get<O: Operation<Answer<Vec<u8>> = OwnedModelKey>>(
+        &self,
+        request: &O,
+    ) -> Result<OwnedModelKey, Error>;
+
+    /// Returns all groups, with up to `ahead` requests in flight.
+    fn groups(&self, request: &GroupsRequest, ahead: usize) -> Items<Group>;
+
+    /// Lists the keys of these groups, `concurrency` groups at the same time.
+    fn sweep(
+        &self,
+        groups: Vec<ListRequest>,
+        concurrency: usize,
+    ) -> Box<dyn Iterator<Item = SweepItem> + Send>;
 
     /// Returns the API version in use.
     fn version(&self) -> ApiVersion;

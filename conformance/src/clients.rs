@@ -8,10 +8,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Error, ListRequest, OwnedModelKey, Page, Paged, Reply, Secret,
+    ApiVersion, BaseUrl, Credentials, Error, Group, GroupsRequest, ListRequest, Operation,
+    OwnedModelKey, Page, Paged, Reply, Secret,
 };
 use atlas_model_keys_transport::{
-    ClientSettings, ConnectionSettings, asynchronous, blocking, builder_methods,
+    ClientSettings, ConnectionSettings, SweepItem, asynchronous, blocking, builder_methods,
 };
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
@@ -243,6 +244,25 @@ impl<L: Library<Client = blocking::Client>> TestClient for BlockingTestClient<L>
         Box::new(self.client.keys(request).read_ahead(ahead))
     }
 
+    fn get<O: Operation<Answer<Vec<u8>> = OwnedModelKey>>(
+        &self,
+        request: &O,
+    ) -> Result<OwnedModelKey, Error> {
+        self.client.get(request)
+    }
+
+    fn groups(&self, request: &GroupsRequest, ahead: usize) -> Items<Group> {
+        Box::new(self.client.groups(request).read_ahead(ahead))
+    }
+
+    fn sweep(
+        &self,
+        groups: Vec<ListRequest>,
+        concurrency: usize,
+    ) -> Box<dyn Iterator<Item = SweepItem> + Send> {
+        Box::new(self.client.sweep(groups).concurrency(concurrency))
+    }
+
     fn version(&self) -> ApiVersion {
         self.client.version()
     }
@@ -279,8 +299,8 @@ impl<L> AsyncTestClient<L> {
     fn items<S, T>(
         &self,
         mut stream: S,
-        next: impl for<'s> Fn(&'s Runtime, &mut S) -> Option<Result<T, Error>> + Send + 'static,
-    ) -> Items<T>
+        next: impl for<'s> Fn(&'s Runtime, &mut S) -> Option<T> + Send + 'static,
+    ) -> Box<dyn Iterator<Item = T> + Send>
     where
         S: Send + 'static,
     {
@@ -343,6 +363,27 @@ impl<L: Library<Client = asynchronous::Client>> TestClient for AsyncTestClient<L
         ahead: usize,
     ) -> Items<OwnedModelKey> {
         let stream = self.client.keys(request).read_ahead(ahead);
+        self.items(stream, |runtime, stream| runtime.block_on(stream.next()))
+    }
+
+    fn get<O: Operation<Answer<Vec<u8>> = OwnedModelKey>>(
+        &self,
+        request: &O,
+    ) -> Result<OwnedModelKey, Error> {
+        self.runtime.block_on(self.client.get(request))
+    }
+
+    fn groups(&self, request: &GroupsRequest, ahead: usize) -> Items<Group> {
+        let stream = self.client.groups(request).read_ahead(ahead);
+        self.items(stream, |runtime, stream| runtime.block_on(stream.next()))
+    }
+
+    fn sweep(
+        &self,
+        groups: Vec<ListRequest>,
+        concurrency: usize,
+    ) -> Box<dyn Iterator<Item = SweepItem> + Send> {
+        let stream = self.client.sweep(groups).concurrency(concurrency);
         self.items(stream, |runtime, stream| runtime.block_on(stream.next()))
     }
 

@@ -49,6 +49,7 @@ mod connections;
 mod deadlines;
 mod digest;
 mod limits;
+mod one_key;
 mod organizations;
 mod paging;
 mod rate_limits;
@@ -56,6 +57,7 @@ mod read_ahead;
 mod retries;
 mod settings;
 mod statuses;
+mod sweeps;
 mod tokens;
 
 themes! {
@@ -63,6 +65,7 @@ themes! {
     deadlines,
     digest,
     limits,
+    one_key,
     organizations,
     paging,
     rate_limits,
@@ -70,5 +73,6 @@ themes! {
     retries,
     settings,
     statuses,
+    sweeps,
     tokens,
 }
