@@ -10,6 +10,7 @@
 //!               ┌───────────┴───────────┐
 //!               ▼                       ▼
 //!      blocking::Client        asynchronous::Client       list · pages · keys · list_all · replies
+//!               │                       │                  get · groups · sweep
 //!               └───────────┬───────────┘
 //!                        driver ◄─────────► Session (core)  start · respond · fail · resume
 //!               ┌───────────┴───────────┐                   Send · Wait · Done
