@@ -25,7 +25,8 @@ macro_rules! client_methods {
             GroupList(EntryFetcher::new(self.0.clone(), *request))
         }
 
-        /// Lists the keys of many groups, eight groups at the same time. An element is a [`ListRequest`] or a [`GroupId`].
+        /// Lists the keys of many groups, eight groups at the same time. An element is a [`ListRequest`] or a
+        /// [`GroupId`](atlas_model_keys_core::GroupId).
         ///
         /// The items come group by group, in the order of `groups`, and page by page. A group that fails has one item with the
         /// error, and the sweep goes on with the next group. All groups share the session: the token, and the rate limit. After
