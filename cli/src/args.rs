@@ -121,6 +121,17 @@ pub(crate) struct ListArgs {
           require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) envelope: Option<bool>,
 
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+
+    /// List the keys of a built-in emulator: no account needed, the environment is ignored
+    #[arg(long, conflicts_with = "base_url")]
+    pub(crate) demo: bool,
+}
+
+/// Where Atlas is, and how it is asked. All commands that ask Atlas have these options.
+#[derive(Debug, Args)]
+pub(crate) struct ConnectionArgs {
     /// The version of the API, `preview` or a date [default: preview, then 2025-03-12]
     #[arg(long, value_name = "VERSION", alias = "apiVersion")]
     pub(crate) api_version: Option<ApiVersion>,
@@ -143,10 +154,6 @@ pub(crate) struct ListArgs {
     /// Allow a base URL of http:// that is not this machine: credentials are readable on the way
     #[arg(long)]
     pub(crate) allow_plain_http: bool,
-
-    /// List the keys of a built-in emulator: no account needed, the environment is ignored
-    #[arg(long, conflicts_with = "base_url")]
-    pub(crate) demo: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

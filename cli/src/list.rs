@@ -1,21 +1,17 @@
 //! `list`: requests the pages, and writes their keys.
 
 use std::io::{self, IsTerminal as _};
-use std::time::Instant;
 
 use atlas_model_keys_core::{
-    BaseUrl, Collected, InvalidValue, KeyField, Limits, ListRequest, Listing, ModelKey, Page,
+    Collected, GroupId, KeyField, Limits, ListRequest, Listing, ModelKey, Page,
 };
-use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator};
-use atlas_model_keys_ureq::{Client, Credentials};
 
 use crate::args::{Format, ListArgs};
-use crate::credentials::{self, Way};
 use crate::environment::{self, Environment};
-use crate::failure::{Asked, Attempt, CommandError, Listed, Timeout};
+use crate::failure::{Asked, CommandError, Listed};
 use crate::output::{self, Csv, Json, Ndjson, Sink, Table, Terminal};
 use crate::progress::{Place, Progress};
+use crate::service::Service;
 
 pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), CommandError> {
     let columns = columns(args)?;
@@ -25,9 +21,15 @@ pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Comm
     let shows_keys = is_streamed && stdout.is_terminal;
     let progress = Progress::new(Place::of_stderr(environment, shows_keys));
     let service = if args.demo {
-        Service::demonstration(args, &progress)?
+        Service::demonstration(
+            &args.connection,
+            args.group_id,
+            args.show_secrets,
+            &progress,
+        )?
     } else {
-        Service::atlas(args, environment, &progress)?
+        let group = group(args, environment)?;
+        Service::atlas(&args.connection, group, environment, &progress)?
     };
     let request = request(args, &service.asked);
     let out = &stdout.out;
@@ -215,195 +217,21 @@ fn request(args: &ListArgs, asked: &Asked) -> ListRequest {
     request
 }
 
-/// The service that is asked: Atlas, or the emulator of a demonstration.
-struct Service {
-    client: Client,
-    asked: Asked,
-    /// The emulator, which serves until it is dropped.
-    _emulator: Option<Server>,
-}
-
-impl Service {
-    fn atlas(
-        args: &ListArgs,
-        environment: &Environment,
-        progress: &Progress,
-    ) -> Result<Self, CommandError> {
-        let group = match (args.group_id, environment.get(environment::PROJECT_ID)?) {
-            (Some(group), _) => group,
-            (None, Some(text)) => text.parse().map_err(|invalid| {
-                CommandError::usage(format!("{invalid}"))
-                    .hint(format!("look at {}", environment::PROJECT_ID))
-            })?,
-            (None, None) => {
-                return Err(CommandError::usage("which project? There is no --group-id")
-                    .hint(format!(
-                        "give --group-id, or set {}; Atlas shows the id in the project's settings",
-                        environment::PROJECT_ID
-                    ))
-                    .hint("to try it without an account: atlas-model-keys list --demo"));
-            }
-        };
-        let base = base_of(args, environment)?;
-        let (credentials, way) = credentials::find(environment)?;
-        if base.is_https() {
-            for name in environment::CERTIFICATES {
-                environment.get(name)?;
-            }
-        }
-        let asked = Asked {
-            group,
-            proxy: environment.proxy(&base)?,
-            base,
-            way: Some(way),
-            timeout: Timeout::new(args.timeout),
-        };
-        Self::new(args, credentials, asked, None, progress)
-    }
-
-    /// Starts the emulator. It is used over real HTTP, with digest authentication, like Atlas with an API key.
-    fn demonstration(args: &ListArgs, progress: &Progress) -> Result<Self, CommandError> {
-        let emulator = Emulator::new(Config {
-            // Without this there would be no secrets to show.
-            include_secrets: args.show_secrets,
-            ..Config::default()
-        });
-        let group = args.group_id.unwrap_or_else(|| emulator.first_group());
-        let key = emulator.api_key();
-        let credentials = Credentials::api_key(key.public_key.as_str(), key.private_key.as_str())
-            .map_err(|invalid| CommandError::usage(invalid.to_string()))?;
-        let server = Server::start(emulator, Options::default()).map_err(|error| {
-            CommandError::local("cannot start the emulator on 127.0.0.1", &error)
-        })?;
-        let base = base_url(&server.base_url(), "--demo", false)?;
-        progress.note("a demonstration: these keys come from a built-in emulator, not from Atlas");
-        let asked = Asked {
-            group,
-            base,
-            way: None,
-            proxy: None,
-            timeout: Timeout::new(args.timeout),
-        };
-        Self::new(args, credentials, asked, Some(server), progress)
-    }
-
-    fn new(
-        args: &ListArgs,
-        credentials: Credentials,
-        asked: Asked,
-        emulator: Option<Server>,
-        progress: &Progress,
-    ) -> Result<Self, CommandError> {
-        let mut builder = Client::builder(asked.base.clone(), credentials)
-            .user_agent(concat!("atlas-model-keys/", env!("CARGO_PKG_VERSION")))
-            .deadline(asked.timeout.limit)
-            .on_event(progress.on_event());
-        if let Some(version) = args.api_version {
-            builder = builder.version(version);
-        }
-        let client = builder
-            .build()
-            .map_err(|error| CommandError::listing(&error, &asked))?;
-        Ok(Self {
-            client,
-            asked,
-            _emulator: emulator,
-        })
-    }
-
-    /// Requests a page, and shows the progress during the wait.
-    fn page(
-        &self,
-        request: &ListRequest,
-        progress: &Progress,
-    ) -> Result<Page<Vec<u8>>, CommandError> {
-        let page = request.page_num();
-        let begun = Instant::now();
-        progress.begin(page);
-        // The page is parsed for every format, so that an error object in a 200 is an error.
-        let listed = self.client.list(request);
-        progress.arrived();
-        listed.map_err(|error| {
-            let attempt = Attempt {
-                page,
-                elapsed: begun.elapsed(),
-                lacks_token: self.asked.way == Some(Way::ServiceAccount)
-                    && self.client.export_token().is_none(),
-            };
-            CommandError::page(&error, &self.asked, &attempt)
-        })
-    }
-}
-
-/// Returns the base URL, to which the credential is sent. An argument precedes the environment.
-fn base_of(args: &ListArgs, environment: &Environment) -> Result<BaseUrl, CommandError> {
-    if let Some(text) = &args.base_url {
-        return base_url(text, "--base-url", args.allow_plain_http);
-    }
-    // All variables are checked, because a credential for one cloud must not be sent to the other.
-    let mut given = Vec::new();
-    for name in [environment::BASE_URL, environment::OPS_MANAGER_URL] {
-        if let Some(text) = environment.get(name)? {
-            given.push((name, base_url(text, name, args.allow_plain_http)?));
-        }
-    }
-    if let Some(text) = environment.get(environment::SERVICE)? {
-        given.push((environment::SERVICE, service(text)?));
-    }
-    let Some((name, base)) = given.first() else {
-        return Ok(BaseUrl::default());
-    };
-    let clouds = [BaseUrl::default(), BaseUrl::government()];
-    let is_cloud = |base: &BaseUrl| clouds.iter().any(|cloud| cloud.origin() == base.origin());
-    let differs = |other: &BaseUrl| is_cloud(other) && other.origin() != base.origin();
-    match given
-        .iter()
-        .find(|(_, other)| is_cloud(base) && differs(other))
-    {
-        Some((other_name, other)) => Err(CommandError::usage(format!(
-            "{name} says {}, and {other_name} says {}",
-            base.origin(),
-            other.origin()
-        ))
-        .hint("a credential is good for one of the two: unset the other, or give --base-url")),
-        None => Ok(base.clone()),
-    }
-}
-
-/// Returns the base URL for the Atlas CLI's name of a cloud.
-fn service(text: &str) -> Result<BaseUrl, CommandError> {
-    match text {
-        "cloud" => Ok(BaseUrl::default()),
-        "cloudgov" => Ok(BaseUrl::government()),
-        _ => {
-            let shown = if InvalidValue::looks_like_credential(text) {
-                "[redacted]"
-            } else {
-                text
-            };
-            Err(CommandError::usage(format!(
-                "{} \"{shown}\" is not valid: it is cloud or cloudgov",
-                environment::SERVICE
+/// Returns the project to list. An argument precedes the environment.
+fn group(args: &ListArgs, environment: &Environment) -> Result<GroupId, CommandError> {
+    match (args.group_id, environment.get(environment::PROJECT_ID)?) {
+        (Some(group), _) => Ok(group),
+        (None, Some(text)) => text.parse().map_err(|invalid| {
+            CommandError::usage(format!("{invalid}"))
+                .hint(format!("look at {}", environment::PROJECT_ID))
+        }),
+        (None, None) => Err(CommandError::usage("which project? There is no --group-id")
+            .hint(format!(
+                "give --group-id, or set {}; Atlas shows the id in the project's settings",
+                environment::PROJECT_ID
             ))
-            .hint("for another place, give its URL with --base-url"))
-        }
+            .hint("to try it without an account: atlas-model-keys list --demo")),
     }
-}
-
-fn base_url(text: &str, from: &str, allow_plain_http: bool) -> Result<BaseUrl, CommandError> {
-    let url = if allow_plain_http {
-        BaseUrl::allowing_plain_http(text)
-    } else {
-        BaseUrl::new(text)
-    };
-    url.map_err(|invalid| {
-        let failure = CommandError::usage(invalid.to_string()).hint(format!("look at {from}"));
-        if !allow_plain_http && BaseUrl::allowing_plain_http(text).is_ok() {
-            failure.hint("--allow-plain-http allows it, in a network that you trust")
-        } else {
-            failure
-        }
-    })
 }
 
 /// The standard output and its properties.
@@ -436,9 +264,11 @@ impl Stdout {
 
 #[cfg(test)]
 mod tests {
-    use atlas_model_keys_core::{GroupId, OwnedModelKey};
+    use atlas_model_keys_core::{BaseUrl, OwnedModelKey};
 
     use super::*;
+    use crate::credentials::Way;
+    use crate::failure::Timeout;
 
     fn asked() -> Asked {
         Asked {

@@ -32,6 +32,7 @@ mod failure;
 mod list;
 mod output;
 mod progress;
+mod service;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};

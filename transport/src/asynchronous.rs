@@ -137,7 +137,15 @@ impl Client {
     /// See [`Error`].
     pub async fn reply<O: Operation>(&self, operation: &O) -> Result<Reply<Vec<u8>>, Error> {
         let (handle, operation) = (self.0.clone(), *operation);
-        let work = async move { handle.reply(&operation, Vec::new(), None).await };
+        self.spawned(async move { handle.reply(&operation, Vec::new(), None).await })
+            .await
+    }
+
+    /// Awaits the result of a task.
+    async fn spawned<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
         let driver = &self.0.driver;
         let job = Job::spawn(work, |task| driver.io.spawn(&mut (), 0, task));
         job.await
@@ -165,12 +173,33 @@ impl Client {
         Ok(all)
     }
 
+    /// Returns the access token of the service account, and fetches one if there is none. It is for other programs, which
+    /// send it as [their own](atlas_model_keys_core::Credentials::bearer): a service account may have only 100 live tokens.
+    /// Protect it like the client secret. See also [`export_token`](Client::export_token), for another client with the same
+    /// service account.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Transport`] if the client has no service account.
+    pub async fn access_token(&self) -> Result<Secret, Error> {
+        let handle = self.0.clone();
+        self.spawned(async move { handle.access_token().await })
+            .await
+    }
+
     /// Revokes the access token of the service account, if there is one. The next request fetches a new token.
     ///
     /// # Errors
     /// See [`Error`]. The client forgets the token in any case, and does not retry.
     pub async fn revoke_token(&self) -> Result<(), Error> {
         self.0.revoke_token().await
+    }
+
+    /// Revokes this access token of the service account, which another client or program may have fetched.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Invalid`] if the client has no service account. It does not retry.
+    pub async fn revoke(&self, token: &Secret) -> Result<(), Error> {
+        self.0.revoke(token).await
     }
 
     client_methods!();

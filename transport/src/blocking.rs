@@ -133,12 +133,31 @@ impl Client {
             .collect()
     }
 
+    /// Returns the access token of the service account, and fetches one if there is none. It is for other programs, which
+    /// send it as [their own](atlas_model_keys_core::Credentials::bearer): a service account may have only 100 live tokens.
+    /// Protect it like the client secret. See also [`export_token`](Client::export_token), for another client with the same
+    /// service account.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Transport`] if the client has no service account.
+    pub fn access_token(&self) -> Result<Secret, Error> {
+        block_on(self.0.access_token())
+    }
+
     /// Revokes the access token of the service account, if there is one. The next request fetches a new token.
     ///
     /// # Errors
     /// See [`Error`]. The client forgets the token in any case, and does not retry.
     pub fn revoke_token(&self) -> Result<(), Error> {
         block_on(self.0.revoke_token())
+    }
+
+    /// Revokes this access token of the service account, which another client or program may have fetched.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Invalid`] if the client has no service account. It does not retry.
+    pub fn revoke(&self, token: &Secret) -> Result<(), Error> {
+        block_on(self.0.revoke(token))
     }
 
     /// Returns a clone whose calls can be cancelled with the handle. It shares the session and the connections.

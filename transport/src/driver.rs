@@ -7,7 +7,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    Body, Error, Exchange, Failure, FailureKind, Limits, Operation, Reply, Step, Wait,
+    Body, Error, Exchange, Failure, FailureKind, GroupsRequest, Limits, Operation, Reply, Secret,
+    Step, Wait,
 };
 use http::{Request, Response, StatusCode};
 use zeroize::Zeroizing;
@@ -85,12 +86,27 @@ impl<I: Io> Handle<I> {
         Ok(())
     }
 
+    /// Drives the session until it has an access token of the service account.
+    pub(crate) async fn access_token(&self) -> Result<Secret, Error> {
+        self.driver.fetch_token(self.deadline(None)).await
+    }
+
     /// Revokes the access token of the service account, if there is one.
     pub(crate) async fn revoke_token(&self) -> Result<(), Error> {
+        match self.driver.session.with(|s, _| Ok(s.revoke_token()))? {
+            Some(request) => self.send_revocation(request).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Revokes this access token of the service account.
+    pub(crate) async fn revoke(&self, token: &Secret) -> Result<(), Error> {
+        let request = self.driver.session.with(|s, _| Ok(s.revoke(token)?))?;
+        self.send_revocation(request).await
+    }
+
+    async fn send_revocation(&self, request: Request<Body>) -> Result<(), Error> {
         let driver = &self.driver;
-        let Some(request) = driver.session.with(|s, _| Ok(s.revoke_token()))? else {
-            return Ok(());
-        };
         let deadline = self.deadline(None);
         let context = SendContext::for_call(&deadline, &driver.limits, true);
         let response = driver.send(request, 1, context, &deadline).await;
@@ -134,46 +150,76 @@ impl<I: Io> Driver<I> {
         loop {
             (step, changes) = match step {
                 Step::Done(reply) => return Ok(reply),
-                Step::Send(Exchange {
-                    request,
-                    pending: ticket,
-                }) => {
-                    // Others are woken after each exchange, because the next one may be slow.
-                    let _wake = session.wake_on_drop();
-                    let is_for_token = ticket.is_for_token();
-                    let mut context = SendContext::for_call(&deadline, &self.limits, is_for_token);
-                    if !is_for_token {
-                        context = context.with_buffer(std::mem::take(&mut buffer), &self.body_size);
-                    }
-                    match self
-                        .send(request, ticket.attempt(), context, &deadline)
-                        .await
-                    {
-                        Ok(response) => {
-                            let has_token = is_for_token && response.status() == StatusCode::OK;
-                            let next = session.respond(ticket, response)?;
-                            if has_token {
-                                self.events.token_fetched();
-                            }
-                            next
-                        }
-                        // The deadline of this call has passed. That says nothing about Atlas to the others who wait
-                        // for the same token, so the session is not told of a failure.
-                        Err(failure)
-                            if failure.kind() == FailureKind::TimedOut
-                                || deadline.remaining().is_zero() =>
-                        {
-                            return Err(session.give_up(ticket, failure));
-                        }
-                        Err(failure) => session.step(|s, at| s.fail(ticket, failure, at))?,
-                    }
-                }
-                Step::Wait(wait) => {
-                    let wait = self.wait(wait, changes, &mut deadline).await?;
-                    session.step(|session, at| session.resume(wait, at))?
-                }
+                Step::Send(exchange) => self.exchange(exchange, &mut buffer, &deadline).await?,
+                Step::Wait(wait) => self.resume(wait, changes, &mut deadline).await?,
             };
         }
+    }
+
+    /// Drives an exchange until its own request comes next, and then drops it. The session has its token by then.
+    async fn fetch_token(&self, mut deadline: Deadline) -> Result<Secret, Error> {
+        let session = &self.session;
+        let _wake = session.wake_on_drop();
+        let operation = GroupsRequest::new();
+        let (mut step, mut changes) = session.step(|session, at| session.start(&operation, at))?;
+        loop {
+            (step, changes) = match step {
+                Step::Send(exchange) if exchange.pending.is_for_token() => {
+                    self.exchange(exchange, &mut Vec::new(), &deadline).await?
+                }
+                Step::Send(_) | Step::Done(_) => return session.access_token(),
+                Step::Wait(wait) => self.resume(wait, changes, &mut deadline).await?,
+            };
+        }
+    }
+
+    /// Sends a request, and gives the outcome to the session.
+    async fn exchange(
+        &self,
+        Exchange { request, pending }: Exchange,
+        buffer: &mut Vec<u8>,
+        deadline: &Deadline,
+    ) -> Result<(Step<Vec<u8>>, usize), Error> {
+        let session = &self.session;
+        // Others are woken after each exchange, because the next one may be slow.
+        let _wake = session.wake_on_drop();
+        let is_for_token = pending.is_for_token();
+        let mut context = SendContext::for_call(deadline, &self.limits, is_for_token);
+        if !is_for_token {
+            context = context.with_buffer(std::mem::take(buffer), &self.body_size);
+        }
+        match self
+            .send(request, pending.attempt(), context, deadline)
+            .await
+        {
+            Ok(response) => {
+                let has_token = is_for_token && response.status() == StatusCode::OK;
+                let next = session.respond(pending, response)?;
+                if has_token {
+                    self.events.token_fetched();
+                }
+                Ok(next)
+            }
+            // The deadline of this call has passed. That says nothing about Atlas to the others who wait
+            // for the same token, so the session is not told of a failure.
+            Err(failure)
+                if failure.kind() == FailureKind::TimedOut || deadline.remaining().is_zero() =>
+            {
+                Err(session.give_up(pending, failure))
+            }
+            Err(failure) => session.step(|s, at| s.fail(pending, failure, at)),
+        }
+    }
+
+    /// Waits, and continues the exchange.
+    async fn resume(
+        &self,
+        wait: Wait,
+        changes: usize,
+        deadline: &mut Deadline,
+    ) -> Result<(Step<Vec<u8>>, usize), Error> {
+        let wait = self.wait(wait, changes, deadline).await?;
+        self.session.step(|session, at| session.resume(wait, at))
     }
 
     /// Sends a request, unless the deadline has passed or the call was cancelled.

@@ -59,6 +59,8 @@ pub struct SentRequest<'e> {
     pub method: &'e Method,
     /// The path, which contains the id of the group or the organization, without the query.
     pub path: &'e str,
+    /// The query, such as `pageNum=2`. It holds no secret.
+    pub query: Option<&'e str>,
     /// The number of the attempt, from 1. Token requests are counted separately, and a request that answers a challenge
     /// belongs to the attempt before it.
     pub attempt: u32,
@@ -140,6 +142,7 @@ impl Events {
         let sent = SentRequest {
             method: &method,
             path: uri.path(),
+            query: uri.query(),
             attempt,
         };
         #[cfg(feature = "tracing")]

@@ -139,6 +139,20 @@ impl SharedSession {
         self.state.lock().session.transport_error(failure, attempts)
     }
 
+    /// See [`Session::access_token`].
+    ///
+    /// # Errors
+    /// [`Error::Transport`] if there is no service account.
+    pub(crate) fn access_token(&self) -> Result<Secret, Error> {
+        let session = &self.state.lock().session;
+        session.access_token().ok_or_else(|| {
+            permanent(
+                session,
+                "only a client with a service account has an access token to return",
+            )
+        })
+    }
+
     /// See [`Session::export_token`].
     pub(crate) fn export_token(&self) -> Option<Secret> {
         self.with(|session, at| Ok(session.export_token(at))).ok()?

@@ -224,6 +224,33 @@ fn revocation_of_a_token_is_reported() {
     );
 }
 
+#[test]
+fn access_token_is_fetched_without_another_request_and_once() {
+    let (atlas, list, recorded, settings) = new(Credential::ServiceAccount);
+    let client = blocking::Client::new(settings, atlas).unwrap();
+    let token = client.access_token().unwrap();
+    assert_eq!(
+        recorded.take(),
+        ["sent POST token 1", "200 to POST token 1", "token fetched",]
+    );
+    assert_eq!(client.access_token().unwrap().expose(), token.expose());
+    client.reply(&list).unwrap();
+    assert_eq!(recorded.take(), ["sent GET keys 1", "200 to GET keys 1"]);
+
+    client.revoke(&token).unwrap();
+    assert_ne!(client.access_token().unwrap().expose(), token.expose());
+
+    for kind in [Credential::ApiKey, Credential::AccessToken] {
+        let (atlas, _, recorded, settings) = new(kind);
+        let client = blocking::Client::new(settings, atlas).unwrap();
+        let error = client.access_token().unwrap_err();
+        let error = format!("{error:?}");
+        assert!(error.contains("service account"), "{error}");
+        assert!(client.revoke(&token).is_err());
+        assert!(recorded.take().is_empty());
+    }
+}
+
 /// Polls two futures in turns until both are ready.
 async fn both<T>(one: impl Future<Output = T>, two: impl Future<Output = T>) -> (T, T) {
     let (mut one, mut two) = (Box::pin(one), Box::pin(two));

@@ -216,6 +216,15 @@ impl Session {
             .into_error(attempts, Duration::ZERO)
     }
 
+    /// Returns the service account's access token, or `None` if the session has none. It may be about to expire.
+    ///
+    /// It is for a program that hands it to others, which send it as [their own](Credentials::bearer). Protect it like the
+    /// client secret.
+    #[must_use]
+    pub fn access_token(&self) -> Option<Secret> {
+        self.engine.auth.service_account()?.token()
+    }
+
     /// Returns the service account's token as a secret text, or `None` if there is none or it is about to expire.
     ///
     /// A session in another process can [restore](Session::restore_token) it, because a service account may hold
@@ -252,9 +261,29 @@ impl Session {
     /// no token. Pass the response to [`revoked`](Session::revoked).
     pub fn revoke_token(&mut self) -> Option<Request<Body>> {
         let token = self.engine.auth.service_account_mut()?.take()?;
+        Some(self.revocation(&token))
+    }
+
+    /// Returns the request that revokes this access token of the service account (RFC 7009). It may come from another session.
+    /// Pass the response to [`revoked`](Session::revoked).
+    ///
+    /// # Errors
+    /// Fails if this session has no service account: only the account that got a token may revoke it.
+    pub fn revoke(&mut self, token: &Secret) -> Result<Request<Body>, InvalidValue> {
+        let Engine { auth, secrets, .. } = &mut self.engine;
+        let account = auth.service_account_mut().ok_or_else(|| {
+            let rule = "only a session with a service account can revoke one";
+            InvalidValue::without_value("access token", rule)
+        })?;
+        account.forget(token);
+        *secrets = account.secrets();
+        Ok(self.revocation(token))
+    }
+
+    fn revocation(&self, token: &Secret) -> Request<Body> {
         let token = percent_encoded(token.expose(), UNRESERVED);
         let form = Zeroizing::new(format!("token={}&token_type_hint=access_token", *token));
-        Some(self.engine.oauth_request("revoke", &form))
+        self.engine.oauth_request("revoke", &form)
     }
 
     /// Takes the response to the request that revokes a token.

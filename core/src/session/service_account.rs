@@ -246,9 +246,29 @@ impl ServiceAccount {
         }
     }
 
-    fn store(&mut self, token: Secret, fresh_until: Duration) {
+    /// Returns the token.
+    pub(super) fn token(&self) -> Option<Secret> {
+        match &self.state {
+            State::Present(token) => Some(token.text.clone()),
+            State::Absent | State::Fetching { .. } => None,
+        }
+    }
+
+    /// Uses this token no more, and redacts it in errors, because it is going to be revoked.
+    pub(super) fn forget(&mut self, revoked: &Secret) {
+        if matches!(&self.state, State::Present(token) if token.text.expose() == revoked.expose()) {
+            self.state = State::Absent;
+        }
+        self.redact(revoked.clone());
+    }
+
+    fn redact(&mut self, token: Secret) {
         self.recent.truncate(RECENT_TOKENS - 1);
-        self.recent.push_front(token.clone());
+        self.recent.push_front(token);
+    }
+
+    fn store(&mut self, token: Secret, fresh_until: Duration) {
+        self.redact(token.clone());
         self.generation += 1;
         self.state = State::Present(Token {
             bearer: Bearer::new(&token),

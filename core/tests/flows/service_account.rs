@@ -184,6 +184,38 @@ fn exported_token_works_only_in_a_session_of_the_same_account() {
 }
 
 #[test]
+fn token_of_another_session_can_be_revoked_and_is_redacted() {
+    let mut world = world(CredentialKind::ServiceAccount);
+    assert!(world.session.access_token().is_none());
+    world.list(&world.request()).unwrap();
+    let token = world.session.access_token().unwrap();
+    let request = world.session.revoke(&token).unwrap();
+    assert!(world.session.access_token().is_none());
+    let revoked = world.response_to(&request);
+    let at = world.moment();
+    world.session.revoked(&revoked, at).unwrap();
+
+    let other = atlas_model_keys_core::Secret::new("eyJhunter2.hunter2");
+    world.session.revoke(&other).unwrap();
+    let detail = format!(r#"{{"detail":"{}"}}"#, other.expose());
+    let error = world
+        .session
+        .revoked(&response(500, &[], &detail), at)
+        .unwrap_err();
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+
+    for kind in [CredentialKind::ApiKey, CredentialKind::Bearer] {
+        let mut other = crate::world(kind);
+        assert!(other.session.access_token().is_none());
+        let error = other.session.revoke(&token).unwrap_err().to_string();
+        assert!(
+            error.contains("service account") && !error.contains(token.expose()),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn revoked_token_is_removed() {
     let mut world = world(CredentialKind::ServiceAccount);
     assert!(world.session.revoke_token().is_none());
