@@ -29,6 +29,9 @@ use crate::timestamp::parse_http_date;
 pub struct RetryPolicy {
     /// The number of attempts of a request, including the first. Default: 5. With 1 there are no retries.
     pub attempts: u32,
+    /// Whether rate limits are waited out: a 429 response does not count towards `attempts`, so that only `wait` and
+    /// `total_wait` limit how often its request is repeated. Default: no.
+    pub waits_out_rate_limits: bool,
     /// The upper limit of the first backoff. Default: 1 s.
     pub base: Duration,
     /// The upper limit of every backoff. Default: 40 s, the last step of MongoDB's advice (10, 20, 40 s).
@@ -51,6 +54,7 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             attempts: 5,
+            waits_out_rate_limits: false,
             base: Duration::from_secs(1),
             cap: Duration::from_secs(40),
             wait: Duration::from_secs(90),
@@ -72,6 +76,7 @@ impl RetryPolicy {
 
     setters!(
         with_attempts attempts u32,
+        with_waits_out_rate_limits waits_out_rate_limits bool,
         with_base base Duration,
         with_cap cap Duration,
         with_wait wait Duration,

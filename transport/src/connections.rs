@@ -218,6 +218,13 @@ macro_rules! builder_methods {
             self
         }
 
+        /// Sets whether the deadline does not include the waits after a 429 response, and those for another request of the
+        /// client. Default: it includes them.
+        pub fn rate_limits_extend_deadline(mut self, extend: bool) -> Self {
+            self.settings = self.settings.rate_limits_extend_deadline(extend);
+            self
+        }
+
         /// Sets the time to make a connection, including name resolution, proxy and TLS. Default: 10 s.
         pub fn connect_timeout(mut self, timeout: ::core::time::Duration) -> Self {
             self.connections = self.connections.connect_timeout(timeout);

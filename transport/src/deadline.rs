@@ -32,6 +32,11 @@ impl Deadline {
         }
     }
 
+    /// Moves the end by a time that does not count.
+    pub(crate) fn extend(&mut self, time: Duration) {
+        self.end = self.end.saturating_add(time);
+    }
+
     pub(crate) fn is_cancelled(&self) -> bool {
         let is_abandoned = |flag: &Arc<AtomicBool>| flag.load(Ordering::Relaxed);
         self.cancel.as_ref().is_some_and(CancelHandle::is_cancelled)

@@ -27,6 +27,7 @@ pub(crate) struct Driver<I> {
     pub(crate) session: SharedSession,
     pub(crate) io: I,
     pub(crate) limits: Limits,
+    rate_limits_extend_deadline: bool,
     events: Events,
     body_size: Arc<BodySizeEstimate>,
 }
@@ -44,6 +45,7 @@ impl<I: Io> Handle<I> {
             session: SharedSession::new(resolved.session, resolved.clock),
             io,
             limits: resolved.limits,
+            rate_limits_extend_deadline: resolved.rate_limits_extend_deadline,
             events: resolved.events,
             body_size: Arc::default(),
         };
@@ -67,13 +69,13 @@ impl<I: Io> Handle<I> {
         buffer: Vec<u8>,
         abandoned: Option<Arc<AtomicBool>>,
     ) -> Result<Reply<Vec<u8>>, Error> {
-        let deadline = self.deadline(abandoned);
-        self.driver.drive(operation, buffer, &deadline).await
+        let mut deadline = self.deadline(abandoned);
+        self.driver.drive(operation, buffer, &mut deadline).await
     }
 
     /// Drives the session until it has an access token of the service account.
     pub(crate) async fn access_token(&self) -> Result<Secret, Error> {
-        self.driver.fetch_token(&self.deadline(None)).await
+        self.driver.fetch_token(&mut self.deadline(None)).await
     }
 
     /// Revokes the access token of the service account, if there is one.
@@ -126,7 +128,7 @@ impl<I: Io> Driver<I> {
         &self,
         operation: &O,
         mut buffer: Vec<u8>,
-        deadline: &Deadline,
+        deadline: &mut Deadline,
     ) -> Result<Reply<Vec<u8>>, Error> {
         let session = &self.session;
         // Others may wait for the end of this call, whatever its outcome and wherever it is dropped.
@@ -142,7 +144,7 @@ impl<I: Io> Driver<I> {
     }
 
     /// Drives an exchange until its own request comes next, and then drops it. The session has its token by then.
-    async fn fetch_token(&self, deadline: &Deadline) -> Result<Secret, Error> {
+    async fn fetch_token(&self, deadline: &mut Deadline) -> Result<Secret, Error> {
         let session = &self.session;
         let _wake = session.wake_on_drop();
         let operation = GroupsRequest::new();
@@ -201,7 +203,7 @@ impl<I: Io> Driver<I> {
         &self,
         wait: Wait,
         changes: usize,
-        deadline: &Deadline,
+        deadline: &mut Deadline,
     ) -> Result<(Step<Vec<u8>>, usize), Error> {
         let wait = self.wait(wait, changes, deadline).await?;
         self.session.step(|session, at| session.resume(wait, at))
@@ -237,20 +239,34 @@ impl<I: Io> Driver<I> {
     }
 
     /// Waits as long as the session says, or ends the exchange if that is beyond the deadline.
-    async fn wait(&self, wait: Wait, changes: usize, deadline: &Deadline) -> Result<Wait, Error> {
+    async fn wait(
+        &self,
+        wait: Wait,
+        changes: usize,
+        deadline: &mut Deadline,
+    ) -> Result<Wait, Error> {
+        let is_rate_limit = wait
+            .api_error()
+            .is_some_and(|error| error.status == StatusCode::TOO_MANY_REQUESTS);
+        let extends = self.rate_limits_extend_deadline && (is_rate_limit || wait.on_change());
         let remaining = deadline.remaining();
-        if !wait.on_change() && wait.delay() >= remaining {
+        if !wait.on_change() && !extends && wait.delay() >= remaining {
             return Err(wait.give_up());
         }
         self.events.waiting(&wait);
+        let clock = &self.session.clock;
+        let begun = clock.elapsed();
         if wait.on_change() {
             let changed = self.session.changed(changes);
             // The session decides again, whether it has changed or the time is over.
             self.pause(changed, wait.delay().min(remaining), deadline)
                 .await;
-        } else if !self.session.clock.jump(wait.delay()) {
+        } else if !clock.jump(wait.delay()) {
             let never = std::future::pending();
             self.pause(never, wait.delay(), deadline).await;
+        }
+        if extends {
+            deadline.extend(clock.elapsed().saturating_sub(begun));
         }
         if deadline.remaining().is_zero() {
             return Err(wait.give_up());

@@ -34,6 +34,7 @@ pub struct ClientSettings {
     program: Option<String>,
     pub(crate) limits: Limits,
     deadline: Duration,
+    rate_limits_extend_deadline: bool,
     on_event: Option<OnEvent>,
     clock: Arc<dyn Clock>,
 }
@@ -43,6 +44,7 @@ pub(crate) struct Resolved {
     pub(crate) session: Session,
     pub(crate) limits: Limits,
     pub(crate) deadline: Duration,
+    pub(crate) rate_limits_extend_deadline: bool,
     pub(crate) events: Events,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -61,6 +63,7 @@ impl ClientSettings {
             program: None,
             limits: Limits::default(),
             deadline: DEADLINE,
+            rate_limits_extend_deadline: false,
             on_event: None,
             clock: Arc::new(SystemClock::default()),
         }
@@ -78,6 +81,14 @@ impl ClientSettings {
     /// some calls.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// Sets whether the deadline does not include the waits after a 429 response, and those for another request of the client.
+    /// Default: it includes them. [`RetryPolicy::total_wait`](atlas_model_keys_core::RetryPolicy::total_wait) limits them in
+    /// any case.
+    pub fn rate_limits_extend_deadline(mut self, extend: bool) -> Self {
+        self.rate_limits_extend_deadline = extend;
         self
     }
 
@@ -140,6 +151,7 @@ impl ClientSettings {
             session: session.with_limits(self.limits.clone()),
             limits: self.limits,
             deadline: bounded(self.deadline),
+            rate_limits_extend_deadline: self.rate_limits_extend_deadline,
             events: Events::new(self.on_event),
             clock: self.clock,
         })
