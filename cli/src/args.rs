@@ -1,9 +1,10 @@
 //! The command line.
 
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
-use atlas_model_keys_core::{ApiVersion, GroupId, ItemsPerPage, PageNum};
+use atlas_model_keys_core::{ApiVersion, GroupId, InvalidValue, ItemsPerPage, OrgId, PageNum};
 use atlas_model_keys_emulator::{Fault, TokenBucket};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -29,6 +30,10 @@ pub(crate) enum Command {
     #[command(after_help = LIST_EXAMPLES)]
     #[command(after_long_help = format!("{LIST_EXAMPLES}\n\n{CREDENTIALS}\n\n{}", failure::exit_codes()))]
     List(ListArgs),
+    /// Print a new access token of a service account, for many runs to share
+    #[command(after_help = TOKEN_EXAMPLES)]
+    #[command(after_long_help = format!("{TOKEN_EXAMPLES}\n\n{CREDENTIALS}\n\n{}", failure::exit_codes()))]
+    Token(TokenArgs),
     /// Serve an emulator of Atlas on 127.0.0.1, for trying things out and for tests
     #[command(after_help = EMULATE_EXAMPLES, after_long_help = EMULATE_EXAMPLES)]
     Emulate(EmulateArgs),
@@ -48,6 +53,18 @@ Examples:
 
   # For a spreadsheet
   atlas-model-keys list -o csv --columns name,createdBy,lastUsedAt > keys.csv";
+
+const TOKEN_EXAMPLES: &str = "\
+A service account may hold 100 access tokens at a time. `list` revokes the token that it got; a token
+in MONGODB_ATLAS_ACCESS_TOKEN is used instead, and `list` does not revoke it.
+
+Examples:
+  # One token for many runs; it lives for an hour
+  export MONGODB_ATLAS_CLIENT_ID=mdb_sa_id_… MONGODB_ATLAS_CLIENT_SECRET=mdb_sa_sk_…
+  export MONGODB_ATLAS_ACCESS_TOKEN=$(atlas-model-keys token)
+
+  # When it is no longer needed
+  atlas-model-keys token --revoke";
 
 const CREDENTIALS: &str = "\
 Credentials come from the environment only; the first of these that is set is used:
@@ -87,16 +104,15 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// The project (group) [env: MONGODB_ATLAS_PROJECT_ID]
-    #[arg(long, value_name = "ID", aliases = ["groupId", "project-id", "projectId"])]
-    pub(crate) group_id: Option<GroupId>,
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
 
     /// Keys per page, 1 to 500 [Atlas's default: 100]
-    #[arg(long, value_name = "N", alias = "itemsPerPage")]
+    #[arg(long, value_name = "N", alias = "itemsPerPage", value_parser = checked::<ItemsPerPage>)]
     pub(crate) items_per_page: Option<ItemsPerPage>,
 
     /// Only this page, counted from 1 [default: all pages]
-    #[arg(long, value_name = "N", alias = "pageNum")]
+    #[arg(long, value_name = "N", alias = "pageNum", value_parser = checked::<PageNum>)]
     pub(crate) page_num: Option<PageNum>,
 
     /// How to write the keys
@@ -123,6 +139,24 @@ pub(crate) struct ListArgs {
 
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
+}
+
+/// Whose keys are asked for. The commands that list keys have these options.
+#[derive(Debug, Default, Args)]
+pub(crate) struct SourceArgs {
+    /// The project (group); may be given several times [env: MONGODB_ATLAS_PROJECT_ID]
+    #[arg(long, value_name = "ID", aliases = ["groupId", "project-id", "projectId"],
+          value_parser = checked::<GroupId>)]
+    pub(crate) group_id: Vec<GroupId>,
+
+    /// All projects of this organization, in one listing [env: MONGODB_ATLAS_ORG_ID]
+    #[arg(long, value_name = "ID", alias = "orgId", value_parser = checked::<OrgId>,
+          conflicts_with_all = ["group_id", "all_projects"])]
+    pub(crate) org_id: Option<OrgId>,
+
+    /// All projects that the credential may see
+    #[arg(long, alias = "allProjects", conflicts_with = "group_id")]
+    pub(crate) all_projects: bool,
 
     /// List the keys of a built-in emulator: no account needed, the environment is ignored
     #[arg(long, conflicts_with = "base_url")]
@@ -133,7 +167,7 @@ pub(crate) struct ListArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArgs {
     /// The version of the API, `preview` or a date [default: preview, then 2025-03-12]
-    #[arg(long, value_name = "VERSION", alias = "apiVersion")]
+    #[arg(long, value_name = "VERSION", alias = "apiVersion", value_parser = checked::<ApiVersion>)]
     pub(crate) api_version: Option<ApiVersion>,
 
     // The help is not a doc comment, because rustdoc would ask for a link. The value is parsed later,
@@ -154,6 +188,20 @@ pub(crate) struct ConnectionArgs {
     /// Allow a base URL of http:// that is not this machine: credentials are readable on the way
     #[arg(long)]
     pub(crate) allow_plain_http: bool,
+
+    /// Write a line to stderr for each request, wait and retry; it has no header and no body
+    #[arg(long)]
+    pub(crate) log: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// Revoke the token in MONGODB_ATLAS_ACCESS_TOKEN, instead of getting a new one
+    #[arg(long)]
+    pub(crate) revoke: bool,
+
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -225,6 +273,11 @@ pub(crate) struct EmulateArgs {
 /// A rate limit, or none. It is a type of its own, because clap treats an `Option` as an optional argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate(pub(crate) Option<TokenBucket>);
+
+/// Parses a value of the protocol. The error is only the rule, because clap names the option and the value.
+fn checked<T: FromStr<Err = InvalidValue>>(text: &str) -> Result<T, &'static str> {
+    text.parse().map_err(|invalid: InvalidValue| invalid.rule())
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -306,7 +359,7 @@ mod tests {
             .command
         {
             Command::List(args) => args,
-            Command::Emulate(_) => panic!("list was asked for"),
+            _ => panic!("list was asked for"),
         }
     }
 
@@ -315,7 +368,8 @@ mod tests {
         let id = "69681d39c9e8cfd375386316";
         for name in ["--group-id", "--groupId", "--project-id", "--projectId"] {
             let args = list(&format!("{name} {id} --itemsPerPage 7 --pageNum=2"));
-            assert_eq!(args.group_id.unwrap().as_str(), id);
+            let [group] = args.sources.group_id.try_into().unwrap();
+            assert_eq!(group.as_str(), id);
             assert_eq!(args.items_per_page.unwrap().get(), 7);
             assert_eq!(args.page_num.unwrap().get(), 2);
         }

@@ -33,11 +33,8 @@ pub(crate) fn find(environment: &Environment) -> Result<(Credentials, Way), Comm
     if let Some(token) = environment.get(ACCESS_TOKEN)? {
         return checked(Credentials::bearer(token), Way::AccessToken, environment);
     }
-    let id = environment.get(CLIENT_ID)?;
-    let secret = environment.get(CLIENT_SECRET)?;
-    if let Some((id, secret)) = both((CLIENT_ID, id), (CLIENT_SECRET, secret))? {
-        let credentials = Credentials::service_account(id, secret);
-        return checked(credentials, Way::ServiceAccount, environment);
+    if let Some(account) = find_service_account(environment)? {
+        return Ok(account);
     }
     let public = either(environment, PUBLIC_KEY, PUBLIC_KEY_SHORT)?;
     let private = either(environment, PRIVATE_KEY, PRIVATE_KEY_SHORT)?;
@@ -54,6 +51,30 @@ pub(crate) fn find(environment: &Environment) -> Result<(Credentials, Way), Comm
             ))
             .hint("to try it without an account: atlas-model-keys list --demo"),
     )
+}
+
+/// Returns the service account, which is needed to get or to revoke a token.
+pub(crate) fn service_account(
+    environment: &Environment,
+) -> Result<(Credentials, Way), CommandError> {
+    find_service_account(environment)?.ok_or_else(|| {
+        CommandError::usage("access tokens are those of a service account, and there is none")
+            .hint(format!("set {CLIENT_ID} and {CLIENT_SECRET}"))
+            .hint("an API key has no access tokens, and needs none")
+    })
+}
+
+fn find_service_account(
+    environment: &Environment,
+) -> Result<Option<(Credentials, Way)>, CommandError> {
+    let id = environment.get(CLIENT_ID)?;
+    let secret = environment.get(CLIENT_SECRET)?;
+    both((CLIENT_ID, id), (CLIENT_SECRET, secret))?
+        .map(|(id, secret)| {
+            let credentials = Credentials::service_account(id, secret);
+            checked(credentials, Way::ServiceAccount, environment)
+        })
+        .transpose()
 }
 
 fn either<'e>(

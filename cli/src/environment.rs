@@ -18,6 +18,7 @@ pub(crate) const PUBLIC_KEY_SHORT: &str = "MONGODB_ATLAS_PUBLIC_KEY";
 /// The name in the Terraform provider and the Kubernetes operator.
 pub(crate) const PRIVATE_KEY_SHORT: &str = "MONGODB_ATLAS_PRIVATE_KEY";
 pub(crate) const PROJECT_ID: &str = "MONGODB_ATLAS_PROJECT_ID";
+pub(crate) const ORG_ID: &str = "MONGODB_ATLAS_ORG_ID";
 pub(crate) const BASE_URL: &str = "MONGODB_ATLAS_BASE_URL";
 /// The Atlas CLI's variable for the base URL.
 pub(crate) const OPS_MANAGER_URL: &str = "MONGODB_ATLAS_OPS_MANAGER_URL";

@@ -4,15 +4,18 @@ use std::error::Error as _;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiError, BaseUrl, Endpoint, Error, FailureKind, GroupId, InvalidResponseKind, PageNum,
+    ApiError, BaseUrl, Endpoint, Error, FailureKind, GroupId, InvalidResponseKind, OrgId, PageNum,
     Refused, RetryPolicy,
 };
 
 use crate::args::Format;
 use crate::credentials::Way;
+use crate::environment::{ACCESS_TOKEN, ORG_ID};
 use crate::output::text;
 
 /// The exit codes. Scripts rely on them, so they do not change.
@@ -22,16 +25,20 @@ pub(crate) enum Exit {
     Done = 0,
     Other = 1,
     Usage = 2,
-    NotAllowed = 3,
+    BadCredential = 3,
     NoSuchGroup = 4,
     RateLimited = 5,
     Network = 6,
     NotUnderstood = 7,
     Atlas = 8,
+    Partial = 9,
+    Found = 10,
+    NoRole = 11,
+    Interrupted = 130,
 }
 
 impl Exit {
-    const ALL: [(Self, &'static str); 9] = [
+    const ALL: [(Self, &'static str); 13] = [
         (Self::Done, "done"),
         (
             Self::Other,
@@ -42,10 +49,13 @@ impl Exit {
             "wrong usage: arguments, values, missing credentials",
         ),
         (
-            Self::NotAllowed,
-            "not authenticated, or not allowed (401, 403)",
+            Self::BadCredential,
+            "the credential is bad: refused for a token, or a 401 before any success",
         ),
-        (Self::NoSuchGroup, "no such project (404)"),
+        (
+            Self::NoSuchGroup,
+            "no such project (404), where only one was asked for",
+        ),
         (
             Self::RateLimited,
             "rate limited, or given up after several attempts (429, 5xx)",
@@ -56,6 +66,16 @@ impl Exit {
             "the answer was not understood, or was a redirect",
         ),
         (Self::Atlas, "another error from Atlas"),
+        (
+            Self::Partial,
+            "partial: some or all of several projects failed",
+        ),
+        (Self::Found, "--fail-if-any, and there is such a key"),
+        (
+            Self::NoRole,
+            "no role here: a 403, or a 401 although the credential works",
+        ),
+        (Self::Interrupted, "interrupted (Ctrl-C, SIGTERM)"),
     ];
 }
 
@@ -70,7 +90,7 @@ pub(crate) fn exit_codes() -> String {
     Exit::ALL
         .iter()
         .fold("Exit codes:".to_owned(), |text, (exit, meaning)| {
-            format!("{text}\n  {}  {meaning}", *exit as u8)
+            format!("{text}\n{:>3}  {meaning}", *exit as u8)
         })
 }
 
@@ -140,18 +160,12 @@ impl CommandError {
             source = error.source();
         }
         let step = match error.api_error().map(|error| error.endpoint) {
-            Some(Endpoint::Token) => "get an access token to ",
+            Some(Endpoint::Token) if asked.subject != Subject::Token => "get an access token to ",
             _ => "",
         };
         let failure = Self {
             why,
-            ..Self::new(
-                exit,
-                format!(
-                    "cannot {step}list the model API keys of group {}",
-                    asked.group
-                ),
-            )
+            ..Self::new(exit, format!("cannot {step}{}", asked.subject.task()))
         };
         match hint {
             Some(hint) => failure.hint(hint),
@@ -197,6 +211,27 @@ impl CommandError {
         self
     }
 
+    /// Creates the failure of a listing that a signal ended. The rows that were written are whole.
+    pub(crate) fn interrupted(subject: Subject, format: Format, listed: &Listed) -> Self {
+        let keys = listed.keys();
+        Self::new(
+            Exit::Interrupted,
+            match format {
+                Format::Table if listed.pages > 0 => format!(
+                    "interrupted: nothing was written: a table is written when it is complete, and {keys} of \
+                     {subject} had arrived"
+                ),
+                _ => format!("interrupted: {keys} of {subject} were written"),
+            },
+        )
+    }
+
+    /// Creates the failure of another command that a signal ended.
+    pub(crate) fn interrupted_before(subject: Subject) -> Self {
+        let task = subject.task();
+        Self::new(Exit::Interrupted, format!("interrupted: cannot {task}"))
+    }
+
     /// Adds a hint: the next step for the user.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -230,16 +265,77 @@ impl fmt::Display for CommandError {
     }
 }
 
-/// The request of the user, for hints: group, base URL, credential, proxy and timeout.
-#[derive(Debug)]
+/// What a request asks Atlas for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Group(GroupId),
+    Organization(OrgId),
+    /// The list of the projects.
+    Groups,
+    Token,
+    Revocation,
+}
+
+impl Subject {
+    /// Returns the task, as it follows "cannot".
+    fn task(self) -> String {
+        match self {
+            Self::Group(_) | Self::Organization(_) => format!("list the model API keys of {self}"),
+            Self::Groups => format!("list {self}"),
+            Self::Token => format!("get {self}"),
+            Self::Revocation => format!("revoke {self}"),
+        }
+    }
+
+    /// Returns the role that a credential needs, and where.
+    fn role(self) -> String {
+        match self {
+            Self::Group(group) => format!("{ROLES} in project {group}"),
+            Self::Organization(organization) => {
+                format!("the role Organization Read Only in organization {organization}")
+            }
+            Self::Groups | Self::Token | Self::Revocation => "a role in a project".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(group) => write!(f, "group {group}"),
+            Self::Organization(organization) => write!(f, "organization {organization}"),
+            Self::Groups => f.write_str("the projects"),
+            Self::Token => f.write_str("an access token"),
+            Self::Revocation => f.write_str("the access token"),
+        }
+    }
+}
+
+/// Whether the credential has worked in this run: a token was issued, or a request succeeded. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Worked(Arc<AtomicBool>);
+
+impl Worked {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The request of the user, for hints: subject, base URL, credential, proxy and timeout.
+#[derive(Clone, Debug)]
 pub(crate) struct Asked {
-    pub(crate) group: GroupId,
+    pub(crate) subject: Subject,
     pub(crate) base: BaseUrl,
     /// The kind of the credential. `None` is the demonstration's own API key.
     pub(crate) way: Option<Way>,
     /// The variable that names the proxy, if one is used.
     pub(crate) proxy: Option<&'static str>,
     pub(crate) timeout: Timeout,
+    pub(crate) worked: Worked,
 }
 
 /// The maximum time for a page, with its retries and waits.
@@ -334,16 +430,26 @@ pub(crate) struct Listed {
 
 impl Listed {
     fn keys(&self) -> String {
-        let keys = self.keys;
-        let noun = if keys == 1 { "key" } else { "keys" };
+        let noun = if self.keys == 1 { "key" } else { "keys" };
+        let keys = Grouped(self.keys);
         match self.total {
-            Some(total) if total > keys => format!("{keys} of about {total} keys"),
+            Some(total) if total > self.keys => {
+                format!("{keys} of about {} keys", Grouped(total))
+            }
             _ => format!("{keys} {noun}"),
         }
     }
 }
 
 impl Asked {
+    /// Returns the same with another subject.
+    pub(crate) fn about(&self, subject: Subject) -> Self {
+        Self {
+            subject,
+            ..self.clone()
+        }
+    }
+
     fn credential(&self) -> String {
         self.way
             .map_or_else(|| "the demonstration's API key".to_owned(), Way::describe)
@@ -361,14 +467,20 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
         Error::Authentication {
             refused,
             response: api_error,
-        } => (
-            Exit::NotAllowed,
-            match refused {
-                Refused::NotAllowed => not_allowed(api_error, asked),
-                Refused::ServiceAccount => format!(
+        } => match refused {
+            Refused::NotAllowed => (Exit::NoRole, not_allowed(api_error, asked)),
+            // The token endpoint refused it, although an earlier token may have worked.
+            Refused::ServiceAccount => (
+                Exit::BadCredential,
+                format!(
                     "check {credential} and its secret: it may be deleted, and its secret expired \
                      (Atlas shows a secret only when it is made)"
                 ),
+            ),
+            _ if asked.worked.get() => (Exit::NoRole, not_allowed(api_error, asked)),
+            refused => (
+                Exit::BadCredential,
+                match refused {
                 Refused::Token => format!(
                     "{credential} is expired, revoked, or of another organization than the \
                      project; get a new one, or a credential of the right organization"
@@ -385,8 +497,9 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
                     format!("is {base} really Atlas? A proxy in between may ask for its own login")
                 }
                 _ => format!("check {credential}"),
-            },
-        ),
+                },
+            ),
+        },
         Error::Api(api_error) => match (api_error.status.as_u16(), api_error.endpoint) {
             (200..=299, _) => (
                 Exit::NotUnderstood,
@@ -402,15 +515,24 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
                      leads; a network's login page answers so, too"
                 ),
             ),
-            (403, Endpoint::Token) => (
-                Exit::NotAllowed,
+            (403, Endpoint::Token) if !is_about_address(api_error) => (
+                Exit::BadCredential,
                 format!(
-                    "{credential} may hold 100 access tokens at a time: wait until some expire, or \
-                     give a token in MONGODB_ATLAS_ACCESS_TOKEN; or this machine's address is not \
-                     on its access list"
+                    "{credential} may hold 100 access tokens at a time: share one token between many runs \
+                     ({ACCESS_TOKEN}=$(atlas-model-keys token)), revoke those that are not needed \
+                     (atlas-model-keys token --revoke), or wait until some expire, after an hour at most; or this \
+                     machine's address is not on its access list"
                 ),
             ),
-            (401 | 403, _) => (Exit::NotAllowed, not_allowed(api_error, asked)),
+            (400 | 401, Endpoint::Token | Endpoint::Revocation) => (
+                Exit::BadCredential,
+                format!("check {credential} and its secret"),
+            ),
+            (401, _) if !asked.worked.get() && !is_about_role(api_error) => (
+                Exit::BadCredential,
+                format!("check {credential}"),
+            ),
+            (401 | 403, _) => (Exit::NoRole, not_allowed(api_error, asked)),
             (404, Endpoint::ModelKeys) if api_error.error_code.is_some() => (
                 Exit::NoSuchGroup,
                 "check the project's id (--group-id or MONGODB_ATLAS_PROJECT_ID): Atlas shows it in \
@@ -420,6 +542,12 @@ fn advice(error: &Error, asked: &Asked) -> (Exit, Option<String>) {
             (404, Endpoint::ModelKeys) => (
                 Exit::NoSuchGroup,
                 format!("this may not be Atlas: check the base URL {base}, and the project's id"),
+            ),
+            (404, Endpoint::OrgModelKeys) => (
+                Exit::NoSuchGroup,
+                format!(
+                    "check the organization's id (--org-id or {ORG_ID}), and the base URL {base}"
+                ),
             ),
             (404 | 405, _) => (
                 Exit::Atlas,
@@ -589,18 +717,44 @@ pub(crate) fn status(api_error: &ApiError) -> String {
 /// Returns the hint for a valid credential that is not allowed to list the keys.
 fn not_allowed(api_error: &ApiError, asked: &Asked) -> String {
     let credential = asked.credential();
-    let group = asked.group;
-    match api_error.error_code.as_deref() {
-        Some("IP_ADDRESS_NOT_ON_ACCESS_LIST" | "ORG_REQUIRES_ACCESS_LIST") => {
-            format!("add this machine's address to the API access list of {credential}")
+    let role = asked.subject.role();
+    if is_about_address(api_error) {
+        format!("add this machine's address to the API access list of {credential}")
+    } else if is_about_role(api_error) {
+        format!("{credential} needs {role}")
+    } else {
+        format!(
+            "{credential} needs {role}, has to be of the same organization, and this machine's address on \
+             its API access list"
+        )
+    }
+}
+
+/// Returns whether Atlas refuses the address of this machine.
+fn is_about_address(api_error: &ApiError) -> bool {
+    matches!(
+        api_error.error_code.as_deref(),
+        Some("IP_ADDRESS_NOT_ON_ACCESS_LIST" | "ORG_REQUIRES_ACCESS_LIST")
+    )
+}
+
+/// Returns whether Atlas knows the credential, which lacks a role.
+fn is_about_role(api_error: &ApiError) -> bool {
+    matches!(
+        api_error.error_code.as_deref(),
+        Some("USER_UNAUTHORIZED" | "NOT_ORG_GROUP_CREATOR")
+    )
+}
+
+/// A number with a comma between groups of three digits.
+pub(crate) struct Grouped(pub(crate) u64);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            number @ 0..1000 => write!(f, "{number}"),
+            number => write!(f, "{},{:03}", Self(number / 1000), number % 1000),
         }
-        Some("USER_UNAUTHORIZED" | "NOT_ORG_GROUP_CREATOR") => {
-            format!("{credential} needs {ROLES} in project {group}")
-        }
-        _ => format!(
-            "{credential} needs {ROLES} in project {group}, has to be of the same organization, and \
-             this machine's address on its API access list"
-        ),
     }
 }
 
@@ -633,12 +787,17 @@ mod tests {
 
     fn asked() -> Asked {
         Asked {
-            group: GroupId::new("69681d39c9e8cfd375386316").unwrap(),
+            subject: Subject::Group(group()),
             base: BaseUrl::default(),
             way: Some(Way::ApiKey),
             proxy: None,
             timeout: Timeout::new(None),
+            worked: Worked::default(),
         }
+    }
+
+    fn group() -> GroupId {
+        GroupId::new("69681d39c9e8cfd375386316").unwrap()
     }
 
     fn api(status: u16, body: &str) -> Error {
@@ -662,13 +821,13 @@ mod tests {
             (
                 403,
                 r#"{"errorCode":"IP_ADDRESS_NOT_ON_ACCESS_LIST"}"#,
-                Exit::NotAllowed,
+                Exit::NoRole,
                 "access list",
             ),
             (
                 401,
                 r#"{"errorCode":"USER_UNAUTHORIZED"}"#,
-                Exit::NotAllowed,
+                Exit::NoRole,
                 "Project Read Only",
             ),
             (
@@ -785,7 +944,7 @@ mod tests {
     fn limits_have_matching_hints() {
         let mut limits = Limits::default();
         limits.pages = 0;
-        let pages = Listing::new(ListRequest::new(asked().group), &limits)
+        let pages = Listing::new(ListRequest::new(group()), &limits)
             .request()
             .unwrap_err();
         limits.collected_bytes = 0;
@@ -796,8 +955,7 @@ mod tests {
         let credentials = Credentials::bearer("token").unwrap();
         let mut session = Session::new(BaseUrl::default(), credentials).with_limits(limits);
         let at = Moment::new(Duration::ZERO, [0; 16]);
-        let Ok(Step::Send(exchange)) = session.start::<&str>(&ListRequest::new(asked().group), at)
-        else {
+        let Ok(Step::Send(exchange)) = session.start::<&str>(&ListRequest::new(group()), at) else {
             panic!("a token needs no request of its own")
         };
         let body = session
@@ -995,8 +1153,7 @@ mod tests {
 
     #[test]
     fn every_code_is_listed_once_in_order() {
-        for (index, (exit, _)) in Exit::ALL.iter().enumerate() {
-            assert_eq!(*exit as usize, index);
-        }
+        let codes: Vec<_> = Exit::ALL.iter().map(|(exit, _)| *exit as u8).collect();
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 130]);
     }
 }

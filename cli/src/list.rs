@@ -3,15 +3,40 @@
 use std::io::{self, IsTerminal as _};
 
 use atlas_model_keys_core::{
-    Collected, GroupId, KeyField, Limits, ListRequest, Listing, ModelKey, Page,
+    Collected, GroupId, GroupsRequest, ItemsPerPage, KeyField, Limits, ListRequest, Listing,
+    ModelKey, OrgListRequest, Page, Paged,
 };
 
 use crate::args::{Format, ListArgs};
-use crate::environment::{self, Environment};
-use crate::failure::{Asked, CommandError, Listed};
+use crate::credentials;
+use crate::environment::Environment;
+use crate::failure::{Asked, CommandError, Listed, Subject};
 use crate::output::{self, Csv, Json, Ndjson, Sink, Table, Terminal};
 use crate::progress::{Place, Progress};
 use crate::service::Service;
+use crate::signals::Signals;
+use crate::sources::Sources;
+
+/// Sets the parameters of a request that the arguments give. It is a macro, because requests have no trait in common that
+/// sets them.
+macro_rules! parameters {
+    ($args:expr, $request:expr) => {{
+        let (args, mut request) = ($args, $request);
+        if let Some(items) = args.items_per_page {
+            request = request.with_items_per_page(items);
+        }
+        if let Some(page) = args.page_num {
+            request = request.with_page_num(page);
+        }
+        if let Some(envelope) = args.envelope {
+            request = request.with_envelope(envelope);
+        }
+        if let Some(pretty) = args.pretty {
+            request = request.with_pretty(pretty);
+        }
+        request
+    }};
+}
 
 pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), CommandError> {
     let columns = columns(args)?;
@@ -20,18 +45,8 @@ pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Comm
     let is_streamed = matches!(args.output, Format::Json | Format::Ndjson | Format::Csv);
     let shows_keys = is_streamed && stdout.is_terminal;
     let progress = Progress::new(Place::of_stderr(environment, shows_keys));
-    let service = if args.demo {
-        Service::demonstration(
-            &args.connection,
-            args.group_id,
-            args.show_secrets,
-            &progress,
-        )?
-    } else {
-        let group = group(args, environment)?;
-        Service::atlas(&args.connection, group, environment, &progress)?
-    };
-    let request = request(args, &service.asked);
+    let signals = Signals::catch()?;
+    let (service, sources) = service(args, environment, &signals, &progress)?;
     let out = &stdout.out;
     let sink: Box<dyn Sink + '_> = match args.output {
         Format::Json => {
@@ -41,8 +56,12 @@ pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Comm
         Format::Ndjson => Box::new(Ndjson::new(out, args.show_secrets)),
         Format::Csv => Box::new(Csv::new(out, columns, args.show_secrets)),
         Format::Raw => {
-            let page = service.page(&request, &progress)?;
-            return write_raw(args, page, &progress, out, stdout.is_terminal);
+            let outcome = raw(args, &service, &sources, &stdout, &progress);
+            service.revoke_token(&progress);
+            return outcome.map_err(|failure| match signals.is_interrupted() {
+                true => CommandError::interrupted_before(service.asked.subject),
+                false => failure,
+            });
         }
         Format::Table => {
             let terminal = stdout.terminal(args.columns.is_none());
@@ -51,27 +70,155 @@ pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Comm
     };
     let limits = Limits::default();
     let mut written = Written::new(sink, args.output, &limits);
-    match pages(args, &service, request, &mut written, &limits, &progress) {
-        Ok(()) => written.finish(args, &service.asked, &progress),
+    let outcome = list(args, &service, &sources, &mut written, &limits, &progress);
+    service.revoke_token(&progress);
+    let asked = &service.asked;
+    match outcome {
+        Ok(()) => written.finish(args, asked, &progress),
+        Err(_) if signals.is_interrupted() => Err(CommandError::interrupted(
+            asked.subject,
+            args.output,
+            &written.listed,
+        )),
         Err(failure) => Err(failure.incomplete(args.output, &written.listed)),
     }
 }
 
-/// Fetches one page after the other, or only the page that was requested.
-fn pages(
+/// Returns the service, and what is to be listed.
+fn service(
+    args: &ListArgs,
+    environment: &Environment,
+    signals: &Signals,
+    progress: &Progress,
+) -> Result<(Service, Sources), CommandError> {
+    let connection = &args.connection;
+    if args.sources.demo {
+        let sources = Sources::of_arguments(&args.sources);
+        let subject = sources.as_ref().map(Sources::subject);
+        let with_secrets = args.show_secrets;
+        let service = Service::demonstration(connection, subject, with_secrets, signals, progress)?;
+        let sources = sources.unwrap_or(match service.asked.subject {
+            Subject::Group(group) => Sources::Groups(vec![group]),
+            _ => Sources::AllProjects,
+        });
+        return Ok((service, sources));
+    }
+    let sources = Sources::find(&args.sources, environment)?;
+    let credentials = credentials::find(environment)?;
+    let subject = sources.subject();
+    let service = Service::atlas(
+        connection,
+        subject,
+        credentials,
+        environment,
+        signals,
+        progress,
+    )?;
+    Ok((service, sources))
+}
+
+/// Writes the keys of all sources.
+fn list(
     args: &ListArgs,
     service: &Service,
-    request: ListRequest,
+    sources: &Sources,
     written: &mut Written<'_>,
     limits: &Limits,
     progress: &Progress,
 ) -> Result<(), CommandError> {
+    let groups = match sources {
+        Sources::Organization(organization) => {
+            let request = parameters!(args, OrgListRequest::new(*organization));
+            return pages(
+                args,
+                service,
+                &service.asked,
+                request,
+                written,
+                limits,
+                progress,
+            );
+        }
+        Sources::Groups(groups) => groups.clone(),
+        Sources::AllProjects => all_groups(service, limits, progress)?,
+    };
+    for (done, group) in groups.iter().enumerate() {
+        if groups.len() > 1 {
+            progress.projects(done, groups.len(), written.listed.keys);
+        }
+        let asked = service.asked.about(Subject::Group(*group));
+        let request = parameters!(args, ListRequest::new(*group));
+        pages(args, service, &asked, request, written, limits, progress)?;
+    }
+    Ok(())
+}
+
+/// Returns the groups that the credential may see.
+fn all_groups(
+    service: &Service,
+    limits: &Limits,
+    progress: &Progress,
+) -> Result<Vec<GroupId>, CommandError> {
     let failed = |error| CommandError::listing(&error, &service.asked);
+    let mut groups = Vec::new();
+    let request = GroupsRequest::new().with_items_per_page(ItemsPerPage::MAX);
     let mut listing = Listing::new(request, limits);
     while let Some(request) = listing.request().map_err(failed)? {
-        let page = service.page(&request, progress)?;
+        let page = service.page(&request, &service.asked, progress)?;
+        groups.extend(
+            listing
+                .accept(&page)
+                .filter_map(|group| group.id()?.parse::<GroupId>().ok()),
+        );
+    }
+    Ok(groups)
+}
+
+/// Writes the first page as Atlas sent it, or the page that was requested.
+fn raw(
+    args: &ListArgs,
+    service: &Service,
+    sources: &Sources,
+    stdout: &Stdout,
+    progress: &Progress,
+) -> Result<(), CommandError> {
+    let asked = &service.asked;
+    let page = match sources {
+        Sources::Groups(groups) if let [group] = groups.as_slice() => service.page(
+            &parameters!(args, ListRequest::new(*group)),
+            asked,
+            progress,
+        ),
+        Sources::Organization(organization) => {
+            let request = parameters!(args, OrgListRequest::new(*organization));
+            service.page(&request, asked, progress)
+        }
+        _ => Err(CommandError::usage(
+            "-o raw goes with one project or organization only",
+        )),
+    }?;
+    write_raw(args, page, progress, &stdout.out, stdout.is_terminal)
+}
+
+/// Fetches one page after the other, or only the page that was requested.
+fn pages<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
+    args: &ListArgs,
+    service: &Service,
+    asked: &Asked,
+    request: R,
+    written: &mut Written<'_>,
+    limits: &Limits,
+    progress: &Progress,
+) -> Result<(), CommandError> {
+    let failed = |error| CommandError::listing(&error, asked);
+    let mut listing = Listing::new(request, limits);
+    while let Some(request) = listing.request().map_err(failed)? {
+        let page = service.page(&request, asked, progress)?;
+        // Atlas counts the keys of each project, and `written` those of all.
+        let is_only_source = asked.subject == service.asked.subject;
+        let total = page.total_count().filter(|_| is_only_source);
         let keys: Vec<_> = listing.accept(&page).collect();
-        written.page(&keys, page.total_count(), &service.asked, progress)?;
+        written.page(&keys, total, asked, progress)?;
         if args.page_num.is_some() {
             break;
         }
@@ -132,19 +279,19 @@ impl<'w> Written<'w> {
         let finished = self.sink.finish();
         finished.map_err(|error| CommandError::stdout(&error))?;
         progress.wrote(true);
-        let (group, Listed { keys, total, .. }) = (asked.group, self.listed);
+        let (subject, Listed { keys, total, .. }) = (asked.subject, self.listed);
         let is_empty_table = keys == 0 && args.output == Format::Table;
         match (args.page_num, total) {
             (Some(page), _) if is_empty_table => {
-                progress.note(&format!("page {page} of the keys of group {group} is empty"));
+                progress.note(&format!("page {page} of the keys of {subject} is empty"));
             }
             // There may be no count, or 0 if counting is disabled.
             (None, Some(total)) if total != 0 && total != keys => progress.note(&format!(
-                "Atlas counts {total} keys in group {group}, and {keys} were listed: keys may have been \
+                "Atlas counts {total} keys in {subject}, and {keys} were listed: keys may have been \
                  made or deleted meanwhile"
             )),
             (None, _) if is_empty_table => {
-                progress.note(&format!("group {group} has no model API keys"));
+                progress.note(&format!("{subject} has no model API keys"));
             }
             _ => {}
         }
@@ -200,40 +347,6 @@ fn columns(args: &ListArgs) -> Result<Vec<KeyField>, CommandError> {
     Ok(columns)
 }
 
-fn request(args: &ListArgs, asked: &Asked) -> ListRequest {
-    let mut request = ListRequest::new(asked.group);
-    if let Some(items) = args.items_per_page {
-        request = request.with_items_per_page(items);
-    }
-    if let Some(page) = args.page_num {
-        request = request.with_page_num(page);
-    }
-    if let Some(envelope) = args.envelope {
-        request = request.with_envelope(envelope);
-    }
-    if let Some(pretty) = args.pretty {
-        request = request.with_pretty(pretty);
-    }
-    request
-}
-
-/// Returns the project to list. An argument precedes the environment.
-fn group(args: &ListArgs, environment: &Environment) -> Result<GroupId, CommandError> {
-    match (args.group_id, environment.get(environment::PROJECT_ID)?) {
-        (Some(group), _) => Ok(group),
-        (None, Some(text)) => text.parse().map_err(|invalid| {
-            CommandError::usage(format!("{invalid}"))
-                .hint(format!("look at {}", environment::PROJECT_ID))
-        }),
-        (None, None) => Err(CommandError::usage("which project? There is no --group-id")
-            .hint(format!(
-                "give --group-id, or set {}; Atlas shows the id in the project's settings",
-                environment::PROJECT_ID
-            ))
-            .hint("to try it without an account: atlas-model-keys list --demo")),
-    }
-}
-
 /// The standard output and its properties.
 struct Stdout {
     out: io::Stdout,
@@ -268,15 +381,16 @@ mod tests {
 
     use super::*;
     use crate::credentials::Way;
-    use crate::failure::Timeout;
+    use crate::failure::{Timeout, Worked};
 
     fn asked() -> Asked {
         Asked {
-            group: GroupId::new("69681d39c9e8cfd375386316").unwrap(),
+            subject: Subject::Group(GroupId::new("69681d39c9e8cfd375386316").unwrap()),
             base: BaseUrl::default(),
             way: Some(Way::ApiKey),
             proxy: None,
             timeout: Timeout::new(None),
+            worked: Worked::default(),
         }
     }
 
@@ -304,7 +418,7 @@ mod tests {
         for words in [
             "beyond the limit of 1048576 bytes of collected keys",
             "nothing was written",
-            " of about 1000000 keys had arrived",
+            " of about 1,000,000 keys had arrived",
             "-o ndjson, -o csv and -o json write each page as it arrives",
         ] {
             assert!(error.contains(words), "{error}");

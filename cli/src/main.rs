@@ -1,9 +1,11 @@
-//! `atlas-model-keys`: lists the AI model API keys of MongoDB Atlas projects, and emulates Atlas.
+//! `atlas-model-keys`: lists the AI model API keys of MongoDB Atlas projects, hands out access tokens, and
+//! emulates Atlas.
 //!
 //! ```text
-//!  args ─▶ list ──▶ client ──▶ Atlas, or with --demo the emulator
+//!  args ─▶ list ──▶ service: the client ──▶ Atlas, or with --demo the emulator
 //!    │      │  └──▶ output: table · json · csv · raw ──▶ stdout
 //!    │      └─────▶ failure: one block on stderr, one exit code
+//!    ├──▶ token ──▶ service ──▶ an access token on stdout
 //!    └──▶ emulate ▶ the emulator on 127.0.0.1
 //! ```
 // The standard library's print macros panic if the reader has closed the pipe, and no outside event may
@@ -30,9 +32,13 @@ mod emulate;
 mod environment;
 mod failure;
 mod list;
+mod log;
 mod output;
 mod progress;
 mod service;
+mod signals;
+mod sources;
+mod token;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -46,7 +52,11 @@ use crate::environment::Environment;
 use crate::failure::{CommandError, Exit};
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|command| command == "help") {
+        // Clap takes the option for the name of a command.
+        arguments.retain(|argument| argument != "--help" && argument != "-h");
+    }
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return help_or_usage(&error, &arguments),
@@ -54,6 +64,7 @@ fn main() -> ExitCode {
     let environment = Environment::of_this_process();
     let outcome = match &cli.command {
         Command::List(args) => list::run(args, &environment),
+        Command::Token(args) => token::run(args, &environment),
         Command::Emulate(args) => emulate::run(args),
     };
     match outcome {

@@ -9,7 +9,8 @@ use atlas_model_keys_core::{Endpoint, FailureKind, ForeignError, PageNum};
 use atlas_model_keys_ureq::{Event, WaitReason};
 
 use crate::environment::Environment;
-use crate::failure::{Rounded, status};
+use crate::failure::{Grouped, Rounded, status};
+use crate::log;
 use crate::output::text;
 
 /// The time without a response after which a message is shown.
@@ -92,10 +93,14 @@ impl Progress {
         Self(shared)
     }
 
-    /// Returns the function that the client calls with each event. It shows the waits, except those for another call.
-    pub(crate) fn on_event(&self) -> impl Fn(&Event<'_>) + Send + Sync + 'static {
+    /// Returns the function that the client calls with each event. It shows the waits, except those for another call,
+    /// and with `logs` a line for each event.
+    pub(crate) fn on_event(&self, logs: bool) -> impl Fn(&Event<'_>) + Send + Sync + 'static {
         let shared = Arc::clone(&self.0);
         move |event| {
+            if logs && let Some(line) = log::line(event) {
+                shared.lock().line("log", &line);
+            }
             if let Event::Waiting { delay, reason, .. } = event
                 && let Some(cause) = cause(reason)
             {
@@ -129,13 +134,23 @@ impl Progress {
             return;
         }
         let of = match total {
-            Some(total) if total > keys => format!(" of about {total}"),
+            Some(total) if total > keys => format!(" of about {}", Grouped(total)),
             _ => String::new(),
         };
         let page = if pages == 1 { "page" } else { "pages" };
         self.0
             .lock()
-            .show(&format!("{keys} keys{of} ({pages} {page}) …"));
+            .show(&format!("{} keys{of} ({pages} {page}) …", Grouped(keys)));
+    }
+
+    /// Shows the progress of a listing of several projects.
+    pub(crate) fn projects(&self, done: usize, total: usize, keys: u64) {
+        if self.0.place != Place::Terminal {
+            return;
+        }
+        let (done, total) = (Grouped(to_u64(done)), Grouped(to_u64(total)));
+        let line = format!("{done} of {total} projects, {} keys …", Grouped(keys));
+        self.0.lock().show(&line);
     }
 
     /// Shows a note: information that is no error.
@@ -227,8 +242,12 @@ impl State {
     }
 
     fn note(&mut self, text: &str) {
+        self.line("note", text);
+    }
+
+    fn line(&mut self, label: &str, text: &str) {
         self.end_line();
-        let line = format!("note: {}\n", text::visible(text));
+        let line = format!("{label}: {}\n", text::visible(text));
         let _ = self.out.write_all(line.as_bytes());
     }
 }
@@ -272,6 +291,10 @@ impl std::fmt::Display for Whole {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         humantime::format_duration(Duration::from_secs(self.0.as_secs())).fmt(f)
     }
+}
+
+fn to_u64(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 /// Returns the cause of a wait, unless it is another call.

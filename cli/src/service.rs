@@ -3,21 +3,27 @@
 
 use std::time::Instant;
 
-use atlas_model_keys_core::{BaseUrl, GroupId, InvalidValue, ListRequest, Page};
+use atlas_model_keys_core::{BaseUrl, Error, InvalidValue, Operation, PageNum, Paged};
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator};
-use atlas_model_keys_ureq::{Client, Credentials};
+use atlas_model_keys_ureq::{Client, Credentials, Event};
 
 use crate::args::ConnectionArgs;
-use crate::credentials::{self, Way};
+use crate::credentials::Way;
 use crate::environment::{self, Environment};
-use crate::failure::{Asked, Attempt, CommandError, Timeout};
+use crate::failure::{Asked, Attempt, CommandError, Subject, Timeout, Worked};
 use crate::progress::Progress;
+use crate::signals::Signals;
 
 /// The service that is asked: Atlas, or the emulator of a demonstration.
 pub(crate) struct Service {
+    /// The client. Its calls end with the first signal.
     pub(crate) client: Client,
+    /// What is asked first.
     pub(crate) asked: Asked,
+    signals: Signals,
+    /// The client for what a signal does not end.
+    uncancelled: Client,
     /// The emulator, which serves until it is dropped.
     _emulator: Option<Server>,
 }
@@ -25,32 +31,36 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn atlas(
         args: &ConnectionArgs,
-        group: GroupId,
+        subject: Subject,
+        (credentials, way): (Credentials, Way),
         environment: &Environment,
+        signals: &Signals,
         progress: &Progress,
     ) -> Result<Self, CommandError> {
         let base = base_of(args, environment)?;
-        let (credentials, way) = credentials::find(environment)?;
         if base.is_https() {
             for name in environment::CERTIFICATES {
                 environment.get(name)?;
             }
         }
         let asked = Asked {
-            group,
+            subject,
             proxy: environment.proxy(&base)?,
             base,
             way: Some(way),
             timeout: Timeout::new(args.timeout),
+            worked: Worked::default(),
         };
-        Self::new(args, credentials, asked, None, progress)
+        Self::new(args, credentials, asked, None, signals, progress)
     }
 
-    /// Starts the emulator. It is used over real HTTP, with digest authentication, like Atlas with an API key.
+    /// Starts the emulator. It is used over real HTTP, with digest authentication, like Atlas with an API key. Without a
+    /// subject, its first group is listed.
     pub(crate) fn demonstration(
         args: &ConnectionArgs,
-        group: Option<GroupId>,
+        subject: Option<Subject>,
         with_secrets: bool,
+        signals: &Signals,
         progress: &Progress,
     ) -> Result<Self, CommandError> {
         let emulator = Emulator::new(Config {
@@ -58,7 +68,7 @@ impl Service {
             include_secrets: with_secrets,
             ..Config::default()
         });
-        let group = group.unwrap_or_else(|| emulator.first_group());
+        let subject = subject.unwrap_or_else(|| Subject::Group(emulator.first_group()));
         let key = emulator.api_key();
         let credentials = Credentials::api_key(key.public_key.as_str(), key.private_key.as_str())
             .map_err(|invalid| CommandError::usage(invalid.to_string()))?;
@@ -68,13 +78,14 @@ impl Service {
         let base = base_url(&server.base_url(), "--demo", false)?;
         progress.note("a demonstration: these keys come from a built-in emulator, not from Atlas");
         let asked = Asked {
-            group,
+            subject,
             base,
             way: None,
             proxy: None,
             timeout: Timeout::new(args.timeout),
+            worked: Worked::default(),
         };
-        Self::new(args, credentials, asked, Some(server), progress)
+        Self::new(args, credentials, asked, Some(server), signals, progress)
     }
 
     fn new(
@@ -82,12 +93,24 @@ impl Service {
         credentials: Credentials,
         asked: Asked,
         emulator: Option<Server>,
+        signals: &Signals,
         progress: &Progress,
     ) -> Result<Self, CommandError> {
+        let (show, counted, worked) = (
+            progress.on_event(args.log),
+            signals.clone(),
+            asked.worked.clone(),
+        );
         let mut builder = Client::builder(asked.base.clone(), credentials)
             .user_agent(concat!("atlas-model-keys/", env!("CARGO_PKG_VERSION")))
             .deadline(asked.timeout.limit)
-            .on_event(progress.on_event());
+            .on_event(move |event| {
+                counted.record(event);
+                if matches!(event, Event::TokenFetched) {
+                    worked.set();
+                }
+                show(event);
+            });
         if let Some(version) = args.api_version {
             builder = builder.version(version);
         }
@@ -95,33 +118,77 @@ impl Service {
             .build()
             .map_err(|error| CommandError::listing(&error, &asked))?;
         Ok(Self {
-            client,
+            client: signals.cancelling(&client),
             asked,
+            signals: signals.clone(),
+            uncancelled: client,
             _emulator: emulator,
         })
     }
 
-    /// Requests a page, and shows the progress during the wait.
-    pub(crate) fn page(
+    /// Requests a page about this subject, and shows the progress during the wait.
+    pub(crate) fn page<R: Paged>(
         &self,
-        request: &ListRequest,
+        request: &R,
+        asked: &Asked,
         progress: &Progress,
-    ) -> Result<Page<Vec<u8>>, CommandError> {
-        let page = request.page_num();
+    ) -> Result<<R as Operation>::Answer<Vec<u8>>, CommandError> {
+        // The page is parsed for every format, so that an error object in a 200 is an error.
+        self.timed(request.page_num(), asked, progress, |client| {
+            client.list(request)
+        })
+    }
+
+    /// Makes another call of the client, and shows the progress during the wait.
+    pub(crate) fn call<T>(
+        &self,
+        progress: &Progress,
+        call: impl FnOnce(&Client) -> Result<T, Error>,
+    ) -> Result<T, CommandError> {
+        self.timed(PageNum::FIRST, &self.asked, progress, call)
+            .map_err(|failure| match self.signals.is_interrupted() {
+                true => CommandError::interrupted_before(self.asked.subject),
+                false => failure,
+            })
+    }
+
+    fn timed<T>(
+        &self,
+        page: PageNum,
+        asked: &Asked,
+        progress: &Progress,
+        call: impl FnOnce(&Client) -> Result<T, Error>,
+    ) -> Result<T, CommandError> {
         let begun = Instant::now();
         progress.begin(page);
-        // The page is parsed for every format, so that an error object in a 200 is an error.
-        let listed = self.client.list(request);
+        let outcome = call(&self.client);
         progress.arrived();
-        listed.map_err(|error| {
-            let attempt = Attempt {
-                page,
-                elapsed: begun.elapsed(),
-                lacks_token: self.asked.way == Some(Way::ServiceAccount)
-                    && self.client.export_token().is_none(),
-            };
-            CommandError::page(&error, &self.asked, &attempt)
-        })
+        match outcome {
+            Ok(answer) => {
+                self.asked.worked.set();
+                Ok(answer)
+            }
+            Err(error) => {
+                let attempt = Attempt {
+                    page,
+                    elapsed: begun.elapsed(),
+                    lacks_token: asked.way == Some(Way::ServiceAccount)
+                        && self.client.export_token().is_none(),
+                };
+                Err(CommandError::page(&error, asked, &attempt))
+            }
+        }
+    }
+
+    /// Revokes the access token that the client got, if it got one: a service account may hold 100 at a time. A token in the
+    /// environment is somebody else's.
+    pub(crate) fn revoke_token(&self, progress: &Progress) {
+        let client = self.uncancelled.with_deadline(self.signals.grace());
+        if let Err(error) = client.revoke_token() {
+            progress.note(&format!(
+                "the access token was not revoked, and expires by itself: {error}"
+            ));
+        }
     }
 }
 

@@ -45,9 +45,9 @@ pub struct RetryPolicy {
     /// A token request follows these rules for 429 and 503. After another server error it is retried only once,
     /// since a token may have been issued.
     pub statuses: Vec<RangeInclusive<u16>>,
-    /// Whether 429 responses are waited out: a 429 then does not count towards `attempts`. The limits `wait` and
-    /// `total_wait` still apply. The clients of `atlas-model-keys-transport` also extend the deadline of the call by the
-    /// wait. Default: `false`.
+    /// Whether rate limits are waited out: a 429 response does not count towards `attempts`, so that only `wait` and
+    /// `total_wait` limit how often its request is repeated. The clients of `atlas-model-keys-transport` also leave such a
+    /// wait, and a wait for another exchange, out of the deadline of the call. Default: `false`.
     pub waits_out_rate_limits: bool,
 }
 

@@ -8,11 +8,16 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use atlas_model_keys_core::{Error, FailureKind, ItemsPerPage, Limits, ListRequest, OwnedModelKey};
+use atlas_model_keys_core::{
+    BaseUrl, Credentials, Error, FailureKind, ItemsPerPage, Limits, ListRequest, OwnedModelKey,
+    RetryPolicy,
+};
 use atlas_model_keys_transport::emulator::{
     Area, Config, Credential, Emulator, Fault, Route, TokenBucket,
 };
-use atlas_model_keys_transport::{Clock as _, InMemoryAtlas, asynchronous, blocking};
+use atlas_model_keys_transport::{
+    ClientSettings, Clock as _, InMemoryAtlas, asynchronous, blocking,
+};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 const KINDS: [Credential; 3] = [
@@ -223,6 +228,68 @@ fn rate_limit_of_the_emulator_is_waited_out() {
     assert_eq!(client.list_all(&list).unwrap().len(), 50);
     // 50 pages at one per second, after a burst of five.
     assert!(atlas.clock().elapsed() >= seconds(44));
+}
+
+#[test]
+fn deadline_does_not_include_rate_limits_that_are_waited_out() {
+    for (waits_out, kind) in [false, true]
+        .into_iter()
+        .flat_map(|waits_out| KINDS.map(|kind| (waits_out, kind)))
+    {
+        let atlas = with_keys(5);
+        let wait = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("80"))]);
+        // Seven minutes, and the deadline is four.
+        atlas.with(|emulator| {
+            emulator.fail_next(
+                5,
+                Route::ListGroupKeys,
+                StatusCode::TOO_MANY_REQUESTS,
+                &wait,
+            );
+        });
+        let policy = RetryPolicy::default()
+            .with_waits_out_rate_limits(waits_out)
+            .with_total_wait(seconds(3600));
+        let settings = atlas
+            .settings(kind)
+            .unwrap()
+            .limits(Limits::default().with_retry(policy));
+        let list = atlas.list_request();
+        let client = blocking::Client::new(settings, atlas.clone()).unwrap();
+        match client.list(&list) {
+            Ok(page) => assert!(waits_out && page.len() == 5),
+            Err(error) => {
+                assert!(!waits_out, "{error}");
+                assert!(matches!(error, Error::RateLimited { .. }), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn access_token_is_fetched_once_by_all_who_want_it_and_can_be_revoked() {
+    let atlas = with_keys(5);
+    let client = atlas.async_client(Credential::ServiceAccount).unwrap();
+    let tokens = block_on(join((0..4).map(|_| client.access_token())));
+    let tokens: Vec<_> = tokens.into_iter().map(Result::unwrap).collect();
+    assert!(
+        tokens
+            .iter()
+            .all(|token| token.expose() == tokens[0].expose())
+    );
+    let requests = || atlas.with(|emulator| (emulator.requests(), emulator.token_requests()));
+    assert_eq!(requests(), (1, 1));
+
+    // Another program uses it until it is revoked.
+    let other = Credentials::bearer(tokens[0].expose()).unwrap();
+    let settings = ClientSettings::new(BaseUrl::default(), other).clock(atlas.clock().clone());
+    let other = blocking::Client::new(settings, atlas.clone()).unwrap();
+    other.list(&atlas.list_request()).unwrap();
+    block_on(client.revoke(&tokens[0])).unwrap();
+    let error = other.list(&atlas.list_request()).unwrap_err();
+    assert!(matches!(error, Error::Authentication { .. }), "{error}");
+    block_on(client.list(&atlas.list_request())).unwrap();
+    assert_eq!(requests().1, 2);
 }
 
 #[test]

@@ -303,41 +303,6 @@ fn shared_rate_limit_of_all_groups_is_used_and_no_429_becomes_an_error() {
 }
 
 #[test]
-fn deadline_does_not_end_a_rate_limit_that_is_waited_out() {
-    for waits_out in [true, false] {
-        let atlas = Simulation::new(config(1), LATENCY);
-        let mut headers = HeaderMap::new();
-        headers.insert("retry-after", HeaderValue::from_static("30"));
-        let refused = Route::ListGroupKeys;
-        let status = StatusCode::TOO_MANY_REQUESTS;
-        atlas
-            .0
-            .lock()
-            .unwrap()
-            .emulator
-            .fail_next(10, refused, status, &headers);
-        let mut limits = Limits::default();
-        limits.retry.waits_out_rate_limits = waits_out;
-        limits.retry.total_wait = Duration::from_secs(3600);
-        let client = atlas.client(limits).with_deadline(Duration::from_secs(5));
-        let request = ListRequest::new(atlas.groups()[0]);
-        let both = async { (client.list(&request).await, client.list(&request).await) };
-        let ((first, second), time) = atlas.run(both);
-        if waits_out {
-            assert_eq!(first.unwrap().len(), 40);
-            assert_eq!(second.unwrap().len(), 40);
-            assert!(time >= Duration::from_secs(300), "{time:?}");
-        } else {
-            assert!(matches!(first, Err(Error::RateLimited { .. })), "{first:?}");
-            assert!(
-                matches!(second, Err(Error::RateLimited { .. })),
-                "{second:?}"
-            );
-        }
-    }
-}
-
-#[test]
 fn no_new_group_starts_during_a_pause() {
     let atlas = Simulation::new(config(40), LATENCY);
     let mut headers = HeaderMap::new();

@@ -78,7 +78,7 @@ fn refused_credentials_are_3() {
 }
 
 #[test]
-fn missing_role_is_3_and_named() {
+fn missing_role_is_11_and_named() {
     for (login, credential) in Login::ALL.into_iter().zip([
         Credential::AccessToken,
         Credential::ServiceAccount,
@@ -88,23 +88,129 @@ fn missing_role_is_3_and_named() {
         atlas
             .server
             .with(|emulator| emulator.set_role(credential, atlas.group, false));
-        let error = atlas.run(login, &["list"]).failure(3);
+        let error = atlas.run(login, &["list"]).failure(11);
         assert!(error.contains("USER_UNAUTHORIZED"), "{error}");
         assert!(error.contains("Project Read Only"), "{error}");
     }
 }
 
 #[test]
-fn address_outside_the_access_list_is_3() {
+fn address_outside_the_access_list_is_11() {
     let atlas = atlas();
     atlas.server.with(|emulator| {
         emulator.respond_next(LIST, error_response(StatusCode::FORBIDDEN));
     });
-    let error = atlas.list(&[]).failure(3);
+    let error = atlas.list(&[]).failure(11);
     assert!(
         error.contains("hint: add this machine's address"),
         "{error}"
     );
+}
+
+/// Returns an emulator that answers the next requests of the route with this status and body.
+fn scripted(route: Route, answers: &[(u16, &str)]) -> Atlas {
+    let atlas = atlas();
+    for (status, body) in answers {
+        let answer = Response::builder()
+            .status(*status)
+            .body(body.as_bytes().to_vec())
+            .unwrap();
+        atlas
+            .server
+            .with(|emulator| emulator.respond_next(route, answer.clone()));
+    }
+    atlas
+}
+
+#[test]
+fn service_account_that_the_token_endpoint_refuses_is_3() {
+    for (status, body) in [
+        (400, r#"{"error":"invalid_client"}"#),
+        (400, r#"{"error":"invalid_request"}"#),
+        (401, r#"{"error":"invalid_client"}"#),
+        (403, r#"{"error":"access_denied"}"#),
+    ] {
+        let atlas = scripted(Route::Token, &[(status, body)]);
+        let error = atlas.run(Login::ServiceAccount, &["list"]).failure(3);
+        assert!(
+            error.contains(&status.to_string()) && error.contains("hint: "),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn limit_of_live_tokens_is_3_with_the_ways_out() {
+    let atlas = scripted(Route::Token, &[(403, r#"{"error":"access_denied"}"#)]);
+    let error = atlas.run(Login::ServiceAccount, &["list"]).failure(3);
+    for words in [
+        "100 access tokens",
+        "MONGODB_ATLAS_ACCESS_TOKEN=$(atlas-model-keys token)",
+        "atlas-model-keys token --revoke",
+    ] {
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn address_that_the_token_endpoint_refuses_is_11() {
+    let body = r#"{"errorCode":"IP_ADDRESS_NOT_ON_ACCESS_LIST"}"#;
+    let atlas = scripted(Route::Token, &[(403, body)]);
+    let error = atlas.run(Login::ServiceAccount, &["list"]).failure(11);
+    assert!(
+        error.contains("hint: add this machine's address"),
+        "{error}"
+    );
+}
+
+#[test]
+fn refusal_after_a_token_or_a_page_is_11() {
+    // The token was issued, so the service account is not bad: it may be of another organization.
+    let atlas = scripted(LIST, &[(401, "{}"); 4]);
+    let error = atlas.run(Login::ServiceAccount, &["list"]).failure(11);
+    assert!(error.contains("of the same organization"), "{error}");
+
+    let page = r#"{"links":[{"rel":"next"}],"results":[{}]}"#;
+    let atlas = scripted(LIST, &[(200, page), (401, "{}")]);
+    let outcome = atlas.list(&["-o", "ndjson"]);
+    assert_eq!(outcome.code, Some(11), "{}", outcome.stderr);
+    let atlas = scripted(LIST, &[(401, "{}")]);
+    atlas.list(&["-o", "ndjson"]).failure(3);
+}
+
+#[test]
+fn unknown_organization_is_4() {
+    let unknown = "0123456789abcdef01234567";
+    let atlas = atlas();
+    let answer = Response::builder().status(404).body(Vec::new()).unwrap();
+    atlas
+        .server
+        .with(|emulator| emulator.respond_next(Route::ListOrgKeys, answer));
+    let error = atlas.list(&["--org-id", unknown]).failure(4);
+    assert!(
+        error.contains("MONGODB_ATLAS_ORG_ID") && error.contains(unknown),
+        "{error}"
+    );
+}
+
+#[test]
+fn help_and_readme_list_the_same_codes() {
+    let help = run(&["list", "--help"], &[]).stdout();
+    let (_, table) = help.split_once("Exit codes:\n").unwrap();
+    let in_help: Vec<_> = table
+        .lines()
+        .map_while(|line| line.split_whitespace().next())
+        .collect();
+    let readme = include_str!("../../../README.md");
+    let (_, table) = readme
+        .split_once("| code | meaning |\n|---|---|\n")
+        .unwrap();
+    let in_readme: Vec<_> = table
+        .lines()
+        .map_while(|line| line.strip_prefix("| ")?.split(' ').next())
+        .collect();
+    assert_eq!(in_help, in_readme);
+    assert_eq!(in_help.len(), 13);
 }
 
 #[test]
@@ -259,7 +365,7 @@ fn error_on_the_second_page_leaves_whole_keys_but_no_table() {
             emulator.respond_next(LIST, error_response(StatusCode::FORBIDDEN));
         });
         let outcome = atlas.list(&["-o", format]);
-        assert_eq!(outcome.code, Some(3), "{}", outcome.stderr);
+        assert_eq!(outcome.code, Some(11), "{}", outcome.stderr);
         assert_eq!(outcome.stdout.lines().count(), lines, "{format}");
         assert!(outcome.stderr.starts_with("error: "), "{}", outcome.stderr);
     }

@@ -6,10 +6,15 @@ mod exit_codes;
 mod formats;
 mod hostile;
 mod hosts;
+#[cfg(unix)]
+mod interrupts;
+mod log;
 mod network;
 mod output;
 mod pasted;
 mod scripted;
 mod secrets;
+mod sources;
 mod support;
+mod token;
 mod usage;

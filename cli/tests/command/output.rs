@@ -35,7 +35,7 @@ fn interrupted_listing_reports_the_number_of_written_keys() {
         assert!(
             outcome
                 .stderr
-                .contains("\n  the output is incomplete: it has 400 of about 1234 keys\n"),
+                .contains("\n  the output is incomplete: it has 400 of about 1,234 keys\n"),
             "{}",
             outcome.stderr
         );
@@ -57,7 +57,7 @@ fn interrupted_table_is_not_written_and_the_error_says_so() {
     assert!(
         error.contains(
             "nothing was written: a table is written when it is complete, \
-             and 400 of about 1234 keys had arrived"
+             and 400 of about 1,234 keys had arrived"
         ),
         "{error}"
     );

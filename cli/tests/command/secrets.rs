@@ -104,3 +104,68 @@ fn secret_in_an_argument_is_refused_and_not_shown() {
     let error = atlas.list(&["--private-key=hunter2"]).failure(2);
     assert!(!error.contains("hunter2"), "{error}");
 }
+
+#[test]
+fn no_log_and_no_error_shows_a_credential() {
+    let atlas = atlas();
+    for login in Login::ALL {
+        let secrets = own_secrets(&atlas);
+        for more in [
+            &[][..],
+            &["--group-id", "0123456789abcdef01234567"],
+            &["--api-version", "2024-01-01"],
+        ] {
+            let outcome = atlas.run(login, &[&["list", "--log", "-o", "ndjson"], more].concat());
+            assert!(outcome.stderr.contains("log: GET "), "{}", outcome.stderr);
+            let all = outcome.stdout + &outcome.stderr;
+            for secret in &secrets {
+                assert!(!all.contains(secret.as_str()), "{all}");
+            }
+            for word in ["Basic ", "Bearer ", "Digest ", "eyJ"] {
+                assert!(!all.contains(word), "{all}");
+            }
+        }
+    }
+}
+
+#[test]
+fn token_and_its_revocation_show_no_other_secret() {
+    let atlas = atlas();
+    let mut environment = atlas.environment(Login::ServiceAccount);
+    let outcome = crate::support::run(&["token", "--log"], &environment);
+    let token = outcome.stdout.trim_end().to_owned();
+    assert!(
+        outcome.stderr.starts_with("log: POST "),
+        "{}",
+        outcome.stderr
+    );
+    for secret in own_secrets(&atlas).iter().chain([&token]) {
+        assert!(
+            !outcome.stderr.contains(secret.as_str()),
+            "{}",
+            outcome.stderr
+        );
+    }
+    environment.push(("MONGODB_ATLAS_ACCESS_TOKEN", token.clone()));
+    let secret = own_secrets(&atlas).swap_remove(1);
+    // A response that repeats both.
+    let body = format!(r#"{{"detail":"you sent {token} and {secret}","errorCode":"{token}"}}"#);
+    let answer = Response::builder().status(400).body(body.into_bytes());
+    atlas
+        .server
+        .with(|emulator| emulator.respond_next(Route::Revoke, answer.unwrap()));
+    let outcome = crate::support::run(&["token", "--revoke", "--log"], &environment);
+    assert_eq!(outcome.code, Some(3), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("you sent [redacted]"),
+        "{}",
+        outcome.stderr
+    );
+    for secret in own_secrets(&atlas).iter().chain([&token]) {
+        assert!(
+            !outcome.stderr.contains(secret.as_str()),
+            "{}",
+            outcome.stderr
+        );
+    }
+}

@@ -37,6 +37,22 @@ fn wrong_arguments_are_2_and_name_the_rule() {
 }
 
 #[test]
+fn wrong_value_is_mentioned_once() {
+    for (option, value) in [
+        ("--group-id", "69681D39"),
+        ("--org-id", "69681D39"),
+        ("--items-per-page", "501"),
+        ("--page-num", "no"),
+        ("--api-version", "yesterday"),
+        ("--timeout", "5parsecs"),
+    ] {
+        let error = run(&["list", option, value], &[]).failure(2);
+        assert_eq!(error.matches(value).count(), 1, "{error}");
+        assert!(error.contains(option), "{error}");
+    }
+}
+
+#[test]
 fn wrong_variables_are_2_and_named() {
     let atlas = Atlas::new(Config::default());
     for (name, value) in [
@@ -107,6 +123,20 @@ fn help_and_version_have_the_expected_content() {
         "  5  rate limited",
     ] {
         assert!(help.contains(word), "{word}");
+    }
+    for arguments in [&["help", "list"][..], &["help", "list", "--help"]] {
+        let text = run(arguments, &[]).stdout();
+        assert!(
+            text.contains("Exit codes:") && text.contains("--group-id"),
+            "{text}"
+        );
+    }
+    for arguments in [&["help"][..], &["help", "--help"]] {
+        let text = run(arguments, &[]).stdout();
+        assert!(
+            text.contains("Exit codes:") && text.contains("emulate"),
+            "{text}"
+        );
     }
     let help = run(&["--help"], &[]).stdout();
     assert!(

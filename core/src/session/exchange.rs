@@ -268,7 +268,7 @@ impl Engine {
                 self.secrets = account.secrets();
             }
             ticket.history.token_failures = 0;
-            ticket.history.uncounted = 0;
+            ticket.history.token_rate_limits = 0;
             return self.advance(ticket, at);
         }
         let error = self.read_error(status, Endpoint::Token, response, at);
@@ -440,24 +440,22 @@ impl Engine {
         ticket.count_failure();
         let requested = cause.requested_wait();
         let jitter = self.limits.retry.jitter(ticket.attempts(), &at);
+        if cause.is_rate_limit() && self.limits.retry.waits_out_rate_limits {
+            ticket.count_rate_limit();
+        }
         if let RetryCause::Response(response) = &cause
-            && response.status == StatusCode::TOO_MANY_REQUESTS
+            && cause.is_rate_limit()
+            && !ticket.is_fetching_token()
         {
-            if self.limits.retry.waits_out_rate_limits {
-                ticket.history.uncounted = ticket.history.uncounted.saturating_add(1);
-            }
-            if !ticket.is_fetching_token() {
-                // The scope pauses for as long as this exchange waits. The pause is bounded, so that a server cannot
-                // stop all requests for ever.
-                let total = requested.saturating_add(jitter).min(self.limits.retry.wait);
-                let delay = total.max(requested).min(MAX_PAUSE);
-                self.rate_limiter
-                    .pause(ticket.call.scope, at.now, delay, response);
-            }
+            // The scope pauses for as long as this exchange waits. The pause is bounded, so that a server cannot
+            // stop all requests for ever.
+            let total = requested.saturating_add(jitter).min(self.limits.retry.wait);
+            let delay = total.max(requested).min(MAX_PAUSE);
+            self.rate_limiter
+                .pause(ticket.call.scope, at.now, delay, response);
         }
         ticket.auth.reset_challenges();
-        let counted = ticket.attempts().saturating_sub(ticket.history.uncounted);
-        if counted >= self.limits.retry.attempts {
+        if ticket.counted_attempts() >= self.limits.retry.attempts {
             let error = cause.into_error(ticket.attempts(), requested.saturating_add(jitter));
             return self.fail_exchange(&ticket, error);
         }

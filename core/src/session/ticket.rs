@@ -63,8 +63,10 @@ pub(super) struct History {
     pub(super) failures: u32,
     /// Failed attempts of the token request.
     pub(super) token_failures: u32,
-    /// Those failed attempts of the current request that do not count towards the policy's number of attempts.
-    pub(super) uncounted: u32,
+    /// The 429 responses among `failures` that the policy does not count.
+    pub(super) rate_limits: u32,
+    /// The 429 responses among `token_failures` that the policy does not count.
+    pub(super) token_rate_limits: u32,
     /// Whether a token request was lost, so that an unknown token may have been issued.
     pub(super) token_lost: bool,
     /// Whether a 401 has made the exchange replace its token.
@@ -102,6 +104,26 @@ impl Ticket {
             Stage::FetchingToken { .. } => self.history.token_failures,
             Stage::Requesting { .. } | Stage::FollowingFetch { .. } => self.history.failures,
         }
+    }
+
+    /// Returns the number of failed attempts of the current request that the policy counts.
+    pub(super) fn counted_attempts(&self) -> u32 {
+        let rate_limits = match self.stage {
+            Stage::FetchingToken { .. } => self.history.token_rate_limits,
+            Stage::Requesting { .. } | Stage::FollowingFetch { .. } => self.history.rate_limits,
+        };
+        self.attempts().saturating_sub(rate_limits)
+    }
+
+    /// Records that the last failure was a rate limit that is waited out.
+    pub(super) fn count_rate_limit(&mut self) {
+        let rate_limits = match self.stage {
+            Stage::FetchingToken { .. } => &mut self.history.token_rate_limits,
+            Stage::Requesting { .. } | Stage::FollowingFetch { .. } => {
+                &mut self.history.rate_limits
+            }
+        };
+        *rate_limits = rate_limits.saturating_add(1);
     }
 
     pub(super) fn count_failure(&mut self) {
@@ -166,6 +188,10 @@ impl RetryCause {
             Self::Response(response) => response.retry_after.unwrap_or_default(),
             Self::Failure { .. } => Duration::ZERO,
         }
+    }
+
+    pub(super) fn is_rate_limit(&self) -> bool {
+        matches!(self, Self::Response(response) if response.status == StatusCode::TOO_MANY_REQUESTS)
     }
 
     pub(super) fn into_error(self, attempts: u32, wait: Duration) -> Error {

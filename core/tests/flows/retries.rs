@@ -1,5 +1,7 @@
 //! Tests of the statuses and failures that are retried.
 
+use std::time::Duration;
+
 use atlas_model_keys_core::{Error, Limits, RetryPolicy, Step};
 use atlas_model_keys_emulator::Route;
 use http::{HeaderMap, StatusCode};
@@ -49,6 +51,41 @@ fn first_failure_is_final_with_the_policy_never() {
             matches!(error, Error::GaveUp { attempts: 1, .. }),
             "{error:?}"
         );
+    }
+}
+
+#[test]
+fn waited_out_rate_limits_do_not_count_as_attempts() {
+    for route in [Route::ListGroupKeys, Route::Token] {
+        for (waits_out, status) in [(true, None), (false, Some(429)), (true, Some(503))] {
+            let mut world = world(CredentialKind::ServiceAccount);
+            let policy = RetryPolicy::default()
+                .with_waits_out_rate_limits(waits_out)
+                .with_total_wait(Duration::from_secs(3600));
+            world.session = world
+                .session
+                .with_limits(Limits::default().with_retry(policy));
+            let mut fail = |times, status| {
+                let none = HeaderMap::new();
+                world.emulator.fail_next(times, route, status, &none);
+            };
+            fail(20, StatusCode::TOO_MANY_REQUESTS);
+            if status == Some(503) {
+                fail(5, StatusCode::SERVICE_UNAVAILABLE);
+            }
+            let outcome = world.list(&world.request());
+            match status {
+                None => assert!(outcome.is_ok(), "{route:?}: {outcome:?}"),
+                Some(status) => {
+                    let error = outcome.unwrap_err();
+                    assert_eq!(
+                        error.status().unwrap().as_u16(),
+                        status,
+                        "{route:?}: {error}"
+                    );
+                }
+            }
+        }
     }
 }
 

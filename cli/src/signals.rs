@@ -1,0 +1,135 @@
+//! SIGINT (Ctrl-C), SIGTERM and SIGHUP.
+//!
+//! The first signal ends the calls of the client, so that the command can finish: whole rows are written, and the access token
+//! that it got is revoked. The second signal ends the process at once.
+
+use std::io::{self, Write as _};
+use std::process;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use atlas_model_keys_ureq::http::StatusCode;
+use atlas_model_keys_ureq::{CancelHandle, Client, Event};
+
+use crate::failure::{CommandError, Exit};
+
+/// The time for the end of a token request, and for the revocation of the token.
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
+
+/// The time after which the process ends although the command does not, because nobody reads its output.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// The signals of this process.
+#[derive(Clone, Default)]
+pub(crate) struct Signals(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    cancel: CancelHandle,
+}
+
+#[derive(Default)]
+struct State {
+    /// When the first signal arrived.
+    interrupted: Option<Instant>,
+    /// The number of token requests in flight.
+    token_requests: usize,
+    /// The client whose token is revoked if the command cannot do it.
+    client: Option<Client>,
+}
+
+impl Signals {
+    /// Handles the signals of this process from now on.
+    pub(crate) fn catch() -> Result<Self, CommandError> {
+        let signals = Self::default();
+        let shared = Arc::clone(&signals.0);
+        let handler = ctrlc::set_handler(move || {
+            let mut state = shared.lock();
+            if state.interrupted.is_some() {
+                process::exit(Exit::Interrupted as i32);
+            }
+            state.interrupted = Some(Instant::now());
+            drop(state);
+            shared.changed.notify_all();
+        });
+        let failed = |error| CommandError::local("cannot wait for signals", &error);
+        handler.map_err(|error| failed(io::Error::other(error)))?;
+        let shared = Arc::clone(&signals.0);
+        let watcher = thread::Builder::new().name("signals".to_owned());
+        watcher.spawn(move || shared.watch()).map_err(failed)?;
+        Ok(signals)
+    }
+
+    /// Returns a clone of the client whose calls end with the first signal.
+    pub(crate) fn cancelling(&self, client: &Client) -> Client {
+        self.0.lock().client = Some(client.clone());
+        client.with_cancel_handle(&self.0.cancel)
+    }
+
+    /// Returns whether there was a signal.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.0.lock().interrupted.is_some()
+    }
+
+    /// Returns the time that is left for the end of the command.
+    pub(crate) fn grace(&self) -> Duration {
+        let since = self.0.lock().interrupted;
+        let gone = since.map_or(Duration::ZERO, |since| since.elapsed());
+        GRACE.saturating_sub(gone)
+    }
+
+    /// Counts the token requests in flight. A request to revoke one does not count.
+    pub(crate) fn record(&self, event: &Event<'_>) {
+        let is_token = |path: &str| path.ends_with("/api/oauth/token");
+        let mut state = self.0.lock();
+        match event {
+            Event::Sent(request) if is_token(request.path) => state.token_requests += 1,
+            // A token arrives with the next event.
+            Event::Answered {
+                request, status, ..
+            } if is_token(request.path) && *status != StatusCode::OK => {
+                state.token_requests = state.token_requests.saturating_sub(1);
+            }
+            Event::Failed { request, .. } if is_token(request.path) => {
+                state.token_requests = state.token_requests.saturating_sub(1);
+            }
+            Event::TokenFetched => state.token_requests = state.token_requests.saturating_sub(1),
+            _ => return,
+        }
+        drop(state);
+        self.0.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state stays usable after a panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the first signal, then ends the calls of the client, and at last the process.
+    fn watch(&self) {
+        let waiting = self
+            .changed
+            .wait_while(self.lock(), |state| state.interrupted.is_none());
+        drop(waiting.unwrap_or_else(PoisonError::into_inner));
+        // A token that is being issued is lost if its request is cancelled: nobody could revoke it.
+        let waiting = self
+            .changed
+            .wait_timeout_while(self.lock(), GRACE, |state| state.token_requests > 0);
+        let (state, _) = waiting.unwrap_or_else(PoisonError::into_inner);
+        let client = state.client.clone();
+        drop(state);
+        self.cancel.cancel();
+        thread::sleep(LIMIT);
+        if let Some(client) = client {
+            // There is no time left to report a failure.
+            let _ = client.with_deadline(GRACE).revoke_token();
+        }
+        let _ = io::stderr().write_all(b"error: interrupted, while the output was not read\n");
+        process::exit(Exit::Interrupted as i32);
+    }
+}
