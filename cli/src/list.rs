@@ -1,11 +1,9 @@
 //! `list`: requests the pages, and writes their keys.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::time::Instant;
 
-use atlas_model_keys_core::{
-    BaseUrl, Collected, InvalidValue, KeyField, Limits, ListRequest, Listing, ModelKey, Page,
-};
+use atlas_model_keys_core::{BaseUrl, InvalidValue, Limits, ListRequest, Listing, Page};
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator};
 use atlas_model_keys_ureq::{Client, Credentials};
@@ -13,12 +11,12 @@ use atlas_model_keys_ureq::{Client, Credentials};
 use crate::args::{Format, ListArgs};
 use crate::credentials::{self, Way};
 use crate::environment::{self, Environment};
-use crate::failure::{Asked, Attempt, CommandError, Listed, Timeout};
-use crate::output::{self, Csv, Json, Ndjson, Sink, Table, Terminal};
+use crate::failure::{Asked, Attempt, CommandError, Timeout};
+use crate::output::{self, Stdout, Written};
 use crate::progress::{Place, Progress};
 
 pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), CommandError> {
-    let columns = columns(args)?;
+    let columns = output::columns(args)?;
     let stdout = Stdout::new(environment)?;
     // A table is written at the end, and `raw` writes only one page.
     let is_streamed = matches!(args.output, Format::Json | Format::Ndjson | Format::Csv);
@@ -30,23 +28,11 @@ pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Comm
         Service::atlas(args, environment, &progress)?
     };
     let request = request(args, &service.asked);
-    let out = &stdout.out;
-    let sink: Box<dyn Sink + '_> = match args.output {
-        Format::Json => {
-            let indented = args.pretty == Some(true) || stdout.is_terminal;
-            Box::new(Json::new(out, indented, args.show_secrets))
-        }
-        Format::Ndjson => Box::new(Ndjson::new(out, args.show_secrets)),
-        Format::Csv => Box::new(Csv::new(out, columns, args.show_secrets)),
-        Format::Raw => {
-            let page = service.page(&request, &progress)?;
-            return write_raw(args, page, &progress, out, stdout.is_terminal);
-        }
-        Format::Table => {
-            let terminal = stdout.terminal(args.columns.is_none());
-            Box::new(Table::new(out, columns, args.show_secrets, terminal))
-        }
-    };
+    if args.output == Format::Raw {
+        let page = service.page(&request, &progress)?;
+        return write_raw(args, page, &progress, &stdout.out, stdout.is_terminal);
+    }
+    let sink = output::sink(args, columns, &stdout);
     let limits = Limits::default();
     let mut written = Written::new(sink, args.output, &limits);
     match pages(args, &service, request, &mut written, &limits, &progress) {
@@ -81,75 +67,6 @@ fn pages(
     Ok(())
 }
 
-/// The output of a listing.
-struct Written<'w> {
-    sink: Box<dyn Sink + 'w>,
-    /// The size of the keys that are kept until the end, if the format needs that.
-    collected: Option<Collected>,
-    listed: Listed,
-}
-
-impl<'w> Written<'w> {
-    fn new(sink: Box<dyn Sink + 'w>, format: Format, limits: &Limits) -> Self {
-        Self {
-            sink,
-            collected: (format == Format::Table).then(|| Collected::new(limits)),
-            listed: Listed::default(),
-        }
-    }
-
-    fn page(
-        &mut self,
-        keys: &[ModelKey<'_>],
-        total: Option<u64>,
-        asked: &Asked,
-        progress: &Progress,
-    ) -> Result<(), CommandError> {
-        if let Some(collected) = &mut self.collected {
-            for key in keys {
-                let added = collected.add(&key.to_owned_key());
-                added.map_err(|error| CommandError::listing(&error, asked))?;
-            }
-        }
-        let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
-        let written = self.sink.page(keys, total);
-        written.map_err(|error| CommandError::stdout(&error))?;
-        progress.wrote(self.sink.ends_line());
-        self.listed.pages += 1;
-        self.listed.keys = self.listed.keys.saturating_add(count);
-        self.listed.total = total.or(self.listed.total);
-        Ok(())
-    }
-
-    fn finish(
-        self,
-        args: &ListArgs,
-        asked: &Asked,
-        progress: &Progress,
-    ) -> Result<(), CommandError> {
-        let finished = self.sink.finish();
-        finished.map_err(|error| CommandError::stdout(&error))?;
-        progress.wrote(true);
-        let (group, Listed { keys, total, .. }) = (asked.group, self.listed);
-        let is_empty_table = keys == 0 && args.output == Format::Table;
-        match (args.page_num, total) {
-            (Some(page), _) if is_empty_table => {
-                progress.note(&format!("page {page} of the keys of group {group} is empty"));
-            }
-            // There may be no count, or 0 if counting is disabled.
-            (None, Some(total)) if total != 0 && total != keys => progress.note(&format!(
-                "Atlas counts {total} keys in group {group}, and {keys} were listed: keys may have been \
-                 made or deleted meanwhile"
-            )),
-            (None, _) if is_empty_table => {
-                progress.note(&format!("group {group} has no model API keys"));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
 fn write_raw(
     args: &ListArgs,
     page: Page<Vec<u8>>,
@@ -166,36 +83,6 @@ fn write_raw(
         );
     }
     Ok(())
-}
-
-/// Returns the columns of a table or CSV.
-fn columns(args: &ListArgs) -> Result<Vec<KeyField>, CommandError> {
-    let Some(columns) = &args.columns else {
-        return Ok(match args.output {
-            Format::Csv => KeyField::ALL
-                .iter()
-                .copied()
-                .filter(|field| args.show_secrets || *field != KeyField::Secret)
-                .collect(),
-            _ => {
-                let secret = args.show_secrets.then_some(KeyField::Secret);
-                output::field::TABLE.into_iter().chain(secret).collect()
-            }
-        });
-    };
-    if !matches!(args.output, Format::Table | Format::Csv) {
-        return Err(
-            CommandError::usage("--columns goes with the formats table and csv only")
-                .hint("for JSON, choose with jq: … -o ndjson | jq '{name, lastUsedAt}'"),
-        );
-    }
-    let columns: Vec<_> = columns.iter().map(|column| column.0).collect();
-    if columns.contains(&KeyField::Secret) && !args.show_secrets {
-        return Err(CommandError::usage(
-            "the column secret is shown only with --show-secrets",
-        ));
-    }
-    Ok(columns)
 }
 
 fn request(args: &ListArgs, asked: &Asked) -> ListRequest {
@@ -404,84 +291,4 @@ fn base_url(text: &str, from: &str, allow_plain_http: bool) -> Result<BaseUrl, C
             failure
         }
     })
-}
-
-/// The standard output and its properties.
-struct Stdout {
-    out: io::Stdout,
-    is_terminal: bool,
-    colour: bool,
-}
-
-impl Stdout {
-    fn new(environment: &Environment) -> Result<Self, CommandError> {
-        let out = output::stdout().map_err(|error| CommandError::no_stdout(&error))?;
-        Ok(Self {
-            is_terminal: out.is_terminal(),
-            out,
-            colour: environment.allows_colour(),
-        })
-    }
-
-    fn terminal(&self, may_drop: bool) -> Option<Terminal> {
-        self.is_terminal.then(|| Terminal {
-            // A terminal without a known width (a serial line) is assumed to have 80 columns.
-            width: terminal_size::terminal_size_of(&self.out)
-                .map_or(80, |(terminal_size::Width(width), _)| usize::from(width)),
-            colour: self.colour,
-            may_drop,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use atlas_model_keys_core::{GroupId, OwnedModelKey};
-
-    use super::*;
-
-    fn asked() -> Asked {
-        Asked {
-            group: GroupId::new("69681d39c9e8cfd375386316").unwrap(),
-            base: BaseUrl::default(),
-            way: Some(Way::ApiKey),
-            proxy: None,
-            timeout: Timeout::new(None),
-        }
-    }
-
-    #[test]
-    fn table_that_needs_too_much_memory_is_an_error_with_a_hint() {
-        let mut limits = Limits::default();
-        limits.collected_bytes = 1 << 20;
-        let progress = Progress::new(Place::File);
-        let written = |format, out: &mut Vec<u8>| {
-            let sink: Box<dyn Sink + '_> = match format {
-                Format::Table => Box::new(Table::new(out, vec![KeyField::Name], false, None)),
-                _ => Box::new(Ndjson::new(out, false)),
-            };
-            let mut written = Written::new(sink, format, &limits);
-            let key = OwnedModelKey::default();
-            let keys = vec![key.as_key(); 1000];
-            let outcome = (0..1000).try_for_each(|_| {
-                let total = Some(1_000_000);
-                written.page(&keys, total, &asked(), &progress)
-            });
-            outcome.map_err(|failure| failure.incomplete(format, &written.listed).to_string())
-        };
-        let mut out = Vec::new();
-        let error = written(Format::Table, &mut out).unwrap_err();
-        for words in [
-            "beyond the limit of 1048576 bytes of collected keys",
-            "nothing was written",
-            " of about 1000000 keys had arrived",
-            "-o ndjson, -o csv and -o json write each page as it arrives",
-        ] {
-            assert!(error.contains(words), "{error}");
-        }
-        assert!(!error.contains("login page"), "{error}");
-        assert!(out.is_empty());
-        // Formats that are written page by page have no such limit.
-        assert_eq!(written(Format::Ndjson, &mut out), Ok(()));
-    }
 }

@@ -1,5 +1,6 @@
 //! Writes keys in every format.
 
+mod columns;
 mod csv;
 pub(crate) mod field;
 mod json;
@@ -7,16 +8,20 @@ mod raw;
 mod stdout;
 mod table;
 pub(crate) mod text;
+mod written;
 
 use std::io::{self, Write};
 
-use atlas_model_keys_core::ModelKey;
+use atlas_model_keys_core::{KeyField, ModelKey};
 
+pub(crate) use self::columns::columns;
 pub(crate) use self::csv::Csv;
 pub(crate) use self::json::{Json, Ndjson};
 pub(crate) use self::raw::write_raw;
-pub(crate) use self::stdout::stdout;
+pub(crate) use self::stdout::Stdout;
 pub(crate) use self::table::{Table, Terminal};
+pub(crate) use self::written::Written;
+use crate::args::{Format, ListArgs};
 
 /// A destination for the pages of a listing.
 ///
@@ -33,6 +38,27 @@ pub(crate) trait Sink {
     /// Returns whether the output of a page ends with a line end.
     fn ends_line(&self) -> bool {
         true
+    }
+}
+
+/// Creates the sink for the chosen format, which is not `raw`.
+pub(crate) fn sink<'o>(
+    args: &ListArgs,
+    columns: Vec<KeyField>,
+    stdout: &'o Stdout,
+) -> Box<dyn Sink + 'o> {
+    let out = &stdout.out;
+    match args.output {
+        Format::Json => {
+            let indented = args.pretty == Some(true) || stdout.is_terminal;
+            Box::new(Json::new(out, indented, args.show_secrets))
+        }
+        Format::Ndjson => Box::new(Ndjson::new(out, args.show_secrets)),
+        Format::Csv => Box::new(Csv::new(out, columns, args.show_secrets)),
+        Format::Table | Format::Raw => {
+            let terminal = stdout.terminal(args.columns.is_none());
+            Box::new(Table::new(out, columns, args.show_secrets, terminal))
+        }
     }
 }
 
