@@ -12,11 +12,12 @@ use crate::args::{Format, ListArgs};
 use crate::credentials::{self, Way};
 use crate::environment::{self, Environment};
 use crate::failure::{Asked, Attempt, CommandError, Timeout};
-use crate::output::{self, Stdout, Written};
+use crate::output::{self, Scope, Stdout, Written};
 use crate::progress::{Place, Progress};
 
 pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), CommandError> {
-    let columns = output::columns(args)?;
+    args.filter.check(args.output)?;
+    let columns = output::columns(args, Scope::default())?;
     let stdout = Stdout::new(environment)?;
     // A table is written at the end, and `raw` writes only one page.
     let is_streamed = matches!(args.output, Format::Json | Format::Ndjson | Format::Csv);
@@ -34,10 +35,11 @@ pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Comm
     }
     let sink = output::sink(args, columns, &stdout);
     let limits = Limits::default();
-    let mut written = Written::new(sink, args.output, &limits);
+    let mut written = Written::new(sink, args.output, &args.filter, &limits);
+    written.begin(service.asked.group.as_str(), None);
     match pages(args, &service, request, &mut written, &limits, &progress) {
-        Ok(()) => written.finish(args, &service.asked, &progress),
-        Err(failure) => Err(failure.incomplete(args.output, &written.listed)),
+        Ok(()) => written.finish(args.page_num, &progress).map(|_| ()),
+        Err(failure) => Err(failure.incomplete(args.output, &written.output())),
     }
 }
 

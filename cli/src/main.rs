@@ -29,6 +29,11 @@ mod credentials;
 mod emulate;
 mod environment;
 mod failure;
+#[expect(
+    clippy::doc_markdown,
+    reason = "its doc comments are what --help prints"
+)]
+mod filter;
 mod list;
 mod output;
 mod progress;
