@@ -67,6 +67,7 @@ pub(super) fn for_spreadsheet(timestamp: &str) -> Cow<'_, str> {
 pub(super) fn of_timestamp(timestamp: &str, now: UnixTime) -> String {
     match Timestamp::new(timestamp).parse() {
         Ok(then) => age(then, now),
+        Err(_) if timestamp.is_empty() => "unknown".to_owned(),
         Err(_) => format!("unknown ({})", text::visible(timestamp)),
     }
 }
@@ -125,7 +126,7 @@ mod tests {
     fn text_that_is_no_time_is_unknown_and_escaped() {
         let now = UnixTime::from_seconds(0);
         assert_eq!(of_timestamp("soon\u{1b}", now), "unknown (soon\\u{1b})");
-        assert_eq!(of_timestamp("", now), "unknown ()");
+        assert_eq!(of_timestamp("", now), "unknown");
     }
 
     #[test]

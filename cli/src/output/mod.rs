@@ -11,6 +11,8 @@ mod csv;
 mod field;
 mod json;
 mod raw;
+#[cfg(test)]
+mod snapshots;
 mod stdout;
 mod summary;
 mod table;

@@ -291,11 +291,11 @@ const fn floors(name: usize, creator: usize, project: usize, status: usize, time
 }
 
 /// The smallest widths with which all columns are readable and ids are whole.
-const LEAST: Floors = floors(6, 7, 7, 6, age::WIDTH);
+const LEAST: Floors = floors(10, 7, 7, 6, age::WIDTH);
 
 /// The steps of reduction. The first with which all columns fit is taken. Ids are for copying, so they are cut only in
 /// the last step, when no further column may be left out.
-const STEPS: [Floors; 7] = [
+const STEPS: [Floors; 8] = [
     Floors {
         id: WHOLE,
         ..floors(WHOLE, WHOLE, WHOLE, WHOLE, WHOLE)
@@ -304,6 +304,7 @@ const STEPS: [Floors; 7] = [
     floors(40, 20, 20, WHOLE, age::WIDTH),
     floors(16, 10, 12, 12, age::WIDTH),
     floors(12, 8, 10, 10, age::WIDTH),
+    floors(10, 8, 8, 9, age::WIDTH),
     LEAST,
     Floors {
         id: SHORT_ID,
@@ -448,7 +449,7 @@ mod tests {
             headings(80, true),
             ["ID", "NAME", "STATUS", "CREATOR", "CREATED", "LAST", "USED"]
         );
-        assert_eq!(headings(45, true), ["ID", "NAME", "LAST", "USED"]);
+        assert_eq!(headings(48, true), ["ID", "NAME", "LAST", "USED"]);
         assert_eq!(headings(20, true), ["NAME", "LAST", "USED"]);
         assert_eq!(headings(20, false).len(), 7);
     }
@@ -466,7 +467,7 @@ mod tests {
         ]);
         for has_projects in [false, true] {
             // A narrower terminal does not have room for two columns.
-            for width in 18..200 {
+            for width in 22..200 {
                 let headings = |key: &OwnedModelKey| {
                     let terminal = Terminal {
                         width,

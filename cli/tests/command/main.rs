@@ -3,6 +3,7 @@
 mod demo;
 mod emulate;
 mod exit_codes;
+mod filters;
 mod formats;
 mod hostile;
 mod hosts;
@@ -12,4 +13,6 @@ mod pasted;
 mod scripted;
 mod secrets;
 mod support;
+#[cfg(unix)]
+mod terminal;
 mod usage;
