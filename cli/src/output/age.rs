@@ -44,10 +44,15 @@ pub(super) fn age(then: UnixTime, now: UnixTime) -> String {
 }
 
 const AGO: &str = " ago";
+pub(super) const UNKNOWN: &str = "unknown";
 
-/// Returns an age for a column that is too narrow for the word "ago".
+/// Returns an age for a column that is too narrow for the word "ago", or for a text that is no time.
 pub(super) fn shortened(age: &str) -> &str {
-    age.strip_suffix(AGO).unwrap_or(age)
+    match age.strip_suffix(AGO) {
+        Some(short) => short,
+        None if age.starts_with(UNKNOWN) => UNKNOWN,
+        None => age,
+    }
 }
 
 /// Returns a timestamp as `2026-01-15 16:47:49` in UTC. Excel, LibreOffice and Google Sheets recognise this form as a
@@ -67,8 +72,8 @@ pub(super) fn for_spreadsheet(timestamp: &str) -> Cow<'_, str> {
 pub(super) fn of_timestamp(timestamp: &str, now: UnixTime) -> String {
     match Timestamp::new(timestamp).parse() {
         Ok(then) => age(then, now),
-        Err(_) if timestamp.is_empty() => "unknown".to_owned(),
-        Err(_) => format!("unknown ({})", text::visible(timestamp)),
+        Err(_) if timestamp.is_empty() => UNKNOWN.to_owned(),
+        Err(_) => format!("{UNKNOWN} ({})", text::visible(timestamp)),
     }
 }
 

@@ -137,7 +137,7 @@ impl Cell {
             }
             Some(value) => Self::plain(&text::visible(value)),
             None if field == KeyField::LastUsedAt => Self::missing("never"),
-            None if field.is_timestamp() => Self::missing("unknown"),
+            None if field.is_timestamp() => Self::missing(age::UNKNOWN),
             None => Self::missing("-"),
         }
     }
@@ -168,14 +168,20 @@ fn render(columns: &[Column], rows: &[Vec<Cell>], terminal: Option<Terminal>) ->
         .iter()
         .enumerate()
         .map(|(index, column)| {
-            let cells = rows.iter().chain([&headings]);
-            let widths = cells
-                .filter_map(|row| row.get(index))
-                .map(|cell| cell.width);
+            let cells = || rows.iter().filter_map(|row| row.get(index));
+            let heading = text::width(column.heading());
+            let widest = |widths: &mut dyn Iterator<Item = usize>| widths.fold(heading, usize::max);
+            let wanted = widest(&mut cells().map(|cell| cell.width));
             Place {
                 column: *column,
-                heading: text::width(column.heading()),
-                wanted: widths.max().unwrap_or_default(),
+                heading,
+                wanted,
+                short: match is_time(*column) {
+                    true => {
+                        widest(&mut cells().map(|cell| text::width(age::shortened(&cell.text))))
+                    }
+                    false => wanted,
+                },
                 room: 0,
             }
         })
@@ -233,6 +239,8 @@ struct Place {
     heading: usize,
     /// The width of the widest cell.
     wanted: usize,
+    /// The width of the widest cell if ages are shortened.
+    short: usize,
     /// The width that the column gets; 0 if it is left out.
     room: usize,
 }
@@ -249,7 +257,11 @@ impl Place {
 
     /// Returns the width to which the column is reduced in a step.
     fn reduced(&self, floors: &Floors) -> usize {
-        self.wanted.min(floors.of(self.column).max(self.heading))
+        let wanted = match floors.time {
+            WHOLE => self.wanted,
+            _ => self.short,
+        };
+        wanted.min(floors.of(self.column).max(self.heading))
     }
 
     /// Returns the width that is reserved for the column when it is decided which columns are shown. It does not depend
