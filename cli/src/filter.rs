@@ -78,7 +78,7 @@ fn age(text: &str) -> Result<Duration, String> {
         return Err("m may mean minutes or months: write min or months".to_owned());
     }
     match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err(format!("it must be longer than nothing: {RULE}")),
+        Ok(Duration::ZERO) => Err(format!("it must be longer than 0: {RULE}")),
         Ok(duration) => Ok(duration),
         Err(_) => Err(RULE.to_owned()),
     }
@@ -359,7 +359,7 @@ mod tests {
         for wrong in ["3m", "3 M", "1y3m"] {
             assert!(age(wrong).unwrap_err().contains("min or months"), "{wrong}");
         }
-        assert!(age("0d").unwrap_err().contains("longer than nothing"));
+        assert!(age("0d").unwrap_err().contains("longer than 0"));
     }
 
     /// Matches by trying every length for each star.

@@ -29,10 +29,6 @@ mod credentials;
 mod emulate;
 mod environment;
 mod failure;
-#[expect(
-    clippy::doc_markdown,
-    reason = "its doc comments are what --help prints"
-)]
 mod filter;
 mod list;
 mod output;

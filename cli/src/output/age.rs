@@ -55,8 +55,8 @@ pub(super) fn shortened(age: &str) -> &str {
     }
 }
 
-/// Returns a timestamp as `2026-01-15 16:47:49` in UTC. Excel, LibreOffice and Google Sheets recognise this form as a
-/// time, unlike the form with `T` and `Z`. A text that is no time is returned unchanged.
+/// Returns a timestamp as `2026-01-15 16:47:49` in UTC. Spreadsheets recognise this form as a time, unlike the form with
+/// `T` and `Z`. A text that is no time is returned unchanged.
 pub(super) fn for_spreadsheet(timestamp: &str) -> Cow<'_, str> {
     match Timestamp::new(timestamp).parse() {
         Ok(time) => {

@@ -247,6 +247,8 @@ fn plural(kind: SourceKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use atlas_model_keys_core::{BaseUrl, GroupId, OwnedModelKey};
 
     use super::*;
@@ -348,8 +350,8 @@ mod tests {
     #[test]
     fn notes_name_the_project_or_count_the_projects() {
         let source = |id: &str, received, count, total| ListedSource {
-            received,
             count,
+            received,
             total,
             ..ListedSource::new(id, None)
         };
@@ -367,7 +369,7 @@ mod tests {
             assert_eq!(counts(fine), "");
         }
         assert!(
-            counts(&[other.clone()])
+            counts(slice::from_ref(&other))
                 .starts_with("Atlas counts 3 keys in group 2, and 2 were listed: ")
         );
         assert!(
@@ -377,44 +379,33 @@ mod tests {
             error: Some("it broke".to_owned()),
             ..other
         };
-        assert_eq!(counts(&[failed.clone()]), "");
+        assert_eq!(counts(slice::from_ref(&failed)), "");
 
         let page = PageNum::new(7).ok();
         let empty = |sources: &[ListedSource], page| empty_table(&of(sources), page);
         let (none, dropped) = (source("1", 0, 0, None), source("2", 5, 0, None));
         for (sources, page, note) in [
-            (&[none.clone()][..], None, "group 1 has no model API keys"),
+            ([&none].as_slice(), None, "group 1 has no model API keys"),
+            (&[&none], page, "page 7 of the keys of group 1 is empty"),
+            (&[&dropped], None, "no key of group 2 matches the filters"),
             (
-                &[none.clone()],
-                page,
-                "page 7 of the keys of group 1 is empty",
-            ),
-            (
-                &[dropped.clone()],
-                None,
-                "no key of group 2 matches the filters",
-            ),
-            (
-                &[dropped.clone()],
+                &[&dropped],
                 page,
                 "no key on page 7 of group 2 matches the filters",
             ),
+            (&[&none, &none], None, "2 projects have no model API keys"),
             (
-                &[none.clone(), none.clone()],
-                None,
-                "2 projects have no model API keys",
-            ),
-            (
-                &[none, dropped],
+                &[&none, &dropped],
                 None,
                 "no key of 2 projects matches the filters",
             ),
         ] {
-            assert_eq!(empty(sources, page).as_deref(), Some(note));
+            let sources: Vec<_> = sources.iter().copied().cloned().collect();
+            assert_eq!(empty(&sources, page).as_deref(), Some(note));
         }
         assert_eq!(empty(&[source("1", 1, 1, None)], None), None);
         let failed = ListedSource { count: 0, ..failed };
-        assert_eq!(empty(&[failed.clone()], None), None);
+        assert_eq!(empty(slice::from_ref(&failed), None), None);
         let note = empty(&[failed, source("1", 0, 0, None)], None);
         assert_eq!(note.as_deref(), Some("group 1 has no model API keys"));
     }

@@ -191,6 +191,7 @@ fn filters_apply_to_every_page() {
 #[test]
 fn wrong_filters_are_2_and_name_the_value_the_rule_and_the_way_out() {
     let atlas = atlas();
+    let mut texts = String::new();
     for (arguments, words) in [
         (
             &["--unused-for", "90"][..],
@@ -206,7 +207,7 @@ fn wrong_filters_are_2_and_name_the_value_the_rule_and_the_way_out() {
         ),
         (
             &["--unused-for", "0d"],
-            &["'0d'", "longer than nothing", "such as 90d"],
+            &["'0d'", "longer than 0", "such as 90d"],
         ),
         (&["--never-used", "-o", "raw"], &["-o raw", "-o json"]),
         (
@@ -225,10 +226,12 @@ fn wrong_filters_are_2_and_name_the_value_the_rule_and_the_way_out() {
         ),
     ] {
         let error = atlas.list(arguments).failure(2);
+        texts += &format!("$ list {}\n{error}\n", arguments.join(" "));
         for word in words {
             assert!(error.contains(word), "{arguments:?}: {error}");
         }
     }
+    insta::assert_snapshot!("errors", texts);
     assert_eq!(atlas.server.with(|emulator| emulator.requests()), 0);
 }
 
