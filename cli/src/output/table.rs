@@ -33,6 +33,8 @@ pub(crate) struct Table<W> {
     /// The last name of a project, and its cell. The rows of a project share it, because Atlas does not bound the length
     /// of a name.
     project: Option<(String, Cell)>,
+    /// The times that a filter could not read. Their columns show it, so they are not left out.
+    unknown: Vec<KeyField>,
     show_secrets: bool,
     /// The terminal. `None` is a file or a pipe, where nothing is cut.
     terminal: Option<Terminal>,
@@ -50,6 +52,7 @@ impl<W> Table<W> {
             columns,
             rows: Vec::new(),
             project: None,
+            unknown: Vec::new(),
             show_secrets,
             terminal,
         }
@@ -87,12 +90,17 @@ impl<W: Write> Sink for Table<W> {
                 });
             }
             self.rows.push(cells);
+            for field in row.unknown {
+                if !self.unknown.contains(field) {
+                    self.unknown.push(*field);
+                }
+            }
         }
         Ok(())
     }
 
     fn finish(self: Box<Self>, _: &Summary) -> io::Result<()> {
-        let text = render(&self.columns, &self.rows, self.terminal);
+        let text = render(&self.columns, &self.rows, &self.unknown, self.terminal);
         write_whole(self.out, text.as_bytes())
     }
 }
@@ -159,7 +167,12 @@ impl Cell {
     }
 }
 
-fn render(columns: &[Column], rows: &[Vec<Cell>], terminal: Option<Terminal>) -> String {
+fn render(
+    columns: &[Column],
+    rows: &[Vec<Cell>],
+    unknown: &[KeyField],
+    terminal: Option<Terminal>,
+) -> String {
     let headings: Vec<Cell> = columns
         .iter()
         .map(|column| Cell::styled(column.heading(), Style::Heading))
@@ -187,7 +200,7 @@ fn render(columns: &[Column], rows: &[Vec<Cell>], terminal: Option<Terminal>) ->
         })
         .collect();
     match terminal {
-        Some(terminal) => fit(&mut layout, terminal),
+        Some(terminal) => fit(&mut layout, unknown, terminal),
         // Nothing is cut there, but one long name must not widen the column of all rows.
         None => {
             for place in &mut layout {
@@ -363,10 +376,11 @@ const DROPPED: [Column; 6] = [
 /// Gives each column its room, so that the table fits, gaps included. First columns are left out, if that is allowed.
 /// The others get the widths of the first step with which all fit. The remaining room goes to the columns of free text,
 /// one cell at a time. On a very narrow terminal, all columns get equal widths, but at least one cell.
-fn fit(layout: &mut [Place], terminal: Terminal) {
+fn fit(layout: &mut [Place], unknown: &[KeyField], terminal: Terminal) {
     let mut kept: Vec<&mut Place> = layout.iter_mut().collect();
     if terminal.may_drop {
-        for column in DROPPED {
+        let is_needed = |column| matches!(column, Column::Field(field) if unknown.contains(&field));
+        for column in DROPPED.into_iter().filter(|column| !is_needed(*column)) {
             let reserved = kept.iter().map(|place| place.reserved()).sum::<usize>();
             if reserved <= room(kept.len(), terminal.width) {
                 break;
@@ -412,7 +426,7 @@ mod tests {
 
     use super::super::ListedSource;
     use super::super::columns::table as default_columns;
-    use super::super::tests::{full_key, key, written, written_of};
+    use super::super::tests::{NOW, full_key, key, row, written, written_of};
     use super::*;
 
     fn columns() -> Vec<Column> {
@@ -528,6 +542,32 @@ mod tests {
     }
 
     #[test]
+    fn column_with_an_unknown_time_is_not_left_out() {
+        let headings = |unknown: &[KeyField]| {
+            let mut out = Vec::new();
+            let terminal = Terminal {
+                width: 80,
+                colour: false,
+                may_drop: true,
+            };
+            let columns = default_columns(true, false);
+            let mut table = Box::new(Table::new(&mut out, columns, false, Some(terminal)));
+            let key = full_key();
+            let row = Row {
+                unknown,
+                ..row(&key, None)
+            };
+            table.page(&[row], NOW).unwrap();
+            table.finish(&Summary::default()).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.lines().all(|line| text::width(line) <= 80), "{text}");
+            text.lines().next().unwrap_or_default().to_owned()
+        };
+        assert!(!headings(&[]).contains("CREATED"));
+        assert!(headings(&[KeyField::CreatedAt]).contains("CREATED"));
+    }
+
+    #[test]
     fn several_projects_have_a_column_with_their_name_or_id() {
         let project = |id: &str, name: Option<&str>| ListedSource::new(id, name.map(str::to_owned));
         let projects = vec![
@@ -635,7 +675,7 @@ mod tests {
     #[test]
     fn whole_width_of_a_terminal_is_used() {
         let keys = vec![key(&"n".repeat(250)), full_key()];
-        for width in [80, 100, 120, 200] {
+        for width in [60, 80, 100, 120, 200] {
             let text = table(keys.clone(), &columns(), Some(width));
             let widest = text.lines().map(text::width).max();
             assert_eq!(widest, Some(width), "{text}");

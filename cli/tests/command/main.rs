@@ -13,6 +13,6 @@ mod pasted;
 mod scripted;
 mod secrets;
 mod support;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod terminal;
 mod usage;
