@@ -9,7 +9,8 @@ use atlas_model_keys_emulator::{Fault, TokenBucket};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure;
-use crate::output::field::Column;
+use crate::filter::FilterArgs;
+use crate::output::Column;
 
 /// List the AI model API keys of MongoDB Atlas projects.
 #[derive(Debug, Parser)]
@@ -48,11 +49,14 @@ Examples:
   export MONGODB_ATLAS_CLIENT_ID=mdb_sa_id_… MONGODB_ATLAS_CLIENT_SECRET=mdb_sa_sk_…
   atlas-model-keys list --group-id 69681d39c9e8cfd375386316
 
-  # The names of the keys that were never used
-  atlas-model-keys list -o json | jq -r '.results[] | select(.lastUsedAt == null) | .name'
+  # The keys that were not used for 90 days
+  atlas-model-keys list --unused-for 90d
 
-  # For a spreadsheet
-  atlas-model-keys list -o csv --columns name,createdBy,lastUsedAt > keys.csv";
+  # The names of the keys that were never used
+  atlas-model-keys list --never-used -o json | jq -r '.results[].name'
+
+  # For Excel
+  atlas-model-keys list -o csv --bom --columns name,creator,last-used > keys.csv";
 
 const TOKEN_EXAMPLES: &str = "\
 A service account may hold 100 access tokens at a time. `list` revokes the token that it got; a token
@@ -119,9 +123,13 @@ pub(crate) struct ListArgs {
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
     pub(crate) output: Format,
 
-    /// Which columns, in this order, by Atlas's field names (for table and csv)
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    /// Which columns, in this order (for table and csv; --help lists them)
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', long_help = Column::help())]
     pub(crate) columns: Option<Vec<Column>>,
+
+    /// Begin csv with a byte order mark, which Excel for Windows needs to read names in all scripts
+    #[arg(long)]
+    pub(crate) bom: bool,
 
     /// Write secrets as they are; otherwise they are masked or left out in every output
     #[arg(long)]
@@ -137,8 +145,15 @@ pub(crate) struct ListArgs {
           require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) envelope: Option<bool>,
 
+    /// End with exit code 10 if a key is left, for CI
+    #[arg(long)]
+    pub(crate) fail_if_any: bool,
+
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
+
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
 }
 
 /// Whose keys are asked for. The commands that list keys have these options.
@@ -206,14 +221,14 @@ pub(crate) struct TokenArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people: fits the terminal; nothing is cut where it goes into a file or a pipe. Written at the end
+    /// For people: ages such as "3 months ago"; fits the terminal, and is not cut in a file or a pipe. Written at the end
     Table,
-    /// One object, written as each page arrives: {"results": [...], "totalCount": n}
+    /// One object, written as each page arrives: {"results": [...], "count": n, "projects": [...]}
     Json,
     /// One key per line, written as each page arrives
     #[value(alias = "jsonl")]
     Ndjson,
-    /// With a header line, safe to open in a spreadsheet, written as each page arrives
+    /// With a header line and times in UTC, safe to open in a spreadsheet, written as each page arrives
     Csv,
     /// The body of one page as Atlas sent it
     Raw,
@@ -344,7 +359,6 @@ fn rate_limit(text: &str) -> Result<Rate, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use atlas_model_keys_core::KeyField;
     use clap::CommandFactory as _;
 
     #[test]
@@ -386,10 +400,7 @@ mod tests {
     #[test]
     fn columns_are_a_list_of_fields() {
         let args = list("--columns NAME,apikeyid");
-        assert_eq!(
-            args.columns,
-            Some([KeyField::Name, KeyField::ApiKeyId].map(Column).to_vec())
-        );
+        assert_eq!(args.columns, Some(vec![Column::NAME, Column::ID]));
     }
 
     #[test]

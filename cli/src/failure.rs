@@ -192,7 +192,15 @@ impl CommandError {
     }
 
     /// Adds how much of the output was written before the listing failed.
-    pub(crate) fn incomplete(mut self, format: Format, listed: &Listed) -> Self {
+    pub(crate) fn incomplete(
+        mut self,
+        format: Format,
+        listed: &Listed,
+        projects: Projects,
+    ) -> Self {
+        if projects.total > 1 {
+            self.why.push(projects.begun());
+        }
         if listed.pages == 0 {
             return self;
         }
@@ -212,9 +220,15 @@ impl CommandError {
     }
 
     /// Creates the failure of a listing that a signal ended. The rows that were written are whole.
-    pub(crate) fn interrupted(subject: Subject, format: Format, listed: &Listed) -> Self {
+    pub(crate) fn interrupted(
+        subject: Subject,
+        format: Format,
+        listed: &Listed,
+        projects: Projects,
+    ) -> Self {
         let keys = listed.keys();
-        Self::new(
+        let why = (projects.total > 1).then(|| projects.begun());
+        let mut failure = Self::new(
             Exit::Interrupted,
             match format {
                 Format::Table if listed.pages > 0 => format!(
@@ -223,7 +237,43 @@ impl CommandError {
                 ),
                 _ => format!("interrupted: {keys} of {subject} were written"),
             },
+        );
+        failure.why.extend(why);
+        failure
+    }
+
+    /// Creates the failure of a listing in which single projects failed.
+    pub(crate) fn partial(projects: Projects) -> Self {
+        Self::new(Exit::Partial, projects.listed())
+    }
+
+    /// Creates the failure of `--fail-if-any`.
+    pub(crate) fn found(keys: u64) -> Self {
+        let keys = Listed {
+            keys,
+            ..Listed::default()
+        };
+        let verb = if keys.keys == 1 { "is" } else { "are" };
+        Self::new(
+            Exit::Found,
+            format!("{} {verb} left (--fail-if-any)", keys.keys()),
         )
+    }
+
+    /// Returns whether the credential was refused, so that no other project can be listed.
+    pub(crate) fn is_about_credential(&self) -> bool {
+        self.exit == Exit::BadCredential
+    }
+
+    /// Returns the error and its causes in one line.
+    pub(crate) fn reason(&self) -> String {
+        self.why.join("; ")
+    }
+
+    /// Returns the failure in one line. `name` is the name of the project, if it is known.
+    pub(crate) fn in_one_line(&self, name: Option<&str>) -> String {
+        let name = name.map_or_else(String::new, |name| format!(" ({name})"));
+        format!("{}{name}: {}", self.what, self.reason())
     }
 
     /// Creates the failure of another command that a signal ended.
@@ -415,6 +465,28 @@ impl Attempt {
             },
             _ => false,
         }
+    }
+}
+
+/// The projects of a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Projects {
+    pub(crate) failed: usize,
+    /// The number of projects that were begun.
+    pub(crate) total: usize,
+}
+
+impl Projects {
+    fn listed(self) -> String {
+        let listed = self.total.saturating_sub(self.failed);
+        format!("{listed} of {} projects listed", self.total)
+    }
+
+    /// Returns how far a listing came that did not end by itself.
+    fn begun(self) -> String {
+        // The last project that was begun is the one that failed.
+        let listed = self.total.saturating_sub(self.failed.max(1));
+        format!("{listed} projects were listed before")
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use atlas_model_keys_core::{Endpoint, FailureKind, ForeignError, PageNum};
+use atlas_model_keys_core::{Endpoint, FailureKind, ForeignError};
 use atlas_model_keys_ureq::{Event, WaitReason};
 
 use crate::environment::Environment;
@@ -62,8 +62,8 @@ struct State {
     is_shown: bool,
     /// Whether the keys written last do not end with a line end.
     is_mid_line: bool,
-    /// The awaited page, and the time without a response.
-    waiting: Option<(PageNum, Silence)>,
+    /// What is awaited, and the time without a response.
+    waiting: Option<(String, Silence)>,
     has_ended: bool,
 }
 
@@ -109,14 +109,14 @@ impl Progress {
         }
     }
 
-    /// Records that a page was requested.
-    pub(crate) fn begin(&self, page: PageNum) {
+    /// Records that something was requested, such as `page 2`.
+    pub(crate) fn begin(&self, awaited: &str) {
         let silence = Silence::since(Instant::now(), self.0.patience);
-        self.0.lock().waiting = Some((page, silence));
+        self.0.lock().waiting = Some((awaited.to_owned(), silence));
         self.0.changed.notify_all();
     }
 
-    /// Records that the page or an error has arrived.
+    /// Records that it has arrived, or an error.
     pub(crate) fn arrived(&self) {
         let mut state = self.0.lock();
         state.waiting = None;
@@ -151,6 +151,11 @@ impl Progress {
         let (done, total) = (Grouped(to_u64(done)), Grouped(to_u64(total)));
         let line = format!("{done} of {total} projects, {} keys …", Grouped(keys));
         self.0.lock().show(&line);
+    }
+
+    /// Shows an error after which the command goes on.
+    pub(crate) fn error(&self, text: &str) {
+        self.0.lock().line("error", text);
     }
 
     /// Shows a note: information that is no error.
@@ -194,10 +199,10 @@ impl Shared {
         let mut state = self.lock();
         while !state.has_ended {
             let now = Instant::now();
-            if let Some((page, silence)) = &mut state.waiting
+            if let Some((awaited, silence)) = &mut state.waiting
                 && let Some(length) = silence.told(now, self.place == Place::Terminal)
             {
-                let text = format!("still waiting for Atlas (page {page}, {})", Whole(length));
+                let text = format!("still waiting for Atlas ({awaited}, {})", Whole(length));
                 if self.place == Place::Terminal {
                     state.show(&format!("{text} …"));
                 } else {
@@ -358,10 +363,6 @@ mod tests {
     /// The time limit of a test. It is far longer than any test needs.
     const LIMIT: Duration = Duration::from_secs(30);
 
-    fn page(number: u32) -> PageNum {
-        PageNum::new(number).unwrap()
-    }
-
     #[test]
     fn silence_is_reported_while_a_page_is_awaited() {
         for (place, told) in [
@@ -376,7 +377,7 @@ mod tests {
             ),
         ] {
             let (progress, written) = progress(place, Duration::from_millis(1));
-            progress.begin(page(3));
+            progress.begin("page 3");
             assert_eq!(written.recv_timeout(LIMIT).unwrap(), told);
             progress.arrived();
             if place == Place::Terminal {
@@ -411,7 +412,7 @@ mod tests {
             written.recv_timeout(LIMIT).unwrap(),
             "note: why; trying again in 16m 40s\n"
         );
-        progress.begin(page(1));
+        progress.begin("page 1");
         progress.0.tell_of(LONG, "why");
         drop(progress);
         let rest: Vec<_> = written.try_iter().collect();

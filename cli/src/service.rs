@@ -8,12 +8,13 @@ use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator};
 use atlas_model_keys_ureq::{Client, Credentials, Event};
 
-use crate::args::ConnectionArgs;
-use crate::credentials::Way;
+use crate::args::{ConnectionArgs, SourceArgs};
+use crate::credentials::{self, Way};
 use crate::environment::{self, Environment};
 use crate::failure::{Asked, Attempt, CommandError, Subject, Timeout, Worked};
 use crate::progress::Progress;
 use crate::signals::Signals;
+use crate::sources::Sources;
 
 /// The service that is asked: Atlas, or the emulator of a demonstration.
 pub(crate) struct Service {
@@ -54,11 +55,35 @@ impl Service {
         Self::new(args, credentials, asked, None, signals, progress)
     }
 
-    /// Starts the emulator. It is used over real HTTP, with digest authentication, like Atlas with an API key. Without a
-    /// subject, its first group is listed.
-    pub(crate) fn demonstration(
+    /// Makes the service that has the keys of these sources.
+    pub(crate) fn for_sources(
+        args: &SourceArgs,
+        connection: &ConnectionArgs,
+        sources: &Sources,
+        with_secrets: bool,
+        environment: &Environment,
+        signals: &Signals,
+        progress: &Progress,
+    ) -> Result<Self, CommandError> {
+        let subject = sources.subject();
+        if args.demo {
+            return Self::demonstration(connection, subject, with_secrets, signals, progress);
+        }
+        let credentials = credentials::find(environment)?;
+        Self::atlas(
+            connection,
+            subject,
+            credentials,
+            environment,
+            signals,
+            progress,
+        )
+    }
+
+    /// Starts the emulator. It is used over real HTTP, with digest authentication, like Atlas with an API key.
+    fn demonstration(
         args: &ConnectionArgs,
-        subject: Option<Subject>,
+        subject: Subject,
         with_secrets: bool,
         signals: &Signals,
         progress: &Progress,
@@ -68,7 +93,6 @@ impl Service {
             include_secrets: with_secrets,
             ..Config::default()
         });
-        let subject = subject.unwrap_or_else(|| Subject::Group(emulator.first_group()));
         let key = emulator.api_key();
         let credentials = Credentials::api_key(key.public_key.as_str(), key.private_key.as_str())
             .map_err(|invalid| CommandError::usage(invalid.to_string()))?;
@@ -160,7 +184,7 @@ impl Service {
         call: impl FnOnce(&Client) -> Result<T, Error>,
     ) -> Result<T, CommandError> {
         let begun = Instant::now();
-        progress.begin(page);
+        progress.begin(&format!("page {page}"));
         let outcome = call(&self.client);
         progress.arrived();
         match outcome {
@@ -178,6 +202,11 @@ impl Service {
                 Err(CommandError::page(&error, asked, &attempt))
             }
         }
+    }
+
+    /// Returns whether there was a signal.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.signals.is_interrupted()
     }
 
     /// Revokes the access token that the client got, if it got one: a service account may hold 100 at a time. A token in the

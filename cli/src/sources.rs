@@ -16,10 +16,14 @@ pub(crate) enum Sources {
 }
 
 impl Sources {
-    /// Returns the sources that the arguments name, or else those that the environment names.
+    /// Returns the sources that the arguments name, or else those that the environment names. A demonstration ignores the
+    /// environment.
     pub(crate) fn find(args: &SourceArgs, environment: &Environment) -> Result<Self, CommandError> {
         if let Some(sources) = Self::of_arguments(args) {
             return Ok(sources);
+        }
+        if args.demo {
+            return Ok(Self::AllProjects);
         }
         let wrong = |name: &'static str| {
             move |invalid: InvalidValue| {
@@ -42,6 +46,15 @@ impl Sources {
             .hint("to try it without an account: atlas-model-keys list --demo"))
     }
 
+    /// Returns whether all keys come from one project or organization.
+    pub(crate) fn is_single(&self) -> bool {
+        match self {
+            Self::Groups(groups) => groups.len() == 1,
+            Self::Organization(_) => true,
+            Self::AllProjects => false,
+        }
+    }
+
     /// Returns what is asked for first.
     pub(crate) fn subject(&self) -> Subject {
         match self {
@@ -55,7 +68,7 @@ impl Sources {
     }
 
     /// Returns the sources that the arguments name.
-    pub(crate) fn of_arguments(args: &SourceArgs) -> Option<Self> {
+    fn of_arguments(args: &SourceArgs) -> Option<Self> {
         if args.all_projects {
             return Some(Self::AllProjects);
         }

@@ -8,7 +8,7 @@ use crate::args::TokenArgs;
 use crate::credentials;
 use crate::environment::{ACCESS_TOKEN, Environment};
 use crate::failure::{CommandError, Subject};
-use crate::output;
+use crate::output::Stdout;
 use crate::progress::{Place, Progress};
 use crate::service::Service;
 use crate::signals::Signals;
@@ -16,7 +16,7 @@ use crate::signals::Signals;
 pub(crate) fn run(args: &TokenArgs, environment: &Environment) -> Result<(), CommandError> {
     let revoked = args.revoke.then(|| token(environment)).transpose()?;
     let credentials = credentials::service_account(environment)?;
-    let mut out = output::stdout().map_err(|error| CommandError::no_stdout(&error))?;
+    let mut out = Stdout::new(environment)?.out;
     let progress = Progress::new(Place::of_stderr(environment, false));
     let signals = Signals::catch()?;
     let subject = match revoked {

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use atlas_model_keys_core::{KeyField, ModelKey, is_unsafe_to_show};
+use atlas_model_keys_core::{KeyField, UnixTime, is_unsafe_to_show};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::ser::Formatter;
 
-use super::{Sink, field, write_whole};
+use super::{Column, ListedSource, Row, Sink, SourceKind, Summary, field, write_whole};
 
-/// Writes `{"results": […], "totalCount": n}`, each page as it arrives. If the listing fails, the object stays
-/// open, so that a parser of the output fails too.
+/// Writes `{"results": […], "count": n, "projects": […]}`, each page as it arrives. If the listing is aborted, the
+/// object stays open, so that a parser of the output fails too.
 pub(crate) struct Json<W> {
     out: W,
     /// The text of a page. The buffer serves for all pages.
@@ -20,7 +20,6 @@ pub(crate) struct Json<W> {
     show_secrets: bool,
     has_begun: bool,
     has_keys: bool,
-    total_count: Option<u64>,
 }
 
 impl<W> Json<W> {
@@ -32,7 +31,6 @@ impl<W> Json<W> {
             show_secrets,
             has_begun: false,
             has_keys: false,
-            total_count: None,
         }
     }
 
@@ -47,32 +45,32 @@ impl<W> Json<W> {
 }
 
 impl<W: Write> Sink for Json<W> {
-    fn page(&mut self, keys: &[ModelKey<'_>], total_count: Option<u64>) -> io::Result<()> {
-        // The last count is kept, because a page may have none.
-        self.total_count = total_count.or(self.total_count);
+    fn page(&mut self, rows: &[Row<'_>], _: UnixTime) -> io::Result<()> {
         self.text.clear();
         let begin = self.begin();
         self.text.extend_from_slice(begin.as_bytes());
-        for key in keys {
+        for row in rows {
             if std::mem::replace(&mut self.has_keys, true) {
                 self.text.push(b',');
             }
             if self.indented {
                 self.text.extend_from_slice(b"\n    ");
             }
-            push_key(&mut self.text, *key, self.indented, self.show_secrets)?;
+            push_key(&mut self.text, *row, self.indented, self.show_secrets)?;
         }
         write_whole(&mut self.out, &self.text)
     }
 
-    fn finish(mut self: Box<Self>) -> io::Result<()> {
+    fn finish(mut self: Box<Self>, summary: &Summary) -> io::Result<()> {
         let begin = self.begin();
-        let count = serde_json::to_string(&self.total_count)?;
-        let text = match (self.indented, self.has_keys) {
-            (false, _) => format!("{begin}],\"totalCount\":{count}}}\n"),
-            (true, true) => format!("{begin}\n  ],\n  \"totalCount\": {count}\n}}\n"),
-            (true, false) => format!("{begin}],\n  \"totalCount\": {count}\n}}\n"),
+        let (end, tail) = match (self.indented, self.has_keys) {
+            (false, _) => ("]", serde_json::to_string(summary)?),
+            (true, true) => ("\n  ]", serde_json::to_string_pretty(summary)?),
+            (true, false) => ("]", serde_json::to_string_pretty(summary)?),
         };
+        // The members of the summary's object continue that of the results.
+        let tail = tail.strip_prefix('{').unwrap_or(&tail);
+        let text = format!("{begin}{end},{}\n", terminal_safe(tail));
         write_whole(self.out, text.as_bytes())
     }
 
@@ -100,16 +98,16 @@ impl<W> Ndjson<W> {
 }
 
 impl<W: Write> Sink for Ndjson<W> {
-    fn page(&mut self, keys: &[ModelKey<'_>], _: Option<u64>) -> io::Result<()> {
+    fn page(&mut self, rows: &[Row<'_>], _: UnixTime) -> io::Result<()> {
         self.lines.clear();
-        for key in keys {
-            push_key(&mut self.lines, *key, false, self.show_secrets)?;
+        for row in rows {
+            push_key(&mut self.lines, *row, false, self.show_secrets)?;
             self.lines.push(b'\n');
         }
         write_whole(&mut self.out, &self.lines)
     }
 
-    fn finish(self: Box<Self>) -> io::Result<()> {
+    fn finish(self: Box<Self>, _: &Summary) -> io::Result<()> {
         Ok(())
     }
 }
@@ -140,17 +138,12 @@ pub(crate) fn terminal_safe(json: &str) -> Cow<'_, str> {
 }
 
 /// Appends a key as JSON that is safe to show. Its values are copied straight from the page.
-fn push_key(
-    out: &mut Vec<u8>,
-    key: ModelKey<'_>,
-    indented: bool,
-    show_secrets: bool,
-) -> io::Result<()> {
+fn push_key(out: &mut Vec<u8>, row: Row<'_>, indented: bool, show_secrets: bool) -> io::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(out, KeyFormatter { indented });
-    Ok(Key { key, show_secrets }.serialize(&mut serializer)?)
+    Ok(Key { row, show_secrets }.serialize(&mut serializer)?)
 }
 
-/// The format of a key, which is an object of strings and nulls. With indentation it is that of a key in [`Json`].
+/// The format of a key, which is an object of strings, nulls and one array of strings. With indentation it is that of a key in [`Json`].
 struct KeyFormatter {
     indented: bool,
 }
@@ -178,19 +171,71 @@ impl Formatter for KeyFormatter {
     }
 }
 
+/// A key with Atlas's fields in alphabetical order, and among them `groupName` and `unknown` if there is something to
+/// say.
 struct Key<'a> {
-    key: ModelKey<'a>,
+    row: Row<'a>,
     show_secrets: bool,
 }
 
 impl Serialize for Key<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Row {
+            key,
+            group_name,
+            unknown,
+        } = self.row;
         let mut map = serializer.serialize_map(None)?;
         for field in KeyField::ALL {
-            let value = field::value(*field, self.key, self.show_secrets);
+            let value = field::value(*field, key, self.show_secrets);
             if value.is_some() || field::is_always_in_json(*field) {
                 map.serialize_entry(field.name(), &value)?;
             }
+            if let Some(name) = group_name.filter(|_| *field == KeyField::GroupId) {
+                map.serialize_entry(Column::GroupName.name(), name)?;
+            }
+        }
+        if !unknown.is_empty() {
+            let names: Vec<_> = unknown.iter().map(|field| field.name()).collect();
+            map.serialize_entry("unknown", &names)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Summary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (member, id, name) = match self.kind {
+            SourceKind::Project => ("projects", "groupId", "groupName"),
+            SourceKind::Organization => ("organizations", "orgId", "orgName"),
+        };
+        let sources = self.sources.iter();
+        let sources: Vec<_> = sources.map(|source| Source { source, id, name }).collect();
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("count", &self.count())?;
+        map.serialize_entry(member, &sources)?;
+        map.end()
+    }
+}
+
+/// A source, and the names of its members.
+struct Source<'a> {
+    source: &'a ListedSource,
+    id: &'static str,
+    name: &'static str,
+}
+
+impl Serialize for Source<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(self.id, &self.source.id)?;
+        if let Some(name) = &self.source.name {
+            map.serialize_entry(self.name, name)?;
+        }
+        map.serialize_entry("count", &self.source.count)?;
+        match &self.source.error {
+            Some(error) => map.serialize_entry("error", error)?,
+            None => map.serialize_entry("totalCount", &self.source.total)?,
         }
         map.end()
     }
@@ -200,7 +245,7 @@ impl Serialize for Key<'_> {
 mod tests {
     use atlas_model_keys_core::OwnedModelKey;
 
-    use super::super::tests::{full_key, key, written};
+    use super::super::tests::{NOW, full_key, key, row, written, written_of};
     use super::*;
 
     fn json(keys: Vec<OwnedModelKey>, total: Option<u64>, show_secrets: bool) -> String {
@@ -215,7 +260,8 @@ mod tests {
             json(vec![OwnedModelKey::default()], None, false),
             concat!(
                 r#"{"results":[{"apiKeyId":null,"createdAt":null,"createdBy":null,"groupId":null,"#,
-                r#""lastUsedAt":null,"maskedSecret":null,"name":null,"status":null}],"totalCount":null}"#,
+                r#""lastUsedAt":null,"maskedSecret":null,"name":null,"status":null}],"count":1,"#,
+                r#""projects":[{"groupId":"69681d39c9e8cfd375386316","count":1,"totalCount":null}]}"#,
                 "\n"
             )
         );
@@ -226,7 +272,8 @@ mod tests {
                 r#""createdAt":"2026-01-15T16:47:49.855000+00:00","createdBy":"John Doe","#,
                 r#""endpoint":"ai.mongodb.com","geography":"ANY","groupId":"69681d39c9e8cfd375386316","#,
                 r#""lastUsedAt":null,"maskedSecret":"al-****odu2","name":"Production key","#,
-                r#""secret":"[redacted]","status":"ACTIVE"}],"totalCount":7}"#,
+                r#""secret":"[redacted]","status":"ACTIVE"}],"count":1,"#,
+                r#""projects":[{"groupId":"69681d39c9e8cfd375386316","count":1,"totalCount":7}]}"#,
                 "\n"
             )
         );
@@ -255,14 +302,84 @@ mod tests {
     }
 
     #[test]
-    fn count_is_the_last_one_received() {
+    fn summary_has_every_project_with_its_count_or_its_error() {
+        let project = |id: &str, name: Option<&str>| ListedSource::new(id, name.map(str::to_owned));
+        let failed = ListedSource {
+            error: Some("no such project\u{1b}".to_owned()),
+            ..project("3", None)
+        };
+        let counted = ListedSource {
+            total: Some(9),
+            ..project("1", Some("Production \u{202e}"))
+        };
+        let projects = vec![
+            (counted, vec![vec![full_key()], vec![key("a")]]),
+            (project("2", None), vec![vec![]]),
+            (failed, vec![]),
+        ];
+        let text = written_of(projects, |out| Box::new(Json::new(out, false, false)));
+        let (_, tail) = text.split_once("],").unwrap();
+        assert_eq!(
+            tail,
+            concat!(
+                r#""count":2,"projects":[{"groupId":"1","groupName":"Production \u202e","count":2,"totalCount":9},"#,
+                r#"{"groupId":"2","count":0,"totalCount":null},"#,
+                r#"{"groupId":"3","count":0,"error":"no such project\u001b"}]}"#,
+                "\n"
+            )
+        );
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for key in value["results"].as_array().unwrap() {
+            assert_eq!(key["groupName"], "Production \u{202e}");
+        }
+        let members: Vec<_> = text
+            .match_indices("\"group")
+            .map(|(at, _)| &text[at..at + 10])
+            .collect();
+        assert_eq!(members[..2], ["\"groupId\":", "\"groupName"]);
+    }
+
+    #[test]
+    fn organizations_are_called_so() {
         let mut out = Vec::new();
-        let mut sink = Json::new(&mut out, false, false);
-        sink.page(&[], Some(3)).unwrap();
-        sink.page(&[], Some(5)).unwrap();
-        sink.page(&[], None).unwrap();
-        Box::new(sink).finish().unwrap();
-        assert_eq!(out, b"{\"results\":[],\"totalCount\":5}\n");
+        let summary = Summary {
+            kind: SourceKind::Organization,
+            sources: vec![ListedSource::new("5", None)],
+        };
+        Box::new(Json::new(&mut out, false, false))
+            .finish(&summary)
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            concat!(
+                r#"{"results":[],"count":0,"organizations":[{"orgId":"5","count":0,"totalCount":null}]}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn unknown_times_are_the_last_member_of_their_key() {
+        let key = key("a");
+        let row = Row {
+            unknown: &[KeyField::CreatedAt, KeyField::LastUsedAt],
+            ..row(&key, None)
+        };
+        for indented in [false, true] {
+            let mut text = Vec::new();
+            push_key(&mut text, row, indented, false).unwrap();
+            let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            assert_eq!(
+                value["unknown"],
+                serde_json::json!(["createdAt", "lastUsedAt"])
+            );
+            let text = String::from_utf8(text).unwrap();
+            let end = text.split_whitespace().collect::<String>();
+            assert!(
+                end.ends_with(r#","unknown":["createdAt","lastUsedAt"]}"#),
+                "{text}"
+            );
+        }
     }
 
     #[test]
@@ -270,7 +387,7 @@ mod tests {
         for indented in [false, true] {
             let mut out = Vec::new();
             Json::new(&mut out, indented, false)
-                .page(&[key("a").as_key(), key("b").as_key()], Some(3))
+                .page(&[row(&key("a"), None), row(&key("b"), None)], NOW)
                 .unwrap();
             let text = String::from_utf8(out).unwrap();
             assert!(text.contains("\"a\"") && text.contains("\"b\""), "{text}");
@@ -293,17 +410,25 @@ mod tests {
             let compact = written(pages.clone(), Some(7), |out| {
                 Box::new(Json::new(out, false, false))
             });
-            let count = if sizes.is_empty() { "null" } else { "7" };
-            assert!(
-                compact.ends_with(&format!("],\"totalCount\":{count}}}\n")),
-                "{compact}"
-            );
+            assert!(compact.ends_with(",\"totalCount\":7}]}\n"), "{compact}");
             let value: serde_json::Value = serde_json::from_str(&compact).unwrap();
             let results = value["results"].as_array().unwrap();
             assert_eq!(results.len(), sizes.iter().sum::<usize>());
             let indented = written(pages, Some(7), |out| Box::new(Json::new(out, true, false)));
-            let whole = serde_json::to_string_pretty(&value).unwrap() + "\n";
-            assert_eq!(indented, terminal_safe(&whole));
+            let whole = serde_json::json!({ "results": results });
+            let whole = serde_json::to_string_pretty(&whole).unwrap();
+            let begin = terminal_safe(whole.strip_suffix("\n}").unwrap());
+            let count = results.len();
+            assert_eq!(
+                indented,
+                format!(
+                    "{begin},\n  \"count\": {count},\n  \"projects\": [\n    {{\n      \
+                     \"groupId\": \"69681d39c9e8cfd375386316\",\n      \"count\": {count},\n      \
+                     \"totalCount\": 7\n    }}\n  ]\n}}\n"
+                )
+            );
+            let again: serde_json::Value = serde_json::from_str(&indented).unwrap();
+            assert_eq!(again, value);
         }
     }
 

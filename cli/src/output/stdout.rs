@@ -1,12 +1,44 @@
 //! The standard output, and a check that it can be written to.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
+
+use super::Terminal;
+use crate::environment::Environment;
+use crate::failure::CommandError;
+
+/// The standard output and its properties.
+pub(crate) struct Stdout {
+    pub(crate) out: io::Stdout,
+    pub(crate) is_terminal: bool,
+    colour: bool,
+}
+
+impl Stdout {
+    pub(crate) fn new(environment: &Environment) -> Result<Self, CommandError> {
+        let out = stdout().map_err(|error| CommandError::no_stdout(&error))?;
+        Ok(Self {
+            is_terminal: out.is_terminal(),
+            out,
+            colour: environment.allows_colour(),
+        })
+    }
+
+    pub(crate) fn terminal(&self, may_drop: bool) -> Option<Terminal> {
+        self.is_terminal.then(|| Terminal {
+            // A terminal without a known width (a serial line) is assumed to have 80 columns.
+            width: terminal_size::terminal_size_of(&self.out)
+                .map_or(80, |(terminal_size::Width(width), _)| usize::from(width)),
+            colour: self.colour,
+            may_drop,
+        })
+    }
+}
 
 /// Returns the standard output.
 ///
 /// # Errors
 /// Returns an error if output would be lost silently.
-pub(crate) fn stdout() -> io::Result<io::Stdout> {
+fn stdout() -> io::Result<io::Stdout> {
     let stdout = io::stdout();
     match lost(&stdout) {
         Some(problem) => Err(io::Error::other(problem)),

@@ -21,7 +21,13 @@ fn json_has_all_keys_of_all_pages_once_in_order() {
     let keys = page["results"].as_array().unwrap();
     let ids: Vec<_> = keys.iter().map(|key| key["apiKeyId"].clone()).collect();
     assert_eq!(ids, atlas.ids());
-    assert_eq!(page["totalCount"], 1234);
+    assert_eq!(page["count"], 1234);
+    let project = serde_json::json!({
+        "groupId": atlas.group.as_str(),
+        "count": 1234,
+        "totalCount": 1234,
+    });
+    assert_eq!(page["projects"], Value::from(vec![project]));
 }
 
 #[test]
@@ -144,7 +150,10 @@ fn missing_values_are_null() {
     let table = atlas
         .list(&["--columns", "name,lastUsedAt,createdAt"])
         .stdout();
-    assert_eq!(table, "NAME  LAST USED  CREATED\n-     never      -\n");
+    assert_eq!(
+        table,
+        "NAME  LAST USED  CREATED\n-     never      unknown\n"
+    );
 
     let silent = Atlas::new(Config {
         total_count: TotalCount::Absent,
@@ -153,7 +162,7 @@ fn missing_values_are_null() {
     let text = silent
         .list(&["-o", "json", "--items-per-page", "20"])
         .stdout();
-    assert!(text.ends_with("],\"totalCount\":null}\n"), "{text}");
+    assert!(text.ends_with(",\"totalCount\":null}]}\n"), "{text}");
 }
 
 #[test]
@@ -168,6 +177,16 @@ fn columns_are_the_chosen_ones() {
         .list(&["-o", "csv", "--columns", "name, status"])
         .stdout();
     assert_eq!(csv, "name,status\nProduction key,ACTIVE\n");
+    let headings = ["--columns", "ID,last used,Created-By"];
+    let csv = atlas
+        .list(&[&["-o", "csv"], &headings[..]].concat())
+        .stdout();
+    assert!(csv.starts_with("apiKeyId,lastUsedAt,createdBy\n"), "{csv}");
+    let table = atlas.list(&headings).stdout();
+    assert!(
+        table.starts_with("ID                        LAST USED"),
+        "{table}"
+    );
 }
 
 #[test]
@@ -182,7 +201,10 @@ fn empty_list_is_a_success() {
     );
     assert_eq!(
         atlas.list(&["-o", "json"]).stdout(),
-        "{\"results\":[],\"totalCount\":0}\n"
+        format!(
+            "{{\"results\":[],\"count\":0,\"projects\":[{{\"groupId\":\"{}\",\"count\":0,\"totalCount\":0}}]}}\n",
+            atlas.group
+        )
     );
     assert_eq!(atlas.list(&["-o", "ndjson"]).stdout(), "");
     assert_eq!(
@@ -195,7 +217,11 @@ fn empty_list_is_a_success() {
 fn pretty_json_is_indented() {
     let atlas = Atlas::with_keys(Vec::new());
     let text = atlas.list(&["-o", "json", "--pretty"]).stdout();
-    assert_eq!(text, "{\n  \"results\": [],\n  \"totalCount\": 0\n}\n");
+    let begin =
+        "{\n  \"results\": [],\n  \"count\": 0,\n  \"projects\": [\n    {\n      \"groupId\": ";
+    assert!(text.starts_with(begin), "{text}");
+    let end = ",\n      \"count\": 0,\n      \"totalCount\": 0\n    }\n  ]\n}\n";
+    assert!(text.ends_with(end), "{text}");
 }
 
 #[test]
@@ -226,4 +252,36 @@ fn raw_mentions_further_pages() {
         (&page["status"], &page["totalCount"]),
         (&Value::from(200), &Value::from(1234))
     );
+}
+
+#[test]
+fn csv_begins_with_a_byte_order_mark_only_on_demand() {
+    let atlas = Atlas::with_keys(vec![Key {
+        name: Some("Zoë".to_owned()),
+        ..Key::default()
+    }]);
+    let list = |arguments: &[&str]| {
+        let arguments = [&["-o", "csv", "--columns", "name"], arguments].concat();
+        atlas.list(&arguments).stdout()
+    };
+    assert_eq!(list(&[]), "name\nZoë\n");
+    assert_eq!(list(&["--bom"]), "\u{feff}name\nZoë\n");
+}
+
+#[test]
+fn times_are_ages_in_a_table_and_dates_in_the_formats_for_programs() {
+    let atlas = Atlas::with_keys(vec![Key {
+        created_at: Some("2020-01-15T17:47:49.855000+01:00".to_owned()),
+        last_used_at: Some("soon".to_owned()),
+        ..Key::default()
+    }]);
+    let columns = ["--columns", "createdAt,lastUsedAt"];
+    let table = atlas.list(&columns).stdout();
+    assert!(table.contains(" years ago  unknown (soon)\n"), "{table}");
+    let csv = atlas
+        .list(&[&["-o", "csv"], &columns[..]].concat())
+        .stdout();
+    assert_eq!(csv, "createdAt,lastUsedAt\n2020-01-15 16:47:49,soon\n");
+    let key = json(&atlas.list(&["-o", "ndjson"]).stdout());
+    assert_eq!(key["createdAt"], "2020-01-15T17:47:49.855000+01:00");
 }

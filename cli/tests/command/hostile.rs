@@ -128,3 +128,34 @@ fn errors_escape_hostile_text() {
     assert_harmless(&atlas.list(&["\u{1b}[2J\u{202e}"]).failure(2));
     assert_harmless(&atlas.list(&["--columns", "\u{1b}[2J"]).failure(2));
 }
+
+#[test]
+fn filters_find_hostile_names_and_their_errors_are_harmless() {
+    let atlas = atlas();
+    for (pattern, expected) in [
+        ("*\u{202e}*", 1),
+        ("=*", 1),
+        ("", 1),
+        ("*\n*", 1),
+        ("*長*長", 1),
+        ("*", names().len()),
+    ] {
+        let text = atlas.list(&["-o", "ndjson", "--name", pattern]).stdout();
+        assert_harmless(&text);
+        assert_eq!(text.lines().count(), expected, "{pattern:?}");
+    }
+    let hostile = "\u{1b}[2J\u{202e}";
+    for option in ["--unused-for", "--older-than"] {
+        assert_harmless(&atlas.list(&[option, hostile]).failure(2));
+    }
+    // The times of these keys are hostile texts, too.
+    for format in ["table", "json", "ndjson", "csv"] {
+        let outcome = atlas.list(&["-o", format, "--older-than", "1d"]);
+        assert_harmless(&outcome.stdout);
+        let count = names().len();
+        assert_eq!(
+            outcome.stderr,
+            format!("note: {count} keys have no readable time; they are kept and marked unknown\n")
+        );
+    }
+}

@@ -3,6 +3,7 @@
 mod demo;
 mod emulate;
 mod exit_codes;
+mod filters;
 mod formats;
 mod hostile;
 mod hosts;
@@ -16,5 +17,7 @@ mod scripted;
 mod secrets;
 mod sources;
 mod support;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod token;
 mod usage;

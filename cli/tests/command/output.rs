@@ -1,6 +1,8 @@
 //! The output of listings that fail or differ from the expected count, and the messages about it.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::thread;
+use std::time::Duration;
 
 use atlas_model_keys_emulator::{Config, Route};
 use http::{Response, StatusCode};
@@ -93,7 +95,10 @@ fn json_is_written_as_each_page_arrives() {
     answers.send(page(&["second"], false, 2)).unwrap();
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).unwrap();
-    assert!(rest.ends_with("],\"totalCount\":2}\n"), "{rest}");
+    assert!(
+        rest.ends_with("\"count\":2,\"totalCount\":2}]}\n"),
+        "{rest}"
+    );
     let outcome = finish(child);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
 }
@@ -187,5 +192,88 @@ fn help_that_cannot_be_written_is_1() {
         let child = command(arguments, &[]).stdout(full.unwrap()).spawn();
         let error = finish(child.unwrap()).failure(1);
         assert!(error.contains("No space"), "{error}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn full_disk_is_1_in_every_format() {
+    for format in FORMATS {
+        let atlas = Atlas::new(Config::default());
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let child = command(&["list", "-o", format], &atlas.environment(Login::Token))
+            .stdout(full.unwrap())
+            .spawn();
+        let error = finish(child.unwrap()).failure(1);
+        assert!(
+            error.starts_with("error: cannot write the output\n") && error.contains("No space"),
+            "{format}: {error}"
+        );
+    }
+}
+
+/// Returns the rows of an output that may have been cut off between two of them, and checks that each is whole.
+fn whole_rows(format: &str, text: &str) -> usize {
+    match format {
+        "csv" => {
+            assert!(text.is_empty() || text.ends_with('\n'), "{text}");
+            csv(text).len().saturating_sub(1)
+        }
+        "ndjson" => {
+            assert!(text.is_empty() || text.ends_with('\n'), "{text}");
+            text.lines().map(json).count()
+        }
+        "json" => {
+            let error = serde_json::from_str::<serde_json::Value>(text).unwrap_err();
+            assert!(error.is_eof(), "{error}");
+            // Closed by hand, it has the rows that were written.
+            let closed = json(&format!("{text}]}}"));
+            closed["results"].as_array().unwrap().len()
+        }
+        _ => {
+            assert_eq!(text, "");
+            0
+        }
+    }
+}
+
+#[test]
+fn killed_listing_has_written_whole_rows() {
+    // The page is larger than the buffers of the standard library and of a CSV writer.
+    let names: Vec<_> = (0..300)
+        .map(|n| format!("key {n}, {}", "x".repeat(90)))
+        .collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    for (format, requests, rows) in [
+        ("csv", 2, 300),
+        ("ndjson", 2, 300),
+        ("json", 2, 300),
+        ("table", 2, 0),
+        ("raw", 1, 0),
+    ] {
+        let (atlas, answers) = Scripted::new();
+        let mut child = command(&["list", "-o", format], &atlas.environment())
+            .spawn()
+            .unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let reader = thread::spawn(move || {
+            let mut text = String::new();
+            stdout.read_to_string(&mut text).unwrap();
+            text
+        });
+        if requests == 2 {
+            answers.send(page(&names, true, 600)).unwrap();
+        }
+        // The page is written before the next one is requested, which is never sent.
+        while atlas.heads().len() < requests {
+            thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        assert_ne!(finish(child).code, Some(0));
+        assert_eq!(
+            whole_rows(format, &reader.join().unwrap()),
+            rows,
+            "{format}"
+        );
     }
 }
