@@ -47,6 +47,20 @@ pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Comm
     let progress = Progress::new(Place::of_stderr(environment, shows_keys));
     let signals = Signals::catch()?;
     let (service, sources) = service(args, environment, &signals, &progress)?;
+    let outcome = write(args, columns, &service, &sources, &stdout, &progress);
+    service.revoke_token(&progress);
+    outcome
+}
+
+/// Writes the keys of all sources in the format that the arguments name.
+fn write(
+    args: &ListArgs,
+    columns: Vec<KeyField>,
+    service: &Service,
+    sources: &Sources,
+    stdout: &Stdout,
+    progress: &Progress,
+) -> Result<(), CommandError> {
     let out = &stdout.out;
     let sink: Box<dyn Sink + '_> = match args.output {
         Format::Json => {
@@ -55,14 +69,7 @@ pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Comm
         }
         Format::Ndjson => Box::new(Ndjson::new(out, args.show_secrets)),
         Format::Csv => Box::new(Csv::new(out, columns, args.show_secrets)),
-        Format::Raw => {
-            let outcome = raw(args, &service, &sources, &stdout, &progress);
-            service.revoke_token(&progress);
-            return outcome.map_err(|failure| match signals.is_interrupted() {
-                true => CommandError::interrupted_before(service.asked.subject),
-                false => failure,
-            });
-        }
+        Format::Raw => return raw(args, service, sources, stdout, progress),
         Format::Table => {
             let terminal = stdout.terminal(args.columns.is_none());
             Box::new(Table::new(out, columns, args.show_secrets, terminal))
@@ -70,12 +77,10 @@ pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Comm
     };
     let limits = Limits::default();
     let mut written = Written::new(sink, args.output, &limits);
-    let outcome = list(args, &service, &sources, &mut written, &limits, &progress);
-    service.revoke_token(&progress);
     let asked = &service.asked;
-    match outcome {
-        Ok(()) => written.finish(args, asked, &progress),
-        Err(_) if signals.is_interrupted() => Err(CommandError::interrupted(
+    match list(args, service, sources, &mut written, &limits, progress) {
+        Ok(()) => written.finish(args, asked, progress),
+        Err(_) if service.is_interrupted() => Err(CommandError::interrupted(
             asked.subject,
             args.output,
             &written.listed,
@@ -182,16 +187,15 @@ fn raw(
     stdout: &Stdout,
     progress: &Progress,
 ) -> Result<(), CommandError> {
-    let asked = &service.asked;
-    let page = match sources {
-        Sources::Groups(groups) if let [group] = groups.as_slice() => service.page(
-            &parameters!(args, ListRequest::new(*group)),
-            asked,
-            progress,
-        ),
-        Sources::Organization(organization) => {
+    // Several groups, and the list of the projects, are no single page.
+    let page = match (sources, service.asked.subject) {
+        (Sources::Groups(_), Subject::Group(group)) => {
+            let request = parameters!(args, ListRequest::new(group));
+            service.call(request.page_num(), progress, |client| client.list(&request))
+        }
+        (Sources::Organization(organization), _) => {
             let request = parameters!(args, OrgListRequest::new(*organization));
-            service.page(&request, asked, progress)
+            service.call(request.page_num(), progress, |client| client.list(&request))
         }
         _ => Err(CommandError::usage(
             "-o raw goes with one project or organization only",
@@ -222,7 +226,7 @@ fn pages<R: Paged<Answer<Vec<u8>> = Page<Vec<u8>>>>(
         if args.page_num.is_some() {
             break;
         }
-        if matches!(listing.request(), Ok(Some(_))) {
+        if is_only_source && matches!(listing.request(), Ok(Some(_))) {
             let listed = &written.listed;
             progress.show(listed.pages, listed.keys, listed.total);
         }
