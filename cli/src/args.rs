@@ -27,7 +27,7 @@ Try it without an account:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the AI model API keys of a project (a group, as Atlas's API calls it)
+    /// List the AI model API keys of projects (groups, as Atlas's API calls them)
     #[command(after_help = LIST_EXAMPLES)]
     #[command(after_long_help = format!("{LIST_EXAMPLES}\n\n{CREDENTIALS}\n\n{}", failure::exit_codes()))]
     List(ListArgs),
@@ -77,6 +77,8 @@ Credentials come from the environment only; the first of these that is set is us
   MONGODB_ATLAS_PUBLIC_API_KEY and MONGODB_ATLAS_PRIVATE_API_KEY
                                                                an API key
   (or MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY)
+
+`list` revokes an access token that it got for a service account. `token` prints one for many runs.
 
 They are sent to one place only; the first of these that is given says which:
   --base-url URL
@@ -196,7 +198,7 @@ pub(crate) struct ConnectionArgs {
     )]
     pub(crate) base_url: Option<String>,
 
-    /// How long one page may take, with all its retries and waits [default: 4m]
+    /// The time for one page with its retries [default: 4m]; a rate limit is waited for as long again [default: until it ends]
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     pub(crate) timeout: Option<Duration>,
 

@@ -404,6 +404,19 @@ impl Timeout {
     }
 
     const DEFAULT: Duration = Duration::from_secs(240);
+
+    /// Returns the rules for retries: rate limits are waited out, if Atlas asks for an hour at most. A timeout that was given
+    /// limits the sum of these waits, too.
+    pub(crate) fn retry_policy(self) -> RetryPolicy {
+        let total = match self.is_default {
+            true => Duration::from_secs(24 * 60 * 60),
+            false => self.limit,
+        };
+        RetryPolicy::default()
+            .with_waits_out_rate_limits(true)
+            .with_wait(Duration::from_secs(60 * 60))
+            .with_total_wait(total)
+    }
 }
 
 /// Writes the option with its value.
@@ -431,6 +444,8 @@ impl Attempt {
     fn awaited(&self, asked: &Asked) -> String {
         let page = self.page;
         match asked.way {
+            _ if asked.subject == Subject::Token => "the access token".to_owned(),
+            _ if asked.subject == Subject::Revocation => "the response".to_owned(),
             Some(Way::ServiceAccount) if self.lacks_token => {
                 format!("the access token for page {page}")
             }
@@ -450,12 +465,14 @@ impl Attempt {
     /// Returns whether the timeout ended the attempts. A wait does not begin if it is longer than the
     /// remaining time.
     fn would_be_repeated(&self, error: &Error, timeout: Timeout) -> bool {
-        let policy = RetryPolicy::default();
+        let policy = timeout.retry_policy();
+        let is_wait_too_long = |wait: Duration| {
+            wait <= policy.wait && self.elapsed.saturating_add(wait) >= timeout.limit
+        };
         match error {
-            Error::RateLimited { wait, attempts, .. } | Error::GaveUp { wait, attempts, .. } => {
-                *attempts < policy.attempts
-                    && *wait <= policy.wait
-                    && self.elapsed.saturating_add(*wait) >= timeout.limit
+            Error::RateLimited { wait, .. } => !timeout.is_default && is_wait_too_long(*wait),
+            Error::GaveUp { wait, attempts, .. } => {
+                *attempts < policy.attempts && is_wait_too_long(*wait)
             }
             // A lost token request is retried only once, because it may have issued a token.
             Error::Transport { kind, attempts, .. } => match kind {
@@ -1179,6 +1196,16 @@ mod tests {
     }
 
     #[test]
+    fn rate_limits_are_waited_out_within_a_given_timeout() {
+        let policy = Timeout::new(None).retry_policy();
+        let hour = Duration::from_secs(3600);
+        assert!(policy.waits_out_rate_limits && policy.wait == hour && policy.total_wait > hour);
+        let given = Duration::from_secs(3);
+        let policy = Timeout::new(Some(given)).retry_policy();
+        assert!(policy.waits_out_rate_limits && policy.total_wait == given);
+    }
+
+    #[test]
     fn used_proxy_is_named() {
         let error = transport_error(FailureKind::NotSent, io::Error::other("refused"));
         let asked = Asked {
@@ -1187,6 +1214,57 @@ mod tests {
         };
         let block = CommandError::listing(&error, &asked).to_string();
         assert!(block.contains("the proxy in HTTPS_PROXY"), "{block}");
+    }
+
+    #[test]
+    fn large_numbers_have_commas() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (1_234_056, "1,234,056"),
+            (u64::MAX, "18,446,744,073,709,551,615"),
+        ] {
+            assert_eq!(Grouped(number).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn refusal_is_a_bad_credential_until_it_has_worked() {
+        let exit = |error: &Error, worked: bool| {
+            let asked = asked();
+            if worked {
+                asked.worked.set();
+            }
+            CommandError::listing(error, &asked).exit
+        };
+        let Error::Api(response) = api(401, "{}") else {
+            panic!("it is a response")
+        };
+        let refusal = |refused| Error::Authentication {
+            refused,
+            response: response.clone(),
+        };
+        for refused in [
+            Refused::Token,
+            Refused::ApiKey,
+            Refused::Challenge,
+            Refused::Nonce,
+        ] {
+            assert_eq!(exit(&refusal(refused), false), Exit::BadCredential);
+            assert_eq!(exit(&refusal(refused), true), Exit::NoRole);
+        }
+        assert_eq!(
+            exit(&Error::Api(response.clone()), false),
+            Exit::BadCredential
+        );
+        assert_eq!(exit(&Error::Api(response.clone()), true), Exit::NoRole);
+        for worked in [false, true] {
+            let account = refusal(Refused::ServiceAccount);
+            assert_eq!(exit(&account, worked), Exit::BadCredential);
+            assert_eq!(exit(&refusal(Refused::NotAllowed), worked), Exit::NoRole);
+            assert_eq!(exit(&api(403, "{}"), worked), Exit::NoRole);
+        }
     }
 
     #[test]

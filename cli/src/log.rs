@@ -11,7 +11,7 @@ use std::time::Duration;
 use atlas_model_keys_ureq::transport::SentRequest;
 use atlas_model_keys_ureq::{Event, WaitReason};
 
-/// Returns the line of an event, or `None` if the event is only the beginning of another one.
+/// Returns the line of an event without its label, or `None` if the event is only the beginning of another one.
 pub(crate) fn line(event: &Event<'_>) -> Option<String> {
     Some(match event {
         Event::Answered {

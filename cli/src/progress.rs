@@ -458,9 +458,26 @@ mod tests {
     }
 
     #[test]
+    fn projects_are_counted_in_one_line_and_a_log_line_erases_it() {
+        let (progress, written) = progress(Place::Terminal, LONG);
+        progress.projects(12, 1300, 1234);
+        progress.0.lock().line("log", "GET /");
+        drop(progress);
+        assert_eq!(
+            written.try_iter().collect::<Vec<_>>(),
+            [
+                "\r\x1b[K12 of 1,300 projects, 1,234 keys …",
+                "\r\x1b[K",
+                "log: GET /\n"
+            ]
+        );
+    }
+
+    #[test]
     fn file_gets_no_progress() {
         let (progress, written) = progress(Place::File, LONG);
         progress.show(1, 100, None);
+        progress.projects(1, 2, 100);
         progress.wrote(false);
         drop(progress);
         assert_eq!(written.try_iter().count(), 0);

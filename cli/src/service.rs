@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use atlas_model_keys_core::{BaseUrl, Error, InvalidValue, Operation, PageNum, Paged};
+use atlas_model_keys_core::{BaseUrl, Error, InvalidValue, Limits, Operation, PageNum, Paged};
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator};
 use atlas_model_keys_ureq::{Client, Credentials, Event};
@@ -128,6 +128,7 @@ impl Service {
         let mut builder = Client::builder(asked.base.clone(), credentials)
             .user_agent(concat!("atlas-model-keys/", env!("CARGO_PKG_VERSION")))
             .deadline(asked.timeout.limit)
+            .limits(Limits::default().with_retry(asked.timeout.retry_policy()))
             .on_event(move |event| {
                 counted.record(event);
                 if matches!(event, Event::TokenFetched) {
@@ -163,14 +164,15 @@ impl Service {
         })
     }
 
-    /// Makes another call of the client, and shows the progress during the wait.
+    /// Makes the only call of a command, and shows the progress during the wait.
     pub(crate) fn call<T>(
         &self,
+        page: PageNum,
         progress: &Progress,
         call: impl FnOnce(&Client) -> Result<T, Error>,
     ) -> Result<T, CommandError> {
-        self.timed(PageNum::FIRST, &self.asked, progress, call)
-            .map_err(|failure| match self.signals.is_interrupted() {
+        self.timed(page, &self.asked, progress, call)
+            .map_err(|failure| match self.is_interrupted() {
                 true => CommandError::interrupted_before(self.asked.subject),
                 false => failure,
             })
@@ -204,7 +206,7 @@ impl Service {
         }
     }
 
-    /// Returns whether there was a signal.
+    /// Returns whether a signal has ended the calls of the client.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.signals.is_interrupted()
     }

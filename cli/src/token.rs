@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use atlas_model_keys_core::{Credentials, Secret};
+use atlas_model_keys_core::{Credentials, PageNum, Secret};
 
 use crate::args::TokenArgs;
 use crate::credentials;
@@ -32,12 +32,12 @@ pub(crate) fn run(args: &TokenArgs, environment: &Environment) -> Result<(), Com
         &progress,
     )?;
     if let Some(token) = revoked {
-        return service.call(&progress, |client| client.revoke(&token));
+        return service.call(PageNum::FIRST, &progress, |client| client.revoke(&token));
     }
     let printed = service
-        .call(&progress, |client| client.access_token())
+        .call(PageNum::FIRST, &progress, |client| client.access_token())
         .and_then(|token| {
-            if signals.is_interrupted() {
+            if service.is_interrupted() {
                 return Err(CommandError::interrupted_before(subject));
             }
             let mut line = token.expose().as_bytes().to_vec();
