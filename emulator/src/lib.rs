@@ -106,16 +106,20 @@ mod bucket;
 mod calendar;
 mod config;
 mod credentials;
+mod data;
 mod digest;
 mod emulator;
 mod errors;
 mod fault;
 mod generate;
 mod incoming;
+mod key;
 mod listing;
 mod oauth;
+mod plausible;
 mod prng;
 mod query;
+mod quoted;
 mod render;
 mod route;
 mod script;
@@ -123,13 +127,14 @@ pub mod server;
 mod version;
 
 pub use bucket::TokenBucket;
-pub use config::{Config, Deprecated, TotalCount};
+pub use config::{Config, Deprecated, Names, TotalCount};
 pub use credentials::{ApiKey, Credential, ServiceAccount};
+pub use data::{Data, InvalidData};
 pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;
 pub use errors::error_response;
 pub use fault::{Area, Delivery, DeliveryStep, Fault, InvalidFault};
-pub use generate::Key;
+pub use key::Key;
 pub use route::Route;
 
 /// Compiles the examples of the README.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use atlas_model_keys_core::{Error, FailureKind, ItemsPerPage, Limits, ListRequest, OwnedModelKey};
 use atlas_model_keys_transport::emulator::{
-    Area, Config, Credential, Emulator, Fault, Route, TokenBucket,
+    Area, Config, Credential, Emulator, Fault, Names, Route, TokenBucket,
 };
 use atlas_model_keys_transport::{Clock as _, InMemoryAtlas, asynchronous, blocking};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -76,6 +76,7 @@ fn is_ready_at_once(future: Pin<&mut impl Future>) -> bool {
 fn with_keys(keys: usize) -> InMemoryAtlas {
     InMemoryAtlas::new(Config {
         keys_per_group: keys,
+        names: Names::Hostile,
         ..Config::default()
     })
 }
@@ -438,6 +439,7 @@ fn faults_have_the_same_outcome_as_over_a_socket() {
         };
         let atlas = InMemoryAtlas::new(Config {
             keys_per_group: 5,
+            names: Names::Hostile,
             rate_limit: None,
             ..Config::default()
         });
