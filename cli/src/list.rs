@@ -7,11 +7,11 @@ use atlas_model_keys_core::{
     BaseUrl, Collected, InvalidValue, KeyField, Limits, ListRequest, Listing, ModelKey, Page,
 };
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator};
 use atlas_model_keys_ureq::{Client, Credentials};
 
 use crate::args::{Format, ListArgs};
 use crate::credentials::{self, Way};
+use crate::demo;
 use crate::environment::{self, Environment};
 use crate::failure::{Asked, Attempt, CommandError, Listed, Timeout};
 use crate::output::{self, Csv, Json, Ndjson, Sink, Table, Terminal};
@@ -263,11 +263,7 @@ impl Service {
 
     /// Starts the emulator. It is used over real HTTP, with digest authentication, like Atlas with an API key.
     fn demonstration(args: &ListArgs, progress: &Progress) -> Result<Self, CommandError> {
-        let emulator = Emulator::new(Config {
-            // Without this there would be no secrets to show.
-            include_secrets: args.show_secrets,
-            ..Config::default()
-        });
+        let emulator = demo::emulator(args.show_secrets);
         let group = args.group_id.unwrap_or_else(|| emulator.first_group());
         let key = emulator.api_key();
         let credentials = Credentials::api_key(key.public_key.as_str(), key.private_key.as_str())
