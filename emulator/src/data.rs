@@ -36,7 +36,7 @@ use crate::quoted::quoted;
 /// ```
 ///
 /// A key belongs to the group that its `groupId` names. If nothing else declares that group, it exists
-/// all the same. A key without `groupId` belongs to the first group. The groups are in the order in
+/// all the same, and its name is the key's `groupName`, if there is one. A key without `groupId` belongs to the first group. The groups are in the order in
 /// which they are first mentioned. Keys are served with the fields that they have here; fields that
 /// Atlas does not document are ignored. A `secret` is listed only with
 /// [`Config::include_secrets`](crate::Config::include_secrets).
@@ -193,7 +193,7 @@ impl Reader {
             Place::Organization => self.set_org(entry.org_id.as_deref()),
             Place::Group => self.declare_group(entry),
             _ if is_group(&entry) => self.declare_group(entry),
-            _ => self.add_key(entry.key),
+            _ => self.add_key(entry.key, entry.group_name),
         }
     }
 
@@ -221,7 +221,9 @@ impl Reader {
         self.set_org(entry.org_id.as_deref())?;
         let group = self.group(&id)?;
         let id = group.id;
-        group.name = entry.key.name.or(entry.group_name);
+        if let Some(name) = entry.key.name.or(entry.group_name) {
+            group.name = Some(name);
+        }
         group.created = entry.created;
         match self.declared_groups.insert(id) {
             true => Ok(()),
@@ -251,7 +253,7 @@ impl Reader {
             .ok_or_else(|| format!("there is no project {id}"))
     }
 
-    fn add_key(&mut self, key: Key) -> Result<(), String> {
+    fn add_key(&mut self, key: Key, group_name: Option<String>) -> Result<(), String> {
         if let Some(id) = &key.api_key_id
             && !self.key_ids.insert(id.clone())
         {
@@ -265,7 +267,11 @@ impl Reader {
             return Err(format!("there are more than {} keys", Data::MAX_KEYS));
         }
         let keys = match &key.group_id {
-            Some(group_id) => &mut self.group(group_id)?.keys,
+            Some(group_id) => {
+                let group = self.group(group_id)?;
+                group.name = group.name.take().or(group_name);
+                &mut group.keys
+            }
             None => match self.data.groups.first_mut() {
                 Some(first) => &mut first.keys,
                 None => &mut self.data.keys,

@@ -74,6 +74,12 @@ fn projects_are_served_with_their_names_and_their_organization() {
             {"id": FIRST, "name": "Production", "orgId": ORG, "created": "2024-02-29T00:00:00Z"},
             {"id": SECOND, "name": "Staging", "orgId": ORG},
         ]}),
+        json!([
+            {"groupId": FIRST, "groupName": "Production", "name": "a"},
+            {"groupId": SECOND, "groupName": "Staging", "name": "b"},
+            {"groupId": FIRST, "groupName": "ignored, because the project has a name", "name": "c"},
+            {"id": FIRST, "orgId": ORG, "created": "2024-02-29T00:00:00Z"},
+        ]),
         json!({
             "projects": [
                 {"groupId": FIRST, "groupName": "Production", "created": "2024-02-29T00:00:00Z"},
