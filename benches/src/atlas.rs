@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, fmt};
 
-use atlas_model_keys_emulator::{Config, Emulator};
+use atlas_model_keys_emulator::{Config, Emulator, Names};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue,
     TRANSFER_ENCODING,
@@ -120,6 +120,7 @@ pub fn serve(arguments: &[&str]) {
     let mut emulator = Emulator::new(Config {
         groups: 1,
         keys_per_group: keys.parse().unwrap(),
+        names: Names::Hostile,
         token_ttl: Duration::from_secs(24 * 3600),
         rate_limit: None,
         ..Config::default()

@@ -1,10 +1,13 @@
 //! The command line.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use atlas_model_keys_core::{ApiVersion, GroupId, InvalidValue, ItemsPerPage, OrgId, PageNum};
+use atlas_model_keys_core::{
+    ApiVersion, GroupId, InvalidValue, ItemsPerPage, OrgId, PageNum, UnixTime,
+};
 use atlas_model_keys_emulator::{Fault, TokenBucket};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -97,15 +100,19 @@ Examples:
   # Serve until Ctrl-C; copy the printed lines into another terminal
   atlas-model-keys emulate
 
-  # In a script: the variables are there as soon as the file is
+  # In a script: the variables are set as soon as the file has content
   atlas-model-keys emulate --keys 1234 --for 5m > emulator.env &
   until [ -s emulator.env ]; do sleep 0.1; done; . ./emulator.env
   atlas-model-keys list
 
-  # How does a client bear a small rate limit?
+  # Serve the keys of a real project again, on a given day
+  atlas-model-keys list -o ndjson > keys.ndjson
+  atlas-model-keys emulate --data keys.ndjson --now 2026-11-27T12:00:00Z
+
+  # Test a client with a small rate limit
   atlas-model-keys emulate --keys 1234 --rate-limit 3/10/1
 
-  # And connections that break, after a token that is slow to come?
+  # Test a client with broken connections and a slow token
   atlas-model-keys emulate --fault reset-in-body --fault token-slow=2s";
 
 #[derive(Debug, Args)]
@@ -180,6 +187,13 @@ pub(crate) struct SourceArgs {
     pub(crate) demo: bool,
 }
 
+impl SourceArgs {
+    /// Returns whether no project and no organization is named.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.group_id.is_empty() && self.org_id.is_none() && !self.all_projects
+    }
+}
+
 /// Where Atlas is, and how it is asked. All commands that ask Atlas have these options.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArgs {
@@ -242,47 +256,66 @@ pub(crate) struct EmulateArgs {
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: Option<u16>,
 
-    /// How many keys the first project has
+    /// Number of keys in the first project
     #[arg(long, value_name = "N", default_value_t = 42, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) keys: u32,
 
-    /// How many projects there are; of two or more, nobody may list the keys of the last
+    /// Number of projects; if there are two or more, no credential may list the keys of the last one
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) groups: u32,
 
-    /// Where everything that looks random comes from: the same seed, the same ids and credentials
+    /// Give the keys names that are hard to handle: many scripts, control characters, 250 characters
+    #[arg(long)]
+    pub(crate) hostile_names: bool,
+
+    /// Serve the keys and projects of this file (`-` is stdin) instead of generated ones: the output of
+    /// `list` as json, ndjson or raw, or a JSON array of keys and projects
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "groups", "hostile_names"])]
+    pub(crate) data: Option<PathBuf>,
+
+    /// The time at which the emulator's clock starts, such as 2026-11-27T12:00:00Z [default: the time of
+    /// this machine]
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub(crate) now: Option<Duration>,
+
+    /// Seed of everything that looks random: equal seeds give equal ids, keys and credentials
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
 
-    /// How long an access token lives
+    /// Lifetime of an access token
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = token_ttl)]
     pub(crate) token_ttl: Duration,
 
-    /// How long a digest nonce lives
+    /// Lifetime of a digest nonce
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = lifetime)]
     pub(crate) nonce_ttl: Duration,
 
-    /// Requests at once / refilled / in how many seconds; `none` for no limit
+    /// Rate limit of each project, of the organization and of the list of projects: a burst of CAPACITY
+    /// requests, refilled with REFILL requests per SECONDS; or `none`
     #[arg(long, value_name = "CAPACITY/REFILL/SECONDS", default_value = "1200/500/60", value_parser = rate_limit)]
     pub(crate) rate_limit: Rate,
 
-    /// How long every answer is held back, such as 200ms [default: not at all]
+    /// Apply one rate limit to all projects together, instead of one to each
+    #[arg(long)]
+    pub(crate) shared_rate_limit: bool,
+
+    /// Delay before each response, such as 200ms [default: none]
     #[arg(long, value_name = "DURATION", value_parser = latency)]
     pub(crate) latency: Option<Duration>,
 
-    /// Let listings carry each key's secret, as Atlas's published example does
+    /// List each key's secret, as in Atlas's published example
     #[arg(long)]
     pub(crate) with_secrets: bool,
 
-    /// Go wrong in this way, every time; may be given several times, for several ways at once
+    /// Apply this fault to every response; can be given several times
     #[arg(long = "fault", value_name = "NAME[=ARG]", value_parser = fault)]
     pub(crate) faults: Vec<Fault>,
 
-    /// List the faults that there are, and end
+    /// List all faults, and exit
     #[arg(long)]
     pub(crate) list_faults: bool,
 
-    /// End after this time [default: on Ctrl-C]
+    /// Exit after this time [default: run until Ctrl-C]
     #[arg(long = "for", value_name = "DURATION", value_parser = lifetime)]
     pub(crate) duration: Option<Duration>,
 }
@@ -318,8 +351,35 @@ fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Str
     if range.contains(&duration) {
         return Ok(duration);
     }
-    let [from, to] = [range.start(), range.end()].map(|d| humantime::format_duration(*d));
-    Err(format!("it is from {from} to {to}"))
+    Err(match duration < *range.start() {
+        true => format!("at least {}", in_one_unit(*range.start())),
+        false => format!("at most {}", in_one_unit(*range.end())),
+    })
+}
+
+/// Writes a duration in the largest unit that divides it, because humantime writes a year as `11months 30days 7h …`.
+fn in_one_unit(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1000, "s"),
+    ];
+    let unit = units
+        .iter()
+        .find(|(unit, _)| milliseconds.is_multiple_of(*unit));
+    let (unit, name) = unit.unwrap_or(&(1, "ms"));
+    format!("{}{name}", milliseconds / unit)
+}
+
+/// Parses a date-time of RFC 3339 as the time since the Unix epoch.
+fn instant(text: &str) -> Result<Duration, String> {
+    let time: UnixTime = text
+        .parse()
+        .map_err(|invalid| format!("{invalid}; write it as 2026-11-27T12:00:00Z"))?;
+    time.to_duration()
+        .ok_or_else(|| "at least 1970-01-01T00:00:00Z".to_owned())
 }
 
 fn fault(text: &str) -> Result<Fault, String> {
@@ -421,8 +481,27 @@ mod tests {
         ] {
             assert!(lifetime(wrong).is_err(), "{wrong}");
         }
-        assert!(token_ttl("999ms").unwrap_err().contains("from 1s"));
-        assert!(latency("2m").unwrap_err().contains("to 1m"));
+        assert_eq!(token_ttl("999ms"), Err("at least 1s".to_owned()));
+        assert_eq!(latency("2m"), Err("at most 1m".to_owned()));
+        assert_eq!(lifetime("0s"), Err("at least 1ms".to_owned()));
+        assert_eq!(lifetime("2y"), Err("at most 365d".to_owned()));
+    }
+
+    #[test]
+    fn instants_are_rfc_3339_and_not_before_1970() {
+        let noon = Duration::from_secs(1_795_780_800);
+        assert_eq!(instant("2026-11-27T12:00:00Z"), Ok(noon));
+        assert_eq!(instant("2026-11-27T13:00:00+01:00"), Ok(noon));
+        assert_eq!(instant("1970-01-01T00:00:00Z"), Ok(Duration::ZERO));
+        for wrong in [
+            "",
+            "now",
+            "2026-11-27",
+            "1969-12-31T23:59:59Z",
+            "2026-02-29T00:00:00Z",
+        ] {
+            assert!(instant(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! `emulate`: serves the emulator on this machine until a signal or for a given time.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
 use std::sync::mpsc;
 
-use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator, Fault};
+use atlas_model_keys_emulator::server::{self, Options, Server};
+use atlas_model_keys_emulator::{Config, Data, Emulator, Fault, Names};
 
 use crate::args::{EmulateArgs, Rate};
 use crate::environment::{
@@ -13,10 +15,15 @@ use crate::environment::{
 };
 use crate::failure::CommandError;
 
+/// The Atlas CLI's variable for the organization.
+const ORG_ID: &str = "MONGODB_ATLAS_ORG_ID";
+
 pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
     if args.list_faults {
         return print(&catalogue());
     }
+    // Read before the handler is set, so that Ctrl-C ends a read of stdin.
+    let data = args.data.as_deref().map(read_data).transpose()?;
     // Set before anything is printed, because the reader of the output may send a signal at once.
     let (stop, stopped) = mpsc::channel();
     ctrlc::set_handler(move || {
@@ -25,14 +32,26 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
     })
     .map_err(|error| CommandError::local("cannot wait for signals", &io::Error::other(error)))?;
 
+    let clock = match args.now {
+        Some(start) => server::clock_from(start),
+        None => Options::default().clock,
+    };
     let Rate(rate_limit) = args.rate_limit;
     let mut emulator = Emulator::new(Config {
         seed: args.seed,
         groups: to_usize(args.groups),
         keys_per_group: to_usize(args.keys),
+        names: match args.hostile_names {
+            true => Names::Hostile,
+            false => Names::Plausible,
+        },
+        // Not what the clock shows: equal arguments give equal keys.
+        present: args.now.unwrap_or_else(|| clock()),
+        data,
         token_ttl: args.token_ttl,
         nonce_ttl: args.nonce_ttl,
         rate_limit,
+        shared_rate_limit: args.shared_rate_limit,
         include_secrets: args.with_secrets,
         ..Config::default()
     });
@@ -42,6 +61,7 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
     let options = Options {
         port: args.port.unwrap_or(0),
         latency: args.latency.unwrap_or_default(),
+        clock,
         ..Options::default()
     };
     let server = Server::start(emulator, options).map_err(|error| {
@@ -62,6 +82,25 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
     }
     server.shutdown();
     Ok(())
+}
+
+/// Reads the keys and projects of a file, or of stdin if the path is `-`.
+fn read_data(path: &Path) -> Result<Data, CommandError> {
+    let failure = |error| CommandError::local(format!("cannot read {}", path.display()), &error);
+    // One byte too many shows that there are more.
+    let limit = u64::try_from(Data::MAX_BYTES)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
+    let mut json = Vec::new();
+    let read = match path.as_os_str() == "-" {
+        true => io::stdin().lock().take(limit).read_to_end(&mut json),
+        false => File::open(path).and_then(|file| file.take(limit).read_to_end(&mut json)),
+    };
+    read.map_err(failure)?;
+    Data::from_json(&json).map_err(|invalid| {
+        failure(io::Error::new(io::ErrorKind::InvalidData, invalid))
+            .hint("the output of `atlas-model-keys list -o ndjson` is valid data")
+    })
 }
 
 fn print(text: &str) -> Result<(), CommandError> {
@@ -85,8 +124,8 @@ fn catalogue() -> String {
         .collect();
     let width = rows.iter().map(|(_, name)| name.len()).max().unwrap_or(0);
     let mut out = "\
-Faults, to be given as --fault NAME or --fault NAME=ARG; the ARG shown is what it is without one.
-Where there is a +, a robust client gets all keys all the same.
+Faults for --fault NAME or --fault NAME=ARG. The ARG that is shown is the default.
+With a fault that is marked +, a robust client still gets all keys.
 "
     .to_owned();
     let mut area = None;
@@ -117,36 +156,44 @@ fn introduction(base: &str, emulator: &Emulator, faults: &[Fault]) -> String {
     };
     export(BASE_URL, base);
     export(PROJECT_ID, group.as_str());
+    export(ORG_ID, emulator.org_id());
     export(PUBLIC_KEY, &key.public_key);
     export(PRIVATE_KEY, &key.private_key);
     export(CLIENT_ID, &account.client_id);
     export(CLIENT_SECRET, &account.client_secret);
 
-    let keys = format!("{base}/api/atlas/v2/groups/{group}/aiModelApiKeys");
+    let groups = format!("{base}/api/atlas/v2/groups");
+    let keys = format!("{groups}/{group}/aiModelApiKeys");
     let accept = "--header 'Accept: application/vnd.atlas.preview+json'";
+    let accept_groups = "--header 'Accept: application/vnd.atlas.2023-01-01+json'";
     let api_key = shell_word(&format!("{}:{}", key.public_key, key.private_key));
     let client = shell_word(&format!("{}:{}", account.client_id, account.client_secret));
-    let token = emulator.access_token();
+    let token = shell_word(emulator.access_token());
     let _ = write!(
         out,
         "\
-# With all of these set, `atlas-model-keys list` prefers the service account; for the API key:
+# With all of these set, `atlas-model-keys list` uses the service account. To use the API key instead:
 #   unset {CLIENT_ID} {CLIENT_SECRET}
-# As the API key (digest):
+# The keys of the first project, with the API key (digest):
 #   curl --digest --user {api_key} {accept} '{keys}?pretty=true'
-# As the service account: a token (of those, 100 at a time), and a token that was made beforehand in use:
+# The list of projects:
+#   curl --digest --user {api_key} {accept_groups} '{groups}?pretty=true'
+# A new access token for the service account, which can have 100 at a time:
 #   curl --user {client} --data grant_type=client_credentials '{base}/api/oauth/token'
+# The keys of the first project, with an access token that does not expire:
 #   curl --oauth2-bearer {token} {accept} '{keys}?pretty=true'
-# The same token for `atlas-model-keys list`, which prefers it to both:
+# The same token for `atlas-model-keys list`, which prefers it to the other credentials:
 #   export {ACCESS_TOKEN}={token}
 ",
-        token = shell_word(token),
     );
     if let Some(forbidden) = emulator.forbidden_group() {
-        let _ = writeln!(out, "# A project whose keys nobody may list: {forbidden}");
+        let _ = writeln!(
+            out,
+            "# No credential may list the keys of this project (401 USER_UNAUTHORIZED): {forbidden}"
+        );
     }
     for fault in faults {
-        let _ = writeln!(out, "# On demand: {fault}: {}", fault.description());
+        let _ = writeln!(out, "# Fault: {fault}: {}", fault.description());
     }
     out
 }
@@ -190,7 +237,7 @@ mod tests {
             text.lines()
                 .filter(|line| line.starts_with("export "))
                 .count(),
-            6
+            7
         );
     }
 }

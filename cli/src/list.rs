@@ -3,6 +3,7 @@
 use atlas_model_keys_core::{Limits, ListRequest, OrgListRequest};
 
 use crate::args::{Format, ListArgs};
+use crate::demo;
 use crate::environment::Environment;
 use crate::failure::CommandError;
 use crate::output::{self, Scope, Stdout, Written};
@@ -14,8 +15,7 @@ use crate::sources::Sources;
 
 pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), CommandError> {
     args.filter.check(args.output)?;
-    let sources = Sources::find(&args.sources, environment)?;
-    check(args, &sources)?;
+    let sources = sources(args, environment)?;
     let columns = output::columns(args, Scope::new(&sources))?;
     let stdout = Stdout::new(environment)?;
     // A table is written at the end, and `raw` writes only one page.
@@ -44,16 +44,20 @@ pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Comm
     outcome
 }
 
-/// Checks the options that go with one project or organization only.
-fn check(args: &ListArgs, sources: &Sources) -> Result<(), CommandError> {
+/// Returns the sources, if the options allow that many.
+fn sources(args: &ListArgs, environment: &Environment) -> Result<Sources, CommandError> {
+    let sources = Sources::find(&args.sources, environment)?;
     let option = match args {
-        _ if sources.is_single() => return Ok(()),
+        _ if sources.is_single() => return Ok(sources),
         _ if args.output == Format::Raw => "-o raw",
         ListArgs {
             page_num: Some(_), ..
         } => "--page-num",
-        _ => return Ok(()),
+        _ => return Ok(sources),
     };
+    if args.sources.demo && args.sources.is_empty() {
+        return Ok(Sources::Groups(vec![demo::first_group()]));
+    }
     Err(CommandError::usage(format!(
         "{option} goes with one project or organization only"
     ))

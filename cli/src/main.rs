@@ -28,6 +28,7 @@
 )]
 mod args;
 mod credentials;
+mod demo;
 mod emulate;
 mod environment;
 mod failure;

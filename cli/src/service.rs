@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use atlas_model_keys_core::{BaseUrl, Error, InvalidValue, Limits, Operation, PageNum, Paged};
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator};
 use atlas_model_keys_ureq::{Client, Credentials, Event};
 
 use crate::args::{ConnectionArgs, SourceArgs};
 use crate::credentials::{self, Way};
+use crate::demo;
 use crate::environment::{self, Environment};
 use crate::failure::{Asked, Attempt, CommandError, Subject, Timeout, Worked};
 use crate::progress::Progress;
@@ -88,11 +88,7 @@ impl Service {
         signals: &Signals,
         progress: &Progress,
     ) -> Result<Self, CommandError> {
-        let emulator = Emulator::new(Config {
-            // Without this there would be no secrets to show.
-            include_secrets: with_secrets,
-            ..Config::default()
-        });
+        let emulator = demo::emulator(with_secrets);
         let key = emulator.api_key();
         let credentials = Credentials::api_key(key.public_key.as_str(), key.private_key.as_str())
             .map_err(|invalid| CommandError::usage(invalid.to_string()))?;

@@ -99,7 +99,12 @@ impl Signals {
             Event::TokenFetched => state.token_requests = state.token_requests.saturating_sub(1),
             _ => return,
         }
+        // At once, so that the request that needs the token is not sent any more.
+        let ends = state.interrupted.is_some() && state.token_requests == 0;
         drop(state);
+        if ends {
+            self.0.cancel.cancel();
+        }
         self.0.changed.notify_all();
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{BaseUrl, Credentials, GroupId, ListRequest};
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator, Route};
+use atlas_model_keys_emulator::{Config, Emulator, Names, Route};
 use http::Response;
 
 use crate::client::{Setup, TestClient};
@@ -37,13 +37,16 @@ pub struct EmulatedAtlas {
 }
 
 impl EmulatedAtlas {
-    /// Starts an emulator with this configuration and these options.
+    /// Starts an emulator with this configuration and these options. Its keys have hostile names.
     ///
     /// # Panics
     /// If there is no free port or no thread.
     #[must_use]
     pub fn start(config: Config, options: Options) -> Self {
-        let emulator = Emulator::new(config);
+        let emulator = Emulator::new(Config {
+            names: Names::Hostile,
+            ..config
+        });
         let group = emulator.first_group();
         let server = Server::start(emulator, options).unwrap();
         Self { server, group }

@@ -17,7 +17,7 @@ use atlas_model_keys_conformance::{
     CredentialKind, HyperClient, LoopbackServer, ReqwestClient, Setup, TestClient, UreqClient,
 };
 use atlas_model_keys_core::{BaseUrl, Credentials, Error, FailureKind, GroupId, ListRequest};
-use atlas_model_keys_emulator::{Config, Emulator};
+use atlas_model_keys_emulator::{Config, Emulator, Names};
 use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt as _, Full};
@@ -47,6 +47,7 @@ fn start(authority: &Authority, name: &str, expired: bool, protocols: &[&[u8]]) 
 
     let emulator = Emulator::new(Config {
         keys_per_group: 250,
+        names: Names::Hostile,
         ..Config::default()
     });
     let group = emulator.first_group();

@@ -9,7 +9,9 @@ use std::time::Duration;
 use atlas_model_keys_core::{
     ApiVersion, Error, FailureKind, ItemsPerPage, Listing, Refused, Step, Wait,
 };
-use atlas_model_keys_emulator::{Config, DigestAlgorithm, Route, TokenBucket, error_response};
+use atlas_model_keys_emulator::{
+    Config, DigestAlgorithm, Names, Route, TokenBucket, error_response,
+};
 use dialogue::{CREDENTIAL_KINDS, CredentialKind, World};
 use http::{HeaderValue, StatusCode, header};
 
@@ -78,6 +80,7 @@ fn config(random: &mut Random) -> Config {
             .pick(&[&[D::Md5][..], &[D::Sha256Sess], &[D::Md5, D::Sha512_256]])
             .to_vec(),
         include_secrets: true,
+        names: Names::Hostile,
         ..Config::default()
     }
 }

@@ -9,13 +9,15 @@ use http::Response;
 use http::header::{self, HeaderName, HeaderValue};
 
 use crate::bucket::{BucketState, Decision, TokenBucket};
-use crate::calendar::unpadded_date;
+use crate::calendar::{short_timestamp, unpadded_date};
 use crate::config::Config;
 use crate::credentials::{ApiKey, Credential, ServiceAccount};
+use crate::data::Data;
 use crate::digest::{self, Nonces};
 use crate::errors::AtlasError;
-use crate::generate::{self, Key};
+use crate::generate;
 use crate::incoming::Incoming;
+use crate::key::Key;
 use crate::listing::{self, GroupEntry, KeyEntry, KeyView, Paging};
 use crate::oauth::{self, Tokens};
 use crate::prng::{self, Prng};
@@ -34,9 +36,14 @@ pub(crate) struct Atlas {
     /// The access token that exists from the start.
     pub(crate) access_token: String,
     pub(crate) org: Org,
+    /// There is at least one.
     pub(crate) groups: Vec<Group>,
+    /// The group whose keys no credential may list at first.
+    pub(crate) forbidden_group: Option<GroupId>,
     /// The bucket of all groups, with [`Config::shared_rate_limit`].
     pub(crate) shared_bucket: BucketState,
+    /// The bucket of the list of groups.
+    pub(crate) groups_bucket: BucketState,
     pub(crate) nonces: Nonces,
     pub(crate) tokens: Tokens,
 }
@@ -60,43 +67,92 @@ pub(crate) struct Group {
     pub(crate) denied: Vec<Credential>,
 }
 
+impl Group {
+    fn new(id: GroupId, name: String, created: String, keys: Vec<Key>) -> Self {
+        Self {
+            id,
+            name,
+            created,
+            keys,
+            bucket: BucketState::default(),
+            denied: Vec::new(),
+        }
+    }
+}
+
+/// Returns the groups of the data. Without any, the keys belong to a generated group.
+fn data_groups(data: Data, config: &Config) -> Vec<Group> {
+    const AGE: u64 = 600 * 24 * 3600;
+    let created = short_timestamp(config.present.as_secs().saturating_sub(AGE));
+    let mut groups: Vec<Group> = (1..)
+        .zip(data.groups)
+        .map(|(number, group)| {
+            let name = group.name.unwrap_or(format!("Project {number}"));
+            let created = group.created.unwrap_or_else(|| created.clone());
+            Group::new(group.id, name, created, group.keys)
+        })
+        .collect();
+    if groups.is_empty() {
+        let generated = generate::groups(&Config {
+            groups: 1,
+            keys_per_group: 0,
+            ..config.clone()
+        });
+        let keys = std::iter::once(data.keys);
+        groups.extend(
+            generated
+                .into_iter()
+                .zip(keys)
+                .map(|(group, keys)| Group::new(group.id, group.name, group.created, keys)),
+        );
+    }
+    groups
+}
+
 impl Atlas {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(mut config: Config) -> Self {
         let seed = config.seed;
         let (tokens, access_token) = Tokens::new(seed, config.token_ttl);
-        let mut groups: Vec<Group> = generate::groups(seed, config.groups, config.keys_per_group)
-            .into_iter()
-            .map(|group| Group {
-                id: group.id,
-                name: group.name,
-                created: group.created,
-                keys: group.keys,
-                bucket: BucketState::default(),
-                denied: Vec::new(),
-            })
-            .collect();
-        if let [_, .., last] = groups.as_mut_slice() {
-            last.denied = Credential::ALL.to_vec();
-        }
+        let data = config.data.take();
+        let org_id = data.as_ref().and_then(|data| data.org_id);
+        let mut forbidden_group = None;
+        let groups = match data {
+            Some(data) => data_groups(data, &config),
+            None => {
+                let mut groups: Vec<Group> = generate::groups(&config)
+                    .into_iter()
+                    .map(|group| Group::new(group.id, group.name, group.created, group.keys))
+                    .collect();
+                if let [_, .., last] = groups.as_mut_slice() {
+                    last.denied = Credential::ALL.to_vec();
+                    forbidden_group = Some(last.id);
+                }
+                groups
+            }
+        };
         Self {
             api_key: ApiKey::generate(seed),
             service_account: ServiceAccount::generate(seed),
             access_token,
             org: Org {
-                id: Prng::stream(seed, "organization").text(prng::HEX, 24),
+                id: match org_id {
+                    Some(id) => id.to_string(),
+                    None => Prng::stream(seed, "organization").text(prng::HEX, 24),
+                },
                 bucket: BucketState::default(),
             },
             groups,
+            forbidden_group,
             shared_bucket: BucketState::default(),
+            groups_bucket: BucketState::default(),
             nonces: Nonces::new(seed, config.nonce_ttl),
             tokens,
             config,
         }
     }
 
-    /// Returns the group with [`Config::keys_per_group`] keys.
+    /// Returns the first group. If it was generated, it has [`Config::keys_per_group`] keys.
     pub(crate) fn first_group(&self) -> GroupId {
-        // `generate::groups` returns at least one.
         self.groups[0].id
     }
 
@@ -251,14 +307,16 @@ impl Atlas {
     }
 
     pub(crate) fn list_groups(
-        &self,
+        &mut self,
         request: Incoming<'_>,
+        now: Duration,
     ) -> Result<Response<Vec<u8>>, AtlasError> {
         let first = ApiVersion::new("2023-01-01").map_err(|_| AtlasError::invalid_version())?;
         // Any date from the first version on means that version, because there is no other.
         let is_served = |version| version >= first && version != ApiVersion::PREVIEW;
         version::negotiate(request.headers, is_served, &[])?;
         let paging = Paging::from_query(request.uri, View::from_query(request.uri))?;
+        let limit_status = take_token(self.config.rate_limit, &mut self.groups_bucket, now)?;
         let body = paging.render_page(
             self.groups.iter(),
             self.groups.len(),
@@ -272,7 +330,7 @@ impl Atlas {
             self.config.total_count,
             &self_url(&self.config, request),
         );
-        Ok(page_response(first, None, &self.config, body))
+        Ok(page_response(first, limit_status, &self.config, body))
     }
 
     /// Returns the version in which the request gets its keys.

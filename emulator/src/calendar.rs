@@ -11,6 +11,11 @@ pub(crate) fn timestamp(unix_seconds: u64, microseconds: u32) -> String {
     )
 }
 
+/// Formats a time like most of Atlas's timestamps: `2026-01-15T16:47:49Z`.
+pub(crate) fn short_timestamp(unix_seconds: u64) -> String {
+    timestamp(unix_seconds, 0).replace(".000000+00:00", "Z")
+}
+
 /// Formats a time as RFC 9110 §5.6.7 requires for `Date`: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(crate) fn http_date(unix_seconds: u64) -> String {
     format_date(unix_seconds, 2)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use atlas_model_keys_core::ApiVersion;
 
 use crate::bucket::TokenBucket;
+use crate::data::Data;
 use crate::digest::DigestAlgorithm;
 
 /// The configuration of an emulator. The defaults are Atlas's documented values, where there are
@@ -17,22 +18,33 @@ use crate::digest::DigestAlgorithm;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The seed of everything that looks random: ids, credentials, names, nonces, tokens.
+    /// The seed of everything that looks random: ids, credentials, dates, nonces, tokens.
     pub seed: u64,
     /// The number of groups (projects). 0 means 1.
     pub groups: usize,
     /// The number of keys in the first group. Each other group has a different number; if there are
     /// four groups or more, the third is empty.
     pub keys_per_group: usize,
+    /// The names of the generated keys and groups.
+    pub names: Names,
+    /// The present of the generated data, as the time since the Unix epoch: every key was created and
+    /// last used before this time. The default is a constant (2026-08-01T00:00:00Z), so that a seed
+    /// always gives the same keys. For dates that look recent, set it to the current time; the command
+    /// `atlas-model-keys` does so.
+    pub present: Duration,
+    /// The keys and groups to serve instead of generated ones. Then [`groups`](Self::groups),
+    /// [`keys_per_group`](Self::keys_per_group) and [`names`](Self::names) do not matter, and all
+    /// credentials may list the keys of all groups.
+    pub data: Option<Data>,
     /// The time from the issue of an access token to its expiry.
     pub token_ttl: Duration,
     /// The time for which a digest nonce is accepted after it was issued.
     pub nonce_ttl: Duration,
-    /// The token bucket of each group and of the organization. `None` means no rate limit and no
-    /// `RateLimit-…` headers.
+    /// The token bucket of each group, of the organization and of the list of groups. `None` means no
+    /// rate limit and no `RateLimit-…` headers.
     pub rate_limit: Option<TokenBucket>,
-    /// Whether all groups share one token bucket, instead of one for each group. The organization has its own bucket in
-    /// both cases. Atlas's documentation does not tell which groups share a rate limit.
+    /// Whether all groups share one token bucket, instead of one for each group. The organization and the list of
+    /// groups have their own buckets in both cases. Atlas's documentation does not tell which groups share a rate limit.
     pub shared_rate_limit: bool,
     /// The versions of the key routes that exist. Any other version gets 406.
     pub versions: Vec<ApiVersion>,
@@ -57,6 +69,9 @@ impl Default for Config {
             seed: 0,
             groups: 3,
             keys_per_group: 42,
+            names: Names::Plausible,
+            present: Duration::from_secs(1_785_542_400),
+            data: None,
             token_ttl: Duration::from_secs(3600),
             // Atlas documents only "short". One minute is enough for a page or two, and short
             // enough for a nonce to expire during a long listing.
@@ -72,6 +87,18 @@ impl Default for Config {
             link_base: None,
         }
     }
+}
+
+/// The names of generated keys and groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Names {
+    /// Names, creators and dates as in the projects of a real team.
+    #[default]
+    Plausible,
+    /// Names that clients must be able to handle: in many scripts, with control characters and
+    /// characters that reverse the text, 250 characters long, or absent.
+    Hostile,
 }
 
 /// The value of `totalCount` in a page. Atlas calls it an estimate.

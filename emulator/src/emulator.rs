@@ -143,7 +143,7 @@ impl Emulator {
             }
             MatchedRoute::Groups => {
                 self.authenticate(route, request, now)?;
-                Ok(self.atlas.list_groups(request)?)
+                Ok(self.atlas.list_groups(request, now)?)
             }
         }
     }

@@ -28,6 +28,7 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 
 use crate::atlas::Atlas;
 use crate::incoming::Incoming;
+use crate::quoted::quoted;
 use crate::route::{MatchedRoute, Route};
 
 use context::FaultContext;
@@ -65,20 +66,21 @@ pub struct Fault {
 pub enum Area {
     /// The bytes of a listing's response.
     ///
-    /// Faults of this and the next three areas apply to the two listings of keys, and only if the
-    /// credential of the request is right. A refused credential gets the regular 401, so that a
-    /// digest client gets its challenge.
+    /// Faults of this area, of `Coding` and of `Meaning` apply to the two listings of keys and to the
+    /// list of groups, and only if the credential of the request is right. A refused credential gets
+    /// the regular 401, so that a digest client gets its challenge.
     Socket,
     /// The content coding of a listing's response.
     Coding,
     /// The status and the headers of a listing's response.
     Meaning,
-    /// The content of a page of a listing.
+    /// The content of a page of keys. These faults apply to the two listings of keys, and only if the
+    /// credential of the request is right.
     Page,
     /// The response to a request for an access token.
     Token,
-    /// The digest challenge of the two listings of keys. These faults apply to requests without an
-    /// access token.
+    /// The digest challenge of the two listings of keys and of the list of groups. These faults apply
+    /// to requests without an access token.
     Digest,
 }
 
@@ -104,11 +106,13 @@ impl Area {
     }
 
     fn applies_to(self, route: Route, request: Incoming<'_>, challenged: bool) -> bool {
-        let is_listing = matches!(route, Route::ListGroupKeys | Route::ListOrgKeys);
+        let lists_keys = matches!(route, Route::ListGroupKeys | Route::ListOrgKeys);
+        let is_listing = lists_keys || route == Route::ListGroups;
         match self {
             Self::Token => route == Route::Token,
             Self::Digest => is_listing && !has_token(request),
-            Self::Socket | Self::Coding | Self::Meaning | Self::Page => is_listing && !challenged,
+            Self::Page => lists_keys && !challenged,
+            Self::Socket | Self::Coding | Self::Meaning => is_listing && !challenged,
         }
     }
 }
@@ -240,14 +244,6 @@ impl fmt::Display for InvalidFault {
 }
 
 impl std::error::Error for InvalidFault {}
-
-/// Quotes, escapes and shortens a text, so that it can be shown in an error.
-fn quoted(text: &str) -> String {
-    const SHOWN: usize = 60;
-    let shown: String = text.chars().take(SHOWN).collect();
-    let more = if shown.len() < text.len() { "…" } else { "" };
-    format!("{shown:?}{more}")
-}
 
 fn unknown_fault(name: &str) -> String {
     // At most two typing mistakes: a text with more is probably not a misspelt name. A text that is

@@ -1,51 +1,14 @@
-//! Generates groups and keys from a seed, with all values that clients must be able to handle.
+//! Generates groups and keys from a seed. The names are plausible, or all that clients must be able to handle.
 
 use atlas_model_keys_core::GroupId;
 
-use crate::calendar::timestamp;
+use crate::calendar;
+use crate::config::{Config, Names};
+use crate::key::Key;
+use crate::plausible::{self, Profile, instant};
 use crate::prng::{self, Prng};
 
-/// 2026-08-01T00:00:00Z. Every key was created and last used before this time. It is a constant
-/// instead of a clock, so that a seed always gives the same keys.
-const PRESENT: u64 = 1_785_542_400;
-
 const DAY: u64 = 86_400;
-
-/// A key, with the fields that Atlas documents. The preview version omits a field that is `None`,
-/// and `2025-03-12` writes it as `null`.
-///
-/// ```
-/// use atlas_model_keys_emulator::Key;
-/// let key = Key { name: Some("Staging".into()), ..Key::default() };
-/// assert_eq!(key.api_key_id, None);
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Key {
-    /// `apiKeyId`: 24 lower-case letters and digits, not a hexadecimal number.
-    pub api_key_id: Option<String>,
-    /// `cloud`, only in `2025-03-12`.
-    pub cloud: Option<String>,
-    /// `createdAt`
-    pub created_at: Option<String>,
-    /// `createdBy`
-    pub created_by: Option<String>,
-    /// `endpoint`, only in `2025-03-12`.
-    pub endpoint: Option<String>,
-    /// `geography`, only in `2025-03-12`.
-    pub geography: Option<String>,
-    /// `groupId`
-    pub group_id: Option<String>,
-    /// `lastUsedAt`; `None` for a key that was never used.
-    pub last_used_at: Option<String>,
-    /// `maskedSecret`
-    pub masked_secret: Option<String>,
-    /// `name`
-    pub name: Option<String>,
-    /// `secret`, listed only with [`Config::include_secrets`](crate::Config::include_secrets).
-    pub secret: Option<String>,
-    /// `status`
-    pub status: Option<String>,
-}
 
 /// A generated group with its keys.
 pub(crate) struct GeneratedGroup {
@@ -55,9 +18,11 @@ pub(crate) struct GeneratedGroup {
     pub(crate) keys: Vec<Key>,
 }
 
-/// Generates groups with distinct ids. The first has `first_keys` keys; each other group has a
-/// different number of keys.
-pub(crate) fn groups(seed: u64, count: usize, first_keys: usize) -> Vec<GeneratedGroup> {
+/// Generates groups with distinct ids. The first has [`Config::keys_per_group`] keys; each other
+/// group has a different number of keys.
+pub(crate) fn groups(config: &Config) -> Vec<GeneratedGroup> {
+    let seed = config.seed;
+    let (count, first_keys) = (config.groups, config.keys_per_group);
     let mut ids = Prng::stream(seed, "groups");
     let mut groups: Vec<GeneratedGroup> = Vec::new();
     while groups.len() < count.max(1) {
@@ -79,79 +44,99 @@ pub(crate) fn groups(seed: u64, count: usize, first_keys: usize) -> Vec<Generate
             },
         };
         let age = DAY * (600 + prng.below(400)) + prng.below(DAY);
-        let name = match index {
-            0 => "Production".to_owned(),
-            1 => "Staging «Ünïcödé» 試験".to_owned(),
-            _ => format!("Project {}", index + 1),
-        };
         groups.push(GeneratedGroup {
             id,
-            name,
-            // Groups use Atlas's usual short form.
-            created: timestamp(PRESENT - age, 0).replace(".000000+00:00", "Z"),
-            keys: (0..keys).map(|index| key(&mut prng, id, index)).collect(),
+            name: group_name(config.names, index),
+            created: calendar::short_timestamp(config.present.as_secs().saturating_sub(age)),
+            keys: (0..keys)
+                .map(|number| key(&mut prng, config, index, id, number))
+                .collect(),
         });
     }
     groups
 }
 
-pub(crate) fn key(prng: &mut Prng, group: GroupId, index: usize) -> Key {
+fn group_name(names: Names, index: usize) -> String {
+    let known: &[&str] = match names {
+        Names::Plausible => &plausible::PROJECTS,
+        Names::Hostile => &["Production", "Staging «Ünïcödé» 試験"],
+    };
+    match known.get(index) {
+        Some(name) => (*name).to_owned(),
+        None => format!("Project {}", index + 1),
+    }
+}
+
+/// Generates the key with this index in the group with this index. Every key was created and last
+/// used before [`Config::present`].
+pub(crate) fn key(
+    prng: &mut Prng,
+    config: &Config,
+    group_index: usize,
+    group: GroupId,
+    index: usize,
+) -> Key {
     let some = |text: &str| Some(text.to_owned());
     // The first letter is no hexadecimal digit, so that the id cannot be taken for a number.
     let first = prng.text(b"ghijklmnopqrstuvwxyz", 1);
     let api_key_id = [first, prng.text(prng::LOWER_ALPHANUMERIC, 23)].concat();
     let secret = prng.text(prng::ALPHANUMERIC, 44);
     let last_four = secret.get(40..).unwrap_or_default();
-    let created = PRESENT - DAY - prng.below(500 * DAY);
-    let used = last_used(prng, created, index);
-    let mut instant = |seconds| {
-        // Some have zero microseconds, as real timestamps on a whole second do.
-        let microseconds = u32::try_from(prng.below(8) * 124_999).unwrap_or_default();
-        timestamp(seconds, microseconds)
+    let present = config.present.as_secs();
+    let profile = match config.names {
+        Names::Plausible => plausible::profile(prng, present, group_index, index),
+        Names::Hostile => hostile_profile(prng, present, index),
     };
     Key {
         api_key_id: Some(api_key_id),
         cloud: some("ANY"),
-        created_at: Some(instant(created)),
-        last_used_at: used.map(&mut instant),
-        created_by: prng
-            .pick(&[
-                "John Doe",
-                "Zoë O'Connor",
-                "佐藤 花子",
-                "Олена Шевченко",
-                "mdb_sa_id_66f2b1d0c3a4e5f607182930",
-            ])
-            .map(|name| (*name).to_owned()),
+        created_at: Some(profile.created_at),
+        last_used_at: profile.last_used_at,
+        created_by: some(profile.created_by),
         endpoint: some("ai.mongodb.com"),
         geography: some("ANY"),
         group_id: some(group.as_str()),
         masked_secret: Some(format!("al-****{last_four}")),
-        name: name(prng, index),
+        name: profile.name,
         secret: Some(format!("al-{secret}")),
+        status: some(profile.status),
+    }
+}
+
+/// Returns the profile of a key whose name and dates are of a kind that clients must be able to
+/// handle. One key in five was never used, and one in five was last used a few days after its creation.
+fn hostile_profile(prng: &mut Prng, present: u64, index: usize) -> Profile {
+    let age = DAY + prng.below(500 * DAY);
+    let created = present.saturating_sub(age);
+    let last_used = match index % 5 {
+        3 => None,
+        4 => Some(created + prng.below(age.min(5 * DAY))),
+        _ => Some(present.saturating_sub(1 + prng.below(age.min(14 * DAY)))),
+    };
+    let creators = [
+        "John Doe",
+        "Zoë O'Connor",
+        "佐藤 花子",
+        "Олена Шевченко",
+        plausible::SERVICE_ACCOUNT,
+    ];
+    Profile {
+        created_at: instant(prng, created),
+        last_used_at: last_used.map(|seconds| instant(prng, seconds)),
+        created_by: prng.pick(&creators).copied().unwrap_or_default(),
+        name: hostile_name(prng, index),
         // `SUSPENDED` is invented: only `ACTIVE` was ever seen, but the field is a free string.
-        status: some(if index % 19 == 13 {
+        status: if index % 19 == 13 {
             "SUSPENDED"
         } else {
             "ACTIVE"
-        }),
+        },
     }
 }
 
-/// Returns the time of the last use. One key in five was never used, and one in five was last used
-/// a few days after its creation.
-fn last_used(prng: &mut Prng, created: u64, index: usize) -> Option<u64> {
-    let age = PRESENT - created;
-    match index % 5 {
-        3 => None,
-        4 => Some(created + prng.below(age.min(5 * DAY))),
-        _ => Some(PRESENT - 1 - prng.below(age.min(14 * DAY))),
-    }
-}
-
-/// Returns a name. Twenty consecutive keys have names of all kinds; the twelfth key of a group, and
+/// Returns a hostile name. Twenty consecutive keys have names of all kinds; the twelfth key of a group, and
 /// no other, has no name.
-fn name(prng: &mut Prng, index: usize) -> Option<String> {
+fn hostile_name(prng: &mut Prng, index: usize) -> Option<String> {
     let number = index + 1;
     Some(match index % 20 {
         0 if index == 0 => "Production key".to_owned(),
@@ -196,10 +181,20 @@ mod tests {
 
     use super::*;
 
+    fn hostile(seed: u64, groups: usize, keys_per_group: usize) -> Config {
+        Config {
+            seed,
+            groups,
+            keys_per_group,
+            names: Names::Hostile,
+            ..Config::default()
+        }
+    }
+
     #[test]
     fn only_the_first_group_has_the_configured_number_of_keys() {
         let counts = |groups_wanted, keys| {
-            groups(1, groups_wanted, keys)
+            groups(&hostile(1, groups_wanted, keys))
                 .iter()
                 .map(|group| group.keys.len())
                 .collect::<Vec<_>>()
@@ -216,7 +211,7 @@ mod tests {
 
     #[test]
     fn generated_keys_have_the_documented_formats() {
-        let group = groups(3, 1, 500).remove(0);
+        let group = groups(&hostile(3, 1, 500)).remove(0);
         let ids: HashSet<_> = group.keys.iter().map(|key| &key.api_key_id).collect();
         assert_eq!(ids.len(), 500);
         for key in &group.keys {

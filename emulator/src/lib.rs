@@ -3,7 +3,8 @@
 //!
 //! The emulator is a function: a request and the time go in, a response comes out. It reads
 //! nothing from a socket, a clock or the environment, and an equal [`Config`] gives equal
-//! responses, byte for byte. For clients that need a socket, there is a loopback [`server`]
+//! responses, byte for byte. So the default dates of keys are constant, too; set [`Config::present`]
+//! to the current time for recent ones. For clients that need a socket, there is a loopback [`server`]
 //! around it.
 //!
 //! ```text
@@ -67,9 +68,10 @@
 //!   nonce must rise. Access tokens expire, and a service account can have no more than 100.
 //! - Paging with Atlas's unusual links, `envelope`, `pretty`, versions with 406 and 410 and with
 //!   `Deprecation` and `Sunset`, a token bucket with 429 and `Retry-After`, gzip.
-//! - Keys with values that clients must be able to handle: names in many scripts, with control
-//!   characters, or 250 characters long; keys that have no name, were never used, or have not
-//!   been used for a long time.
+//! - Plausible keys: created by people and programs, used today, not for months, or never. Their dates
+//!   are relative to [`Config::present`]. With [`Names::Hostile`] they have names that clients must be
+//!   able to handle: in many scripts, with control characters, 250 characters long, or absent.
+//! - Your own keys and projects, from JSON: [`Data`].
 //! - Faults on demand. [`Fault::all`] lists them, from a connection that is reset in the body to a
 //!   nonce that is always stale; [`Emulator::inject`] switches one on. Other methods change single
 //!   responses or states: [`Emulator::respond_next`], [`Emulator::fail_next`],
@@ -94,6 +96,8 @@
 //! - A field that a key does not have is absent in the preview version and `null` in `2025-03-12`.
 //! - Groups whose keys the caller may not list are in the list of groups, and their keys are in the
 //!   listing of the organization.
+//! - Each group, the organization and the list of groups have a token bucket of their own. With
+//!   [`Config::shared_rate_limit`] all groups share one.
 //!
 //! # What it is not
 //!
@@ -106,16 +110,20 @@ mod bucket;
 mod calendar;
 mod config;
 mod credentials;
+mod data;
 mod digest;
 mod emulator;
 mod errors;
 mod fault;
 mod generate;
 mod incoming;
+mod key;
 mod listing;
 mod oauth;
+mod plausible;
 mod prng;
 mod query;
+mod quoted;
 mod render;
 mod route;
 mod script;
@@ -123,13 +131,14 @@ pub mod server;
 mod version;
 
 pub use bucket::TokenBucket;
-pub use config::{Config, Deprecated, TotalCount};
+pub use config::{Config, Deprecated, Names, TotalCount};
 pub use credentials::{ApiKey, Credential, ServiceAccount};
+pub use data::{Data, InvalidData};
 pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;
 pub use errors::error_response;
 pub use fault::{Area, Delivery, DeliveryStep, Fault, InvalidFault};
-pub use generate::Key;
+pub use key::Key;
 pub use route::Route;
 
 /// Compiles the examples of the README.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::config::TotalCount;
 use crate::errors::AtlasError;
-use crate::generate::Key;
+use crate::key::Key;
 use crate::query;
 use crate::render::{self, View};
 

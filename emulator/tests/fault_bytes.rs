@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Area, Config, Emulator, Fault};
+use atlas_model_keys_emulator::{Area, Config, Emulator, Fault, Names};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{Request, Response};
@@ -1030,6 +1030,7 @@ const AFTER: &str = "GET /after HTTP/1.1\r\nHost: atlas.example\r\nConnection: c
 fn emulator() -> Emulator {
     Emulator::new(Config {
         keys_per_group: 5,
+        names: Names::Hostile,
         rate_limit: None,
         ..Config::default()
     })

@@ -9,15 +9,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Area, Config, Delivery, DeliveryStep, Emulator, Fault, Route};
+use atlas_model_keys_emulator::{
+    Area, Config, Delivery, DeliveryStep, Emulator, Fault, Names, Route,
+};
 use flate2::read::{GzDecoder, MultiGzDecoder};
 use http::{HeaderValue, Response};
 use md5::{Digest as _, Md5};
 use serde_json::Value;
 use sha2::{Sha256, Sha512_256};
 use support::{
-    End, LIMIT, NOW, PREVIEW, ask, bearer, digest, fetch, get, header, json, keys_path, nonce_of,
-    token_request,
+    DATED, End, LIMIT, NOW, PREVIEW, ask, bearer, digest, fetch, get, header, json, keys_path,
+    nonce_of, token_request,
 };
 
 const KEYS: usize = 5;
@@ -25,6 +27,7 @@ const KEYS: usize = 5;
 fn emulator() -> Emulator {
     Emulator::new(Config {
         keys_per_group: KEYS,
+        names: Names::Hostile,
         ..Config::default()
     })
 }
@@ -1080,6 +1083,34 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn list_of_groups_has_faults_of_responses_but_not_of_keys() {
+    let mut emulator = emulator();
+    let groups = "/api/atlas/v2/groups";
+    let regular = fetch(&mut emulator, groups, DATED).into_body();
+    for (name, status) in [("error-json=503", 503), ("ok-html", 200), ("gzip", 200)] {
+        emulator.inject(fault(name), Some(1));
+        // A refused credential gets the regular challenge.
+        let refused = emulator.handle(&get(groups, DATED, ""), NOW);
+        assert_eq!(refused.status(), 401);
+        let response = fetch(&mut emulator, groups, DATED);
+        assert_eq!(response.status(), status, "{name}");
+        assert_ne!(*response.body(), regular, "{name}");
+        let healed = fetch(&mut emulator, groups, DATED);
+        assert_eq!(*healed.body(), regular, "{name}");
+    }
+    emulator.inject(fault("reset-in-body"), Some(1));
+    let reset = fetch(&mut emulator, groups, DATED);
+    assert!(reset.extensions().get::<Delivery>().is_some());
+    // The digest challenge.
+    emulator.inject(fault("digest-no-challenge"), Some(1));
+    let refused = emulator.handle(&get(groups, DATED, ""), NOW);
+    assert_eq!(header(&refused, "www-authenticate"), None);
+    // The content of a page of keys.
+    emulator.inject(fault("results-null"), None);
+    assert_eq!(*fetch(&mut emulator, groups, DATED).body(), regular);
+}
+
+#[test]
 fn fault_applies_only_to_the_next_requests_of_its_route() {
     let mut emulator = emulator();
     let path = keys_path(&emulator);
@@ -1090,13 +1121,9 @@ fn fault_applies_only_to_the_next_requests_of_its_route() {
     // Requests without a valid credential and those for other paths do not count.
     let none = get(&path, PREVIEW, "");
     assert_eq!(emulator.handle(&none, NOW).status(), 401);
-    let groups = "/api/atlas/v2/groups";
-    let groups = fetch(
-        &mut emulator,
-        groups,
-        "application/vnd.atlas.2023-01-01+json",
-    );
-    assert_eq!(groups.status(), 200);
+    let key = &emulator.keys(emulator.first_group())[0];
+    let one_key = format!("{path}/{}", key.api_key_id.as_deref().unwrap());
+    assert_eq!(fetch(&mut emulator, &one_key, PREVIEW).status(), 200);
     for _ in 0..3 {
         statuses.push(fetch(&mut emulator, &path, PREVIEW).status().as_u16());
     }

@@ -5,9 +5,9 @@ mod support;
 use std::collections::HashSet;
 use std::io::Read as _;
 
-use atlas_model_keys_core::ApiVersion;
+use atlas_model_keys_core::{ApiVersion, UnixTime};
 use atlas_model_keys_emulator::{
-    Config, Credential, Emulator, Key, Route, TokenBucket, TotalCount, error_response,
+    Config, Credential, Emulator, Key, Names, Route, TokenBucket, TotalCount, error_response,
 };
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Value};
@@ -469,6 +469,111 @@ fn groups_share_a_token_bucket_if_configured() {
         statuses(&mut emulator, [&second, &first, &first_key, &org]),
         [200, 429, 429, 200]
     );
+}
+
+#[test]
+fn list_of_groups_has_its_own_token_bucket() {
+    for shared_rate_limit in [false, true] {
+        let mut emulator = Emulator::new(Config {
+            rate_limit: Some(TokenBucket {
+                capacity: 2,
+                refill: 1,
+                per: Duration::from_secs(30),
+            }),
+            shared_rate_limit,
+            ..Config::default()
+        });
+        let groups = get("/api/atlas/v2/groups", DATED, &bearer(&emulator));
+        let mut ask = |at| {
+            let response = emulator.handle(&groups, at);
+            let number = |name| header(&response, name).map(|v| v.parse::<u64>().unwrap());
+            (
+                response.status().as_u16(),
+                number("ratelimit-limit"),
+                number("ratelimit-remaining"),
+                number("retry-after"),
+            )
+        };
+        assert_eq!(ask(NOW), (200, Some(2), Some(1), None));
+        assert_eq!(ask(NOW), (200, Some(2), Some(0), None));
+        assert_eq!(ask(NOW), (429, Some(2), Some(0), Some(30)));
+        assert_eq!(ask(after(30)), (200, Some(2), Some(0), None));
+        let limited = emulator.handle(&groups, after(30));
+        assert_is_atlas_error(&limited, 429, Some("RATE_LIMITED"));
+        let keys = keys_path(&emulator);
+        assert_eq!(fetch(&mut emulator, &keys, PREVIEW).status(), 200);
+        emulator.set_rate_limit(Some(TokenBucket::default()));
+        assert_eq!(emulator.handle(&groups, after(30)).status(), 200);
+        emulator.set_rate_limit(None);
+        let unlimited = emulator.handle(&groups, after(30));
+        assert_eq!(header(&unlimited, "ratelimit-limit"), None);
+    }
+}
+
+#[test]
+fn dates_are_relative_to_the_configured_present() {
+    let days = |text: &Option<String>, present: Duration| {
+        let text = text.as_deref()?;
+        let time = text.parse::<UnixTime>().unwrap().to_duration().unwrap();
+        let age = present.checked_sub(time).expect("the future");
+        Some(age.as_secs() / 86_400)
+    };
+    let ages = |present: Duration, names| {
+        let emulator = Emulator::new(Config {
+            present,
+            names,
+            ..Config::default()
+        });
+        let keys = emulator.groups().flat_map(|group| emulator.keys(group));
+        keys.map(|key| {
+            (
+                days(&key.created_at, present),
+                days(&key.last_used_at, present),
+            )
+        })
+        .collect::<Vec<_>>()
+    };
+    for names in [Names::Plausible, Names::Hostile] {
+        let now = ages(NOW, names);
+        assert!(
+            now.iter()
+                .all(|(created, _)| created.is_some_and(|days| days < 600))
+        );
+        assert!(
+            now.iter()
+                .any(|(_, used)| used.is_some_and(|days| days == 0))
+        );
+        // Only microseconds may differ.
+        let later = Duration::from_secs(4_000_000_000);
+        assert_eq!(now, ages(later, names));
+    }
+}
+
+#[test]
+fn default_names_are_plausible() {
+    let mut emulator = emulator(1000);
+    for group in emulator.groups() {
+        let keys = emulator.keys(group);
+        let names: HashSet<_> = keys
+            .iter()
+            .map(|key| key.name.as_deref().unwrap())
+            .collect();
+        assert_eq!(names.len(), keys.len());
+        for name in names {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || " '-".contains(c);
+            assert!(name.len() < 40 && name.chars().all(is_plain), "{name:?}");
+        }
+        let unused = keys.iter().filter(|key| key.last_used_at.is_none()).count();
+        assert!(
+            (keys.len() / 10..=keys.len() / 2).contains(&unused),
+            "{unused}"
+        );
+    }
+    let groups = json(&fetch(&mut emulator, "/api/atlas/v2/groups", DATED));
+    let names: Vec<_> = (0..3)
+        .map(|n| groups["results"][n]["name"].clone())
+        .collect();
+    assert_eq!(names, ["Production", "Staging", "Data Science"]);
 }
 
 /// Returns the path of the first key of the first group, below the path of a list.

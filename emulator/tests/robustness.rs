@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use atlas_model_keys_emulator::{Config, DigestAlgorithm, Emulator};
+use atlas_model_keys_emulator::{Config, DigestAlgorithm, Emulator, Names};
 use http::{HeaderValue, Method, Request};
 use support::{DATED, NOW, PREVIEW, bearer, digest, keys_path, token_request};
 
@@ -43,6 +43,7 @@ impl Cases {
 fn random_requests_never_panic_and_always_get_a_response() {
     let mut emulator = Emulator::new(Config {
         digest: vec![DigestAlgorithm::Md5, DigestAlgorithm::Sha512_256Sess],
+        names: Names::Hostile,
         ..Config::default()
     });
     let mut cases = Cases(0x5eed);

@@ -10,12 +10,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator, Route};
+use atlas_model_keys_emulator::{Config, Emulator, Names, Route};
 use http::Response;
 use support::{PREVIEW, bearer, keys_path, token_request};
 
 fn start(options: Options) -> Server {
-    Server::start(Emulator::new(Config::default()), options).unwrap()
+    Server::start(
+        Emulator::new(Config {
+            names: Names::Hostile,
+            ..Config::default()
+        }),
+        options,
+    )
+    .unwrap()
 }
 
 fn connect(server: &Server) -> TcpStream {

@@ -22,7 +22,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use atlas_model_keys_core::digest::{Answerer, Challenge};
 use atlas_model_keys_core::wire::{Decoder, Progress};
 use atlas_model_keys_core::{Error, Limits, Reply};
-use atlas_model_keys_emulator::{Config, Emulator};
+use atlas_model_keys_emulator::{Config, Emulator, Names};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{
@@ -199,6 +199,7 @@ pub fn check(bytes: &[u8]) {
             nonce_ttl: Duration::from_secs(if input.flags & 2 == 0 { 60 } else { 2 }),
             rate_limit: default.rate_limit.filter(|_| input.flags & 4 == 0),
             include_secrets: input.flags & 8 != 0,
+            names: Names::Hostile,
             ..default
         }
     };

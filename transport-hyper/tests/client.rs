@@ -10,7 +10,7 @@ use std::time::Duration;
 use std::{io, pin::Pin};
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator, Route};
+use atlas_model_keys_emulator::{Config, Emulator, Names, Route};
 use atlas_model_keys_hyper::protocol::FailureKind;
 use atlas_model_keys_hyper::{
     BaseUrl, BoxError, Client, ClientBuilder, Credentials, Error, Event, GroupId, Keys,
@@ -133,6 +133,7 @@ impl Atlas {
     fn start(keys_per_group: usize, latency: Duration) -> Self {
         let emulator = Emulator::new(Config {
             keys_per_group,
+            names: Names::Hostile,
             ..Config::default()
         });
         let group = emulator.first_group();

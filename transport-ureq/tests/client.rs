@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator, Route};
+use atlas_model_keys_emulator::{Config, Emulator, Names, Route};
 use atlas_model_keys_ureq::protocol::FailureKind;
 use atlas_model_keys_ureq::{
     BaseUrl, Client, ClientBuilder, Credentials, Error, Event, GroupId, Limits, ListRequest,
@@ -31,6 +31,7 @@ impl Atlas {
     fn start(options: Options) -> Self {
         let emulator = Emulator::new(Config {
             keys_per_group: 250,
+            names: Names::Hostile,
             ..Config::default()
         });
         let group = emulator.first_group();

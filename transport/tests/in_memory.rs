@@ -13,7 +13,7 @@ use atlas_model_keys_core::{
     RetryPolicy,
 };
 use atlas_model_keys_transport::emulator::{
-    Area, Config, Credential, Emulator, Fault, Route, TokenBucket,
+    Area, Config, Credential, Emulator, Fault, Names, Route, TokenBucket,
 };
 use atlas_model_keys_transport::{
     ClientSettings, Clock as _, InMemoryAtlas, asynchronous, blocking,
@@ -81,6 +81,7 @@ fn is_ready_at_once(future: Pin<&mut impl Future>) -> bool {
 fn with_keys(keys: usize) -> InMemoryAtlas {
     InMemoryAtlas::new(Config {
         keys_per_group: keys,
+        names: Names::Hostile,
         ..Config::default()
     })
 }
@@ -505,6 +506,7 @@ fn faults_have_the_same_outcome_as_over_a_socket() {
         };
         let atlas = InMemoryAtlas::new(Config {
             keys_per_group: 5,
+            names: Names::Hostile,
             rate_limit: None,
             ..Config::default()
         });

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use atlas_model_keys_core::{ModelKey, OwnedModelKey, Page, Reply};
-use atlas_model_keys_emulator::{Config, Emulator};
+use atlas_model_keys_emulator::{Config, Emulator, Names};
 use http::{Request, Response};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use crate::naive;
 pub(super) fn body(keys: usize) -> Vec<u8> {
     let mut emulator = Emulator::new(Config {
         keys_per_group: keys + 1,
+        names: Names::Hostile,
         ..Config::default()
     });
     let request = Request::get(format!(

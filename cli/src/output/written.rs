@@ -160,13 +160,15 @@ impl Receiver for Written<'_> {
             .map(|n| u64::try_from(n).unwrap_or(u64::MAX));
         source.received = source.received.saturating_add(received);
         source.count = source.count.saturating_add(kept);
-        source.total = page.total.or(source.total);
+        if let Some(total) = page.total {
+            let others = self.listed.total.unwrap_or(0);
+            let others = others.saturating_sub(source.total.unwrap_or(0));
+            self.listed.total = Some(others.saturating_add(total));
+            source.total = Some(total);
+        }
         self.unknown = self.unknown.saturating_add(unknown);
         self.listed.pages += 1;
         self.listed.keys = self.listed.keys.saturating_add(received);
-        let sources = &self.summary.sources;
-        let totals = sources.iter().filter_map(|source| source.total);
-        self.listed.total = totals.reduce(u64::saturating_add);
         Ok(())
     }
 

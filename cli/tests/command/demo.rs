@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use atlas_model_keys_emulator::Config;
+use atlas_model_keys_emulator::{Config, Emulator};
 
 use crate::support::{Atlas, FORMATS, Login, command, finish, run};
 
@@ -20,11 +20,7 @@ fn demonstration_needs_no_account_and_is_announced() {
     for format in FORMATS {
         let outcome = run(&["list", "--demo", "-o", format], &nonsense);
         assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
-        assert!(
-            outcome.stdout.contains("Production key"),
-            "{}",
-            outcome.stdout
-        );
+        assert!(outcome.stdout.contains("search-prod"), "{}", outcome.stdout);
         assert!(
             outcome.stderr.starts_with("note: a demonstration"),
             "{}",
@@ -37,6 +33,26 @@ fn demonstration_needs_no_account_and_is_announced() {
         &[],
     );
     assert_eq!(outcome.code, Some(4), "{}", outcome.stderr);
+}
+
+#[test]
+fn demonstration_has_a_dozen_keys_and_escapes_a_hostile_name() {
+    // The ids are those of every emulator with the default seed.
+    let emulator = Emulator::new(Config::default());
+    let mut lines = Vec::new();
+    for group in emulator.groups().take(2) {
+        let arguments = ["list", "--demo", "--columns", "name,status", "--group-id"];
+        let outcome = run(&[&arguments[..], &[group.as_str()]].concat(), &[]);
+        assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+        lines.extend(outcome.stdout.lines().skip(1).map(str::to_owned));
+    }
+    assert_eq!(lines.len(), 13, "{lines:?}");
+    let (last, others) = lines.split_last().unwrap();
+    assert!(
+        last.starts_with(r"\u{1b}[31mred\u{1b}[0m \u{202e}desrever "),
+        "{last}"
+    );
+    assert!(others.iter().all(|line| !line.contains('\\')), "{others:?}");
 }
 
 #[test]

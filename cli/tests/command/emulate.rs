@@ -1,12 +1,14 @@
 //! The emulator as a service.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{BufRead as _, BufReader};
-use std::process::Child;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 
-use atlas_model_keys_emulator::Fault;
+use atlas_model_keys_emulator::{Config, Emulator, Fault};
 
-use crate::support::{command, finish, run};
+use crate::support::{command, finish, json, run};
 
 /// Returns the variables that the exports set. All other lines must be comments.
 fn exports<'t>(lines: impl IntoIterator<Item = &'t str>) -> BTreeMap<String, String> {
@@ -24,10 +26,11 @@ fn exports<'t>(lines: impl IntoIterator<Item = &'t str>) -> BTreeMap<String, Str
         .collect()
 }
 
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "MONGODB_ATLAS_BASE_URL",
     "MONGODB_ATLAS_CLIENT_ID",
     "MONGODB_ATLAS_CLIENT_SECRET",
+    "MONGODB_ATLAS_ORG_ID",
     "MONGODB_ATLAS_PRIVATE_API_KEY",
     "MONGODB_ATLAS_PROJECT_ID",
     "MONGODB_ATLAS_PUBLIC_API_KEY",
@@ -84,7 +87,7 @@ fn emulate_serves_list() {
         run(&["list", "-o", "ndjson", "--items-per-page", "50"], &pairs).stdout()
     };
     let account = with(&NAMES);
-    let api_key = with(&[NAMES[0], NAMES[3], NAMES[4], NAMES[5]]);
+    let api_key = with(&[NAMES[0], NAMES[4], NAMES[5], NAMES[6]]);
     assert_eq!(account.lines().count(), 321);
     assert_eq!(account.matches("[redacted]").count(), 321);
     assert_eq!(account, api_key);
@@ -97,9 +100,7 @@ fn signals_end_emulate_with_0() {
     for signal in ["INT", "TERM"] {
         let (child, _) = started(&["emulate"]);
         let id = child.id().to_string();
-        let kill = std::process::Command::new("kill")
-            .args(["-s", signal, &id])
-            .status();
+        let kill = Command::new("kill").args(["-s", signal, &id]).status();
         assert!(kill.unwrap().success());
         let outcome = finish(child);
         assert_eq!(
@@ -138,8 +139,208 @@ fn values_out_of_range_are_2() {
         ["--for", "100y"],
         ["--rate-limit", "0/0/0"],
         ["--rate-limit", "fast"],
+        ["--now", "yesterday"],
+        ["--now", "1969-12-31T23:59:59Z"],
     ] {
         run(&[&["emulate"], &arguments[..]].concat(), &[]).failure(2);
+    }
+}
+
+#[test]
+fn duration_out_of_range_is_told_in_plain_units() {
+    for (arguments, rule) in [
+        (["--token-ttl", "0s"], "at least 1s"),
+        (["--nonce-ttl", "0s"], "at least 1ms"),
+        (["--latency", "1h"], "at most 1m"),
+        (["--for", "100y"], "at most 365d"),
+    ] {
+        let error = run(&[&["emulate"], &arguments[..]].concat(), &[]).failure(2);
+        assert!(error.contains(rule) && !error.contains("months"), "{error}");
+    }
+}
+
+#[test]
+fn every_printed_curl_line_works() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        return;
+    }
+    let (child, lines) = started(&["emulate", "--for", "30s"]);
+    let commands = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("#   curl "));
+    let outputs: Vec<_> = commands
+        .map(|rest| {
+            let command = format!("curl --silent --fail {rest}");
+            let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+            assert!(output.status.success(), "{command}");
+            String::from_utf8(output.stdout).unwrap()
+        })
+        .collect();
+    stop(child);
+    let expected = ["search-prod", "\"Staging\"", "access_token", "search-prod"];
+    assert_eq!(outputs.len(), expected.len());
+    for (output, expected) in outputs.iter().zip(expected) {
+        assert!(output.contains(expected), "{output}");
+    }
+}
+
+/// Returns what `list` writes about an emulator that was started with these arguments.
+fn listed(arguments: &[&str], format: &str) -> String {
+    let (child, lines) = started(&[&["emulate", "--for", "30s"], arguments].concat());
+    let text = run(&["list", "-o", format], &variables(&lines)).stdout();
+    stop(child);
+    text
+}
+
+/// Returns the printed variables.
+fn variables(lines: &[String]) -> Vec<(&'static str, String)> {
+    let exports = exports(lines.iter().map(String::as_str));
+    let known = |name: String| NAMES.iter().find(|known| **known == name).copied();
+    let exports = exports.into_iter();
+    exports
+        .filter_map(|(name, value)| Some((known(name)?, value)))
+        .collect()
+}
+
+#[test]
+fn equal_now_gives_equal_keys_and_dates() {
+    let at = |now| listed(&["--now", now], "ndjson");
+    let noon = at("2026-11-27T12:00:00Z");
+    assert_eq!(noon, at("2026-11-27T13:00:00+01:00"));
+    assert_ne!(noon, at("2036-11-27T12:00:00Z"));
+    let newest = noon
+        .lines()
+        .filter_map(|line| json(line)["lastUsedAt"].as_str().map(str::to_owned))
+        .max()
+        .unwrap();
+    assert!(newest.starts_with("2026-11-2"), "{newest}");
+}
+
+#[test]
+fn date_of_responses_follows_now() {
+    let (child, lines) = started(&["emulate", "--for", "30s", "--now", "2001-02-03T04:05:06Z"]);
+    let base = exports(lines.iter().map(String::as_str))["MONGODB_ATLAS_BASE_URL"].clone();
+    let mut stream = TcpStream::connect(base.strip_prefix("http://").unwrap()).unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(
+        response.contains("\r\ndate: Sat, 03 Feb 2001 04:0"),
+        "{response}"
+    );
+    stop(child);
+}
+
+#[test]
+fn hostile_names_are_served_only_on_request() {
+    let is_hostile = |text: &str| {
+        text.lines().any(|line| {
+            json(line)["name"]
+                .as_str()
+                .unwrap_or("\u{1b}")
+                .contains('\u{1b}')
+        })
+    };
+    assert!(!is_hostile(&listed(&[], "ndjson")));
+    assert!(is_hostile(&listed(&["--hostile-names"], "ndjson")));
+}
+
+/// A file that is removed at the end of its test.
+struct TemporaryFile(PathBuf);
+
+impl TemporaryFile {
+    fn new(name: &str, content: impl AsRef<[u8]>) -> Self {
+        let name = format!("atlas-model-keys-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, content).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn written_keys_are_served_and_listed_again() {
+    for names in [&[][..], &["--hostile-names"]] {
+        let arguments = [&["--keys", "250"], names].concat();
+        let original = listed(&arguments, "ndjson");
+        assert_eq!(original.lines().count(), 250);
+        for format in ["ndjson", "json"] {
+            let file = TemporaryFile::new(format, listed(&arguments, format));
+            let again = listed(&["--data", file.path()], "ndjson");
+            assert_eq!(original, again, "{format}");
+        }
+    }
+}
+
+#[test]
+fn data_comes_from_stdin() {
+    let mut command = command(&["emulate", "--for", "30s", "--data", "-"], &[]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let key = r#"{"apiKeyId":"a1","groupId":"0123456789abcdef01234567","name":"from stdin"}"#;
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(key.as_bytes())
+        .unwrap();
+    let (child, lines) = read_introduction(child);
+    let variables = variables(&lines);
+    assert!(variables.contains(&(
+        "MONGODB_ATLAS_PROJECT_ID",
+        "0123456789abcdef01234567".to_owned()
+    )));
+    let text = run(&["list", "-o", "csv", "--columns", "name"], &variables).stdout();
+    stop(child);
+    assert_eq!(text, "name\nfrom stdin\n");
+}
+
+#[test]
+fn invalid_data_is_1_and_names_file_line_and_rule() {
+    let file = TemporaryFile::new("invalid", "{\"name\":\"a\"}\n{\"secret\":4242}\n");
+    let error = run(&["emulate", "--data", file.path()], &[]).failure(1);
+    assert!(
+        error.contains(file.path())
+            && error.contains("line 2: secret")
+            && error.contains("text or null"),
+        "{error}"
+    );
+    assert!(!error.contains("4242"), "{error}");
+    let error = run(&["emulate", "--data", "no-such-file"], &[]).failure(1);
+    assert!(error.contains("no-such-file"), "{error}");
+    for more in [
+        &["--keys", "5"][..],
+        &["--groups", "2"],
+        &["--hostile-names"],
+    ] {
+        let arguments = [&["emulate", "--data", file.path()], more].concat();
+        run(&arguments, &[]).failure(2);
+    }
+}
+
+#[test]
+fn shared_rate_limit_counts_all_projects_together() {
+    // A token for the first request only.
+    let arguments = ["--shared-rate-limit", "--rate-limit", "1/1/86400"];
+    for (arguments, expected) in [(&arguments[..], 5), (&arguments[1..], 0)] {
+        let (child, lines) = started(&[&["emulate", "--for", "30s"], arguments].concat());
+        let variables = variables(&lines);
+        run(&["list"], &variables).stdout();
+        let second = Emulator::new(Config::default()).groups().nth(1).unwrap();
+        let list = ["list", "--group-id", second.as_str(), "--timeout", "5s"];
+        let outcome = run(&list, &variables);
+        assert_eq!(outcome.code, Some(expected), "{}", outcome.stderr);
+        stop(child);
     }
 }
 
@@ -178,7 +379,7 @@ fn each_fault_applies_to_its_route() {
     assert!(error.contains("results"), "{error}");
     stop(child);
     let text = run(&["emulate", "--for", "1ms", "--fault", "slow-body"], &[]).stdout();
-    assert!(text.contains("\n# On demand: slow-body=10ms: "), "{text}");
+    assert!(text.contains("\n# Fault: slow-body=10ms: "), "{text}");
 }
 
 #[test]
@@ -202,7 +403,11 @@ fn invalid_fault_is_2_and_names_the_way_out() {
 
 /// Starts the emulator, and reads its output up to the line about tokens.
 fn started(arguments: &[&str]) -> (Child, Vec<String>) {
-    let mut child = command(arguments, &[]).spawn().unwrap();
+    read_introduction(command(arguments, &[]).spawn().unwrap())
+}
+
+/// Reads the output of the emulator up to the line about tokens.
+fn read_introduction(mut child: Child) -> (Child, Vec<String>) {
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut lines = Vec::new();
     // The output is written at once, so the rest of it does not block the command.

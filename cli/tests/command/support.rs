@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use atlas_model_keys_core::GroupId;
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator, Key};
+use atlas_model_keys_emulator::{Config, Emulator, Key, Names};
 
 /// The time limit of a command. It is far longer than any test needs.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -31,8 +31,12 @@ impl Login {
 }
 
 impl Atlas {
+    /// Starts an emulator whose keys have hostile names.
     pub(crate) fn new(config: Config) -> Self {
-        let emulator = Emulator::new(config);
+        let emulator = Emulator::new(Config {
+            names: Names::Hostile,
+            ..config
+        });
         let group = emulator.first_group();
         let server = Server::start(emulator, Options::default()).unwrap();
         Self { server, group }

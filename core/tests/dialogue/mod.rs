@@ -9,7 +9,7 @@ use atlas_model_keys_core::{
     BaseUrl, Body, Credentials, Error, Exchange, Failure, FailureKind, ListRequest, Listing,
     Moment, OwnedModelKey, Pending, Reply, Session, Step, Wait,
 };
-use atlas_model_keys_emulator::{Config, Emulator};
+use atlas_model_keys_emulator::{Config, Emulator, Names};
 use http::{Request, Response};
 
 pub const BASE: &str = "https://atlas.example:8443";
@@ -57,7 +57,10 @@ pub struct World {
 
 impl World {
     pub fn new(config: Config, kind: CredentialKind) -> Self {
-        let emulator = Emulator::new(config);
+        let emulator = Emulator::new(Config {
+            names: Names::Hostile,
+            ..config
+        });
         let session = Session::new(BaseUrl::new(BASE).unwrap(), kind.credentials(&emulator));
         Self::with_session(emulator, session)
     }

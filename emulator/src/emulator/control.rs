@@ -9,7 +9,7 @@ use crate::bucket::{BucketState, TokenBucket};
 use crate::credentials::{ApiKey, Credential, ServiceAccount};
 use crate::errors::error_response;
 use crate::fault::{Fault, Faults};
-use crate::generate::Key;
+use crate::key::Key;
 use crate::route::Route;
 use crate::script::Checkpoint;
 
@@ -21,21 +21,18 @@ impl Emulator {
         self.atlas.groups.iter().map(|group| group.id)
     }
 
-    /// Returns the group with [`Config::keys_per_group`](crate::Config::keys_per_group) keys.
+    /// Returns the first group. If it was generated, it has
+    /// [`Config::keys_per_group`](crate::Config::keys_per_group) keys.
     #[must_use]
     pub fn first_group(&self) -> GroupId {
         self.atlas.first_group()
     }
 
-    /// Returns the group whose keys no credential may list: the last one, or `None` if there is only
-    /// one group.
+    /// Returns the group whose keys no credential may list: the last one of two or more generated groups.
+    /// [`Emulator::set_role`] can grant the role.
     #[must_use]
     pub fn forbidden_group(&self) -> Option<GroupId> {
-        self.atlas
-            .groups
-            .last()
-            .map(|group| group.id)
-            .filter(|_| self.atlas.groups.len() > 1)
+        self.atlas.forbidden_group
     }
 
     /// Returns the id of the organization that all groups belong to.
@@ -122,6 +119,7 @@ impl Emulator {
         self.atlas.config.rate_limit = limit;
         self.atlas.org.bucket = BucketState::default();
         self.atlas.shared_bucket = BucketState::default();
+        self.atlas.groups_bucket = BucketState::default();
         for group in &mut self.atlas.groups {
             group.bucket = BucketState::default();
         }

@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::atlas::{self, Atlas, Group};
 use crate::errors::error_response;
-use crate::generate::{self, Key};
+use crate::generate;
 use crate::incoming::Incoming;
+use crate::key::Key;
 use crate::listing::{KeyEntry, KeyView, Paging};
 use crate::prng::Prng;
 use crate::render::View;
@@ -214,9 +215,10 @@ impl FaultContext<'_> {
             _ => None,
         };
         let group = group.unwrap_or(self.atlas.first_group());
-        let mut prng = Prng::stream(self.atlas.config.seed, &format!("strangers of page {page}"));
+        let config = &self.atlas.config;
+        let mut prng = Prng::stream(config.seed, &format!("strangers of page {page}"));
         (0..usize::try_from(count).unwrap_or_default())
-            .map(|index| entry(&generate::key(&mut prng, group, index), view))
+            .map(|index| entry(&generate::key(&mut prng, config, 0, group, index), view))
             .collect()
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::emulator::Emulator;
 
@@ -19,6 +19,23 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A function that returns the time since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// Returns a clock that shows `start`, a time since the Unix epoch, and runs on from there.
+///
+/// With an equal [`Config::present`](crate::Config::present), the dates of the keys and the `Date` of
+/// responses belong together.
+///
+/// ```
+/// use std::time::Duration;
+/// use atlas_model_keys_emulator::server;
+/// let clock = server::clock_from(Duration::from_secs(1_790_000_000));
+/// assert_eq!(clock().as_secs() / 60, 1_790_000_000 / 60);
+/// ```
+#[must_use]
+pub fn clock_from(start: Duration) -> Clock {
+    let began = Instant::now();
+    Arc::new(move || start.saturating_add(began.elapsed()))
+}
 
 /// The settings of a [`Server`](super::Server); those of the emulator are in [`Config`](crate::Config).
 #[derive(Clone)]

@@ -1,0 +1,37 @@
+//! A key of the emulated Atlas.
+
+/// A key, with the fields that Atlas documents. The preview version omits a field that is `None`,
+/// and `2025-03-12` writes it as `null`.
+///
+/// ```
+/// use atlas_model_keys_emulator::Key;
+/// let key = Key { name: Some("Staging".into()), ..Key::default() };
+/// assert_eq!(key.api_key_id, None);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Key {
+    /// `apiKeyId`: 24 lower-case letters and digits, not a hexadecimal number.
+    pub api_key_id: Option<String>,
+    /// `cloud`, only in `2025-03-12`.
+    pub cloud: Option<String>,
+    /// `createdAt`
+    pub created_at: Option<String>,
+    /// `createdBy`
+    pub created_by: Option<String>,
+    /// `endpoint`, only in `2025-03-12`.
+    pub endpoint: Option<String>,
+    /// `geography`, only in `2025-03-12`.
+    pub geography: Option<String>,
+    /// `groupId`
+    pub group_id: Option<String>,
+    /// `lastUsedAt`; `None` for a key that was never used.
+    pub last_used_at: Option<String>,
+    /// `maskedSecret`
+    pub masked_secret: Option<String>,
+    /// `name`
+    pub name: Option<String>,
+    /// `secret`, listed only with [`Config::include_secrets`](crate::Config::include_secrets).
+    pub secret: Option<String>,
+    /// `status`
+    pub status: Option<String>,
+}
