@@ -197,6 +197,7 @@ impl CommandError {
         format: Format,
         listed: &Listed,
         projects: Projects,
+        is_cut: bool,
     ) -> Self {
         if projects.total > 1 {
             self.why.push(projects.begun());
@@ -204,8 +205,8 @@ impl CommandError {
         if listed.pages == 0 {
             return self;
         }
-        if self.exit == Exit::Other {
-            // The write failed, so it is unknown how much of the last page was written.
+        if is_cut {
+            // The write failed halfway, so it is unknown how much of the last page was written.
             self.why
                 .push("the output is incomplete, and its last key may be cut off".to_owned());
             return self;

@@ -38,7 +38,9 @@ pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), Comm
         let limits = Limits::default();
         let sink = output::sink(args, columns, &stdout);
         let written = Written::new(sink, args.output, &args.filter, &limits);
-        keys(args, &service, &sources, written, &limits, &progress)
+        keys(
+            args, &service, &sources, written, &limits, &stdout, &progress,
+        )
     };
     service.revoke_token(&progress);
     outcome
@@ -80,6 +82,7 @@ fn keys(
     sources: &Sources,
     mut written: Written<'_>,
     limits: &Limits,
+    stdout: &Stdout,
     progress: &Progress,
 ) -> Result<(), CommandError> {
     let reader = Reader {
@@ -105,7 +108,9 @@ fn keys(
             &written.output(),
             projects,
         )),
-        Err(failure) => Err(failure.incomplete(args.output, &written.output(), projects)),
+        Err(failure) => {
+            Err(failure.incomplete(args.output, &written.output(), projects, stdout.is_cut()))
+        }
     }
 }
 
@@ -139,7 +144,7 @@ fn raw(
     })?;
     let has_next = page.has_next();
     output::write_raw(
-        &stdout.out,
+        stdout,
         page.into_body(),
         stdout.is_terminal,
         args.show_secrets,

@@ -64,6 +64,8 @@ struct State {
     is_mid_line: bool,
     /// What is awaited, and the time without a response.
     waiting: Option<(String, Silence)>,
+    /// The cause of the last wait that was told, and its end.
+    told: Option<(String, Instant)>,
     has_ended: bool,
 }
 
@@ -79,6 +81,7 @@ impl Progress {
                 is_shown: false,
                 is_mid_line: false,
                 waiting: None,
+                told: None,
                 has_ended: false,
             }),
             changed: Condvar::new(),
@@ -186,11 +189,17 @@ impl Shared {
             return;
         }
         let mut state = self.lock();
-        state.note(&format!("{cause}; trying again in {}", Rounded(delay)));
+        let now = Instant::now();
+        let end = now.checked_add(delay).unwrap_or(now);
+        // Requests that run at the same time often wait for the same reason, which is told once.
+        let is_told = |told: &(String, Instant)| told.0 == cause && now < told.1;
+        if !state.told.as_ref().is_some_and(is_told) {
+            state.note(&format!("{cause}; trying again in {}", Rounded(delay)));
+            state.told = Some((cause.to_owned(), end));
+        }
         // No response is expected before the retry.
         if let Some((_, silence)) = &mut state.waiting {
-            let now = Instant::now();
-            *silence = Silence::since(now.checked_add(delay).unwrap_or(now), self.patience);
+            *silence = Silence::since(end, self.patience);
         }
     }
 
@@ -413,11 +422,15 @@ mod tests {
             "note: why; trying again in 16m 40s\n"
         );
         progress.begin("page 1");
+        // Another request waits for the same reason, and one for another reason.
         progress.0.tell_of(LONG, "why");
+        progress.0.tell_of(TOLD_WAIT, "because");
         drop(progress);
         let rest: Vec<_> = written.try_iter().collect();
-        assert!(
-            rest.iter().any(|line| line.starts_with("note: why")),
+        let count = |start| rest.iter().filter(|line| line.starts_with(start)).count();
+        assert_eq!(
+            (count("note: why"), count("note: because")),
+            (0, 1),
             "{rest:?}"
         );
     }

@@ -16,7 +16,8 @@ use crate::signals::Signals;
 pub(crate) fn run(args: &TokenArgs, environment: &Environment) -> Result<(), CommandError> {
     let revoked = args.revoke.then(|| token(environment)).transpose()?;
     let credentials = credentials::service_account(environment)?;
-    let mut out = Stdout::new(environment)?.out;
+    let stdout = Stdout::new(environment)?;
+    let mut out = &stdout;
     let progress = Progress::new(Place::of_stderr(environment, false));
     let signals = Signals::catch()?;
     let subject = match revoked {

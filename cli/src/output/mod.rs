@@ -68,7 +68,7 @@ pub(crate) fn sink<'o>(
     columns: Vec<Column>,
     stdout: &'o Stdout,
 ) -> Box<dyn Sink + 'o> {
-    let out = &stdout.out;
+    let out = stdout;
     match args.output {
         Format::Json => {
             let indented = args.pretty == Some(true) || stdout.is_terminal;

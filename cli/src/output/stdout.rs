@@ -1,17 +1,29 @@
 //! The standard output, and a check that it can be written to.
 
-use std::io::{self, IsTerminal as _};
+use std::cell::Cell;
+use std::io::{self, IsTerminal as _, Write};
 
 use super::Terminal;
 use crate::environment::Environment;
 use crate::failure::CommandError;
 
 /// The standard output and its properties.
+///
+/// Each text is written whole: if the disk is full halfway, what was written of it is removed again.
 pub(crate) struct Stdout {
-    pub(crate) out: io::Stdout,
+    out: Out,
     pub(crate) is_terminal: bool,
     colour: bool,
+    /// Whether a text was written halfway, and could not be removed.
+    is_cut: Cell<bool>,
 }
+
+/// The file behind the standard output, without a buffer.
+#[cfg(unix)]
+type Out = std::fs::File;
+
+#[cfg(not(unix))]
+type Out = io::Stdout;
 
 impl Stdout {
     pub(crate) fn new(environment: &Environment) -> Result<Self, CommandError> {
@@ -20,6 +32,7 @@ impl Stdout {
             is_terminal: out.is_terminal(),
             out,
             colour: environment.allows_colour(),
+            is_cut: Cell::new(false),
         })
     }
 
@@ -32,18 +45,88 @@ impl Stdout {
             may_drop,
         })
     }
+
+    /// Returns whether the last row of the output may be cut off.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut.get()
+    }
+}
+
+impl Write for &Stdout {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.write_all(text).map(|()| text.len())
+    }
+
+    fn write_all(&mut self, text: &[u8]) -> io::Result<()> {
+        let mut out = &self.out;
+        let begin = end_of_file(out);
+        let mut rest = text;
+        while !rest.is_empty() {
+            let failed = match out.write(rest) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(length) => {
+                    rest = rest.get(length..).unwrap_or_default();
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            if rest.len() < text.len() && !begin.is_some_and(|begin| truncate(out, begin)) {
+                self.is_cut.set(true);
+            }
+            return Err(failed);
+        }
+        out.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Returns the length of the file, if the next write is at its end.
+#[cfg(unix)]
+fn end_of_file(mut out: &Out) -> Option<u64> {
+    use rustix::fs::OFlags;
+    use std::io::Seek as _;
+
+    let metadata = out.metadata().ok()?;
+    let position = out.stream_position().ok()?;
+    let appends = || rustix::fs::fcntl_getfl(out).is_ok_and(|flags| flags.contains(OFlags::APPEND));
+    (metadata.is_file() && (position == metadata.len() || appends())).then_some(metadata.len())
+}
+
+#[cfg(not(unix))]
+fn end_of_file(_: &Out) -> Option<u64> {
+    None
+}
+
+/// Truncates the file to this length, and returns whether it has that length then.
+#[cfg(unix)]
+fn truncate(mut out: &Out, length: u64) -> bool {
+    use std::io::{Seek as _, SeekFrom};
+    out.set_len(length).is_ok() && out.seek(SeekFrom::Start(length)).is_ok()
+}
+
+#[cfg(not(unix))]
+fn truncate(_: &Out, _: u64) -> bool {
+    false
 }
 
 /// Returns the standard output.
 ///
 /// # Errors
 /// Returns an error if output would be lost silently.
-fn stdout() -> io::Result<io::Stdout> {
+fn stdout() -> io::Result<Out> {
     let stdout = io::stdout();
-    match lost(&stdout) {
-        Some(problem) => Err(io::Error::other(problem)),
-        None => Ok(stdout),
+    if let Some(problem) = lost(&stdout) {
+        return Err(io::Error::other(problem));
     }
+    #[cfg(unix)]
+    let stdout = std::os::fd::AsFd::as_fd(&stdout)
+        .try_clone_to_owned()?
+        .into();
+    Ok(stdout)
 }
 
 /// Returns the reason why output would be lost silently, or `None`.

@@ -314,7 +314,7 @@ mod tests {
             let outcome = (0..1000).try_for_each(|_| page(&mut written, &keys, Some(1_000_000)));
             outcome.map_err(|failure| {
                 failure
-                    .incomplete(format, &written.listed, written.projects())
+                    .incomplete(format, &written.listed, written.projects(), false)
                     .to_string()
             })
         };

@@ -212,6 +212,46 @@ fn full_disk_is_1_in_every_format() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn file_that_cannot_grow_keeps_whole_rows_and_the_error_counts_them() {
+    let atlas = Atlas::new(Config {
+        keys_per_group: 400,
+        ..Config::default()
+    });
+    for format in ["csv", "ndjson", "json"] {
+        let path =
+            std::env::temp_dir().join(format!("atlas-model-keys-{}-{format}", std::process::id()));
+        // The limit is in units of 512 bytes or 1 KiB, and the output has more than 100 KiB: a page is written halfway.
+        let script = format!(
+            "trap '' XFSZ; ulimit -f 100; exec \"$0\" list -o {format} > '{}'",
+            path.display()
+        );
+        let child = std::process::Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_atlas-model-keys")])
+            .env_clear()
+            .envs(atlas.environment(Login::Token))
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn();
+        let error = finish(child.unwrap()).failure(1);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let rows = whole_rows(format, &text);
+        assert!(
+            rows > 0 && rows % 100 == 0 && rows < 400,
+            "{format}: {rows}"
+        );
+        assert!(
+            error.contains(&format!(
+                "the output is incomplete: it has {rows} of about 400 keys"
+            )),
+            "{format}: {error}"
+        );
+    }
+}
+
 /// Returns the rows of an output that may have been cut off between two of them, and checks that each is whole.
 fn whole_rows(format: &str, text: &str) -> usize {
     match format {
