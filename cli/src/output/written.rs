@@ -99,6 +99,7 @@ impl<'w> Written<'w> {
         finished.map_err(|error| CommandError::stdout(&error))?;
         progress.wrote(true);
         let notes = [
+            no_projects(&self.summary),
             differing_counts(&self.summary).filter(|_| page.is_none()),
             empty_table(&self.summary, page).filter(|_| self.format == Format::Table),
             unknown_times(self.unknown),
@@ -216,6 +217,12 @@ fn differing_counts(summary: &Summary) -> Option<String> {
             plural(summary.kind),
         )),
     }
+}
+
+/// Returns a note if there is nothing to list.
+fn no_projects(summary: &Summary) -> Option<String> {
+    let is_empty = summary.sources.is_empty();
+    is_empty.then(|| "the credential can see no projects".to_owned())
 }
 
 /// Returns a note if a table has no rows. The projects that failed have their own errors.

@@ -17,6 +17,7 @@ mod scripted;
 mod secrets;
 mod sources;
 mod support;
+mod sweeps;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod token;
