@@ -11,7 +11,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use super::auth::Auth;
 use super::rate_limiter::{Admission, RateLimiter};
 use super::step::{Exchange, Failure, Pending, Step, Wait};
-use super::ticket::{ChangeCounter, RequestAuth, RetryCause, Stage, Ticket, wait_timed_out};
+use super::ticket::{
+    ChangeCounter, Failures, RequestAuth, RetryCause, Stage, Ticket, wait_timed_out,
+};
 use super::token_response::TokenResponse;
 use super::verdict::{Preparation, Unauthorized};
 use super::versions::Versions;
@@ -267,8 +269,7 @@ impl Engine {
                 ticket.stage = Stage::Requesting { fetched };
                 self.secrets = account.secrets();
             }
-            ticket.history.token_failures = 0;
-            ticket.history.uncounted = 0;
+            ticket.history.token_failures = Failures::default();
             return self.advance(ticket, at);
         }
         let error = self.read_error(status, Endpoint::Token, response, at);
@@ -356,7 +357,7 @@ impl Engine {
             let (limits, secrets) = (self.limits.of_body(), self.secrets.clone());
             let (endpoint, version) = (ticket.call.resource.endpoint, Some(ticket.version));
             let reply = Reply::new(response, endpoint, version, limits, secrets);
-            let attempts = ticket.history.failures.saturating_add(1);
+            let attempts = ticket.history.failures.all.saturating_add(1);
             let reply = reply.with_decoded(decoded).with_attempts(attempts);
             return Ok(Step::Done(reply));
         }
@@ -373,7 +374,7 @@ impl Engine {
                 // Retryable, but the caller's policy excludes the status.
                 self.return_nonce(&mut ticket);
                 let wait = error.retry_after.unwrap_or_default();
-                Err(RetryCause::Response(error).into_error(ticket.history.failures + 1, wait))
+                Err(RetryCause::Response(error).into_error(ticket.history.failures.all + 1, wait))
             }
             _ => {
                 self.return_nonce(&mut ticket);
@@ -437,26 +438,27 @@ impl Engine {
         cause: RetryCause,
         at: Moment,
     ) -> StepResult<B> {
-        ticket.count_failure();
+        let is_rate_limit = matches!(&cause, RetryCause::Response(response)
+            if response.status == StatusCode::TOO_MANY_REQUESTS);
+        let failures = ticket.count_failure();
+        if is_rate_limit && self.limits.retry.waits_out_rate_limits {
+            failures.uncounted = failures.uncounted.saturating_add(1);
+        }
+        let counted = failures.all.saturating_sub(failures.uncounted);
         let requested = cause.requested_wait();
         let jitter = self.limits.retry.jitter(ticket.attempts(), &at);
         if let RetryCause::Response(response) = &cause
-            && response.status == StatusCode::TOO_MANY_REQUESTS
+            && is_rate_limit
+            && !ticket.is_fetching_token()
         {
-            if self.limits.retry.waits_out_rate_limits {
-                ticket.history.uncounted = ticket.history.uncounted.saturating_add(1);
-            }
-            if !ticket.is_fetching_token() {
-                // The scope pauses for as long as this exchange waits. The pause is bounded, so that a server cannot
-                // stop all requests for ever.
-                let total = requested.saturating_add(jitter).min(self.limits.retry.wait);
-                let delay = total.max(requested).min(MAX_PAUSE);
-                self.rate_limiter
-                    .pause(ticket.call.scope, at.now, delay, response);
-            }
+            // The scope pauses for as long as this exchange waits. The pause is bounded, so that a server cannot
+            // stop all requests for ever.
+            let total = requested.saturating_add(jitter).min(self.limits.retry.wait);
+            let delay = total.max(requested).min(MAX_PAUSE);
+            self.rate_limiter
+                .pause(ticket.call.scope, at.now, delay, response);
         }
         ticket.auth.reset_challenges();
-        let counted = ticket.attempts().saturating_sub(ticket.history.uncounted);
         if counted >= self.limits.retry.attempts {
             let error = cause.into_error(ticket.attempts(), requested.saturating_add(jitter));
             return self.fail_exchange(&ticket, error);

@@ -192,7 +192,7 @@ impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pending")
             .field("call", &self.0.call)
-            .field("failures", &self.0.history.failures)
+            .field("failures", &self.0.history.failures.all)
             .finish_non_exhaustive()
     }
 }

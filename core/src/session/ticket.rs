@@ -60,15 +60,21 @@ pub(super) enum Stage {
 #[derive(Default)]
 pub(super) struct History {
     /// Failed attempts of the exchange's own request.
-    pub(super) failures: u32,
+    pub(super) failures: Failures,
     /// Failed attempts of the token request.
-    pub(super) token_failures: u32,
-    /// Those failed attempts of the current request that do not count towards the policy's number of attempts.
-    pub(super) uncounted: u32,
+    pub(super) token_failures: Failures,
     /// Whether a token request was lost, so that an unknown token may have been issued.
     pub(super) token_lost: bool,
     /// Whether a 401 has made the exchange replace its token.
     pub(super) token_renewed: bool,
+}
+
+/// The numbers of failed attempts of a request.
+#[derive(Default)]
+pub(super) struct Failures {
+    pub(super) all: u32,
+    /// Those that do not count towards the policy's number of attempts.
+    pub(super) uncounted: u32,
 }
 
 impl Stage {
@@ -99,17 +105,19 @@ impl Ticket {
     /// Returns the number of failed attempts of the current request.
     pub(super) fn attempts(&self) -> u32 {
         match self.stage {
-            Stage::FetchingToken { .. } => self.history.token_failures,
-            Stage::Requesting { .. } | Stage::FollowingFetch { .. } => self.history.failures,
+            Stage::FetchingToken { .. } => self.history.token_failures.all,
+            Stage::Requesting { .. } | Stage::FollowingFetch { .. } => self.history.failures.all,
         }
     }
 
-    pub(super) fn count_failure(&mut self) {
+    /// Counts a failed attempt of the current request, and returns the numbers for it.
+    pub(super) fn count_failure(&mut self) -> &mut Failures {
         let failures = match self.stage {
             Stage::FetchingToken { .. } => &mut self.history.token_failures,
             Stage::Requesting { .. } | Stage::FollowingFetch { .. } => &mut self.history.failures,
         };
-        *failures = failures.saturating_add(1);
+        failures.all = failures.all.saturating_add(1);
+        failures
     }
 }
 
