@@ -772,7 +772,33 @@ fn emulator_inputs() -> Vec<(String, Vec<u8>)> {
             })
     };
     let world = |flags: u8| Writer::default().byte(7).byte(3).byte(5).byte(flags);
-    let dialogues: [(&str, Writer, &[[u8; 8]]); 6] = [
+    let dialogues: [(&str, Writer, &[[u8; 8]]); 8] = [
+        (
+            "operations",
+            world(8),
+            &[
+                [0, 0, 7, 0, 1, known, 0, 0],
+                [0, 0, 8, 0, 0, known, 0, 0],
+                [0, 0, 9, 2, 1, known, 1, 0],
+                [0, 0, 8, 2, 1, known, 0, 0],
+                [0, 0, 2, 1, 2, known, 1, 0],
+                [0, 0, 7, 2, 1, none, 0, 0],
+                [0, 0, 7, 2, 1, digest, 0, 0],
+            ],
+        ),
+        (
+            "unknown-keys",
+            world(0),
+            &[
+                [0, 0, 10, 0, 0, known, 0, 0],
+                [0, 0, 11, 0, 1, known, 0, 0],
+                [0, 0, 12, 2, 1, known, 0, 0],
+                [0, 0, 13, 3, 1, known, 0, 0],
+                [0, 2, 8, 0, 0, known, 0, 0],
+                [0, 0, 9, 0, 1, none, 0, 0],
+                [0, 0, 9, 0, 1, digest, 0, 0],
+            ],
+        ),
         (
             "digest",
             world(0),
