@@ -372,19 +372,16 @@ impl Client {
             assert!(json.is_some(), "{}", body.escape_ascii());
         }
         let path = request.uri().path();
-        if status.is_success() {
-            let has_credential = request.headers().contains_key(AUTHORIZATION);
-            assert!(has_credential, "a success without a credential");
-        }
         let mut copy = Response::new(body.as_slice());
         *copy.status_mut() = status;
         *copy.headers_mut() = response.headers().clone();
         match Reply::from_response(copy) {
-            Ok(reply) => match self.check_reply(path, reply) {
-                // The envelope holds an error.
-                Err(error) => assert!(matches!(error, Error::Api(_)), "{error}"),
-                Ok(()) => {}
-            },
+            Ok(reply) => {
+                if let Err(error) = self.check_reply(request, reply) {
+                    // The envelope holds an error.
+                    assert!(matches!(error, Error::Api(_)), "{error}");
+                }
+            }
             Err(error) => {
                 assert_eq!(error.status(), Some(status));
                 let error_field = json.as_ref().and_then(|json| json.get("error"));
@@ -406,8 +403,9 @@ impl Client {
         self.check_challenge(response.headers(), status, plan);
     }
 
-    /// Checks the reply of the operation with this path.
-    fn check_reply(&self, path: &str, reply: Reply<&[u8]>) -> Result<(), Error> {
+    /// Checks the reply to an operation.
+    fn check_reply(&self, request: &Request<Vec<u8>>, reply: Reply<&[u8]>) -> Result<(), Error> {
+        let path = request.uri().path();
         let (parent, name) = path.rsplit_once('/').unwrap_or_default();
         let is_of_org = path.starts_with("/api/atlas/v2/orgs/");
         if path.starts_with("/api/oauth/") {
@@ -427,6 +425,8 @@ impl Client {
         } else {
             assert_eq!(KeyRequest::read(reply)?.api_key_id(), Some(name));
         }
+        let has_credential = request.headers().contains_key(AUTHORIZATION);
+        assert!(has_credential, "a success without a credential");
         assert!(drift.unknown.is_empty() && !drift.more_unknown, "{drift}");
         // A key that was never used has no `lastUsedAt`.
         let is_left_out = |field: &String| {
