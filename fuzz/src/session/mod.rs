@@ -169,6 +169,7 @@ impl Driver {
         // The exchange that was in the slot is cancelled.
         drop(self.take(slot));
         let next = request.start(&mut self.session, at);
+        self.rules.check_start(&request, &next);
         self.exchanges_started += 1;
         let exchange = TrackedExchange::new(self.exchanges_started, request);
         self.proceed(slot, exchange, next, true);

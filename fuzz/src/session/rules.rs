@@ -1,6 +1,6 @@
 //! The rules that must hold, and the facts about exchanges and responses that they depend on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use atlas_model_keys_core::{
@@ -158,6 +158,8 @@ impl Period {
 pub(super) struct Rules {
     /// When a scope must not be called after a 429.
     held_back: BTreeMap<Scope, Period>,
+    /// The scopes that may have received a 429, also in an envelope.
+    rate_limited: BTreeSet<Scope>,
     /// The number of remaining requests of a scope, and the minute for which it is valid.
     remaining: BTreeMap<Scope, (Period, u64)>,
     /// The version that the session requests for each operation.
@@ -172,6 +174,7 @@ impl Rules {
     pub(super) fn new(world: &World) -> Self {
         Self {
             held_back: BTreeMap::new(),
+            rate_limited: BTreeSet::new(),
             remaining: BTreeMap::new(),
             versions: first_versions(world.pinned_version),
             leader: None,
@@ -223,6 +226,13 @@ impl Rules {
         self.remaining.retain(|_, (period, _)| period.since <= now);
     }
 
+    /// Checks the first step of an exchange: only a 429 of its scope makes it wait for a period.
+    pub(super) fn check_start(&self, request: &AnyRequest, next: &StepResult) {
+        if let Ok(Step::Wait(wait)) = next {
+            assert!(wait.on_change() || self.rate_limited.contains(&request.scope()));
+        }
+    }
+
     /// Records the end of an exchange. If it was fetching a token, another one may fetch it.
     pub(super) fn exchange_ended(&mut self, id: u32) {
         self.leader = self.leader.filter(|(leader, _)| *leader != id);
@@ -254,6 +264,10 @@ impl Rules {
             self.token_fetched();
         }
         if !is_token {
+            let request = &exchange.request;
+            if status == 429 || request.is_enveloped() {
+                self.rate_limited.insert(request.scope());
+            }
             // A status that is not retried holds nothing back.
             let is_retried = status == 429 && !world.limits.retry.statuses.is_empty();
             let is_held_back = is_read && is_retried && !exchange.request.is_enveloped();
