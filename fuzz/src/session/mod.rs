@@ -3,9 +3,9 @@
 //!
 //! **Input**: a byte for the credential (a bearer token, a service account or an API key), one for the base URL (from
 //! [`BASES`]), one for the flags [`PINNED_VERSION`], [`SMALL_LIMITS`], [`SINGLE_ATTEMPT`], [`NO_RETRY_STATUSES`] and
-//! [`WAITS_OUT_RATE_LIMITS`]; then
-//! actions until the end of the input, each a byte (see [`ActionCode`]) and its arguments. Up to four exchanges are in
-//! progress at the same time, each in a slot, and each for any of the five operations. A response is
+//! [`WAITS_OUT_RATE_LIMITS`]; then actions until the end of the input, each a byte (see [`ActionCode`]) and its
+//! arguments. Up to four exchanges are in progress at the same time, each in a slot, and each for any of the five
+//! operations. A response is
 //!
 //! - a byte for the status (from [`STATUSES`]);
 //! - a byte for the number of headers; for each a byte for its name (from [`HEADERS`]), and one for its value (from those
@@ -20,25 +20,26 @@
 //! - Only a 200 is a result. With any other status, the status counts, even if the body is too long.
 //! - A policy that waits out rate limits gives up after a 429 only if the wait would be too long.
 //! - After a 406 or 410, an exchange changes the version at most once, to the next one of its operation, and never if a
-//!   version is pinned. No other operation changes its version. A token request
-//!   that may have issued a token (it is lost, or its response has a status of 500 or more, but not 503) is repeated at
-//!   most once. A permanent failure and the caller's deadline are not retried.
+//!   version is pinned. No other operation changes its version. A token request that may have issued a token (it is lost,
+//!   or its response has a status of 500 or more, but not 503) is repeated at most once. A permanent failure and the
+//!   caller's deadline are not retried.
 //! - After a 401, an exchange requests another token at most once; with a bearer token it ends.
-//! - Every request goes to the base URL, and is that of the exchange's operation, a token request or a revocation. It has the right
-//!   credential, marked sensitive: the bearer token, an issued token, or a digest whose nonce and count were never sent
-//!   before. One exchange at a time fetches a token; another takes over when it is silent for a minute.
+//! - Every request goes to the base URL, and is that of the exchange's operation, a token request or a revocation. It has
+//!   the right credential, marked sensitive: the bearer token, an issued token, or a digest whose nonce and count were
+//!   never sent before. One exchange at a time fetches a token; another takes over when it is silent for a minute.
 //! - After `RateLimit-Remaining`, no more requests of the scope (a group, an organization, or neither) are in flight than
-//!   remain, and requests of other scopes are not affected; a request that takes
-//!   longer than a minute is no longer counted.
+//!   remain; a request that takes longer than a minute is no longer counted.
 //! - No retry is sent before `Retry-After` has passed, and no request of a scope before the delay of a 429 has passed.
-//!   The session's longest pause covers that of every scope, and is at most five minutes.
+//!   Requests of other scopes are not delayed. The session's longest pause covers that of every scope, and is at most
+//!   five minutes.
 //! - An exchange that is given up returns the error that caused its last retry, or otherwise the transport's error.
 //! - No error (`Display`, `Debug`, sources) and no `Debug` of a session, step, ticket, request or reply shows a secret,
 //!   even if a server repeats it: as a whole or its beginning, plain or percent-encoded.
 //! - Another session rejects a ticket, and also an exported token, unless it has the same base URL and client id.
 //! - At the end, after all exchanges have ended and time has passed, an ordinary exchange of each operation succeeds.
 //!
-//! The files import each other in one direction: `input` ← `operations` ← `world` ← `rules` ← this one, which drives the session.
+//! The files import each other in one direction: `input` ← `operations` ← `world` ← `rules` ← this one, which drives
+//! the session.
 
 use std::time::Duration;
 
