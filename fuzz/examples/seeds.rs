@@ -605,6 +605,14 @@ fn session_inputs() -> Vec<(&'static str, Vec<u8>)> {
     };
     let scopes = to_each(every(session(0, 0), [0, 1, 3, 4]), 429, ("retry-after", 3));
     let scopes = every(scopes, [2, 3, 1, 4]);
+    // Only one scope is paused, and then another one for longer.
+    let paused = with(
+        every(session(0, 0), [3, 0, 4, 2]),
+        0,
+        429,
+        ("retry-after", 3),
+    );
+    let paused = every(with(paused, 2, 429, ("retry-after", 4)), [0, 2, 1, 3]);
     let unlike = to_each(
         every(session(1, 0), [2, 0, 4, 1]),
         200,
@@ -630,6 +638,7 @@ fn session_inputs() -> Vec<(&'static str, Vec<u8>)> {
     let renewed_late = waited_out(friendly(waited_out(renewed_late), 0));
     [
         ("scopes", scopes),
+        ("paused", paused),
         ("unlike", unlike),
         ("versions", versions),
         ("moved-key", moved_key),

@@ -12,8 +12,8 @@
 //! - A response that is written as HTTP/1.1 is decoded completely, and unchanged, by [`Decoder`].
 //! - A response that claims to be JSON is JSON; an error object contains the status; a page of keys or groups is one for
 //!   the core and has at most 500 entries; a key is a key for the core and has the requested id; each of them is as
-//!   documented, but for a missing `lastUsedAt` and the secrets that the emulator leaves out; a compressed body is gzip
-//!   and says so.
+//!   documented, but for the names, times of use and secrets that the emulator leaves out; a compressed body is gzip and
+//!   says so.
 //! - A success needs a credential.
 //! - The core can answer every challenge, and the answer is accepted while its nonce is valid.
 //! - No response contains the private key or the client secret.
@@ -428,9 +428,11 @@ impl Client {
         let has_credential = request.headers().contains_key(AUTHORIZATION);
         assert!(has_credential, "a success without a credential");
         assert!(drift.unknown.is_empty() && !drift.more_unknown, "{drift}");
-        // A key that was never used has no `lastUsedAt`.
+        // Some keys were never used, and some have no name.
         let is_left_out = |field: &String| {
-            field.ends_with("lastUsedAt") || !self.has_secrets && field.ends_with("secret")
+            field.ends_with("lastUsedAt")
+                || field.ends_with("name")
+                || !self.has_secrets && field.ends_with("secret")
         };
         assert!(drift.missing.keys().all(is_left_out), "{drift}");
         Ok(())
