@@ -148,6 +148,7 @@ mod base_url;
 mod call;
 mod conversions;
 mod credentials;
+mod date_header;
 mod decode;
 pub mod digest;
 mod drift;

@@ -6,9 +6,9 @@ use core::iter::FusedIterator;
 
 use http::HeaderMap;
 
+use crate::date_header::response_date;
 use crate::decode::{Arena, Decoded, Form, KeySpans, LinkSpans};
 use crate::list_page::{self, PageSummary, sealed};
-use crate::reply::response_date;
 use crate::{ApiVersion, Drift, ListPage, ModelKey, OwnedModelKey, UnixTime};
 
 /// A page of keys with the body that it was parsed from. It lends [`ModelKey`]s that point into the body.

@@ -10,13 +10,13 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::api_error::{Redaction, status_in};
+use crate::date_header::{date, response_date};
 use crate::decode::{self, Decoded, Entry, Form, GroupSpans, KeySpans};
 use crate::error::{InvalidResponse, InvalidResponseKind};
 use crate::limits::BodyLimits;
 use crate::redaction::KnownSecrets;
 use crate::skim::{self, Skimmed};
 use crate::status::failed_status;
-use crate::timestamp::parse_http_date;
 use crate::{
     ApiError, ApiVersion, Drift, Endpoint, Error, Groups, Limits, OwnedModelKey, Page, UnixTime,
 };
@@ -292,21 +292,6 @@ pub(crate) fn rate_limit(headers: &HeaderMap) -> RateLimit {
         limit: number("ratelimit-limit"),
         remaining: number("ratelimit-remaining"),
     }
-}
-
-/// Returns the time of the header `Date` (RFC 9110 §6.6.1).
-pub(crate) fn response_date(headers: &HeaderMap) -> Option<UnixTime> {
-    date(headers, "date")
-}
-
-/// Returns the date in a header: an HTTP date as Atlas writes it, or a Unix time after `@` (RFC 9745 §2.1).
-fn date(headers: &HeaderMap, name: &str) -> Option<UnixTime> {
-    let text = headers.get(name)?.to_str().ok()?.trim();
-    let seconds = match text.strip_prefix('@') {
-        Some(seconds) => seconds.parse().ok()?,
-        None => parse_http_date(text)?,
-    };
-    Some(UnixTime::from_seconds(seconds))
 }
 
 /// Checks the size of a response against the limits, even if the transport did so before.

@@ -1,19 +1,21 @@
-//! 100,000 random dialogues between a session and the emulator, with expiring tokens and nonces, rate limits,
-//! failing servers, lost requests, a withdrawn version, overlapping and dropped exchanges, and a clock
-//! that jumps. None panics or hangs, and every key arrives exactly once.
+//! 100,000 random dialogues between a session and the emulator, of all five operations, with expiring tokens and nonces,
+//! rate limits, failing servers, lost requests, a withdrawn version, overlapping and dropped exchanges, and a clock
+//! that jumps. None panics or hangs, and every key and group arrives exactly once.
 
 mod dialogue;
 
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiVersion, Error, FailureKind, ItemsPerPage, Listing, Refused, Step, Wait,
+    ApiKeyId, ApiVersion, Body, Error, FailureKind, GroupsRequest, ItemsPerPage, KeyRequest,
+    ListRequest, Listing, Operation, OrgId, OrgKeyRequest, OrgListRequest, OwnedModelKey, Page,
+    Refused, Reply, RetryPolicy, Session, Step, Wait,
 };
 use atlas_model_keys_emulator::{
     Config, DigestAlgorithm, Names, Route, TokenBucket, error_response,
 };
 use dialogue::{CREDENTIAL_KINDS, CredentialKind, World};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 
 const DIALOGUES: u64 = 100_000;
 
@@ -43,14 +45,145 @@ impl Random {
     }
 }
 
-/// One of the listings that run at the same time.
+type StepResult = Result<Step<Vec<u8>>, Error>;
+
+/// One of the listings and requests for a key that run at the same time.
 struct Reader {
-    listing: Listing,
+    job: Job,
     envelope: bool,
     state: State,
     seen: Vec<String>,
+    expected: Vec<String>,
     /// The number of failures that the current exchange may still get: fewer than the policy's attempts.
     failures_left: u32,
+    /// The sum of the waits of the current exchange.
+    waited: Duration,
+}
+
+/// What a reader requests: pages, or a key that did not arrive yet.
+enum Job {
+    List(Listing),
+    OrgList(Listing<OrgListRequest>),
+    Key(Option<KeyRequest>),
+    OrgKey(Option<OrgKeyRequest>),
+    Groups(Listing<GroupsRequest>),
+}
+
+impl Job {
+    /// Chooses a job. Returns also the ids that it must find, in order.
+    fn new(world: &World, random: &mut Random, envelope: bool) -> (Self, Vec<String>) {
+        let emulator = &world.emulator;
+        let ids = |keys: &[atlas_model_keys_emulator::Key]| -> Vec<String> {
+            let ids = keys.iter().map(|key| key.api_key_id.clone().unwrap());
+            ids.collect()
+        };
+        let group = emulator.first_group();
+        let org = OrgId::new(emulator.org_id()).unwrap();
+        let of_group = ids(emulator.keys(group));
+        let of_org: Vec<String> = emulator
+            .groups()
+            .flat_map(|group| ids(emulator.keys(group)))
+            .collect();
+        let items = ItemsPerPage::new(u32::try_from(1 + random.below(5)).unwrap()).unwrap();
+        let limits = world.session.limits();
+        let key = |ids: &[String]| ids.last().map(|id| ApiKeyId::new(id).unwrap());
+        match random.below(10) {
+            0 => {
+                let list = OrgListRequest::new(org)
+                    .with_items_per_page(items)
+                    .with_envelope(envelope);
+                (Self::OrgList(Listing::new(list, limits)), of_org)
+            }
+            1 => {
+                let request = |key| KeyRequest::new(group, key).with_envelope(envelope);
+                let expected = of_group.last().cloned().into_iter().collect();
+                (Self::Key(key(&of_group).map(request)), expected)
+            }
+            2 => {
+                let request = |key| OrgKeyRequest::new(org, key).with_envelope(envelope);
+                let expected = of_org.last().cloned().into_iter().collect();
+                (Self::OrgKey(key(&of_org).map(request)), expected)
+            }
+            3 => {
+                let list = GroupsRequest::new()
+                    .with_items_per_page(items)
+                    .with_envelope(envelope);
+                let groups = emulator.groups().map(|group| group.to_string());
+                (Self::Groups(Listing::new(list, limits)), groups.collect())
+            }
+            _ => {
+                let list = ListRequest::new(group)
+                    .with_items_per_page(items)
+                    .with_envelope(envelope);
+                (Self::List(Listing::new(list, limits)), of_group)
+            }
+        }
+    }
+
+    /// Starts the next exchange, or returns `None` at the end.
+    fn start(&self, world: &mut World) -> Option<StepResult> {
+        fn start(world: &mut World, request: &impl Operation) -> StepResult {
+            let at = world.moment();
+            world.session.start(request, at)
+        }
+        Some(match self {
+            Self::List(listing) => start(world, &listing.request().unwrap()?),
+            Self::OrgList(listing) => start(world, &listing.request().unwrap()?),
+            Self::Key(request) => start(world, &(*request)?),
+            Self::OrgKey(request) => start(world, &(*request)?),
+            Self::Groups(listing) => start(world, &listing.request().unwrap()?),
+        })
+    }
+
+    /// Takes a reply, and returns the ids that it adds.
+    fn accept(&mut self, reply: Reply<Vec<u8>>, envelope: bool) -> Vec<String> {
+        let page = |reply: Reply<Vec<u8>>| -> Page<Vec<u8>> {
+            let page = reply.into_page().unwrap();
+            assert_eq!(page.envelope_status().is_some(), envelope);
+            page
+        };
+        let id = |key: OwnedModelKey| key.api_key_id().unwrap().to_owned();
+        match self {
+            Self::List(listing) => listing.accept_owned(page(reply)).map(id).collect(),
+            Self::OrgList(listing) => listing.accept_owned(page(reply)).map(id).collect(),
+            Self::Key(request) => {
+                *request = None;
+                vec![id(KeyRequest::read(reply).unwrap())]
+            }
+            Self::OrgKey(request) => {
+                *request = None;
+                vec![id(OrgKeyRequest::read(reply).unwrap())]
+            }
+            Self::Groups(listing) => {
+                let page = GroupsRequest::read(reply).unwrap();
+                assert_eq!(page.envelope_status().is_some(), envelope);
+                let groups = listing.accept_owned(page);
+                groups.map(|group| group.id().unwrap().to_owned()).collect()
+            }
+        }
+    }
+
+    /// Returns the index of its operation in [`versions`].
+    fn operation(&self) -> usize {
+        match self {
+            Self::List(_) => 0,
+            Self::OrgList(_) => 1,
+            Self::Key(_) => 2,
+            Self::OrgKey(_) => 3,
+            Self::Groups(_) => 4,
+        }
+    }
+}
+
+/// Returns the version of each operation.
+fn versions(session: &Session) -> [ApiVersion; 5] {
+    [
+        session.version::<ListRequest>(),
+        session.version::<OrgListRequest>(),
+        session.version::<KeyRequest>(),
+        session.version::<OrgKeyRequest>(),
+        session.version::<GroupsRequest>(),
+    ]
 }
 
 enum State {
@@ -87,7 +220,16 @@ fn config(random: &mut Random) -> Config {
 
 /// Injects a retryable response, or an invalid token or nonce.
 fn inject_fault(world: &mut World, random: &mut Random, kind: CredentialKind, revoked: &mut bool) {
-    let route = random.pick(&[Route::ListGroupKeys, Route::ListGroupKeys, Route::Token]);
+    let route = random.pick(&[
+        Route::ListGroupKeys,
+        Route::ListGroupKeys,
+        Route::Token,
+        Route::Token,
+        Route::ListOrgKeys,
+        Route::GetGroupKey,
+        Route::GetOrgKey,
+        Route::ListGroups,
+    ]);
     match random.below(4) {
         0 => world.emulator.expire_nonces(),
         // A caller's own token could not be replaced.
@@ -119,27 +261,23 @@ fn dialogue(seed: u64) -> u32 {
     // A token with such a short life may expire twice while a request is in flight.
     let short_lived = config.token_ttl < Duration::from_secs(3600);
     let mut world = World::new(config, kind);
-    let group = world.emulator.first_group();
-    let expected: Vec<String> = world
-        .emulator
-        .keys(group)
-        .iter()
-        .map(|key| key.api_key_id.clone().unwrap())
-        .collect();
-    let items = ItemsPerPage::new(u32::try_from(1 + random.below(5)).unwrap()).unwrap();
+    if random.once_in(4) {
+        let mut limits = world.session.limits().clone();
+        limits.retry.waits_out_rate_limits = true;
+        world.session = world.session.with_limits(limits);
+    }
     let mut readers: Vec<Reader> = (0..=random.below(3))
         .map(|_| {
             let envelope = random.once_in(3);
-            let request = world
-                .request()
-                .with_items_per_page(items)
-                .with_envelope(envelope);
+            let (job, expected) = Job::new(&world, &mut random, envelope);
             Reader {
-                listing: Listing::new(request, world.session.limits()),
+                job,
                 envelope,
                 state: State::Idle,
                 seen: Vec::new(),
+                expected,
                 failures_left: 3,
+                waited: Duration::ZERO,
             }
         })
         .collect();
@@ -158,12 +296,13 @@ fn dialogue(seed: u64) -> u32 {
             world.now += Duration::from_millis(random.below(20_000));
         }
         let reader = &mut readers[index];
+        let before = versions(&world.session);
         let result = match std::mem::replace(&mut reader.state, State::Done) {
             State::Done => continue,
             State::Idle => {
-                reader.failures_left = 3;
-                match reader.listing.request().unwrap() {
-                    Some(request) => world.start(&request),
+                (reader.failures_left, reader.waited) = (3, Duration::ZERO);
+                match reader.job.start(&mut world) {
+                    Some(result) => result,
                     None => continue,
                 }
             }
@@ -174,6 +313,7 @@ fn dialogue(seed: u64) -> u32 {
             }
             State::Step(step) => match *step {
                 Step::Send(exchange) => {
+                    assert_credential_only_in_authorization(&world, &exchange.request);
                     if reader.failures_left > 0 && random.once_in(6) {
                         reader.failures_left -= 1;
                         // A token request is retried only once after it is lost.
@@ -196,24 +336,34 @@ fn dialogue(seed: u64) -> u32 {
                         world.send(exchange)
                     }
                 }
-                Step::Wait(wait) => wait_or_wake(&mut world, &mut random, wait),
+                Step::Wait(wait) => {
+                    reader.waited += wait.delay();
+                    wait_or_wake(&mut world, &mut random, wait)
+                }
                 Step::Done(reply) => {
-                    let page = reply.into_page().unwrap();
-                    assert_eq!(page.envelope_status().is_some(), reader.envelope);
-                    let fresh = reader.listing.accept(&page);
                     reader
                         .seen
-                        .extend(fresh.map(|key| key.api_key_id().unwrap().to_owned()));
+                        .extend(reader.job.accept(reply, reader.envelope));
                     reader.state = State::Idle;
                     continue;
                 }
             },
         };
+        // Only a refused operation requests another version.
+        for (n, (before, after)) in before.iter().zip(versions(&world.session)).enumerate() {
+            let may_move = n == reader.job.operation() && after == ApiVersion::V2025_03_12;
+            assert!(*before == after || may_move, "seed {seed}");
+        }
+        let at = world.moment();
+        let pause = world.session.longest_pause(at);
+        assert!(pause.is_none_or(|p| !p.is_zero() && p <= Duration::from_secs(300)));
         match result {
             Ok(step) => reader.state = State::Step(Box::new(step)),
             Err(error) => {
                 assert_expected(&error, seed, revoked || short_lived);
                 assert_shows_no_secret(&world, &error);
+                let retry = &world.session.limits().retry;
+                assert_not_given_up_early(&error, retry, reader.waited, seed);
                 // The caller tries again later.
                 world.now += Duration::from_secs(120);
                 reader.state = State::Idle;
@@ -221,16 +371,12 @@ fn dialogue(seed: u64) -> u32 {
         }
     }
     for reader in &readers {
-        assert_eq!(reader.seen, expected, "seed {seed}, {kind:?}");
+        assert_eq!(reader.seen, reader.expected, "seed {seed}, {kind:?}");
     }
     steps
 }
 
-fn wait_or_wake(
-    world: &mut World,
-    random: &mut Random,
-    wait: Wait,
-) -> Result<Step<Vec<u8>>, Error> {
+fn wait_or_wake(world: &mut World, random: &mut Random, wait: Wait) -> StepResult {
     let limits = world.session.limits();
     assert!(wait.delay() <= limits.retry.wait);
     if wait.on_change() && !random.once_in(4) {
@@ -255,14 +401,34 @@ fn assert_expected(error: &Error, seed: u64, may_lose_tokens: bool) {
     assert!(is_expected, "seed {seed}: {error:?}");
 }
 
+/// Asserts that a policy that waits out rate limits gave up only because the next wait would be too long.
+fn assert_not_given_up_early(error: &Error, retry: &RetryPolicy, waited: Duration, seed: u64) {
+    if let Error::RateLimited { wait, .. } = error
+        && retry.waits_out_rate_limits
+    {
+        let is_too_long = *wait > retry.wait || waited + *wait >= retry.total_wait;
+        assert!(is_too_long, "seed {seed}: {error:?} after {waited:?}");
+    }
+}
+
 fn assert_shows_no_secret(world: &World, error: &Error) {
-    let shown = format!("{error} {error:?} {:?}", world.session);
+    assert_has_no_secret(world, &format!("{error} {error:?} {:?}", world.session));
+}
+
+fn assert_credential_only_in_authorization(world: &World, request: &Request<Body>) {
+    let mut headers = request.headers().clone();
+    headers.remove(header::AUTHORIZATION);
+    assert_has_no_secret(world, &format!("{} {headers:?}", request.uri()));
+    assert_has_no_secret(world, &String::from_utf8_lossy(request.body().as_bytes()));
+}
+
+fn assert_has_no_secret(world: &World, text: &str) {
     for secret in [
         world.emulator.access_token(),
         &world.emulator.service_account().client_secret,
         &world.emulator.api_key().private_key,
     ] {
-        assert!(!shown.contains(secret), "{shown}");
+        assert!(!text.contains(secret), "{text}");
     }
 }
 

@@ -1,39 +1,67 @@
 //! Writes the seeds that come from the core's transcripts and fixtures, and from examples of RFCs and of Atlas: run
-//! `cargo run --example seeds` in the folder `fuzz`. The README describes how a campaign adds more.
+//! `cargo run --example seeds` in the folder `fuzz`. A test finds those that are not written yet. The README describes
+//! how a campaign adds more.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
 use std::{fs, io};
 
 use atlas_model_keys_fuzz::input::Writer;
 use atlas_model_keys_fuzz::redaction;
 use atlas_model_keys_fuzz::session::{
-    ACTION_CODES, ActionCode, BODY_TYPES, BodyType, HEADERS, STATUSES,
+    ACTION_CODES, ActionCode, BODY_TYPES, BodyType, ENVELOPE, HEADERS, OPERATION_SHIFT, OPERATIONS,
+    PINNED_VERSION, SINGLE_ATTEMPT, STATUSES, WAITS_OUT_RATE_LIMITS,
 };
-use atlas_model_keys_fuzz::{emulator, reply, request};
+use atlas_model_keys_fuzz::{TARGETS, emulator, reply, request};
 
 fn main() -> io::Result<()> {
-    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let tests = fuzz.join("../core/tests");
+    for (target, name, bytes) in seeds()?.missing()? {
+        let folder = Path::new(FOLDER).join(target);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(name), bytes)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn every_seed_is_written() {
+    let missing = seeds()
+        .and_then(Seeds::missing)
+        .expect("the files can be read");
+    let missing: Vec<_> = missing
+        .iter()
+        .map(|(target, name, _)| (target, name))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "write the seeds {missing:?} with `cargo run --example seeds` in the folder fuzz"
+    );
+}
+
+/// Returns all seeds.
+fn seeds() -> io::Result<Seeds> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests");
     let fixtures = files(&tests.join("fixtures"), "json")?;
     let transcripts = files(&tests.join("transcripts"), "txt")?;
-    let seeds = Seeds(fuzz.join("seeds"));
+    let mut seeds = Seeds(Vec::new());
 
     for (name, body) in &fixtures {
-        seeds.write("page", name, body)?;
+        seeds.add("page", name, body);
         let status = name
             .get(..3)
             .and_then(|status| status.parse().ok())
             .unwrap_or(200);
-        seeds.write("reply", name, &reply_input(status, &[], body))?;
+        seeds.add("reply", name, &reply_input(status, &[], body));
         let head = format!(
             "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        seeds.write("wire", name, &wire_input(&[head.as_bytes(), body].concat()))?;
+        seeds.add("wire", name, &wire_input(&[head.as_bytes(), body].concat()));
     }
     for (name, text) in &transcripts {
         let text = String::from_utf8_lossy(text);
-        seeds.write("session", name, &session_input(&text))?;
+        seeds.add("session", name, &session_input(&text));
         for (n, response) in responses(&text).iter().enumerate() {
             let name = format!("{name}-{n}");
             let headers: Vec<_> = response
@@ -41,50 +69,50 @@ fn main() -> io::Result<()> {
                 .iter()
                 .map(|(n, v)| (n.as_str(), v.as_str()))
                 .collect();
-            seeds.write(
+            seeds.add(
                 "reply",
                 &name,
                 &reply_input(response.status, &headers, response.body.as_bytes()),
-            )?;
-            seeds.write("wire", &name, &wire_input(&stream(response)))?;
+            );
+            seeds.add("wire", &name, &wire_input(&stream(response)));
             if !response.body.is_empty() {
-                seeds.write("page", &name, response.body.as_bytes())?;
+                seeds.add("page", &name, response.body.as_bytes());
             }
         }
     }
     for (name, body) in OTHER_BODIES {
-        seeds.write("reply", name, &reply_input(200, &[], body.as_bytes()))?;
+        seeds.add("reply", name, &reply_input(200, &[], body.as_bytes()));
     }
     for (name, bytes) in session_inputs() {
-        seeds.write("session", name, &bytes)?;
+        seeds.add("session", name, &bytes);
     }
     let unknown: String = (0..70).map(|n| format!(r#","{n}":0"#)).collect();
-    seeds.write(
+    seeds.add(
         "page",
         "many-unknown",
         format!(r#"{{"results":[]{unknown}}}"#).as_bytes(),
-    )?;
-    seeds.write(
+    );
+    seeds.add(
         "page",
         "new-fields",
         br#"{"links":[{"href":"h","rel":"next","title":"a \"b\""}],"results":[{"apiKeyId":"a","expiresAt":null,"scopes":["A",["B",{}]],"usage":{"used":true,"tokens":12,"unit":"\u00e4"}}],"totalCount":2,"totalPages":1}"#,
-    )?;
+    );
     let interim = "HTTP/1.1 103 X\r\n\r\n".repeat(17);
-    seeds.write("wire", "many-interim", &wire_input(interim.as_bytes()))?;
+    seeds.add("wire", "many-interim", &wire_input(interim.as_bytes()));
     for (n, stream) in STREAMS.iter().enumerate() {
-        seeds.write(
+        seeds.add(
             "wire",
             &format!("stream-{n}"),
             &wire_input(stream.as_bytes()),
-        )?;
+        );
         // The same stream with small limits.
         for limits in 1..5 {
             let bounded = Writer::default().byte(0).byte(limits).number(3);
             let name = format!("bounded-{n}-{limits}");
-            seeds.write("wire", &name, &bounded.rest(stream).0)?;
+            seeds.add("wire", &name, &bounded.rest(stream).0);
         }
     }
-    seeds.write(
+    seeds.add(
         "wire",
         "head",
         &Writer::default()
@@ -93,8 +121,8 @@ fn main() -> io::Result<()> {
             .number(1)
             .rest(STREAMS[0])
             .0,
-    )?;
-    seeds.write(
+    );
+    seeds.add(
         "wire",
         "small",
         &Writer::default()
@@ -103,70 +131,89 @@ fn main() -> io::Result<()> {
             .number(2)
             .rest(STREAMS[1])
             .0,
-    )?;
+    );
     for (n, body) in BODIES.iter().enumerate() {
-        seeds.write("page", &format!("body-{n}"), body.as_bytes())?;
-        seeds.write(
+        seeds.add("page", &format!("body-{n}"), body.as_bytes());
+        seeds.add(
             "reply",
             &format!("body-{n}"),
             &reply_input(200, &[], body.as_bytes()),
-        )?;
+        );
     }
     for (n, headers) in HEADER_SETS.iter().enumerate() {
-        seeds.write(
+        seeds.add(
             "reply",
             &format!("headers-{n}"),
             &reply_input(200, headers, b"{\"results\":[]}"),
-        )?;
+        );
     }
-    seeds.write(
+    seeds.add(
         "reply",
         "long-error",
         &reply_input(404, &[("content-length", "16777217")], b"{}"),
-    )?;
+    );
     for (n, challenge) in CHALLENGES.iter().enumerate() {
         let user = byte(n % 4);
         let bytes = Writer::default().byte(user).byte(0).rest(challenge).0;
-        seeds.write("challenge", &format!("challenge-{n}"), &bytes)?;
+        seeds.add("challenge", &format!("challenge-{n}"), &bytes);
     }
     for (n, date) in DATES.iter().enumerate() {
         let bytes = Writer::default().rest([n as u8; 8]).rest(date).0;
-        seeds.write("dates", &format!("date-{n}"), &bytes)?;
+        seeds.add("dates", &format!("date-{n}"), &bytes);
     }
     for (n, (base, text)) in TEXTS.iter().enumerate() {
-        seeds.write(
+        seeds.add(
             "request",
             &format!("text-{n}"),
             &request_input(base, text, n),
-        )?;
+        );
     }
     for (name, bytes) in redaction_inputs() {
-        seeds.write("redaction", &name, &bytes)?;
+        seeds.add("redaction", &name, &bytes);
     }
     for (name, bytes) in emulator_inputs() {
-        seeds.write("emulator", &name, &bytes)?;
+        seeds.add("emulator", &name, &bytes);
     }
-    Ok(())
+    Ok(seeds)
 }
 
-struct Seeds(PathBuf);
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/seeds");
+
+/// Seeds: the target, the name and the bytes of each.
+struct Seeds(Vec<(&'static str, String, Vec<u8>)>);
 
 impl Seeds {
-    fn write(&self, target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let folder = self.0.join(target);
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join(name), bytes)
+    fn add(&mut self, target: &'static str, name: &str, bytes: &[u8]) {
+        self.0.push((target, name.to_owned(), bytes.to_owned()));
+    }
+
+    /// Returns the seeds whose bytes no file of their target has, each once.
+    fn missing(mut self) -> io::Result<Vec<(&'static str, String, Vec<u8>)>> {
+        let mut known = BTreeSet::new();
+        for (target, _) in TARGETS {
+            for entry in fs::read_dir(Path::new(FOLDER).join(target))? {
+                known.insert((target, fs::read(entry?.path())?));
+            }
+        }
+        self.0
+            .retain(|(target, _, bytes)| known.insert((target, bytes.clone())));
+        Ok(self.0)
     }
 }
 
-/// Returns the files of a folder with this extension, with their names without it, in order.
+/// Returns the files below a folder with this extension, in order. A name has no extension, and the names of the
+/// folders before it.
 fn files(folder: &Path, extension: &str) -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|e| e == extension)
-            && let Some(name) = path.file_stem().and_then(|name| name.to_str())
-        {
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        if path.is_dir() {
+            let inner = files(&path, extension)?.into_iter();
+            found.extend(inner.map(|(inner, bytes)| (format!("{name}-{inner}"), bytes)));
+        } else if path.extension().is_some_and(|e| e == extension) {
             found.push((name.to_owned(), fs::read(&path)?));
         }
     }
@@ -218,31 +265,35 @@ struct Response {
     body: String,
 }
 
-/// Parses the lines of a response, without their prefix.
-fn response<'t>(lines: impl IntoIterator<Item = &'t str>) -> Response {
-    let mut response = Response {
-        status: 200,
-        headers: Vec::new(),
-        body: String::new(),
-    };
-    for (n, line) in lines.into_iter().enumerate() {
-        match line.split_once(": ") {
-            _ if n == 0 => response.status = line.parse().expect("a status"),
-            Some((name, value)) if !name.starts_with(['{', '<']) => {
-                response.headers.push((name.to_owned(), value.to_owned()));
-            }
-            _ => line.clone_into(&mut response.body),
-        }
+/// Parses the lines of a response: status, headers, and a body after an empty line.
+fn response(lines: &[&str]) -> Response {
+    let mut lines = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix('<'))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line));
+    let status = lines.next().and_then(|status| status.get(..3));
+    let status = status.and_then(|status| status.parse().ok());
+    let headers = lines.by_ref().take_while(|line| !line.is_empty());
+    Response {
+        status: status.expect("a status"),
+        headers: headers
+            .map(|line| line.split_once(": ").expect("a header"))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        body: lines.collect::<Vec<_>>().join("\n"),
     }
-    response
+}
+
+/// Returns the lines of a transcript. The lines of a response are together.
+fn blocks<'l, 't>(lines: &'l [&'t str]) -> impl Iterator<Item = &'l [&'t str]> {
+    lines.chunk_by(|a, b| a.starts_with('<') && b.starts_with('<'))
 }
 
 fn responses(transcript: &str) -> Vec<Response> {
     let lines: Vec<&str> = transcript.lines().collect();
-    let blocks = lines.chunk_by(|a, b| a.starts_with("< ") && b.starts_with("< "));
-    blocks
-        .filter(|block| block[0].starts_with("< "))
-        .map(|block| response(block.iter().filter_map(|line| line.strip_prefix("< "))))
+    blocks(&lines)
+        .filter(|block| block[0].starts_with('<'))
+        .map(response)
         .collect()
 }
 
@@ -260,47 +311,75 @@ fn stream(response: &Response) -> Vec<u8> {
 
 /// Converts a transcript to actions in the first slot.
 fn session_input(transcript: &str) -> Vec<u8> {
-    let mut writer = Writer::default();
     let lines: Vec<&str> = transcript.lines().collect();
-    let kind = lines.iter().find_map(|line| line.strip_prefix("= "));
-    let kind = match kind.and_then(|line| line.split(' ').next()) {
+    let setting = |name| {
+        lines
+            .iter()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    };
+    let kind = match setting("credentials").and_then(|value| value.split(' ').next()) {
         Some("bearer") => 0,
-        Some("account") => 1,
+        Some("service") => 1,
         _ => 2,
     };
-    let pinned = u8::from(transcript.contains("= version"));
-    writer = writer.byte(kind).byte(1).byte(pinned);
-    for block in lines.chunk_by(|a, b| a.starts_with("< ") && b.starts_with("< ")) {
-        let line = block[0];
-        if line.starts_with("< ") {
-            let response = response(block.iter().filter_map(|line| line.strip_prefix("< ")));
-            writer = respond(writer.byte(action(ActionCode::Respond)).byte(0), &response);
-        } else if line.starts_with("= list") {
-            let envelope = u8::from(line.contains("envelope=true"));
-            writer = writer
-                .byte(action(ActionCode::Start))
-                .byte(0)
-                .byte(envelope);
-        } else if let Some(kind) = line.strip_prefix("! ") {
-            let kinds = ["not-sent", "lost", "permanent", "timed-out"];
-            writer = writer
-                .byte(action(ActionCode::Fail))
-                .byte(0)
-                .byte(index_of(&kinds, &kind));
-        } else if let Some(seconds) = line.strip_prefix(". ") {
-            let seconds: u16 = seconds.parse().expect("seconds");
-            writer = writer
-                .byte(action(ActionCode::Clock))
-                .number(seconds)
-                .byte(1);
-            writer = writer.byte(action(ActionCode::Resume)).byte(0);
-        } else if line.starts_with("= page") {
-            writer = writer
+    let pinned = if setting("version").is_some() {
+        PINNED_VERSION
+    } else {
+        0
+    };
+    let single = if setting("attempts") == Some("1") {
+        SINGLE_ATTEMPT
+    } else {
+        0
+    };
+    let mut writer = Writer::default().byte(kind).byte(1).byte(pinned | single);
+    for block in blocks(&lines) {
+        let (word, rest) = block[0].split_once(' ').unwrap_or((block[0], ""));
+        let operation = OPERATIONS.iter().position(|name| *name == word);
+        writer = if let Some(operation) = operation {
+            let envelope = if rest.contains("envelope=true") {
+                ENVELOPE
+            } else {
+                0
+            };
+            start(writer, 0, byte(operation) << OPERATION_SHIFT | envelope)
+        } else if word == "<" {
+            respond(
+                writer.byte(action(ActionCode::Respond)).byte(0),
+                &response(block),
+            )
+        } else if let Some(failure) = rest.split_once(": ").filter(|_| word == "!") {
+            let failures = ["not sent", "lost", "permanent", "timed out"];
+            let kind = index_of(&failures, &failure.0);
+            writer.byte(action(ActionCode::Fail)).byte(0).byte(kind)
+        } else if word == "wait" {
+            let seconds = rest
+                .split(' ')
+                .next()
+                .and_then(|number| number.parse().ok());
+            let seconds = Duration::from_secs_f64(seconds.expect("seconds"))
+                .as_millis()
+                .div_ceil(1000);
+            resume(
+                clock(writer, u16::try_from(seconds).expect("a short wait"), 1),
+                0,
+            )
+        } else if let Some(unit) = rest.strip_suffix(" later") {
+            let (factor, unit) = match unit {
+                "s" => (1, 1),
+                "min" => (1, 2),
+                _ => (60, 2),
+            };
+            clock(writer, factor * word.parse::<u16>().expect("a time"), unit)
+        } else if word == "=" && (rest.starts_with("page") || rest.starts_with("key")) {
+            writer
                 .byte(action(ActionCode::Export))
                 .byte(action(ActionCode::Restore))
                 .byte(0)
-                .short("x");
-        }
+                .short("x")
+        } else {
+            writer
+        };
     }
     writer
         .byte(action(ActionCode::Revoke))
@@ -308,6 +387,25 @@ fn session_input(transcript: &str) -> Vec<u8> {
         .byte(0)
         .byte(2)
         .0
+}
+
+fn start(writer: Writer, slot: u8, flags: u8) -> Writer {
+    writer
+        .byte(action(ActionCode::Start))
+        .byte(slot)
+        .byte(flags)
+}
+
+fn resume(writer: Writer, slot: u8) -> Writer {
+    writer.byte(action(ActionCode::Resume)).byte(slot)
+}
+
+/// Moves the clock by a number of units (see [`UNITS`](atlas_model_keys_fuzz::session::UNITS)).
+fn clock(writer: Writer, number: u16, unit: u8) -> Writer {
+    writer
+        .byte(action(ActionCode::Clock))
+        .number(number)
+        .byte(unit)
 }
 
 fn respond(writer: Writer, response: &Response) -> Writer {
@@ -339,9 +437,9 @@ fn respond(writer: Writer, response: &Response) -> Writer {
 
 /// Returns scenarios that no transcript has: refused credentials, several exchanges at the same time, and limits.
 fn session_inputs() -> Vec<(&'static str, Vec<u8>)> {
-    let start = |writer: Writer, slot| writer.byte(action(ActionCode::Start)).byte(slot).byte(0);
+    let start_of = start;
+    let start = |writer, slot| start(writer, slot, 0);
     let friendly = |writer: Writer, slot| writer.byte(action(ActionCode::Friendly)).byte(slot);
-    let resume = |writer: Writer, slot| writer.byte(action(ActionCode::Resume)).byte(slot);
     let with = |writer: Writer, slot, status, header: (&str, usize)| {
         let (name, value) = header;
         let response = Response {
@@ -424,12 +522,7 @@ fn session_inputs() -> Vec<(&'static str, Vec<u8>)> {
     let unrepeated = with(start(session(0, 8), 0), 0, 429, ("retry-after", 1));
     let lost = |writer: Writer| writer.byte(action(ActionCode::Fail)).byte(0).byte(1);
     let lost = lost(resume(lost(start(session(1, 0), 0)), 0));
-    let clock = |writer: Writer, seconds| {
-        writer
-            .byte(action(ActionCode::Clock))
-            .number(seconds)
-            .byte(1)
-    };
+    let clock = |writer, seconds| clock(writer, seconds, 1);
     // An exchange that fetches a token is silent for more than a minute, then fails, resumes, or receives a token.
     let abandoned = start(clock(start(session(1, 0), 0), 61), 1);
     let late_failure = with(abandoned.clone(), 0, 503, ("x-other", 0));
@@ -501,7 +594,56 @@ fn session_inputs() -> Vec<(&'static str, Vec<u8>)> {
         429,
         ("retry-after", 2),
     );
+    // The operations share a session, but their scopes and versions are their own.
+    let every = |writer: Writer, slots: [u8; 4]| {
+        (0..).zip(slots).fold(writer, |writer, (slot, operation)| {
+            start_of(writer, slot, operation << OPERATION_SHIFT)
+        })
+    };
+    let to_each = |writer, status, header| {
+        (0..4).fold(writer, |writer, slot| with(writer, slot, status, header))
+    };
+    let scopes = to_each(every(session(0, 0), [0, 1, 3, 4]), 429, ("retry-after", 3));
+    let scopes = every(scopes, [2, 3, 1, 4]);
+    // Only one scope is paused, and then another one for longer.
+    let paused = with(
+        every(session(0, 0), [3, 0, 4, 2]),
+        0,
+        429,
+        ("retry-after", 3),
+    );
+    let paused = every(with(paused, 2, 429, ("retry-after", 4)), [0, 2, 1, 3]);
+    let unlike = to_each(
+        every(session(1, 0), [2, 0, 4, 1]),
+        200,
+        ("ratelimit-remaining", 0),
+    );
+    let unlike = every(friendly(unlike, 0), [1, 3, 0, 4]);
+    let versions = to_each(
+        every(session(0, PINNED_VERSION), [0, 1, 2, 4]),
+        410,
+        ("x-other", 0),
+    );
+    let versions = to_each(versions, 406, ("x-other", 0));
+    let moved_key = to_each(every(session(2, 0), [2, 3, 4, 0]), 406, ("x-other", 0));
+    // More rate limits than attempts, before and after another token.
+    let waited_out = |writer| {
+        (0..6).fold(writer, |writer, _| {
+            resume(clock(with(writer, 0, 429, ("retry-after", 0)), 41), 0)
+        })
+    };
+    let waited = waited_out(start(session(0, WAITS_OUT_RATE_LIMITS), 0));
+    let renewed_late = friendly(start(session(1, WAITS_OUT_RATE_LIMITS), 0), 0);
+    let renewed_late = with(waited_out(renewed_late), 0, 401, ("x-other", 0));
+    let renewed_late = waited_out(friendly(waited_out(renewed_late), 0));
     [
+        ("scopes", scopes),
+        ("paused", paused),
+        ("unlike", unlike),
+        ("versions", versions),
+        ("moved-key", moved_key),
+        ("waited-out", waited),
+        ("renewed-late", renewed_late),
         ("cable", cable),
         ("fraction", fraction),
         ("issued", issued),
@@ -639,7 +781,33 @@ fn emulator_inputs() -> Vec<(String, Vec<u8>)> {
             })
     };
     let world = |flags: u8| Writer::default().byte(7).byte(3).byte(5).byte(flags);
-    let dialogues: [(&str, Writer, &[[u8; 8]]); 6] = [
+    let dialogues: [(&str, Writer, &[[u8; 8]]); 8] = [
+        (
+            "operations",
+            world(8),
+            &[
+                [0, 0, 7, 0, 1, known, 0, 0],
+                [0, 0, 8, 0, 0, known, 0, 0],
+                [0, 0, 9, 2, 1, known, 1, 0],
+                [0, 0, 8, 2, 1, known, 0, 0],
+                [0, 0, 2, 1, 2, known, 1, 0],
+                [0, 0, 7, 2, 1, none, 0, 0],
+                [0, 0, 7, 2, 1, digest, 0, 0],
+            ],
+        ),
+        (
+            "unknown-keys",
+            world(0),
+            &[
+                [0, 0, 10, 0, 0, known, 0, 0],
+                [0, 0, 11, 0, 1, known, 0, 0],
+                [0, 0, 12, 2, 1, known, 0, 0],
+                [0, 0, 13, 3, 1, known, 0, 0],
+                [0, 2, 8, 0, 0, known, 0, 0],
+                [0, 0, 9, 0, 1, none, 0, 0],
+                [0, 0, 9, 0, 1, digest, 0, 0],
+            ],
+        ),
         (
             "digest",
             world(0),

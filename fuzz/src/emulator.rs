@@ -10,8 +10,11 @@
 //!
 //! - Equal emulators give equal responses to equal requests, byte for byte.
 //! - A response that is written as HTTP/1.1 is decoded completely, and unchanged, by [`Decoder`].
-//! - A response that claims to be JSON is JSON; an error object contains the status; a page is a page for the core and
-//!   has at most 500 keys; a compressed body is gzip and says so.
+//! - A response that claims to be JSON is JSON; an error object contains the status; a page of keys or groups is one for
+//!   the core and has at most 500 entries; a key is a key for the core and has the requested id; each of them is as
+//!   documented, but for the names, times of use and secrets that the emulator leaves out; a compressed body is gzip and
+//!   says so.
+//! - A success needs a credential.
 //! - The core can answer every challenge, and the answer is accepted while its nonce is valid.
 //! - No response contains the private key or the client secret.
 
@@ -21,7 +24,10 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use atlas_model_keys_core::digest::{Answerer, Challenge};
 use atlas_model_keys_core::wire::{Decoder, Progress};
-use atlas_model_keys_core::{Error, Limits, Reply};
+use atlas_model_keys_core::{
+    Error, GroupsRequest, KeyRequest, Limits, ListRequest, Operation, OrgKeyRequest,
+    OrgListRequest, Reply,
+};
 use atlas_model_keys_emulator::{Config, Emulator, Names};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -44,8 +50,9 @@ pub const METHODS: [Method; 6] = [
     Method::PATCH,
 ];
 
-/// Paths of requests; `{group}` stands for the first group.
-pub const PATHS: [&str; 7] = [
+/// Paths of requests; `{group}` stands for the first group, `{key}` for the last of its keys, and `{org}` for the
+/// organization.
+pub const PATHS: [&str; 14] = [
     "/api/atlas/v2/groups/{group}/aiModelApiKeys",
     "/api/atlas/v2/groups/0123456789abcdef01234567/aiModelApiKeys",
     "/api/atlas/v2/groups",
@@ -53,6 +60,13 @@ pub const PATHS: [&str; 7] = [
     "/api/oauth/revoke",
     "https://cloud.mongodb.com/api/atlas/v2/groups/{group}/aiModelApiKeys",
     "/api/atlas/v2/orgs/0123456789abcdef01234567/aiModelApiKeys",
+    "/api/atlas/v2/orgs/{org}/aiModelApiKeys",
+    "/api/atlas/v2/groups/{group}/aiModelApiKeys/{key}",
+    "/api/atlas/v2/orgs/{org}/aiModelApiKeys/{key}",
+    "/api/atlas/v2/groups/{group}/aiModelApiKeys/a86r5kwrfsk5r5ku5tgvhmpj",
+    "/api/atlas/v2/groups/0123456789abcdef01234567/aiModelApiKeys/{key}",
+    "/api/atlas/v2/orgs/{org}/aiModelApiKeys/a86r5kwrfsk5r5ku5tgvhmpj",
+    "/api/atlas/v2/orgs/0123456789abcdef01234567/aiModelApiKeys/{key}",
 ];
 
 /// Queries of requests.
@@ -203,7 +217,8 @@ pub fn check(bytes: &[u8]) {
             ..default
         }
     };
-    let mut client = Client::new(Emulator::new(config));
+    let has_secrets = config.include_secrets;
+    let mut client = Client::new(Emulator::new(config), has_secrets);
     let mut second_emulator = client.emulator.clone();
     for plan in &input.requests {
         client.move_clock(plan.clock_move);
@@ -223,7 +238,10 @@ pub fn check(bytes: &[u8]) {
 struct Client {
     emulator: Emulator,
     now: Duration,
-    group: String,
+    /// The placeholders of paths, and their values.
+    ids: [(&'static str, String); 3],
+    /// Whether keys have their secrets.
+    has_secrets: bool,
     secrets: [String; 2],
     issued: Option<String>,
     answerer: Option<Answerer>,
@@ -233,10 +251,18 @@ struct Client {
 }
 
 impl Client {
-    fn new(emulator: Emulator) -> Self {
+    fn new(emulator: Emulator, has_secrets: bool) -> Self {
+        let group = emulator.first_group();
+        let key = emulator.keys(group).last();
+        let key = key.and_then(|key| key.api_key_id.clone());
         Self {
             now: Duration::from_secs(1_790_000_000),
-            group: emulator.first_group().to_string(),
+            ids: [
+                ("{group}", group.to_string()),
+                ("{key}", key.unwrap_or_else(|| "none".to_owned())),
+                ("{org}", emulator.org_id().to_owned()),
+            ],
+            has_secrets,
             secrets: [
                 emulator.api_key().private_key.clone(),
                 emulator.service_account().client_secret.clone(),
@@ -259,7 +285,9 @@ impl Client {
 
     /// Builds a request. Returns `None` if its parts are not valid.
     fn request(&mut self, plan: &RequestPlan) -> Option<Request<Vec<u8>>> {
-        let target = format!("{}{}", plan.path, plan.query).replace("{group}", &self.group);
+        let target = format!("{}{}", plan.path, plan.query);
+        let ids = self.ids.iter();
+        let target = ids.fold(target, |target, (name, id)| target.replace(name, id));
         let uri: Uri = target.parse().ok()?;
         let mut request = Request::new(plan.body.clone());
         *request.method_mut() = plan.method.clone();
@@ -345,17 +373,16 @@ impl Client {
             assert!(json.is_some(), "{}", body.escape_ascii());
         }
         let path = request.uri().path();
-        let is_list = path.ends_with("/aiModelApiKeys");
         let mut copy = Response::new(body.as_slice());
         *copy.status_mut() = status;
         *copy.headers_mut() = response.headers().clone();
         match Reply::from_response(copy) {
-            Ok(reply) if is_list && status == 200 => match reply.into_page() {
-                Ok(page) => assert!(page.len() <= 500),
-                // The envelope holds an error.
-                Err(error) => assert!(matches!(error, Error::Api(_)), "{error}"),
-            },
-            Ok(_) => {}
+            Ok(reply) => {
+                if let Err(error) = self.check_reply(request, reply) {
+                    // The envelope holds an error.
+                    assert!(matches!(error, Error::Api(_)), "{error}");
+                }
+            }
             Err(error) => {
                 assert_eq!(error.status(), Some(status));
                 let error_field = json.as_ref().and_then(|json| json.get("error"));
@@ -375,6 +402,41 @@ impl Client {
             self.issued = token.as_str().map(str::to_owned);
         }
         self.check_challenge(response.headers(), status, plan);
+    }
+
+    /// Checks the reply to an operation.
+    fn check_reply(&self, request: &Request<Vec<u8>>, reply: Reply<&[u8]>) -> Result<(), Error> {
+        let path = request.uri().path();
+        let (parent, name) = path.rsplit_once('/').unwrap_or_default();
+        let is_of_org = path.starts_with("/api/atlas/v2/orgs/");
+        if path.starts_with("/api/oauth/") {
+            return Ok(());
+        }
+        let drift = match (name, parent.rsplit('/').next(), is_of_org) {
+            ("groups", ..) => GroupsRequest::drift(&reply),
+            (_, Some("aiModelApiKeys"), false) => KeyRequest::drift(&reply),
+            (_, Some("aiModelApiKeys"), true) => OrgKeyRequest::drift(&reply),
+            (.., false) => ListRequest::drift(&reply),
+            (.., true) => OrgListRequest::drift(&reply),
+        };
+        if name == "groups" {
+            assert!(GroupsRequest::read(reply)?.len() <= 500);
+        } else if name == "aiModelApiKeys" {
+            assert!(reply.into_page()?.len() <= 500);
+        } else {
+            assert_eq!(KeyRequest::read(reply)?.api_key_id(), Some(name));
+        }
+        let has_credential = request.headers().contains_key(AUTHORIZATION);
+        assert!(has_credential, "a success without a credential");
+        assert!(drift.unknown.is_empty() && !drift.more_unknown, "{drift}");
+        // Some keys were never used, and some have no name.
+        let is_left_out = |field: &String| {
+            field.ends_with("lastUsedAt")
+                || field.ends_with("name")
+                || !self.has_secrets && field.ends_with("secret")
+        };
+        assert!(drift.missing.keys().all(is_left_out), "{drift}");
+        Ok(())
     }
 
     fn check_challenge(&mut self, headers: &HeaderMap, status: StatusCode, plan: &RequestPlan) {

@@ -10,6 +10,7 @@ mod macros;
 
 pub mod challenge;
 pub mod dates;
+mod drift;
 pub mod emulator;
 pub mod input;
 mod json;

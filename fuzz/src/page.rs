@@ -19,25 +19,23 @@
 //! - `has_next` of an undecoded page equals that of the decoded page; reading ahead requests the pages after it, up to
 //!   the last one by `totalCount`.
 //! - A space before the body, which disables the fast path, changes nothing.
-//! - [`Drift`](atlas_model_keys_core::Drift) equals a second count.
+//! - [`Drift`](atlas_model_keys_core::Drift) equals a second count (`drift.rs`).
 //! - An error has the right kind, names a position and a documented path, and contains nothing of the body.
 //! - Memory is bounded by the size of the body and by the number of elements.
 
-use std::collections::BTreeMap;
-
 use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Error, GroupId, InvalidResponse, InvalidResponseKind, ItemsPerPage,
-    Limits, ListRequest, Listing, ModelKey, Page, PageNum, Reply, is_unsafe_to_show,
+    Limits, ListRequest, Listing, ModelKey, Page, PageNum, Reply,
 };
 
 use crate::json::Json;
-use crate::shown;
+use crate::{drift, shown};
 
 mod derived;
 mod paging;
 
-pub(crate) use derived::{DerivedKey, DerivedPage};
-use derived::{KEY_FIELDS, borrowed, expected_debug, owned};
+pub(crate) use derived::{DerivedKey, DerivedPage, KEY_FIELDS};
+use derived::{borrowed, expected_debug, owned};
 
 /// Checks one input.
 pub fn check(body: &[u8]) {
@@ -141,7 +139,7 @@ pub(crate) fn assert_same_page(page: &Page<&[u8]>, derived: &DerivedPage, json: 
     assert_eq!(page.total_count(), derived.total());
     assert_eq!(page.envelope_status(), derived.envelope_status());
 
-    assert_drift(page, json);
+    drift::assert_page(&page.drift(), json, &KEY_FIELDS, &[], page.version());
     assert_next_request(page);
 }
 
@@ -195,62 +193,6 @@ fn assert_owned_keys_equal_borrowed(body: &[u8], page: &Page<&[u8]>) {
         assert_eq!(keys.len(), expected.len());
         assert!((&mut keys).map(owned).eq(expected));
         assert_eq!(keys.into_body(), body);
-    }
-}
-
-/// Compares the drift report with a second count of unknown and missing fields.
-fn assert_drift(page: &Page<&[u8]>, json: &Json) {
-    let drift = page.drift();
-    shown::assert_safe(&drift);
-    assert_eq!(drift.is_empty(), drift.to_string() == "as documented");
-    // 2025-03-12 is the first dated version with this endpoint.
-    let dated = page.version().is_some_and(|version| {
-        version >= ApiVersion::V2025_03_12 && version != ApiVersion::PREVIEW
-    });
-    let mut unknown = BTreeMap::<String, u32>::new();
-    let mut missing = BTreeMap::<String, u32>::new();
-    let mut names_are_unchanged = true;
-    let mut count = |object: &Json, prefix: &str, known: &[(&str, bool)]| {
-        for (name, _) in object.entries() {
-            let is_known = known.iter().any(|(known, _)| known == name);
-            let is_envelope = prefix.is_empty() && name == "status";
-            if !is_known && !is_envelope {
-                names_are_unchanged &= name.len() <= 80 && !name.chars().any(is_unsafe_to_show);
-                *unknown.entry(format!("{prefix}{name}")).or_default() += 1;
-            }
-        }
-        for (name, _) in known.iter().filter(|(_, preview)| dated || *preview) {
-            if !object.entries().iter().any(|(there, _)| there == name) {
-                *missing.entry(format!("{prefix}{name}")).or_default() += 1;
-            }
-        }
-    };
-    count(
-        json,
-        "",
-        &[("links", true), ("results", true), ("totalCount", true)],
-    );
-    // A link that is null does not count as missing fields.
-    for link in json.elements("links").iter().filter(|l| !l.is_null()) {
-        count(link, "links[].", &[("href", true), ("rel", true)]);
-    }
-    for key in json.elements("results") {
-        count(key, "results[].", &KEY_FIELDS);
-    }
-    assert_eq!(drift.missing, missing);
-    assert!(drift.unknown.len() <= 64);
-    // Names that are truncated or escaped may become equal.
-    if names_are_unchanged {
-        assert_eq!(drift.more_unknown, unknown.len() > 64);
-        match unknown.len() {
-            0..=64 => assert_eq!(drift.unknown, unknown),
-            _ => assert!(
-                drift
-                    .unknown
-                    .iter()
-                    .all(|(name, n)| unknown.get(name) == Some(n))
-            ),
-        }
     }
 }
 

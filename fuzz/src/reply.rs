@@ -17,6 +17,8 @@
 //! - The body of a 200 is one key, or a page of groups, exactly if a second implementation reads it as such (see
 //!   `reply/operations.rs`); otherwise it is the error that it holds, or an error that names a position. A session agrees
 //!   if an envelope was requested.
+//! - The [drift](atlas_model_keys_core::Operation::drift) of every operation, in versions with and without dated fields,
+//!   equals a second count (`drift.rs`).
 
 mod operations;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{Error, Exchange, FailureKind, Limits, ListRequest, Step};
 
-use crate::dialogue::{CREDENTIAL_KINDS, CredentialKind, expect_send, expect_wait};
+use crate::dialogue::{CREDENTIAL_KINDS, CredentialKind, World, expect_send, expect_wait};
 use crate::{response, world};
 
 #[test]
@@ -171,6 +171,45 @@ fn policy_that_waits_out_rate_limits_counts_only_other_failures() {
         matches!(error, Error::GaveUp { attempts: 23, .. }),
         "{error:?}"
     );
+}
+
+#[test]
+fn rate_limits_that_are_waited_out_are_counted_apart_for_the_token_request() {
+    let answer = |world: &mut World, exchange: Exchange, status, times| {
+        (0..times).try_fold(exchange, |exchange, _| {
+            let response = response(status, &[("retry-after", "1")], "");
+            match world.respond(exchange.pending, response)? {
+                Step::Wait(wait) => Ok(expect_send(world.resume(wait))),
+                step => Ok(expect_send(Ok(step))),
+            }
+        })
+    };
+    // The list is rate limited three times, and then needs another token.
+    let renewing = || {
+        let mut limits = Limits::default();
+        limits.retry.waits_out_rate_limits = true;
+        limits.retry.attempts = 2;
+        limits.retry.total_wait = Duration::from_secs(3600);
+        let mut world = world(CredentialKind::ServiceAccount);
+        world.session = world.session.with_limits(limits);
+        let token = expect_send(world.start(&world.request()));
+        let list = expect_send(world.send(token));
+        let list = answer(&mut world, list, 429, 3).unwrap();
+        let token = answer(&mut world, list, 401, 1).unwrap();
+        assert!(token.pending.is_for_token());
+        (world, token)
+    };
+    let (mut world, token) = renewing();
+    let error = answer(&mut world, token, 503, 2).unwrap_err();
+    assert!(
+        matches!(error, Error::GaveUp { attempts: 2, .. }),
+        "{error:?}"
+    );
+
+    let (mut world, token) = renewing();
+    let list = expect_send(world.send(token));
+    let list = answer(&mut world, list, 429, 3).unwrap();
+    assert_eq!(list.pending.attempt(), 7);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use atlas_model_keys_core::{ModelKey, Reply, Step};
+use atlas_model_keys_core::{ModelKey, Reply, Step, UnixTime};
 
 use crate::dialogue::{CredentialKind, expect_send};
 use crate::{response, world};
@@ -95,4 +95,21 @@ fn replaced_body_of_an_enveloped_reply_is_decoded() {
     let page = reply.into_page().unwrap();
     let names: Vec<_> = page.keys().map(ModelKey::name).collect();
     assert_eq!(names, [Some("another")]);
+}
+
+#[test]
+fn date_of_a_response_is_the_time_of_the_server() {
+    for (value, seconds) in [
+        ("Mon, 05 Aug 2024 00:00:00 GMT", Some(1_722_816_000)),
+        ("Mon, 5 Aug 2024 00:00:00 GMT", Some(1_722_816_000)),
+        ("yesterday", None),
+    ] {
+        let response = response(200, &[("date", value)], r#"{"results":[]}"#);
+        let reply = Reply::from_response(response).unwrap();
+        let time = |date: Option<UnixTime>| date.map(|date| date.seconds());
+        assert_eq!(time(reply.date()), seconds, "{value}");
+        assert_eq!(time(reply.into_page().unwrap().date()), seconds, "{value}");
+    }
+    let reply = Reply::from_response(response(200, &[], r#"{"results":[]}"#)).unwrap();
+    assert_eq!(reply.date(), None);
 }

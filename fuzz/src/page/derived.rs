@@ -42,7 +42,7 @@ pub(crate) struct DerivedKey {
 }
 
 /// The fields of a key, and whether the preview version has each of them.
-pub(super) const KEY_FIELDS: [(&str, bool); 12] = [
+pub(crate) const KEY_FIELDS: [(&str, bool); 12] = [
     ("apiKeyId", true),
     ("cloud", false),
     ("createdAt", true),

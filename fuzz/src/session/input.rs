@@ -27,10 +27,24 @@ pub const SINGLE_ATTEMPT: u8 = 4;
 /// The flag for no retry after any status.
 pub const NO_RETRY_STATUSES: u8 = 8;
 
+/// The flag for a policy that waits out rate limits.
+pub const WAITS_OUT_RATE_LIMITS: u8 = 16;
+
 /// The flag of a request for an envelope.
 pub const ENVELOPE: u8 = 1;
-/// The flag of a request for the other group.
+/// The flag of a request for the other group or organization.
 pub const OTHER_GROUP: u8 = 2;
+/// The flags from this bit on select the operation of a request (from [`OPERATIONS`]).
+pub const OPERATION_SHIFT: u32 = 2;
+
+/// The operations, by the upper flags of a request. Transcripts have the same names.
+pub const OPERATIONS: [&str; 5] = [
+    "list",
+    "organization-list",
+    "key",
+    "organization-key",
+    "groups",
+];
 
 /// The types of credentials.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,7 +70,7 @@ pub(super) const PRIVATE_KEY: &str = "private-hunter4 \u{e9}%/tail";
 /// The types of actions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ActionCode {
-    /// Starts an exchange: slot, and flags ([`ENVELOPE`] and [`OTHER_GROUP`]).
+    /// Starts an exchange: slot, and flags ([`ENVELOPE`], [`OTHER_GROUP`] and an operation).
     Start,
     /// Responds to a request: slot, response.
     Respond,

@@ -2,9 +2,10 @@
 //! the base URL, and no secret is shown.
 //!
 //! **Input**: a byte for the credential (a bearer token, a service account or an API key), one for the base URL (from
-//! [`BASES`]), one for the flags [`PINNED_VERSION`], [`SMALL_LIMITS`], [`SINGLE_ATTEMPT`] and [`NO_RETRY_STATUSES`]; then
-//! actions until the end of the input, each a byte (see [`ActionCode`]) and its arguments. Up to four exchanges are in
-//! progress at the same time, each in a slot. A response is
+//! [`BASES`]), one for the flags [`PINNED_VERSION`], [`SMALL_LIMITS`], [`SINGLE_ATTEMPT`], [`NO_RETRY_STATUSES`] and
+//! [`WAITS_OUT_RATE_LIMITS`]; then actions until the end of the input, each a byte (see [`ActionCode`]) and its
+//! arguments. Up to four exchanges are in progress at the same time, each in a slot, and each for any of the five
+//! operations. A response is
 //!
 //! - a byte for the status (from [`STATUSES`]);
 //! - a byte for the number of headers; for each a byte for its name (from [`HEADERS`]), and one for its value (from those
@@ -17,23 +18,28 @@
 //!   [`RetryPolicy::wait`](atlas_model_keys_core::RetryPolicy) and their sum within `total_wait`; so is the sum of
 //!   the waits for other exchanges.
 //! - Only a 200 is a result. With any other status, the status counts, even if the body is too long.
-//! - After a 406 or 410, an exchange changes the version at most once, and never if a version is pinned. A token request
-//!   that may have issued a token (it is lost, or its response has a status of 500 or more, but not 503) is repeated at
-//!   most once. A permanent failure and the caller's deadline are not retried.
+//! - A policy that waits out rate limits gives up after a 429 only if the wait would be too long.
+//! - After a 406 or 410, an exchange changes the version at most once, to the next one of its operation, and never if a
+//!   version is pinned. No other operation changes its version. A token request that may have issued a token (it is lost,
+//!   or its response has a status of 500 or more, but not 503) is repeated at most once. A permanent failure and the
+//!   caller's deadline are not retried.
 //! - After a 401, an exchange requests another token at most once; with a bearer token it ends.
-//! - Every request goes to the base URL, and is a request of the listing, a token request or a revocation. It has the right
-//!   credential, marked sensitive: the bearer token, an issued token, or a digest whose nonce and count were never sent
-//!   before. One exchange at a time fetches a token; another takes over when it is silent for a minute.
-//! - After `RateLimit-Remaining`, no more requests of the group are in flight than remain; a request that takes
-//!   longer than a minute is no longer counted.
-//! - No retry is sent before `Retry-After` has passed, and no request to a group before the delay of a 429 has passed.
+//! - Every request goes to the base URL, and is that of the exchange's operation, a token request or a revocation. It has
+//!   the right credential, marked sensitive: the bearer token, an issued token, or a digest whose nonce and count were
+//!   never sent before. One exchange at a time fetches a token; another takes over when it is silent for a minute.
+//! - After `RateLimit-Remaining`, no more requests of the scope (a group, an organization, or neither) are in flight than
+//!   remain; a request that takes longer than a minute is no longer counted.
+//! - No retry is sent before `Retry-After` has passed, and no request of a scope before the delay of a 429 has passed.
+//!   Requests of other scopes are not delayed. The session's longest pause covers that of every scope, and is at most
+//!   five minutes.
 //! - An exchange that is given up returns the error that caused its last retry, or otherwise the transport's error.
 //! - No error (`Display`, `Debug`, sources) and no `Debug` of a session, step, ticket, request or reply shows a secret,
 //!   even if a server repeats it: as a whole or its beginning, plain or percent-encoded.
 //! - Another session rejects a ticket, and also an exported token, unless it has the same base URL and client id.
-//! - At the end, after all exchanges have ended and time has passed, an ordinary exchange succeeds.
+//! - At the end, after all exchanges have ended and time has passed, an ordinary exchange of each operation succeeds.
 //!
-//! The files import each other in one direction: `input` ← `world` ← `rules` ← this one, which drives the session.
+//! The files import each other in one direction: `input` ← `operations` ← `world` ← `rules` ← this one, which drives
+//! the session.
 
 use std::time::Duration;
 
@@ -45,18 +51,21 @@ use http::header::AUTHORIZATION;
 use http::{Method, Response};
 
 mod input;
+mod operations;
 mod rules;
 mod world;
 
 pub use input::{
     ACTION_CODES, ActionCode, BASES, BODY_TYPES, BodyType, ENVELOPE, HEADERS, NO_RETRY_STATUSES,
-    OTHER_GROUP, PINNED_VERSION, SINGLE_ATTEMPT, SMALL_LIMITS, STATUSES, TOKEN_LIFETIMES, UNITS,
+    OPERATION_SHIFT, OPERATIONS, OTHER_GROUP, PINNED_VERSION, SINGLE_ATTEMPT, SMALL_LIMITS,
+    STATUSES, TOKEN_LIFETIMES, UNITS, WAITS_OUT_RATE_LIMITS,
 };
 
 use crate::shown;
 use input::{Action, CLIENT_ID, CLIENT_SECRET, CredentialType, Input, PAGE_BODY, ServerResponse};
-use rules::{ResponseFacts, Rules, StepResult, TrackedExchange};
-use world::{World, credentials, group};
+use operations::{AnyRequest, StepResult, group};
+use rules::{ResponseFacts, Rules, TrackedExchange};
+use world::{World, credentials};
 
 /// Checks one input.
 pub fn check(bytes: &[u8]) {
@@ -103,8 +112,8 @@ impl Driver {
     fn new(world: World) -> Self {
         Self {
             session: world.session(),
+            rules: Rules::new(&world),
             world,
-            rules: Rules::default(),
             slots: [const { None }; 4],
             exchanges_started: 0,
             exports: Vec::new(),
@@ -130,8 +139,7 @@ impl Driver {
             Action::Revoke { response } => self.revoke(&response, at),
             Action::Foreign { slot } => self.pass_to_another_session(slot, at),
         }
-        shown::assert_debug_has_no_secret(&self.session, self.world.secrets());
-        assert_eq!(*self.session.base(), self.world.base);
+        self.rules.check_session(&self.world, &self.session);
     }
 
     /// Takes the exchange in a slot, which ends it.
@@ -158,13 +166,11 @@ impl Driver {
     }
 
     fn start(&mut self, slot: usize, flags: u8, at: Moment) {
-        let mut request = ListRequest::new(group(flags));
-        if flags & ENVELOPE != 0 {
-            request = request.with_envelope(true);
-        }
+        let request = AnyRequest::new(flags);
         // The exchange that was in the slot is cancelled.
         drop(self.take(slot));
-        let next = self.session.start(&request, at);
+        let next = request.start(&mut self.session, at);
+        self.rules.check_start(&request, &next);
         self.exchanges_started += 1;
         let exchange = TrackedExchange::new(self.exchanges_started, request);
         self.proceed(slot, exchange, next, true);
@@ -172,7 +178,7 @@ impl Driver {
 
     fn respond_like_atlas(&mut self, slot: usize) {
         if let Some((
-            _,
+            exchange,
             Ticket::Pending {
                 is_token,
                 is_signed,
@@ -180,7 +186,8 @@ impl Driver {
             },
         )) = &self.slots[slot]
         {
-            let response = self.world.atlas_response(*is_token, *is_signed);
+            let request = &exchange.request;
+            let response = self.world.atlas_response(request, *is_token, *is_signed);
             self.respond(slot, ServerResponse::new(response));
         }
     }
@@ -194,13 +201,15 @@ impl Driver {
         let response = self.world.response(response);
         let facts = ResponseFacts::new(&response, is_token);
         let next = self.session.respond(pending, response, at);
+        self.rules
+            .check_versions(&self.world, &self.session, &exchange.request, &facts, &next);
         let others = self.slots.iter_mut().flatten().map(|(other, _)| other);
         self.rules
             .check_response(&mut self.world, &mut exchange, others, facts, &next);
         if let Err(error) = &next {
             rules::assert_error(&self.world, error, repeats_secrets);
         }
-        // A challenge is answered at once, even if the group is held back.
+        // A challenge is answered at once, even if the scope is held back.
         let is_rate_limited = self.world.credential != CredentialType::ApiKey;
         self.proceed(slot, exchange, next, is_rate_limited);
     }
@@ -275,10 +284,11 @@ impl Driver {
         let others = exchanges(&self.slots);
         let ticket = match step {
             Step::Send(Exchange { request, pending }) => {
-                let list = &exchange.request;
-                let is_token = rules::check_request(&mut self.world, &self.session, &request, list);
+                let expected = &exchange.request;
+                let is_token = rules::check_request(&mut self.world, &request, expected);
                 assert_eq!(pending.is_for_token(), is_token);
-                assert!((1..=self.world.limits.retry.attempts).contains(&pending.attempt()));
+                let attempts = exchange.most_attempts(&self.world);
+                assert!((1..=attempts).contains(&pending.attempt()));
                 self.rules.request_sent(
                     &self.world,
                     &mut exchange,
@@ -299,7 +309,7 @@ impl Driver {
             }
             Step::Done(reply) => {
                 self.rules.exchange_ended(exchange.id);
-                return rules::check_reply(&self.world, &self.session, exchange.request, reply);
+                return rules::check_reply(&self.world, &exchange.request, reply);
             }
         };
         self.slots[slot] = Some((exchange, ticket));
@@ -453,16 +463,24 @@ impl Driver {
                         let stale = r#"Digest realm="r", nonce="s", qop="auth", stale=true"#;
                         let response = world::challenge(status, stale);
                         self.respond(slot, ServerResponse::new(response));
+                        self.rules.check_session(&self.world, &self.session);
                     }
                 }
             }
         }
     }
 
-    /// Checks that an ordinary exchange succeeds after an hour.
+    /// Checks that an ordinary exchange of each operation succeeds after an hour.
     fn recover(&mut self) {
         self.world.now = self.world.now.saturating_add(Duration::from_secs(3600));
-        self.apply(Action::Start { slot: 0, flags: 0 });
+        for operation in (0..).take(OPERATIONS.len()) {
+            self.succeed(operation << OPERATION_SHIFT);
+        }
+    }
+
+    /// Checks that an exchange with these flags succeeds.
+    fn succeed(&mut self, flags: u8) {
+        self.apply(Action::Start { slot: 0, flags });
         for _ in 0..10 {
             match &self.slots[0] {
                 None => break,
@@ -473,7 +491,8 @@ impl Driver {
                     let is_signed = *is_signed;
                     let (exchange, pending, is_token) =
                         self.take_pending(0).expect("a request is in flight");
-                    let response = self.world.atlas_response(is_token, is_signed);
+                    let request = &exchange.request;
+                    let response = self.world.atlas_response(request, is_token, is_signed);
                     if is_token {
                         let token = self.world.fresh_token();
                         self.world.token_arrived(token);

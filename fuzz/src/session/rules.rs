@@ -1,25 +1,24 @@
 //! The rules that must hold, and the facts about exchanges and responses that they depend on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiVersion, Body, Error, FailureKind, GroupId, ListRequest, Listing, Reply, Session, Step,
-    Wait, wire,
+    ApiVersion, Body, Error, FailureKind, Moment, Reply, Session, Step, Wait, wire,
 };
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use super::input::{
-    BASIC_CREDENTIALS, BEARER, CredentialType, HEADERS, percent_encoded, secrets_of,
+    BASIC_CREDENTIALS, BEARER, CredentialType, HEADERS, OPERATIONS, percent_encoded, secrets_of,
 };
+use super::operations::{AnyRequest, Scope, StepResult, current_versions, first_versions};
 use super::world::World;
 use crate::{challenge, dates, shown};
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// The result of a call of the session.
-pub(super) type StepResult = Result<Step<Vec<u8>>, Error>;
+/// The longest pause after a 429.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// The reason for a retry: a status or a failure.
 type RetryCause = Result<StatusCode, FailureKind>;
@@ -28,13 +27,15 @@ type RetryCause = Result<StatusCode, FailureKind>;
 pub(super) struct TrackedExchange {
     /// A unique number.
     pub(super) id: u32,
-    pub(super) request: ListRequest,
+    pub(super) request: AnyRequest,
     requests_sent: u32,
+    /// The number of responses with status 429.
+    rate_limits: u32,
     /// The sum of all retry waits.
     retry_wait: Duration,
     /// The sum of all waits for other exchanges.
     pub(super) follow_wait: Duration,
-    /// Whether it counts as one of the group's remaining requests, and whether it was ever counted.
+    /// Whether it counts as one of the scope's remaining requests, and whether it was ever counted.
     is_counted: bool,
     was_counted: bool,
     /// Whether the session may count it, as far as the rules can tell.
@@ -50,11 +51,12 @@ pub(super) struct TrackedExchange {
 }
 
 impl TrackedExchange {
-    pub(super) fn new(id: u32, request: ListRequest) -> Self {
+    pub(super) fn new(id: u32, request: AnyRequest) -> Self {
         Self {
             id,
             request,
             requests_sent: 0,
+            rate_limits: 0,
             retry_wait: Duration::ZERO,
             follow_wait: Duration::ZERO,
             is_counted: false,
@@ -66,6 +68,17 @@ impl TrackedExchange {
             is_fetching_token: false,
             retry_cause: None,
         }
+    }
+
+    /// Returns the largest number of attempts of a request.
+    pub(super) fn most_attempts(&self, world: &World) -> u32 {
+        let retry = &world.limits.retry;
+        let uncounted = if retry.waits_out_rate_limits {
+            self.rate_limits
+        } else {
+            0
+        };
+        retry.attempts + uncounted
     }
 
     /// Records that a token request may have issued a token that never arrived. The session may then repeat the token
@@ -87,6 +100,8 @@ pub(super) struct ResponseFacts {
     retry_after: Option<u64>,
     /// The delay of `Retry-After`, as seconds or as a date together with `Date`.
     delay: Option<Duration>,
+    /// Whether there is a `Retry-After`.
+    has_retry_after: bool,
     /// The number of `RateLimit-Remaining`.
     remaining: Option<u64>,
     /// The token that the response issues.
@@ -114,6 +129,7 @@ impl ResponseFacts {
                 true => Some(Duration::from_secs(20)),
                 false => retry_after.map(Duration::from_secs),
             },
+            has_retry_after: response.headers().contains_key("retry-after"),
             remaining: text("ratelimit-remaining").and_then(|text| text.trim().parse().ok()),
             token: issues_token.then(issued_token).flatten(),
         }
@@ -139,12 +155,15 @@ impl Period {
 }
 
 /// The state that exchanges share.
-#[derive(Default)]
 pub(super) struct Rules {
-    /// When a group must not be called after a 429.
-    held_back: BTreeMap<GroupId, Period>,
-    /// The number of remaining requests of a group, and the minute for which it is valid.
-    remaining: BTreeMap<GroupId, (Period, u64)>,
+    /// When a scope must not be called after a 429.
+    held_back: BTreeMap<Scope, Period>,
+    /// The scopes that may have received a 429, also in an envelope.
+    rate_limited: BTreeSet<Scope>,
+    /// The number of remaining requests of a scope, and the minute for which it is valid.
+    remaining: BTreeMap<Scope, (Period, u64)>,
+    /// The version that the session requests for each operation.
+    versions: [ApiVersion; OPERATIONS.len()],
     /// The exchange that fetches a token, and how long the others wait for it.
     leader: Option<(u32, Period)>,
     /// Whether a token was restored or revoked. Then two exchanges may fetch a token at the same time.
@@ -152,10 +171,66 @@ pub(super) struct Rules {
 }
 
 impl Rules {
+    pub(super) fn new(world: &World) -> Self {
+        Self {
+            held_back: BTreeMap::new(),
+            rate_limited: BTreeSet::new(),
+            remaining: BTreeMap::new(),
+            versions: first_versions(world.pinned_version),
+            leader: None,
+            token_was_replaced: false,
+        }
+    }
+
+    /// Checks what the session tells about itself.
+    pub(super) fn check_session(&self, world: &World, session: &Session) {
+        shown::assert_debug_has_no_secret(session, world.secrets());
+        assert_eq!(*session.base(), world.base);
+        assert_eq!(current_versions(session), self.versions);
+        let pause = session.longest_pause(Moment::new(world.now, [0; 16]));
+        assert!(pause.is_none_or(|pause| !pause.is_zero() && pause <= LONGEST_PAUSE));
+        if !world.clock_was_set_back {
+            let held_back = self.held_back.values();
+            let until = held_back.filter(|p| p.contains(world.now)).map(|p| p.until);
+            let known = until.max().map(|until| until - world.now);
+            assert!(pause >= known, "{pause:?} is shorter than {known:?}");
+        }
+    }
+
+    /// Checks that only the refused operation requests another version after a response, and records it.
+    pub(super) fn check_versions(
+        &mut self,
+        world: &World,
+        session: &Session,
+        request: &AnyRequest,
+        response: &ResponseFacts,
+        next: &StepResult,
+    ) {
+        let versions = request.versions(world.pinned_version);
+        let (first, last) = (versions[0], versions[versions.len() - 1]);
+        let own = &mut self.versions[request.operation()];
+        let current = current_versions(session)[request.operation()];
+        let is_read = !response.is_token && !matches!(next, Err(Error::Limit { .. }));
+        let is_refused = is_read && matches!(response.status.as_u16(), 406 | 410);
+        // An envelope has a status of its own.
+        let may_be_refused = is_read && response.status == 200 && request.is_enveloped();
+        if is_refused || may_be_refused && current != *own {
+            assert!(current == last && (*own == first || *own == last));
+            *own = last;
+        }
+    }
+
     /// Forgets what was said after the current time: a clock that is set back ends it.
     pub(super) fn clock_moved(&mut self, now: Duration) {
         self.held_back.retain(|_, period| period.since <= now);
         self.remaining.retain(|_, (period, _)| period.since <= now);
+    }
+
+    /// Checks the first step of an exchange: only a 429 of its scope makes it wait for a period.
+    pub(super) fn check_start(&self, request: &AnyRequest, next: &StepResult) {
+        if let Ok(Step::Wait(wait)) = next {
+            assert!(wait.on_change() || self.rate_limited.contains(&request.scope()));
+        }
     }
 
     /// Records the end of an exchange. If it was fetching a token, another one may fetch it.
@@ -178,6 +253,7 @@ impl Rules {
         next: &StepResult,
     ) {
         let (status, is_token) = (response.status, response.is_token);
+        exchange.rate_limits += u32::from(status == 429);
         // A body that is too large or not a token has no effect.
         let is_limit = matches!(next, Err(Error::Limit { .. }));
         let is_read = !is_limit && !matches!(next, Err(Error::InvalidResponse(_)));
@@ -188,15 +264,39 @@ impl Rules {
             self.token_fetched();
         }
         if !is_token {
+            let request = &exchange.request;
+            if status == 429 || request.is_enveloped() {
+                self.rate_limited.insert(request.scope());
+            }
             // A status that is not retried holds nothing back.
             let is_retried = status == 429 && !world.limits.retry.statuses.is_empty();
             let is_held_back = is_read && is_retried && !exchange.request.is_enveloped();
             if let Some(seconds) = response.retry_after.filter(|_| is_held_back) {
-                self.hold_back(exchange.request.group(), world.now, seconds);
+                self.hold_back(exchange.request.scope(), world.now, seconds);
             }
             if let Some(remaining) = response.remaining.filter(|_| !is_limit) {
                 self.set_remaining(world.now, remaining, exchange, others);
             }
+        }
+        let retry = &world.limits.retry;
+        if let Err(error) = next
+            && !is_limit
+            && status == 429
+            && retry.waits_out_rate_limits
+            && !retry.statuses.is_empty()
+        {
+            assert!(matches!(error, Error::RateLimited { .. }), "{error:?}");
+            let waited = exchange.retry_wait + exchange.follow_wait;
+            let longest = retry.total_wait.saturating_sub(waited).min(retry.wait);
+            let is_too_long = match response.delay {
+                Some(delay) => delay > longest,
+                // The rules do not know every date.
+                None => response.has_retry_after,
+            };
+            assert!(
+                is_too_long || longest.is_zero(),
+                "a rate limit was not waited out: {error:?}"
+            );
         }
         if let Err(Error::Limit { what, .. }) = next {
             // Only a 200 fails because its body is too long.
@@ -224,21 +324,22 @@ impl Rules {
         }
         if matches!(status.as_u16(), 406 | 410) && !is_token {
             assert!(
-                !world.has_pinned_version && !exchange.has_changed_version,
+                exchange.request.versions(world.pinned_version).len() > 1
+                    && !exchange.has_changed_version,
                 "a second change of the version"
             );
             exchange.has_changed_version = true;
         }
     }
 
-    fn hold_back(&mut self, group: GroupId, now: Duration, seconds: u64) {
-        let mut period = Period::new(now, Duration::from_secs(seconds.min(300)));
-        if let Some(known) = self.held_back.get(&group)
+    fn hold_back(&mut self, scope: Scope, now: Duration, seconds: u64) {
+        let mut period = Period::new(now, Duration::from_secs(seconds).min(LONGEST_PAUSE));
+        if let Some(known) = self.held_back.get(&scope)
             && known.since <= now
         {
             period.until = period.until.max(known.until);
         }
-        self.held_back.insert(group, period);
+        self.held_back.insert(scope, period);
     }
 
     fn set_remaining<'a>(
@@ -248,14 +349,14 @@ impl Rules {
         exchange: &mut TrackedExchange,
         others: impl Iterator<Item = &'a mut TrackedExchange>,
     ) {
-        let group = exchange.request.group();
+        let scope = exchange.request.scope();
         let period = Period::new(now, MINUTE);
-        let known = self.remaining.insert(group, (period, remaining));
+        let known = self.remaining.insert(scope, (period, remaining));
         if !known.is_some_and(|(period, _)| period.contains(now)) {
             // Requests that are still in flight from before took too long to be counted.
             let stop_counting = |other: &mut TrackedExchange| {
-                other.is_counted &= other.request.group() != group;
-                other.may_be_counted &= other.request.group() != group;
+                other.is_counted &= other.request.scope() != scope;
+                other.may_be_counted &= other.request.scope() != scope;
             };
             stop_counting(exchange);
             others.for_each(stop_counting);
@@ -276,14 +377,14 @@ impl Rules {
         if is_token {
             self.check_leader(world.now, exchange.id);
         } else if is_rate_limited {
-            let held_back = self.held_back.get(&exchange.request.group());
+            let held_back = self.held_back.get(&exchange.request.scope());
             let is_held_back = held_back.is_some_and(|period| period.contains(world.now));
-            assert!(!is_held_back, "a request to a group that is held back");
+            assert!(!is_held_back, "a request of a scope that is held back");
             self.count(world.now, exchange, others);
         }
         exchange.requests_sent += 1;
         // Each attempt may need a token with attempts of its own, or a challenge and three answers.
-        let attempts = world.limits.retry.attempts;
+        let attempts = exchange.most_attempts(world);
         let most = attempts * (attempts + 5) + 20;
         assert!(exchange.requests_sent <= most, "too many requests");
     }
@@ -300,20 +401,20 @@ impl Rules {
         self.leader = Some((id, Period::new(now, MINUTE)));
     }
 
-    /// Checks that no more requests of a group are in flight than remain for the current minute. One is always allowed.
+    /// Checks that no more requests of a scope are in flight than remain for the current minute. One is always allowed.
     fn count<'a>(
         &self,
         now: Duration,
         exchange: &mut TrackedExchange,
         others: impl Iterator<Item = &'a TrackedExchange>,
     ) {
-        let group = exchange.request.group();
-        let Some((period, remaining)) = self.remaining.get(&group) else {
+        let scope = exchange.request.scope();
+        let Some((period, remaining)) = self.remaining.get(&scope) else {
             return;
         };
         // A large number is no limit. An exchange that was counted before is not counted again.
         if period.contains(now) && *remaining < 128 && !exchange.was_counted {
-            let counted = others.filter(|other| other.is_counted && other.request.group() == group);
+            let counted = others.filter(|other| other.is_counted && other.request.scope() == scope);
             assert!(
                 (counted.count() as u64) < (*remaining).max(1),
                 "more requests in flight than remain"
@@ -371,13 +472,13 @@ impl Rules {
         exchange: &TrackedExchange,
         mut others: impl Iterator<Item = &'a TrackedExchange>,
     ) -> bool {
-        let group = exchange.request.group();
+        let scope = exchange.request.scope();
         let has_leader = self
             .leader
             .is_some_and(|(leader, period)| leader != exchange.id && period.contains(world.now));
         let is_in_flight =
-            |other: &TrackedExchange| other.may_be_counted && other.request.group() == group;
-        let is_limited = self.remaining.contains_key(&group) && others.any(is_in_flight);
+            |other: &TrackedExchange| other.may_be_counted && other.request.scope() == scope;
+        let is_limited = self.remaining.contains_key(&scope) && others.any(is_in_flight);
         has_leader || is_limited || self.token_was_replaced || world.clock_was_set_back
     }
 }
@@ -385,9 +486,8 @@ impl Rules {
 /// Checks a request of an exchange, and returns whether it is a token request.
 pub(super) fn check_request(
     world: &mut World,
-    session: &Session,
     request: &Request<Body>,
-    list: &ListRequest,
+    expected: &AnyRequest,
 ) -> bool {
     shown::assert_debug_has_no_secret(request, world.secrets());
     let uri = request.uri().to_string();
@@ -407,17 +507,10 @@ pub(super) fn check_request(
     }
     assert_eq!(request.method(), Method::GET);
     assert!(request.body().is_empty());
-    let version = session.version::<ListRequest>();
-    assert_eq!(uri, list.to_http(&world.base, &version).uri().to_string());
+    assert_eq!(uri, expected.uri(&world.base));
+    let versions = expected.versions(world.pinned_version);
     let accept = &headers["accept"];
-    match world.has_pinned_version {
-        true => assert_eq!(accept, "application/vnd.atlas.2026-01-01+json"),
-        false => assert!(
-            [ApiVersion::PREVIEW, ApiVersion::V2025_03_12]
-                .map(|v| v.accept())
-                .contains(accept)
-        ),
-    }
+    assert!(versions.iter().any(|version| version.accept() == *accept));
     let names = ["accept", "user-agent", "authorization"];
     assert!(headers.keys().all(|name| names.contains(&name.as_str())));
     match (world.credential, text, authorization) {
@@ -458,30 +551,13 @@ fn check_digest(world: &mut World, authorization: &HeaderValue) {
 }
 
 /// Checks the reply of an exchange.
-pub(super) fn check_reply(
-    world: &World,
-    session: &Session,
-    request: ListRequest,
-    reply: Reply<Vec<u8>>,
-) {
+pub(super) fn check_reply(world: &World, request: &AnyRequest, reply: Reply<Vec<u8>>) {
     assert_eq!(reply.status(), 200);
     let version = reply.version().expect("a version was requested");
-    let requested = [
-        ApiVersion::PREVIEW,
-        ApiVersion::V2025_03_12,
-        session.version::<ListRequest>(),
-    ];
-    assert!(requested.contains(&version) || reply.headers().contains_key("content-type"));
-    match reply.into_page() {
-        Ok(page) => {
-            let mut listing = Listing::new(request, &world.limits);
-            listing.advance(&page);
-            let next = listing
-                .request()
-                .expect("the limit allows more than one page");
-            assert!(next.is_none() || next == request.next_page());
-        }
-        Err(error) => assert_error(world, &error, false),
+    let versions = request.versions(world.pinned_version);
+    assert!(versions.contains(&version) || reply.headers().contains_key("content-type"));
+    if let Err(error) = request.read(reply, &world.limits) {
+        assert_error(world, &error, false);
     }
 }
 

@@ -4,17 +4,17 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Failure, FailureKind, GroupId, Limits, Moment, RetryPolicy,
-    Session,
+    ApiVersion, BaseUrl, Credentials, Failure, FailureKind, Limits, Moment, RetryPolicy, Session,
 };
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::input::{
-    BEARER, CLIENT_ID, CLIENT_SECRET, CredentialType, NO_RETRY_STATUSES, OTHER_GROUP,
-    PINNED_VERSION, PRIVATE_KEY, PUBLIC_KEY, SINGLE_ATTEMPT, SMALL_LIMITS, ServerResponse,
-    TOKENS_PLACEHOLDER, all_secrets, percent_encoded, secrets_of,
+    BEARER, CLIENT_ID, CLIENT_SECRET, CredentialType, NO_RETRY_STATUSES, PINNED_VERSION,
+    PRIVATE_KEY, PUBLIC_KEY, SINGLE_ATTEMPT, SMALL_LIMITS, ServerResponse, TOKENS_PLACEHOLDER,
+    WAITS_OUT_RATE_LIMITS, all_secrets, percent_encoded, secrets_of,
 };
+use super::operations::AnyRequest;
 use crate::{input, shown};
 
 /// The clock, the settings of the session, and the state of the server.
@@ -22,7 +22,8 @@ pub(super) struct World {
     pub(super) credential: CredentialType,
     pub(super) base: BaseUrl,
     pub(super) limits: Limits,
-    pub(super) has_pinned_version: bool,
+    /// The pinned version, for the operations that can be pinned.
+    pub(super) pinned_version: Option<ApiVersion>,
     pub(super) now: Duration,
     /// Whether the clock was ever set back. Then the session may end some waits earlier than the rules expect.
     pub(super) clock_was_set_back: bool,
@@ -57,11 +58,14 @@ impl World {
         if flags & NO_RETRY_STATUSES != 0 {
             limits.retry.statuses.clear();
         }
+        limits.retry.waits_out_rate_limits = flags & WAITS_OUT_RATE_LIMITS != 0;
+        let pinned_version = (flags & PINNED_VERSION != 0)
+            .then(|| ApiVersion::new("2026-01-01").expect("a valid version"));
         let mut world = Self {
             credential,
             base: BaseUrl::new(base).expect("a valid base URL"),
             limits,
-            has_pinned_version: flags & PINNED_VERSION != 0,
+            pinned_version,
             now: Duration::from_secs(1_790_000_000),
             clock_was_set_back: false,
             entropy: 0,
@@ -81,8 +85,7 @@ impl World {
             .with_limits(self.limits.clone())
             .with_user_agent("fuzz/1.0")
             .expect("a visible user agent");
-        if self.has_pinned_version {
-            let version = ApiVersion::new("2026-01-01").expect("a valid version");
+        if let Some(version) = self.pinned_version {
             session = session.with_version(version);
         }
         assert_eq!(*session.limits(), self.limits);
@@ -187,13 +190,18 @@ impl World {
         format!("zq7-{}-of-a-friend", self.tokens.len())
     }
 
-    /// Returns the response of Atlas: a token, a challenge, or an empty page.
-    pub(super) fn atlas_response(&self, is_token: bool, is_signed: bool) -> Response<Vec<u8>> {
+    /// Returns the response of Atlas: a token, a challenge, or a result.
+    pub(super) fn atlas_response(
+        &self,
+        request: &AnyRequest,
+        is_token: bool,
+        is_signed: bool,
+    ) -> Response<Vec<u8>> {
         if is_token {
             return Response::new(format!(r#"{{"access_token":"{}"}}"#, self.fresh_token()).into());
         }
         if is_signed {
-            return Response::new(br#"{"results":[]}"#.to_vec());
+            return Response::new(request.usual_body().to_vec());
         }
         let nonce = self.nonces.len();
         challenge(
@@ -210,15 +218,6 @@ pub(super) fn challenge(status: u16, challenge: &str) -> Response<Vec<u8>> {
     let challenge = HeaderValue::from_str(challenge).expect("a challenge is ASCII");
     response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     response
-}
-
-/// Returns the group that the flags of a request select.
-pub(super) fn group(flags: u8) -> GroupId {
-    let id = match flags & OTHER_GROUP {
-        0 => "0123456789abcdef01234567",
-        _ => "fedcba9876543210fedcba98",
-    };
-    GroupId::new(id).expect("24 hexadecimal digits")
 }
 
 pub(super) fn credentials(credential: CredentialType) -> Credentials {
