@@ -15,6 +15,11 @@ use crate::sources::Sources;
 
 pub(crate) fn run(args: &ListArgs, environment: &Environment) -> Result<(), CommandError> {
     args.filter.check(args.output)?;
+    if args.fail_if_any && args.output == Format::Raw {
+        return Err(CommandError::usage(
+            "--fail-if-any does not go with -o raw, whose keys are not counted",
+        ));
+    }
     let sources = sources(args, environment)?;
     let columns = output::columns(args, Scope::new(&sources))?;
     let stdout = Stdout::new(environment)?;

@@ -1,10 +1,10 @@
 //! Reads the keys of all sources: those of one project or organization page by page, those of several projects in a sweep.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use atlas_model_keys_core::{
-    Error, GroupId, GroupsRequest, ItemsPerPage, Limits, ListRequest, Listing, ModelKey,
+    Error, Group, GroupId, GroupsRequest, ItemsPerPage, Limits, ListRequest, Listing, ModelKey,
     OrgListRequest, Page, PageNum, Paged, UnixTime,
 };
 
@@ -185,7 +185,7 @@ impl Reader<'_> {
         while let Some(request) = listing.request().map_err(failed)? {
             let page = self.service.page(&request, asked, self.progress)?;
             for group in listing.accept(&page) {
-                let name = group.name().map(str::to_owned);
+                let name = name(group);
                 match group.id().map(str::parse::<GroupId>) {
                     Some(Ok(id)) if ids.insert(id.to_string()) => {
                         projects.push(Project { id, name });
@@ -213,9 +213,11 @@ impl Reader<'_> {
         let client = self.service.client.with_deadline(NAMES_DEADLINE);
         let request = GroupsRequest::new().with_items_per_page(ItemsPerPage::MAX);
         self.progress.begin("the names of the projects");
+        let end = Instant::now() + NAMES_DEADLINE;
         let groups = client.groups(&request).map_while(Result::ok);
         let names = groups
-            .filter_map(|group| Some((group.id()?.to_owned(), group.name()?.to_owned())))
+            .take_while(|_| Instant::now() < end)
+            .filter_map(|group| Some((group.id()?.to_owned(), name(&group)?)))
             .collect();
         self.progress.arrived();
         names
@@ -271,7 +273,7 @@ impl Reader<'_> {
                         receiver.fail(failure.reason());
                         self.progress
                             .error(&failure.in_one_line(project.name.as_deref()));
-                        outages += usize::from(is_outage(&error));
+                        outages = if is_outage(&error) { outages + 1 } else { 0 };
                     }
                 }
                 if item.is_last {
@@ -287,6 +289,18 @@ impl Reader<'_> {
 fn is_outage(error: &Error) -> bool {
     matches!(
         error,
-        Error::Transport { .. } | Error::GaveUp { .. } | Error::InvalidResponse(_)
+        Error::Transport { .. }
+            | Error::GaveUp { .. }
+            | Error::RateLimited { .. }
+            | Error::InvalidResponse(_)
     )
+}
+
+/// The longest name of a project in bytes. Atlas allows 64 characters.
+const MAX_NAME: usize = 1024;
+
+/// Returns the name of a project. A longer one than Atlas allows is left out: it would be repeated for each key.
+fn name(group: &Group) -> Option<String> {
+    let name = group.name()?;
+    (name.len() <= MAX_NAME).then(|| name.to_owned())
 }

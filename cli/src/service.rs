@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use atlas_model_keys_core::{BaseUrl, Error, InvalidValue, Limits, Operation, PageNum, Paged};
 use atlas_model_keys_emulator::server::{Options, Server};
+use atlas_model_keys_ureq::http::StatusCode;
 use atlas_model_keys_ureq::{Client, Credentials, Event};
 
 use crate::args::{ConnectionArgs, SourceArgs};
@@ -127,7 +128,7 @@ impl Service {
             .limits(Limits::default().with_retry(asked.timeout.retry_policy()))
             .on_event(move |event| {
                 counted.record(event);
-                if matches!(event, Event::TokenFetched) {
+                if has_worked(event) {
                     worked.set();
                 }
                 show(event);
@@ -216,6 +217,17 @@ impl Service {
                 "the access token was not revoked, and expires by itself: {error}"
             ));
         }
+    }
+}
+
+/// Returns whether the credential has worked: a token was issued, or a request succeeded.
+fn has_worked(event: &Event<'_>) -> bool {
+    match event {
+        Event::TokenFetched => true,
+        Event::Answered {
+            request, status, ..
+        } => *status == StatusCode::OK && !request.path.contains("/api/oauth/"),
+        _ => false,
     }
 }
 

@@ -17,6 +17,9 @@ use crate::failure::{CommandError, Exit};
 /// The time for the end of a token request, and for the revocation of the token.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
+/// The time within which a second signal is taken for the first one.
+const REPETITION: Duration = Duration::from_millis(200);
+
 /// The time after which the process ends although the command does not, because nobody reads its output.
 const LIMIT: Duration = Duration::from_secs(3);
 
@@ -48,10 +51,12 @@ impl Signals {
         let shared = Arc::clone(&signals.0);
         let handler = ctrlc::set_handler(move || {
             let mut state = shared.lock();
-            if state.interrupted.is_some() {
-                process::exit(Exit::Interrupted as i32);
+            match state.interrupted {
+                // Some programs send a signal to a process and to its group, so that it arrives twice.
+                Some(first) if first.elapsed() < REPETITION => return,
+                Some(_) => process::exit(Exit::Interrupted as i32),
+                None => state.interrupted = Some(Instant::now()),
             }
-            state.interrupted = Some(Instant::now());
             drop(state);
             shared.changed.notify_all();
         });
@@ -74,11 +79,12 @@ impl Signals {
         self.0.lock().interrupted.is_some()
     }
 
-    /// Returns the time that is left for the end of the command.
+    /// Returns the time that is left for the end of the command: at least half of it, because the end of a token request may
+    /// have been awaited.
     pub(crate) fn grace(&self) -> Duration {
         let since = self.0.lock().interrupted;
         let gone = since.map_or(Duration::ZERO, |since| since.elapsed());
-        GRACE.saturating_sub(gone)
+        GRACE.saturating_sub(gone).max(GRACE / 2)
     }
 
     /// Counts the token requests in flight. A request to revoke one does not count.

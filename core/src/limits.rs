@@ -124,6 +124,9 @@ pub(crate) const MIN_WAIT: Duration = Duration::from_millis(1);
 /// The nonces whose count is remembered, so that the count rises if a server issues a nonce twice.
 pub(crate) const COUNTED_NONCES: usize = 2 * IDLE_NONCES;
 
+/// The replaced tokens that are kept for their revocation: as many as a service account may have.
+pub(crate) const REPLACED_TOKENS: usize = 100;
+
 /// The tokens that are redacted in errors: the last one, and those before it that late responses may
 /// repeat.
 pub(crate) const RECENT_TOKENS: usize = 4;

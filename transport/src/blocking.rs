@@ -144,10 +144,11 @@ impl Client {
         block_on(self.0.access_token())
     }
 
-    /// Revokes the access token of the service account, if there is one. The next request fetches a new token.
+    /// Revokes the access token of the service account, if there is one, and tokens that the client replaced after a 401. The
+    /// next request fetches a new token.
     ///
     /// # Errors
-    /// See [`Error`]. The client forgets the token in any case, and does not retry.
+    /// The first [`Error`]. The client forgets the tokens in any case, and does not retry.
     pub fn revoke_token(&self) -> Result<(), Error> {
         block_on(self.0.revoke_token())
     }

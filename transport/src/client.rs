@@ -31,7 +31,7 @@ macro_rules! client_methods {
         /// The items come group by group, in the order of `groups`, and page by page. A group that fails has one item with the
         /// error, and the sweep goes on with the next group. All groups share the session: the token, and the rate limit. After
         /// a 429, no new group is started until the pause that it asks for is over, because Atlas does not tell which groups
-        /// share a rate limit. Memory is constant: one page for each group that is listed at the same time.
+        /// share a rate limit. Memory is constant: at most four pages for each group that is listed at the same time.
         ///
         /// To wait out every 429 instead of failing after several, set
         /// [`waits_out_rate_limits`](atlas_model_keys_core::RetryPolicy::waits_out_rate_limits).
@@ -44,12 +44,13 @@ macro_rules! client_methods {
             Sweep(SweepFetcher::new(self.0.clone(), Box::new(requests)))
         }
 
-        /// Returns a clone whose calls have another deadline: the time for one page with all retries and waits. It shares
-        /// the session and the connections.
+        /// Returns a clone whose calls have another deadline: the time for one page with all retries and waits, also those for
+        /// a rate limit. It shares the session and the connections.
         #[must_use]
         pub fn with_deadline(&self, deadline: Duration) -> Self {
             let mut clone = self.clone();
             clone.0.deadline = bounded(deadline);
+            clone.0.has_strict_deadline = true;
             clone
         }
 

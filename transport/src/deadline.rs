@@ -14,6 +14,8 @@ pub(crate) struct Deadline {
     end: Duration,
     pub(crate) cancel: Option<CancelHandle>,
     abandoned: Option<Arc<AtomicBool>>,
+    /// Whether waits for a rate limit are to be left out.
+    pub(crate) leaves_out_rate_limits: bool,
 }
 
 impl Deadline {
@@ -29,6 +31,15 @@ impl Deadline {
             clock: Arc::clone(clock),
             cancel,
             abandoned,
+            leaves_out_rate_limits: false,
+        }
+    }
+
+    /// Sets whether waits for a rate limit are to be left out.
+    pub(crate) fn leaving_out_rate_limits(self, leaves_out_rate_limits: bool) -> Self {
+        Self {
+            leaves_out_rate_limits,
+            ..self
         }
     }
 

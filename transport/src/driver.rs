@@ -36,6 +36,8 @@ pub(crate) struct Driver<I> {
 pub(crate) struct Handle<I> {
     pub(crate) driver: Arc<Driver<I>>,
     pub(crate) deadline: Duration,
+    /// Whether the deadline includes all waits, because it was set for this clone.
+    pub(crate) has_strict_deadline: bool,
     pub(crate) cancel: Option<CancelHandle>,
 }
 
@@ -51,6 +53,7 @@ impl<I: Io> Handle<I> {
         Self {
             driver: Arc::new(driver),
             deadline: resolved.deadline,
+            has_strict_deadline: false,
             cancel: None,
         }
     }
@@ -58,7 +61,8 @@ impl<I: Io> Handle<I> {
     /// Returns the deadline of a call that begins now. The call ends early when `abandoned` becomes true.
     fn deadline(&self, abandoned: Option<Arc<AtomicBool>>) -> Deadline {
         let clock = &self.driver.session.clock;
-        Deadline::after(self.deadline, clock, self.cancel.clone(), abandoned)
+        let deadline = Deadline::after(self.deadline, clock, self.cancel.clone(), abandoned);
+        deadline.leaving_out_rate_limits(self.waits_out())
     }
 
     /// Drives the session until the reply is there. The body is read into `buffer`.
@@ -72,18 +76,34 @@ impl<I: Io> Handle<I> {
         self.driver.drive(operation, buffer, deadline).await
     }
 
-    /// Waits until no rate limit pauses any requests of the session, or until the call is cancelled.
+    /// Waits until no rate limit pauses any requests of the session, but no longer than a call may wait, or until the call is
+    /// cancelled.
     pub(crate) async fn wait_for_pauses(&self) -> Result<(), Error> {
         let driver = &self.driver;
+        let clock = &driver.session.clock;
+        let longest = match self.waits_out() {
+            true => driver.limits.retry.total_wait,
+            false => self.deadline.min(driver.limits.retry.total_wait),
+        };
+        let end = clock.elapsed().saturating_add(longest);
         let is_cancelled = || self.cancel.as_ref().is_some_and(CancelHandle::is_cancelled);
         while let Some(pause) = driver.session.with(|s, at| Ok(s.longest_pause(at)))?
             && !is_cancelled()
         {
-            if !driver.session.clock.jump(pause) {
+            let pause = pause.min(end.saturating_sub(clock.elapsed()));
+            if pause.is_zero() {
+                break;
+            }
+            if !clock.jump(pause) {
                 driver.pause(pending(), pause, self.cancel.as_ref()).await;
             }
         }
         Ok(())
+    }
+
+    /// Returns whether the deadline leaves out the waits for a rate limit.
+    fn waits_out(&self) -> bool {
+        self.driver.limits.retry.waits_out_rate_limits && !self.has_strict_deadline
     }
 
     /// Drives the session until it has an access token of the service account.
@@ -91,25 +111,32 @@ impl<I: Io> Handle<I> {
         self.driver.fetch_token(self.deadline(None)).await
     }
 
-    /// Revokes the access token of the service account, if there is one.
+    /// Revokes the access token of the service account, if there is one, and those that were replaced after a 401. All of them
+    /// share the deadline. Returns the first error.
     pub(crate) async fn revoke_token(&self) -> Result<(), Error> {
-        match self.driver.session.with(|s, _| Ok(s.revoke_token()))? {
-            Some(request) => self.send_revocation(request).await,
-            None => Ok(()),
+        let (session, deadline) = (&self.driver.session, self.deadline(None));
+        let mut outcome = Ok(());
+        while let Some(request) = session.with(|s, _| Ok(s.revoke_token()))? {
+            let revoked = self.send_revocation(request, &deadline).await;
+            outcome = outcome.and(revoked);
         }
+        outcome
     }
 
     /// Revokes this access token of the service account.
     pub(crate) async fn revoke(&self, token: &Secret) -> Result<(), Error> {
         let request = self.driver.session.with(|s, _| Ok(s.revoke(token)?))?;
-        self.send_revocation(request).await
+        self.send_revocation(request, &self.deadline(None)).await
     }
 
-    async fn send_revocation(&self, request: Request<Body>) -> Result<(), Error> {
+    async fn send_revocation(
+        &self,
+        request: Request<Body>,
+        deadline: &Deadline,
+    ) -> Result<(), Error> {
         let driver = &self.driver;
-        let deadline = self.deadline(None);
-        let context = SendContext::for_call(&deadline, &driver.limits, true);
-        let response = driver.send(request, 1, context, &deadline).await;
+        let context = SendContext::for_call(deadline, &driver.limits, true);
+        let response = driver.send(request, 1, context, deadline).await;
         let response = response
             .map_err(|failure| driver.session.transport_error(failure, 1))?
             .map(Zeroizing::new);
@@ -122,6 +149,7 @@ impl<I> Clone for Handle<I> {
         Self {
             driver: Arc::clone(&self.driver),
             deadline: self.deadline,
+            has_strict_deadline: self.has_strict_deadline,
             cancel: self.cancel.clone(),
         }
     }
@@ -263,7 +291,7 @@ impl<I: Io> Driver<I> {
             status == Some(StatusCode::TOO_MANY_REQUESTS)
         };
         // Those who wait for another exchange may wait for its rate limit.
-        let is_waited_out = self.limits.retry.waits_out_rate_limits
+        let is_waited_out = deadline.leaves_out_rate_limits
             && (wait.on_change() || is_rate_limited())
             && !deadline.is_cancelled();
         if is_waited_out && !wait.on_change() {

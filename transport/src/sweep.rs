@@ -17,6 +17,10 @@ use crate::listing::MAX_READ_AHEAD;
 /// The groups that are listed at the same time, if the caller does not say otherwise.
 const CONCURRENCY: usize = 8;
 
+/// The groups that may be started for each group that is listed at the same time: the others have a page that waits for the
+/// groups before them. Without them, one slow group would stop the whole sweep.
+const STARTED: usize = 4;
+
 /// An item of a sweep: a page of keys of one group, or the error that ended the listing of that group.
 ///
 /// The items of a group come one after the other. The last one has `is_last`.
@@ -36,7 +40,7 @@ pub(crate) struct SweepFetcher<I: Io> {
     handle: Handle<I>,
     /// The groups that are not started yet; `None` after the last one.
     requests: Option<Box<dyn Iterator<Item = ListRequest> + Send>>,
-    /// The largest number of groups that are listed at the same time.
+    /// The largest number of pages in flight.
     concurrency: usize,
     /// The started groups, in order.
     groups: VecDeque<GroupFetch>,
@@ -54,6 +58,11 @@ struct GroupFetch {
 
 /// The next page of a group.
 enum NextPage {
+    /// It is to be requested. `is_first` tells whether it is the first page of the group.
+    Wanted {
+        request: ListRequest,
+        is_first: bool,
+    },
     InFlight(Job<Result<Page<Vec<u8>>, Error>>),
     Fetched(Result<Page<Vec<u8>>, Error>),
     /// The listing ends with this error instead of a next page.
@@ -85,14 +94,16 @@ impl<I: Io> SweepFetcher<I> {
 
     /// Polls for the next item; `None` at the end.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<SweepItem>> {
-        self.start_groups();
+        self.start();
         self.poll_jobs(cx);
-        // Taken out meanwhile, so that a group whose job panicked is not polled again.
+        // Pages that have arrived make room for others.
+        self.start();
+        self.poll_jobs(cx);
         let Some(mut first) = self.groups.pop_front() else {
             return Poll::Ready(None);
         };
         let page = match first.page {
-            NextPage::InFlight(_) => {
+            NextPage::Wanted { .. } | NextPage::InFlight(_) => {
                 self.groups.push_front(first);
                 return Poll::Pending;
             }
@@ -105,15 +116,17 @@ impl<I: Io> SweepFetcher<I> {
         };
         let (group, is_last) = (first.group, next.is_none());
         if let Some(next) = next {
-            // Fetched while the caller uses this page.
             first.page = match next {
-                Ok(request) => NextPage::InFlight(self.fetch(request, false)),
+                Ok(request) => NextPage::Wanted {
+                    request,
+                    is_first: false,
+                },
                 Err(error) => NextPage::Failed(error),
             };
             self.groups.push_front(first);
-        } else {
-            self.start_groups();
         }
+        // Fetched while the caller uses this page.
+        self.start();
         Poll::Ready(Some(SweepItem {
             group,
             page,
@@ -121,26 +134,46 @@ impl<I: Io> SweepFetcher<I> {
         }))
     }
 
-    fn start_groups(&mut self) {
-        while self.groups.len() < self.concurrency
-            && let Some(requests) = &mut self.requests
+    /// Requests as many pages as may be in flight: first those of the started groups, and then those of further groups.
+    fn start(&mut self) {
+        let is_in_flight = |group: &&GroupFetch| matches!(group.page, NextPage::InFlight(_));
+        let mut in_flight = self.groups.iter().filter(is_in_flight).count();
+        // Taken out meanwhile: if the iterator of the caller panics and the panic is caught, the sweep has ended.
+        let mut requests = self.requests.take();
+        let mut groups = std::mem::take(&mut self.groups);
+        for group in &mut groups {
+            if in_flight < self.concurrency
+                && let NextPage::Wanted { request, is_first } = group.page
+            {
+                group.page = NextPage::InFlight(self.fetch(request, is_first, in_flight));
+                in_flight += 1;
+            }
+        }
+        let most = self.concurrency.saturating_mul(STARTED);
+        while in_flight < self.concurrency
+            && groups.len() < most
+            && let Some(further) = &mut requests
         {
-            let Some(request) = requests.next() else {
-                self.requests = None;
-                return;
+            let Some(request) = further.next() else {
+                requests = None;
+                break;
             };
-            let page = NextPage::InFlight(self.fetch(request, true));
-            self.groups.push_back(GroupFetch {
+            groups.push_back(GroupFetch {
                 group: request.group(),
                 listing: Listing::new(request, &self.handle.driver.limits),
-                page,
+                page: NextPage::InFlight(self.fetch(request, true, in_flight)),
             });
+            in_flight += 1;
         }
+        (self.requests, self.groups) = (requests, groups);
     }
 
     /// Polls all pages in flight, so that the task is woken for each of them.
     fn poll_jobs(&mut self, cx: &mut Context<'_>) {
-        for GroupFetch { page, .. } in &mut self.groups {
+        // Taken out meanwhile: if a job panics and the panic is caught, the sweep has ended.
+        let requests = self.requests.take();
+        let mut groups = std::mem::take(&mut self.groups);
+        for GroupFetch { page, .. } in &mut groups {
             let NextPage::InFlight(job) = page else {
                 continue;
             };
@@ -151,10 +184,17 @@ impl<I: Io> SweepFetcher<I> {
                 }));
             }
         }
+        (self.requests, self.groups) = (requests, groups);
     }
 
-    /// Starts to fetch a page. The first page of a group waits until no rate limit pauses any group.
-    fn fetch(&mut self, request: ListRequest, is_first: bool) -> Job<Result<Page<Vec<u8>>, Error>> {
+    /// Starts to fetch a page, while this number of others is in flight. The first page of a group waits until no rate limit
+    /// pauses any group.
+    fn fetch(
+        &mut self,
+        request: ListRequest,
+        is_first: bool,
+        in_flight: usize,
+    ) -> Job<Result<Page<Vec<u8>>, Error>> {
         let (handle, abandoned) = (self.handle.clone(), Arc::clone(&self.abandoned));
         let work = async move {
             if is_first {
@@ -163,10 +203,8 @@ impl<I: Io> SweepFetcher<I> {
             let reply = handle.reply(&request, Vec::new(), Some(abandoned)).await?;
             ListRequest::read(reply)
         };
-        let is_in_flight = |group: &&GroupFetch| matches!(group.page, NextPage::InFlight(_));
-        let running = self.groups.iter().filter(is_in_flight).count();
         let (io, spawner) = (&self.handle.driver.io, &mut self.spawner);
-        Job::spawn(work, |task| io.spawn(spawner, running, task))
+        Job::spawn(work, |task| io.spawn(spawner, in_flight, task))
     }
 }
 

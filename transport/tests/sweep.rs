@@ -27,10 +27,12 @@ struct State {
     timer_count: u64,
     emulator: Emulator,
     latency: Duration,
+    /// A part of a path whose responses take this long.
+    slow: Option<(String, Duration)>,
     in_flight: usize,
     most_in_flight: usize,
-    /// The statuses of all responses.
-    statuses: Vec<u16>,
+    /// The statuses of all responses, and when they were sent.
+    statuses: Vec<(u16, Duration)>,
 }
 
 impl std::fmt::Debug for State {
@@ -51,6 +53,7 @@ impl Simulation {
             timer_count: 0,
             emulator: Emulator::new(config),
             latency,
+            slow: None,
             in_flight: 0,
             most_in_flight: 0,
             statuses: Vec::new(),
@@ -129,14 +132,19 @@ impl AsyncTransport for Simulation {
             let mut state = self.0.lock().unwrap();
             state.in_flight += 1;
             state.most_in_flight = state.most_in_flight.max(state.in_flight);
-            state.latency
+            let path = request.uri().path();
+            match &state.slow {
+                Some((part, latency)) if path.contains(part.as_str()) => *latency,
+                _ => state.latency,
+            }
         };
         self.sleep(latency).await;
         let mut state = self.0.lock().unwrap();
         state.in_flight -= 1;
         let now = START + state.now;
         let response = state.emulator.handle(&request, now);
-        state.statuses.push(response.status().as_u16());
+        let at = state.now;
+        state.statuses.push((response.status().as_u16(), at));
         Ok(response)
     }
 
@@ -295,7 +303,7 @@ fn shared_rate_limit_of_all_groups_is_used_and_no_429_becomes_an_error() {
         let refused = state
             .statuses
             .iter()
-            .filter(|status| **status == 429)
+            .filter(|(status, _)| *status == 429)
             .count();
         println!("{:.1} % of the rate, {refused} × 429", used * 100.0);
         assert!(used >= 0.95, "{used}: {time:?} instead of {ideal:?}");
@@ -307,30 +315,29 @@ fn no_new_group_starts_during_a_pause() {
     let atlas = Simulation::new(config(40), LATENCY);
     let mut headers = HeaderMap::new();
     headers.insert("retry-after", HeaderValue::from_static("30"));
-    let refused = Route::ListGroupKeys;
-    atlas
-        .0
-        .lock()
-        .unwrap()
-        .emulator
-        .fail_next(1, refused, StatusCode::TOO_MANY_REQUESTS, &headers);
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let route = Route::ListGroupKeys;
+    let refuse = |state: &mut State| state.emulator.fail_next(1, route, status, &headers);
+    refuse(&mut atlas.0.lock().unwrap());
     let client = atlas.client(Limits::default());
-    let mut sweep = client.sweep(atlas.groups());
-    let (items, time) = atlas.run(async {
-        // The first group gets the 429. Those that are in flight with it are answered.
-        let first = sweep.next().await.unwrap();
-        let during = atlas.0.lock().unwrap().statuses.clone();
-        assert_eq!(
-            during.iter().filter(|status| **status == 200).count(),
-            9,
-            "{during:?}"
-        );
-        let mut items = items(sweep).await;
-        items.insert(0, first);
-        items
-    });
+    let (items, _) = atlas.run(items(client.sweep(atlas.groups())));
     assert_eq!(items.iter().filter(|item| item.is_last).count(), 40);
-    assert!(time >= Duration::from_secs(30), "{time:?}");
+    let state = atlas.0.lock().unwrap();
+    let (_, refused) = state
+        .statuses
+        .iter()
+        .find(|(status, _)| *status == 429)
+        .unwrap();
+    let answered = |from: Duration, to: Duration| {
+        let times = state.statuses.iter().map(|(_, at)| *at);
+        times.filter(|at| *at > from && *at < to).count()
+    };
+    // The requests that were in flight with it were answered at the same time.
+    assert_eq!(answered(*refused, *refused + Duration::from_secs(30)), 0);
+    assert_eq!(
+        answered(Duration::ZERO, *refused + Duration::from_millis(1)),
+        1 + 8
+    );
 }
 
 #[test]
@@ -362,6 +369,20 @@ fn blocking_sweep_equals_the_async_one() {
 }
 
 #[test]
+fn slow_group_does_not_stop_the_others() {
+    let atlas = Simulation::new(config(32), LATENCY);
+    let slow = atlas.groups()[0];
+    atlas.0.lock().unwrap().slow = Some((slow.to_string(), Duration::from_secs(1)));
+    let client = atlas.client(Limits::default());
+    let list = |group| ListRequest::new(group).with_items_per_page(ItemsPerPage::MAX);
+    let groups: Vec<_> = atlas.groups().into_iter().map(list).collect();
+    let (items, time) = atlas.run(items(client.sweep(groups)));
+    assert_eq!(items.len(), 32);
+    // All others were listed meanwhile.
+    assert!(time < Duration::from_millis(1100), "{time:?}");
+}
+
+#[test]
 fn endless_iterator_of_groups_is_read_only_as_far_as_needed() {
     let atlas = InMemoryAtlas::new(config(3));
     let client = atlas
@@ -373,7 +394,8 @@ fn endless_iterator_of_groups_is_read_only_as_far_as_needed() {
         assert_eq!(sweep.next().unwrap().page.unwrap().len(), 40);
     }
     drop(sweep);
-    assert!(atlas.with(|emulator| emulator.requests()) <= 7);
+    // No more than four groups for each that is listed at the same time were started.
+    assert!(atlas.with(|emulator| emulator.requests()) <= 3 + 4 * 4);
 }
 
 #[test]

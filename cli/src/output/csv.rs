@@ -82,8 +82,12 @@ impl<W: Write> Sink for Csv<W> {
         write_whole(&mut self.out, &self.text)
     }
 
-    fn finish(self: Box<Self>, _: &Summary) -> io::Result<()> {
-        Ok(())
+    fn finish(mut self: Box<Self>, _: &Summary) -> io::Result<()> {
+        match self.has_header {
+            true => Ok(()),
+            // There were no projects, or all of them failed.
+            false => self.page(&[], UnixTime::from_seconds(0)),
+        }
     }
 }
 
@@ -173,7 +177,7 @@ mod tests {
             csv(vec![vec![key("a")], vec![key("b")]], &columns),
             "name\na\nb\n"
         );
-        assert_eq!(csv(Vec::new(), &columns), "");
+        assert_eq!(csv(Vec::new(), &columns), "name\n");
     }
 
     #[test]

@@ -71,7 +71,9 @@ impl Write for &Stdout {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => error,
             };
-            if rest.len() < text.len() && !begin.is_some_and(|begin| truncate(out, begin)) {
+            let written = u64::try_from(text.len() - rest.len()).unwrap_or(u64::MAX);
+            let removed = || begin.is_some_and(|begin| truncate(out, begin, written));
+            if written > 0 && !removed() {
                 self.is_cut.set(true);
             }
             return Err(failed);
@@ -101,15 +103,19 @@ fn end_of_file(_: &Out) -> Option<u64> {
     None
 }
 
-/// Truncates the file to this length, and returns whether it has that length then.
+/// Truncates the file to the length before `written` bytes, and returns whether it has that length then. A file to which
+/// another process has written meanwhile is left alone.
 #[cfg(unix)]
-fn truncate(mut out: &Out, length: u64) -> bool {
+fn truncate(mut out: &Out, length: u64, written: u64) -> bool {
     use std::io::{Seek as _, SeekFrom};
-    out.set_len(length).is_ok() && out.seek(SeekFrom::Start(length)).is_ok()
+    let is_ours = |now: std::fs::Metadata| now.len() == length.saturating_add(written);
+    out.metadata().is_ok_and(is_ours)
+        && out.set_len(length).is_ok()
+        && out.seek(SeekFrom::Start(length)).is_ok()
 }
 
 #[cfg(not(unix))]
-fn truncate(_: &Out, _: u64) -> bool {
+fn truncate(_: &Out, _: u64, _: u64) -> bool {
     false
 }
 

@@ -17,7 +17,8 @@ use super::ticket::{History, Stage};
 use super::token_response::{TokenResponse, is_token};
 use super::verdict::{Preparation, Unauthorized};
 use crate::limits::{
-    MAX_TOKEN_LIFE, RECENT_TOKENS, TOKEN_FETCH_TIMEOUT, TOKEN_MARGIN, TOKEN_RENEWAL_INTERVAL,
+    MAX_TOKEN_LIFE, RECENT_TOKENS, REPLACED_TOKENS, TOKEN_FETCH_TIMEOUT, TOKEN_MARGIN,
+    TOKEN_RENEWAL_INTERVAL,
 };
 use crate::redaction::KnownSecrets;
 use crate::{BaseUrl, Error, Limits, Refused, Secret};
@@ -32,6 +33,9 @@ pub(super) struct ServiceAccount {
     state: State,
     /// The latest tokens, newest first: a late response may still repeat an old one.
     recent: VecDeque<Secret>,
+    /// Tokens that this session fetched and a 401 made it replace. They may still live, and count towards the 100 that a
+    /// service account may have.
+    replaced: VecDeque<Secret>,
     /// The number of the current token, so that a late 401 for an older one does not remove it.
     generation: u64,
     /// The number of the latest token request.
@@ -57,6 +61,8 @@ struct Token {
     bearer: Bearer,
     text: Secret,
     fresh_until: Duration,
+    /// Whether this session fetched it.
+    is_fetched: bool,
 }
 
 impl ServiceAccount {
@@ -69,6 +75,7 @@ impl ServiceAccount {
             secret,
             state: State::Absent,
             recent: VecDeque::new(),
+            replaced: VecDeque::new(),
             generation: 0,
             fetch_number: 0,
             failed_fetch: None,
@@ -120,7 +127,7 @@ impl ServiceAccount {
     pub(super) fn fetch_succeeded(&mut self, response: TokenResponse, now: Duration) -> u64 {
         let life = response.life.min(MAX_TOKEN_LIFE);
         let margin = TOKEN_MARGIN.min(life / 4);
-        self.store(response.token, now.saturating_add(life - margin));
+        self.store(response.token, now.saturating_add(life - margin), true);
         self.generation
     }
 
@@ -182,7 +189,13 @@ impl ServiceAccount {
                 self.renewed_at = Some(now);
             }
         }
-        self.state = State::Absent;
+        if let State::Present(token) = core::mem::replace(&mut self.state, State::Absent)
+            && token.is_fetched
+            && now < token.fresh_until
+        {
+            self.replaced.truncate(REPLACED_TOKENS - 1);
+            self.replaced.push_front(token.text);
+        }
         true
     }
 
@@ -231,17 +244,17 @@ impl ServiceAccount {
             return Err("the token has expired; this session fetches a new one");
         }
         let life = (fresh_until - now).min(MAX_TOKEN_LIFE);
-        self.store(Secret::new(token), now.saturating_add(life));
+        self.store(Secret::new(token), now.saturating_add(life), false);
         Ok(())
     }
 
-    /// Removes the token, and returns it for revocation.
+    /// Removes the token, or one that was replaced, and returns it for revocation.
     pub(super) fn take(&mut self) -> Option<Secret> {
         match core::mem::replace(&mut self.state, State::Absent) {
             State::Present(token) => Some(token.text),
             other => {
                 self.state = other;
-                None
+                self.replaced.pop_front()
             }
         }
     }
@@ -267,13 +280,14 @@ impl ServiceAccount {
         self.recent.push_front(token);
     }
 
-    fn store(&mut self, token: Secret, fresh_until: Duration) {
+    fn store(&mut self, token: Secret, fresh_until: Duration, is_fetched: bool) {
         self.redact(token.clone());
         self.generation += 1;
         self.state = State::Present(Token {
             bearer: Bearer::new(&token),
             text: token,
             fresh_until,
+            is_fetched,
         });
     }
 
