@@ -352,7 +352,7 @@ impl Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Group(group) => write!(f, "group {group}"),
+            Self::Group(group) => write!(f, "project {group}"),
             Self::Organization(organization) => write!(f, "organization {organization}"),
             Self::Groups => f.write_str("the projects"),
             Self::Token => f.write_str("an access token"),

@@ -247,7 +247,7 @@ fn empty_table(summary: &Summary, page: Option<PageNum>) -> Option<String> {
 
 fn named(kind: SourceKind, source: &ListedSource) -> String {
     let noun = match kind {
-        SourceKind::Project => "group",
+        SourceKind::Project => "project",
         SourceKind::Organization => "organization",
     };
     format!("{noun} {}", source.id)
@@ -401,7 +401,7 @@ mod tests {
         }
         assert!(
             counts(slice::from_ref(&other))
-                .starts_with("Atlas counts 3 keys in group 2, and 2 were listed: ")
+                .starts_with("Atlas counts 3 keys in project 2, and 2 were listed: ")
         );
         assert!(
             counts(&[same, other.clone()]).starts_with("in 1 of 2 projects, Atlas counts other ")
@@ -416,13 +416,13 @@ mod tests {
         let empty = |sources: &[ListedSource], page| empty_table(&of(sources), page);
         let (none, dropped) = (source("1", 0, 0, None), source("2", 5, 0, None));
         for (sources, page, note) in [
-            ([&none].as_slice(), None, "group 1 has no model API keys"),
-            (&[&none], page, "page 7 of the keys of group 1 is empty"),
-            (&[&dropped], None, "no key of group 2 matches the filters"),
+            ([&none].as_slice(), None, "project 1 has no model API keys"),
+            (&[&none], page, "page 7 of the keys of project 1 is empty"),
+            (&[&dropped], None, "no key of project 2 matches the filters"),
             (
                 &[&dropped],
                 page,
-                "no key on page 7 of group 2 matches the filters",
+                "no key on page 7 of project 2 matches the filters",
             ),
             (&[&none, &none], None, "2 projects have no model API keys"),
             (
@@ -438,7 +438,7 @@ mod tests {
         let failed = ListedSource { count: 0, ..failed };
         assert_eq!(empty(slice::from_ref(&failed), None), None);
         let note = empty(&[failed, source("1", 0, 0, None)], None);
-        assert_eq!(note.as_deref(), Some("group 1 has no model API keys"));
+        assert_eq!(note.as_deref(), Some("project 1 has no model API keys"));
     }
 
     #[test]

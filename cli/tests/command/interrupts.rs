@@ -53,12 +53,12 @@ fn signal_ends_a_waiting_listing_at_once_with_130_and_whole_rows() {
             assert_eq!(outcome.code, Some(130), "{}", outcome.stderr);
             let told = if written {
                 assert!(outcome.stdout.contains('a'), "{}", outcome.stdout);
-                format!("error: interrupted: 1 of about 2 keys of group {GROUP} were written\n")
+                format!("error: interrupted: 1 of about 2 keys of project {GROUP} were written\n")
             } else {
                 assert_eq!(outcome.stdout, "");
                 format!(
                     "error: interrupted: nothing was written: a table is written when it is complete, \
-                     and 1 of about 2 keys of group {GROUP} had arrived\n"
+                     and 1 of about 2 keys of project {GROUP} had arrived\n"
                 )
             };
             assert_eq!(outcome.stderr, told);
