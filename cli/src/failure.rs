@@ -1,5 +1,8 @@
 //! Failures of the command: one exit code, and one block on stderr with the failure, its causes and hints.
 
+#[cfg(test)]
+mod document;
+
 use std::error::Error as _;
 use std::fmt;
 use std::io::{self, Write as _};

@@ -1,7 +1,9 @@
 //! Tests of the binary as users run it: against the emulator, over HTTP.
 
 mod demo;
+mod document;
 mod emulate;
+mod errors;
 mod exit_codes;
 mod filters;
 mod formats;

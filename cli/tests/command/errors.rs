@@ -1,0 +1,209 @@
+//! Writes and checks the sections of `docs/errors.md` about usage and about this machine. `src/failure/document.rs` has the
+//! other ones.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use crate::document;
+use crate::scripted::GROUP;
+use crate::support::{command, finish, run};
+
+const TOKEN: (&str, &str) = ("MONGODB_ATLAS_ACCESS_TOKEN", "a.token");
+const PROJECT: (&str, &str) = ("MONGODB_ATLAS_PROJECT_ID", GROUP);
+
+/// A cause, the arguments, and the variables of the environment.
+type Case = (
+    &'static str,
+    &'static [&'static str],
+    &'static [(&'static str, &'static str)],
+);
+
+/// Wrong sources and values of the environment.
+const VARIABLES: &[Case] = &[
+    ("No project is given", &["list"], &[]),
+    ("No credential is set", &["list", "--all-projects"], &[]),
+    (
+        "Only the id of a service account is set",
+        &["list"],
+        &[PROJECT, ("MONGODB_ATLAS_CLIENT_ID", "mdb_sa_id_1")],
+    ),
+    (
+        "Only the private key of an API key is set",
+        &["list"],
+        &[PROJECT, ("MONGODB_ATLAS_PRIVATE_API_KEY", "1")],
+    ),
+    (
+        "The id of a project is not valid",
+        &["list"],
+        &[TOKEN, ("MONGODB_ATLAS_PROJECT_ID", "my project")],
+    ),
+    (
+        "The credential was pasted with something around it",
+        &["list"],
+        &[PROJECT, ("MONGODB_ATLAS_ACCESS_TOKEN", "\"a.token\"")],
+    ),
+    (
+        "The credential is in the wrong variable",
+        &["list"],
+        &[PROJECT, ("MONGODB_ATLAS_ACCESS_TOKEN", "mdb_sa_sk_1")],
+    ),
+    (
+        "The name of a variable was not replaced by its value",
+        &["list"],
+        &[PROJECT, ("MONGODB_ATLAS_ACCESS_TOKEN", "$TOKEN")],
+    ),
+    (
+        "The base URL is not encrypted",
+        &["list", "--base-url", "http://atlas.example"],
+        &[PROJECT, TOKEN],
+    ),
+    (
+        "The variables name both clouds",
+        &["list"],
+        &[
+            PROJECT,
+            TOKEN,
+            ("MONGODB_ATLAS_BASE_URL", "https://cloud.mongodb.com"),
+            ("MONGODB_ATLAS_SERVICE", "cloudgov"),
+        ],
+    ),
+    (
+        "The name of the cloud is not known",
+        &["list"],
+        &[PROJECT, TOKEN, ("MONGODB_ATLAS_SERVICE", "gov")],
+    ),
+    (
+        "The proxy cannot be used",
+        &["list"],
+        &[PROJECT, TOKEN, ("HTTPS_PROXY", "socks5://proxy.example")],
+    ),
+    ("`token` without a service account", &["token"], &[]),
+    (
+        "`token --revoke` without a token",
+        &["token", "--revoke"],
+        &[],
+    ),
+];
+
+/// Wrong arguments.
+const ARGUMENTS: &[Case] = &[
+    ("There is no such option", &["list", "--project"], &[]),
+    ("There is no such command", &["lst"], &[]),
+    (
+        "Two kinds of sources are given",
+        &["list", "--org-id", GROUP, "--all-projects"],
+        &[],
+    ),
+    (
+        "A value is out of range",
+        &["list", "--items-per-page", "501"],
+        &[],
+    ),
+    ("There is no such format", &["list", "-o", "yaml"], &[]),
+    (
+        "There is no such column",
+        &["list", "--columns", "lastuse"],
+        &[],
+    ),
+    (
+        "Columns are for `table` and `csv`",
+        &["list", "--demo", "-o", "json", "--columns", "name"],
+        &[],
+    ),
+    (
+        "The byte order mark is for `csv`",
+        &["list", "--demo", "--bom"],
+        &[],
+    ),
+    (
+        "A duration has no unit",
+        &["list", "--unused-for", "90"],
+        &[],
+    ),
+    (
+        "The unit of a duration has two meanings",
+        &["list", "--unused-for", "3m"],
+        &[],
+    ),
+    (
+        "Filters do not go with `raw`",
+        &["list", "--demo", "--never-used", "-o", "raw"],
+        &[],
+    ),
+    (
+        "`raw` and `--page-num` are for one project",
+        &["list", "--all-projects", "-o", "raw"],
+        &[],
+    ),
+    (
+        "An argument looks like a credential",
+        &["list", "mdb_sa_sk_1"],
+        &[],
+    ),
+    (
+        "There is no such fault",
+        &["emulate", "--fault", "reset"],
+        &[],
+    ),
+];
+
+#[test]
+fn usage_errors_are_those_of_the_documentation() {
+    let mut failures = Vec::new();
+    for (cause, arguments, variables) in [VARIABLES, ARGUMENTS].concat() {
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
+        failures.push((cause, run(arguments, &variables).failure(2)));
+    }
+    document::check(2, &meaning(2), &failures);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn failures_of_this_machine_are_those_of_the_documentation() {
+    let open = |path| std::fs::File::options().write(true).open(path).unwrap();
+    let writing_to = |stdout: Stdio| {
+        let child = command(&["list", "--demo"], &[]).stdout(stdout).spawn();
+        let outcome = finish(child.unwrap());
+        assert_eq!(outcome.code, Some(1));
+        let (note, error) = outcome.stderr.split_once('\n').unwrap();
+        match note.starts_with("note: ") {
+            true => error.to_owned(),
+            false => outcome.stderr,
+        }
+    };
+    let null = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let failures = [
+        ("The disk is full", writing_to(open("/dev/full").into())),
+        (
+            "The standard output is closed",
+            writing_to(null.unwrap().into()),
+        ),
+        (
+            "The port of `emulate` is in use",
+            run(&["emulate", "--port", &port], &[]).failure(1),
+        ),
+        (
+            "The file of `emulate --data` cannot be read",
+            run(&["emulate", "--data", "keys.ndjson"], &[]).failure(1),
+        ),
+    ];
+    document::check(1, &meaning(1), &failures);
+}
+
+/// Returns the meaning of an exit code, as the help says it.
+fn meaning(code: u8) -> String {
+    let help = run(&["list", "--help"], &[]).stdout();
+    let (_, codes) = help.split_once("Exit codes:\n").unwrap();
+    let number = code.to_string();
+    let mut lines = codes.lines().filter_map(|line| line.trim().split_once("  "));
+    let (_, meaning) = lines.find(|(code, _)| *code == number).unwrap();
+    meaning.to_owned()
+}
