@@ -132,6 +132,7 @@ Examples:
   atlas-model-keys emulate
 
   # In a script: the variables are set as soon as the file has content
+  rm -f emulator.env
   atlas-model-keys emulate --keys 1234 --for 5m > emulator.env &
   until [ -s emulator.env ]; do sleep 0.1; done
   . ./emulator.env
@@ -263,7 +264,7 @@ pub(crate) struct ConnectionArgs {
 
     /// Time for one page with its retries [default: 4m]
     ///
-    /// If it is given, a rate limit is waited for as long again. Without it, rate limits are waited out.
+    /// Without it, rate limits are waited out. With it, the waits for a rate limit may take this time again.
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     pub(crate) timeout: Option<Duration>,
 
@@ -273,7 +274,7 @@ pub(crate) struct ConnectionArgs {
 
     /// Write a line to stderr for each request and retry
     ///
-    /// And for each wait. A line has no header and no body.
+    /// Waits have a line, too. No line has a header or a body.
     #[arg(long)]
     pub(crate) log: bool,
 }

@@ -18,11 +18,7 @@ const PROJECT: &str = "69681d39c9e8cfd375386316";
 const ORGANIZATION: &str = "5f0000000000000000000001";
 
 /// The status, the header fields and the body of a response.
-type Answer = (
-    u16,
-    &'static [(&'static str, &'static str)],
-    &'static str,
-);
+type Answer = (u16, &'static [(&'static str, &'static str)], &'static str);
 
 fn account() -> (Credentials, Way) {
     let account = Credentials::service_account("mdb_sa_id_1", "mdb_sa_sk_1");
@@ -42,19 +38,19 @@ fn project() -> ListRequest {
     ListRequest::new(PROJECT.parse().unwrap())
 }
 
-fn organization() -> OrgListRequest {
-    OrgListRequest::new(ORGANIZATION.parse().unwrap())
-}
-
-fn asked(subject: Subject, way: Way) -> Asked {
+fn asked(way: Way) -> Asked {
     Asked {
-        subject,
+        subject: Subject::Group(PROJECT.parse().unwrap()),
         base: BaseUrl::default(),
         way: Some(way),
         proxy: None,
         timeout: Timeout::new(None),
         worked: Worked::default(),
     }
+}
+
+fn asked_about_organization(way: Way) -> Asked {
+    asked(way).about(Subject::Organization(ORGANIZATION.parse().unwrap()))
 }
 
 /// Returns what the command says about the project, after a second.
@@ -96,11 +92,18 @@ fn error(session: &mut Session, operation: &impl Operation, answers: &[Answer]) 
 }
 
 /// Returns the failure of a listing that gets these responses.
-fn refused((credentials, way): (Credentials, Way), answers: &[Answer]) -> CommandError {
-    let asked = asked(Subject::Group(PROJECT.parse().unwrap()), way);
+fn answered(credentials: Credentials, asked: &Asked, answers: &[Answer]) -> CommandError {
     let limits = Limits::default().with_retry(asked.timeout.retry_policy());
-    let mut session = Session::new(BaseUrl::default(), credentials).with_limits(limits);
-    page(&error(&mut session, &project(), answers), &asked)
+    let mut session = Session::new(asked.base.clone(), credentials).with_limits(limits);
+    let error = match asked.subject {
+        Subject::Organization(id) => error(&mut session, &OrgListRequest::new(id), answers),
+        _ => error(&mut session, &project(), answers),
+    };
+    page(&error, asked)
+}
+
+fn refused((credentials, way): (Credentials, Way), answers: &[Answer]) -> CommandError {
+    answered(credentials, &asked(way), answers)
 }
 
 /// Returns the failure of a listing whose transport fails with this text.
@@ -128,9 +131,9 @@ fn transport_failure(
     let base = BaseUrl::new(base).unwrap();
     let session = Session::new(base.clone(), credentials);
     let asked = Asked {
-        proxy,
         base,
-        ..asked(Subject::Group(PROJECT.parse().unwrap()), way)
+        proxy,
+        ..asked(way)
     };
     page(
         &session.transport_error(Failure::new(kind, text), attempts),
@@ -153,29 +156,26 @@ fn credentials() -> Vec<(&'static str, CommandError)> {
     const NO_ADDRESS: &str = r#"{"error": 403, "errorCode": "IP_ADDRESS_NOT_ON_ACCESS_LIST", "detail": "IP address 192.0.2.1 is not allowed to access this resource."}"#;
     let in_organization = {
         let (credentials, way) = api_key();
-        let subject = Subject::Organization(ORGANIZATION.parse().unwrap());
-        let mut session = Session::new(BaseUrl::default(), credentials);
         let answers = [(401, MD5, ""), (401, &[][..], NO_ROLE)];
-        page(
-            &error(&mut session, &organization(), &answers),
-            &asked(subject, way),
-        )
+        answered(credentials, &asked_about_organization(way), &answers)
     };
     let later = {
         let (credentials, way) = token();
-        let asked = asked(Subject::Group(PROJECT.parse().unwrap()), way);
+        let asked = asked(way);
         asked.worked.set();
-        let mut session = Session::new(BaseUrl::default(), credentials);
-        page(&error(&mut session, &project(), &[(401, &[], "{}")]), &asked)
+        answered(credentials, &asked, &[(401, &[], "{}")])
     };
     vec![
         (
             "The service account is deleted, or its secret is wrong or expired",
-            refused(account(), &[(
-                401,
-                &[],
-                r#"{"error": "invalid_client", "error_description": "Invalid credentials provided."}"#,
-            )]),
+            refused(
+                account(),
+                &[(
+                    401,
+                    &[],
+                    r#"{"error": "invalid_client", "error_description": "Invalid credentials provided."}"#,
+                )],
+            ),
         ),
         (
             "The service account holds 100 access tokens",
@@ -201,7 +201,10 @@ fn credentials() -> Vec<(&'static str, CommandError)> {
             "The credential has no role in the project",
             refused(token(), &[(401, &[], NO_ROLE)]),
         ),
-        ("The credential has no role in the organization", in_organization),
+        (
+            "The credential has no role in the organization",
+            in_organization,
+        ),
         (
             "The address of this machine is not on the access list",
             refused(token(), &[(403, &[], NO_ADDRESS)]),
@@ -210,10 +213,7 @@ fn credentials() -> Vec<(&'static str, CommandError)> {
             "Atlas refuses the request without a reason",
             refused(token(), &[(403, &[], "{}")]),
         ),
-        (
-            "The credential worked before, and is refused here",
-            later,
-        ),
+        ("The credential worked before, and is refused here", later),
     ]
 }
 
@@ -225,23 +225,16 @@ fn answers() -> Vec<(&'static str, CommandError)> {
     const SOON: &[(&str, &str)] = &[("retry-after", "30")];
     let no_organization = {
         let (credentials, way) = token();
-        let subject = Subject::Organization(ORGANIZATION.parse().unwrap());
-        let mut session = Session::new(BaseUrl::default(), credentials);
-        page(
-            &error(&mut session, &organization(), &[(404, &[], "{}")]),
-            &asked(subject, way),
-        )
+        let answers = [(404, &[][..], "{}")];
+        answered(credentials, &asked_about_organization(way), &answers)
     };
     let impatient = {
         let (credentials, way) = token();
         let asked = Asked {
             timeout: Timeout::new(Some(Duration::from_secs(10))),
-            ..asked(Subject::Group(PROJECT.parse().unwrap()), way)
+            ..asked(way)
         };
-        let limits = Limits::default().with_retry(asked.timeout.retry_policy());
-        let mut session = Session::new(BaseUrl::default(), credentials).with_limits(limits);
-        let error = error(&mut session, &project(), &[(429, SOON, "")]);
-        page(&error, &asked)
+        answered(credentials, &asked, &[(429, SOON, "")])
     };
     let pinned = {
         let (credentials, way) = token();
@@ -249,12 +242,18 @@ fn answers() -> Vec<(&'static str, CommandError)> {
         let mut session = Session::new(BaseUrl::default(), credentials).with_version(version);
         page(
             &error(&mut session, &project(), &[(406, &[], "")]),
-            &asked(Subject::Group(PROJECT.parse().unwrap()), way),
+            &asked(way),
         )
     };
     vec![
-        ("There is no such project", refused(token(), &[(404, &[], NO_GROUP)])),
-        ("What answers is not Atlas", refused(token(), &[(404, &[], "<html>")])),
+        (
+            "There is no such project",
+            refused(token(), &[(404, &[], NO_GROUP)]),
+        ),
+        (
+            "What answers is not Atlas",
+            refused(token(), &[(404, &[], "<html>")]),
+        ),
         ("There is no such organization", no_organization),
         (
             "Atlas asks for a wait of more than an hour",
@@ -271,7 +270,10 @@ fn answers() -> Vec<(&'static str, CommandError)> {
         ),
         (
             "The response is a redirect",
-            refused(token(), &[(302, &[("location", "https://login.example")], "")]),
+            refused(
+                token(),
+                &[(302, &[("location", "https://login.example")], "")],
+            ),
         ),
         (
             "The response is a success other than 200",
@@ -292,7 +294,14 @@ fn answers() -> Vec<(&'static str, CommandError)> {
         ),
         (
             "Atlas does not accept the request",
-            refused(token(), &[(400, &[], r#"{"error": 400, "errorCode": "VALIDATION_ERROR"}"#)]),
+            refused(
+                token(),
+                &[(
+                    400,
+                    &[],
+                    r#"{"error": 400, "errorCode": "VALIDATION_ERROR"}"#,
+                )],
+            ),
         ),
         (
             "The path does not exist there",
@@ -304,7 +313,7 @@ fn answers() -> Vec<(&'static str, CommandError)> {
 /// Returns the failures of limits of the client.
 fn limits() -> Vec<(&'static str, CommandError)> {
     let (credentials, way) = token();
-    let asked = asked(Subject::Group(PROJECT.parse().unwrap()), way);
+    let asked = asked(way);
     // Limits of 0 are exceeded at once.
     let mut none = Limits::default();
     (none.pages, none.collected_bytes, none.body_bytes) = (0, 0, 0);
@@ -377,7 +386,12 @@ fn networks() -> Vec<(&'static str, CommandError)> {
         ),
         (
             "The certificate of the server, or of a proxy that inspects TLS, is not trusted",
-            failed(Permanent, "invalid peer certificate: UnknownIssuer", ATLAS, None),
+            failed(
+                Permanent,
+                "invalid peer certificate: UnknownIssuer",
+                ATLAS,
+                None,
+            ),
         ),
         (
             "The server does not speak TLS",
@@ -396,8 +410,15 @@ fn networks() -> Vec<(&'static str, CommandError)> {
             "The connection was lost in the middle of a listing",
             failed(Lost, "Connection reset by peer", ATLAS, None).incomplete(
                 Format::Ndjson,
-                &Listed { pages: 2, keys: 200, total: Some(1234) },
-                Projects { failed: 0, total: 1 },
+                &Listed {
+                    pages: 2,
+                    keys: 200,
+                    total: Some(1234),
+                },
+                Projects {
+                    failed: 0,
+                    total: 1,
+                },
             ),
         ),
         (
@@ -420,14 +441,27 @@ fn networks() -> Vec<(&'static str, CommandError)> {
 /// Returns the failures of a listing that ended otherwise.
 fn others() -> Vec<(&'static str, CommandError)> {
     let subject = Subject::Group(PROJECT.parse().unwrap());
-    let listed = Listed { pages: 2, keys: 200, total: Some(1234) };
-    let projects = Projects { failed: 0, total: 1 };
+    let listed = Listed {
+        pages: 2,
+        keys: 200,
+        total: Some(1234),
+    };
+    let projects = Projects {
+        failed: 0,
+        total: 1,
+    };
     vec![
         (
             "Some projects could not be listed; a line before says why for each of them",
-            CommandError::partial(Projects { failed: 3, total: 300 }),
+            CommandError::partial(Projects {
+                failed: 3,
+                total: 300,
+            }),
         ),
-        ("A key is left, and `--fail-if-any` is given", CommandError::found(3)),
+        (
+            "A key is left, and `--fail-if-any` is given",
+            CommandError::found(3),
+        ),
         (
             "A signal ended the listing; the rows that were written are whole",
             CommandError::interrupted(subject, Format::Csv, &listed, projects),

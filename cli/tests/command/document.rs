@@ -25,6 +25,9 @@ pub(crate) fn check(code: u8, meaning: &str, failures: &[(&str, String)]) {
     if env::var_os("INSTA_UPDATE").is_some_and(|update| update == "always") {
         fs::write(&path, format!("{before}{heading}{section}{after}")).unwrap();
     } else {
-        assert_eq!(written, section, "docs/errors.md differs in exit code {code}");
+        assert_eq!(
+            written, section,
+            "docs/errors.md differs in exit code {code}"
+        );
     }
 }

@@ -155,7 +155,9 @@ fn usage_errors_are_those_of_the_documentation() {
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()))
             .collect();
-        failures.push((cause, run(arguments, &variables).failure(2)));
+        let error = run(arguments, &variables).failure(2);
+        let project = format!("project {GROUP}");
+        failures.push((cause, error.replace(&project, "project PROJECT_ID")));
     }
     document::check(2, &meaning(2), &failures);
 }
@@ -203,7 +205,9 @@ fn meaning(code: u8) -> String {
     let help = run(&["list", "--help"], &[]).stdout();
     let (_, codes) = help.split_once("Exit codes:\n").unwrap();
     let number = code.to_string();
-    let mut lines = codes.lines().filter_map(|line| line.trim().split_once("  "));
+    let mut lines = codes
+        .lines()
+        .filter_map(|line| line.trim().split_once("  "));
     let (_, meaning) = lines.find(|(code, _)| *code == number).unwrap();
     meaning.to_owned()
 }

@@ -7,6 +7,7 @@ mod errors;
 mod exit_codes;
 mod filters;
 mod formats;
+mod help;
 mod hostile;
 mod hosts;
 #[cfg(unix)]
@@ -15,6 +16,8 @@ mod log;
 mod network;
 mod output;
 mod pasted;
+#[cfg(unix)]
+mod recipes;
 mod scripted;
 mod secrets;
 mod sources;
