@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,6 +10,7 @@ use atlas_model_keys_core::{
     ApiVersion, GroupId, InvalidValue, ItemsPerPage, OrgId, PageNum, UnixTime,
 };
 use atlas_model_keys_emulator::{Fault, TokenBucket};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure;
@@ -34,6 +36,10 @@ pub(crate) enum Command {
     #[command(after_help = LIST_EXAMPLES)]
     #[command(after_long_help = format!("{LIST_EXAMPLES}\n\n{CREDENTIALS}\n\n{}", failure::exit_codes()))]
     List(ListArgs),
+    /// Find the entries of leaked keys, which are read from standard input, one per line
+    #[command(after_help = FIND_EXAMPLES)]
+    #[command(after_long_help = format!("{FIND_EXAMPLES}\n\n{CREDENTIALS}\n\n{}", failure::exit_codes()))]
+    Find(FindArgs),
     /// Print a new access token of a service account, for many runs to share
     #[command(after_help = TOKEN_EXAMPLES)]
     #[command(after_long_help = format!("{TOKEN_EXAMPLES}\n\n{CREDENTIALS}\n\n{}", failure::exit_codes()))]
@@ -60,6 +66,17 @@ Examples:
 
   # For Excel
   atlas-model-keys list -o csv --bom --columns name,creator,last-used > keys.csv";
+
+const FIND_EXAMPLES: &str = "\
+Atlas shows only the ends of a key, such as al-****odu2. An entry with the ends of a leaked key is a
+candidate; several keys can have the same ends. The leaked keys are not sent, shown or stored.
+
+Examples:
+  # Paste the keys, and end with Ctrl-D
+  atlas-model-keys find --all-projects
+
+  # The keys of a file
+  atlas-model-keys find --all-projects < leaked.txt";
 
 const TOKEN_EXAMPLES: &str = "\
 A service account may hold 100 access tokens at a time. `list` revokes the token that it got; a token
@@ -226,6 +243,27 @@ pub(crate) struct ConnectionArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct FindArgs {
+    /// Refused, because all users can see arguments. A parser of values would repeat them in its error.
+    #[arg(hide = true, value_name = "KEY")]
+    pub(crate) refused: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+
+    /// Keys per page, 1 to 500 [default: 500]
+    #[arg(long, value_name = "N", alias = "itemsPerPage", value_parser = checked::<ItemsPerPage>)]
+    pub(crate) items_per_page: Option<ItemsPerPage>,
+
+    /// How to write the candidates; json, ndjson and csv name the line of the input `line`
+    #[arg(short, long, value_name = "FORMAT", default_value = "table", value_parser = format_of_keys())]
+    pub(crate) output: Format,
+
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
     /// Revoke the token in MONGODB_ATLAS_ACCESS_TOKEN, instead of getting a new one
     #[arg(long)]
@@ -318,6 +356,15 @@ pub(crate) struct EmulateArgs {
     /// Exit after this time [default: run until Ctrl-C]
     #[arg(long = "for", value_name = "DURATION", value_parser = lifetime)]
     pub(crate) duration: Option<Duration>,
+}
+
+/// Returns the parser of all formats but `raw`.
+fn format_of_keys() -> impl TypedValueParser<Value = Format> {
+    let formats = Format::value_variants()
+        .iter()
+        .filter(|format| **format != Format::Raw);
+    let values = formats.filter_map(ValueEnum::to_possible_value);
+    PossibleValuesParser::new(values).try_map(|text| Format::from_str(&text, true))
 }
 
 /// A rate limit, or none. It is a type of its own, because clap treats an `Option` as an optional argument.

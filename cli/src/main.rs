@@ -1,10 +1,11 @@
-//! `atlas-model-keys`: lists the AI model API keys of MongoDB Atlas projects, hands out access tokens, and
-//! emulates Atlas.
+//! `atlas-model-keys`: lists the AI model API keys of MongoDB Atlas projects, finds the entries of leaked keys,
+//! hands out access tokens, and emulates Atlas.
 //!
 //! ```text
 //!  args ─▶ list ──▶ service: the client ──▶ Atlas, or with --demo the emulator
 //!    │      │  └──▶ output: table · json · csv · raw ──▶ stdout
 //!    │      └─────▶ failure: one block on stderr, one exit code
+//!    ├──▶ find ───▶ service and output, as for list; leaked: the keys from stdin
 //!    ├──▶ token ──▶ service ──▶ an access token on stdout
 //!    └──▶ emulate ▶ the emulator on 127.0.0.1
 //! ```
@@ -33,6 +34,8 @@ mod emulate;
 mod environment;
 mod failure;
 mod filter;
+mod find;
+mod leaked;
 mod list;
 mod log;
 mod output;
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
     let environment = Environment::of_this_process();
     let outcome = match &cli.command {
         Command::List(args) => list::run(args, &environment),
+        Command::Find(args) => find::run(args, &environment),
         Command::Token(args) => token::run(args, &environment),
         Command::Emulate(args) => emulate::run(args),
     };
