@@ -4,6 +4,7 @@ mod demo;
 mod emulate;
 mod exit_codes;
 mod filters;
+mod find;
 mod formats;
 mod hostile;
 mod hosts;
