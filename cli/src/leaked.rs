@@ -278,3 +278,172 @@ mod stdin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use atlas_model_keys_core::{KeyField, OwnedModelKey};
+
+    use super::*;
+
+    fn input(text: &[u8]) -> Input {
+        let mut rest = text;
+        Input::read(|buffer| io::Read::read(&mut rest, buffer)).unwrap()
+    }
+
+    #[test]
+    fn input_in_single_bytes_is_read_whole() {
+        let text = b"al-0123456789ab\n\nal-0123456789cd";
+        let mut bytes = text.iter();
+        let input = Input::read(|buffer| {
+            let pair = buffer.first_mut().zip(bytes.next());
+            Ok(pair.map_or(0, |(to, from)| {
+                *to = *from;
+                1
+            }))
+        });
+        let input = input.unwrap();
+        let keys = input.keys().unwrap();
+        let keys: Vec<_> = keys.iter().map(|key| (key.line, key.text)).collect();
+        assert_eq!(keys, [(1, "al-0123456789ab"), (3, "al-0123456789cd")]);
+    }
+
+    #[test]
+    fn each_read_has_space_to_bypass_a_buffer() {
+        let mut reads = 0;
+        let input = Input::read(|buffer| {
+            assert!(buffer.len() >= FREE);
+            reads += 1;
+            buffer[..1000].fill(b'x');
+            Ok(1000)
+        });
+        // The input is endless.
+        assert_eq!(input.unwrap().0.len(), reads * 1000);
+        assert_eq!(reads * 1000 - MAX_INPUT, 1000 - MAX_INPUT % 1000);
+    }
+
+    #[test]
+    fn one_pair_of_quotes_is_removed() {
+        for (line, text) in [
+            ("\"al-0123456789\"", Some("al-0123456789")),
+            ("\"al-0123456789", Some("\"al-0123456789")),
+            ("\"al-0123456789'", Some("\"al-0123456789'")),
+            ("\"\"al-0123456789\"\"", Some("\"al-0123456789\"")),
+            ("\"", None),
+            ("\"\"", None),
+        ] {
+            match text {
+                Some(text) => assert_eq!(key(line.as_bytes()), Ok(Some(text))),
+                None => assert!(!matches!(key(line.as_bytes()), Ok(Some(_)))),
+            }
+        }
+    }
+
+    #[test]
+    fn mask_of_several_runs_shows_only_its_ends() {
+        let shown = |mask: &str| {
+            let entry = OwnedModelKey::from_fields([(KeyField::MaskedSecret, mask)]);
+            match Shown::new(entry.as_key()) {
+                Shown::Ends(begin, end) => Some((begin.to_owned(), end.to_owned())),
+                _ => None,
+            }
+        };
+        let ends = |begin: &str, end: &str| Some((begin.to_owned(), end.to_owned()));
+        assert_eq!(shown("al-****odu2"), ends("al-", "odu2"));
+        assert_eq!(shown("al-*x*odu2"), ends("al-", "odu2"));
+        assert_eq!(shown("al-a***"), ends("al-a", ""));
+        assert_eq!(shown("****odu2"), ends("", "odu2"));
+        for mask in ["al-****", "***odu", "al-abcdefodu2", "****", ""] {
+            assert_eq!(shown(mask), None, "{mask}");
+        }
+    }
+
+    #[test]
+    fn masked_secret_of_an_entry_is_not_taken_for_the_whole_key() {
+        for (secret, is_whole) in [("al-0123456789", true), ("al-****6789", false), ("", false)] {
+            let fields = [
+                (KeyField::Secret, secret),
+                (KeyField::MaskedSecret, "al-****6789"),
+            ];
+            let entry = OwnedModelKey::from_fields(fields);
+            let shown = Shown::new(entry.as_key());
+            assert_eq!(matches!(shown, Shown::Whole(_)), is_whole, "{secret}");
+            assert!(matches!(
+                shown,
+                Shown::Whole(_) | Shown::Ends("al-", "6789")
+            ));
+        }
+    }
+
+    #[test]
+    fn debug_form_has_only_the_line() {
+        let input = input(b"\nal-0123456789ab");
+        let keys = input.keys().unwrap();
+        assert_eq!(format!("{keys:?}"), "[LeakedKey(line 2)]");
+    }
+
+    /// Tells whether the memory of this process holds a text. It is given as its characters at odd and at even places,
+    /// because the whole text would find itself.
+    #[cfg(target_os = "linux")]
+    fn memory_holds(odd: &str, even: &str) -> bool {
+        use std::io::{Read as _, Seek as _, SeekFrom};
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let mut memory = std::fs::File::open("/proc/self/mem").unwrap();
+        let is_text = |window: &[u8]| {
+            let (pairs, _) = window.as_chunks::<2>();
+            let mut pairs = pairs.iter().zip(odd.bytes().zip(even.bytes()));
+            pairs.all(|(pair, (odd, even))| *pair == [odd, even])
+        };
+        let mut writable = maps.lines().filter(|line| line.contains(" rw"));
+        writable.any(|line| {
+            let (range, _) = line.split_once(' ').unwrap();
+            let (start, end) = range.split_once('-').unwrap();
+            let [start, end] = [start, end].map(|n| u64::from_str_radix(n, 16).unwrap());
+            // The next search must not find this copy.
+            let mut bytes = Zeroizing::new(vec![0; usize::try_from(end - start).unwrap()]);
+            memory.seek(SeekFrom::Start(start)).unwrap();
+            // Some of it cannot be read.
+            memory.read_exact(&mut bytes).is_ok() && bytes.windows(2 * odd.len()).any(is_text)
+        })
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn input_is_overwritten() {
+        let (odd, even) = ("Wq4Zs8Lx2Vb6", "nT5Hc9Gj1Kd3");
+        let read = |line_end: &str| {
+            // Each byte is written to its place only.
+            let mut bytes = odd.bytes().zip(even.bytes()).flat_map(|(a, b)| [a, b]);
+            let mut end = line_end.bytes();
+            Input::read(|buffer| {
+                let next = bytes.next().or_else(|| end.next());
+                let pair = buffer.first_mut().zip(next);
+                Ok(pair.map_or(0, |(to, from)| {
+                    *to = from;
+                    1
+                }))
+            })
+        };
+        for (line_end, is_key) in [("", true), ("\r\n", true), ("\x01", false)] {
+            let input = read(line_end).unwrap();
+            assert_eq!(input.keys().is_ok(), is_key);
+            let entry = OwnedModelKey::from_fields([(KeyField::MaskedSecret, "Wn****6d3")]);
+            for key in input.keys().unwrap_or_default() {
+                assert!(!Shown::new(entry.as_key()).matches(key));
+            }
+            assert!(memory_holds(odd, even));
+            drop(input);
+            assert!(!memory_holds(odd, even));
+        }
+        // A reader that fails leaves nothing, either.
+        let mut bytes = odd.bytes().zip(even.bytes()).flat_map(|(a, b)| [a, b]);
+        let failed = Input::read(|buffer| match bytes.next() {
+            Some(byte) => {
+                buffer[0] = byte;
+                Ok(1)
+            }
+            None => Err(io::ErrorKind::Other.into()),
+        });
+        assert!(failed.is_err());
+        assert!(!memory_holds(odd, even));
+    }
+}

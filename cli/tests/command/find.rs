@@ -597,3 +597,103 @@ fn no_output_shows_a_part_of_the_input() {
         }
     }
 }
+
+#[cfg(target_os = "linux")]
+mod on_a_terminal {
+    use std::io::{Read as _, Write as _};
+    use std::os::fd::OwnedFd;
+    use std::process::{Child, Command, Stdio};
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use rustix::termios::{LocalModes, tcgetattr};
+
+    use super::{Atlas, Config, Login, command, finish, secret};
+    use crate::terminal::terminal;
+
+    fn shows_input(terminal: &OwnedFd) -> bool {
+        let modes = tcgetattr(terminal).unwrap().local_modes;
+        modes.contains(LocalModes::ECHO)
+    }
+
+    /// Starts `find` with its input on this terminal, and waits until the terminal does not show it.
+    fn start(atlas: &Atlas, theirs: &OwnedFd) -> Child {
+        assert!(shows_input(theirs));
+        let child = command(&["find"], &atlas.environment(Login::ServiceAccount))
+            .stdin(Stdio::from(theirs.try_clone().unwrap()))
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while shows_input(theirs) {
+            assert!(Instant::now() < deadline);
+            thread::sleep(Duration::from_millis(2));
+        }
+        child
+    }
+
+    #[test]
+    fn input_is_asked_for_and_not_shown() {
+        let atlas = Atlas::new(Config::default());
+        let keys = atlas.keys();
+        let (mut ours, theirs) = terminal(80);
+        let child = start(&atlas, &theirs);
+        write!(ours, "{}\n\nal-0123456789abcdef\n\x04", secret(&keys[0])).unwrap();
+        let outcome = finish(child);
+        assert_eq!(outcome.code, Some(12), "{}", outcome.stderr);
+        let prompt =
+            "note: paste the keys, one per line, and end with Ctrl-D (they are not shown)\n";
+        assert!(outcome.stderr.starts_with(prompt), "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains("line 3: no key found"),
+            "{}",
+            outcome.stderr
+        );
+        assert!(shows_input(&theirs));
+        // Nothing was written to the terminal that is read here.
+        let (send, shown) = mpsc::channel();
+        thread::spawn(move || {
+            let mut bytes = [0; 1024];
+            let length = ours.read(&mut bytes).unwrap_or(0);
+            let _ = send.send(bytes[..length].to_vec());
+        });
+        drop(theirs);
+        let shown = shown.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_eq!(String::from_utf8_lossy(&shown), "");
+    }
+
+    #[test]
+    fn signal_during_the_input_restores_the_terminal() {
+        for signal in ["INT", "TERM", "HUP"] {
+            let atlas = Atlas::new(Config::default());
+            let (mut ours, theirs) = terminal(80);
+            let child = start(&atlas, &theirs);
+            ours.write_all(b"al-0123456789abcdef\nal-01234").unwrap();
+            let begun = Instant::now();
+            let kill = Command::new("kill")
+                .args(["-s", signal, &child.id().to_string()])
+                .status();
+            assert!(kill.unwrap().success());
+            let outcome = finish(child);
+            assert!(begun.elapsed() < Duration::from_secs(2));
+            assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(130), ""));
+            let last = outcome.stderr.lines().last().unwrap();
+            assert!(
+                last.starts_with("error: interrupted: cannot list "),
+                "{last}"
+            );
+            assert!(shows_input(&theirs), "{signal}");
+        }
+    }
+
+    #[test]
+    fn wrong_line_restores_the_terminal() {
+        let atlas = Atlas::new(Config::default());
+        let (mut ours, theirs) = terminal(80);
+        let child = start(&atlas, &theirs);
+        ours.write_all(b"mdb_sa_sk_0123456789\n\x04").unwrap();
+        let outcome = finish(child);
+        assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
+        assert!(shows_input(&theirs));
+    }
+}
