@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,6 +11,7 @@ use atlas_model_keys_core::{
 use atlas_model_keys_emulator::{Fault, TokenBucket};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::failure;
 use crate::filter::FilterArgs;
@@ -47,6 +47,12 @@ pub(crate) enum Command {
     /// Serve an emulator of Atlas on 127.0.0.1, for trying things out and for tests
     #[command(after_help = EMULATE_EXAMPLES, after_long_help = EMULATE_EXAMPLES)]
     Emulate(EmulateArgs),
+    /// Print the completions of a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES, after_long_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Print the manual page, with all commands
+    #[command(after_help = MAN_EXAMPLES, after_long_help = MAN_EXAMPLES)]
+    Man,
 }
 
 const LIST_EXAMPLES: &str = "\
@@ -90,7 +96,7 @@ Examples:
   # When it is no longer needed
   atlas-model-keys token --revoke";
 
-const CREDENTIALS: &str = "\
+pub(crate) const CREDENTIALS: &str = "\
 Credentials come from the environment only; the first of these that is set is used:
   MONGODB_ATLAS_ACCESS_TOKEN                                   an access token
   MONGODB_ATLAS_CLIENT_ID and MONGODB_ATLAS_CLIENT_SECRET      a service account
@@ -131,6 +137,25 @@ Examples:
 
   # Test a client with broken connections and a slow token
   atlas-model-keys emulate --fault reset-in-body --fault token-slow=2s";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  # For bash, from the next login on
+  mkdir -p ~/.local/share/bash-completion/completions
+  cd ~/.local/share/bash-completion/completions
+  atlas-model-keys completions bash > atlas-model-keys";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  # For `man atlas-model-keys`
+  mkdir -p ~/.local/share/man/man1
+  atlas-model-keys man > ~/.local/share/man/man1/atlas-model-keys.1";
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: Shell,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
@@ -244,10 +269,6 @@ pub(crate) struct ConnectionArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct FindArgs {
-    /// Refused, because all users can see arguments. A parser of values would repeat them in its error.
-    #[arg(hide = true, value_name = "KEY")]
-    pub(crate) refused: Vec<OsString>,
-
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
 

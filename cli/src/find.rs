@@ -20,12 +20,6 @@ use crate::signals::Signals;
 use crate::sources::Sources;
 
 pub(crate) fn run(args: &FindArgs, environment: &Environment) -> Result<(), CommandError> {
-    if !args.refused.is_empty() {
-        return Err(CommandError::usage(
-            "find takes no key as an argument, because every user of this machine can see arguments",
-        )
-        .hint("give the keys on standard input, one per line: atlas-model-keys find < leaked.txt"));
-    }
     let sources = Sources::find(&args.sources, environment)?;
     let stdout = Stdout::new(environment)?;
     let progress = Progress::new(Place::of_stderr(environment, false));
@@ -45,6 +39,14 @@ pub(crate) fn run(args: &FindArgs, environment: &Environment) -> Result<(), Comm
     });
     service.revoke_token(&progress);
     outcome
+}
+
+/// Creates the failure of a key that was given as an argument. It does not repeat the argument.
+pub(crate) fn refused_argument() -> CommandError {
+    CommandError::usage(
+        "find takes no key as an argument, because every user of this machine can see arguments",
+    )
+    .hint("give the keys on standard input, one per line: atlas-model-keys find < leaked.txt")
 }
 
 /// Compares the keys of the input with the entries of all sources, and writes the candidates.

@@ -89,7 +89,7 @@ pub(crate) fn sink<'o>(
 }
 
 /// Writes the whole text at once, and flushes it.
-fn write_whole(mut out: impl Write, text: &[u8]) -> io::Result<()> {
+pub(crate) fn write_whole(mut out: impl Write, text: &[u8]) -> io::Result<()> {
     out.write_all(text)?;
     out.flush()
 }

@@ -1,5 +1,6 @@
 //! Tests of the binary as users run it: against the emulator, over HTTP.
 
+mod completions;
 mod demo;
 mod emulate;
 mod exit_codes;
