@@ -9,7 +9,9 @@ use atlas_model_keys_core::{
     ApiVersion, GroupId, InvalidValue, ItemsPerPage, OrgId, PageNum, UnixTime,
 };
 use atlas_model_keys_emulator::{Fault, TokenBucket};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::failure;
 use crate::filter::FilterArgs;
@@ -33,12 +35,21 @@ pub(crate) enum Command {
     /// List the AI model API keys of projects
     #[command(after_help = LIST_SHORT, after_long_help = long_help(LIST_EXAMPLES))]
     List(ListArgs),
+    /// Find the entries of leaked keys, which are read from standard input, one per line
+    #[command(after_help = FIND_SHORT, after_long_help = long_help(FIND_EXAMPLES))]
+    Find(FindArgs),
     /// Print a new access token of a service account, for many runs to share
     #[command(after_help = TOKEN_SHORT, after_long_help = long_help(TOKEN_EXAMPLES))]
     Token(TokenArgs),
     /// Serve an emulator of Atlas on 127.0.0.1, for trying things out and for tests
     #[command(after_help = EMULATE_SHORT, after_long_help = EMULATE_EXAMPLES)]
     Emulate(EmulateArgs),
+    /// Print the completions of a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES, after_long_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Print the manual page, with all commands
+    #[command(after_help = MAN_EXAMPLES, after_long_help = MAN_EXAMPLES)]
+    Man,
 }
 
 /// Returns the end of the long help of a command that asks Atlas.
@@ -79,6 +90,27 @@ Examples:
   # In CI: exit code 10 if a key was not used for a year
   atlas-model-keys list --unused-for 1y --fail-if-any";
 
+const FIND_SHORT: &str = "\
+Example, for a file with a key on each line:
+  atlas-model-keys find --all-projects < leaked.txt
+
+More options, examples, credentials and exit codes: --help";
+
+const FIND_EXAMPLES: &str = "\
+Atlas shows only the ends of a key, such as al-****odu2. An entry with the ends
+of a leaked key is a candidate; several keys can have the same ends. The leaked
+keys are not sent, shown or stored.
+
+Examples:
+  # Paste the keys, and end with Ctrl-D
+  atlas-model-keys find --all-projects
+
+  # The keys of a file, one on each line
+  atlas-model-keys find --all-projects < leaked.txt
+
+  # The keys in the report of a secret scanner
+  jq -r '.[].Secret' report.json | atlas-model-keys find --all-projects";
+
 const TOKEN_SHORT: &str = "\
 Examples, credentials and exit codes: --help";
 
@@ -98,7 +130,7 @@ Examples:
   # When it is no longer needed
   atlas-model-keys token --revoke";
 
-const CREDENTIALS: &str = "\
+pub(crate) const CREDENTIALS: &str = "\
 Credentials come from the environment only. The first that is set is used:
   MONGODB_ATLAS_ACCESS_TOKEN       an access token
   MONGODB_ATLAS_CLIENT_ID          a service account, together with
@@ -147,6 +179,25 @@ Examples:
 
   # Test a client with broken connections and a slow token
   atlas-model-keys emulate --fault reset-in-body --fault token-slow=2s";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  # For bash, from the next login on
+  mkdir -p ~/.local/share/bash-completion/completions
+  cd ~/.local/share/bash-completion/completions
+  atlas-model-keys completions bash > atlas-model-keys";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  # For `man atlas-model-keys`
+  mkdir -p ~/.local/share/man/man1
+  atlas-model-keys man > ~/.local/share/man/man1/atlas-model-keys.1";
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: Shell,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
@@ -280,6 +331,25 @@ pub(crate) struct ConnectionArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct FindArgs {
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+
+    /// Keys per page, 1 to 500 [default: 500]
+    #[arg(long, value_name = "N", hide_short_help = true, alias = "itemsPerPage", value_parser = checked::<ItemsPerPage>)]
+    pub(crate) items_per_page: Option<ItemsPerPage>,
+
+    /// How to write the entries
+    ///
+    /// json, ndjson and csv have the line of the input as `line`.
+    #[arg(short, long, value_name = "FORMAT", default_value = "table", value_parser = format_of_keys())]
+    pub(crate) output: Format,
+
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
     /// Revoke the token in MONGODB_ATLAS_ACCESS_TOKEN
     ///
@@ -387,6 +457,15 @@ pub(crate) struct EmulateArgs {
     /// Exit after this time [default: run until Ctrl-C]
     #[arg(long = "for", value_name = "DURATION", value_parser = lifetime)]
     pub(crate) duration: Option<Duration>,
+}
+
+/// Returns the parser of all formats but `raw`.
+fn format_of_keys() -> impl TypedValueParser<Value = Format> {
+    let formats = Format::value_variants()
+        .iter()
+        .filter(|format| **format != Format::Raw);
+    let values = formats.filter_map(ValueEnum::to_possible_value);
+    PossibleValuesParser::new(values).try_map(|text| Format::from_str(&text, true))
 }
 
 /// A rate limit, or none. It is a type of its own, because clap treats an `Option` as an optional argument.

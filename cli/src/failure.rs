@@ -37,11 +37,12 @@ pub(crate) enum Exit {
     Partial = 9,
     Found = 10,
     NoRole = 11,
+    NotFound = 12,
     Interrupted = 130,
 }
 
 impl Exit {
-    const ALL: [(Self, &'static str); 13] = [
+    const ALL: [(Self, &'static str); 14] = [
         (Self::Done, "done"),
         (
             Self::Other,
@@ -77,6 +78,10 @@ impl Exit {
         (
             Self::NoRole,
             "no role here: a 403, or a 401 although the credential works",
+        ),
+        (
+            Self::NotFound,
+            "find: no entry for at least one of the keys",
         ),
         (Self::Interrupted, "interrupted (Ctrl-C, SIGTERM)"),
     ];
@@ -260,6 +265,15 @@ impl CommandError {
         Self::new(
             Exit::Found,
             format!("{} {verb} left (--fail-if-any)", keys.keys()),
+        )
+    }
+
+    /// Creates the failure of `find` if some of the leaked keys have no candidate.
+    pub(crate) fn not_found(missing: usize, total: usize) -> Self {
+        let noun = if total == 1 { "key" } else { "keys" };
+        Self::new(
+            Exit::NotFound,
+            format!("no entry found for {missing} of {total} {noun}"),
         )
     }
 
@@ -1307,6 +1321,6 @@ mod tests {
     #[test]
     fn every_code_is_listed_once_in_order() {
         let codes: Vec<_> = Exit::ALL.iter().map(|(exit, _)| *exit as u8).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 130]);
     }
 }

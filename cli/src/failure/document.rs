@@ -463,6 +463,10 @@ fn others() -> Vec<(&'static str, CommandError)> {
             CommandError::found(3),
         ),
         (
+            "`find`: no entry has the visible ends of a key; a line before names its line",
+            CommandError::not_found(1, 3),
+        ),
+        (
             "A signal ended the listing; the rows that were written are whole",
             CommandError::interrupted(subject, Format::Csv, &listed, projects),
         ),

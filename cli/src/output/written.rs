@@ -54,12 +54,7 @@ impl<'w> Written<'w> {
 
     /// Returns how many projects or organizations were begun, and how many of them failed.
     pub(crate) fn projects(&self) -> Projects {
-        let sources = &self.summary.sources;
-        let failed = sources.iter().filter(|source| source.error.is_some());
-        Projects {
-            failed: failed.count(),
-            total: sources.len(),
-        }
+        self.summary.projects()
     }
 
     /// Fixes the time of the run, when the first page has arrived. It is the server's, if the page has it.
@@ -143,6 +138,7 @@ impl Receiver for Written<'_> {
                     key: *key,
                     group_name: name.or_else(of_key),
                     unknown,
+                    line: None,
                 })
             })
             .collect();

@@ -141,6 +141,12 @@ const ARGUMENTS: &[Case] = &[
         &[],
     ),
     (
+        "`find` got a key as an argument",
+        &["find", "--demo", "al-0123456789abcdefodu2"],
+        &[],
+    ),
+    ("`find` got no key", &["find", "--demo"], &[]),
+    (
         "There is no such fault",
         &["emulate", "--fault", "reset"],
         &[],
@@ -155,7 +161,9 @@ fn usage_errors_are_those_of_the_documentation() {
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()))
             .collect();
-        let error = run(arguments, &variables).failure(2);
+        let outcome = run(arguments, &variables);
+        assert_eq!(outcome.code, Some(2), "{cause}: {}", outcome.stderr);
+        let error = without_notes(&outcome.stderr);
         let project = format!("project {GROUP}");
         failures.push((cause, error.replace(&project, "project PROJECT_ID")));
     }
@@ -170,11 +178,7 @@ fn failures_of_this_machine_are_those_of_the_documentation() {
         let child = command(&["list", "--demo"], &[]).stdout(stdout).spawn();
         let outcome = finish(child.unwrap());
         assert_eq!(outcome.code, Some(1));
-        let (note, error) = outcome.stderr.split_once('\n').unwrap();
-        match note.starts_with("note: ") {
-            true => error.to_owned(),
-            false => outcome.stderr,
-        }
+        without_notes(&outcome.stderr)
     };
     let null = std::fs::File::options()
         .read(true)
@@ -198,6 +202,11 @@ fn failures_of_this_machine_are_those_of_the_documentation() {
         ),
     ];
     document::check(1, &meaning(1), &failures);
+}
+
+fn without_notes(stderr: &str) -> String {
+    let lines = stderr.split_inclusive('\n');
+    lines.filter(|line| !line.starts_with("note: ")).collect()
 }
 
 /// Returns the meaning of an exit code, as the help says it.

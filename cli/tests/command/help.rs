@@ -93,6 +93,8 @@ mod scripts {
 atlas-model-keys emulate --data data.json --for 1m > setup.env &
 until [ -s setup.env ]; do sleep 0.02; done
 . ./setup.env
+# What a user pastes.
+exec < leaked.txt
 ";
 
     #[test]
@@ -112,6 +114,7 @@ until [ -s setup.env ]; do sleep 0.02; done
             let folder = Folder::new(&format!("help-{name}"));
             folder.write("data.json", DATA);
             folder.write("leaked.txt", "al-0123456789abcdefodu2\n");
+            folder.write("report.json", r#"[{"Secret": "al-0123456789abcdefodu2"}]"#);
             // An emulator without an end is tested for a moment.
             let script: String = examples
                 .lines()

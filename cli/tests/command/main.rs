@@ -1,11 +1,13 @@
 //! Tests of the binary as users run it: against the emulator, over HTTP.
 
+mod completions;
 mod demo;
 mod document;
 mod emulate;
 mod errors;
 mod exit_codes;
 mod filters;
+mod find;
 mod formats;
 mod help;
 mod hostile;

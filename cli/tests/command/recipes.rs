@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::{env, fs, process};
 
-use crate::support::{Outcome, finish, run};
+use crate::support::{Outcome, finish, json, run};
 
 const README: &str = include_str!("../../../README.md");
 
@@ -42,6 +42,7 @@ impl Folder {
             .current_dir(&self.0)
             .env_clear()
             .env("PATH", path)
+            .env("HOME", &self.0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -191,12 +192,12 @@ fn unused_keys_are_listed_by_two_filters_and_as_json() {
         "{never}"
     );
     assert_harmless(&text);
-    let json = recipes.next().unwrap();
+    let as_json = recipes.next().unwrap();
     assert_eq!(recipes.next(), None);
     if !has("jq") {
         return;
     }
-    let text = shell.run(json).stdout();
+    let text = shell.run(as_json).stdout();
     assert!(
         text.contains(r#"["Production","catalog-backfill","#),
         "{text}"
@@ -232,6 +233,38 @@ fn keys_of_people_who_left_are_those_of_the_names_in_a_file() {
     shell.folder.write("leavers.txt", "\n");
     let outcome = shell.run(recipe);
     assert_eq!((outcome.code, &*outcome.stdout), (Some(1), ""));
+}
+
+#[test]
+fn leaked_keys_are_found_from_a_file_and_from_a_report() {
+    if !has("bash") {
+        return;
+    }
+    let shell = Shell::new("leaked");
+    let mut recipes = blocks(section("### A key that leaked"));
+    let (from_file, from_report) = (recipes.next().unwrap(), recipes.next().unwrap());
+    assert_eq!(recipes.next(), None);
+    let demo = run(&["list", "--demo", "--show-secrets", "-o", "json"], &[]);
+    let demo = json(&demo.stdout);
+    let leaked = &demo["results"][1];
+    let (id, secret) = (leaked["apiKeyId"].as_str(), leaked["secret"].as_str());
+    let (id, secret) = (id.unwrap(), secret.unwrap());
+    let check = |recipe: &str| {
+        let outcome = shell.run(recipe);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        assert!(outcome.stdout.contains(id), "{outcome:?}");
+        for shown in [&outcome.stdout, &outcome.stderr] {
+            assert!(!shown.contains(&secret[3..11]), "{outcome:?}");
+        }
+        assert_harmless(&outcome.stdout);
+    };
+    shell.folder.write("leaked.txt", &format!("{secret}\n"));
+    check(from_file);
+    if has("jq") {
+        let report = format!(r#"[{{"File": "a.py", "Secret": "{secret}"}}]"#);
+        shell.folder.write("report.json", &report);
+        check(from_report);
+    }
 }
 
 #[test]
