@@ -1,7 +1,11 @@
 //! The generated sections of `docs/errors.md`. The unit tests of the command have this file, too.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
+
+/// Held during a change of the file, because tests run at the same time.
+static FILE: Mutex<()> = Mutex::new(());
 
 /// Compares the section of this exit code with the failures, each a cause and what the command prints. After a change, this
 /// writes the section:
@@ -17,6 +21,7 @@ pub(crate) fn check(code: u8, meaning: &str, failures: &[(&str, String)]) {
         .collect();
     let section = format!("\nMeaning: {meaning}.\n{failures}");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors.md");
+    let _lock = FILE.lock().unwrap_or_else(PoisonError::into_inner);
     let text = fs::read_to_string(&path).unwrap();
     let heading = format!("\n## Exit code {code}\n");
     let (before, rest) = text.split_once(&heading).expect("the section exists");

@@ -102,8 +102,9 @@ impl Shell {
     /// Runs a recipe after the commands that start the emulator, whose output is not that of the recipe.
     fn run(&self, recipe: &str) -> Outcome {
         let setup = &self.setup;
+        // A recipe may set a trap, which must not replace that of the folder.
         self.folder
-            .run(&format!("{{\n{setup}\n}} > setup.txt 2>&1\n{recipe}"))
+            .run(&format!("{{\n{setup}\n}} > setup.txt 2>&1\n(\n{recipe}\n)"))
     }
 }
 
