@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use atlas_model_keys_core::{
     ApiVersion, Collected, Credentials, Failure, Limits, ListRequest, Listing, Moment, Operation,
-    OrgListRequest, OwnedModelKey, Session, Step,
+    OrgListRequest, OwnedModelKey, Reply, Session, Step,
 };
 use http::Response;
 
@@ -16,6 +16,9 @@ mod section;
 
 const PROJECT: &str = "69681d39c9e8cfd375386316";
 const ORGANIZATION: &str = "5f0000000000000000000001";
+
+/// The body of Atlas for a credential without a role.
+const NO_ROLE: &str = r#"{"error": 401, "errorCode": "USER_UNAUTHORIZED", "detail": "Current user is not authorized to perform this action."}"#;
 
 /// The status, the header fields and the body of a response.
 type Answer = (u16, &'static [(&'static str, &'static str)], &'static str);
@@ -152,7 +155,6 @@ fn credentials() -> Vec<(&'static str, CommandError)> {
         "Digest realm=\"MMS Public API\", nonce=\"1\", algorithm=MD5, qop=\"auth\", stale=true",
     )];
     const BASIC: &[(&str, &str)] = &[("www-authenticate", "Basic realm=\"proxy\"")];
-    const NO_ROLE: &str = r#"{"error": 401, "errorCode": "USER_UNAUTHORIZED", "detail": "Current user is not authorized to perform this action."}"#;
     const NO_ADDRESS: &str = r#"{"error": 403, "errorCode": "IP_ADDRESS_NOT_ON_ACCESS_LIST", "detail": "IP address 192.0.2.1 is not allowed to access this resource."}"#;
     let in_organization = {
         let (credentials, way) = api_key();
@@ -284,6 +286,10 @@ fn answers() -> Vec<(&'static str, CommandError)> {
             refused(token(), &[(200, &[], "<html>")]),
         ),
         (
+            "The response is compressed in a way that was not asked for",
+            refused(token(), &[(200, &[("content-encoding", "br")], "?")]),
+        ),
+        (
             "The response is JSON, but not a page of keys",
             refused(token(), &[(200, &[], "{}")]),
         ),
@@ -334,7 +340,17 @@ fn limits() -> Vec<(&'static str, CommandError)> {
         };
         page(&Error::Limit { what, limit }, &asked)
     };
+    // A page that is the same as the one before.
+    let mut listing = Listing::new(project(), &Limits::default());
+    for _ in 0..2 {
+        let body =
+            r#"{"links": [{"rel": "next"}], "results": [{"apiKeyId": "a"}, {"apiKeyId": "b"}]}"#;
+        let reply = Reply::from_response(Response::new(body.to_owned())).unwrap();
+        drop(listing.accept_page(reply.into_page().unwrap()));
+    }
+    let endless = listing.request().unwrap_err();
     vec![
+        ("A cache repeats a page", page(&endless, &asked)),
         ("The listing has too many pages", shown(pages)),
         ("A table does not fit into memory", shown(collected)),
         ("A page is too large", shown(body)),
@@ -452,7 +468,7 @@ fn others() -> Vec<(&'static str, CommandError)> {
     };
     vec![
         (
-            "Some projects could not be listed; a line before says why for each of them",
+            "Some projects could not be listed; each has a line of its own",
             CommandError::partial(Projects {
                 failed: 3,
                 total: 300,
@@ -465,6 +481,10 @@ fn others() -> Vec<(&'static str, CommandError)> {
         (
             "`find`: no entry has the visible ends of a key; a line before names its line",
             CommandError::not_found(1, 3),
+        ),
+        (
+            "A signal ended `token`",
+            CommandError::interrupted_before(Subject::Token),
         ),
         (
             "A signal ended the listing; the rows that were written are whole",
@@ -491,7 +511,14 @@ fn failures_are_those_of_the_documentation() {
             .iter()
             .filter(|(_, failure)| failure.exit == exit)
             .map(|(cause, failure)| {
-                let block = failure.to_string().replace(PROJECT, "PROJECT_ID");
+                let project = match exit {
+                    Exit::Partial => {
+                        let project = refused(token(), &[(401, &[], NO_ROLE)]);
+                        format!("error: {}\n", project.in_one_line(Some("Staging")))
+                    }
+                    _ => String::new(),
+                };
+                let block = format!("{project}{failure}").replace(PROJECT, "PROJECT_ID");
                 (*cause, block.replace(ORGANIZATION, "ORG_ID"))
             })
             .collect();

@@ -1,12 +1,15 @@
 //! Writes and checks the sections of `docs/errors.md` about usage and about this machine. `src/failure/document.rs` has the
 //! other ones.
 
+use std::ffi::OsStr;
+use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Stdio;
 
 use crate::document;
 use crate::scripted::GROUP;
-use crate::support::{command, finish, run};
+use crate::support::{Outcome, command, finish, run};
 
 const TOKEN: (&str, &str) = ("MONGODB_ATLAS_ACCESS_TOKEN", "a.token");
 const PROJECT: (&str, &str) = ("MONGODB_ATLAS_PROJECT_ID", GROUP);
@@ -167,10 +170,31 @@ fn usage_errors_are_those_of_the_documentation() {
         let project = format!("project {GROUP}");
         failures.push((cause, error.replace(&project, "project PROJECT_ID")));
     }
+    let mut not_utf8 = command(&["list"], &[]);
+    not_utf8
+        .env(TOKEN.0, OsStr::from_bytes(b"\xff"))
+        .env(PROJECT.0, PROJECT.1);
+    let error = finish(not_utf8.spawn().unwrap()).failure(2);
+    failures.push(("A variable is not UTF-8", error));
+    for (cause, line) in [
+        ("`find` got a key as Atlas shows it", "al-****odu2"),
+        (
+            "`find` got a credential of another kind",
+            "mdb_sa_sk_0123456789",
+        ),
+        (
+            "`find` got something that cannot be a key",
+            "al 0123456789abcdef",
+        ),
+        ("`find` got a key that is too short", "al-odu2"),
+    ] {
+        let outcome = with_input(&["find", "--demo"], line);
+        assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
+        failures.push((cause, without_notes(&outcome.stderr)));
+    }
     document::check(2, &meaning(2), &failures);
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn failures_of_this_machine_are_those_of_the_documentation() {
     let open = |path| std::fs::File::options().write(true).open(path).unwrap();
@@ -200,8 +224,21 @@ fn failures_of_this_machine_are_those_of_the_documentation() {
             "The file of `emulate --data` cannot be read",
             run(&["emulate", "--data", "keys.ndjson"], &[]).failure(1),
         ),
+        (
+            "The input of `emulate --data -` is not valid",
+            with_input(&["emulate", "--data", "-"], "{\"id\": 1}").failure(1),
+        ),
     ];
     document::check(1, &meaning(1), &failures);
+}
+
+fn with_input(arguments: &[&str], input: &str) -> Outcome {
+    let child = command(arguments, &[]).stdin(Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    finish(child)
 }
 
 fn without_notes(stderr: &str) -> String {

@@ -2,8 +2,10 @@
 
 mod completions;
 mod demo;
+#[cfg(target_os = "linux")]
 mod document;
 mod emulate;
+#[cfg(target_os = "linux")]
 mod errors;
 mod exit_codes;
 mod filters;
