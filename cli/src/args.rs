@@ -9,7 +9,9 @@ use atlas_model_keys_core::{
     ApiVersion, GroupId, InvalidValue, ItemsPerPage, OrgId, PageNum, UnixTime,
 };
 use atlas_model_keys_emulator::{Fault, TokenBucket};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::failure;
 use crate::filter::FilterArgs;
@@ -30,18 +32,39 @@ Try it without an account:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the AI model API keys of projects (groups, as Atlas's API calls them)
-    #[command(after_help = LIST_EXAMPLES)]
-    #[command(after_long_help = format!("{LIST_EXAMPLES}\n\n{CREDENTIALS}\n\n{}", failure::exit_codes()))]
+    /// List the AI model API keys of projects
+    #[command(after_help = LIST_SHORT, after_long_help = long_help(LIST_EXAMPLES))]
     List(ListArgs),
+    /// Find the entries of leaked keys, which are read from standard input, one per line
+    #[command(after_help = FIND_SHORT, after_long_help = long_help(FIND_EXAMPLES))]
+    Find(FindArgs),
     /// Print a new access token of a service account, for many runs to share
-    #[command(after_help = TOKEN_EXAMPLES)]
-    #[command(after_long_help = format!("{TOKEN_EXAMPLES}\n\n{CREDENTIALS}\n\n{}", failure::exit_codes()))]
+    #[command(after_help = TOKEN_SHORT, after_long_help = long_help(TOKEN_EXAMPLES))]
     Token(TokenArgs),
     /// Serve an emulator of Atlas on 127.0.0.1, for trying things out and for tests
-    #[command(after_help = EMULATE_EXAMPLES, after_long_help = EMULATE_EXAMPLES)]
+    #[command(after_help = EMULATE_SHORT, after_long_help = EMULATE_EXAMPLES)]
     Emulate(EmulateArgs),
+    /// Print the completions of a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES, after_long_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Print the manual page, with all commands
+    #[command(after_help = MAN_EXAMPLES, after_long_help = MAN_EXAMPLES)]
+    Man,
 }
+
+/// Returns the end of the long help of a command that asks Atlas.
+fn long_help(examples: &str) -> String {
+    format!("{examples}\n\n{CREDENTIALS}\n\n{}", failure::exit_codes())
+}
+
+// A line of an example has at most 79 columns, so that clap does not wrap it. `tests/command/help.rs` runs the
+// examples in their order.
+
+const LIST_SHORT: &str = "\
+Example, without an account:
+  atlas-model-keys list --demo
+
+More options, examples, credentials and exit codes: --help";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -49,51 +72,91 @@ Examples:
   atlas-model-keys list --demo
 
   # All keys of a project
-  export MONGODB_ATLAS_CLIENT_ID=mdb_sa_id_… MONGODB_ATLAS_CLIENT_SECRET=mdb_sa_sk_…
-  atlas-model-keys list --group-id 69681d39c9e8cfd375386316
+  export MONGODB_ATLAS_CLIENT_ID=mdb_sa_id_YOUR_ID
+  export MONGODB_ATLAS_CLIENT_SECRET=mdb_sa_sk_YOUR_SECRET
+  export MONGODB_ATLAS_PROJECT_ID=69681d39c9e8cfd375386316
+  atlas-model-keys list
 
-  # The keys that were not used for 90 days
-  atlas-model-keys list --unused-for 90d
+  # The keys of all projects that were not used for 90 days
+  atlas-model-keys list --all-projects --unused-for 90d
 
-  # The names of the keys that were never used
-  atlas-model-keys list --never-used -o json | jq -r '.results[].name'
+  # The keys that were never used, as lines of JSON that a terminal can show
+  atlas-model-keys list --never-used -o json |
+    jq -ac '.results[] | [.apiKeyId, .name, .createdBy]'
 
-  # For Excel
-  atlas-model-keys list -o csv --bom --columns name,creator,last-used > keys.csv";
+  # A file for Excel
+  atlas-model-keys list --all-projects -o csv --bom > keys.csv
+
+  # In CI: exit code 10 if a key was not used for a year
+  atlas-model-keys list --unused-for 1y --fail-if-any";
+
+const FIND_SHORT: &str = "\
+Example, for a file with a key on each line:
+  atlas-model-keys find --all-projects < leaked.txt
+
+More options, examples, credentials and exit codes: --help";
+
+const FIND_EXAMPLES: &str = "\
+Atlas shows only the ends of a key, such as al-****odu2. An entry with the ends
+of a leaked key is a candidate; several keys can have the same ends. The leaked
+keys are not sent, shown or stored.
+
+Examples:
+  # Paste the keys, and end with Ctrl-D
+  atlas-model-keys find --all-projects
+
+  # The keys of a file, one on each line
+  atlas-model-keys find --all-projects < leaked.txt
+
+  # The keys in the report of a secret scanner
+  jq -r '.[].Secret' report.json | atlas-model-keys find --all-projects";
+
+const TOKEN_SHORT: &str = "\
+Examples, credentials and exit codes: --help";
 
 const TOKEN_EXAMPLES: &str = "\
-A service account may hold 100 access tokens at a time. `list` revokes the token that it got; a token
-in MONGODB_ATLAS_ACCESS_TOKEN is used instead, and `list` does not revoke it.
+A service account may hold 100 access tokens at a time. `list` revokes the
+token that it got. It uses a token in MONGODB_ATLAS_ACCESS_TOKEN instead, and
+does not revoke that one.
 
 Examples:
   # One token for many runs; it lives for an hour
-  export MONGODB_ATLAS_CLIENT_ID=mdb_sa_id_… MONGODB_ATLAS_CLIENT_SECRET=mdb_sa_sk_…
-  export MONGODB_ATLAS_ACCESS_TOKEN=$(atlas-model-keys token)
+  export MONGODB_ATLAS_CLIENT_ID=mdb_sa_id_YOUR_ID
+  export MONGODB_ATLAS_CLIENT_SECRET=mdb_sa_sk_YOUR_SECRET
+  MONGODB_ATLAS_ACCESS_TOKEN=$(atlas-model-keys token)
+  export MONGODB_ATLAS_ACCESS_TOKEN
+  atlas-model-keys list --all-projects
 
   # When it is no longer needed
   atlas-model-keys token --revoke";
 
-const CREDENTIALS: &str = "\
-Credentials come from the environment only; the first of these that is set is used:
-  MONGODB_ATLAS_ACCESS_TOKEN                                   an access token
-  MONGODB_ATLAS_CLIENT_ID and MONGODB_ATLAS_CLIENT_SECRET      a service account
-  MONGODB_ATLAS_PUBLIC_API_KEY and MONGODB_ATLAS_PRIVATE_API_KEY
-                                                               an API key
-  (or MONGODB_ATLAS_PUBLIC_KEY and MONGODB_ATLAS_PRIVATE_KEY)
+pub(crate) const CREDENTIALS: &str = "\
+Credentials come from the environment only. The first that is set is used:
+  MONGODB_ATLAS_ACCESS_TOKEN       an access token
+  MONGODB_ATLAS_CLIENT_ID          a service account, together with
+    MONGODB_ATLAS_CLIENT_SECRET
+  MONGODB_ATLAS_PUBLIC_API_KEY     an API key, together with
+    MONGODB_ATLAS_PRIVATE_API_KEY  (also MONGODB_ATLAS_PUBLIC_KEY and
+                                   MONGODB_ATLAS_PRIVATE_KEY)
 
-`list` revokes an access token that it got for a service account. `token` prints one for many runs.
-
-They are sent to one place only; the first of these that is given says which:
+The credential is sent to one place only. The first that is given is used:
   --base-url URL
   MONGODB_ATLAS_BASE_URL           a URL
   MONGODB_ATLAS_OPS_MANAGER_URL    a URL, as for the Atlas CLI
   MONGODB_ATLAS_SERVICE            cloud (https://cloud.mongodb.com)
                                    or cloudgov (https://cloud.mongodbgov.com)
-Without any it is https://cloud.mongodb.com. If one variable names cloud.mongodb.com and another one
-cloud.mongodbgov.com, that is an error, because a credential is good for one of them only.
+Without any of them, it is https://cloud.mongodb.com. It is an error if the
+variables name both clouds, because a credential is good for one of them only.
 
-Also read: HTTPS_PROXY (for a base URL of http://, http_proxy), ALL_PROXY and NO_PROXY; NO_COLOR;
-SSL_CERT_FILE and SSL_CERT_DIR, which replace the root certificates of this system.";
+Also read:
+  HTTPS_PROXY, ALL_PROXY           the proxy; for a base URL of http://,
+                                   http_proxy instead of HTTPS_PROXY
+  NO_PROXY                         hosts that are reached without the proxy
+  SSL_CERT_FILE, SSL_CERT_DIR      root certificates, instead of the system's
+  NO_COLOR                         no colours";
+
+const EMULATE_SHORT: &str = "\
+Examples: --help";
 
 const EMULATE_EXAMPLES: &str = "\
 Examples:
@@ -101,11 +164,13 @@ Examples:
   atlas-model-keys emulate
 
   # In a script: the variables are set as soon as the file has content
+  rm -f emulator.env
   atlas-model-keys emulate --keys 1234 --for 5m > emulator.env &
-  until [ -s emulator.env ]; do sleep 0.1; done; . ./emulator.env
+  until [ -s emulator.env ]; do sleep 0.1; done
+  . ./emulator.env
   atlas-model-keys list
 
-  # Serve the keys of a real project again, on a given day
+  # Serve the keys of a project again, on a given day
   atlas-model-keys list -o ndjson > keys.ndjson
   atlas-model-keys emulate --data keys.ndjson --now 2026-11-27T12:00:00Z
 
@@ -115,46 +180,71 @@ Examples:
   # Test a client with broken connections and a slow token
   atlas-model-keys emulate --fault reset-in-body --fault token-slow=2s";
 
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  # For bash, from the next login on
+  mkdir -p ~/.local/share/bash-completion/completions
+  cd ~/.local/share/bash-completion/completions
+  atlas-model-keys completions bash > atlas-model-keys";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  # For `man atlas-model-keys`
+  mkdir -p ~/.local/share/man/man1
+  atlas-model-keys man > ~/.local/share/man/man1/atlas-model-keys.1";
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
 
     /// Keys per page, 1 to 500 [Atlas's default: 100]
-    #[arg(long, value_name = "N", alias = "itemsPerPage", value_parser = checked::<ItemsPerPage>)]
+    #[arg(long, value_name = "N", hide_short_help = true, alias = "itemsPerPage", value_parser = checked::<ItemsPerPage>)]
     pub(crate) items_per_page: Option<ItemsPerPage>,
 
     /// Only this page, counted from 1 [default: all pages]
-    #[arg(long, value_name = "N", alias = "pageNum", value_parser = checked::<PageNum>)]
+    #[arg(long, value_name = "N", hide_short_help = true, alias = "pageNum", value_parser = checked::<PageNum>)]
     pub(crate) page_num: Option<PageNum>,
 
     /// How to write the keys
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
     pub(crate) output: Format,
 
-    /// Which columns, in this order (for table and csv; --help lists them)
+    /// Columns of table and csv, in this order
     #[arg(long, value_name = "NAMES", value_delimiter = ',', long_help = Column::help())]
     pub(crate) columns: Option<Vec<Column>>,
 
-    /// Begin csv with a byte order mark, which Excel for Windows needs to read names in all scripts
+    /// Begin csv with a byte order mark, for Excel
+    ///
+    /// Excel for Windows needs it to read names in all scripts.
     #[arg(long)]
     pub(crate) bom: bool,
 
-    /// Write secrets as they are; otherwise they are masked or left out in every output
+    /// Write secrets as they are
+    ///
+    /// Without it, they are masked or left out in every output.
     #[arg(long)]
     pub(crate) show_secrets: bool,
 
     /// Indent JSON (always so on a terminal); sent to Atlas too, which shows in `-o raw`
-    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1,
+    #[arg(long, value_name = "BOOL", hide_short_help = true, action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) pretty: Option<bool>,
 
     /// Ask Atlas for the status in the body too, which shows in `-o raw`
-    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1,
+    #[arg(long, value_name = "BOOL", hide_short_help = true, action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) envelope: Option<bool>,
 
     /// End with exit code 10 if a key is left, for CI
+    ///
+    /// The filters choose the keys that count. If a project cannot be listed, the exit code is 9.
     #[arg(long)]
     pub(crate) fail_if_any: bool,
 
@@ -168,21 +258,31 @@ pub(crate) struct ListArgs {
 /// Whose keys are asked for. The commands that list keys have these options.
 #[derive(Debug, Default, Args)]
 pub(crate) struct SourceArgs {
-    /// The project (group); may be given several times [env: MONGODB_ATLAS_PROJECT_ID]
+    /// The id of a project; repeat it for several projects
+    ///
+    /// Atlas's API calls a project a group. Without any source: MONGODB_ATLAS_PROJECT_ID, then
+    /// MONGODB_ATLAS_ORG_ID.
     #[arg(long, value_name = "ID", aliases = ["groupId", "project-id", "projectId"],
           value_parser = checked::<GroupId>)]
     pub(crate) group_id: Vec<GroupId>,
 
-    /// All projects of this organization, in one listing [env: MONGODB_ATLAS_ORG_ID]
+    /// All projects of an organization, in one listing
+    ///
+    /// It needs the role Organization Read Only. The names of the projects are not in the output.
     #[arg(long, value_name = "ID", alias = "orgId", value_parser = checked::<OrgId>,
           conflicts_with_all = ["group_id", "all_projects"])]
     pub(crate) org_id: Option<OrgId>,
 
     /// All projects that the credential may see
+    ///
+    /// The list of projects is read first, then the keys of up to 8 projects at the same time. The
+    /// names of the projects are in the output.
     #[arg(long, alias = "allProjects", conflicts_with = "group_id")]
     pub(crate) all_projects: bool,
 
-    /// List the keys of a built-in emulator: no account needed, the environment is ignored
+    /// The keys of a built-in emulator; needs no account
+    ///
+    /// The environment is ignored.
     #[arg(long, conflicts_with = "base_url")]
     pub(crate) demo: bool,
 }
@@ -198,7 +298,7 @@ impl SourceArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArgs {
     /// The version of the API, `preview` or a date [default: preview, then 2025-03-12]
-    #[arg(long, value_name = "VERSION", alias = "apiVersion", value_parser = checked::<ApiVersion>)]
+    #[arg(long, value_name = "VERSION", hide_short_help = true, alias = "apiVersion", value_parser = checked::<ApiVersion>)]
     pub(crate) api_version: Option<ApiVersion>,
 
     // The help is not a doc comment, because rustdoc would ask for a link. The value is parsed later,
@@ -207,27 +307,53 @@ pub(crate) struct ConnectionArgs {
         long,
         value_name = "URL",
         alias = "baseUrl",
-        help = "Where Atlas is [env: MONGODB_ATLAS_BASE_URL, MONGODB_ATLAS_OPS_MANAGER_URL, \
-                MONGODB_ATLAS_SERVICE] [default: https://cloud.mongodb.com]"
+        help = "Where Atlas is [default: cloud.mongodb.com]",
+        long_help = "Where Atlas is [env: MONGODB_ATLAS_BASE_URL, MONGODB_ATLAS_OPS_MANAGER_URL, \
+                     MONGODB_ATLAS_SERVICE] [default: https://cloud.mongodb.com]"
     )]
     pub(crate) base_url: Option<String>,
 
-    /// The time for one page with its retries [default: 4m]; a rate limit is waited for as long again [default: until it ends]
+    /// Time for one page with its retries [default: 4m]
+    ///
+    /// Without it, rate limits are waited out. With it, the waits for a rate limit may take this time again.
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     pub(crate) timeout: Option<Duration>,
 
     /// Allow a base URL of http:// that is not this machine: credentials are readable on the way
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(crate) allow_plain_http: bool,
 
-    /// Write a line to stderr for each request, wait and retry; it has no header and no body
+    /// Write a line to stderr for each request and retry
+    ///
+    /// Waits have a line, too. No line has a header or a body.
     #[arg(long)]
     pub(crate) log: bool,
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct FindArgs {
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+
+    /// Keys per page, 1 to 500 [default: 500]
+    #[arg(long, value_name = "N", hide_short_help = true, alias = "itemsPerPage", value_parser = checked::<ItemsPerPage>)]
+    pub(crate) items_per_page: Option<ItemsPerPage>,
+
+    /// How to write the entries
+    ///
+    /// json, ndjson and csv have the line of the input as `line`.
+    #[arg(short, long, value_name = "FORMAT", default_value = "table", value_parser = format_of_keys())]
+    pub(crate) output: Format,
+
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
-    /// Revoke the token in MONGODB_ATLAS_ACCESS_TOKEN, instead of getting a new one
+    /// Revoke the token in MONGODB_ATLAS_ACCESS_TOKEN
+    ///
+    /// No new token is requested.
     #[arg(long)]
     pub(crate) revoke: bool,
 
@@ -252,7 +378,7 @@ pub(crate) enum Format {
 
 #[derive(Debug, Args)]
 pub(crate) struct EmulateArgs {
-    /// The port on 127.0.0.1 [default: any that is free]
+    /// Port on 127.0.0.1 [default: any that is free]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: Option<u16>,
 
@@ -260,25 +386,34 @@ pub(crate) struct EmulateArgs {
     #[arg(long, value_name = "N", default_value_t = 42, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) keys: u32,
 
-    /// Number of projects; if there are two or more, no credential may list the keys of the last one
+    /// Number of projects
+    ///
+    /// If there are two or more, no credential may list the keys of the last one.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) groups: u32,
 
-    /// Give the keys names that are hard to handle: many scripts, control characters, 250 characters
+    /// Give the keys names that are hard to handle
+    ///
+    /// Names in many scripts, with control characters, with 250 characters.
     #[arg(long)]
     pub(crate) hostile_names: bool,
 
-    /// Serve the keys and projects of this file (`-` is stdin) instead of generated ones: the output of
-    /// `list` as json, ndjson or raw, or a JSON array of keys and projects
+    /// Serve the keys and projects of this file
+    ///
+    /// They replace the generated ones. `-` is stdin. The file is the output of `list` as json, ndjson or
+    /// raw, or a JSON array of keys and projects.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "groups", "hostile_names"])]
     pub(crate) data: Option<PathBuf>,
 
-    /// The time at which the emulator's clock starts, such as 2026-11-27T12:00:00Z [default: the time of
-    /// this machine]
+    /// Time at which the clock starts [default: now]
+    ///
+    /// It is written as 2026-11-27T12:00:00Z.
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub(crate) now: Option<Duration>,
 
-    /// Seed of everything that looks random: equal seeds give equal ids, keys and credentials
+    /// Seed of ids, keys and credentials
+    ///
+    /// Equal seeds give equal ids, keys and credentials.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
 
@@ -290,12 +425,14 @@ pub(crate) struct EmulateArgs {
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = lifetime)]
     pub(crate) nonce_ttl: Duration,
 
-    /// Rate limit of each project, of the organization and of the list of projects: a burst of CAPACITY
-    /// requests, refilled with REFILL requests per SECONDS; or `none`
-    #[arg(long, value_name = "CAPACITY/REFILL/SECONDS", default_value = "1200/500/60", value_parser = rate_limit)]
+    /// Rate limit, or `none`
+    ///
+    /// CAPACITY/REFILL/SECONDS: a burst of CAPACITY requests, refilled with REFILL requests per SECONDS. It
+    /// applies to each project, to the organization, and to the list of projects.
+    #[arg(long, value_name = "RATE", default_value = "1200/500/60", value_parser = rate_limit)]
     pub(crate) rate_limit: Rate,
 
-    /// Apply one rate limit to all projects together, instead of one to each
+    /// Apply one rate limit to all projects together
     #[arg(long)]
     pub(crate) shared_rate_limit: bool,
 
@@ -303,11 +440,13 @@ pub(crate) struct EmulateArgs {
     #[arg(long, value_name = "DURATION", value_parser = latency)]
     pub(crate) latency: Option<Duration>,
 
-    /// List each key's secret, as in Atlas's published example
+    /// List each key's secret
+    ///
+    /// Atlas's published example does so.
     #[arg(long)]
     pub(crate) with_secrets: bool,
 
-    /// Apply this fault to every response; can be given several times
+    /// Apply this fault to every response; repeatable
     #[arg(long = "fault", value_name = "NAME[=ARG]", value_parser = fault)]
     pub(crate) faults: Vec<Fault>,
 
@@ -318,6 +457,15 @@ pub(crate) struct EmulateArgs {
     /// Exit after this time [default: run until Ctrl-C]
     #[arg(long = "for", value_name = "DURATION", value_parser = lifetime)]
     pub(crate) duration: Option<Duration>,
+}
+
+/// Returns the parser of all formats but `raw`.
+fn format_of_keys() -> impl TypedValueParser<Value = Format> {
+    let formats = Format::value_variants()
+        .iter()
+        .filter(|format| **format != Format::Raw);
+    let values = formats.filter_map(ValueEnum::to_possible_value);
+    PossibleValuesParser::new(values).try_map(|text| Format::from_str(&text, true))
 }
 
 /// A rate limit, or none. It is a type of its own, because clap treats an `Option` as an optional argument.

@@ -1,5 +1,8 @@
 //! Failures of the command: one exit code, and one block on stderr with the failure, its causes and hints.
 
+#[cfg(test)]
+mod document;
+
 use std::error::Error as _;
 use std::fmt;
 use std::io::{self, Write as _};
@@ -34,11 +37,12 @@ pub(crate) enum Exit {
     Partial = 9,
     Found = 10,
     NoRole = 11,
+    NotFound = 12,
     Interrupted = 130,
 }
 
 impl Exit {
-    const ALL: [(Self, &'static str); 13] = [
+    const ALL: [(Self, &'static str); 14] = [
         (Self::Done, "done"),
         (
             Self::Other,
@@ -74,6 +78,10 @@ impl Exit {
         (
             Self::NoRole,
             "no role here: a 403, or a 401 although the credential works",
+        ),
+        (
+            Self::NotFound,
+            "find: no entry for at least one of the keys",
         ),
         (Self::Interrupted, "interrupted (Ctrl-C, SIGTERM)"),
     ];
@@ -261,6 +269,15 @@ impl CommandError {
         )
     }
 
+    /// Creates the failure of `find` if some of the leaked keys have no candidate.
+    pub(crate) fn not_found(missing: usize, total: usize) -> Self {
+        let noun = if total == 1 { "key" } else { "keys" };
+        Self::new(
+            Exit::NotFound,
+            format!("no entry found for {missing} of {total} {noun}"),
+        )
+    }
+
     /// Returns whether the credential was refused, so that no other project can be listed.
     pub(crate) fn is_about_credential(&self) -> bool {
         self.exit == Exit::BadCredential
@@ -353,7 +370,7 @@ impl Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Group(group) => write!(f, "group {group}"),
+            Self::Group(group) => write!(f, "project {group}"),
             Self::Organization(organization) => write!(f, "organization {organization}"),
             Self::Groups => f.write_str("the projects"),
             Self::Token => f.write_str("an access token"),
@@ -1305,6 +1322,6 @@ mod tests {
     #[test]
     fn every_code_is_listed_once_in_order() {
         let codes: Vec<_> = Exit::ALL.iter().map(|(exit, _)| *exit as u8).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 130]);
     }
 }

@@ -24,21 +24,27 @@ pub(crate) struct FilterArgs {
     #[arg(long)]
     pub(crate) never_used: bool,
 
-    /// Keys that were created this long ago or earlier, such as 1y
+    /// Keys that are at least this old, such as 1y
     ///
     /// A key whose time is missing or unreadable is kept and marked unknown.
     #[arg(long, value_name = "DURATION", value_parser = age)]
     pub(crate) older_than: Option<Duration>,
 
-    /// Keys with this status, such as ACTIVE, in any letter case
+    /// Keys with this status, such as ACTIVE
+    ///
+    /// In any letter case.
     #[arg(long, value_name = "STATUS")]
     pub(crate) status: Option<String>,
 
-    /// Keys of this creator, by the whole name in any letter case; repeat it for several creators
+    /// Keys of this creator; repeat it for several
+    ///
+    /// By the whole name, in any letter case.
     #[arg(long, value_name = "WHO")]
     pub(crate) created_by: Vec<String>,
 
-    /// Keys with this whole name in any letter case; * stands for any text: 'prod-*'
+    /// Keys with this name; * is any text: 'prod-*'
+    ///
+    /// The pattern is compared with the whole name, in any letter case.
     #[arg(long, value_name = "PATTERN")]
     pub(crate) name: Option<String>,
 }

@@ -1,12 +1,14 @@
-//! `atlas-model-keys`: lists the AI model API keys of MongoDB Atlas projects, hands out access tokens, and
-//! emulates Atlas.
+//! `atlas-model-keys`: lists the AI model API keys of MongoDB Atlas projects, finds the entries of leaked keys,
+//! hands out access tokens, and emulates Atlas.
 //!
 //! ```text
 //!  args ─▶ list ──▶ service: the client ──▶ Atlas, or with --demo the emulator
 //!    │      │  └──▶ output: table · json · csv · raw ──▶ stdout
 //!    │      └─────▶ failure: one block on stderr, one exit code
+//!    ├──▶ find ───▶ service and output, as for list; leaked: the keys from stdin
 //!    ├──▶ token ──▶ service ──▶ an access token on stdout
-//!    └──▶ emulate ▶ the emulator on 127.0.0.1
+//!    ├──▶ emulate ▶ the emulator on 127.0.0.1
+//!    └──▶ completions, man ▶ texts made of args
 //! ```
 // The standard library's print macros panic if the reader has closed the pipe, and no outside event may
 // cause a panic.
@@ -27,14 +29,18 @@
     reason = "its doc comments are what --help prints"
 )]
 mod args;
+mod completions;
 mod credentials;
 mod demo;
 mod emulate;
 mod environment;
 mod failure;
 mod filter;
+mod find;
+mod leaked;
 mod list;
 mod log;
+mod man;
 mod output;
 mod progress;
 mod reader;
@@ -49,6 +55,7 @@ use std::process::ExitCode;
 
 use atlas_model_keys_core::InvalidValue;
 use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::args::{Cli, Command};
 use crate::environment::Environment;
@@ -67,8 +74,11 @@ fn main() -> ExitCode {
     let environment = Environment::of_this_process();
     let outcome = match &cli.command {
         Command::List(args) => list::run(args, &environment),
+        Command::Find(args) => find::run(args, &environment),
         Command::Token(args) => token::run(args, &environment),
         Command::Emulate(args) => emulate::run(args),
+        Command::Completions(args) => completions::run(args, &environment),
+        Command::Man => man::run(&environment),
     };
     match outcome {
         Ok(()) => Exit::Done.into(),
@@ -88,6 +98,10 @@ fn help_or_usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
             Err(error) => CommandError::stdout(&error).report(),
         };
     }
+    if arguments.get(1).is_some_and(|command| command == "find") && is_positional(error, arguments)
+    {
+        return find::refused_argument().report();
+    }
     let text = match arguments
         .iter()
         .any(|argument| shown(argument) != *argument)
@@ -102,6 +116,17 @@ fn help_or_usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     // If this fails, there is no other place to report it.
     let _ = io::stderr().write_all(output::text::visible_lines(&text).as_bytes());
     Exit::Usage.into()
+}
+
+/// Returns whether the error is about an argument that is no option.
+fn is_positional(error: &clap::Error, arguments: &[OsString]) -> bool {
+    let has_escape = || arguments.iter().any(|argument| argument == "--");
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) if error.kind() == ErrorKind::UnknownArgument => {
+            !argument.starts_with('-') || argument == "-" || has_escape()
+        }
+        _ => false,
+    }
 }
 
 /// Returns the argument as it may be shown. If it looks like a credential, only its option remains.

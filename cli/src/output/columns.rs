@@ -15,6 +15,8 @@ pub(crate) enum Column {
     Field(KeyField),
     /// The name of the project, which is no field of a key.
     GroupName,
+    /// The line of the input whose key this may be. Only `find` has it, so it cannot be chosen.
+    Line,
 }
 
 impl Column {
@@ -26,7 +28,7 @@ impl Column {
     pub(crate) const LAST_USED: Self = Self::Field(KeyField::LastUsedAt);
     pub(crate) const MASKED: Self = Self::Field(KeyField::MaskedSecret);
 
-    /// Returns all columns, in the alphabetical order of their names.
+    /// Returns all columns that can be chosen, in the alphabetical order of their names.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         KeyField::ALL.iter().flat_map(|field| {
             let follower = (*field == KeyField::GroupId).then_some(Self::GroupName);
@@ -39,6 +41,7 @@ impl Column {
         match self {
             Self::Field(field) => field.name(),
             Self::GroupName => "groupName",
+            Self::Line => "line",
         }
     }
 
@@ -51,6 +54,7 @@ impl Column {
     fn spellings(self) -> (&'static str, &'static [&'static str]) {
         match self {
             Self::GroupName => ("PROJECT", &["project name"]),
+            Self::Line => ("LINE", &[]),
             Self::Field(field) => match field {
                 KeyField::ApiKeyId => ("ID", &["key id"]),
                 KeyField::Cloud => ("CLOUD", &[]),

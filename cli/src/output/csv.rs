@@ -93,6 +93,7 @@ impl<W: Write> Sink for Csv<W> {
 
 fn value<'a>(column: Column, row: &Row<'a>, show_secrets: bool) -> Option<Cow<'a, str>> {
     match column {
+        Column::Line => row.line.map(|line| Cow::Owned(line.to_string())),
         Column::GroupName => row.group_name.map(Cow::Borrowed),
         Column::Field(field) => {
             let value = field::value(field, row.key, show_secrets)?;
@@ -237,6 +238,7 @@ mod tests {
             key,
             group_name: None,
             unknown,
+            line: None,
         };
         let rows = [
             row(a.as_key(), &[KeyField::CreatedAt, KeyField::LastUsedAt][..]),

@@ -143,7 +143,7 @@ fn push_key(out: &mut Vec<u8>, row: Row<'_>, indented: bool, show_secrets: bool)
     Ok(Key { row, show_secrets }.serialize(&mut serializer)?)
 }
 
-/// The format of a key, which is an object of strings, nulls and one array of strings. With indentation it is that of a key in [`Json`].
+/// The format of a key, which is an object of strings, nulls, one number and one array of strings. With indentation it is that of a key in [`Json`].
 struct KeyFormatter {
     indented: bool,
 }
@@ -171,7 +171,7 @@ impl Formatter for KeyFormatter {
     }
 }
 
-/// A key with Atlas's fields in alphabetical order, and among them `groupName` and `unknown` if there is something to
+/// A key with Atlas's fields in alphabetical order, before them `line` for a candidate, and among them `groupName` and `unknown` if there is something to
 /// say.
 struct Key<'a> {
     row: Row<'a>,
@@ -184,8 +184,12 @@ impl Serialize for Key<'_> {
             key,
             group_name,
             unknown,
+            line,
         } = self.row;
         let mut map = serializer.serialize_map(None)?;
+        if let Some(line) = line {
+            map.serialize_entry(Column::Line.name(), &line)?;
+        }
         for field in KeyField::ALL {
             let value = field::value(*field, key, self.show_secrets);
             if value.is_some() || field::is_always_in_json(*field) {

@@ -41,6 +41,8 @@ pub(crate) struct Row<'a> {
     pub(crate) group_name: Option<&'a str>,
     /// The times of which a filter could not tell whether they match, because they are missing or unreadable.
     pub(crate) unknown: &'a [KeyField],
+    /// The line of the input whose key this may be, for `find`.
+    pub(crate) line: Option<usize>,
 }
 
 /// A destination for the pages of a listing, which may have keys of several projects or organizations.
@@ -87,7 +89,7 @@ pub(crate) fn sink<'o>(
 }
 
 /// Writes the whole text at once, and flushes it.
-fn write_whole(mut out: impl Write, text: &[u8]) -> io::Result<()> {
+pub(crate) fn write_whole(mut out: impl Write, text: &[u8]) -> io::Result<()> {
     out.write_all(text)?;
     out.flush()
 }
@@ -140,6 +142,7 @@ pub(crate) mod tests {
             key: key.as_key(),
             group_name,
             unknown: &[],
+            line: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What was listed, source by source.
 
+use crate::failure::Projects;
+
 /// The sources of a listing, in the order in which they were listed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Summary {
@@ -8,6 +10,15 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    /// Returns how many projects or organizations were begun, and how many of them failed.
+    pub(crate) fn projects(&self) -> Projects {
+        let failed = self.sources.iter().filter(|source| source.error.is_some());
+        Projects {
+            failed: failed.count(),
+            total: self.sources.len(),
+        }
+    }
+
     /// Returns the number of keys in the output.
     pub(crate) fn count(&self) -> u64 {
         let counts = self.sources.iter().map(|source| source.count);

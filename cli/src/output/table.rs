@@ -86,6 +86,9 @@ impl<W: Write> Sink for Table<W> {
                     Some(Column::Field(field)) => {
                         Cell::of_field(*field, row, now, self.show_secrets)
                     }
+                    Some(Column::Line) => {
+                        Cell::plain(&row.line.map_or_else(String::new, |line| line.to_string()))
+                    }
                     _ => self.project(row),
                 });
             }

@@ -54,12 +54,7 @@ impl<'w> Written<'w> {
 
     /// Returns how many projects or organizations were begun, and how many of them failed.
     pub(crate) fn projects(&self) -> Projects {
-        let sources = &self.summary.sources;
-        let failed = sources.iter().filter(|source| source.error.is_some());
-        Projects {
-            failed: failed.count(),
-            total: sources.len(),
-        }
+        self.summary.projects()
     }
 
     /// Fixes the time of the run, when the first page has arrived. It is the server's, if the page has it.
@@ -144,6 +139,7 @@ impl Receiver for Written<'_> {
                     key: *key,
                     group_name: name.or_else(of_key),
                     unknown,
+                    line: None,
                 })
             })
             .collect();
@@ -254,7 +250,7 @@ fn empty_table(summary: &Summary, page: Option<PageNum>) -> Option<String> {
 
 fn named(kind: SourceKind, source: &ListedSource) -> String {
     let noun = match kind {
-        SourceKind::Project => "group",
+        SourceKind::Project => "project",
         SourceKind::Organization => "organization",
     };
     format!("{noun} {}", source.id)
@@ -408,7 +404,7 @@ mod tests {
         }
         assert!(
             counts(slice::from_ref(&other))
-                .starts_with("Atlas counts 3 keys in group 2, and 2 were listed: ")
+                .starts_with("Atlas counts 3 keys in project 2, and 2 were listed: ")
         );
         assert!(
             counts(&[same, other.clone()]).starts_with("in 1 of 2 projects, Atlas counts other ")
@@ -423,13 +419,13 @@ mod tests {
         let empty = |sources: &[ListedSource], page| empty_table(&of(sources), page);
         let (none, dropped) = (source("1", 0, 0, None), source("2", 5, 0, None));
         for (sources, page, note) in [
-            ([&none].as_slice(), None, "group 1 has no model API keys"),
-            (&[&none], page, "page 7 of the keys of group 1 is empty"),
-            (&[&dropped], None, "no key of group 2 matches the filters"),
+            ([&none].as_slice(), None, "project 1 has no model API keys"),
+            (&[&none], page, "page 7 of the keys of project 1 is empty"),
+            (&[&dropped], None, "no key of project 2 matches the filters"),
             (
                 &[&dropped],
                 page,
-                "no key on page 7 of group 2 matches the filters",
+                "no key on page 7 of project 2 matches the filters",
             ),
             (&[&none, &none], None, "2 projects have no model API keys"),
             (
@@ -445,7 +441,7 @@ mod tests {
         let failed = ListedSource { count: 0, ..failed };
         assert_eq!(empty(slice::from_ref(&failed), None), None);
         let note = empty(&[failed, source("1", 0, 0, None)], None);
-        assert_eq!(note.as_deref(), Some("group 1 has no model API keys"));
+        assert_eq!(note.as_deref(), Some("project 1 has no model API keys"));
     }
 
     #[test]

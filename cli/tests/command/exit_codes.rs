@@ -210,7 +210,7 @@ fn help_and_readme_list_the_same_codes() {
         .map_while(|line| line.strip_prefix("| ")?.split(' ').next())
         .collect();
     assert_eq!(in_help, in_readme);
-    assert_eq!(in_help.len(), 13);
+    assert_eq!(in_help.len(), 14);
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn keys_that_do_not_match_are_neither_an_error_nor_a_difference_of_counts() {
     assert_eq!((outcome.code, outcome.stdout.lines().count()), (Some(0), 1));
     let note = outcome.stderr;
     assert!(
-        note.starts_with("note: no key of group ") && note.ends_with(" matches the filters\n"),
+        note.starts_with("note: no key of project ") && note.ends_with(" matches the filters\n"),
         "{note}"
     );
     for format in ["json", "ndjson", "csv"] {

@@ -195,7 +195,7 @@ fn empty_list_is_a_success() {
     let outcome = atlas.list(&[]);
     assert_eq!((outcome.code, outcome.stdout.lines().count()), (Some(0), 1));
     assert!(
-        outcome.stderr.starts_with("note: group "),
+        outcome.stderr.starts_with("note: project "),
         "{}",
         outcome.stderr
     );

@@ -1,10 +1,17 @@
 //! Tests of the binary as users run it: against the emulator, over HTTP.
 
+mod completions;
 mod demo;
+#[cfg(target_os = "linux")]
+mod document;
 mod emulate;
+#[cfg(target_os = "linux")]
+mod errors;
 mod exit_codes;
 mod filters;
+mod find;
 mod formats;
+mod help;
 mod hostile;
 mod hosts;
 #[cfg(unix)]
@@ -13,6 +20,8 @@ mod log;
 mod network;
 mod output;
 mod pasted;
+#[cfg(unix)]
+mod recipes;
 mod scripted;
 mod secrets;
 mod sources;

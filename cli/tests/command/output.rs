@@ -119,7 +119,7 @@ fn count_that_differs_from_the_number_of_keys_is_mentioned() {
         for total in [1, 3] {
             let note = listed(total, &["-o", format]);
             assert!(
-                note.starts_with(&format!("note: Atlas counts {total} keys in group "))
+                note.starts_with(&format!("note: Atlas counts {total} keys in project "))
                     && note.contains(" and 2 were listed: "),
                 "{note}"
             );

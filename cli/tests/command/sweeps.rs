@@ -158,7 +158,7 @@ fn projects_that_fail_are_reported_and_the_others_are_listed_with_9() {
         };
         for (line, n) in [(first, 3), (second, 11)] {
             let start = format!(
-                "error: cannot list the model API keys of group {} (Project {n}): ",
+                "error: cannot list the model API keys of project {} (Project {n}): ",
                 id(n)
             );
             assert!(line.starts_with(&start) && line.contains("401"), "{line}");

@@ -14,7 +14,7 @@ use atlas_model_keys_emulator::Config;
 use crate::support::{Atlas, Login, command, finish};
 
 /// Returns both ends of a terminal of this width.
-fn terminal(width: u16) -> (File, OwnedFd) {
+pub(crate) fn terminal(width: u16) -> (File, OwnedFd) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&ours).unwrap();
     unlockpt(&ours).unwrap();
