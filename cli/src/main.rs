@@ -2,10 +2,10 @@
 //! hands out access tokens, and emulates Atlas.
 //!
 //! ```text
-//!  args ─▶ list ──▶ service: the client ──▶ Atlas, or with --demo the emulator
+//!  args ─▶ list ──▶ reader ──▶ service: the client ──▶ Atlas, or with --demo the emulator
 //!    │      │  └──▶ output: table · json · csv · raw ──▶ stdout
 //!    │      └─────▶ failure: one block on stderr, one exit code
-//!    ├──▶ find ───▶ service and output, as for list; leaked: the keys from stdin
+//!    ├──▶ find ───▶ reader and output, as for list; leaked: the keys from stdin
 //!    ├──▶ token ──▶ service ──▶ an access token on stdout
 //!    ├──▶ emulate ▶ the emulator on 127.0.0.1
 //!    └──▶ completions, man ▶ texts made of args

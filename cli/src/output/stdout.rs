@@ -1,4 +1,4 @@
-//! The standard output, and a check that it can be written to.
+//! The standard output: a check that it can be written to, and writes that leave whole rows.
 
 use std::cell::Cell;
 use std::io::{self, IsTerminal as _, Write};
