@@ -14,6 +14,7 @@ use crate::environment::{
     ACCESS_TOKEN, BASE_URL, CLIENT_ID, CLIENT_SECRET, PRIVATE_KEY, PROJECT_ID, PUBLIC_KEY,
 };
 use crate::failure::CommandError;
+use crate::signals::on_signal;
 
 /// The Atlas CLI's variable for the organization.
 const ORG_ID: &str = "MONGODB_ATLAS_ORG_ID";
@@ -26,11 +27,11 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
     let data = args.data.as_deref().map(read_data).transpose()?;
     // Set before anything is printed, because the reader of the output may send a signal at once.
     let (stop, stopped) = mpsc::channel();
-    ctrlc::set_handler(move || {
+    on_signal(move || {
         // This fails for a second signal during the shutdown, which is ignored.
         let _ = stop.send(());
     })
-    .map_err(|error| CommandError::local("cannot wait for signals", &io::Error::other(error)))?;
+    .map_err(|error| CommandError::local("cannot wait for signals", &error))?;
 
     let clock = match args.now {
         Some(start) => server::clock_from(start),

@@ -49,7 +49,7 @@ impl Signals {
     pub(crate) fn catch() -> Result<Self, CommandError> {
         let signals = Self::default();
         let shared = Arc::clone(&signals.0);
-        let handler = ctrlc::set_handler(move || {
+        let handler = on_signal(move || {
             let mut state = shared.lock();
             match state.interrupted {
                 // Some programs send a signal to a process and to its group, so that it arrives twice.
@@ -61,9 +61,9 @@ impl Signals {
             shared.changed.notify_all();
         });
         let failed = |error| CommandError::local("cannot wait for signals", &error);
-        handler.map_err(|error| failed(io::Error::other(error)))?;
+        handler.map_err(failed)?;
         let shared = Arc::clone(&signals.0);
-        let watcher = thread::Builder::new().name("signals".to_owned());
+        let watcher = thread::Builder::new().name("interrupt".to_owned());
         watcher.spawn(move || shared.watch()).map_err(failed)?;
         Ok(signals)
     }
@@ -113,6 +113,36 @@ impl Signals {
         }
         self.0.changed.notify_all();
     }
+}
+
+/// Calls the function for each SIGINT (Ctrl-C), SIGTERM and SIGHUP from now on. Signals that the parent process has set to be
+/// ignored stay ignored, such as SIGHUP under `nohup`.
+#[cfg(unix)]
+pub(crate) fn on_signal(mut handle: impl FnMut() + Send + 'static) -> io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::iterator;
+
+    let ignored = ignored_signals();
+    let is_caught = |signal: &i32| ignored >> (signal - 1) & 1 == 0;
+    let caught = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(is_caught);
+    let mut signals = iterator::Signals::new(caught)?;
+    let receiver = thread::Builder::new().name("signals".to_owned());
+    receiver.spawn(move || signals.forever().for_each(|_| handle()))?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn on_signal(handle: impl FnMut() + Send + 'static) -> io::Result<()> {
+    ctrlc::set_handler(handle).map_err(io::Error::other)
+}
+
+/// Returns the ignored signals of this process, where the system tells: signal 1 is the lowest bit.
+#[cfg(unix)]
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or_default()
 }
 
 impl Shared {

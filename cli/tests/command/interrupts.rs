@@ -156,3 +156,23 @@ fn signal_ends_a_command_whose_output_is_not_read_and_revokes_its_token() {
     assert!(begun.elapsed() < Duration::from_secs(6));
     assert_eq!(revocations(&atlas), 1);
 }
+
+#[test]
+fn signal_that_is_ignored_by_the_parent_stays_ignored() {
+    let (silent, answers) = Scripted::new();
+    answers.send(page(&["a"], true, 2)).unwrap();
+    let script = "trap '' HUP; exec \"$0\" list -o ndjson";
+    let child = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_atlas-model-keys")])
+        .env_clear()
+        .envs(silent.environment())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    until(|| silent.heads().len() == 2);
+    send("HUP", &child);
+    answers.send(page(&["b"], false, 2)).unwrap();
+    assert_eq!(finish(child).stdout().lines().count(), 2);
+}

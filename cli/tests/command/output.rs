@@ -240,7 +240,7 @@ fn file_that_cannot_grow_keeps_whole_rows_and_the_error_counts_them() {
         std::fs::remove_file(&path).unwrap();
         let rows = whole_rows(format, &text);
         assert!(
-            rows > 0 && rows % 100 == 0 && rows < 400,
+            rows > 0 && rows.is_multiple_of(100) && rows < 400,
             "{format}: {rows}"
         );
         assert!(

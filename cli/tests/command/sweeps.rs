@@ -306,7 +306,7 @@ fn signal_halfway_leaves_whole_rows_and_says_how_far_it_came() {
             }
             _ => 0,
         };
-        assert!(rows < 400 * KEYS && rows % KEYS == 0);
+        assert!(rows < 400 * KEYS && rows.is_multiple_of(KEYS));
         let told = if format == "table" {
             assert_eq!(outcome.stdout, "");
             "interrupted: nothing was written".to_owned()

@@ -1,5 +1,6 @@
 //! Chooses between bearer token, service account and API key.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method};
@@ -15,7 +16,7 @@ use crate::{Credentials, Limits, Moment, Refused};
 
 pub(super) enum Auth {
     Bearer(Bearer),
-    ServiceAccount(ServiceAccount),
+    ServiceAccount(Box<ServiceAccount>),
     Digest(DigestKey),
 }
 
@@ -30,7 +31,7 @@ impl Auth {
             CredentialKind::ServiceAccount { id, secret } => {
                 let account = ServiceAccount::new(&id, secret);
                 let secrets = account.secrets();
-                (Self::ServiceAccount(account), secrets)
+                (Self::ServiceAccount(Box::new(account)), secrets)
             }
             CredentialKind::ApiKey { public, private } => {
                 let secrets = KnownSecrets::new([private.clone()]);

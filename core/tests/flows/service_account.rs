@@ -241,3 +241,40 @@ fn revoked_token_is_removed() {
         .unwrap_err();
     assert_eq!(error.api_error().unwrap().endpoint, Endpoint::Revocation);
 }
+
+#[test]
+fn token_that_was_replaced_after_a_401_is_revoked_too() {
+    let mut world = world(CredentialKind::ServiceAccount);
+    world.list(&world.request()).unwrap();
+    let first = world.session.access_token().unwrap();
+    // Atlas refuses the token for a project of another organization, without a code.
+    let exchange = expect_send(world.start(&world.request()));
+    let token_request = expect_send(world.respond(exchange.pending, response(401, &[], "")));
+    assert!(token_request.pending.is_for_token());
+    let again = expect_send(world.send(token_request));
+    assert!(matches!(world.send(again), Ok(Step::Done(_))));
+    let second = world.session.access_token().unwrap();
+    assert_ne!(first.expose(), second.expose());
+    let revoked: Vec<_> = std::iter::from_fn(|| world.session.revoke_token())
+        .map(|request| String::from_utf8(request.body().as_bytes().to_vec()).unwrap())
+        .collect();
+    assert_eq!(revoked.len(), 2);
+    for (body, token) in revoked.iter().zip([second, first]) {
+        assert!(body.starts_with(&format!("token={}&", token.expose())));
+    }
+
+    // A token that comes from another session is not this session's to revoke.
+    world.list(&world.request()).unwrap();
+    let at = world.moment();
+    let exported = world.session.export_token(at).unwrap();
+    let mut other = crate::world(CredentialKind::ServiceAccount);
+    other.now = world.now;
+    let at = other.moment();
+    other.session.restore_token(&exported, at).unwrap();
+    let exchange = expect_send(other.start(&other.request()));
+    let token_request = expect_send(other.respond(exchange.pending, response(401, &[], "")));
+    let again = expect_send(other.send(token_request));
+    assert!(matches!(other.send(again), Ok(Step::Done(_))));
+    let tokens = std::iter::from_fn(|| other.session.revoke_token());
+    assert_eq!(tokens.count(), 1);
+}
