@@ -106,7 +106,7 @@ fn date_of_a_response_is_the_time_of_the_server() {
     ] {
         let response = response(200, &[("date", value)], r#"{"results":[]}"#);
         let reply = Reply::from_response(response).unwrap();
-        let time = |date: Option<UnixTime>| date.map(|date| date.seconds());
+        let time = |date: Option<UnixTime>| date.map(UnixTime::seconds);
         assert_eq!(time(reply.date()), seconds, "{value}");
         assert_eq!(time(reply.into_page().unwrap().date()), seconds, "{value}");
     }
