@@ -826,7 +826,11 @@ fn not_allowed(api_error: &ApiError, asked: &Asked) -> String {
     let credential = asked.credential();
     let role = asked.subject.role();
     if is_about_address(api_error) {
-        format!("add this machine's address to the API access list of {credential}")
+        let holder = match asked.way {
+            Some(Way::AccessToken) => format!("the service account of {credential}"),
+            _ => credential,
+        };
+        format!("add this machine's address to the API access list of {holder}")
     } else if is_about_role(api_error) {
         format!("{credential} needs {role}")
     } else {

@@ -196,7 +196,7 @@ pub(crate) fn columns(args: &ListArgs, scope: Scope) -> Result<Vec<Column>, Comm
     if !matches!(args.output, Format::Table | Format::Csv) {
         return Err(
             CommandError::usage("--columns goes with the formats table and csv only")
-                .hint("for JSON, choose with jq: … -o ndjson | jq '{name, lastUsedAt}'"),
+                .hint("for JSON, choose with jq: list -o ndjson | jq -ac '{name, lastUsedAt}'"),
         );
     }
     if columns.contains(&secret) && !args.show_secrets {
