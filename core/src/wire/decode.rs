@@ -279,6 +279,8 @@ impl State {
     }
 
     /// Returns the next phase after a byte of chunk framing: all bytes of chunks that are not data.
+    // Not inlined, like `on_head`: that keeps the loop over the bytes of a body small.
+    #[inline(never)]
     fn chunk_framing(&mut self, phase: Phase, byte: u8) -> Result<Phase, WireError> {
         let next = match (phase, byte) {
             (Phase::Size(value, digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
@@ -451,6 +453,7 @@ impl State {
     }
 
     /// Parses the complete head, and returns the next phase.
+    #[inline(never)]
     fn on_head(&mut self) -> Result<Phase, WireError> {
         self.count(self.section.len());
         let section = core::mem::take(&mut self.section);
