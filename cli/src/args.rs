@@ -115,9 +115,9 @@ const TOKEN_SHORT: &str = "\
 Examples, credentials and exit codes: --help";
 
 const TOKEN_EXAMPLES: &str = "\
-A service account may hold 100 access tokens at a time. `list` revokes the
-token that it got. It uses a token in MONGODB_ATLAS_ACCESS_TOKEN instead, and
-does not revoke that one.
+A service account may hold 100 access tokens at a time. `list` and `find` get
+a token and revoke it at the end. If MONGODB_ATLAS_ACCESS_TOKEN is set, they
+use that token instead, and do not revoke it.
 
 Examples:
   # One token for many runs; it lives for an hour
@@ -146,7 +146,7 @@ The credential is sent to one place only. The first that is given is used:
   MONGODB_ATLAS_SERVICE            cloud (https://cloud.mongodb.com)
                                    or cloudgov (https://cloud.mongodbgov.com)
 Without any of them, it is https://cloud.mongodb.com. It is an error if the
-variables name both clouds, because a credential is good for one of them only.
+variables name both clouds, because a credential works for only one of them.
 
 Also read:
   HTTPS_PROXY, ALL_PROXY           the proxy; for a base URL of http://,
@@ -232,19 +232,19 @@ pub(crate) struct ListArgs {
     #[arg(long)]
     pub(crate) show_secrets: bool,
 
-    /// Indent JSON (always so on a terminal); sent to Atlas too, which shows in `-o raw`
+    /// Indent JSON (on a terminal, always); also asks Atlas to indent, which `-o raw` shows
     #[arg(long, value_name = "BOOL", hide_short_help = true, action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) pretty: Option<bool>,
 
-    /// Ask Atlas for the status in the body too, which shows in `-o raw`
+    /// Ask Atlas to write the status into the body too, which `-o raw` shows
     #[arg(long, value_name = "BOOL", hide_short_help = true, action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) envelope: Option<bool>,
 
-    /// End with exit code 10 if a key is left, for CI
+    /// End with exit code 10 if a key passes the filters, for CI
     ///
-    /// The filters choose the keys that count. If a project cannot be listed, the exit code is 9.
+    /// Without filters, every key counts. If a project cannot be listed, the exit code is 9.
     #[arg(long)]
     pub(crate) fail_if_any: bool,
 
@@ -255,7 +255,7 @@ pub(crate) struct ListArgs {
     pub(crate) filter: FilterArgs,
 }
 
-/// Whose keys are asked for. The commands that list keys have these options.
+/// The projects or the organization whose keys are read. `list` and `find` have these options.
 #[derive(Debug, Default, Args)]
 pub(crate) struct SourceArgs {
     /// The id of a project; repeat it for several projects
@@ -294,7 +294,7 @@ impl SourceArgs {
     }
 }
 
-/// Where Atlas is, and how it is asked. All commands that ask Atlas have these options.
+/// The connection to Atlas. All commands that send requests to Atlas have these options.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArgs {
     /// The version of the API, `preview` or a date [default: preview, then 2025-03-12]
@@ -307,19 +307,20 @@ pub(crate) struct ConnectionArgs {
         long,
         value_name = "URL",
         alias = "baseUrl",
-        help = "Where Atlas is [default: cloud.mongodb.com]",
-        long_help = "Where Atlas is [env: MONGODB_ATLAS_BASE_URL, MONGODB_ATLAS_OPS_MANAGER_URL, \
+        help = "Base URL of Atlas [default: cloud.mongodb.com]",
+        long_help = "Base URL of Atlas [env: MONGODB_ATLAS_BASE_URL, MONGODB_ATLAS_OPS_MANAGER_URL, \
                      MONGODB_ATLAS_SERVICE] [default: https://cloud.mongodb.com]"
     )]
     pub(crate) base_url: Option<String>,
 
     /// Time for one page with its retries [default: 4m]
     ///
-    /// Without it, rate limits are waited out. With it, the waits for a rate limit may take this time again.
+    /// Without this option, rate limits are waited out. With it, the waits for rate limits may take this
+    /// time once more.
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Allow a base URL of http:// that is not this machine: credentials are readable on the way
+    /// Allow a base URL of http:// on another machine; others on the network can read the credentials
     #[arg(long, hide_short_help = true)]
     pub(crate) allow_plain_http: bool,
 
@@ -341,7 +342,7 @@ pub(crate) struct FindArgs {
 
     /// How to write the entries
     ///
-    /// json, ndjson and csv have the line of the input as `line`.
+    /// In json, ndjson and csv, `line` is the line of the input that has the leaked key.
     #[arg(short, long, value_name = "FORMAT", default_value = "table", value_parser = format_of_keys())]
     pub(crate) output: Format,
 
@@ -407,7 +408,7 @@ pub(crate) struct EmulateArgs {
 
     /// Time at which the clock starts [default: now]
     ///
-    /// It is written as 2026-11-27T12:00:00Z.
+    /// Write it as 2026-11-27T12:00:00Z.
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub(crate) now: Option<Duration>,
 

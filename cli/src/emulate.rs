@@ -46,7 +46,7 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
             true => Names::Hostile,
             false => Names::Plausible,
         },
-        // Not what the clock shows: equal arguments give equal keys.
+        // The argument, and not the clock that already runs: equal arguments give equal keys.
         present: args.now.unwrap_or_else(|| clock()),
         data,
         token_ttl: args.token_ttl,

@@ -67,14 +67,14 @@ impl Exit {
         (Self::Network, "network or timeout"),
         (
             Self::NotUnderstood,
-            "the answer was not understood, or was a redirect",
+            "the response was not understood, or was a redirect",
         ),
         (Self::Atlas, "another error from Atlas"),
         (
             Self::Partial,
             "partial: some or all of several projects failed",
         ),
-        (Self::Found, "--fail-if-any, and there is such a key"),
+        (Self::Found, "--fail-if-any, and a key passed the filters"),
         (
             Self::NoRole,
             "no role here: a 403, or a 401 although the credential works",
@@ -294,7 +294,7 @@ impl CommandError {
         format!("{}{name}: {}", self.what, self.reason())
     }
 
-    /// Creates the failure of another command that a signal ended.
+    /// Creates the failure of a command that a signal ended before it had any output.
     pub(crate) fn interrupted_before(subject: Subject) -> Self {
         let task = subject.task();
         Self::new(Exit::Interrupted, format!("interrupted: cannot {task}"))
@@ -345,7 +345,7 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
-    /// Returns the task, as it follows "cannot".
+    /// Returns the task as a phrase that can follow "cannot", such as "list the projects".
     fn task(self) -> String {
         match self {
             Self::Group(_) | Self::Organization(_) => format!("list the model API keys of {self}"),
@@ -423,8 +423,8 @@ impl Timeout {
 
     const DEFAULT: Duration = Duration::from_secs(240);
 
-    /// Returns the rules for retries: rate limits are waited out, if Atlas asks for an hour at most. A timeout that was given
-    /// limits the sum of these waits, too.
+    /// Returns the rules for retries. A rate limit is waited out if Atlas asks for at most an hour. A timeout that was given
+    /// also limits the sum of these waits.
     pub(crate) fn retry_policy(self) -> RetryPolicy {
         let total = match self.is_default {
             true => Duration::from_secs(24 * 60 * 60),
@@ -517,7 +517,7 @@ impl Projects {
         format!("{listed} of {} projects listed", self.total)
     }
 
-    /// Returns how far a listing came that did not end by itself.
+    /// Returns the number of projects that were listed before a listing failed, as a sentence.
     fn begun(self) -> String {
         // The last project that was begun is the one that failed.
         let listed = self.total.saturating_sub(self.failed.max(1));
@@ -549,7 +549,7 @@ impl Listed {
 }
 
 impl Asked {
-    /// Returns the same with another subject.
+    /// Returns a copy with another subject.
     pub(crate) fn about(&self, subject: Subject) -> Self {
         Self {
             subject,
@@ -849,7 +849,7 @@ fn is_about_address(api_error: &ApiError) -> bool {
     )
 }
 
-/// Returns whether Atlas knows the credential, which lacks a role.
+/// Returns whether Atlas accepts the credential, but a role is missing.
 fn is_about_role(api_error: &ApiError) -> bool {
     matches!(
         api_error.error_code.as_deref(),

@@ -14,7 +14,7 @@ use crate::failure::CommandError;
 pub(crate) struct FilterArgs {
     /// Keys that were not used for this long, such as 90d
     ///
-    /// For a key that was never used, the time since its creation counts, so a new key is not stale.
+    /// For a key that was never used, the time since its creation counts, so a new key does not match.
     /// A key whose time is missing or unreadable is kept and marked unknown. A duration has units such as
     /// min, h, d, w, months and y (365.25 days).
     #[arg(long, value_name = "DURATION", value_parser = age)]
@@ -32,19 +32,19 @@ pub(crate) struct FilterArgs {
 
     /// Keys with this status, such as ACTIVE
     ///
-    /// In any letter case.
+    /// Letter case does not matter.
     #[arg(long, value_name = "STATUS")]
     pub(crate) status: Option<String>,
 
     /// Keys of this creator; repeat it for several
     ///
-    /// By the whole name, in any letter case.
+    /// The whole name is compared. Letter case does not matter.
     #[arg(long, value_name = "WHO")]
     pub(crate) created_by: Vec<String>,
 
     /// Keys with this name; * is any text: 'prod-*'
     ///
-    /// The pattern is compared with the whole name, in any letter case.
+    /// The pattern is compared with the whole name. Letter case does not matter.
     #[arg(long, value_name = "PATTERN")]
     pub(crate) name: Option<String>,
 }
@@ -99,7 +99,7 @@ pub(crate) enum Verdict {
     Drop,
 }
 
-/// Filters at a time.
+/// The filters, and the time from which ages are counted.
 pub(crate) struct Filter {
     now: UnixTime,
     unused_for: Option<Duration>,
@@ -123,8 +123,8 @@ impl Filter {
         }
     }
 
-    /// Decides about a key. A key without the field of a filter does not match, except for a time: then the key is
-    /// kept if all other filters match.
+    /// Decides about a key. A key without the field of a filter does not match. But if the missing field is a time, the
+    /// key is kept if all other filters match.
     pub(crate) fn keep(&self, key: ModelKey<'_>) -> Verdict {
         let status = key.status().map(folded);
         let creator = || key.created_by().map(folded);

@@ -174,7 +174,7 @@ impl<'i> Search<'i> {
         }
     }
 
-    /// Writes the candidates in the order of the lines. The end is missing if the search was aborted.
+    /// Writes the candidates in the order of the lines. `with_end` is false if the search was aborted.
     fn write(&mut self, mut sink: Box<dyn Sink + '_>, with_end: bool) -> io::Result<()> {
         self.candidates.sort_by_key(|candidate| candidate.line);
         let rows: Vec<_> = self
@@ -194,7 +194,7 @@ impl<'i> Search<'i> {
         }
     }
 
-    /// Says what the output does not show, when all sources were read as far as possible.
+    /// Writes notes about what the output does not show, and returns the result. All sources were read as far as possible.
     fn conclude(&self, progress: &Progress) -> Result<(), CommandError> {
         match self.not_compared {
             0 => {}

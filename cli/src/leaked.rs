@@ -55,7 +55,7 @@ impl Input {
         }
     }
 
-    /// Reads an input to its end, or as much as shows that it is too long.
+    /// Reads an input to its end, or until it is too long.
     fn read(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Self> {
         // It is never reallocated, so there is no other copy.
         let mut buffer = Zeroizing::new(vec![0; MAX_INPUT + FREE]);
@@ -211,7 +211,7 @@ mod stdin {
 
     pub(super) const END: &str = "Ctrl-D";
 
-    /// The time between two looks for a signal. The system restarts a read that a signal interrupts.
+    /// The time between two checks for a signal. The system restarts a read that a signal interrupts.
     const PAUSE: Timespec = Timespec {
         tv_sec: 0,
         tv_nsec: 50_000_000,

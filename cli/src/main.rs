@@ -118,7 +118,7 @@ fn help_or_usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     Exit::Usage.into()
 }
 
-/// Returns whether the error is about an argument that is no option.
+/// Returns whether the error is about an argument that is not an option.
 fn is_positional(error: &clap::Error, arguments: &[OsString]) -> bool {
     let has_escape = || arguments.iter().any(|argument| argument == "--");
     match error.get(ContextKind::InvalidArg) {

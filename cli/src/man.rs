@@ -26,12 +26,12 @@ fn page() -> io::Result<String> {
         .mut_subcommands(|command| command.mut_args(|arg| arg.hide_short_help(false)));
     command.build();
     let mut page = Vec::new();
-    // The page has no date, but the next argument of its title is found only after one.
+    // The page has no date. An empty one is needed, because roff finds the arguments of the title by their position.
     let man = Man::new(command.clone())
         .date("\"\"")
         .manual("User Commands");
     man.render_title(&mut page)?;
-    // Names of variables are for copying, so no line end divides them.
+    // Readers copy names of variables, so no line break may divide a name.
     let mut whole_words = Roff::new();
     whole_words.control("nh", []).control("ad", ["l"]);
     whole_words.to_writer(&mut page)?;
@@ -67,7 +67,7 @@ fn section(command: &Command) -> io::Result<Vec<u8>> {
     let text = String::from_utf8_lossy(&section);
     let mut section = Vec::new();
     for line in text.lines() {
-        // The sections of a page of its own are parts of this section.
+        // What would be a section of a separate page is a subsection here.
         let line = match line.strip_prefix(".SH ") {
             Some("DESCRIPTION") => format!(".SH {}", command.get_name().to_uppercase()),
             Some("SYNOPSIS") => ".PP".to_owned(),

@@ -64,7 +64,7 @@ struct State {
     is_mid_line: bool,
     /// What is awaited, and the time without a response.
     waiting: Option<(String, Silence)>,
-    /// The cause of the last wait that was told, and its end.
+    /// The cause of the last wait that was shown, and its end.
     told: Option<(String, Instant)>,
     has_ended: bool,
 }
@@ -119,7 +119,7 @@ impl Progress {
         self.0.changed.notify_all();
     }
 
-    /// Records that it has arrived, or an error.
+    /// Records that the awaited response, or an error, has arrived.
     pub(crate) fn arrived(&self) {
         let mut state = self.0.lock();
         state.waiting = None;
@@ -191,7 +191,7 @@ impl Shared {
         let mut state = self.lock();
         let now = Instant::now();
         let end = now.checked_add(delay).unwrap_or(now);
-        // Requests that run at the same time often wait for the same reason, which is told once.
+        // Requests that run at the same time often wait for the same reason, which is shown once.
         let is_told = |told: &(String, Instant)| told.0 == cause && now < told.1;
         if !state.told.as_ref().is_some_and(is_told) {
             state.note(&format!("{cause}; trying again in {}", Rounded(delay)));

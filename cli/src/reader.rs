@@ -24,7 +24,7 @@ pub(crate) trait Receiver {
     /// Takes a page of the project or organization.
     fn page(&mut self, page: &KeyPage<'_>, progress: &Progress) -> Result<(), CommandError>;
 
-    /// Records why the keys of the project or organization cannot be read, or not all of them.
+    /// Records why some or all keys of the project or organization cannot be read.
     fn fail(&mut self, error: String);
 
     /// Returns the number of keys that were received so far.
@@ -94,8 +94,8 @@ struct Project {
     name: Option<String>,
 }
 
-/// After this many projects in sequence that fail for reasons of their own connection or of Atlas as a whole, the others are
-/// not tried: each of them would take minutes.
+/// The number of projects in sequence that may fail because of the network or of Atlas as a whole. The others are not tried
+/// then, because each of them would take minutes.
 const MAX_OUTAGES: usize = 3;
 
 /// The time for the names of projects. They are useful, but the keys can be listed without them.
@@ -208,7 +208,8 @@ impl Reader<'_> {
         Ok(projects)
     }
 
-    /// Returns the names of the projects that the credential may see, as far as they arrive soon.
+    /// Returns the names of the projects that the credential may see, as far as they arrive soon (see
+    /// [`NAMES_DEADLINE`]).
     fn names(&self) -> BTreeMap<String, String> {
         let client = self.service.client.with_deadline(NAMES_DEADLINE);
         let request = GroupsRequest::new().with_items_per_page(ItemsPerPage::MAX);
@@ -299,7 +300,7 @@ fn is_outage(error: &Error) -> bool {
 /// The longest name of a project in bytes. Atlas allows 64 characters.
 const MAX_NAME: usize = 1024;
 
-/// Returns the name of a project. A longer one than Atlas allows is left out: it would be repeated for each key.
+/// Returns the name of a project. A name over [`MAX_NAME`] is left out, because it would be repeated for each key.
 fn name(group: &Group) -> Option<String> {
     let name = group.name()?;
     (name.len() <= MAX_NAME).then(|| name.to_owned())

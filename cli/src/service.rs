@@ -21,10 +21,10 @@ use crate::sources::Sources;
 pub(crate) struct Service {
     /// The client. Its calls end with the first signal.
     pub(crate) client: Client,
-    /// What is asked first.
+    /// The first request of the command, for hints.
     pub(crate) asked: Asked,
     signals: Signals,
-    /// The client for what a signal does not end.
+    /// The client whose calls a signal does not end. It revokes the token.
     uncancelled: Client,
     /// The emulator, which serves until it is dropped.
     _emulator: Option<Server>,
@@ -56,7 +56,7 @@ impl Service {
         Self::new(args, credentials, asked, None, signals, progress)
     }
 
-    /// Makes the service that has the keys of these sources.
+    /// Creates the service that has the keys of these sources.
     pub(crate) fn for_sources(
         args: &SourceArgs,
         connection: &ConnectionArgs,
@@ -208,8 +208,8 @@ impl Service {
         self.signals.is_interrupted()
     }
 
-    /// Revokes the access token that the client got, if it got one: a service account may hold 100 at a time. A token in the
-    /// environment is somebody else's.
+    /// Revokes the access tokens that the client got, because a service account may hold only 100 at a time. A token from the
+    /// environment stays valid, because other commands may use it.
     pub(crate) fn revoke_token(&self, progress: &Progress) {
         let client = self.uncancelled.with_deadline(self.signals.grace());
         if let Err(error) = client.revoke_token() {

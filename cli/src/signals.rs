@@ -17,10 +17,11 @@ use crate::failure::{CommandError, Exit};
 /// The time for the end of a token request, and for the revocation of the token.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
-/// The time within which a second signal is taken for the first one.
+/// The time within which a second signal counts as a copy of the first one.
 const REPETITION: Duration = Duration::from_millis(200);
 
-/// The time after which the process ends although the command does not, because nobody reads its output.
+/// The time that the command has to end after its calls were cancelled. It may hang because its output is not read; then the
+/// process ends.
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// The signals of this process.
@@ -79,8 +80,7 @@ impl Signals {
         self.0.lock().interrupted.is_some()
     }
 
-    /// Returns the time that is left for the end of the command: at least half of it, because the end of a token request may
-    /// have been awaited.
+    /// Returns the rest of [`GRACE`], but at least half of it, because the wait for a token request may have used it up.
     pub(crate) fn grace(&self) -> Duration {
         let since = self.0.lock().interrupted;
         let gone = since.map_or(Duration::ZERO, |since| since.elapsed());
@@ -93,7 +93,7 @@ impl Signals {
         let mut state = self.0.lock();
         match event {
             Event::Sent(request) if is_token(request.path) => state.token_requests += 1,
-            // A token arrives with the next event.
+            // After a 200, the request ends with the event `TokenFetched`.
             Event::Answered {
                 request, status, ..
             } if is_token(request.path) && *status != StatusCode::OK => {

@@ -47,7 +47,7 @@ pub(crate) fn run(args: &TokenArgs, environment: &Environment) -> Result<(), Com
             written.map_err(|error| CommandError::stdout(&error))
         });
     if printed.is_err() {
-        // Nobody has the token.
+        // The token was not printed, so nobody can use it.
         service.revoke_token(&progress);
     }
     printed

@@ -130,7 +130,7 @@ impl Call {
     }
 }
 
-/// The bytes of a usual path and query.
+/// The initial capacity for a path and query, in bytes. It is enough for the usual ones.
 const TARGET_BYTES: usize = 128;
 
 /// Returns the text as a `User-Agent` value (RFC 9110 §10.1.5), if it is a valid header value.

@@ -8,7 +8,7 @@ use crate::decode::{Decoded, GroupSpans};
 use crate::list_page::{self, PageSummary, sealed};
 use crate::{ApiVersion, ListPage};
 
-/// A group, which is the API's name for a project, in a list of groups.
+/// A group in a list of groups. *Group* is the API's name for a project.
 ///
 /// Atlas guarantees none of the fields: each is `None` if it is absent or null. Other fields of a group are not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -56,7 +56,7 @@ impl Groups {
         decoded: &Decoded<GroupSpans>,
         version: Option<ApiVersion>,
     ) -> Self {
-        // The body was checked when it was decoded. One that returns different bytes each time has no fields here.
+        // The body was UTF-8 when it was decoded. If its `as_ref` returns other bytes now, the fields are missing.
         let text = core::str::from_utf8(body).unwrap_or_default();
         let group = |spans: &GroupSpans| {
             let fields = spans.fields().map(|span| span.get(text, &decoded.arena));

@@ -9,7 +9,7 @@ use crate::{ApiVersion, Endpoint, Error, Groups, Operation, Reply};
 /// A request for one page of the groups (projects) that the credential may see: Atlas's operation *listGroups*.
 ///
 /// It exists since the version `2023-01-01`. The answer is a page of [`Groups`]. A parameter that is not set is not sent,
-/// so that Atlas's default holds.
+/// so that Atlas's default applies.
 ///
 /// ```
 /// use atlas_model_keys_core::{ApiVersion, BaseUrl, GroupsRequest, ItemsPerPage, Operation, Reply};

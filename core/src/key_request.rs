@@ -8,8 +8,8 @@ use crate::{ApiKeyId, ApiVersion, Endpoint, GroupId};
 
 /// A request for one AI model API key of a group (a project): Atlas's operation *getGroupModelKey*.
 ///
-/// It needs the role that the list of the group's keys needs. The answer is an
-/// [`OwnedModelKey`](crate::OwnedModelKey). A parameter that is not set is not sent, so that Atlas's default holds.
+/// It needs the same role as the list of the group's keys. The answer is an [`OwnedModelKey`](crate::OwnedModelKey). A
+/// parameter that is not set is not sent, so that Atlas's default applies.
 ///
 /// ```
 /// use atlas_model_keys_core::{ApiKeyId, ApiVersion, BaseUrl, GroupId, KeyRequest, Operation, Reply};

@@ -1,4 +1,4 @@
-//! The pages that a listing can take, whatever their entries are.
+//! The pages that a listing takes: pages of keys and pages of groups.
 
 use alloc::vec::Vec;
 
@@ -6,7 +6,7 @@ use crate::decode::Decoded;
 
 /// A page of a list, which a [`Listing`](crate::Listing) takes: a [`Page`](crate::Page) of keys, or [`Groups`](crate::Groups).
 ///
-/// Its entries are borrowed from `&page`, and owned if they are taken from `page`. The trait is sealed: only this crate
+/// A loop over `&page` borrows the entries, and a loop over `page` takes them. The trait is sealed: only this crate
 /// implements it.
 pub trait ListPage: sealed::ListPage + IntoIterator {}
 
@@ -49,7 +49,7 @@ pub(crate) fn omit<T>(entries: &mut Vec<T>, positions: &[usize]) {
 pub(crate) mod sealed {
     use super::PageSummary;
 
-    /// The half of [`ListPage`](super::ListPage) that only this crate can implement.
+    /// The methods of [`ListPage`](super::ListPage), which only this crate can implement.
     pub trait ListPage {
         /// Returns the id of each entry, as bytes: comparing ids needs no UTF-8 check.
         fn ids(&self) -> impl Iterator<Item = Option<&[u8]>>;

@@ -10,7 +10,7 @@ use crate::{ApiKeyId, ApiVersion, Endpoint, OrgId};
 ///
 /// It needs the role Organization Read Only, and exists since the version `2025-03-12`. The answer is an
 /// [`OwnedModelKey`](crate::OwnedModelKey), which names its group. A parameter that is not set is not sent, so that Atlas's
-/// default holds.
+/// default applies.
 ///
 /// ```
 /// use atlas_model_keys_core::{ApiKeyId, ApiVersion, BaseUrl, OrgId, OrgKeyRequest};

@@ -10,7 +10,7 @@ use crate::{ApiVersion, Endpoint, OrgId};
 /// *listOrgModelKeys*.
 ///
 /// It needs the role Organization Read Only, and exists since the version `2025-03-12`. A parameter that is not set is not
-/// sent, so that Atlas's default holds. Each key names its group ([`ModelKey::group_id`](crate::ModelKey::group_id)).
+/// sent, so that Atlas's default applies. Each key names its group ([`ModelKey::group_id`](crate::ModelKey::group_id)).
 ///
 /// ```
 /// use atlas_model_keys_core::{ApiVersion, BaseUrl, OrgId, OrgListRequest};

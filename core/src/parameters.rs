@@ -1,7 +1,7 @@
 //! The parameters that several operations have.
 
-/// Defines the setters and getters of the form of a response, and the HTTP form of a request. The request must have a
-/// field `query`, and implement `Operation`.
+/// Defines `with_envelope`, `with_pretty`, their getters and `to_http`. The request must have a field `query`, and
+/// implement `Operation`.
 macro_rules! body_parameters {
     ($request:ident) => {
         impl $request {

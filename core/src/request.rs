@@ -9,7 +9,7 @@ use crate::{ApiVersion, Endpoint, GroupId};
 /// A request for one page of the AI model API keys of a group (a project): Atlas's operation
 /// *listGroupModelKeys*.
 ///
-/// A parameter that is not set is not sent, so that Atlas's default holds.
+/// A parameter that is not set is not sent, so that Atlas's default applies.
 ///
 /// ```
 /// use atlas_model_keys_core::{ApiVersion, BaseUrl, GroupId, ItemsPerPage, ListRequest};

@@ -21,9 +21,9 @@ use crate::timestamp::parse_http_date;
 /// min(`cap`, `base · 2ⁿ⁻¹`): exponential backoff with full jitter, so that clients that failed together do not retry
 /// together. The random duration is shortened if the wait would exceed `wait` or `total_wait`.
 ///
-/// A 429 response pauses all requests that have the same rate limit, such as those for a group (Atlas's word for a project):
-/// until the pause ends, no exchange sends a new one of them. An exchange that finds a pause waits for the rest of it plus a
-/// random duration from zero to `base`. (The answer to a challenge is still sent.)
+/// A 429 response pauses all requests that have the same rate limit, such as those for a group (Atlas's word for a project).
+/// Until the pause ends, no exchange sends a new request of this kind. (The answer to a challenge is still sent.) An exchange
+/// that finds a pause waits for the rest of it plus a random duration from zero to `base`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
@@ -36,8 +36,8 @@ pub struct RetryPolicy {
     /// The longest single wait. Default: 90 s, since Atlas's usual rate-limit buckets refill every 60 s. If the
     /// server asks for a longer wait, the exchange fails at once with an error that has that time.
     pub wait: Duration,
-    /// The longest sum of all waits of one exchange. Default: 180 s. A wait for another exchange of the session is
-    /// included, with the time that it took. It may exceed the sum by up to 30 s, the time after which it checks.
+    /// The longest sum of all waits of one exchange. Default: 180 s. A wait for another exchange of the session counts
+    /// with the time that it took. It checks the sum only every 30 s, so it may exceed it by up to 30 s.
     pub total_wait: Duration,
     /// The statuses that are retried. Default: 429, and 500 to 999. A request for a page changes nothing on the server,
     /// so a retry is safe. Undefined statuses from 600 on are treated as server errors (RFC 9110 §15).

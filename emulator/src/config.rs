@@ -33,7 +33,7 @@ pub struct Config {
     /// `atlas-model-keys` does so.
     pub present: Duration,
     /// The keys and groups to serve instead of generated ones. Then [`groups`](Self::groups),
-    /// [`keys_per_group`](Self::keys_per_group) and [`names`](Self::names) do not matter, and all
+    /// [`keys_per_group`](Self::keys_per_group) and [`names`](Self::names) are ignored, and all
     /// credentials may list the keys of all groups.
     pub data: Option<Data>,
     /// The time from the issue of an access token to its expiry.
@@ -44,7 +44,7 @@ pub struct Config {
     /// rate limit and no `RateLimit-…` headers.
     pub rate_limit: Option<TokenBucket>,
     /// Whether all groups share one token bucket, instead of one for each group. The organization and the list of
-    /// groups have their own buckets in both cases. Atlas's documentation does not tell which groups share a rate limit.
+    /// groups have their own buckets in both cases. Atlas does not document which groups share a rate limit.
     pub shared_rate_limit: bool,
     /// The versions of the key routes that exist. Any other version gets 406.
     pub versions: Vec<ApiVersion>,

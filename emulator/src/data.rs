@@ -12,7 +12,7 @@ use crate::quoted::quoted;
 
 /// Keys and groups for an emulator to serve, with Atlas's field names.
 ///
-/// [`Data::from_json`] reads JSON values one after the other, on one line each or not. Each of them is
+/// [`Data::from_json`] reads JSON values one after the other. Line breaks do not matter. Each value is
 ///
 /// - a key (`apiKeyId`, `name`, `groupId` …) or a group (`id`, `name`, `orgId`, `created`);
 /// - an array of keys and groups;
@@ -35,10 +35,10 @@ use crate::quoted::quoted;
 /// # Ok::<(), atlas_model_keys_emulator::InvalidData>(())
 /// ```
 ///
-/// A key belongs to the group that its `groupId` names. If nothing else declares that group, it exists
-/// all the same, and its name is the key's `groupName`, if there is one. A key without `groupId` belongs to the first group. The groups are in the order in
-/// which they are first mentioned. Keys are served with the fields that they have here; fields that
-/// Atlas does not document are ignored. A `secret` is listed only with
+/// A key belongs to the group that its `groupId` names. That group need not be declared: then its name is
+/// the key's `groupName`, if there is one. A key without `groupId` belongs to the first group. The groups
+/// are in the order in which they are first mentioned. Keys are served with the fields that they have
+/// here; fields that Atlas does not document are ignored. A `secret` is listed only with
 /// [`Config::include_secrets`](crate::Config::include_secrets).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Data {
@@ -88,8 +88,8 @@ impl Data {
         // Some editors and shells write a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut reader = Reader::default();
-        // As a reader, because it counts lines as it goes. For a slice, each `end()` in the middle counts
-        // the lines from the start.
+        // A reader, because it counts lines while it reads. With a slice, each `end()` in the middle would
+        // count the lines from the start.
         let mut json = serde_json::Deserializer::from_reader(text.as_bytes());
         while json.end().is_err() {
             Item {
@@ -149,7 +149,7 @@ impl fmt::Display for InvalidData {
 
 impl std::error::Error for InvalidData {}
 
-/// What was read so far.
+/// The data that was read so far.
 #[derive(Default)]
 struct Reader {
     data: Data,

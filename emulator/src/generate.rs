@@ -1,4 +1,4 @@
-//! Generates groups and keys from a seed. The names are plausible, or all that clients must be able to handle.
+//! Generates groups and keys from a seed, with plausible or hostile names.
 
 use atlas_model_keys_core::GroupId;
 
@@ -77,7 +77,7 @@ pub(crate) fn key(
     index: usize,
 ) -> Key {
     let some = |text: &str| Some(text.to_owned());
-    // The first letter is no hexadecimal digit, so that the id cannot be taken for a number.
+    // The first letter is not a hexadecimal digit, so that the id cannot be taken for a number.
     let first = prng.text(b"ghijklmnopqrstuvwxyz", 1);
     let api_key_id = [first, prng.text(prng::LOWER_ALPHANUMERIC, 23)].concat();
     let secret = prng.text(prng::ALPHANUMERIC, 44);
@@ -103,8 +103,8 @@ pub(crate) fn key(
     }
 }
 
-/// Returns the profile of a key whose name and dates are of a kind that clients must be able to
-/// handle. One key in five was never used, and one in five was last used a few days after its creation.
+/// Returns the profile of a key with a hostile name. One key in five was never used, and one in five was
+/// last used within five days after its creation.
 fn hostile_profile(prng: &mut Prng, present: u64, index: usize) -> Profile {
     let age = DAY + prng.below(500 * DAY);
     let created = present.saturating_sub(age);
@@ -134,8 +134,8 @@ fn hostile_profile(prng: &mut Prng, present: u64, index: usize) -> Profile {
     }
 }
 
-/// Returns a hostile name. Twenty consecutive keys have names of all kinds; the twelfth key of a group, and
-/// no other, has no name.
+/// Returns a hostile name, one that clients must be able to handle. Twenty consecutive keys have names of
+/// all kinds. Only the twelfth key of a group has no name.
 fn hostile_name(prng: &mut Prng, index: usize) -> Option<String> {
     let number = index + 1;
     Some(match index % 20 {

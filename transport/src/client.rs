@@ -1,6 +1,6 @@
 //! The methods that the blocking and the async client have in common.
 
-/// Defines them in the `impl` of a client with a [`Handle`](crate::driver::Handle) in its field `0`, and implements `Debug`.
+/// Defines these methods in the `impl` of a client with a [`Handle`](crate::driver::Handle) in its field `0`, and implements `Debug`.
 macro_rules! client_methods {
     () => {
         /// Lists all pages from the requested one on, one at a time. The listing ends after an error.
@@ -28,10 +28,10 @@ macro_rules! client_methods {
         /// Lists the keys of many groups, eight groups at the same time. An element is a [`ListRequest`] or a
         /// [`GroupId`](atlas_model_keys_core::GroupId).
         ///
-        /// The items come group by group, in the order of `groups`, and page by page. A group that fails has one item with the
-        /// error, and the sweep goes on with the next group. All groups share the session: the token, and the rate limit. After
-        /// a 429, no new group is started until the pause that it asks for is over, because Atlas does not tell which groups
-        /// share a rate limit. Memory is constant: at most four pages for each group that is listed at the same time.
+        /// The items come group by group, in the order of `groups`, and page by page. If a group fails, its last
+        /// item has the error, and the sweep goes on with the next group. All groups share the session and its token. After a
+        /// 429, no new group is started until the pause is over, because Atlas does not document which groups share a rate
+        /// limit. Memory is bounded: at most four pages for each group that is listed at the same time.
         ///
         /// To wait out every 429 instead of failing after several, set
         /// [`waits_out_rate_limits`](atlas_model_keys_core::RetryPolicy::waits_out_rate_limits).
@@ -44,8 +44,8 @@ macro_rules! client_methods {
             Sweep(SweepFetcher::new(self.0.clone(), Box::new(requests)))
         }
 
-        /// Returns a clone whose calls have another deadline: the time for one page with all retries and waits, also those for
-        /// a rate limit. It shares the session and the connections.
+        /// Returns a clone whose calls have another deadline: the time for one page with all retries and waits, including
+        /// waits for a rate limit. It shares the session and the connections.
         #[must_use]
         pub fn with_deadline(&self, deadline: Duration) -> Self {
             let mut clone = self.clone();

@@ -14,7 +14,7 @@ pub(crate) struct Deadline {
     end: Duration,
     pub(crate) cancel: Option<CancelHandle>,
     abandoned: Option<Arc<AtomicBool>>,
-    /// Whether waits for a rate limit are to be left out.
+    /// Whether waits for a rate limit do not count: each of them moves the end.
     pub(crate) leaves_out_rate_limits: bool,
 }
 
@@ -35,7 +35,7 @@ impl Deadline {
         }
     }
 
-    /// Sets whether waits for a rate limit are to be left out.
+    /// Sets whether waits for a rate limit do not count.
     pub(crate) fn leaving_out_rate_limits(self, leaves_out_rate_limits: bool) -> Self {
         Self {
             leaves_out_rate_limits,

@@ -76,8 +76,8 @@ impl<I: Io> Handle<I> {
         self.driver.drive(operation, buffer, deadline).await
     }
 
-    /// Waits until no rate limit pauses any requests of the session, but no longer than a call may wait, or until the call is
-    /// cancelled.
+    /// Waits until no rate limit pauses any request of the session. It ends earlier if the call is cancelled, and waits no
+    /// longer than a call may wait.
     pub(crate) async fn wait_for_pauses(&self) -> Result<(), Error> {
         let driver = &self.driver;
         let clock = &driver.session.clock;
@@ -101,7 +101,7 @@ impl<I: Io> Handle<I> {
         Ok(())
     }
 
-    /// Returns whether the deadline leaves out the waits for a rate limit.
+    /// Returns whether waits for a rate limit do not count towards the deadline.
     fn waits_out(&self) -> bool {
         self.driver.limits.retry.waits_out_rate_limits && !self.has_strict_deadline
     }
@@ -184,7 +184,7 @@ impl<I: Io> Driver<I> {
         }
     }
 
-    /// Drives an exchange until its own request comes next, and then drops it. The session has its token by then.
+    /// Drives an exchange until its own request comes next, and then drops it. By then the session has a token.
     async fn fetch_token(&self, mut deadline: Deadline) -> Result<Secret, Error> {
         let session = &self.session;
         let _wake = session.wake_on_drop();
@@ -228,8 +228,8 @@ impl<I: Io> Driver<I> {
                 }
                 Ok(next)
             }
-            // The deadline of this call has passed. That says nothing about Atlas to the others who wait
-            // for the same token, so the session is not told of a failure.
+            // The deadline of this call has passed, which says nothing about Atlas. Other exchanges may wait for the
+            // same token, so the session gets no failure.
             Err(failure)
                 if failure.kind() == FailureKind::TimedOut || deadline.remaining().is_zero() =>
             {
@@ -290,7 +290,7 @@ impl<I: Io> Driver<I> {
             let status = wait.api_error().map(|error| error.status);
             status == Some(StatusCode::TOO_MANY_REQUESTS)
         };
-        // Those who wait for another exchange may wait for its rate limit.
+        // A wait for another exchange may be a wait for its rate limit.
         let is_waited_out = deadline.leaves_out_rate_limits
             && (wait.on_change() || is_rate_limited())
             && !deadline.is_cancelled();
@@ -305,7 +305,7 @@ impl<I: Io> Driver<I> {
         self.events.waiting(&wait);
         if wait.on_change() {
             let changed = self.session.changed(changes);
-            // The session decides again, whether it has changed or the time is over.
+            // The session decides again after a change, and also at the end of the time.
             let delay = wait.delay().min(remaining);
             self.pause(changed, delay, deadline.cancel.as_ref()).await;
             if is_waited_out {

@@ -19,7 +19,7 @@ pub const MAX_READ_AHEAD: usize = 64;
 
 type Fetching<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
-/// The fetch of one page: the client, the request, a buffer, and a flag that tells that nobody needs the page any more.
+/// The fetch of one page: the client, the request, a buffer, and a flag that says that the page is no longer needed.
 type Fetch<I, R, T> = fn(Handle<I>, R, Vec<u8>, Arc<AtomicBool>) -> Fetching<T>;
 
 /// Fetches the pages of a listing and returns them in order.
@@ -45,8 +45,8 @@ pub(crate) struct Fetcher<I: Io, R: Paged, T> {
     ready_in_sequence: u32,
 }
 
-/// After this many pages that are ready at once, a stream is pending once, so that other parts of its task get a turn: a
-/// timeout, for example.
+/// The number of pages in sequence that a stream may return at once. Then it is pending once, so that the other parts of its
+/// task can run, such as a timeout.
 const READY_IN_SEQUENCE: u32 = 32;
 
 impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
@@ -78,7 +78,7 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
     }
 
     /// Polls for the next page, and returns the result of `advance`. After an error, and at the end, it returns `None`, and
-    /// drops the pages that were requested beyond.
+    /// drops the pages that were requested ahead.
     fn poll_advance<A>(
         &mut self,
         cx: &mut Context<'_>,
@@ -105,7 +105,7 @@ impl<I: Io, R: Paged, T: Send + 'static> Fetcher<I, R, T> {
         if !self.is_full {
             self.fill()?;
         }
-        // Taken out meanwhile: if the job panics and the panic is caught, the listing has ended.
+        // The field is taken, so that the listing has ended if the job panics and the panic is caught.
         let mut in_flight = std::mem::take(&mut self.in_flight);
         let Some((_, job)) = in_flight.front_mut() else {
             return Poll::Ready(Ok(None));

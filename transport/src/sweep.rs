@@ -14,16 +14,16 @@ use crate::io::Io;
 use crate::job::Job;
 use crate::listing::MAX_READ_AHEAD;
 
-/// The groups that are listed at the same time, if the caller does not say otherwise.
+/// The default number of groups that are listed at the same time.
 const CONCURRENCY: usize = 8;
 
-/// The groups that may be started for each group that is listed at the same time: the others have a page that waits for the
-/// groups before them. Without them, one slow group would stop the whole sweep.
+/// The largest number of started groups for each page that may be in flight. A started group without a page in flight has a
+/// page that waits for the groups before it. With only one group for each page, a slow group would stop the whole sweep.
 const STARTED: usize = 4;
 
 /// An item of a sweep: a page of keys of one group, or the error that ended the listing of that group.
 ///
-/// The items of a group come one after the other. The last one has `is_last`.
+/// The items of a group come one after the other. `is_last` marks the last one.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SweepItem {
@@ -49,7 +49,7 @@ pub(crate) struct SweepFetcher<I: Io> {
     abandoned: Arc<AtomicBool>,
 }
 
-/// A started group. Of each group, one page at a time is fetched.
+/// A started group. Its pages are fetched one at a time.
 struct GroupFetch {
     group: GroupId,
     listing: Listing,
@@ -58,7 +58,7 @@ struct GroupFetch {
 
 /// The next page of a group.
 enum NextPage {
-    /// It is to be requested. `is_first` tells whether it is the first page of the group.
+    /// It is not requested yet. `is_first` tells whether it is the first page of the group.
     Wanted {
         request: ListRequest,
         is_first: bool,
@@ -125,7 +125,7 @@ impl<I: Io> SweepFetcher<I> {
             };
             self.groups.push_front(first);
         }
-        // Fetched while the caller uses this page.
+        // The next pages are fetched while the caller uses this one.
         self.start();
         Poll::Ready(Some(SweepItem {
             group,
@@ -138,7 +138,7 @@ impl<I: Io> SweepFetcher<I> {
     fn start(&mut self) {
         let is_in_flight = |group: &&GroupFetch| matches!(group.page, NextPage::InFlight(_));
         let mut in_flight = self.groups.iter().filter(is_in_flight).count();
-        // Taken out meanwhile: if the iterator of the caller panics and the panic is caught, the sweep has ended.
+        // Both fields are taken, so that the sweep has ended if the caller's iterator panics and the panic is caught.
         let mut requests = self.requests.take();
         let mut groups = std::mem::take(&mut self.groups);
         for group in &mut groups {
@@ -170,7 +170,7 @@ impl<I: Io> SweepFetcher<I> {
 
     /// Polls all pages in flight, so that the task is woken for each of them.
     fn poll_jobs(&mut self, cx: &mut Context<'_>) {
-        // Taken out meanwhile: if a job panics and the panic is caught, the sweep has ended.
+        // Both fields are taken, so that the sweep has ended if a job panics and the panic is caught.
         let requests = self.requests.take();
         let mut groups = std::mem::take(&mut self.groups);
         for GroupFetch { page, .. } in &mut groups {
@@ -187,8 +187,8 @@ impl<I: Io> SweepFetcher<I> {
         (self.requests, self.groups) = (requests, groups);
     }
 
-    /// Starts to fetch a page, while this number of others is in flight. The first page of a group waits until no rate limit
-    /// pauses any group.
+    /// Starts to fetch a page. `in_flight` is the number of other pages in flight. The first page of a group waits until no
+    /// rate limit pauses any group.
     fn fetch(
         &mut self,
         request: ListRequest,

@@ -56,7 +56,7 @@ fn asked_about_organization(way: Way) -> Asked {
     asked(way).about(Subject::Organization(ORGANIZATION.parse().unwrap()))
 }
 
-/// Returns what the command says about the project, after a second.
+/// Returns the failure of a page that was requested a second ago.
 fn page(error: &Error, asked: &Asked) -> CommandError {
     let attempt = Attempt {
         page: PageNum::FIRST,
@@ -455,7 +455,7 @@ fn networks() -> Vec<(&'static str, CommandError)> {
     ]
 }
 
-/// Returns the failures of a listing that ended otherwise.
+/// Returns the other failures of a listing.
 fn others() -> Vec<(&'static str, CommandError)> {
     let subject = Subject::Group(PROJECT.parse().unwrap());
     let listed = Listed {

@@ -143,7 +143,8 @@ fn push_key(out: &mut Vec<u8>, row: Row<'_>, indented: bool, show_secrets: bool)
     Ok(Key { row, show_secrets }.serialize(&mut serializer)?)
 }
 
-/// The format of a key, which is an object of strings, nulls, one number and one array of strings. With indentation it is that of a key in [`Json`].
+/// The format of a key, which is an object of strings, nulls, one number and one array of strings. With indentation it is
+/// that of a key in [`Json`].
 struct KeyFormatter {
     indented: bool,
 }
@@ -171,8 +172,8 @@ impl Formatter for KeyFormatter {
     }
 }
 
-/// A key with Atlas's fields in alphabetical order, before them `line` for a candidate, and among them `groupName` and `unknown` if there is something to
-/// say.
+/// A key as JSON: `line` for a candidate, Atlas's fields in alphabetical order with `groupName` after `groupId`, and
+/// `unknown`. Members without a value are left out, unless [`field::is_always_in_json`].
 struct Key<'a> {
     row: Row<'a>,
     show_secrets: bool,

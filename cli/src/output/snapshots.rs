@@ -1,4 +1,4 @@
-//! What every format looks like, as files in `snapshots/`. `INSTA_UPDATE=always cargo test` writes them anew.
+//! Compares the output of every format with the files in `snapshots/`. `INSTA_UPDATE=always cargo test` rewrites them.
 
 use atlas_model_keys_core::{KeyField, OwnedModelKey};
 

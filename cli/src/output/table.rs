@@ -116,7 +116,7 @@ struct Cell {
     style: Style,
 }
 
-/// The style of a cell on a terminal with colours. It adds nothing that the text does not say.
+/// The style of a cell on a terminal with colours. The text has the same information without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
     Plain,
@@ -358,7 +358,7 @@ fn is_time(column: Column) -> bool {
     matches!(column, Column::Field(field) if field.is_timestamp())
 }
 
-/// Returns whether the values are of use only if they are whole.
+/// Returns whether the values are useful only if they are whole.
 fn is_id(column: Column) -> bool {
     matches!(
         column,
@@ -376,7 +376,7 @@ const DROPPED: [Column; 6] = [
     Column::ID,
 ];
 
-/// Gives each column its room, so that the table fits, gaps included. First columns are left out, if that is allowed.
+/// Gives each column its room, so that the table fits, gaps included. First, columns are left out, if that is allowed.
 /// The others get the widths of the first step with which all fit. The remaining room goes to the columns of free text,
 /// one cell at a time. On a very narrow terminal, all columns get equal widths, but at least one cell.
 fn fit(layout: &mut [Place], unknown: &[KeyField], terminal: Terminal) {

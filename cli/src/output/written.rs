@@ -1,4 +1,4 @@
-//! Filters the keys of a listing, writes them, and tells of what the output does not show.
+//! Filters the keys of a listing, writes them, and writes notes about what the output does not show.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,7 @@ use crate::filter::{Filter, FilterArgs, Verdict};
 use crate::progress::Progress;
 use crate::reader::{KeyPage, Receiver};
 
-/// The output of a listing.
-///
-/// It is the [`Receiver`] of the keys.
+/// The output of a listing. It is the [`Receiver`] of the keys.
 pub(crate) struct Written<'w> {
     sink: Box<dyn Sink + 'w>,
     format: Format,
@@ -71,7 +69,8 @@ impl<'w> Written<'w> {
         self.run = Some((now, has_filters.then(|| Filter::new(self.filters, now))));
     }
 
-    /// Returns what the output of a failed listing has; for a table, which is not written then, what had arrived.
+    /// Returns the number of pages and keys in the output of a failed listing. A table is not written then, so for a table
+    /// they are those that had arrived.
     pub(crate) fn output(&self) -> Listed {
         if self.format == Format::Table || self.filters.is_empty() {
             return self.listed;

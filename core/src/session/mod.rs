@@ -260,8 +260,8 @@ impl Session {
     /// Removes a token of the service account, and returns the request that revokes it (RFC 7009), or `None` if there is
     /// no token. Pass the response to [`revoked`](Session::revoked).
     ///
-    /// A session can have several tokens: after a 401 it replaces its token, although the old one may live on. Call this
-    /// until it returns `None`.
+    /// A session can have several tokens: after a 401 it replaces its token, although the old one may still be valid. Call
+    /// this until it returns `None`.
     pub fn revoke_token(&mut self) -> Option<Request<Body>> {
         let token = self.engine.auth.service_account_mut()?.take()?;
         Some(self.revocation(&token))

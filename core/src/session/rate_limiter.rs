@@ -1,7 +1,7 @@
 //! Client-side rate limiting per scope, such as a group.
 //!
-//! What one exchange learns about a rate limit slows down every exchange of the same scope. It limits the number of
-//! requests in flight, and pauses after a 429.
+//! The responses to one exchange slow down every exchange of the same scope. `RateLimit-Remaining` limits the number of
+//! requests in flight, and a 429 pauses the scope.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -102,7 +102,7 @@ impl RateLimiter {
         }
         let period = Period::new(now, RATE_LIMIT_WINDOW);
         let concurrency = &mut self.entry(scope, now).concurrency;
-        // A request that takes longer than the window no longer counts: the caller may keep its slot for ever.
+        // A request that takes longer than the window no longer counts: its caller may never return the slot.
         let current = concurrency
             .take()
             .filter(|limit| limit.period.contains(now));

@@ -33,8 +33,8 @@ pub(super) struct ServiceAccount {
     state: State,
     /// The latest tokens, newest first: a late response may still repeat an old one.
     recent: VecDeque<Secret>,
-    /// Tokens that this session fetched and a 401 made it replace. They may still live, and count towards the 100 that a
-    /// service account may have.
+    /// Tokens that this session fetched, and replaced after a 401. They may still be valid, and then count towards the 100
+    /// tokens that a service account may have.
     replaced: VecDeque<Secret>,
     /// The number of the current token, so that a late 401 for an older one does not remove it.
     generation: u64,
@@ -267,7 +267,7 @@ impl ServiceAccount {
         }
     }
 
-    /// Uses this token no more, and redacts it in errors, because it is going to be revoked.
+    /// Stops using this token, which is going to be revoked, and redacts it in errors.
     pub(super) fn forget(&mut self, revoked: &Secret) {
         if matches!(&self.state, State::Present(token) if token.text.expose() == revoked.expose()) {
             self.state = State::Absent;
