@@ -109,7 +109,8 @@ Examples:
   atlas-model-keys find --all-projects < leaked.txt
 
   # The keys in the report of a secret scanner
-  jq -r '.[].Secret' report.json | atlas-model-keys find --all-projects";
+  jq -r '.[].Secret | select(startswith(\"al-\"))' report.json |
+    atlas-model-keys find --all-projects";
 
 const TOKEN_SHORT: &str = "\
 Examples, credentials and exit codes: --help";
@@ -268,7 +269,8 @@ pub(crate) struct SourceArgs {
 
     /// All projects of an organization, in one listing
     ///
-    /// It needs the role Organization Read Only. The names of the projects are not in the output.
+    /// It needs the role Organization Read Only. The output has the names of those projects that the
+    /// credential may list.
     #[arg(long, value_name = "ID", alias = "orgId", value_parser = checked::<OrgId>,
           conflicts_with_all = ["group_id", "all_projects"])]
     pub(crate) org_id: Option<OrgId>,

@@ -96,7 +96,7 @@ fn both<'e>(
 ) -> Result<Option<(&'e str, &'e str)>, CommandError> {
     let half = |there: &str, missing: &str| {
         Err(CommandError::usage(format!("{missing} is missing"))
-            .hint(format!("{there} is set, and needs it")))
+            .hint(format!("{there} is set: both are needed")))
     };
     match (first, second) {
         (Some(first), Some(second)) => Ok(Some((first, second))),

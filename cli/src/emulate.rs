@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::sync::mpsc;
 
+use atlas_model_keys_core::InvalidValue;
 use atlas_model_keys_emulator::server::{self, Options, Server};
 use atlas_model_keys_emulator::{Config, Data, Emulator, Fault, Names};
 
@@ -87,7 +88,12 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
 
 /// Reads the keys and projects of a file, or of stdin if the path is `-`.
 fn read_data(path: &Path) -> Result<Data, CommandError> {
-    let failure = |error| CommandError::local(format!("cannot read {}", path.display()), &error);
+    let shown = path.to_string_lossy();
+    let shown = match InvalidValue::looks_like_credential(&shown) {
+        true => "[redacted]".into(),
+        false => shown,
+    };
+    let failure = |error| CommandError::local(format!("cannot read {shown}"), &error);
     // One byte too many shows that there are more.
     let limit = u64::try_from(Data::MAX_BYTES)
         .unwrap_or(u64::MAX)

@@ -83,7 +83,10 @@ impl Exit {
             Self::NotFound,
             "find: no entry for at least one of the keys",
         ),
-        (Self::Interrupted, "interrupted (Ctrl-C, SIGTERM)"),
+        (
+            Self::Interrupted,
+            "interrupted (Ctrl-C, SIGTERM, SIGHUP, SIGQUIT)",
+        ),
     ];
 }
 
@@ -166,6 +169,11 @@ impl CommandError {
                 why.push(format!("caused by: {text}"));
             }
             source = error.source();
+        }
+        let clouds = [BaseUrl::default(), BaseUrl::government()];
+        if exit == Exit::BadCredential && !clouds.contains(&asked.base) {
+            // Variables of an emulator, for example, may still be set.
+            why.push(format!("the credential was sent to {}", asked.base));
         }
         let step = match error.api_error().map(|error| error.endpoint) {
             Some(Endpoint::Token) if asked.subject != Subject::Token => "get an access token to ",
@@ -262,10 +270,10 @@ impl CommandError {
             keys,
             ..Listed::default()
         };
-        let verb = if keys.keys == 1 { "is" } else { "are" };
+        let verb = if keys.keys == 1 { "passes" } else { "pass" };
         Self::new(
             Exit::Found,
-            format!("{} {verb} left (--fail-if-any)", keys.keys()),
+            format!("{} {verb} the filters (--fail-if-any)", keys.keys()),
         )
     }
 
@@ -509,6 +517,8 @@ pub(crate) struct Projects {
     pub(crate) failed: usize,
     /// The number of projects that were begun.
     pub(crate) total: usize,
+    /// The number of projects that were to be listed.
+    pub(crate) expected: usize,
 }
 
 impl Projects {
@@ -521,7 +531,7 @@ impl Projects {
     fn begun(self) -> String {
         // The last project that was begun is the one that failed.
         let listed = self.total.saturating_sub(self.failed.max(1));
-        format!("{listed} projects were listed before")
+        format!("{listed} of {} projects were listed before", self.expected)
     }
 }
 
@@ -767,8 +777,8 @@ fn network(kind: FailureKind, text: &str, asked: &Asked) -> String {
         // The text names the proxy if the connection to it failed.
         (_, Some(_)) if text.contains("(407)") => wants_login(asked),
         (_, Some(proxy)) if text.contains("the proxy ") => format!(
-            "check {proxy}: is it an HTTP proxy that opens tunnels to {base}? What NO_PROXY names is \
-             asked without it"
+            "check {proxy}: is it an HTTP proxy that opens tunnels to {base}? Hosts in NO_PROXY \
+             do not use the proxy"
         ),
         (FailureKind::NotSent, Some(proxy)) => {
             format!("is the proxy in {proxy} right, and reachable from here? And is {base} right?")

@@ -259,6 +259,10 @@ impl Receiver for Search<'_> {
         self.summary.kind = SourceKind::Organization;
     }
 
+    fn expect(&mut self, projects: usize) {
+        self.summary.expect(projects);
+    }
+
     fn begin(&mut self, id: String, name: Option<String>) {
         self.summary.sources.push(ListedSource::new(id, name));
     }

@@ -49,8 +49,9 @@ impl Input {
         let input = Self::read(|buffer| stdin::read(buffer, signals));
         drop(silence);
         match input {
+            // The end of the input may be the end of a program that the same signal ended.
+            _ if signals.is_interrupted() => Ok(None),
             Ok(input) => Ok(Some(input)),
-            Err(_) if signals.is_interrupted() => Ok(None),
             Err(error) => Err(CommandError::local("cannot read standard input", &error)),
         }
     }
@@ -119,6 +120,11 @@ fn key(line: &[u8]) -> Result<Option<&str>, &'static str> {
     if text.contains("**") {
         return Err("the key is masked, and the whole key is needed");
     }
+    if text.contains([',', ';', '=']) {
+        return Err(
+            "a key has no comma, semicolon or equals sign: give each key on a line of its own, and nothing else",
+        );
+    }
     if is_other_credential(text) {
         return Err("this is another kind of credential, and not a model API key");
     }
@@ -158,30 +164,21 @@ impl fmt::Debug for LeakedKey<'_> {
 pub(crate) enum Shown<'k> {
     /// The whole key.
     Whole(SecretStr<'k>),
-    /// Its beginning and its end.
-    Ends(&'k str, &'k str),
+    /// Parts of it.
+    Parts(Mask<'k>),
     /// Too little to compare it.
     Nothing,
 }
 
 impl<'k> Shown<'k> {
     pub(crate) fn new(entry: ModelKey<'k>) -> Self {
-        // Atlas might mask this field, too.
-        let whole = |secret: &SecretStr<'_>| {
-            let text = secret.expose();
-            !text.is_empty() && !text.contains('*')
-        };
-        if let Some(secret) = entry.secret().filter(whole) {
-            return Self::Whole(secret);
-        }
-        let mask = entry.masked_secret().unwrap_or_default();
-        match (mask.split_once('*'), mask.rsplit_once('*')) {
-            (Some((begin, _)), Some((_, end)))
-                if begin.chars().count() + end.chars().count() >= MIN_VISIBLE =>
-            {
-                Self::Ends(begin, end)
-            }
-            _ => Self::Nothing,
+        let mask = Mask::new(entry.masked_secret().unwrap_or_default());
+        match (mask, entry.secret()) {
+            // A text that does not fit the mask is a placeholder, such as "[redacted]".
+            (Some(mask), Some(secret)) if mask.fits(secret.expose()) => Self::Whole(secret),
+            (Some(mask), _) => Self::Parts(mask),
+            (None, Some(secret)) if is_whole(secret.expose()) => Self::Whole(secret),
+            (None, _) => Self::Nothing,
         }
     }
 
@@ -189,14 +186,53 @@ impl<'k> Shown<'k> {
     pub(crate) fn matches(self, key: LeakedKey<'_>) -> bool {
         match self {
             Self::Whole(secret) => secret.expose() == key.text,
-            Self::Ends(begin, end) => {
-                let between = key.text.strip_prefix(begin);
-                let between = between.and_then(|rest| rest.strip_suffix(end));
-                between.is_some_and(|hidden| !hidden.is_empty())
-            }
+            Self::Parts(mask) => mask.fits(key.text),
             Self::Nothing => false,
         }
     }
+}
+
+/// A `maskedSecret` that shows enough of a key: the beginning, the end, and what is between runs of asterisks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mask<'k> {
+    begin: &'k str,
+    /// What is between the first asterisk and the last one.
+    between: &'k str,
+    end: &'k str,
+}
+
+impl<'k> Mask<'k> {
+    fn new(mask: &'k str) -> Option<Self> {
+        let (begin, rest) = mask.split_once('*')?;
+        let (between, end) = rest.rsplit_once('*').unwrap_or(("", rest));
+        let visible = begin.chars().count() + end.chars().count();
+        (visible >= MIN_VISIBLE).then_some(Self {
+            begin,
+            between,
+            end,
+        })
+    }
+
+    /// Returns whether a key has the visible parts in this order, and more than them.
+    fn fits(self, key: &str) -> bool {
+        let hidden = key.strip_prefix(self.begin);
+        let Some(mut hidden) = hidden.and_then(|rest| rest.strip_suffix(self.end)) else {
+            return false;
+        };
+        let is_longer = !hidden.is_empty();
+        for part in self.between.split('*').filter(|part| !part.is_empty()) {
+            match hidden.split_once(part) {
+                Some((_, rest)) => hidden = rest,
+                None => return false,
+            }
+        }
+        is_whole(key) && is_longer
+    }
+}
+
+/// Returns whether the text can be a whole key. Atlas might mask the field `secret`, too.
+fn is_whole(text: &str) -> bool {
+    text.len() >= MIN_KEY && !text.contains('*')
 }
 
 #[cfg(unix)]
@@ -205,7 +241,9 @@ mod stdin {
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::io::Errno;
-    use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+    use rustix::termios::{
+        LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+    };
 
     use crate::signals::Signals;
 
@@ -236,6 +274,12 @@ mod stdin {
         }
     }
 
+    /// The value of a special character that does nothing (`_POSIX_VDISABLE`).
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const DISABLED: u8 = 0;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const DISABLED: u8 = 0xff;
+
     /// A terminal that does not show what is typed, until this is dropped.
     pub(super) struct Silence(Termios);
 
@@ -244,6 +288,10 @@ mod stdin {
             let before = tcgetattr(io::stdin()).ok()?;
             let mut silent = before.clone();
             silent.local_modes.remove(LocalModes::ECHO);
+            // A shell that takes the terminal back after Ctrl-Z would show what is typed after `fg`.
+            for code in [SpecialCodeIndex::VSUSP, SpecialCodeIndex::VQUIT] {
+                silent.special_codes[code] = DISABLED;
+            }
             tcsetattr(io::stdin(), OptionalActions::Now, &silent).ok()?;
             Some(Self(before))
         }
@@ -251,8 +299,8 @@ mod stdin {
 
     impl Drop for Silence {
         fn drop(&mut self) {
-            // If this fails, the terminal is gone.
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+            // What was typed and not read must not reach the prompt of the shell. If this fails, the terminal is gone.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
         }
     }
 }
@@ -339,27 +387,46 @@ mod tests {
     }
 
     #[test]
-    fn mask_of_several_runs_shows_only_its_ends() {
-        let shown = |mask: &str| {
+    fn key_fits_a_mask_if_it_has_all_visible_parts_in_order() {
+        let shown = |mask: &str, key: &str| {
             let entry = OwnedModelKey::from_fields([(KeyField::MaskedSecret, mask)]);
-            match Shown::new(entry.as_key()) {
-                Shown::Ends(begin, end) => Some((begin.to_owned(), end.to_owned())),
-                _ => None,
-            }
+            let shown = Shown::new(entry.as_key());
+            assert!(!matches!(shown, Shown::Whole(_)));
+            let is_compared = matches!(shown, Shown::Parts(_));
+            (is_compared, shown.matches(LeakedKey { line: 1, text: key }))
         };
-        let ends = |begin: &str, end: &str| Some((begin.to_owned(), end.to_owned()));
-        assert_eq!(shown("al-****odu2"), ends("al-", "odu2"));
-        assert_eq!(shown("al-*x*odu2"), ends("al-", "odu2"));
-        assert_eq!(shown("al-a***"), ends("al-a", ""));
-        assert_eq!(shown("****odu2"), ends("", "odu2"));
+        let key = "al-0123456789odu2";
+        for mask in [
+            "al-****odu2",
+            "al-*3*odu2",
+            "al-*12*56*odu2",
+            "al-0***",
+            "****odu2",
+        ] {
+            assert_eq!(shown(mask, key), (true, true), "{mask}");
+        }
+        for mask in [
+            "al-****odu3",
+            "al-*x*odu2",
+            "al-*56*12*odu2",
+            "al-0123456789*odu2",
+        ] {
+            assert_eq!(shown(mask, key), (true, false), "{mask}");
+        }
         for mask in ["al-****", "***odu", "al-abcdefodu2", "****", ""] {
-            assert_eq!(shown(mask), None, "{mask}");
+            assert_eq!(shown(mask, key), (false, false), "{mask}");
         }
     }
 
     #[test]
     fn masked_secret_of_an_entry_is_not_taken_for_the_whole_key() {
-        for (secret, is_whole) in [("al-0123456789", true), ("al-****6789", false), ("", false)] {
+        for (secret, is_whole) in [
+            ("al-0123456789", true),
+            ("al-****6789", false),
+            ("[redacted]", false),
+            ("al-0123456780", false),
+            ("", false),
+        ] {
             let fields = [
                 (KeyField::Secret, secret),
                 (KeyField::MaskedSecret, "al-****6789"),
@@ -367,10 +434,7 @@ mod tests {
             let entry = OwnedModelKey::from_fields(fields);
             let shown = Shown::new(entry.as_key());
             assert_eq!(matches!(shown, Shown::Whole(_)), is_whole, "{secret}");
-            assert!(matches!(
-                shown,
-                Shown::Whole(_) | Shown::Ends("al-", "6789")
-            ));
+            assert!(matches!(shown, Shown::Whole(_) | Shown::Parts(_)));
         }
     }
 

@@ -71,6 +71,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return help_or_usage(&error, &arguments),
     };
+    leave_no_core_file();
     let environment = Environment::of_this_process();
     let outcome = match &cli.command {
         Command::List(args) => list::run(args, &environment),
@@ -85,6 +86,22 @@ fn main() -> ExitCode {
         Err(failure) => failure.report(),
     }
 }
+
+/// Makes sure that a crash leaves no core file, which would have the credentials.
+#[cfg(unix)]
+fn leave_no_core_file() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    // A limit can always be lowered.
+    let _ = setrlimit(Resource::Core, none);
+}
+
+#[cfg(not(unix))]
+fn leave_no_core_file() {}
 
 /// Prints the help, or clap's error. Clap repeats arguments unchanged, so the error is that of the same arguments
 /// after everything that looks like a credential was replaced; unsafe characters are escaped.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use atlas_model_keys_core::{
     Error, Group, GroupId, GroupsRequest, ItemsPerPage, Limits, ListRequest, Listing, ModelKey,
-    OrgListRequest, Page, PageNum, Paged, UnixTime,
+    OrgListRequest, Page, PageNum, Paged, Refused, UnixTime,
 };
 
 use crate::failure::{Asked, CommandError, Subject};
@@ -17,6 +17,9 @@ use crate::sources::Sources;
 pub(crate) trait Receiver {
     /// Takes the names of projects, by their ids. They are for keys of an organization.
     fn names(&mut self, names: BTreeMap<String, String>);
+
+    /// Takes the number of projects that are going to be read.
+    fn expect(&mut self, projects: usize);
 
     /// Begins the next project or organization.
     fn begin(&mut self, id: String, name: Option<String>);
@@ -234,15 +237,15 @@ impl Reader<'_> {
         let request = |project: &Project| self.parameters.set(ListRequest::new(project.id));
         let requests: Vec<_> = projects.iter().map(request).collect();
         let mut sweep = service.client.sweep(requests);
-        let mut outages = 0;
+        receiver.expect(count);
+        let (mut outages, mut not_tried) = (0, 0);
         for (done, project) in projects.into_iter().enumerate() {
             self.progress.projects(done, count, receiver.received());
             let asked = service.asked.about(Subject::Group(project.id));
             receiver.begin(project.id.to_string(), project.name.clone());
             if outages >= MAX_OUTAGES {
-                receiver.fail(format!(
-                    "not tried, because {MAX_OUTAGES} projects in sequence failed"
-                ));
+                receiver.fail(NOT_TRIED.to_owned());
+                not_tried += 1;
                 continue;
             }
             loop {
@@ -251,6 +254,7 @@ impl Reader<'_> {
                 let item = sweep.next();
                 self.progress.arrived();
                 let Some(item) = item else {
+                    receiver.fail("the listing ended early".to_owned());
                     break;
                 };
                 match item.page {
@@ -282,11 +286,19 @@ impl Reader<'_> {
                 }
             }
         }
+        if not_tried > 0 {
+            let text = format!("{not_tried} projects were {NOT_TRIED}");
+            self.progress.error(&text);
+        }
         Ok(())
     }
 }
 
-/// Returns whether other projects will probably fail, too.
+/// Why a project was not tried, as it follows "was". The number is [`MAX_OUTAGES`].
+const NOT_TRIED: &str = "not tried, because 3 projects in sequence failed";
+
+/// Returns whether other projects will probably fail, too. An access token from the environment that is refused after it has
+/// worked may have expired.
 fn is_outage(error: &Error) -> bool {
     matches!(
         error,
@@ -294,6 +306,10 @@ fn is_outage(error: &Error) -> bool {
             | Error::GaveUp { .. }
             | Error::RateLimited { .. }
             | Error::InvalidResponse(_)
+            | Error::Authentication {
+                refused: Refused::Token,
+                ..
+            }
     )
 }
 

@@ -1,4 +1,4 @@
-//! SIGINT (Ctrl-C), SIGTERM and SIGHUP.
+//! SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT.
 //!
 //! The first signal ends the calls of the client, so that the command can finish: whole rows are written, and the access token
 //! that it got is revoked. The second signal ends the process at once.
@@ -115,16 +115,18 @@ impl Signals {
     }
 }
 
-/// Calls the function for each SIGINT (Ctrl-C), SIGTERM and SIGHUP from now on. Signals that the parent process has set to be
+/// Calls the function for each SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT from now on. Signals that the parent process has set to be
 /// ignored stay ignored, such as SIGHUP under `nohup`.
 #[cfg(unix)]
 pub(crate) fn on_signal(mut handle: impl FnMut() + Send + 'static) -> io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use signal_hook::iterator;
 
     let ignored = ignored_signals();
     let is_caught = |signal: &i32| ignored >> (signal - 1) & 1 == 0;
-    let caught = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(is_caught);
+    let caught = [SIGHUP, SIGINT, SIGQUIT, SIGTERM]
+        .into_iter()
+        .filter(is_caught);
     let mut signals = iterator::Signals::new(caught)?;
     let receiver = thread::Builder::new().name("signals".to_owned());
     receiver.spawn(move || signals.forever().for_each(|_| handle()))?;

@@ -366,13 +366,18 @@ fn networks() -> Vec<(&'static str, CommandError)> {
     vec![
         (
             "The host is not found, or does not answer",
-            failed(NotSent, "no connection: host not found", ATLAS, None),
+            failed(
+                NotSent,
+                "no connection: failed to lookup address information: Name or service not known",
+                ATLAS,
+                None,
+            ),
         ),
         (
             "The proxy cannot be reached",
             failed(
                 NotSent,
-                "no connection through the proxy http://proxy.example: Connection refused",
+                "no connection: the proxy http://proxy.example opened no tunnel: Connection refused",
                 ATLAS,
                 PROXY,
             ),
@@ -434,13 +439,14 @@ fn networks() -> Vec<(&'static str, CommandError)> {
                 Projects {
                     failed: 0,
                     total: 1,
+                    expected: 1,
                 },
                 false,
             ),
         ),
         (
             "The time is over",
-            failed(TimedOut, "the deadline has passed", ATLAS, None),
+            failed(TimedOut, "timeout: global", ATLAS, None),
         ),
         (
             "The root certificates cannot be read",
@@ -466,6 +472,7 @@ fn others() -> Vec<(&'static str, CommandError)> {
     let projects = Projects {
         failed: 0,
         total: 1,
+        expected: 1,
     };
     vec![
         (
@@ -473,10 +480,11 @@ fn others() -> Vec<(&'static str, CommandError)> {
             CommandError::partial(Projects {
                 failed: 3,
                 total: 300,
+                expected: 300,
             }),
         ),
         (
-            "A key is left, and `--fail-if-any` is given",
+            "A key passes the filters, and `--fail-if-any` is given",
             CommandError::found(3),
         ),
         (

@@ -7,6 +7,8 @@ use crate::failure::Projects;
 pub(crate) struct Summary {
     pub(crate) kind: SourceKind,
     pub(crate) sources: Vec<ListedSource>,
+    /// The number of sources that are going to be listed, if it is known.
+    pub(crate) expected: usize,
 }
 
 impl Summary {
@@ -16,7 +18,13 @@ impl Summary {
         Projects {
             failed: failed.count(),
             total: self.sources.len(),
+            expected: self.expected.max(self.sources.len()),
         }
+    }
+
+    /// Takes the number of projects that are going to be listed, in addition to those that have failed already.
+    pub(crate) fn expect(&mut self, projects: usize) {
+        self.expected = self.sources.len().saturating_add(projects);
     }
 
     /// Returns the number of keys in the output.

@@ -72,12 +72,16 @@ impl<'w> Written<'w> {
     /// Returns the number of pages and keys in the output of a failed listing. A table is not written then, so for a table
     /// they are those that had arrived.
     pub(crate) fn output(&self) -> Listed {
-        if self.format == Format::Table || self.filters.is_empty() {
+        let is_complete = self.format == Format::Table || self.filters.is_empty();
+        if is_complete && self.summary.sources.len() <= 1 {
             return self.listed;
         }
-        // Atlas's estimate counts keys that the filters drop.
+        // Atlas's estimate counts keys that the filters drop, and no keys of the projects that were not begun.
         Listed {
-            keys: self.summary.count(),
+            keys: match is_complete {
+                true => self.listed.keys,
+                false => self.summary.count(),
+            },
             total: None,
             ..self.listed
         }
@@ -109,6 +113,10 @@ impl Receiver for Written<'_> {
     fn names(&mut self, names: BTreeMap<String, String>) {
         self.names = names;
         self.summary.kind = SourceKind::Organization;
+    }
+
+    fn expect(&mut self, projects: usize) {
+        self.summary.expect(projects);
     }
 
     fn begin(&mut self, id: String, name: Option<String>) {

@@ -289,7 +289,7 @@ fn ci_fails_with_10_and_its_token_is_revoked() {
         return;
     }
     let shell = Shell::new("ci");
-    const FOUND: &str = "error: 1 key is left (--fail-if-any)\n";
+    const FOUND: &str = "error: 1 key passes the filters (--fail-if-any)\n";
     let recipe = recipe("CI: fail if a key is not used");
     // Each call is noted.
     let note = "atlas-model-keys() { echo \"$*\" >> calls.txt; command atlas-model-keys \"$@\"; }";

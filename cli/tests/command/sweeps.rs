@@ -206,7 +206,10 @@ fn keys_that_are_left_are_10_unless_a_project_failed() {
     let arguments = ["--never-used", "--fail-if-any", "-o", "ndjson"];
     let outcome = all(&atlas, &arguments);
     assert_eq!(outcome.code, Some(10), "{}", outcome.stderr);
-    assert_eq!(outcome.stderr, "error: 12 keys are left (--fail-if-any)\n");
+    assert_eq!(
+        outcome.stderr,
+        "error: 12 keys pass the filters (--fail-if-any)\n"
+    );
     assert_eq!(outcome.stdout.lines().count(), 12);
     let none = ["--status", "NONE", "--fail-if-any", "-o", "ndjson"];
     assert_eq!(all(&atlas, &none).stdout(), "");
@@ -320,7 +323,9 @@ fn signal_halfway_leaves_whole_rows_and_says_how_far_it_came() {
         };
         assert!(outcome.stderr.contains(&told), "{}", outcome.stderr);
         assert!(
-            outcome.stderr.ends_with(" projects were listed before\n"),
+            outcome
+                .stderr
+                .ends_with(" of 400 projects were listed before\n"),
             "{}",
             outcome.stderr
         );
