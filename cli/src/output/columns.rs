@@ -129,7 +129,7 @@ impl FromStr for Column {
                 format!("; did you mean {}?", column.name())
             });
         Err(format!(
-            "there is no column \"{text}\"; the columns are {}{nearest}",
+            "there is no such column; the columns are {}{nearest}",
             names.join(", ")
         ))
     }
@@ -271,12 +271,11 @@ mod tests {
     }
 
     #[test]
-    fn unknown_column_is_named_with_all_columns_and_the_nearest() {
+    fn error_of_an_unknown_column_has_all_columns_and_the_nearest() {
         let error = "identity".parse::<Column>().unwrap_err();
-        assert!(
-            error.contains("\"identity\"") && error.contains("apiKeyId, cloud, "),
-            "{error}"
-        );
+        // Clap puts the value before it.
+        let begin = "there is no such column; the columns are apiKeyId, cloud, ";
+        assert!(error.starts_with(begin), "{error}");
         for (wrong, nearest) in [
             ("lastuse", "lastUsedAt"),
             ("crated", "createdAt"),

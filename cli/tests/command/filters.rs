@@ -1,8 +1,12 @@
 //! Filters, in every format that has them.
 
-use atlas_model_keys_emulator::Key;
+use std::time::Duration;
+
+use atlas_model_keys_emulator::server::{Options, Server, clock_from};
+use atlas_model_keys_emulator::{Config, Emulator, Key};
 use serde_json::Value;
 
+use crate::scripted::{Scripted, page};
 use crate::support::{Atlas, Login, csv, json, run};
 
 /// Keys whose times are far from any boundary, whenever the tests run.
@@ -219,7 +223,7 @@ fn wrong_filters_are_2_and_name_the_value_the_rule_and_the_way_out() {
         (
             &["--columns", "lastuse"],
             &[
-                "\"lastuse\"",
+                "'lastuse'",
                 "the columns are apiKeyId, ",
                 "did you mean lastUsedAt?",
             ],
@@ -272,4 +276,43 @@ fn every_credential_gives_the_same_filtered_listing() {
     });
     assert_eq!(token, "name\nstage-old\nstage-new\nno time\n");
     assert_eq!((&account, &api_key), (&token, &token));
+}
+
+#[test]
+fn ages_are_measured_with_the_clock_of_the_server() {
+    // 2030-01-02T00:00:00Z.
+    let now = Duration::from_secs(1_893_542_400);
+    let emulator = Emulator::new(Config {
+        keys_per_group: 2,
+        ..Config::default()
+    });
+    let group = emulator.first_group();
+    let options = Options {
+        clock: clock_from(now),
+        ..Options::default()
+    };
+    let server = Server::start(emulator, options).unwrap();
+    let atlas = Atlas { server, group };
+    atlas.server.with(|emulator| {
+        let keys = emulator.keys_mut(group).unwrap();
+        keys[0].created_at = Some("2029-12-25T00:00:00Z".to_owned());
+        keys[1].created_at = Some("2029-12-31T00:00:00Z".to_owned());
+    });
+    let text = atlas.list(&["--older-than", "7d", "-o", "ndjson"]).stdout();
+    let ids: Vec<_> = text
+        .lines()
+        .map(|line| json(line)["apiKeyId"].clone())
+        .collect();
+    assert_eq!(ids, [atlas.ids().remove(0)]);
+}
+
+#[test]
+fn clock_of_this_machine_is_used_with_a_note_if_the_server_sends_no_date() {
+    let (scripted, answers) = Scripted::new();
+    answers.send(page(&["a"], false, 1)).unwrap();
+    let arguments = ["list", "--older-than", "7d", "-o", "ndjson"];
+    let outcome = run(&arguments, &scripted.environment());
+    assert_eq!(outcome.code, Some(0));
+    let note = "note: the server sent no valid Date: the filters use the clock of this machine\n";
+    assert!(outcome.stderr.starts_with(note), "{}", outcome.stderr);
 }

@@ -169,3 +169,33 @@ fn token_and_its_revocation_show_no_other_secret() {
         );
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_credential_is_in_the_process_list_and_there_are_no_children() {
+    for arguments in [&["list"][..], &["find"]] {
+        let (silent, answers) = crate::scripted::Scripted::new();
+        let environment = silent.environment();
+        let mut command = crate::support::command(arguments, &environment);
+        let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        std::io::Write::write_all(&mut input, b"al-0123456789abcdef\n").unwrap();
+        drop(input);
+        while silent.heads().is_empty() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let process = format!("/proc/{}", child.id());
+        let line = std::fs::read_to_string(format!("{process}/cmdline")).unwrap();
+        let words: Vec<_> = line.trim_end_matches('\0').split('\0').skip(1).collect();
+        assert_eq!(words, arguments);
+        for task in std::fs::read_dir(format!("{process}/task")).unwrap() {
+            let children = task.unwrap().path().join("children");
+            // Some systems do not have this file.
+            let children = std::fs::read_to_string(children).unwrap_or_default();
+            assert_eq!(children, "");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(answers);
+    }
+}

@@ -14,7 +14,7 @@ fn wrong_arguments_are_2_and_name_the_rule() {
         (&["--api-version", "yesterday"], "2025-03-12"),
         (
             &["--columns", "name,colour"],
-            "there is no column \"colour\"; the columns are apiKeyId, ",
+            "'colour' for '--columns <NAMES>': there is no such column; the columns are apiKeyId, ",
         ),
         (&["--columns", "name", "-o", "json"], "table and csv"),
         (&["-o", "xml"], "ndjson"),
