@@ -58,11 +58,8 @@ struct GroupFetch {
 
 /// The next page of a group.
 enum NextPage {
-    /// It is not requested yet. `is_first` tells whether it is the first page of the group.
-    Wanted {
-        request: ListRequest,
-        is_first: bool,
-    },
+    /// It is not requested yet.
+    Wanted(ListRequest),
     InFlight(Job<Result<Page<Vec<u8>>, Error>>),
     Fetched(Result<Page<Vec<u8>>, Error>),
     /// The listing ends with this error instead of a next page.
@@ -95,15 +92,15 @@ impl<I: Io> SweepFetcher<I> {
     /// Polls for the next item; `None` at the end.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<SweepItem>> {
         self.start();
-        self.poll_jobs(cx);
-        // Pages that have arrived make room for others.
-        self.start();
-        self.poll_jobs(cx);
+        // Pages that have arrived make room for others, which have to be polled, too.
+        while self.poll_jobs(cx) {
+            self.start();
+        }
         let Some(mut first) = self.groups.pop_front() else {
             return Poll::Ready(None);
         };
         let page = match first.page {
-            NextPage::Wanted { .. } | NextPage::InFlight(_) => {
+            NextPage::Wanted(_) | NextPage::InFlight(_) => {
                 self.groups.push_front(first);
                 return Poll::Pending;
             }
@@ -117,10 +114,7 @@ impl<I: Io> SweepFetcher<I> {
         let (group, is_last) = (first.group, next.is_none());
         if let Some(next) = next {
             first.page = match next {
-                Ok(request) => NextPage::Wanted {
-                    request,
-                    is_first: false,
-                },
+                Ok(request) => NextPage::Wanted(request),
                 Err(error) => NextPage::Failed(error),
             };
             self.groups.push_front(first);
@@ -143,9 +137,9 @@ impl<I: Io> SweepFetcher<I> {
         let mut groups = std::mem::take(&mut self.groups);
         for group in &mut groups {
             if in_flight < self.concurrency
-                && let NextPage::Wanted { request, is_first } = group.page
+                && let NextPage::Wanted(request) = group.page
             {
-                group.page = NextPage::InFlight(self.fetch(request, is_first, in_flight));
+                group.page = NextPage::InFlight(self.fetch(request, false, in_flight));
                 in_flight += 1;
             }
         }
@@ -168,8 +162,9 @@ impl<I: Io> SweepFetcher<I> {
         (self.requests, self.groups) = (requests, groups);
     }
 
-    /// Polls all pages in flight, so that the task is woken for each of them.
-    fn poll_jobs(&mut self, cx: &mut Context<'_>) {
+    /// Polls all pages in flight, so that the task is woken for each of them. Returns whether one has arrived.
+    fn poll_jobs(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut has_arrived = false;
         // Both fields are taken, so that the sweep has ended if a job panics and the panic is caught.
         let requests = self.requests.take();
         let mut groups = std::mem::take(&mut self.groups);
@@ -178,6 +173,7 @@ impl<I: Io> SweepFetcher<I> {
                 continue;
             };
             if let Poll::Ready(fetched) = Pin::new(job).poll(cx) {
+                has_arrived = true;
                 *page = NextPage::Fetched(fetched.unwrap_or_else(|failure| {
                     let session = &self.handle.driver.session;
                     Err(session.transport_error(failure, 0))
@@ -185,6 +181,7 @@ impl<I: Io> SweepFetcher<I> {
             }
         }
         (self.requests, self.groups) = (requests, groups);
+        has_arrived
     }
 
     /// Starts to fetch a page. `in_flight` is the number of other pages in flight. The first page of a group waits until no

@@ -263,7 +263,10 @@ impl Session {
     /// A session can have several tokens: after a 401 it replaces its token, although the old one may still be valid. Call
     /// this until it returns `None`.
     pub fn revoke_token(&mut self) -> Option<Request<Body>> {
-        let token = self.engine.auth.service_account_mut()?.take()?;
+        let Engine { auth, secrets, .. } = &mut self.engine;
+        let account = auth.service_account_mut()?;
+        let token = account.take()?;
+        *secrets = account.secrets();
         Some(self.revocation(&token))
     }
 

@@ -36,6 +36,8 @@ pub(super) struct ServiceAccount {
     /// Tokens that this session fetched, and replaced after a 401. They may still be valid, and then count towards the 100
     /// tokens that a service account may have.
     replaced: VecDeque<Secret>,
+    /// The token that was last given out for its revocation, whose response may repeat it.
+    last_revoked: Option<Secret>,
     /// The number of the current token, so that a late 401 for an older one does not remove it.
     generation: u64,
     /// The number of the latest token request.
@@ -76,6 +78,7 @@ impl ServiceAccount {
             state: State::Absent,
             recent: VecDeque::new(),
             replaced: VecDeque::new(),
+            last_revoked: None,
             generation: 0,
             fetch_number: 0,
             failed_fetch: None,
@@ -250,13 +253,15 @@ impl ServiceAccount {
 
     /// Removes the token, or one that was replaced, and returns it for revocation.
     pub(super) fn take(&mut self) -> Option<Secret> {
-        match core::mem::replace(&mut self.state, State::Absent) {
+        let token = match core::mem::replace(&mut self.state, State::Absent) {
             State::Present(token) => Some(token.text),
             other => {
                 self.state = other;
                 self.replaced.pop_front()
             }
-        }
+        }?;
+        self.last_revoked = Some(token.clone());
+        Some(token)
     }
 
     /// Returns the token.
@@ -296,7 +301,9 @@ impl ServiceAccount {
         let basic = self.basic.expose();
         let pair = Secret::new(basic.strip_prefix("Basic ").unwrap_or(basic));
         let own = [self.secret.clone(), pair];
-        KnownSecrets::new(own.into_iter().chain(self.recent.iter().cloned()))
+        let tokens = self.recent.iter().chain(&self.replaced);
+        let tokens = tokens.chain(&self.last_revoked).cloned();
+        KnownSecrets::new(own.into_iter().chain(tokens))
     }
 }
 
