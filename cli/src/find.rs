@@ -1,6 +1,5 @@
 //! `find`: finds the entries of leaked keys by the ends of the keys that Atlas shows.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use atlas_model_keys_core::{Collected, ItemsPerPage, KeyField, Limits, OwnedModelKey, UnixTime};
@@ -10,9 +9,7 @@ use crate::args::{FindArgs, Format};
 use crate::environment::Environment;
 use crate::failure::CommandError;
 use crate::leaked::{Input, LeakedKey, Shown};
-use crate::output::{
-    Column, Csv, Json, ListedSource, Ndjson, Row, Scope, Sink, SourceKind, Stdout, Summary, Table,
-};
+use crate::output::{Column, Csv, Json, Ndjson, Row, Scope, Sink, Stdout, Summary, Table};
 use crate::progress::{Place, Progress};
 use crate::reader::{KeyPage, Parameters, Reader, Receiver};
 use crate::service::Service;
@@ -151,11 +148,8 @@ struct Search<'i> {
     /// The size of the candidates.
     collected: Collected,
     summary: Summary,
-    /// The names of the projects of an organization, by their ids.
-    names: BTreeMap<String, String>,
     /// The server's time, or the local time if the server sends none.
     now: Option<UnixTime>,
-    received: u64,
     /// The number of entries that show too little of their keys.
     not_compared: u64,
 }
@@ -167,9 +161,7 @@ impl<'i> Search<'i> {
             candidates: Vec::new(),
             collected: Collected::new(limits),
             summary: Summary::default(),
-            names: BTreeMap::new(),
             now: None,
-            received: 0,
             not_compared: 0,
         }
     }
@@ -254,41 +246,25 @@ impl<'i> Search<'i> {
 }
 
 impl Receiver for Search<'_> {
-    fn names(&mut self, names: BTreeMap<String, String>) {
-        self.names = names;
-        self.summary.kind = SourceKind::Organization;
-    }
-
-    fn expect(&mut self, projects: usize) {
-        self.summary.expect(projects);
-    }
-
-    fn begin(&mut self, id: String, name: Option<String>) {
-        self.summary.sources.push(ListedSource::new(id, name));
+    fn summary(&mut self) -> &mut Summary {
+        &mut self.summary
     }
 
     fn page(&mut self, page: &KeyPage<'_>, _: &Progress) -> Result<(), CommandError> {
-        self.now
-            .get_or_insert_with(|| page.date.unwrap_or_else(local_time));
-        let Some(source) = self.summary.sources.last_mut() else {
-            return Ok(());
-        };
-        source.total = page.total.or(source.total);
+        self.now.get_or_insert_with(|| page.time());
+        let mut found = 0u64;
         for entry in page.keys {
-            self.received = self.received.saturating_add(1);
-            source.received = source.received.saturating_add(1);
             let shown = Shown::new(*entry);
             if matches!(shown, Shown::Nothing) {
                 self.not_compared = self.not_compared.saturating_add(1);
                 continue;
             }
             for key in self.keys.iter().filter(|key| shown.matches(**key)) {
-                source.count = source.count.saturating_add(1);
-                let name = || self.names.get(entry.group_id()?).cloned();
+                found = found.saturating_add(1);
                 let candidate = Candidate {
                     line: key.line,
                     entry: entry.to_owned_key(),
-                    group_name: source.name.clone().or_else(name),
+                    group_name: self.summary.group_name(*entry).map(str::to_owned),
                     is_certain: matches!(shown, Shown::Whole(_)),
                 };
                 let added = self.collected.add(&candidate.entry);
@@ -296,17 +272,11 @@ impl Receiver for Search<'_> {
                 self.candidates.push(candidate);
             }
         }
-        Ok(())
-    }
-
-    fn fail(&mut self, error: String) {
         if let Some(source) = self.summary.sources.last_mut() {
-            source.error = Some(error);
+            source.record(page.keys.len(), found);
+            source.total = page.total.or(source.total);
         }
-    }
-
-    fn received(&self) -> u64 {
-        self.received
+        Ok(())
     }
 }
 

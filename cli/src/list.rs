@@ -140,7 +140,7 @@ fn raw(
             }
             None => return Ok(()),
         },
-        // Refused by `check`.
+        // Refused by `sources`.
         Sources::AllProjects => return Ok(()),
     };
     let page = page.map_err(|failure| match service.is_interrupted() {

@@ -47,6 +47,7 @@ mod reader;
 mod service;
 mod signals;
 mod sources;
+mod summary;
 mod token;
 
 use std::ffi::OsString;

@@ -1,37 +1,27 @@
 //! Reads the keys of all sources: those of one project or organization page by page, those of several projects in a sweep.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use atlas_model_keys_core::{
     Error, Group, GroupId, GroupsRequest, ItemsPerPage, Limits, ListRequest, Listing, ModelKey,
     OrgListRequest, Page, PageNum, Paged, Refused, UnixTime,
 };
+use atlas_model_keys_ureq::SystemTimeExt as _;
 
 use crate::failure::{Asked, CommandError, Subject};
 use crate::progress::Progress;
 use crate::service::Service;
 use crate::sources::Sources;
+use crate::summary::Summary;
 
 /// A receiver of keys.
 pub(crate) trait Receiver {
-    /// Takes the names of projects, by their ids. They are for keys of an organization.
-    fn names(&mut self, names: BTreeMap<String, String>);
+    /// Returns the record of the sources, which the reader keeps.
+    fn summary(&mut self) -> &mut Summary;
 
-    /// Takes the number of projects that are going to be read.
-    fn expect(&mut self, projects: usize);
-
-    /// Begins the next project or organization.
-    fn begin(&mut self, id: String, name: Option<String>);
-
-    /// Takes a page of the project or organization.
+    /// Takes a page of the current project or organization.
     fn page(&mut self, page: &KeyPage<'_>, progress: &Progress) -> Result<(), CommandError>;
-
-    /// Records why some or all keys of the project or organization cannot be read.
-    fn fail(&mut self, error: String);
-
-    /// Returns the number of keys that were received so far.
-    fn received(&self) -> u64;
 }
 
 /// The keys of a page.
@@ -42,6 +32,14 @@ pub(crate) struct KeyPage<'p> {
     /// The server's time.
     pub(crate) date: Option<UnixTime>,
     pub(crate) asked: &'p Asked,
+}
+
+impl KeyPage<'_> {
+    /// Returns the server's time, or that of this machine if the server sent none.
+    pub(crate) fn time(&self) -> UnixTime {
+        self.date
+            .unwrap_or_else(|| SystemTime::now().to_unix_time())
+    }
 }
 
 /// The parameters of the requests.
@@ -122,13 +120,13 @@ impl Reader<'_> {
     ) -> Result<(), CommandError> {
         match sources {
             Sources::Organization(organization) => {
-                receiver.names(self.names());
-                receiver.begin(organization.to_string(), None);
+                receiver.summary().set_names(self.names());
+                receiver.summary().begin(organization.to_string(), None);
                 self.pages(OrgListRequest::new(*organization), receiver)
             }
             Sources::Groups(groups) => match groups.as_slice() {
                 [group] => {
-                    receiver.begin(group.to_string(), None);
+                    receiver.summary().begin(group.to_string(), None);
                     self.pages(ListRequest::new(*group), receiver)
                 }
                 groups => {
@@ -171,7 +169,7 @@ impl Reader<'_> {
             }
             pages += 1;
             if matches!(listing.request(), Ok(Some(_))) {
-                let (keys, total) = (receiver.received(), listing.total_count());
+                let (keys, total) = (receiver.summary().received(), listing.total_count());
                 self.progress.show(pages, keys, total);
             }
         }
@@ -202,8 +200,10 @@ impl Reader<'_> {
                         let shown = name.as_deref().unwrap_or("without a name");
                         self.progress
                             .error(&format!("cannot list the keys of project {shown}: {error}"));
-                        receiver.begin(group.id().unwrap_or_default().to_owned(), name);
-                        receiver.fail(error);
+                        receiver
+                            .summary()
+                            .begin(group.id().unwrap_or_default().to_owned(), name);
+                        receiver.summary().fail(error);
                     }
                 }
             }
@@ -237,14 +237,17 @@ impl Reader<'_> {
         let request = |project: &Project| self.parameters.set(ListRequest::new(project.id));
         let requests: Vec<_> = projects.iter().map(request).collect();
         let mut sweep = service.client.sweep(requests);
-        receiver.expect(count);
+        receiver.summary().expect(count);
         let (mut outages, mut not_tried) = (0, 0);
         for (done, project) in projects.into_iter().enumerate() {
-            self.progress.projects(done, count, receiver.received());
+            self.progress
+                .projects(done, count, receiver.summary().received());
             let asked = service.asked.about(Subject::Group(project.id));
-            receiver.begin(project.id.to_string(), project.name.clone());
+            receiver
+                .summary()
+                .begin(project.id.to_string(), project.name.clone());
             if outages >= MAX_OUTAGES {
-                receiver.fail(NOT_TRIED.to_owned());
+                receiver.summary().fail(NOT_TRIED.to_owned());
                 not_tried += 1;
                 continue;
             }
@@ -254,12 +257,13 @@ impl Reader<'_> {
                 let item = sweep.next();
                 self.progress.arrived();
                 let Some(item) = item else {
-                    receiver.fail("the listing ended early".to_owned());
+                    receiver
+                        .summary()
+                        .fail("the listing ended early".to_owned());
                     break;
                 };
                 match item.page {
                     Ok(page) => {
-                        asked.worked.set();
                         outages = 0;
                         let keys: Vec<_> = page.keys().collect();
                         let page = KeyPage {
@@ -275,7 +279,7 @@ impl Reader<'_> {
                         if service.is_interrupted() || failure.is_about_credential() {
                             return Err(failure);
                         }
-                        receiver.fail(failure.reason());
+                        receiver.summary().fail(failure.reason());
                         self.progress
                             .error(&failure.in_one_line(project.name.as_deref()));
                         outages = if is_outage(&error) { outages + 1 } else { 0 };

@@ -186,21 +186,15 @@ impl Service {
         progress.begin(&format!("page {page}"));
         let outcome = call(&self.client);
         progress.arrived();
-        match outcome {
-            Ok(answer) => {
-                self.asked.worked.set();
-                Ok(answer)
-            }
-            Err(error) => {
-                let attempt = Attempt {
-                    page,
-                    elapsed: begun.elapsed(),
-                    lacks_token: asked.way == Some(Way::ServiceAccount)
-                        && self.client.export_token().is_none(),
-                };
-                Err(CommandError::page(&error, asked, &attempt))
-            }
-        }
+        outcome.map_err(|error| {
+            let attempt = Attempt {
+                page,
+                elapsed: begun.elapsed(),
+                lacks_token: asked.way == Some(Way::ServiceAccount)
+                    && self.client.export_token().is_none(),
+            };
+            CommandError::page(&error, asked, &attempt)
+        })
     }
 
     /// Returns whether a signal has ended the calls of the client.

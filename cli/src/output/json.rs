@@ -350,7 +350,7 @@ mod tests {
         let summary = Summary {
             kind: SourceKind::Organization,
             sources: vec![ListedSource::new("5", None)],
-            expected: 1,
+            ..Summary::default()
         };
         Box::new(Json::new(&mut out, false, false))
             .finish(&summary)

@@ -14,7 +14,6 @@ mod raw;
 #[cfg(test)]
 mod snapshots;
 mod stdout;
-mod summary;
 mod table;
 pub(crate) mod text;
 mod written;
@@ -28,10 +27,10 @@ pub(crate) use self::csv::Csv;
 pub(crate) use self::json::{Json, Ndjson};
 pub(crate) use self::raw::write_raw;
 pub(crate) use self::stdout::Stdout;
-pub(crate) use self::summary::{ListedSource, SourceKind, Summary};
 pub(crate) use self::table::{Table, Terminal};
 pub(crate) use self::written::Written;
 use crate::args::{Format, ListArgs};
+pub(crate) use crate::summary::{ListedSource, SourceKind, Summary};
 
 /// A key of the output.
 #[derive(Clone, Copy)]

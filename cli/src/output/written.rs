@@ -1,9 +1,6 @@
 //! Filters the keys of a listing, writes them, and writes notes about what the output does not show.
 
-use std::collections::BTreeMap;
-
 use atlas_model_keys_core::{Collected, KeyField, Limits, PageNum, UnixTime};
-use atlas_model_keys_ureq::SystemTimeExt as _;
 
 use super::{ListedSource, Row, Sink, SourceKind, Summary};
 use crate::args::Format;
@@ -22,8 +19,6 @@ pub(crate) struct Written<'w> {
     /// The time of the run and its filters, from the first page on. There are no filters if all keys are kept.
     run: Option<(UnixTime, Option<Filter>)>,
     summary: Summary,
-    /// The names of the projects of an organization, by their ids.
-    names: BTreeMap<String, String>,
     /// The number of keys that are kept although a time of theirs is unknown.
     unknown: u64,
     /// What was received, for the progress.
@@ -44,7 +39,6 @@ impl<'w> Written<'w> {
             filters,
             run: None,
             summary: Summary::default(),
-            names: BTreeMap::new(),
             unknown: 0,
             listed: Listed::default(),
         }
@@ -56,15 +50,15 @@ impl<'w> Written<'w> {
     }
 
     /// Fixes the time of the run, when the first page has arrived. It is the server's, if the page has it.
-    fn begin_run(&mut self, date: Option<UnixTime>, progress: &Progress) {
+    fn begin_run(&mut self, page: &KeyPage<'_>, progress: &Progress) {
         if self.run.is_some() {
             return;
         }
-        if date.is_none() && self.filters.has_time() {
+        if page.date.is_none() && self.filters.has_time() {
             progress
                 .note("the server sent no valid Date: the filters use the clock of this machine");
         }
-        let now = date.unwrap_or_else(|| std::time::SystemTime::now().to_unix_time());
+        let now = page.time();
         let has_filters = !self.filters.is_empty();
         self.run = Some((now, has_filters.then(|| Filter::new(self.filters, now))));
     }
@@ -110,28 +104,16 @@ impl<'w> Written<'w> {
 }
 
 impl Receiver for Written<'_> {
-    fn names(&mut self, names: BTreeMap<String, String>) {
-        self.names = names;
-        self.summary.kind = SourceKind::Organization;
-    }
-
-    fn expect(&mut self, projects: usize) {
-        self.summary.expect(projects);
-    }
-
-    fn begin(&mut self, id: String, name: Option<String>) {
-        self.summary.sources.push(ListedSource::new(id, name));
+    fn summary(&mut self) -> &mut Summary {
+        &mut self.summary
     }
 
     /// Writes the keys of a page that pass the filters.
     fn page(&mut self, page: &KeyPage<'_>, progress: &Progress) -> Result<(), CommandError> {
-        self.begin_run(page.date, progress);
-        let (Some((now, filter)), Some(source)) = (&self.run, self.summary.sources.last_mut())
-        else {
+        self.begin_run(page, progress);
+        let Some((now, filter)) = &self.run else {
             return Ok(());
         };
-        let names = &self.names;
-        let name = source.name.as_deref();
         let rows: Vec<_> = page
             .keys
             .iter()
@@ -141,10 +123,9 @@ impl Receiver for Written<'_> {
                     Some(Verdict::KeepUnknown(fields)) => fields,
                     Some(Verdict::Drop) => return None,
                 };
-                let of_key = || names.get(key.group_id()?).map(String::as_str);
                 Some(Row {
                     key: *key,
-                    group_name: name.or_else(of_key),
+                    group_name: self.summary.group_name(*key),
                     unknown,
                     line: None,
                 })
@@ -162,8 +143,10 @@ impl Receiver for Written<'_> {
         let is_unknown = rows.iter().filter(|row| !row.unknown.is_empty());
         let [received, kept, unknown] = [page.keys.len(), rows.len(), is_unknown.count()]
             .map(|n| u64::try_from(n).unwrap_or(u64::MAX));
-        source.received = source.received.saturating_add(received);
-        source.count = source.count.saturating_add(kept);
+        let Some(source) = self.summary.sources.last_mut() else {
+            return Ok(());
+        };
+        source.record(page.keys.len(), kept);
         if let Some(total) = page.total {
             let others = self.listed.total.unwrap_or(0);
             let others = others.saturating_sub(source.total.unwrap_or(0));
@@ -174,16 +157,6 @@ impl Receiver for Written<'_> {
         self.listed.pages += 1;
         self.listed.keys = self.listed.keys.saturating_add(received);
         Ok(())
-    }
-
-    fn fail(&mut self, error: String) {
-        if let Some(source) = self.summary.sources.last_mut() {
-            source.error = Some(error);
-        }
-    }
-
-    fn received(&self) -> u64 {
-        self.listed.keys
     }
 }
 
@@ -320,7 +293,7 @@ mod tests {
             let mut written = Written::new(sink, format, &filters, &limits);
             let key = OwnedModelKey::default();
             let keys = vec![key.as_key(); 1000];
-            written.begin("1".to_owned(), None);
+            written.summary.begin("1".to_owned(), None);
             let outcome = (0..1000).try_for_each(|_| page(&mut written, &keys, Some(1_000_000)));
             outcome.map_err(|failure| {
                 failure
@@ -356,18 +329,20 @@ mod tests {
         let mut out = Vec::new();
         let sink = Box::new(Json::new(&mut out, false, false));
         let mut written = Written::new(sink, Format::Json, &filters, &Limits::default());
-        written.begin("1".to_owned(), Some("Production".to_owned()));
+        written
+            .summary
+            .begin("1".to_owned(), Some("Production".to_owned()));
         // The last count is kept, because a page may have none.
         for (keys, total) in [(&[a, b][..], Some(3)), (&[b], Some(5)), (&[a], None)] {
             page(&mut written, keys, total).unwrap();
         }
         assert_eq!((written.listed.keys, written.listed.total), (4, Some(5)));
         assert_eq!((written.output().keys, written.output().total), (2, None));
-        written.begin("2".to_owned(), None);
+        written.summary.begin("2".to_owned(), None);
         page(&mut written, &[a], Some(2)).unwrap();
-        written.fail("it broke".to_owned());
-        written.begin("3".to_owned(), None);
-        written.fail("no such project".to_owned());
+        written.summary.fail("it broke".to_owned());
+        written.summary.begin("3".to_owned(), None);
+        written.summary.fail("no such project".to_owned());
         assert_eq!((written.listed.keys, written.listed.total), (5, Some(7)));
         assert_eq!(written.finish(None, &progress).unwrap(), 3);
         let text = String::from_utf8(out).unwrap();

@@ -134,18 +134,17 @@ fn token_and_its_revocation_show_no_other_secret() {
     let mut environment = atlas.environment(Login::ServiceAccount);
     let outcome = crate::support::run(&["token", "--log"], &environment);
     let token = outcome.stdout.trim_end().to_owned();
+    let assert_no_secret = |stderr: &str| {
+        for secret in own_secrets(&atlas).iter().chain([&token]) {
+            assert!(!stderr.contains(secret.as_str()), "{stderr}");
+        }
+    };
     assert!(
         outcome.stderr.starts_with("log: POST "),
         "{}",
         outcome.stderr
     );
-    for secret in own_secrets(&atlas).iter().chain([&token]) {
-        assert!(
-            !outcome.stderr.contains(secret.as_str()),
-            "{}",
-            outcome.stderr
-        );
-    }
+    assert_no_secret(&outcome.stderr);
     environment.push(("MONGODB_ATLAS_ACCESS_TOKEN", token.clone()));
     let secret = own_secrets(&atlas).swap_remove(1);
     // A response that repeats both.
@@ -161,13 +160,7 @@ fn token_and_its_revocation_show_no_other_secret() {
         "{}",
         outcome.stderr
     );
-    for secret in own_secrets(&atlas).iter().chain([&token]) {
-        assert!(
-            !outcome.stderr.contains(secret.as_str()),
-            "{}",
-            outcome.stderr
-        );
-    }
+    assert_no_secret(&outcome.stderr);
 }
 
 #[cfg(target_os = "linux")]

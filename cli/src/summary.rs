@@ -1,5 +1,9 @@
 //! What was listed, source by source.
 
+use std::collections::BTreeMap;
+
+use atlas_model_keys_core::ModelKey;
+
 use crate::failure::Projects;
 
 /// The sources of a listing, in the order in which they were listed.
@@ -9,6 +13,8 @@ pub(crate) struct Summary {
     pub(crate) sources: Vec<ListedSource>,
     /// The number of sources that are going to be listed, if it is known.
     pub(crate) expected: usize,
+    /// The names of the projects of an organization, by their ids.
+    pub(crate) names: BTreeMap<String, String>,
 }
 
 impl Summary {
@@ -20,6 +26,39 @@ impl Summary {
             total: self.sources.len(),
             expected: self.expected.max(self.sources.len()),
         }
+    }
+
+    /// Takes the names of projects, by their ids. The sources are organizations then.
+    pub(crate) fn set_names(&mut self, names: BTreeMap<String, String>) {
+        self.names = names;
+        self.kind = SourceKind::Organization;
+    }
+
+    /// Begins the next project or organization.
+    pub(crate) fn begin(&mut self, id: String, name: Option<String>) {
+        self.sources.push(ListedSource::new(id, name));
+    }
+
+    /// Records why some or all keys of the current project or organization cannot be read.
+    pub(crate) fn fail(&mut self, error: String) {
+        if let Some(source) = self.sources.last_mut() {
+            source.error = Some(error);
+        }
+    }
+
+    /// Returns the name of the project of a key that the current source has, if it is known.
+    pub(crate) fn group_name(&self, key: ModelKey<'_>) -> Option<&str> {
+        let name = self
+            .sources
+            .last()
+            .and_then(|source| source.name.as_deref());
+        name.or_else(|| self.names.get(key.group_id()?).map(String::as_str))
+    }
+
+    /// Returns the number of keys that Atlas sent.
+    pub(crate) fn received(&self) -> u64 {
+        let received = self.sources.iter().map(|source| source.received);
+        received.fold(0, u64::saturating_add)
     }
 
     /// Takes the number of projects that are going to be listed, in addition to those that have failed already.
@@ -60,6 +99,13 @@ pub(crate) struct ListedSource {
 }
 
 impl ListedSource {
+    /// Records a page with this number of keys, of which `kept` are in the output.
+    pub(crate) fn record(&mut self, received: usize, kept: u64) {
+        let received = u64::try_from(received).unwrap_or(u64::MAX);
+        self.received = self.received.saturating_add(received);
+        self.count = self.count.saturating_add(kept);
+    }
+
     /// Creates a source from which nothing was received yet.
     pub(crate) fn new(id: impl Into<String>, name: Option<String>) -> Self {
         Self {
