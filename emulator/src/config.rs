@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use atlas_model_keys_core::ApiVersion;
+use atlas_model_keys_core::{ApiVersion, GroupId, OrgId};
 
 use crate::bucket::TokenBucket;
+use crate::credentials::{AccessToken, ApiKey, ServiceAccount};
 use crate::data::Data;
 use crate::digest::DigestAlgorithm;
 
@@ -22,6 +23,20 @@ pub struct Config {
     pub seed: u64,
     /// The number of groups (projects). 0 means 1.
     pub groups: usize,
+    /// The ids of the first groups. The others have generated ids. If there are more ids than
+    /// [`groups`](Self::groups), there are as many groups as ids.
+    pub group_ids: Vec<GroupId>,
+    /// The number of organizations. 0 means 1. The groups are dealt out to them one after the other.
+    pub organizations: usize,
+    /// The ids of the first organizations. The others have generated ids. If there are more ids than
+    /// [`organizations`](Self::organizations), there are as many organizations as ids.
+    pub org_ids: Vec<OrgId>,
+    /// The API keys that digest authentication accepts. If this and the data have none, one is generated.
+    pub api_keys: Vec<ApiKey>,
+    /// The service accounts that can request access tokens. If this and the data have none, one is generated.
+    pub service_accounts: Vec<ServiceAccount>,
+    /// The access tokens that exist from the start. If this and the data have none, one is generated.
+    pub access_tokens: Vec<AccessToken>,
     /// The number of keys in the first group. Each other group has a different number; if there are
     /// four groups or more, the third is empty.
     pub keys_per_group: usize,
@@ -33,8 +48,9 @@ pub struct Config {
     /// `atlas-model-keys` does so.
     pub present: Duration,
     /// The keys and groups to serve instead of generated ones. Then [`groups`](Self::groups),
-    /// [`keys_per_group`](Self::keys_per_group) and [`names`](Self::names) are ignored, and all
-    /// credentials may list the keys of all groups.
+    /// [`organizations`](Self::organizations), [`keys_per_group`](Self::keys_per_group) and
+    /// [`names`](Self::names) are ignored, and no group is forbidden. Credentials of the data are added to
+    /// those above. Data that consists of credentials only leaves the groups generated.
     pub data: Option<Data>,
     /// The time from the issue of an access token to its expiry.
     pub token_ttl: Duration,
@@ -68,6 +84,12 @@ impl Default for Config {
         Self {
             seed: 0,
             groups: 3,
+            group_ids: Vec::new(),
+            organizations: 1,
+            org_ids: Vec::new(),
+            api_keys: Vec::new(),
+            service_accounts: Vec::new(),
+            access_tokens: Vec::new(),
             keys_per_group: 42,
             names: Names::Plausible,
             present: Duration::from_secs(1_785_542_400),
@@ -86,6 +108,61 @@ impl Default for Config {
             total_count: TotalCount::Exact,
             link_base: None,
         }
+    }
+}
+
+impl Config {
+    /// Adds an API key that digest authentication accepts.
+    ///
+    /// ```
+    /// use atlas_model_keys_core::GroupId;
+    /// use atlas_model_keys_emulator::{ApiKey, Config, Emulator, Role};
+    /// let group: GroupId = "69681d39c9e8cfd375386316".parse()?;
+    /// let key = ApiKey::new("abcdefgh", "a-private-key").with_roles([Role::GroupReadOnly(group)]);
+    /// let emulator = Emulator::new(Config::default().with_group_ids([group]).with_api_key(key));
+    /// assert_eq!(emulator.first_group(), group);
+    /// assert_eq!(emulator.api_key().public_key, "abcdefgh");
+    /// # Ok::<(), atlas_model_keys_core::InvalidValue>(())
+    /// ```
+    #[must_use]
+    pub fn with_api_key(mut self, key: ApiKey) -> Self {
+        self.api_keys.push(key);
+        self
+    }
+
+    /// Adds a service account that can request access tokens.
+    #[must_use]
+    pub fn with_service_account(mut self, account: ServiceAccount) -> Self {
+        self.service_accounts.push(account);
+        self
+    }
+
+    /// Adds an access token that exists from the start.
+    #[must_use]
+    pub fn with_access_token(mut self, token: AccessToken) -> Self {
+        self.access_tokens.push(token);
+        self
+    }
+
+    /// Sets the ids of the first groups.
+    #[must_use]
+    pub fn with_group_ids(mut self, ids: impl IntoIterator<Item = GroupId>) -> Self {
+        self.group_ids = ids.into_iter().collect();
+        self
+    }
+
+    /// Sets the number of organizations.
+    #[must_use]
+    pub fn with_organizations(mut self, organizations: usize) -> Self {
+        self.organizations = organizations;
+        self
+    }
+
+    /// Sets the ids of the first organizations.
+    #[must_use]
+    pub fn with_org_ids(mut self, ids: impl IntoIterator<Item = OrgId>) -> Self {
+        self.org_ids = ids.into_iter().collect();
+        self
     }
 }
 
