@@ -24,7 +24,7 @@
 //! use std::time::Duration;
 //! use atlas_model_keys_emulator::{Config, Emulator};
 //!
-//! let mut emulator = Emulator::new(Config { keys_per_group: 3, ..Config::default() });
+//! let mut emulator = Emulator::new(Config::default().with_keys_per_group(3));
 //! let request = http::Request::get(format!(
 //!         "https://cloud.mongodb.com/api/atlas/v2/groups/{}/aiModelApiKeys?itemsPerPage=2",
 //!         emulator.first_group(),
@@ -128,6 +128,7 @@ mod render;
 mod route;
 mod script;
 pub mod server;
+mod setters;
 mod version;
 
 pub use bucket::TokenBucket;

@@ -77,7 +77,7 @@ impl Emulator {
     /// # let mut emulator = Emulator::new(Config::default());
     /// let group = emulator.first_group();
     /// if let Some(keys) = emulator.keys_mut(group) {
-    ///     keys.insert(0, Key { name: Some("New".into()), ..Key::default() });
+    ///     keys.insert(0, Key::default().with_name("New"));
     /// }
     /// assert_eq!(emulator.keys(group).len(), 43);
     /// ```
