@@ -60,11 +60,7 @@ fn every_format_has_the_same_values() {
 
 #[test]
 fn line_breaks_in_the_base_url_cannot_add_a_variable() {
-    let emulator = Emulator::new(Config {
-        groups: 2000,
-        keys_per_group: 0,
-        ..Config::default()
-    });
+    let emulator = Emulator::new(Config::default().with_groups(2000).with_keys_per_group(0));
     let environment = emulator.environment("http://h\nPATH=/evil");
     let dotenv = environment.to_dotenv();
     assert!(dotenv.starts_with("MONGODB_ATLAS_BASE_URL=http://hPATH=/evil\n"));
