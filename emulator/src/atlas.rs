@@ -290,7 +290,7 @@ fn group_bucket<'b>(
     }
 }
 
-/// The values of the `RateLimit-…` headers.
+/// The values of the `TokenBucket-…` headers.
 #[derive(Clone, Copy)]
 struct RateLimitStatus {
     limit: u32,

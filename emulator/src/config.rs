@@ -8,16 +8,18 @@ use crate::bucket::TokenBucket;
 use crate::credentials::{AccessToken, ApiKey, ServiceAccount};
 use crate::data::Data;
 use crate::digest::DigestAlgorithm;
+use crate::setters::setters;
 
 /// The configuration of an emulator. The defaults are Atlas's documented values, where there are
 /// any.
 ///
 /// ```
 /// use atlas_model_keys_emulator::{Config, Emulator};
-/// let emulator = Emulator::new(Config { seed: 7, keys_per_group: 1234, ..Config::default() });
+/// let emulator = Emulator::new(Config::default().with_seed(7).with_keys_per_group(1234));
 /// assert_eq!(emulator.keys(emulator.first_group()).len(), 1234);
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// The seed of everything that looks random: ids, credentials, dates, nonces, tokens.
     pub seed: u64,
@@ -56,11 +58,11 @@ pub struct Config {
     pub token_ttl: Duration,
     /// The time for which a digest nonce is accepted after it was issued.
     pub nonce_ttl: Duration,
-    /// The token bucket of each group, of the organization and of the list of groups. `None` means no
+    /// The token bucket of each group, of each organization and of the list of groups. `None` means no
     /// rate limit and no `RateLimit-…` headers.
     pub rate_limit: Option<TokenBucket>,
-    /// Whether all groups share one token bucket, instead of one for each group. The organization and the list of
-    /// groups have their own buckets in both cases. Atlas does not document which groups share a rate limit.
+    /// Whether all groups share one token bucket, instead of one for each group. Each organization and the list of
+    /// groups have buckets of their own in both cases. Atlas does not document which groups share a rate limit.
     pub shared_rate_limit: bool,
     /// The versions of the key routes that exist. Any other version gets 406.
     pub versions: Vec<ApiVersion>,
@@ -112,6 +114,27 @@ impl Default for Config {
 }
 
 impl Config {
+    setters!(
+        with_seed seed u64,
+        with_groups groups usize,
+        with_group_ids group_ids Vec<GroupId>,
+        with_organizations organizations usize,
+        with_org_ids org_ids Vec<OrgId>,
+        with_keys_per_group keys_per_group usize,
+        with_names names Names,
+        with_present present Duration,
+        with_token_ttl token_ttl Duration,
+        with_nonce_ttl nonce_ttl Duration,
+        with_shared_rate_limit shared_rate_limit bool,
+        with_versions versions Vec<ApiVersion>,
+        with_withdrawn withdrawn Vec<ApiVersion>,
+        with_deprecated deprecated Vec<Deprecated>,
+        with_digest digest Vec<DigestAlgorithm>,
+        with_include_secrets include_secrets bool,
+        with_total_count total_count TotalCount;
+        some with_link_base link_base String
+    );
+
     /// Adds an API key that digest authentication accepts.
     ///
     /// ```
@@ -119,7 +142,7 @@ impl Config {
     /// use atlas_model_keys_emulator::{ApiKey, Config, Emulator, Role};
     /// let group: GroupId = "69681d39c9e8cfd375386316".parse()?;
     /// let key = ApiKey::new("abcdefgh", "a-private-key").with_roles([Role::GroupReadOnly(group)]);
-    /// let emulator = Emulator::new(Config::default().with_group_ids([group]).with_api_key(key));
+    /// let emulator = Emulator::new(Config::default().with_group_ids(vec![group]).with_api_key(key));
     /// assert_eq!(emulator.first_group(), group);
     /// assert_eq!(emulator.api_key().public_key, "abcdefgh");
     /// # Ok::<(), atlas_model_keys_core::InvalidValue>(())
@@ -144,24 +167,17 @@ impl Config {
         self
     }
 
-    /// Sets the ids of the first groups.
+    /// Sets [`data`](Self::data).
     #[must_use]
-    pub fn with_group_ids(mut self, ids: impl IntoIterator<Item = GroupId>) -> Self {
-        self.group_ids = ids.into_iter().collect();
+    pub fn with_data(mut self, data: impl Into<Option<Data>>) -> Self {
+        self.data = data.into();
         self
     }
 
-    /// Sets the number of organizations.
+    /// Sets [`rate_limit`](Self::rate_limit): a token bucket, or `None`.
     #[must_use]
-    pub fn with_organizations(mut self, organizations: usize) -> Self {
-        self.organizations = organizations;
-        self
-    }
-
-    /// Sets the ids of the first organizations.
-    #[must_use]
-    pub fn with_org_ids(mut self, ids: impl IntoIterator<Item = OrgId>) -> Self {
-        self.org_ids = ids.into_iter().collect();
+    pub fn with_rate_limit(mut self, rate_limit: impl Into<Option<TokenBucket>>) -> Self {
+        self.rate_limit = rate_limit.into();
         self
     }
 }
@@ -193,6 +209,7 @@ pub enum TotalCount {
 
 /// A version that will be withdrawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Deprecated {
     /// The version.
     pub version: ApiVersion,
@@ -200,4 +217,16 @@ pub struct Deprecated {
     pub since: u64,
     /// The time at which it will be withdrawn, in seconds since the Unix epoch.
     pub sunset: u64,
+}
+
+impl Deprecated {
+    /// Returns a version with the two times of its headers `Deprecation` and `Sunset`, in seconds since the Unix epoch.
+    #[must_use]
+    pub fn new(version: ApiVersion, since: u64, sunset: u64) -> Self {
+        Self {
+            version,
+            since,
+            sunset,
+        }
+    }
 }

@@ -3,11 +3,14 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::prng::{self, Prng};
 use crate::roles::{Role, Roles};
 
 /// One of the three kinds of credentials that the emulator accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Credential {
     /// An [`ApiKey`], with digest authentication.
@@ -38,6 +41,10 @@ impl CredentialId {
     pub fn kind(self) -> Credential {
         self.kind
     }
+}
+
+impl Credential {
+    pub(crate) const ALL: [Self; 3] = [Self::ApiKey, Self::ServiceAccount, Self::AccessToken];
 }
 
 impl From<Credential> for CredentialId {

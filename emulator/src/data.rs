@@ -33,7 +33,7 @@ use crate::roles::{Role, Roles};
 ///     {"apiKeyId": "a1", "name": "search", "groupId": "69681d39c9e8cfd375386316"}
 ///     {"apiKeyId": "a2", "name": "rerank", "groupId": "69681d39c9e8cfd375386317", "lastUsedAt": null}
 /// "#)?;
-/// let emulator = Emulator::new(Config { data: Some(data), ..Config::default() });
+/// let emulator = Emulator::new(Config::default().with_data(data));
 /// assert_eq!(emulator.groups().count(), 2);
 /// assert_eq!(emulator.keys(emulator.first_group())[0].name.as_deref(), Some("search"));
 /// # Ok::<(), atlas_model_keys_emulator::InvalidData>(())
@@ -59,7 +59,7 @@ use crate::roles::{Role, Roles};
 ///         {"groupId": "69681d39c9e8cfd375386316", "roleName": "GROUP_READ_ONLY"}
 ///     ]}
 /// "#)?;
-/// let emulator = Emulator::new(Config { data: Some(data), ..Config::default() });
+/// let emulator = Emulator::new(Config::default().with_data(data));
 /// assert_eq!(emulator.api_key().public_key, "abcdefgh");
 /// assert_eq!(emulator.org_id(), "5f0000000000000000000001");
 /// # Ok::<(), atlas_model_keys_emulator::InvalidData>(())

@@ -24,7 +24,7 @@
 //! use std::time::Duration;
 //! use atlas_model_keys_emulator::{Config, Emulator};
 //!
-//! let mut emulator = Emulator::new(Config { keys_per_group: 3, ..Config::default() });
+//! let mut emulator = Emulator::new(Config::default().with_keys_per_group(3));
 //! let request = http::Request::get(format!(
 //!         "https://cloud.mongodb.com/api/atlas/v2/groups/{}/aiModelApiKeys?itemsPerPage=2",
 //!         emulator.first_group(),
@@ -113,6 +113,7 @@ mod credentials;
 mod data;
 mod digest;
 mod emulator;
+mod environment;
 mod errors;
 mod fault;
 mod generate;
@@ -129,6 +130,7 @@ mod roles;
 mod route;
 mod script;
 pub mod server;
+mod setters;
 mod version;
 mod world;
 
@@ -138,6 +140,7 @@ pub use credentials::{AccessToken, ApiKey, Credential, CredentialId, ServiceAcco
 pub use data::{Data, InvalidData};
 pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;
+pub use environment::{Environment, Project};
 pub use errors::error_response;
 pub use fault::{Area, Delivery, DeliveryStep, Fault, InvalidFault};
 pub use key::Key;

@@ -88,15 +88,14 @@ impl World {
         }
         let first_org = orgs[0];
         if data.groups.is_empty() {
-            let mut world = Self::generate(&Config {
-                groups: 1,
-                keys_per_group: 0,
-                organizations: orgs.len(),
-                org_ids: orgs,
-                group_ids: config.group_ids.iter().copied().take(1).collect(),
-                data: None,
-                ..config.clone()
-            });
+            let group_ids = config.group_ids.iter().copied().take(1);
+            let config = config.clone().with_groups(1).with_keys_per_group(0);
+            let mut world = Self::generate(
+                &config
+                    .with_group_ids(group_ids.collect())
+                    .with_organizations(orgs.len())
+                    .with_org_ids(orgs),
+            );
             world.groups[0].keys = data.keys;
             return world;
         }
@@ -191,19 +190,24 @@ impl World {
         roles: &Roles,
     ) -> Result<&mut Group, AtlasError> {
         let group_id = GroupId::new(id).map_err(|_| AtlasError::resource_not_found(id))?;
-        let forbidden = self.forbidden_group;
         let group = self
-            .group_mut(group_id)
+            .group(group_id)
             .ok_or_else(|| AtlasError::group_not_found(id))?;
-        let is_allowed = match roles {
-            None => forbidden != Some(group_id),
+        if !self.can_read_group(roles, group) {
+            return Err(AtlasError::unauthorized());
+        }
+        self.group_mut(group_id)
+            .ok_or_else(|| AtlasError::group_not_found(id))
+    }
+
+    /// Returns whether these roles allow to list the keys of a group.
+    pub(crate) fn can_read_group(&self, roles: &Roles, group: &Group) -> bool {
+        match roles {
+            None => self.forbidden_group != Some(group.id),
             Some(roles) => {
                 has_role_in_group(roles, group) || roles.contains(&Role::OrgOwner(group.org_id))
             }
-        };
-        is_allowed
-            .then_some(group)
-            .ok_or_else(AtlasError::unauthorized)
+        }
     }
 
     /// Returns the id of the organization, if these roles allow to list its keys.

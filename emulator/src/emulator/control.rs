@@ -9,7 +9,8 @@ use http::{Response, StatusCode};
 
 use crate::atlas::Atlas;
 use crate::bucket::{BucketState, TokenBucket};
-use crate::credentials::{ApiKey, CredentialId, ServiceAccount};
+use crate::credentials::{ApiKey, Credential, CredentialId, ServiceAccount};
+use crate::environment::{Environment, Project};
 use crate::errors::error_response;
 use crate::fault::{Fault, Faults};
 use crate::key::Key;
@@ -88,6 +89,36 @@ impl Emulator {
         self.atlas.credentials.find(name)
     }
 
+    /// Returns what a client needs for using this emulator at this base URL: ids, credentials, and which
+    /// credential may list which project.
+    #[must_use]
+    pub fn environment(&self, base_url: &str) -> Environment {
+        let Atlas {
+            credentials, world, ..
+        } = &self.atlas;
+        let (key, account) = (self.api_key(), self.service_account());
+        let projects = world.groups().iter().map(|group| Project {
+            id: group.id.to_string(),
+            name: group.name.clone(),
+            org_id: group.org_id.to_string(),
+            listable_by: Credential::ALL
+                .into_iter()
+                .filter(|kind| world.can_read_group(credentials.roles((*kind).into()), group))
+                .collect(),
+        });
+        Environment {
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            project_id: self.first_group().to_string(),
+            org_id: world.first_group().org_id.to_string(),
+            projects: projects.collect(),
+            public_api_key: key.public_key.clone(),
+            private_api_key: key.private_key.clone(),
+            client_id: account.client_id.clone(),
+            client_secret: account.client_secret.clone(),
+            access_token: self.access_token().to_owned(),
+        }
+    }
+
     /// Returns the keys of a group, in the order of the listing. The slice is empty if the group does
     /// not exist.
     #[must_use]
@@ -103,7 +134,7 @@ impl Emulator {
     /// # let mut emulator = Emulator::new(Config::default());
     /// let group = emulator.first_group();
     /// if let Some(keys) = emulator.keys_mut(group) {
-    ///     keys.insert(0, Key { name: Some("New".into()), ..Key::default() });
+    ///     keys.insert(0, Key::default().with_name("New"));
     /// }
     /// assert_eq!(emulator.keys(group).len(), 43);
     /// ```
