@@ -36,33 +36,31 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
         None => Options::default().clock,
     };
     let Rate(rate_limit) = args.rate_limit;
-    let mut emulator = Emulator::new(Config {
-        seed: args.seed,
-        groups: to_usize(args.groups),
-        keys_per_group: to_usize(args.keys),
-        names: match args.hostile_names {
-            true => Names::Hostile,
-            false => Names::Plausible,
-        },
-        // The argument, and not the clock that already runs: equal arguments give equal keys.
-        present: args.now.unwrap_or_else(|| clock()),
-        data,
-        token_ttl: args.token_ttl,
-        nonce_ttl: args.nonce_ttl,
-        rate_limit,
-        shared_rate_limit: args.shared_rate_limit,
-        include_secrets: args.with_secrets,
-        ..Config::default()
-    });
+    let mut emulator = Emulator::new(
+        Config::default()
+            .with_seed(args.seed)
+            .with_groups(to_usize(args.groups))
+            .with_keys_per_group(to_usize(args.keys))
+            .with_names(match args.hostile_names {
+                true => Names::Hostile,
+                false => Names::Plausible,
+            })
+            // The argument, and not the clock that already runs: equal arguments give equal keys.
+            .with_present(args.now.unwrap_or_else(|| clock()))
+            .with_data(data)
+            .with_token_ttl(args.token_ttl)
+            .with_nonce_ttl(args.nonce_ttl)
+            .with_rate_limit(rate_limit)
+            .with_shared_rate_limit(args.shared_rate_limit)
+            .with_include_secrets(args.with_secrets),
+    );
     for fault in &args.faults {
         emulator.inject(*fault, None);
     }
-    let options = Options {
-        port: args.port.unwrap_or(0),
-        latency: args.latency.unwrap_or_default(),
-        clock,
-        ..Options::default()
-    };
+    let options = Options::default()
+        .with_port(args.port.unwrap_or(0))
+        .with_latency(args.latency.unwrap_or_default())
+        .with_clock(clock);
     let server = Server::start(emulator, options).map_err(|error| {
         let failure = CommandError::local("cannot serve on 127.0.0.1", &error);
         match args.port {

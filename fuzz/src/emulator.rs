@@ -28,7 +28,7 @@ use atlas_model_keys_core::{
     Error, GroupsRequest, KeyRequest, Limits, ListRequest, Operation, OrgKeyRequest,
     OrgListRequest, Reply,
 };
-use atlas_model_keys_emulator::{Config, Emulator, Names};
+use atlas_model_keys_emulator::{Config, Emulator, Names, TokenBucket};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{
@@ -203,20 +203,18 @@ pub fn check(bytes: &[u8]) {
     let Some(input) = input::read::<Input>(bytes) else {
         return;
     };
-    let config = {
-        let default = Config::default();
-        Config {
-            seed: u64::from(input.seed),
-            groups: usize::from(input.groups % 5),
-            keys_per_group: usize::from(input.keys % 9),
-            token_ttl: Duration::from_secs(if input.flags & 1 == 0 { 3600 } else { 3 }),
-            nonce_ttl: Duration::from_secs(if input.flags & 2 == 0 { 60 } else { 2 }),
-            rate_limit: default.rate_limit.filter(|_| input.flags & 4 == 0),
-            include_secrets: input.flags & 8 != 0,
-            names: Names::Hostile,
-            ..default
-        }
-    };
+    let flag = |bit: u8| input.flags & bit != 0;
+    let seconds =
+        |short: bool, [usual, low]: [u64; 2]| Duration::from_secs(if short { low } else { usual });
+    let config = Config::default()
+        .with_seed(u64::from(input.seed))
+        .with_groups(usize::from(input.groups % 5))
+        .with_keys_per_group(usize::from(input.keys % 9))
+        .with_token_ttl(seconds(flag(1), [3600, 3]))
+        .with_nonce_ttl(seconds(flag(2), [60, 2]))
+        .with_rate_limit((!flag(4)).then(TokenBucket::default))
+        .with_include_secrets(flag(8))
+        .with_names(Names::Hostile);
     let has_secrets = config.include_secrets;
     let mut client = Client::new(Emulator::new(config), has_secrets);
     let mut second_emulator = client.emulator.clone();

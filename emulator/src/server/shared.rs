@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::emulator::Emulator;
+use crate::setters::setters;
 
 #[cfg(feature = "tls")]
 use super::tls::Tls;
@@ -43,6 +44,7 @@ pub fn clock_from(start: Duration) -> Clock {
 
 /// The settings of a [`Server`](super::Server); those of the emulator are in [`Config`](crate::Config).
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Options {
     /// The address to listen on. The default is 127.0.0.1. With an address that is not loopback, anyone who
     /// can reach it can list the emulator's keys.
@@ -89,13 +91,14 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Sets the address to listen on, such as `::1`. With an address that is not loopback, anyone who can
-    /// reach it can list the emulator's keys.
-    #[must_use]
-    pub fn with_address(mut self, address: impl Into<IpAddr>) -> Self {
-        self.address = address.into();
-        self
-    }
+    setters!(
+        with_address address IpAddr,
+        with_port port u16,
+        with_latency latency Duration,
+        with_max_connections max_connections usize,
+        with_idle_timeout idle_timeout Duration,
+        with_clock clock Clock
+    );
 
     /// Allows one more name in `Host`, without a port. Upper and lower case do not matter.
     #[must_use]
