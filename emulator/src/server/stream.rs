@@ -1,6 +1,6 @@
 //! The bytes of a connection, with or without TLS.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -99,6 +99,11 @@ impl Read for TimedSocket<'_> {
 impl Write for TimedSocket<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.write(bytes)
+    }
+
+    /// After a malformed handshake, rustls writes once. The alert is not the first of its buffers.
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.write_vectored(buffers)
     }
 
     fn flush(&mut self) -> io::Result<()> {
