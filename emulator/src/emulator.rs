@@ -12,7 +12,7 @@ use http::{HeaderName, Request, Response};
 
 use crate::atlas::Atlas;
 use crate::config::Config;
-use crate::credentials::Credential;
+use crate::credentials::CredentialId;
 use crate::errors::AtlasError;
 use crate::fault::{Faults, Phase};
 use crate::incoming::Incoming;
@@ -129,8 +129,8 @@ impl Emulator {
                 Ok(atlas.list_group_keys(group_id, caller, request, now)?)
             }
             MatchedRoute::OrgKeys { org_id } => {
-                self.authenticate(route, request, now)?;
-                Ok(self.atlas.list_org_keys(org_id, request, now)?)
+                let caller = self.authenticate(route, request, now)?;
+                Ok(self.atlas.list_org_keys(org_id, caller, request, now)?)
             }
             MatchedRoute::GroupKey { group_id, key_id } => {
                 let caller = self.authenticate(route, request, now)?;
@@ -138,12 +138,13 @@ impl Emulator {
                 Ok(atlas.get_group_key(group_id, key_id, caller, request, now)?)
             }
             MatchedRoute::OrgKey { org_id, key_id } => {
-                self.authenticate(route, request, now)?;
-                Ok(self.atlas.get_org_key(org_id, key_id, request, now)?)
+                let caller = self.authenticate(route, request, now)?;
+                let atlas = &mut self.atlas;
+                Ok(atlas.get_org_key(org_id, key_id, caller, request, now)?)
             }
             MatchedRoute::Groups => {
-                self.authenticate(route, request, now)?;
-                Ok(self.atlas.list_groups(request, now)?)
+                let caller = self.authenticate(route, request, now)?;
+                Ok(self.atlas.list_groups(caller, request, now)?)
             }
         }
     }
@@ -153,7 +154,7 @@ impl Emulator {
         route: Route,
         request: Incoming<'_>,
         now: Duration,
-    ) -> Result<Credential, EarlyResponse> {
+    ) -> Result<CredentialId, EarlyResponse> {
         let caller = self.atlas.authenticate(request, now)?;
         self.scripted(route, Checkpoint::Authenticated)?;
         Ok(caller)
