@@ -87,7 +87,7 @@ fn data_groups(data: Data, config: &Config) -> Vec<Group> {
     let mut groups: Vec<Group> = (1..)
         .zip(data.groups)
         .map(|(number, group)| {
-            let name = group.name.unwrap_or(format!("Project {number}"));
+            let name = group.name.unwrap_or(format!("Project-{number}"));
             let created = group.created.unwrap_or_else(|| created.clone());
             Group::new(group.id, name, created, group.keys)
         })
@@ -316,6 +316,7 @@ impl Atlas {
         let is_served = |version| version >= first && version != ApiVersion::PREVIEW;
         version::negotiate(request.headers, is_served, &[])?;
         let paging = Paging::from_query(request.uri, View::from_query(request.uri))?;
+        let total_count = listing::group_count(request.uri, self.config.total_count)?;
         let limit_status = take_token(self.config.rate_limit, &mut self.groups_bucket, now)?;
         let body = paging.render_page(
             self.groups.iter(),
@@ -327,7 +328,7 @@ impl Atlas {
                 name: &group.name,
                 org_id: &self.org.id,
             },
-            self.config.total_count,
+            total_count,
             &self_url(&self.config, request),
         );
         Ok(page_response(first, limit_status, &self.config, body))

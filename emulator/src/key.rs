@@ -1,7 +1,7 @@
 //! A key of the emulated Atlas.
 
-/// A key, with the fields that Atlas documents. The preview version omits a field that is `None`,
-/// and `2025-03-12` writes it as `null`.
+/// A key, with the fields that Atlas documents. A response omits a field that is `None`, except that
+/// `2025-03-12` writes `lastUsedAt` and `secret` as `null` then.
 ///
 /// ```
 /// use atlas_model_keys_emulator::Key;

@@ -103,7 +103,7 @@ pub(crate) fn token(
         Ok(form) => form,
         Err(error) => return error.into_response(),
     };
-    match query::value(&form, "grant_type").as_deref() {
+    match parameter(&form, "grant_type").as_deref() {
         Some("client_credentials") => {}
         Some(_) => {
             return OAuthError {
@@ -113,7 +113,9 @@ pub(crate) fn token(
             }
             .into_response();
         }
-        None => return OAuthError::invalid_request("grant_type is required.").into_response(),
+        None => {
+            return OAuthError::invalid_request("grant_type is required, once.").into_response();
+        }
     }
     let Some(access_token) = tokens.issue(now) else {
         return OAuthError {
@@ -144,11 +146,19 @@ pub(crate) fn revoke(
         Ok(form) => form,
         Err(error) => return error.into_response(),
     };
-    let Some(token) = query::value(&form, "token") else {
-        return OAuthError::invalid_request("token is required.").into_response();
+    let Some(token) = parameter(&form, "token") else {
+        return OAuthError::invalid_request("token is required, once.").into_response();
     };
     tokens.revoke(&token);
     Response::new(Vec::new())
+}
+
+/// Returns the value of a parameter that must be given exactly once. An empty value counts as none (RFC 6749
+/// §3.2).
+fn parameter(form: &str, name: &str) -> Option<String> {
+    let mut values = query::pairs(form).filter(|(n, value)| n == name && !value.is_empty());
+    let (_, value) = values.next()?;
+    values.next().is_none().then_some(value)
 }
 
 /// Returns the form in the body, if the credential of the service account is right.
@@ -219,13 +229,18 @@ impl OAuthError {
     }
 
     fn into_response(self) -> Response<Vec<u8>> {
-        json(
-            self.status,
-            &OAuthErrorBody {
-                error: self.error,
-                error_description: self.description,
-            },
-        )
+        let body = OAuthErrorBody {
+            error: self.error,
+            error_description: self.description,
+        };
+        let mut response = json(self.status, &body);
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"MMS Public API\""),
+            );
+        }
+        response
     }
 }
 
@@ -240,5 +255,6 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response<Vec<u8>> {
     );
     // RFC 6749 §5.1.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     response
 }

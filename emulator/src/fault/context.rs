@@ -192,7 +192,7 @@ impl FaultContext<'_> {
     }
 
     fn entries(&self, offset: u64, count: u64, view: KeyView) -> Vec<Value> {
-        let wanted = |group: &&Group| match MatchedRoute::from_path(self.request.uri.path()) {
+        let wanted = |group: &&Group| match MatchedRoute::from_path(self.request.path) {
             Some(MatchedRoute::GroupKeys { group_id }) => group.id.as_str() == group_id,
             route => matches!(route, Some(MatchedRoute::OrgKeys { .. })),
         };
@@ -210,7 +210,7 @@ impl FaultContext<'_> {
     /// Returns entries of keys that no group has. Every page has different ones.
     pub(super) fn unknown_keys(&self, page: u64, count: u64) -> Vec<Value> {
         let view = self.key_view();
-        let group = match MatchedRoute::from_path(self.request.uri.path()) {
+        let group = match MatchedRoute::from_path(self.request.path) {
             Some(MatchedRoute::GroupKeys { group_id }) => GroupId::new(group_id).ok(),
             _ => None,
         };
