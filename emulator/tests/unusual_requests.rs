@@ -5,6 +5,7 @@ mod support;
 use atlas_model_keys_core::ApiVersion;
 use atlas_model_keys_emulator::{Config, Emulator, Route};
 use http::{Method, Request, Response};
+use serde_json::Value;
 use support::{DATED, NOW, PREVIEW, bearer, fetch, get, header, json, keys_path};
 
 fn emulator() -> Emulator {
@@ -100,7 +101,7 @@ fn groups_are_not_counted_on_request() {
             DATED,
         ));
         assert_eq!(
-            page.get("totalCount").and_then(|n| n.as_u64()),
+            page.get("totalCount").and_then(Value::as_u64),
             total,
             "{query}"
         );
