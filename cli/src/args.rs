@@ -562,11 +562,7 @@ fn rate_limit(text: &str) -> Result<Rate, String> {
     if per > YEAR {
         return Err(RULE.to_owned());
     }
-    Ok(Rate(Some(TokenBucket {
-        capacity,
-        refill,
-        per,
-    })))
+    Ok(Rate(Some(TokenBucket::new(capacity, refill, per))))
 }
 
 #[cfg(test)]

@@ -10,14 +10,14 @@ const HOSTILE_NAME: &str = "\u{1b}[31mred\u{1b}[0m \u{202e}desrever";
 /// Returns the emulator of the demonstration. The dates of its keys are relative to the current time, and all
 /// credentials may list the keys of both projects.
 pub(crate) fn emulator(show_secrets: bool) -> Emulator {
-    let mut emulator = Emulator::new(Config {
-        groups: 2,
-        keys_per_group: 9,
-        present: (Options::default().clock)(),
-        // Without this there would be no secrets to show.
-        include_secrets: show_secrets,
-        ..Config::default()
-    });
+    let mut emulator = Emulator::new(
+        Config::default()
+            .with_groups(2)
+            .with_keys_per_group(9)
+            .with_present((Options::default().clock)())
+            // Without this there would be no secrets to show.
+            .with_include_secrets(show_secrets),
+    );
     if let Some(second) = emulator.forbidden_group() {
         for credential in [
             Credential::ApiKey,

@@ -93,11 +93,7 @@ fn data_groups(data: Data, config: &Config) -> Vec<Group> {
         })
         .collect();
     if groups.is_empty() {
-        let generated = generate::groups(&Config {
-            groups: 1,
-            keys_per_group: 0,
-            ..config.clone()
-        });
+        let generated = generate::groups(&config.clone().with_groups(1).with_keys_per_group(0));
         let keys = std::iter::once(data.keys);
         groups.extend(
             generated
@@ -380,7 +376,7 @@ fn group_bucket<'b>(
     }
 }
 
-/// The values of the `RateLimit-…` headers.
+/// The values of the `TokenBucket-…` headers.
 #[derive(Clone, Copy)]
 struct RateLimitStatus {
     limit: u32,

@@ -7,16 +7,18 @@ use atlas_model_keys_core::ApiVersion;
 use crate::bucket::TokenBucket;
 use crate::data::Data;
 use crate::digest::DigestAlgorithm;
+use crate::setters::setters;
 
 /// The configuration of an emulator. The defaults are Atlas's documented values, where there are
 /// any.
 ///
 /// ```
 /// use atlas_model_keys_emulator::{Config, Emulator};
-/// let emulator = Emulator::new(Config { seed: 7, keys_per_group: 1234, ..Config::default() });
+/// let emulator = Emulator::new(Config::default().with_seed(7).with_keys_per_group(1234));
 /// assert_eq!(emulator.keys(emulator.first_group()).len(), 1234);
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// The seed of everything that looks random: ids, credentials, dates, nonces, tokens.
     pub seed: u64,
@@ -41,7 +43,7 @@ pub struct Config {
     /// The time for which a digest nonce is accepted after it was issued.
     pub nonce_ttl: Duration,
     /// The token bucket of each group, of the organization and of the list of groups. `None` means no
-    /// rate limit and no `RateLimit-…` headers.
+    /// rate limit and no `TokenBucket-…` headers.
     pub rate_limit: Option<TokenBucket>,
     /// Whether all groups share one token bucket, instead of one for each group. The organization and the list of
     /// groups have their own buckets in both cases. Atlas does not document which groups share a rate limit.
@@ -89,6 +91,40 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    setters!(
+        with_seed seed u64,
+        with_groups groups usize,
+        with_keys_per_group keys_per_group usize,
+        with_names names Names,
+        with_present present Duration,
+        with_token_ttl token_ttl Duration,
+        with_nonce_ttl nonce_ttl Duration,
+        with_shared_rate_limit shared_rate_limit bool,
+        with_versions versions Vec<ApiVersion>,
+        with_withdrawn withdrawn Vec<ApiVersion>,
+        with_deprecated deprecated Vec<Deprecated>,
+        with_digest digest Vec<DigestAlgorithm>,
+        with_include_secrets include_secrets bool,
+        with_total_count total_count TotalCount;
+        some with_link_base link_base String
+    );
+
+    /// Sets [`data`](Self::data).
+    #[must_use]
+    pub fn with_data(mut self, data: impl Into<Option<Data>>) -> Self {
+        self.data = data.into();
+        self
+    }
+
+    /// Sets [`rate_limit`](Self::rate_limit): a token bucket, or `None`.
+    #[must_use]
+    pub fn with_rate_limit(mut self, rate_limit: impl Into<Option<TokenBucket>>) -> Self {
+        self.rate_limit = rate_limit.into();
+        self
+    }
+}
+
 /// The names of generated keys and groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -116,6 +152,7 @@ pub enum TotalCount {
 
 /// A version that will be withdrawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Deprecated {
     /// The version.
     pub version: ApiVersion,
@@ -123,4 +160,16 @@ pub struct Deprecated {
     pub since: u64,
     /// The time at which it will be withdrawn, in seconds since the Unix epoch.
     pub sunset: u64,
+}
+
+impl Deprecated {
+    /// Returns a version with the two times of its headers `Deprecation` and `Sunset`, in seconds since the Unix epoch.
+    #[must_use]
+    pub fn new(version: ApiVersion, since: u64, sunset: u64) -> Self {
+        Self {
+            version,
+            since,
+            sunset,
+        }
+    }
 }

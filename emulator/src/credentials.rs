@@ -1,9 +1,12 @@
 //! The credentials that the emulator accepts.
 
+use serde::Serialize;
+
 use crate::prng::{self, Prng};
 
 /// One of the three kinds of credentials that the emulator accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Credential {
     /// The [`ApiKey`], with digest authentication.

@@ -29,7 +29,7 @@ use crate::quoted::quoted;
 ///     {"apiKeyId": "a1", "name": "search", "groupId": "69681d39c9e8cfd375386316"}
 ///     {"apiKeyId": "a2", "name": "rerank", "groupId": "69681d39c9e8cfd375386317", "lastUsedAt": null}
 /// "#)?;
-/// let emulator = Emulator::new(Config { data: Some(data), ..Config::default() });
+/// let emulator = Emulator::new(Config::default().with_data(data));
 /// assert_eq!(emulator.groups().count(), 2);
 /// assert_eq!(emulator.keys(emulator.first_group())[0].name.as_deref(), Some("search"));
 /// # Ok::<(), atlas_model_keys_emulator::InvalidData>(())

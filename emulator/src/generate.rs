@@ -183,13 +183,11 @@ mod tests {
     use super::*;
 
     fn hostile(seed: u64, groups: usize, keys_per_group: usize) -> Config {
-        Config {
-            seed,
-            groups,
-            keys_per_group,
-            names: Names::Hostile,
-            ..Config::default()
-        }
+        Config::default()
+            .with_seed(seed)
+            .with_groups(groups)
+            .with_keys_per_group(keys_per_group)
+            .with_names(Names::Hostile)
     }
 
     #[test]

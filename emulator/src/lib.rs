@@ -24,7 +24,7 @@
 //! use std::time::Duration;
 //! use atlas_model_keys_emulator::{Config, Emulator};
 //!
-//! let mut emulator = Emulator::new(Config { keys_per_group: 3, ..Config::default() });
+//! let mut emulator = Emulator::new(Config::default().with_keys_per_group(3));
 //! let request = http::Request::get(format!(
 //!         "https://cloud.mongodb.com/api/atlas/v2/groups/{}/aiModelApiKeys?itemsPerPage=2",
 //!         emulator.first_group(),
@@ -116,6 +116,7 @@ mod credentials;
 mod data;
 mod digest;
 mod emulator;
+mod environment;
 mod errors;
 mod fault;
 mod generate;
@@ -131,6 +132,7 @@ mod render;
 mod route;
 mod script;
 pub mod server;
+mod setters;
 mod version;
 
 pub use bucket::TokenBucket;
@@ -139,6 +141,7 @@ pub use credentials::{ApiKey, Credential, ServiceAccount};
 pub use data::{Data, InvalidData};
 pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;
+pub use environment::{Environment, Project};
 pub use errors::error_response;
 pub use fault::{Area, Delivery, DeliveryStep, Fault, InvalidFault};
 pub use key::Key;

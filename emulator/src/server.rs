@@ -211,10 +211,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(20);
 
     fn start(max_connections: usize, timeouts: Timeouts) -> Server {
-        let options = Options {
-            max_connections,
-            ..Options::default()
-        };
+        let options = Options::default().with_max_connections(max_connections);
         Server::start_with(Emulator::new(Config::default()), options, timeouts).unwrap()
     }
 

@@ -19,10 +19,7 @@ fn error(json: impl AsRef<[u8]>) -> InvalidData {
 }
 
 fn emulator(json: impl AsRef<[u8]>) -> Emulator {
-    Emulator::new(Config {
-        data: Some(data(json)),
-        ..Config::default()
-    })
+    Emulator::new(Config::default().with_data(data(json)))
 }
 
 fn names(emulator: &Emulator) -> Vec<(String, Vec<String>)> {
@@ -165,11 +162,11 @@ fn secret_is_listed_only_if_configured() {
     let data = data(r#"{"name":"a","secret":"al-hunter2"}"#);
     assert!(!format!("{data:?}").contains("hunter2"));
     for include_secrets in [false, true] {
-        let mut emulator = Emulator::new(Config {
-            data: Some(data.clone()),
-            include_secrets,
-            ..Config::default()
-        });
+        let mut emulator = Emulator::new(
+            Config::default()
+                .with_data(data.clone())
+                .with_include_secrets(include_secrets),
+        );
         let path = keys_path(&emulator);
         let page = fetch(&mut emulator, &path, DATED).into_body();
         let page = String::from_utf8(page).unwrap();
@@ -179,19 +176,19 @@ fn secret_is_listed_only_if_configured() {
 
 #[test]
 fn page_of_the_emulator_is_data() {
-    let mut generated = Emulator::new(Config {
-        groups: 1,
-        names: atlas_model_keys_emulator::Names::Hostile,
-        include_secrets: true,
-        ..Config::default()
-    });
+    let mut generated = Emulator::new(
+        Config::default()
+            .with_groups(1)
+            .with_names(atlas_model_keys_emulator::Names::Hostile)
+            .with_include_secrets(true),
+    );
     let path = keys_path(&generated);
     let page = fetch(&mut generated, &path, DATED);
-    let mut loaded = Emulator::new(Config {
-        data: Some(data(page.body())),
-        include_secrets: true,
-        ..Config::default()
-    });
+    let mut loaded = Emulator::new(
+        Config::default()
+            .with_data(data(page.body()))
+            .with_include_secrets(true),
+    );
     assert_eq!(
         generated.keys(generated.first_group()),
         loaded.keys(loaded.first_group())

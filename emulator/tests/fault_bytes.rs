@@ -1029,20 +1029,17 @@ const ABBREVIATIONS: &[(&str, &str)] = &[
 const AFTER: &str = "GET /after HTTP/1.1\r\nHost: atlas.example\r\nConnection: close\r\n\r\n";
 
 fn emulator() -> Emulator {
-    Emulator::new(Config {
-        keys_per_group: 5,
-        names: Names::Hostile,
-        rate_limit: None,
-        ..Config::default()
-    })
+    Emulator::new(
+        Config::default()
+            .with_keys_per_group(5)
+            .with_names(Names::Hostile)
+            .with_rate_limit(None),
+    )
 }
 
 /// Starts a server that always sends equal bytes, because its clock stands still.
 fn server() -> Server {
-    let options = Options {
-        clock: Arc::new(|| NOW),
-        ..Options::default()
-    };
+    let options = Options::default().with_clock(Arc::new(|| NOW));
     Server::start(emulator(), options).unwrap()
 }
 

@@ -25,11 +25,11 @@ use support::{
 const KEYS: usize = 5;
 
 fn emulator() -> Emulator {
-    Emulator::new(Config {
-        keys_per_group: KEYS,
-        names: Names::Hostile,
-        ..Config::default()
-    })
+    Emulator::new(
+        Config::default()
+            .with_keys_per_group(KEYS)
+            .with_names(Names::Hostile),
+    )
 }
 
 fn server() -> Server {

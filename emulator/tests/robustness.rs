@@ -41,11 +41,11 @@ impl Cases {
 
 #[test]
 fn random_requests_never_panic_and_always_get_a_response() {
-    let mut emulator = Emulator::new(Config {
-        digest: vec![DigestAlgorithm::Md5, DigestAlgorithm::Sha512_256Sess],
-        names: Names::Hostile,
-        ..Config::default()
-    });
+    let mut emulator = Emulator::new(
+        Config::default()
+            .with_digest(vec![DigestAlgorithm::Md5, DigestAlgorithm::Sha512_256Sess])
+            .with_names(Names::Hostile),
+    );
     let mut cases = Cases(0x5eed);
     let path = keys_path(&emulator);
     let token = token_request(&emulator, "");

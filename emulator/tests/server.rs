@@ -16,10 +16,7 @@ use support::{PREVIEW, bearer, keys_path, token_request};
 
 fn start(options: Options) -> Server {
     Server::start(
-        Emulator::new(Config {
-            names: Names::Hostile,
-            ..Config::default()
-        }),
+        Emulator::new(Config::default().with_names(Names::Hostile)),
         options,
     )
     .unwrap()
@@ -174,10 +171,9 @@ fn malformed_request_is_refused_and_its_connection_closed() {
 fn configured_clock_sets_the_date_and_expires_tokens() {
     let seconds = Arc::new(AtomicU64::new(784_111_777));
     let clock = Arc::clone(&seconds);
-    let server = start(Options {
-        clock: Arc::new(move || Duration::from_secs(clock.load(Ordering::Relaxed))),
-        ..Options::default()
-    });
+    let server = start(Options::default().with_clock(Arc::new(move || {
+        Duration::from_secs(clock.load(Ordering::Relaxed))
+    })));
     let mut client = connect(&server);
     let length = format!("Content-Length: {}\r\n", FORM.len());
     let request = token_head(&server, &length) + FORM;
@@ -213,10 +209,7 @@ fn scripted_response_may_have_a_wrong_content_length() {
 
 #[test]
 fn connection_beyond_the_limit_gets_503() {
-    let server = start(Options {
-        max_connections: 2,
-        ..Options::default()
-    });
+    let server = start(Options::default().with_max_connections(2));
     let request = list_request(&server, "GET", "");
     let mut kept: Vec<_> = (0..2).map(|_| connect(&server)).collect();
     for client in &mut kept {
@@ -243,10 +236,7 @@ fn connection_beyond_the_limit_gets_503() {
 
 #[test]
 fn two_hundred_connections_beyond_the_limit_all_get_503() {
-    let server = start(Options {
-        max_connections: 2,
-        ..Options::default()
-    });
+    let server = start(Options::default().with_max_connections(2));
     let request = list_request(&server, "GET", "");
     let mut kept: Vec<_> = (0..2).map(|_| connect(&server)).collect();
     for client in &mut kept {
@@ -280,10 +270,7 @@ fn two_hundred_connections_beyond_the_limit_all_get_503() {
 
 #[test]
 fn connection_beyond_the_limit_gets_503_only_after_its_request() {
-    let server = start(Options {
-        max_connections: 0,
-        ..Options::default()
-    });
+    let server = start(Options::default().with_max_connections(0));
     let mut client = connect(&server);
     client
         .set_read_timeout(Some(Duration::from_millis(50)))
@@ -307,10 +294,7 @@ fn connection_beyond_the_limit_gets_503_only_after_its_request() {
 
 #[test]
 fn shutdown_does_not_wait_for_idle_or_slow_clients() {
-    let server = start(Options {
-        latency: Duration::from_secs(3600),
-        ..Options::default()
-    });
+    let server = start(Options::default().with_latency(Duration::from_secs(3600)));
     let _idle = connect(&server);
     let mut half = connect(&server);
     half.write_all(b"GET / HT").unwrap();
@@ -329,10 +313,7 @@ fn shutdown_does_not_wait_for_idle_or_slow_clients() {
 
 #[test]
 fn response_is_delayed_by_the_latency() {
-    let server = start(Options {
-        latency: Duration::from_millis(60),
-        ..Options::default()
-    });
+    let server = start(Options::default().with_latency(Duration::from_millis(60)));
     let mut client = connect(&server);
     let request = list_request(&server, "GET", "");
     let began = Instant::now();

@@ -5,8 +5,10 @@ use atlas_model_keys_core::{ApiVersion, GroupId};
 use http::header::HeaderMap;
 use http::{Response, StatusCode};
 
+use crate::atlas::Atlas;
 use crate::bucket::{BucketState, TokenBucket};
 use crate::credentials::{ApiKey, Credential, ServiceAccount};
+use crate::environment::{Environment, Project};
 use crate::errors::error_response;
 use crate::fault::{Fault, Faults};
 use crate::key::Key;
@@ -59,6 +61,37 @@ impl Emulator {
         &self.atlas.access_token
     }
 
+    /// Returns what a client needs for using this emulator at this base URL: ids, credentials, and which
+    /// credential may list which project.
+    #[must_use]
+    pub fn environment(&self, base_url: &str) -> Environment {
+        let Atlas {
+            api_key,
+            service_account,
+            ..
+        } = &self.atlas;
+        let projects = self.atlas.groups.iter().map(|group| Project {
+            id: group.id.to_string(),
+            name: group.name.clone(),
+            org_id: self.org_id().to_owned(),
+            listable_by: Credential::ALL
+                .into_iter()
+                .filter(|credential| !group.denied.contains(credential))
+                .collect(),
+        });
+        Environment {
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            project_id: self.first_group().to_string(),
+            org_id: self.org_id().to_owned(),
+            projects: projects.collect(),
+            public_api_key: api_key.public_key.clone(),
+            private_api_key: api_key.private_key.clone(),
+            client_id: service_account.client_id.clone(),
+            client_secret: service_account.client_secret.clone(),
+            access_token: self.access_token().to_owned(),
+        }
+    }
+
     /// Returns the keys of a group, in the order of the listing. The slice is empty if the group does
     /// not exist.
     #[must_use]
@@ -77,7 +110,7 @@ impl Emulator {
     /// # let mut emulator = Emulator::new(Config::default());
     /// let group = emulator.first_group();
     /// if let Some(keys) = emulator.keys_mut(group) {
-    ///     keys.insert(0, Key { name: Some("New".into()), ..Key::default() });
+    ///     keys.insert(0, Key::default().with_name("New"));
     /// }
     /// assert_eq!(emulator.keys(group).len(), 43);
     /// ```

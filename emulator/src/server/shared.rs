@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::emulator::Emulator;
+use crate::setters::setters;
 
 /// The maximum time from the first byte of a request to its last.
 ///
@@ -39,6 +40,7 @@ pub fn clock_from(start: Duration) -> Clock {
 
 /// The settings of a [`Server`](super::Server); those of the emulator are in [`Config`](crate::Config).
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Options {
     /// The port on 127.0.0.1. 0 means any free port.
     pub port: u16,
@@ -68,6 +70,16 @@ impl Default for Options {
             }),
         }
     }
+}
+
+impl Options {
+    setters!(
+        with_port port u16,
+        with_latency latency Duration,
+        with_max_connections max_connections usize,
+        with_idle_timeout idle_timeout Duration,
+        with_clock clock Clock
+    );
 }
 
 impl fmt::Debug for Options {
