@@ -1221,7 +1221,7 @@ fn no_pair_of_faults_causes_a_panic() {
             let targets = [
                 keys_path(&emulator),
                 format!(
-                    "{}?pageNum=4294967295&itemsPerPage=500",
+                    "{}?pageNum=2147483647&itemsPerPage=500",
                     keys_path(&emulator)
                 ),
                 format!("{}?pageNum=0", keys_path(&emulator)),
