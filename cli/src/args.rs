@@ -395,17 +395,23 @@ pub(crate) struct EmulateArgs {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) groups: u32,
 
+    /// Number of organizations
+    ///
+    /// The projects are dealt out to them one after the other.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) organizations: u32,
+
     /// Give the keys names that are hard to handle
     ///
     /// Names in many scripts, with control characters, with 250 characters.
     #[arg(long)]
     pub(crate) hostile_names: bool,
 
-    /// Serve the keys and projects of this file
+    /// Serve the keys, projects and credentials of this file
     ///
     /// They replace the generated ones. `-` is stdin. The file is the output of `list` as json, ndjson or
-    /// raw, or a JSON array of keys and projects.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "groups", "hostile_names"])]
+    /// raw, or JSON with keys, projects and credentials.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "groups", "organizations", "hostile_names"])]
     pub(crate) data: Option<PathBuf>,
 
     /// Time at which the clock starts [default: now]
@@ -431,7 +437,7 @@ pub(crate) struct EmulateArgs {
     /// Rate limit, or `none`
     ///
     /// CAPACITY/REFILL/SECONDS: a burst of CAPACITY requests, refilled with REFILL requests per SECONDS. It
-    /// applies to each project, to the organization, and to the list of projects.
+    /// applies to each project, to each organization, and to the list of projects.
     #[arg(long, value_name = "RATE", default_value = "1200/500/60", value_parser = rate_limit)]
     pub(crate) rate_limit: Rate,
 

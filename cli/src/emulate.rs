@@ -40,6 +40,7 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
         Config::default()
             .with_seed(args.seed)
             .with_groups(to_usize(args.groups))
+            .with_organizations(to_usize(args.organizations))
             .with_keys_per_group(to_usize(args.keys))
             .with_names(match args.hostile_names {
                 true => Names::Hostile,
