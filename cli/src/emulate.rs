@@ -8,7 +8,7 @@ use std::sync::mpsc;
 
 use atlas_model_keys_core::InvalidValue;
 use atlas_model_keys_emulator::server::{self, Options, Server};
-use atlas_model_keys_emulator::{Config, Data, Emulator, Fault, Names};
+use atlas_model_keys_emulator::{Config, Data, Emulator, Fault, Injection, Names};
 
 use crate::args::{EmulateArgs, Rate};
 use crate::environment::{
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
         ..Config::default()
     });
     for fault in &args.faults {
-        emulator.inject(*fault, None);
+        emulator.inject(*fault);
     }
     let options = Options {
         port: args.port.unwrap_or(0),
@@ -131,7 +131,8 @@ fn catalogue() -> String {
         .collect();
     let width = rows.iter().map(|(_, name)| name.len()).max().unwrap_or(0);
     let mut out = "\
-Faults for --fault NAME or --fault NAME=ARG. The ARG that is shown is the default.
+Faults for --fault NAME[=ARG][*N]. The ARG that is shown is the default.
+A fault applies to every response, or with *N only to the next N: --fault 'reset-in-body*2'
 With a fault that is marked +, a robust client still gets all keys.
 "
     .to_owned();
@@ -152,7 +153,7 @@ fn to_usize(number: u32) -> usize {
 }
 
 /// Returns the text that is printed at the start: exports for a shell, and comments for people.
-fn introduction(base: &str, emulator: &Emulator, faults: &[Fault]) -> String {
+fn introduction(base: &str, emulator: &Emulator, faults: &[Injection]) -> String {
     let group = emulator.first_group();
     let key = emulator.api_key();
     let account = emulator.service_account();
@@ -200,7 +201,7 @@ fn introduction(base: &str, emulator: &Emulator, faults: &[Fault]) -> String {
         );
     }
     for fault in faults {
-        let _ = writeln!(out, "# Fault: {fault}: {}", fault.description());
+        let _ = writeln!(out, "# Fault: {fault}: {}", fault.fault().description());
     }
     out
 }
@@ -233,7 +234,7 @@ mod tests {
         let text = introduction(
             "http://127.0.0.1:1",
             &Emulator::new(Config::default()),
-            &Fault::all().collect::<Vec<_>>(),
+            &Fault::all().map(Injection::from).collect::<Vec<_>>(),
         );
         assert!(text.ends_with('\n'));
         assert!(

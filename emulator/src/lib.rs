@@ -137,7 +137,7 @@ pub use data::{Data, InvalidData};
 pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;
 pub use errors::error_response;
-pub use fault::{Area, Delivery, DeliveryStep, Fault, InvalidFault};
+pub use fault::{Area, Delivery, DeliveryStep, Fault, Injection, InvalidFault};
 pub use key::Key;
 pub use route::Route;
 
