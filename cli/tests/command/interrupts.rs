@@ -97,9 +97,7 @@ fn token_that_is_being_issued_is_awaited_and_revoked() {
     for command_name in ["list", "token"] {
         let atlas = Atlas::new(Config::default());
         let slow = Fault::TOKEN_SLOW.with_delay(Duration::from_millis(500));
-        atlas
-            .server
-            .with(|emulator| emulator.inject(slow.unwrap()));
+        atlas.server.with(|emulator| emulator.inject(slow.unwrap()));
         let environment = atlas.environment(Login::ServiceAccount);
         let child = command(&[command_name], &environment).spawn().unwrap();
         until(|| atlas.server.with(|emulator| emulator.token_requests()) == 1);
@@ -115,9 +113,7 @@ fn token_that_is_being_issued_is_awaited_and_revoked() {
 fn second_signal_ends_the_command_at_once() {
     let atlas = Atlas::new(Config::default());
     let slow = Fault::TOKEN_SLOW.with_delay(Duration::from_secs(20));
-    atlas
-        .server
-        .with(|emulator| emulator.inject(slow.unwrap()));
+    atlas.server.with(|emulator| emulator.inject(slow.unwrap()));
     let environment = atlas.environment(Login::ServiceAccount);
     let mut child = command(&["list"], &environment).spawn().unwrap();
     until(|| atlas.server.with(|emulator| emulator.token_requests()) == 1);
