@@ -117,14 +117,14 @@ pub fn serve(arguments: &[&str]) {
         panic!("{arguments:?}");
     };
     let encoding = encoding.parse().unwrap();
-    let mut emulator = Emulator::new(Config {
-        groups: 1,
-        keys_per_group: keys.parse().unwrap(),
-        names: Names::Hostile,
-        token_ttl: Duration::from_secs(24 * 3600),
-        rate_limit: None,
-        ..Config::default()
-    });
+    let mut emulator = Emulator::new(
+        Config::default()
+            .with_groups(1)
+            .with_keys_per_group(keys.parse().unwrap())
+            .with_names(Names::Hostile)
+            .with_token_ttl(Duration::from_secs(24 * 3600))
+            .with_rate_limit(None),
+    );
     if encoding == BodyEncoding::SmallChunks {
         emulator.inject(Fault::CHUNKED);
     }

@@ -43,10 +43,7 @@ impl EmulatedAtlas {
     /// If there is no free port or no thread.
     #[must_use]
     pub fn start(config: Config, options: Options) -> Self {
-        let emulator = Emulator::new(Config {
-            names: Names::Hostile,
-            ..config
-        });
+        let emulator = Emulator::new(config.with_names(Names::Hostile));
         let group = emulator.first_group();
         let server = Server::start(emulator, options).unwrap();
         Self { server, group }
@@ -61,15 +58,10 @@ impl EmulatedAtlas {
     /// Starts an emulator that waits before each response.
     #[must_use]
     pub fn with_latency(keys_per_group: usize, latency: Duration) -> Self {
-        let config = Config {
-            keys_per_group,
-            rate_limit: None,
-            ..Config::default()
-        };
-        let options = Options {
-            latency,
-            ..Options::default()
-        };
+        let config = Config::default()
+            .with_keys_per_group(keys_per_group)
+            .with_rate_limit(None);
+        let options = Options::default().with_latency(latency);
         Self::start(config, options)
     }
 

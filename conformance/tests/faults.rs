@@ -170,14 +170,12 @@ fn affected_credentials(fault: Fault) -> (CredentialKind, &'static [CredentialKi
 }
 
 fn outcome(process: &mut Process, fault: Fault, kind: CredentialKind) -> String {
-    let config = Config {
-        keys_per_group: KEYS,
-        groups: 3,
-        rate_limit: None,
+    let config = Config::default()
+        .with_keys_per_group(KEYS)
+        .with_groups(3)
+        .with_rate_limit(None)
         // So that a secret that leaks is found.
-        include_secrets: true,
-        ..Config::default()
-    };
+        .with_include_secrets(true);
     let atlas = EmulatedAtlas::start(config, Options::default());
     let credentials = atlas.server.with(|emulator| {
         let (account, key) = (emulator.service_account(), emulator.api_key());

@@ -17,11 +17,7 @@ use atlas_model_keys_transport::Event;
 const WORKERS: usize = 8;
 
 /// Each group has one. Its 429 asks for a wait of one second.
-const BUCKET: TokenBucket = TokenBucket {
-    capacity: 3,
-    refill: 3,
-    per: Duration::from_secs(1),
-};
+const BUCKET: TokenBucket = TokenBucket::new(3, 3, Duration::from_secs(1));
 
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -89,13 +85,11 @@ impl Log {
 }
 
 fn atlas(groups: usize, keys_per_group: usize) -> EmulatedAtlas {
-    let config = Config {
+    let config = Config::default()
         // No credential may list the keys of the last group.
-        groups: groups + 1,
-        keys_per_group,
-        rate_limit: Some(BUCKET),
-        ..Config::default()
-    };
+        .with_groups(groups + 1)
+        .with_keys_per_group(keys_per_group)
+        .with_rate_limit(BUCKET);
     EmulatedAtlas::start(config, Options::default())
 }
 

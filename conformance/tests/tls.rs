@@ -45,11 +45,11 @@ fn start(authority: &Authority, name: &str, expired: bool, protocols: &[&[u8]]) 
     let mut config = authority.config(name, expired);
     config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
 
-    let emulator = Emulator::new(Config {
-        keys_per_group: 250,
-        names: Names::Hostile,
-        ..Config::default()
-    });
+    let emulator = Emulator::new(
+        Config::default()
+            .with_keys_per_group(250)
+            .with_names(Names::Hostile),
+    );
     let group = emulator.first_group();
     let (account, api_key) = (emulator.service_account(), emulator.api_key());
     let credentials = [

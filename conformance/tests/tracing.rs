@@ -13,11 +13,9 @@ use log::Log;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 fn each_exchange_is_a_span<C: TestClient>(log: &Log) {
-    let config = Config {
-        keys_per_group: 1,
-        include_secrets: true,
-        ..Config::default()
-    };
+    let config = Config::default()
+        .with_keys_per_group(1)
+        .with_include_secrets(true);
     let atlas = EmulatedAtlas::start(config, Default::default());
     let path = format!("/api/atlas/v2/groups/{}/aiModelApiKeys", atlas.group);
     for kind in CredentialKind::ALL {

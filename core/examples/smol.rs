@@ -35,11 +35,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), BoxError> {
     let server = Server::start(
-        Emulator::new(Config {
-            groups: 6,
-            keys_per_group: 250,
-            ..Config::default()
-        }),
+        Emulator::new(Config::default().with_groups(6).with_keys_per_group(250)),
         Options::default(),
     )?;
     let account = server.with(|atlas| atlas.service_account().clone());

@@ -30,18 +30,12 @@ use support::{BoxError, moment};
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), BoxError> {
-    let mut atlas = Emulator::new(Config {
-        keys_per_group: 250,
-        ..Config::default()
-    });
+    let mut atlas = Emulator::new(Config::default().with_keys_per_group(250));
     let (key, group) = (atlas.api_key().clone(), atlas.first_group());
     let busy = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("1"))]);
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
     atlas.fail_next(1, Route::ListGroupKeys, unavailable, &busy);
-    let options = Options {
-        idle_timeout: Duration::from_millis(500),
-        ..Options::default()
-    };
+    let options = Options::default().with_idle_timeout(Duration::from_millis(500));
     let server = Server::start(atlas, options)?;
 
     let credentials = Credentials::api_key(key.public_key, key.private_key)?;

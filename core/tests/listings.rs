@@ -13,10 +13,7 @@ fn ids(keys: &[OwnedModelKey]) -> Vec<&str> {
 }
 
 fn config() -> Config {
-    Config {
-        keys_per_group: 1234,
-        ..Config::default()
-    }
+    Config::default().with_keys_per_group(1234)
 }
 
 fn expected(world: &World) -> Vec<String> {
@@ -43,10 +40,7 @@ fn every_key_arrives_once_and_in_order_for_each_credential() {
 
 #[test]
 fn every_field_of_every_key_arrives_unchanged() {
-    let config = Config {
-        include_secrets: true,
-        ..config()
-    };
+    let config = config().with_include_secrets(true);
     let mut world = World::new(config, CredentialKind::Bearer);
     world.session = world.session.with_version(ApiVersion::V2025_03_12);
     let request = world.request().with_items_per_page(ItemsPerPage::MAX);
@@ -54,31 +48,27 @@ fn every_field_of_every_key_arrives_unchanged() {
     let kept = world.emulator.keys(world.emulator.first_group());
     assert_eq!(listed.len(), kept.len());
     for (listed, kept) in listed.iter().zip(kept) {
-        let listed = Key {
-            api_key_id: listed.api_key_id().map(str::to_owned),
-            cloud: listed.cloud().map(str::to_owned),
-            created_at: listed.created_at().map(|t| t.as_str().to_owned()),
-            created_by: listed.created_by().map(str::to_owned),
-            endpoint: listed.endpoint().map(str::to_owned),
-            geography: listed.geography().map(str::to_owned),
-            group_id: listed.group_id().map(str::to_owned),
-            last_used_at: listed.last_used_at().map(|t| t.as_str().to_owned()),
-            masked_secret: listed.masked_secret().map(str::to_owned),
-            name: listed.name().map(str::to_owned),
-            secret: listed.secret().map(|s| s.expose().to_owned()),
-            status: listed.status().map(str::to_owned),
-        };
-        assert_eq!(format!("{listed:?}"), format!("{kept:?}"));
+        let mut same = Key::default();
+        same.api_key_id = listed.api_key_id().map(str::to_owned);
+        same.cloud = listed.cloud().map(str::to_owned);
+        same.created_at = listed.created_at().map(|t| t.as_str().to_owned());
+        same.created_by = listed.created_by().map(str::to_owned);
+        same.endpoint = listed.endpoint().map(str::to_owned);
+        same.geography = listed.geography().map(str::to_owned);
+        same.group_id = listed.group_id().map(str::to_owned);
+        same.last_used_at = listed.last_used_at().map(|t| t.as_str().to_owned());
+        same.masked_secret = listed.masked_secret().map(str::to_owned);
+        same.name = listed.name().map(str::to_owned);
+        same.secret = listed.secret().map(|s| s.expose().to_owned());
+        same.status = listed.status().map(str::to_owned);
+        assert_eq!(format!("{same:?}"), format!("{kept:?}"));
     }
 }
 
 #[test]
 fn key_counts_around_a_full_page_need_the_minimum_of_requests() {
     for count in [0, 1, 99, 100, 101, 200] {
-        let config = Config {
-            keys_per_group: count,
-            ..Config::default()
-        };
+        let config = Config::default().with_keys_per_group(count);
         let mut world = World::new(config, CredentialKind::Bearer);
         assert_eq!(world.list_all(&world.request()).unwrap().len(), count);
         let pages = count.div_ceil(100).max(1);
@@ -100,10 +90,7 @@ fn listing_can_begin_at_a_later_page() {
 #[test]
 fn wrong_total_count_does_not_end_a_listing() {
     for total_count in [TotalCount::Zero, TotalCount::Absent] {
-        let config = Config {
-            total_count,
-            ..config()
-        };
+        let config = config().with_total_count(total_count);
         let mut world = World::new(config, CredentialKind::Bearer);
         assert_eq!(world.list_all(&world.request()).unwrap().len(), 1234);
     }
@@ -130,10 +117,7 @@ fn each_digest_algorithm_is_answered_and_the_strongest_is_used() {
         vec![D::Sha512_256Sess],
         vec![D::Md5, D::Sha512_256, D::Sha256],
     ] {
-        let config = Config {
-            digest: digest.clone(),
-            ..config()
-        };
+        let config = config().with_digest(digest.clone());
         let mut world = World::new(config, CredentialKind::ApiKey);
         let keys = world.list_all(&world.request()).unwrap();
         assert_eq!(keys.len(), 1234, "{digest:?}");
@@ -143,11 +127,9 @@ fn each_digest_algorithm_is_answered_and_the_strongest_is_used() {
 
 #[test]
 fn tokens_and_nonces_that_expire_during_a_listing_are_renewed() {
-    let config = Config {
-        token_ttl: Duration::from_secs(100),
-        nonce_ttl: Duration::from_secs(100),
-        ..config()
-    };
+    let config = config()
+        .with_token_ttl(Duration::from_secs(100))
+        .with_nonce_ttl(Duration::from_secs(100));
     for kind in [CredentialKind::ServiceAccount, CredentialKind::ApiKey] {
         let mut world = World::new(config.clone(), kind);
         let mut listing =
@@ -173,14 +155,11 @@ fn tokens_and_nonces_that_expire_during_a_listing_are_renewed() {
 
 #[test]
 fn rate_limit_is_waited_out() {
-    let config = Config {
-        rate_limit: Some(atlas_model_keys_emulator::TokenBucket {
-            capacity: 5,
-            refill: 5,
-            per: Duration::from_secs(60),
-        }),
-        ..config()
-    };
+    let config = config().with_rate_limit(atlas_model_keys_emulator::TokenBucket::new(
+        5,
+        5,
+        Duration::from_secs(60),
+    ));
     let mut world = World::new(config, CredentialKind::Bearer);
     let keys = world.list_all(&world.request()).unwrap();
     assert_eq!(ids(&keys), expected(&world));
@@ -200,10 +179,7 @@ fn list_that_grows_while_it_is_read_shows_no_key_twice() {
         let fresh = listing.accept(&page);
         seen.extend(fresh.map(|key| key.api_key_id().unwrap().to_owned()));
         // A new key comes first, and moves another one to the next page.
-        let new = Key {
-            api_key_id: Some(format!("new{}", seen.len())),
-            ..Key::default()
-        };
+        let new = Key::default().with_api_key_id(format!("new{}", seen.len()));
         world.emulator.keys_mut(group).unwrap().insert(0, new);
     }
     assert_eq!(seen, expected);
@@ -211,14 +187,11 @@ fn list_that_grows_while_it_is_read_shows_no_key_twice() {
 
 #[test]
 fn deprecation_and_sunset_are_on_the_reply() {
-    let config = Config {
-        deprecated: vec![Deprecated {
-            version: ApiVersion::PREVIEW,
-            since: 1_722_816_000,
-            sunset: 1_798_761_600,
-        }],
-        ..config()
-    };
+    let config = config().with_deprecated(vec![Deprecated::new(
+        ApiVersion::PREVIEW,
+        1_722_816_000,
+        1_798_761_600,
+    )]);
     let mut world = World::new(config, CredentialKind::Bearer);
     let reply = world.list(&world.request()).unwrap();
     assert_eq!(
@@ -245,10 +218,7 @@ fn deprecation_and_sunset_are_on_the_reply() {
 
 #[test]
 fn withdrawn_preview_is_replaced_once_but_a_pinned_version_is_not() {
-    let config = Config {
-        withdrawn: vec![ApiVersion::PREVIEW],
-        ..config()
-    };
+    let config = config().with_withdrawn(vec![ApiVersion::PREVIEW]);
     for kind in CREDENTIAL_KINDS {
         let mut world = World::new(config.clone(), kind);
         let reply = world.list(&world.request()).unwrap();
@@ -272,10 +242,7 @@ fn withdrawn_preview_is_replaced_once_but_a_pinned_version_is_not() {
     assert_eq!(error.error_code(), Some("VERSION_GONE"));
     assert_eq!(world.emulator.requests(), 1);
 
-    let none = Config {
-        versions: vec![],
-        ..config
-    };
+    let none = config.with_versions(vec![]);
     let mut world = World::new(none, CredentialKind::Bearer);
     let error = world.list(&world.request()).unwrap_err();
     assert!(matches!(error, Error::Api(_)), "{error}");

@@ -194,28 +194,24 @@ enum State {
 
 fn config(random: &mut Random) -> Config {
     use DigestAlgorithm as D;
-    Config {
-        seed: random.next(),
-        groups: 2,
-        keys_per_group: usize::try_from(random.below(9)).unwrap(),
-        token_ttl: Duration::from_secs(random.pick(&[3, 60, 3600])),
-        nonce_ttl: Duration::from_secs(random.pick(&[2, 30, 300])),
-        rate_limit: random.pick(&[
+    Config::default()
+        .with_seed(random.next())
+        .with_groups(2)
+        .with_keys_per_group(usize::try_from(random.below(9)).unwrap())
+        .with_token_ttl(Duration::from_secs(random.pick(&[3, 60, 3600])))
+        .with_nonce_ttl(Duration::from_secs(random.pick(&[2, 30, 300])))
+        .with_rate_limit(random.pick(&[
             None,
             None,
-            Some(TokenBucket {
-                capacity: 3,
-                refill: 3,
-                per: Duration::from_secs(10),
-            }),
-        ]),
-        digest: random
-            .pick(&[&[D::Md5][..], &[D::Sha256Sess], &[D::Md5, D::Sha512_256]])
-            .to_vec(),
-        include_secrets: true,
-        names: Names::Hostile,
-        ..Config::default()
-    }
+            Some(TokenBucket::new(3, 3, Duration::from_secs(10))),
+        ]))
+        .with_digest(
+            random
+                .pick(&[&[D::Md5][..], &[D::Sha256Sess], &[D::Md5, D::Sha512_256]])
+                .to_vec(),
+        )
+        .with_include_secrets(true)
+        .with_names(Names::Hostile)
 }
 
 /// Injects a retryable response, or an invalid token or nonce.

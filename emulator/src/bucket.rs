@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-/// The configuration of a token bucket: it admits a burst of `capacity` requests, and refills
-/// evenly with `refill` requests per `per`.
+use crate::setters::setters;
+
+/// A rate limit, as a token bucket: it admits a burst of `capacity` requests, and refills evenly with `refill`
+/// requests per `per`.
 ///
 /// The default is the usual rate limit of Atlas's documentation: 1200, and 500 per minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TokenBucket {
     /// The number of requests that a full bucket admits at once.
     pub capacity: u32,
@@ -14,6 +17,20 @@ pub struct TokenBucket {
     pub refill: u32,
     /// The time in which `refill` requests are refilled. With zero the bucket is always full.
     pub per: Duration,
+}
+
+impl TokenBucket {
+    /// Returns a rate limit with these values.
+    #[must_use]
+    pub const fn new(capacity: u32, refill: u32, per: Duration) -> Self {
+        Self {
+            capacity,
+            refill,
+            per,
+        }
+    }
+
+    setters!(with_capacity capacity u32, with_refill refill u32, with_per per Duration);
 }
 
 impl Default for TokenBucket {

@@ -1,14 +1,17 @@
 //! A key of the emulated Atlas.
 
-/// A key, with the fields that Atlas documents. The preview version omits a field that is `None`,
-/// and `2025-03-12` writes it as `null`.
+use crate::setters::setters;
+
+/// A key, with the fields that Atlas documents. A response omits a field that is `None`, except that
+/// `2025-03-12` writes `lastUsedAt` and `secret` as `null` then.
 ///
 /// ```
 /// use atlas_model_keys_emulator::Key;
-/// let key = Key { name: Some("Staging".into()), ..Key::default() };
+/// let key = Key::default().with_name("Staging");
 /// assert_eq!(key.api_key_id, None);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Key {
     /// `apiKeyId`: 24 lower-case letters and digits, not a hexadecimal number.
     pub api_key_id: Option<String>,
@@ -34,4 +37,8 @@ pub struct Key {
     pub secret: Option<String>,
     /// `status`
     pub status: Option<String>,
+}
+
+impl Key {
+    setters!(; some with_api_key_id api_key_id String, with_cloud cloud String, with_created_at created_at String, with_created_by created_by String, with_endpoint endpoint String, with_geography geography String, with_group_id group_id String, with_last_used_at last_used_at String, with_masked_secret masked_secret String, with_name name String, with_secret secret String, with_status status String);
 }

@@ -126,10 +126,9 @@ fn digest_uri_must_include_the_query() {
 
 #[test]
 fn several_algorithms_give_several_challenges_with_one_nonce() {
-    let mut emulator = Emulator::new(Config {
-        digest: vec![DigestAlgorithm::Sha256, DigestAlgorithm::Md5],
-        ..Config::default()
-    });
+    let mut emulator = Emulator::new(
+        Config::default().with_digest(vec![DigestAlgorithm::Sha256, DigestAlgorithm::Md5]),
+    );
     let response = ask(&mut emulator, "", NOW);
     let challenges: Vec<_> = response
         .headers()

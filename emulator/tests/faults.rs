@@ -25,11 +25,11 @@ use support::{
 const KEYS: usize = 5;
 
 fn emulator() -> Emulator {
-    Emulator::new(Config {
-        keys_per_group: KEYS,
-        names: Names::Hostile,
-        ..Config::default()
-    })
+    Emulator::new(
+        Config::default()
+            .with_keys_per_group(KEYS)
+            .with_names(Names::Hostile),
+    )
 }
 
 fn server() -> Server {
@@ -1256,7 +1256,7 @@ fn no_pair_of_faults_causes_a_panic() {
             let targets = [
                 keys_path(&emulator),
                 format!(
-                    "{}?pageNum=4294967295&itemsPerPage=500",
+                    "{}?pageNum=2147483647&itemsPerPage=500",
                     keys_path(&emulator)
                 ),
                 format!("{}?pageNum=0", keys_path(&emulator)),

@@ -41,11 +41,11 @@ impl Cases {
 
 #[test]
 fn random_requests_never_panic_and_always_get_a_response() {
-    let mut emulator = Emulator::new(Config {
-        digest: vec![DigestAlgorithm::Md5, DigestAlgorithm::Sha512_256Sess],
-        names: Names::Hostile,
-        ..Config::default()
-    });
+    let mut emulator = Emulator::new(
+        Config::default()
+            .with_digest(vec![DigestAlgorithm::Md5, DigestAlgorithm::Sha512_256Sess])
+            .with_names(Names::Hostile),
+    );
     let mut cases = Cases(0x5eed);
     let path = keys_path(&emulator);
     let token = token_request(&emulator, "");
@@ -55,7 +55,7 @@ fn random_requests_never_panic_and_always_get_a_response() {
         .to_owned();
     let targets = [
         format!("{path}?itemsPerPage=5&pageNum=2&envelope=true&pretty=true"),
-        format!("https://cloud.mongodb.com{path}?pageNum=4294967295&itemsPerPage=500"),
+        format!("https://cloud.mongodb.com{path}?pageNum=2147483647&itemsPerPage=500"),
         format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.org_id()),
         "/api/atlas/v2/groups".to_owned(),
         "/api/oauth/token".to_owned(),

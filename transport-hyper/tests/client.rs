@@ -131,16 +131,13 @@ struct Atlas {
 
 impl Atlas {
     fn start(keys_per_group: usize, latency: Duration) -> Self {
-        let emulator = Emulator::new(Config {
-            keys_per_group,
-            names: Names::Hostile,
-            ..Config::default()
-        });
+        let emulator = Emulator::new(
+            Config::default()
+                .with_keys_per_group(keys_per_group)
+                .with_names(Names::Hostile),
+        );
         let group = emulator.first_group();
-        let options = Options {
-            latency,
-            ..Options::default()
-        };
+        let options = Options::default().with_latency(latency);
         let server = Server::start(emulator, options).unwrap();
         Self { server, group }
     }

@@ -29,11 +29,11 @@ struct Atlas {
 
 impl Atlas {
     fn start(options: Options) -> Self {
-        let emulator = Emulator::new(Config {
-            keys_per_group: 250,
-            names: Names::Hostile,
-            ..Config::default()
-        });
+        let emulator = Emulator::new(
+            Config::default()
+                .with_keys_per_group(250)
+                .with_names(Names::Hostile),
+        );
         let group = emulator.first_group();
         let server = Server::start(emulator, options).unwrap();
         Self { server, group }
@@ -232,10 +232,7 @@ fn never() -> Limits {
 
 #[test]
 fn paused_iterator_does_not_block_other_calls() {
-    let atlas = Atlas::start(Options {
-        latency: Duration::from_millis(20),
-        ..Options::default()
-    });
+    let atlas = Atlas::start(Options::default().with_latency(Duration::from_millis(20)));
     let client = atlas
         .builder()
         .deadline(Duration::from_secs(8))
@@ -268,10 +265,7 @@ fn paused_iterator_does_not_block_other_calls() {
 
 #[test]
 fn timeout_of_one_call_does_not_fail_others() {
-    let options = Options {
-        latency: Duration::from_secs(60),
-        ..Options::default()
-    };
+    let options = Options::default().with_latency(Duration::from_secs(60));
     let atlas = Atlas::start(options);
     let limit = Duration::from_millis(800);
     let client = atlas.builder().deadline(limit).build().unwrap();
@@ -289,10 +283,7 @@ fn timeout_of_one_call_does_not_fail_others() {
 
 #[test]
 fn dropped_iterator_ends_its_requests() {
-    let atlas = Atlas::start(Options {
-        latency: Duration::from_millis(5),
-        ..Options::default()
-    });
+    let atlas = Atlas::start(Options::default().with_latency(Duration::from_millis(5)));
     let client = atlas.builder().build().unwrap();
     let one = atlas_model_keys_ureq::ItemsPerPage::MIN;
     let mut keys = client

@@ -40,11 +40,11 @@ impl Log for Logged {
 fn secrets_are_logged_at_one_target_and_level_only() {
     log::set_logger(&LOGGED).unwrap();
     log::set_max_level(LevelFilter::Trace);
-    let emulator = Emulator::new(Config {
-        keys_per_group: 3,
-        include_secrets: true,
-        ..Config::default()
-    });
+    let emulator = Emulator::new(
+        Config::default()
+            .with_keys_per_group(3)
+            .with_include_secrets(true),
+    );
     let (account, group) = (emulator.service_account().clone(), emulator.first_group());
     let server = Server::start(emulator, Options::default()).unwrap();
     let secret = account.client_secret.to_string();

@@ -38,7 +38,7 @@ use crate::watched::lock;
 ///     Ok(client.list_all(request)?.len())
 /// }
 ///
-/// let atlas = InMemoryAtlas::new(Config { keys_per_group: 1234, ..Config::default() });
+/// let atlas = InMemoryAtlas::new(Config::default().with_keys_per_group(1234));
 /// let client = atlas.blocking_client(Credential::ServiceAccount)?;
 /// // The first two requests get 429.
 /// atlas.with(|emulator| emulator.inject(Fault::RETRY_AFTER_DATE.times(2)));

@@ -79,11 +79,11 @@ fn is_ready_at_once(future: Pin<&mut impl Future>) -> bool {
 }
 
 fn with_keys(keys: usize) -> InMemoryAtlas {
-    InMemoryAtlas::new(Config {
-        keys_per_group: keys,
-        names: Names::Hostile,
-        ..Config::default()
-    })
+    InMemoryAtlas::new(
+        Config::default()
+            .with_keys_per_group(keys)
+            .with_names(Names::Hostile),
+    )
 }
 
 fn fail_next(atlas: &InMemoryAtlas, times: usize, status: StatusCode, retry_after: &'static str) {
@@ -216,11 +216,7 @@ fn retry_after_of_a_minute_takes_no_real_time() {
 #[test]
 fn rate_limit_of_the_emulator_is_waited_out() {
     let atlas = with_keys(50);
-    let bucket = TokenBucket {
-        capacity: 5,
-        refill: 1,
-        per: seconds(1),
-    };
+    let bucket = TokenBucket::new(5, 1, seconds(1));
     atlas.with(|emulator| emulator.set_rate_limit(Some(bucket)));
     let list = atlas.list_request();
     let list = list.with_items_per_page(ItemsPerPage::new(1).unwrap());
@@ -505,12 +501,12 @@ fn faults_have_the_same_outcome_as_over_a_socket() {
             Area::Digest => Credential::ApiKey,
             _ => Credential::AccessToken,
         };
-        let atlas = InMemoryAtlas::new(Config {
-            keys_per_group: 5,
-            names: Names::Hostile,
-            rate_limit: None,
-            ..Config::default()
-        });
+        let atlas = InMemoryAtlas::new(
+            Config::default()
+                .with_keys_per_group(5)
+                .with_names(Names::Hostile)
+                .with_rate_limit(None),
+        );
         let mut limits = Limits::default();
         limits.retry.base = Duration::from_millis(1);
         limits.retry.attempts = 2;

@@ -189,12 +189,10 @@ const LATENCY: Duration = Duration::from_millis(20);
 
 /// 300 groups, so that the first has 40 keys. The last one is not forbidden in a simulation that does not ask for it.
 fn config(groups: usize) -> Config {
-    Config {
-        groups,
-        keys_per_group: 40,
-        rate_limit: None,
-        ..Config::default()
-    }
+    Config::default()
+        .with_groups(groups)
+        .with_keys_per_group(40)
+        .with_rate_limit(None)
 }
 
 #[test]
@@ -268,18 +266,12 @@ fn eight_groups_at_a_time_are_at_least_seven_times_as_fast_as_one() {
 
 #[test]
 fn shared_rate_limit_of_all_groups_is_used_and_no_429_becomes_an_error() {
-    let limit = TokenBucket {
-        capacity: 100,
-        refill: 50,
-        per: Duration::from_secs(10),
-    };
+    let limit = TokenBucket::new(100, 50, Duration::from_secs(10));
     for waits_out in [false, true] {
         let atlas = Simulation::new(
-            Config {
-                rate_limit: Some(limit),
-                shared_rate_limit: true,
-                ..config(300)
-            },
+            config(300)
+                .with_rate_limit(limit)
+                .with_shared_rate_limit(true),
             LATENCY,
         );
         let mut limits = Limits::default();

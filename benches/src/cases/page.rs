@@ -15,11 +15,11 @@ use crate::naive;
 
 /// Returns a page as the emulator sends it, with a link to a next page.
 pub(super) fn body(keys: usize) -> Vec<u8> {
-    let mut emulator = Emulator::new(Config {
-        keys_per_group: keys + 1,
-        names: Names::Hostile,
-        ..Config::default()
-    });
+    let mut emulator = Emulator::new(
+        Config::default()
+            .with_keys_per_group(keys + 1)
+            .with_names(Names::Hostile),
+    );
     let request = Request::get(format!(
         "/api/atlas/v2/groups/{}/aiModelApiKeys?itemsPerPage={keys}",
         emulator.first_group()

@@ -58,10 +58,7 @@ fn demonstration_has_a_dozen_keys_and_escapes_a_hostile_name() {
 #[test]
 fn reader_that_closes_the_pipe_is_no_error() {
     for format in FORMATS {
-        let atlas = Atlas::new(Config {
-            keys_per_group: 5000,
-            ..Config::default()
-        });
+        let atlas = Atlas::new(Config::default().with_keys_per_group(5000));
         // One page is larger than the buffer of a pipe.
         let arguments = ["list", "-o", format, "--items-per-page", "500"];
         let mut child = command(&arguments, &atlas.environment(Login::Token))

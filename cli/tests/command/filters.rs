@@ -11,13 +11,14 @@ use crate::support::{Atlas, Login, csv, json, run};
 
 /// Keys whose times are far from any boundary, whenever the tests run.
 fn atlas() -> Atlas {
-    let key = |name: &str, created: Option<&str>, used: Option<&str>| Key {
-        name: Some(name.to_owned()),
-        status: Some("ACTIVE".to_owned()),
-        created_by: Some("Jana Nováková".to_owned()),
-        created_at: created.map(str::to_owned),
-        last_used_at: used.map(str::to_owned),
-        ..Key::default()
+    let key = |name: &str, created: Option<&str>, used: Option<&str>| {
+        let mut key = Key::default()
+            .with_name(name)
+            .with_status("ACTIVE")
+            .with_created_by("Jana Nováková");
+        key.created_at = created.map(str::to_owned);
+        key.last_used_at = used.map(str::to_owned);
+        key
     };
     let old = Some("2020-01-01T00:00:00Z");
     let future = Some("9999-01-01T00:00:00Z");
@@ -179,9 +180,8 @@ fn keys_that_do_not_match_are_neither_an_error_nor_a_difference_of_counts() {
 
 #[test]
 fn filters_apply_to_every_page() {
-    let keys = (0..500).map(|n| Key {
-        name: Some(format!("{}-{n}", if n % 2 == 0 { "even" } else { "odd" })),
-        ..Key::default()
+    let keys = (0..500).map(|n| {
+        Key::default().with_name(format!("{}-{n}", if n % 2 == 0 { "even" } else { "odd" }))
     });
     let atlas = Atlas::with_keys(keys.collect());
     for format in ["ndjson", "csv", "table"] {
@@ -282,15 +282,9 @@ fn every_credential_gives_the_same_filtered_listing() {
 fn ages_are_measured_with_the_clock_of_the_server() {
     // 2030-01-02T00:00:00Z.
     let now = Duration::from_secs(1_893_542_400);
-    let emulator = Emulator::new(Config {
-        keys_per_group: 2,
-        ..Config::default()
-    });
+    let emulator = Emulator::new(Config::default().with_keys_per_group(2));
     let group = emulator.first_group();
-    let options = Options {
-        clock: clock_from(now),
-        ..Options::default()
-    };
+    let options = Options::default().with_clock(clock_from(now));
     let server = Server::start(emulator, options).unwrap();
     let atlas = Atlas { server, group };
     atlas.server.with(|emulator| {

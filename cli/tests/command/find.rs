@@ -41,11 +41,9 @@ fn id(key: &Key) -> &str {
 
 /// Returns a key with this mask. Atlas does not send its secret.
 fn masked(id: &str, mask: Option<&str>) -> Key {
-    Key {
-        api_key_id: Some(id.to_owned()),
-        masked_secret: mask.map(str::to_owned),
-        ..Key::default()
-    }
+    let mut key = Key::default().with_api_key_id(id);
+    key.masked_secret = mask.map(str::to_owned);
+    key
 }
 
 /// Returns the lines and ids of the candidates in ndjson.
@@ -217,10 +215,7 @@ fn entries_that_show_too_little_are_counted_and_no_candidates() {
 
 #[test]
 fn entry_with_its_secret_is_certain_or_no_candidate() {
-    let config = Config {
-        include_secrets: true,
-        ..Config::default()
-    };
+    let config = Config::default().with_include_secrets(true);
     let atlas = Atlas::new(config);
     let keys = atlas.keys();
     let whole = secret(&keys[0]);

@@ -8,10 +8,7 @@ use serde_json::Value;
 use crate::support::{Atlas, Login, csv, json};
 
 fn many() -> Atlas {
-    Atlas::new(Config {
-        keys_per_group: 1234,
-        ..Config::default()
-    })
+    Atlas::new(Config::default().with_keys_per_group(1234))
 }
 
 #[test]
@@ -155,10 +152,7 @@ fn missing_values_are_null() {
         "NAME  LAST USED  CREATED\n-     never      unknown\n"
     );
 
-    let silent = Atlas::new(Config {
-        total_count: TotalCount::Absent,
-        ..Config::default()
-    });
+    let silent = Atlas::new(Config::default().with_total_count(TotalCount::Absent));
     let text = silent
         .list(&["-o", "json", "--items-per-page", "20"])
         .stdout();
@@ -167,10 +161,7 @@ fn missing_values_are_null() {
 
 #[test]
 fn columns_are_the_chosen_ones() {
-    let atlas = Atlas::new(Config {
-        keys_per_group: 1,
-        ..Config::default()
-    });
+    let atlas = Atlas::new(Config::default().with_keys_per_group(1));
     let table = atlas.list(&["--columns", "Status,NAME"]).stdout();
     assert_eq!(table, "STATUS  NAME\nACTIVE  Production key\n");
     let csv = atlas
@@ -256,10 +247,7 @@ fn raw_mentions_further_pages() {
 
 #[test]
 fn csv_begins_with_a_byte_order_mark_only_on_demand() {
-    let atlas = Atlas::with_keys(vec![Key {
-        name: Some("Zoë".to_owned()),
-        ..Key::default()
-    }]);
+    let atlas = Atlas::with_keys(vec![Key::default().with_name("Zoë")]);
     let list = |arguments: &[&str]| {
         let arguments = [&["-o", "csv", "--columns", "name"], arguments].concat();
         atlas.list(&arguments).stdout()
@@ -270,11 +258,11 @@ fn csv_begins_with_a_byte_order_mark_only_on_demand() {
 
 #[test]
 fn times_are_ages_in_a_table_and_dates_in_the_formats_for_programs() {
-    let atlas = Atlas::with_keys(vec![Key {
-        created_at: Some("2020-01-15T17:47:49.855000+01:00".to_owned()),
-        last_used_at: Some("soon".to_owned()),
-        ..Key::default()
-    }]);
+    let atlas = Atlas::with_keys(vec![
+        Key::default()
+            .with_created_at("2020-01-15T17:47:49.855000+01:00")
+            .with_last_used_at("soon"),
+    ]);
     let columns = ["--columns", "createdAt,lastUsedAt"];
     let table = atlas.list(&columns).stdout();
     assert!(table.contains(" years ago  unknown (soon)\n"), "{table}");

@@ -26,12 +26,12 @@ fn names() -> Vec<String> {
 }
 
 fn atlas() -> Atlas {
-    let keys = names().into_iter().map(|name| Key {
-        created_by: Some(name.clone()),
-        status: Some(name.clone()),
-        created_at: Some(name.clone()),
-        name: Some(name),
-        ..Key::default()
+    let keys = names().into_iter().map(|name| {
+        Key::default()
+            .with_created_by(name.clone())
+            .with_status(name.clone())
+            .with_created_at(name.clone())
+            .with_name(name)
     });
     Atlas::with_keys(keys.collect())
 }

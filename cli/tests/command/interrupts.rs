@@ -132,10 +132,7 @@ fn second_signal_ends_the_command_at_once() {
 
 #[test]
 fn signal_ends_a_command_whose_output_is_not_read_and_revokes_its_token() {
-    let atlas = Atlas::new(Config {
-        keys_per_group: 3000,
-        ..Config::default()
-    });
+    let atlas = Atlas::new(Config::default().with_keys_per_group(3000));
     let environment = atlas.environment(Login::ServiceAccount);
     let mut child = command(&["list", "-o", "ndjson"], &environment)
         .spawn()

@@ -215,10 +215,7 @@ fn full_disk_is_1_in_every_format() {
 #[cfg(unix)]
 #[test]
 fn file_that_cannot_grow_keeps_whole_rows_and_the_error_counts_them() {
-    let atlas = Atlas::new(Config {
-        keys_per_group: 400,
-        ..Config::default()
-    });
+    let atlas = Atlas::new(Config::default().with_keys_per_group(400));
     for format in ["csv", "ndjson", "json"] {
         let path =
             std::env::temp_dir().join(format!("atlas-model-keys-{}-{format}", std::process::id()));

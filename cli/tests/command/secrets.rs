@@ -6,10 +6,7 @@ use http::Response;
 use crate::support::{Atlas, FORMATS, Login};
 
 fn atlas() -> Atlas {
-    Atlas::new(Config {
-        include_secrets: true,
-        ..Config::default()
-    })
+    Atlas::new(Config::default().with_include_secrets(true))
 }
 
 fn key_secrets(atlas: &Atlas) -> Vec<String> {

@@ -33,20 +33,14 @@ impl Login {
 impl Atlas {
     /// Starts an emulator whose keys have hostile names.
     pub(crate) fn new(config: Config) -> Self {
-        let emulator = Emulator::new(Config {
-            names: Names::Hostile,
-            ..config
-        });
+        let emulator = Emulator::new(config.with_names(Names::Hostile));
         let group = emulator.first_group();
         let server = Server::start(emulator, Options::default()).unwrap();
         Self { server, group }
     }
 
     pub(crate) fn with_keys(keys: Vec<Key>) -> Self {
-        let atlas = Self::new(Config {
-            keys_per_group: 0,
-            ..Config::default()
-        });
+        let atlas = Self::new(Config::default().with_keys_per_group(0));
         atlas
             .server
             .with(|emulator| *emulator.keys_mut(atlas.group).unwrap() = keys);

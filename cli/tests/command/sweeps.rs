@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Credential, Data, Emulator, Route, TokenBucket};
+use atlas_model_keys_emulator::{Config, Data, Emulator, Role, Route, TokenBucket};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
@@ -36,10 +36,7 @@ fn atlas(projects: usize, config: Config, options: Options) -> Atlas {
         "results": keys.collect::<Vec<_>>(),
     });
     let data = Data::from_json(data.to_string().as_bytes());
-    let emulator = Emulator::new(Config {
-        data: Some(data.unwrap()),
-        ..config
-    });
+    let emulator = Emulator::new(config.with_data(data.unwrap()));
     let group = emulator.first_group();
     let server = Server::start(emulator, options).unwrap();
     Atlas { server, group }
@@ -53,12 +50,8 @@ fn plain(projects: usize) -> Atlas {
 fn forbid(atlas: &Atlas, project: usize) {
     let group = id(project).parse().unwrap();
     atlas.server.with(|emulator| {
-        for credential in [
-            Credential::AccessToken,
-            Credential::ServiceAccount,
-            Credential::ApiKey,
-        ] {
-            emulator.set_role(credential, group, false);
+        for credential in emulator.credentials() {
+            emulator.revoke(credential, Role::GroupReadOnly(group));
         }
     });
 }
@@ -235,15 +228,9 @@ fn credential_that_is_refused_ends_the_listing_with_3() {
 
 #[test]
 fn no_429_of_a_shared_rate_limit_becomes_an_error() {
-    let config = Config {
-        rate_limit: Some(TokenBucket {
-            capacity: 20,
-            refill: 30,
-            per: Duration::from_secs(1),
-        }),
-        shared_rate_limit: true,
-        ..Config::default()
-    };
+    let config = Config::default()
+        .with_rate_limit(TokenBucket::new(20, 30, Duration::from_secs(1)))
+        .with_shared_rate_limit(true);
     let atlas = atlas(60, config, Options::default());
     let outcome = all(&atlas, &["-o", "ndjson", "--log"]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
@@ -282,10 +269,7 @@ fn outage_ends_the_attempts_after_three_projects() {
 #[cfg(unix)]
 #[test]
 fn signal_halfway_leaves_whole_rows_and_says_how_far_it_came() {
-    let options = Options {
-        latency: Duration::from_millis(20),
-        ..Options::default()
-    };
+    let options = Options::default().with_latency(Duration::from_millis(20));
     for format in ["table", "json", "ndjson", "csv"] {
         let atlas = atlas(400, Config::default(), options.clone());
         let arguments = ["list", "--all-projects", "-o", format];

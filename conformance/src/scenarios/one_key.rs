@@ -38,10 +38,7 @@ scenarios!(one_key, {
     }
 
     fn withdrawn_preview_is_replaced_for_one_key_too<C: TestClient>() {
-        let config = Config {
-            withdrawn: vec![ApiVersion::PREVIEW],
-            ..Config::default()
-        };
+        let config = Config::default().with_withdrawn(vec![ApiVersion::PREVIEW]);
         let atlas = EmulatedAtlas::start(config, Options::default());
         let client: C = atlas.client(CredentialKind::Bearer, Setup::default());
         let id = atlas.server.with(|emulator| {

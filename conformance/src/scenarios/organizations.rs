@@ -11,11 +11,7 @@ use crate::emulated_atlas::{CredentialKind, EmulatedAtlas};
 
 scenarios!(organizations, {
     fn keys_of_an_organization_are_those_of_its_groups<C: TestClient>() {
-        let config = Config {
-            groups: 2,
-            keys_per_group: 250,
-            ..Config::default()
-        };
+        let config = Config::default().with_groups(2).with_keys_per_group(250);
         let atlas = EmulatedAtlas::start(config, Options::default());
         let (org, expected): (OrgId, Vec<String>) = atlas.server.with(|emulator| {
             let groups = [atlas.group, emulator.forbidden_group().unwrap()];

@@ -15,15 +15,9 @@ use crate::fixtures::ids;
 scenarios!(rate_limits, {
     fn rate_limit_is_waited_out_by_all_requests<C: TestClient>() {
         // The second response has `RateLimit-Remaining: 0`.
-        let config = Config {
-            keys_per_group: 700,
-            rate_limit: Some(TokenBucket {
-                capacity: 2,
-                refill: 5,
-                per: Duration::from_secs(1),
-            }),
-            ..Config::default()
-        };
+        let config = Config::default()
+            .with_keys_per_group(700)
+            .with_rate_limit(TokenBucket::new(2, 5, Duration::from_secs(1)));
         let atlas = EmulatedAtlas::start(config, Options::default());
         let client: C = atlas.client(CredentialKind::Bearer, Setup::with_fast_retries());
         assert_eq!(ids(&client, &atlas.request(), 7), atlas.ids());

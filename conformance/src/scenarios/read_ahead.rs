@@ -25,12 +25,10 @@ scenarios!(read_ahead, {
 
     fn read_ahead_follows_links_if_the_count_is_wrong<C: TestClient>() {
         for total_count in [TotalCount::Zero, TotalCount::Absent] {
-            let config = Config {
-                keys_per_group: 1_050,
-                rate_limit: None,
-                total_count,
-                ..Config::default()
-            };
+            let config = Config::default()
+                .with_keys_per_group(1_050)
+                .with_rate_limit(None)
+                .with_total_count(total_count);
             let atlas = EmulatedAtlas::start(config, Options::default());
             let client: C = atlas.client(CredentialKind::Bearer, Setup::default());
             assert_eq!(ids(&client, &atlas.request(), 4), atlas.ids());

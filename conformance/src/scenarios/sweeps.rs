@@ -11,11 +11,7 @@ use crate::client::{Setup, TestClient, fast_retries};
 use crate::emulated_atlas::{CredentialKind, EmulatedAtlas};
 
 fn config() -> Config {
-    Config {
-        groups: 40,
-        keys_per_group: 250,
-        ..Config::default()
-    }
+    Config::default().with_groups(40).with_keys_per_group(250)
 }
 
 scenarios!(sweeps, {
@@ -63,17 +59,11 @@ scenarios!(sweeps, {
     }
 
     fn rate_limit_that_all_groups_share_is_waited_out<C: TestClient>() {
-        let config = Config {
+        let config = config()
             // `Retry-After` is in whole seconds.
-            rate_limit: Some(TokenBucket {
-                capacity: 30,
-                refill: 40,
-                per: Duration::from_secs(1),
-            }),
-            shared_rate_limit: true,
-            keys_per_group: 3,
-            ..config()
-        };
+            .with_rate_limit(TokenBucket::new(30, 40, Duration::from_secs(1)))
+            .with_shared_rate_limit(true)
+            .with_keys_per_group(3);
         let atlas = EmulatedAtlas::start(config, Options::default());
         let mut limits: Limits = fast_retries();
         limits.retry.waits_out_rate_limits = true;

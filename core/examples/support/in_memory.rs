@@ -15,10 +15,7 @@ pub(crate) struct InMemory(RefCell<Emulator>);
 impl InMemory {
     /// Starts an emulator with 250 keys.
     pub(crate) fn new() -> Self {
-        let config = Config {
-            keys_per_group: 250,
-            ..Config::default()
-        };
+        let config = Config::default().with_keys_per_group(250);
         Self(RefCell::new(Emulator::new(config)))
     }
 

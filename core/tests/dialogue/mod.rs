@@ -57,10 +57,7 @@ pub struct World {
 
 impl World {
     pub fn new(config: Config, kind: CredentialKind) -> Self {
-        let emulator = Emulator::new(Config {
-            names: Names::Hostile,
-            ..config
-        });
+        let emulator = Emulator::new(config.with_names(Names::Hostile));
         let session = Session::new(BaseUrl::new(BASE).unwrap(), kind.credentials(&emulator));
         Self::with_session(emulator, session)
     }

@@ -150,8 +150,7 @@ impl Faults {
         if self.0.is_empty() {
             return;
         }
-        let Some(route) = MatchedRoute::from_path(request.uri.path()).map(MatchedRoute::route)
-        else {
+        let Some(route) = MatchedRoute::from_path(request.path).map(MatchedRoute::route) else {
             return;
         };
         // Only the 401 for a refused credential has a challenge: see `AtlasError::unauthenticated`.

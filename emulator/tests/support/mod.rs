@@ -8,8 +8,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use atlas_model_keys_emulator::Emulator;
 use atlas_model_keys_emulator::server::Server;
+use atlas_model_keys_emulator::{Emulator, ServiceAccount};
 use base64::Engine as _;
 use http::{Request, Response};
 use md5::{Digest as _, Md5};
@@ -51,7 +51,10 @@ pub(crate) fn fetch(emulator: &mut Emulator, target: &str, accept: &str) -> Resp
 }
 
 pub(crate) fn token_request(emulator: &Emulator, form: &str) -> Request<Vec<u8>> {
-    let account = emulator.service_account();
+    token_request_of(emulator.service_account(), form)
+}
+
+pub(crate) fn token_request_of(account: &ServiceAccount, form: &str) -> Request<Vec<u8>> {
     let pair = format!("{}:{}", account.client_id, account.client_secret);
     let pair = base64::engine::general_purpose::STANDARD.encode(pair);
     Request::post("/api/oauth/token")
@@ -102,6 +105,8 @@ pub(crate) const MAX_READ: usize = 18 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Closed,
+    /// Over TLS: closed without `close_notify`.
+    Truncated,
     Reset,
     /// More than [`MAX_READ`] bytes were received, and the server was still sending.
     StillSending,
@@ -112,7 +117,18 @@ pub(crate) enum End {
 /// Sends one request on a new connection, and reads until the end of the response.
 pub(crate) fn ask(server: &Server, request: &str, silence: Duration) -> (Vec<u8>, End) {
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    stream.set_read_timeout(Some(silence)).unwrap();
+    let socket = stream.try_clone().unwrap();
+    ask_on(&mut stream, &socket, request, silence)
+}
+
+/// Sends one request on a stream over this socket, and reads until the end of the response.
+pub(crate) fn ask_on(
+    stream: &mut (impl Read + Write),
+    socket: &TcpStream,
+    request: &str,
+    silence: Duration,
+) -> (Vec<u8>, End) {
+    socket.set_read_timeout(Some(silence)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 64 << 10];
@@ -132,6 +148,14 @@ pub(crate) fn ask(server: &Server, request: &str, silence: Duration) -> (Vec<u8>
             Ok(0) => return (bytes, End::Closed),
             Ok(length) => bytes.extend_from_slice(&buffer[..length]),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return (bytes, End::Reset),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                let end = if was_silent {
+                    End::Silence
+                } else {
+                    End::Truncated
+                };
+                return (bytes, end);
+            }
             Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
                 assert!(
                     !was_silent,
@@ -139,8 +163,8 @@ pub(crate) fn ask(server: &Server, request: &str, silence: Duration) -> (Vec<u8>
                 );
                 was_silent = true;
                 // Closing ends the stall. Bytes that were sent before still arrive.
-                stream.shutdown(Shutdown::Write).unwrap();
-                stream.set_read_timeout(Some(LIMIT)).unwrap();
+                socket.shutdown(Shutdown::Write).unwrap();
+                socket.set_read_timeout(Some(LIMIT)).unwrap();
             }
             Err(error) => panic!("{error}"),
         }

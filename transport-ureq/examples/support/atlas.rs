@@ -41,10 +41,7 @@ impl Atlas {
 
     /// Starts the emulator on loopback, with its service account as credentials.
     pub(crate) fn emulated() -> Result<Self, Box<dyn Error>> {
-        let emulator = Emulator::new(Config {
-            keys_per_group: 250,
-            ..Config::default()
-        });
+        let emulator = Emulator::new(Config::default().with_keys_per_group(250));
         let account = emulator.service_account().clone();
         let group = emulator.first_group();
         let server = Server::start(emulator, Options::default())?;
