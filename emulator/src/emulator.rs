@@ -12,7 +12,7 @@ use http::{HeaderName, Request, Response};
 
 use crate::atlas::Atlas;
 use crate::config::Config;
-use crate::credentials::Credential;
+use crate::credentials::CredentialId;
 use crate::errors::AtlasError;
 use crate::fault::{Faults, Phase};
 use crate::incoming::Incoming;
@@ -139,7 +139,7 @@ impl Emulator {
     fn resource(
         &mut self,
         matched: MatchedRoute<'_>,
-        caller: Credential,
+        caller: CredentialId,
         request: Incoming<'_>,
         now: Duration,
     ) -> Result<Response<Vec<u8>>, AtlasError> {
@@ -148,14 +148,14 @@ impl Emulator {
             MatchedRoute::GroupKeys { group_id } => {
                 atlas.list_group_keys(group_id, caller, request, now)
             }
-            MatchedRoute::OrgKeys { org_id } => atlas.list_org_keys(org_id, request, now),
+            MatchedRoute::OrgKeys { org_id } => atlas.list_org_keys(org_id, caller, request, now),
             MatchedRoute::GroupKey { group_id, key_id } => {
                 atlas.get_group_key(group_id, key_id, caller, request, now)
             }
             MatchedRoute::OrgKey { org_id, key_id } => {
-                atlas.get_org_key(org_id, key_id, request, now)
+                atlas.get_org_key(org_id, key_id, caller, request, now)
             }
-            MatchedRoute::Groups => atlas.list_groups(request, now),
+            MatchedRoute::Groups => atlas.list_groups(caller, request, now),
             MatchedRoute::Token | MatchedRoute::Revoke => {
                 Err(AtlasError::resource_not_found(request.path))
             }
@@ -167,7 +167,7 @@ impl Emulator {
         route: Route,
         request: Incoming<'_>,
         now: Duration,
-    ) -> Result<Credential, EarlyResponse> {
+    ) -> Result<CredentialId, EarlyResponse> {
         let caller = self.atlas.authenticate(request, now)?;
         self.scripted(route, Checkpoint::Authenticated)?;
         Ok(caller)
