@@ -43,15 +43,16 @@ pub(crate) struct Atlas {
 impl Atlas {
     pub(crate) fn new(mut config: Config) -> Self {
         let seed = config.seed;
-        let mut data = config.data.take();
         let mut credentials = Credentials {
             api_keys: std::mem::take(&mut config.api_keys),
             service_accounts: std::mem::take(&mut config.service_accounts),
             access_tokens: std::mem::take(&mut config.access_tokens),
         };
-        if let Some(data) = &mut data {
+        let data = config.data.take().and_then(|mut data| {
+            let has_more = !data.has_only_credentials();
             credentials.append(std::mem::take(&mut data.credentials));
-        }
+            has_more.then_some(data)
+        });
         let mut tokens = Tokens::new(seed, config.token_ttl);
         credentials.complete(seed, || tokens.text());
         for (index, access_token) in credentials.access_tokens.iter().enumerate() {

@@ -50,8 +50,8 @@ impl World {
     /// Creates what the data has, or else what the configuration asks for.
     pub(crate) fn new(config: &Config, data: Option<Data>) -> Self {
         match data {
-            Some(data) if !data.has_only_credentials() => Self::from_data(config, data),
-            _ => Self::generate(config),
+            Some(data) => Self::from_data(config, data),
+            None => Self::generate(config),
         }
     }
 
