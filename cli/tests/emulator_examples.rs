@@ -44,10 +44,8 @@ fn check(package: &str, probe: &[&str], example: &[&str]) {
 
 #[test]
 fn example_in_python_succeeds() {
-    let probe = ["python3", "-m", "pytest", "--version"];
-    let cache = ["-p", "no:cacheprovider"];
-    let example = [&probe[..3], &cache, &["test_keys.py"]].concat();
-    check("python3-pytest", &probe, &example);
+    let example = ["pytest", "-p", "no:cacheprovider", "test_keys.py"];
+    check("python3-pytest", &["pytest", "--version"], &example);
 }
 
 #[test]
