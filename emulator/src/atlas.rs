@@ -244,6 +244,7 @@ impl Atlas {
         let is_served = |version| version >= first && version != ApiVersion::PREVIEW;
         version::negotiate(request.headers, is_served, &[])?;
         let paging = Paging::from_query(request.uri, View::from_query(request.uri))?;
+        let total_count = listing::group_count(request.uri, self.config.total_count)?;
         let limit_status = take_token(self.config.rate_limit, &mut self.groups_bucket, now)?;
         let groups = self.world.visible_groups(self.credentials.roles(caller));
         let body = paging.render_page(
@@ -256,7 +257,7 @@ impl Atlas {
                 name: &group.name,
                 org_id: group.org_id.as_str(),
             },
-            self.config.total_count,
+            total_count,
             &self_url(&self.config, request),
         );
         Ok(page_response(first, limit_status, &self.config, body))

@@ -102,7 +102,7 @@ impl World {
         let groups = (1..).zip(data.groups).map(|(number, group)| Group {
             id: group.id,
             org_id: group.org_id.unwrap_or(first_org),
-            name: group.name.unwrap_or_else(|| format!("Project {number}")),
+            name: group.name.unwrap_or_else(|| format!("Project-{number}")),
             created: group.created.unwrap_or_else(|| created.clone()),
             keys: group.keys,
             bucket: BucketState::default(),
