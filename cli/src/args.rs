@@ -9,7 +9,7 @@ use std::time::Duration;
 use atlas_model_keys_core::{
     ApiVersion, GroupId, InvalidValue, ItemsPerPage, OrgId, PageNum, UnixTime,
 };
-use atlas_model_keys_emulator::{Fault, TokenBucket};
+use atlas_model_keys_emulator::{Injection, TokenBucket};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -182,8 +182,8 @@ Examples:
   # Test a client with a small rate limit
   atlas-model-keys emulate --keys 1234 --rate-limit 3/10/1
 
-  # Test a client with broken connections and a slow token
-  atlas-model-keys emulate --fault reset-in-body --fault token-slow=2s";
+  # Test a client with two broken connections and slow tokens
+  atlas-model-keys emulate --fault 'reset-in-body*2' --fault token-slow=2s";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -424,17 +424,23 @@ pub(crate) struct EmulateArgs {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) groups: u32,
 
+    /// Number of organizations
+    ///
+    /// The projects are dealt out to them one after the other.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) organizations: u32,
+
     /// Give the keys names that are hard to handle
     ///
     /// Names in many scripts, with control characters, with 250 characters.
     #[arg(long)]
     pub(crate) hostile_names: bool,
 
-    /// Serve the keys and projects of this file
+    /// Serve the keys, projects and credentials of this file
     ///
     /// They replace the generated ones. `-` is stdin. The file is the output of `list` as json, ndjson or
-    /// raw, or a JSON array of keys and projects.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "groups", "hostile_names"])]
+    /// raw, or JSON with keys, projects and credentials.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "groups", "organizations", "hostile_names"])]
     pub(crate) data: Option<PathBuf>,
 
     /// Time at which the clock starts [default: now]
@@ -460,7 +466,7 @@ pub(crate) struct EmulateArgs {
     /// Rate limit, or `none`
     ///
     /// CAPACITY/REFILL/SECONDS: a burst of CAPACITY requests, refilled with REFILL requests per SECONDS. It
-    /// applies to each project, to the organization, and to the list of projects.
+    /// applies to each project, to each organization, and to the list of projects.
     #[arg(long, value_name = "RATE", default_value = "1200/500/60", value_parser = rate_limit)]
     pub(crate) rate_limit: Rate,
 
@@ -478,9 +484,11 @@ pub(crate) struct EmulateArgs {
     #[arg(long)]
     pub(crate) with_secrets: bool,
 
-    /// Apply this fault to every response; repeatable
-    #[arg(long = "fault", value_name = "NAME[=ARG]", value_parser = fault)]
-    pub(crate) faults: Vec<Fault>,
+    /// Apply this fault to every response, or to the next N; repeatable
+    ///
+    /// Quote it, because a shell may expand the asterisk: --fault 'reset-in-body*2'
+    #[arg(long = "fault", value_name = "NAME[=ARG][*N]", value_parser = fault)]
+    pub(crate) faults: Vec<Injection>,
 
     /// List all faults, and exit
     #[arg(long)]
@@ -586,7 +594,7 @@ fn instant(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "at least 1970-01-01T00:00:00Z".to_owned())
 }
 
-fn fault(text: &str) -> Result<Fault, String> {
+fn fault(text: &str) -> Result<Injection, String> {
     text.parse()
         .map_err(|error| format!("{error} (--list-faults lists them all)"))
 }

@@ -42,6 +42,7 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
         Config::default()
             .with_seed(args.seed)
             .with_groups(to_usize(args.groups))
+            .with_organizations(to_usize(args.organizations))
             .with_keys_per_group(to_usize(args.keys))
             .with_names(match args.hostile_names {
                 true => Names::Hostile,
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
             .with_include_secrets(args.with_secrets),
     );
     for fault in &args.faults {
-        emulator.inject(*fault, None);
+        emulator.inject(*fault);
     }
     let mut options = Options::default()
         .with_address(args.bind)

@@ -12,12 +12,12 @@ use http::{HeaderName, Request, Response};
 
 use crate::atlas::Atlas;
 use crate::config::Config;
-use crate::credentials::Credential;
+use crate::credentials::CredentialId;
 use crate::errors::AtlasError;
 use crate::fault::{Faults, Phase};
 use crate::incoming::Incoming;
 use crate::render::{self, View};
-use crate::route::{MatchedRoute, Route};
+use crate::route::{self, MatchedRoute, Route};
 use crate::script::{Checkpoint, Script};
 
 const SERVICE_VERSION: HeaderName = HeaderName::from_static("x-mongodb-service-version");
@@ -77,9 +77,11 @@ impl Emulator {
         request: &Request<B>,
         now: Duration,
     ) -> Response<Vec<u8>> {
+        let path = route::normalized(request.uri().path());
         let request = Incoming {
             method: request.method(),
             uri: request.uri(),
+            path: &path,
             headers: request.headers(),
             body: request.body().as_ref(),
         };
@@ -109,9 +111,8 @@ impl Emulator {
         now: Duration,
     ) -> Result<Response<Vec<u8>>, EarlyResponse> {
         self.counts.total += 1;
-        let path = request.uri.path();
-        let matched =
-            MatchedRoute::from_path(path).ok_or_else(|| AtlasError::resource_not_found(path))?;
+        let matched = MatchedRoute::from_path(request.path)
+            .ok_or_else(|| AtlasError::resource_not_found(request.path))?;
         let route = matched.route();
         if let Some(count) = self.counts.per_route.get_mut(route.index()) {
             *count += 1;
@@ -121,29 +122,42 @@ impl Emulator {
             return Err(AtlasError::method_not_allowed(matched.allowed()).into());
         }
         match matched {
-            MatchedRoute::Token => Ok(self.atlas.issue_token(request, now)),
-            MatchedRoute::Revoke => Ok(self.atlas.revoke_token(request)),
+            MatchedRoute::Token => return Ok(self.atlas.issue_token(request, now)),
+            MatchedRoute::Revoke => return Ok(self.atlas.revoke_token(request)),
+            _ => {}
+        }
+        let caller = self.authenticate(route, request, now)?;
+        let mut response = self
+            .resource(matched, caller, request, now)
+            .unwrap_or_else(|error| error.into_response(View::from_query(request.uri)));
+        // The version is negotiated before any other check, so it decides about errors, too.
+        render::add_vary(&mut response, "Accept");
+        Ok(response)
+    }
+
+    /// Returns the response of a route with versions.
+    fn resource(
+        &mut self,
+        matched: MatchedRoute<'_>,
+        caller: CredentialId,
+        request: Incoming<'_>,
+        now: Duration,
+    ) -> Result<Response<Vec<u8>>, AtlasError> {
+        let atlas = &mut self.atlas;
+        match matched {
             MatchedRoute::GroupKeys { group_id } => {
-                let caller = self.authenticate(route, request, now)?;
-                let atlas = &mut self.atlas;
-                Ok(atlas.list_group_keys(group_id, caller, request, now)?)
+                atlas.list_group_keys(group_id, caller, request, now)
             }
-            MatchedRoute::OrgKeys { org_id } => {
-                self.authenticate(route, request, now)?;
-                Ok(self.atlas.list_org_keys(org_id, request, now)?)
-            }
+            MatchedRoute::OrgKeys { org_id } => atlas.list_org_keys(org_id, caller, request, now),
             MatchedRoute::GroupKey { group_id, key_id } => {
-                let caller = self.authenticate(route, request, now)?;
-                let atlas = &mut self.atlas;
-                Ok(atlas.get_group_key(group_id, key_id, caller, request, now)?)
+                atlas.get_group_key(group_id, key_id, caller, request, now)
             }
             MatchedRoute::OrgKey { org_id, key_id } => {
-                self.authenticate(route, request, now)?;
-                Ok(self.atlas.get_org_key(org_id, key_id, request, now)?)
+                atlas.get_org_key(org_id, key_id, caller, request, now)
             }
-            MatchedRoute::Groups => {
-                self.authenticate(route, request, now)?;
-                Ok(self.atlas.list_groups(request, now)?)
+            MatchedRoute::Groups => atlas.list_groups(caller, request, now),
+            MatchedRoute::Token | MatchedRoute::Revoke => {
+                Err(AtlasError::resource_not_found(request.path))
             }
         }
     }
@@ -153,7 +167,7 @@ impl Emulator {
         route: Route,
         request: Incoming<'_>,
         now: Duration,
-    ) -> Result<Credential, EarlyResponse> {
+    ) -> Result<CredentialId, EarlyResponse> {
         let caller = self.atlas.authenticate(request, now)?;
         self.scripted(route, Checkpoint::Authenticated)?;
         Ok(caller)

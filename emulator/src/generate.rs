@@ -1,6 +1,9 @@
 //! Generates groups and keys from a seed, with plausible or hostile names.
 
-use atlas_model_keys_core::GroupId;
+use std::collections::HashSet;
+use std::hash::Hash;
+
+use atlas_model_keys_core::{GroupId, OrgId};
 
 use crate::calendar;
 use crate::config::{Config, Names};
@@ -18,22 +21,46 @@ pub(crate) struct GeneratedGroup {
     pub(crate) keys: Vec<Key>,
 }
 
+/// Returns the ids of the organizations: those of the configuration, and generated ones up to the
+/// configured number.
+pub(crate) fn org_ids(config: &Config) -> Vec<OrgId> {
+    let mut ids = Prng::stream(config.seed, "organization");
+    distinct_ids(&config.org_ids, config.organizations, || {
+        OrgId::new(&ids.text(prng::HEX, 24)).ok()
+    })
+}
+
+/// Returns distinct ids: the given ones, and generated ones up to this number, at least one.
+fn distinct_ids<T: Copy + Eq + Hash>(
+    given: &[T],
+    count: usize,
+    mut generate: impl FnMut() -> Option<T>,
+) -> Vec<T> {
+    // 24 hexadecimal digits are always a valid id, and a duplicate is very unlikely.
+    let generated = std::iter::from_fn(|| Some(generate())).flatten();
+    let mut seen = HashSet::new();
+    let mut ids: Vec<T> = given
+        .iter()
+        .copied()
+        .filter(|id| seen.insert(*id))
+        .collect();
+    let missing = count.max(1).saturating_sub(ids.len());
+    ids.extend(generated.filter(|id| seen.insert(*id)).take(missing));
+    ids
+}
+
 /// Generates groups with distinct ids. The first has [`Config::keys_per_group`] keys; each other
 /// group has a different number of keys.
 pub(crate) fn groups(config: &Config) -> Vec<GeneratedGroup> {
     let seed = config.seed;
-    let (count, first_keys) = (config.groups, config.keys_per_group);
+    let first_keys = config.keys_per_group;
     let mut ids = Prng::stream(seed, "groups");
-    let mut groups: Vec<GeneratedGroup> = Vec::new();
-    while groups.len() < count.max(1) {
-        // 24 hexadecimal digits are always a valid id, and a duplicate is very unlikely.
-        let Some(id) = GroupId::new(&ids.text(prng::HEX, 24))
-            .ok()
-            .filter(|id| groups.iter().all(|group| group.id != *id))
-        else {
-            continue;
-        };
-        let index = groups.len();
+    let ids = distinct_ids(&config.group_ids, config.groups, || {
+        GroupId::new(&ids.text(prng::HEX, 24)).ok()
+    });
+    let count = ids.len();
+    let mut groups: Vec<GeneratedGroup> = Vec::with_capacity(count);
+    for (index, id) in ids.into_iter().enumerate() {
         let mut prng = Prng::stream(seed, id.as_str());
         let keys = match index {
             0 => first_keys,
@@ -59,11 +86,11 @@ pub(crate) fn groups(config: &Config) -> Vec<GeneratedGroup> {
 fn group_name(names: Names, index: usize) -> String {
     let known: &[&str] = match names {
         Names::Plausible => &plausible::PROJECTS,
-        Names::Hostile => &["Production", "Staging «Ünïcödé» 試験"],
+        Names::Hostile => &["Production", "Staging-Ünïcödé-試験"],
     };
     match known.get(index) {
         Some(name) => (*name).to_owned(),
-        None => format!("Project {}", index + 1),
+        None => format!("Project-{}", index + 1),
     }
 }
 
@@ -97,7 +124,7 @@ pub(crate) fn key(
         geography: some("ANY"),
         group_id: some(group.as_str()),
         masked_secret: Some(format!("al-****{last_four}")),
-        name: profile.name,
+        name: Some(profile.name),
         secret: Some(format!("al-{secret}")),
         status: some(profile.status),
     }
@@ -135,10 +162,10 @@ fn hostile_profile(prng: &mut Prng, present: u64, index: usize) -> Profile {
 }
 
 /// Returns a hostile name, one that clients must be able to handle. Twenty consecutive keys have names of
-/// all kinds. Only the twelfth key of a group has no name.
-fn hostile_name(prng: &mut Prng, index: usize) -> Option<String> {
+/// all kinds.
+fn hostile_name(prng: &mut Prng, index: usize) -> String {
     let number = index + 1;
-    Some(match index % 20 {
+    match index % 20 {
         0 if index == 0 => "Production key".to_owned(),
         0 => format!("Production key {number}"),
         1 => format!("Ключ для поиска {number}"),
@@ -162,7 +189,8 @@ fn hostile_name(prng: &mut Prng, index: usize) -> Option<String> {
             let filler: String = "長い名前".chars().cycle().take(filling).collect();
             format!("{filler} {number}")
         }
-        11 if index == 11 => return None,
+        // A text, not a missing value.
+        11 if index == 11 => "null".to_owned(),
         // On a terminal this character reverses the order of the text that follows it.
         12 => format!("\u{202e}desrever {number}"),
         13 => format!("  spaces around {number}  "),
@@ -172,7 +200,7 @@ fn hostile_name(prng: &mut Prng, index: usize) -> Option<String> {
         17 => format!("</script>&amp;{number}"),
         18 => number.to_string(),
         _ => format!("{}-{number}", prng.text(prng::LOWER, 8)),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +245,7 @@ mod tests {
             assert_eq!(id.len(), 24);
             assert!(id.bytes().all(|b| prng::LOWER_ALPHANUMERIC.contains(&b)));
             assert!(GroupId::new(id).is_err());
-            let name = key.name.as_deref().unwrap_or("-");
+            let name = key.name.as_deref().unwrap();
             assert!((1..=250).contains(&name.chars().count()));
             let created = key.created_at.as_deref().unwrap();
             assert_eq!(created.len(), "2026-01-15T16:47:49.855000+00:00".len());
@@ -231,7 +259,7 @@ mod tests {
             assert_eq!(masked, format!("al-****{}", &secret[secret.len() - 4..]));
         }
         let count = |test: fn(&Key) -> bool| group.keys.iter().filter(|key| test(key)).count();
-        assert_eq!(count(|key| key.name.is_none()), 1);
+        assert_eq!(count(|key| key.name.as_deref() == Some("null")), 1);
         assert_eq!(count(|key| key.last_used_at.is_none()), 100);
         assert!(count(|key| key.status.as_deref() != Some("ACTIVE")) > 0);
         assert!(count(|key| key.name.as_deref().is_some_and(|n| n.contains('\u{1b}'))) > 0);

@@ -564,13 +564,40 @@ fn each_fault_applies_to_its_route() {
 }
 
 #[test]
+fn fault_with_a_number_applies_to_that_many_responses() {
+    let fault = ["--fault", "error-json=404*2"];
+    let (child, lines) = started(&[&["emulate", "--for", "30s"], &fault[..]].concat());
+    let variables: Vec<_> = exports(lines.iter().map(String::as_str))
+        .into_iter()
+        .filter_map(|(name, value)| Some((*NAMES.iter().find(|known| **known == name)?, value)))
+        .collect();
+    let codes = [(); 3].map(|()| run(&["list"], &variables).code);
+    assert_eq!(codes, [Some(4), Some(4), Some(0)]);
+    stop(child);
+    let text = run(&["emulate", "--for", "1ms", fault[0], fault[1]], &[]).stdout();
+    assert!(text.contains("\n# Fault: error-json=404*2: "), "{text}");
+}
+
+#[test]
 fn invalid_fault_is_2_and_names_the_way_out() {
     for (fault, rule) in [
         ("rest-in-body", "did you mean \"reset-in-body\"?"),
         ("", "there is no fault \"\""),
         ("garbage=1", "takes no argument"),
         ("slow-body=fast", "a duration from 0ms to 1m"),
-        ("error-json=200", "a number from 400 to 599"),
+        ("error-json=200", "a status from 400 to 599"),
+        (
+            "reset-in-body*0",
+            "a number of requests from 1 to 4294967295",
+        ),
+        (
+            "reset-in-body*",
+            "a number of requests from 1 to 4294967295",
+        ),
+        (
+            "reset-in-body*two",
+            "a number of requests from 1 to 4294967295",
+        ),
         ("\u{1b}[2J", "there is no fault"),
     ] {
         let error = run(&["emulate", "--fault", fault], &[]).failure(2);
