@@ -221,7 +221,7 @@ fn malformed_and_unfinished_handshakes_end_and_disturb_no_one() {
         .write_tls(&mut hello)
         .unwrap();
     let half = &hello[..hello.len() / 2];
-    let garbled: Vec<u8> = hello.iter().map(|byte| byte ^ 0x55).collect();
+    let garbled: Vec<u8> = hello.iter().map(|byte| byte ^ 0x80).collect();
     let clients: Vec<_> = [b"get / HTTP/1.1\r\n\r\n", half, &garbled, &hello, b""]
         .into_iter()
         .map(open)
