@@ -9,7 +9,7 @@ use std::time::Duration;
 use atlas_model_keys_core::{
     ApiVersion, GroupId, InvalidValue, ItemsPerPage, OrgId, PageNum, UnixTime,
 };
-use atlas_model_keys_emulator::{Fault, TokenBucket};
+use atlas_model_keys_emulator::{Injection, TokenBucket};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -182,8 +182,8 @@ Examples:
   # Test a client with a small rate limit
   atlas-model-keys emulate --keys 1234 --rate-limit 3/10/1
 
-  # Test a client with broken connections and a slow token
-  atlas-model-keys emulate --fault reset-in-body --fault token-slow=2s";
+  # Test a client with two broken connections and slow tokens
+  atlas-model-keys emulate --fault 'reset-in-body*2' --fault token-slow=2s";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -484,9 +484,11 @@ pub(crate) struct EmulateArgs {
     #[arg(long)]
     pub(crate) with_secrets: bool,
 
-    /// Apply this fault to every response; repeatable
-    #[arg(long = "fault", value_name = "NAME[=ARG]", value_parser = fault)]
-    pub(crate) faults: Vec<Fault>,
+    /// Apply this fault to every response, or to the next N; repeatable
+    ///
+    /// Quote it, because a shell may expand the asterisk: --fault 'reset-in-body*2'
+    #[arg(long = "fault", value_name = "NAME[=ARG][*N]", value_parser = fault)]
+    pub(crate) faults: Vec<Injection>,
 
     /// List all faults, and exit
     #[arg(long)]
@@ -592,7 +594,7 @@ fn instant(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "at least 1970-01-01T00:00:00Z".to_owned())
 }
 
-fn fault(text: &str) -> Result<Fault, String> {
+fn fault(text: &str) -> Result<Injection, String> {
     text.parse()
         .map_err(|error| format!("{error} (--list-faults lists them all)"))
 }

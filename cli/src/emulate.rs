@@ -58,7 +58,7 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
             .with_include_secrets(args.with_secrets),
     );
     for fault in &args.faults {
-        emulator.inject(*fault, None);
+        emulator.inject(*fault);
     }
     let mut options = Options::default()
         .with_address(args.bind)

@@ -72,9 +72,9 @@
 //!   are relative to [`Config::present`]. With [`Names::Hostile`] they have names that clients must be
 //!   able to handle: in many scripts, with control characters, 250 characters long, or the text `null`.
 //! - Your own keys and projects, from JSON: [`Data`].
-//! - Faults on demand. [`Fault::all`] lists them, from a connection that is reset in the body to a
-//!   nonce that is always stale; [`Emulator::inject`] switches one on. Other methods change single
-//!   responses or states: [`Emulator::respond_next`], [`Emulator::fail_next`],
+//! - Faults on demand, each a constant, from [`Fault::RESET_IN_BODY`] to [`Fault::DIGEST_NEVER`].
+//!   [`Emulator::inject`] switches one on, for all requests or for the next few
+//!   (`Fault::RESET_IN_BODY.times(2)`). Other methods change single responses or states: [`Emulator::respond_next`], [`Emulator::fail_next`],
 //!   [`Emulator::expire_nonces`], [`Emulator::revoke_tokens`], [`Emulator::withdraw`] …
 //!
 //! # Where Atlas's documentation is silent
@@ -145,7 +145,7 @@ pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;
 pub use environment::{Environment, Project};
 pub use errors::error_response;
-pub use fault::{Area, Delivery, DeliveryStep, Fault, InvalidFault};
+pub use fault::{Area, Delivery, DeliveryStep, Fault, Injection, InvalidFault};
 pub use key::Key;
 pub use roles::Role;
 pub use route::Route;

@@ -355,6 +355,18 @@ error-large
     «vary»⏎
     {"detail":"«17825657 × a»(This is a scripted response.)","error":500,
     "errorCode":"UNEXPECTED_ERROR","parameters":[],"reason":"Internal Server Error"}«next»
+envelope-error-top
+    «status 200 OK»«json»
+    x-error-code: UNEXPECTED_ERROR⏎
+    ⏎
+    {"detail":"(This is a scripted response.)","error":500,
+    "errorCode":"UNEXPECTED_ERROR","parameters":[],"reason":"Internal Server Error","status":500}«next»
+envelope-error-content=404
+    «status 200 OK»«json»
+    x-error-code: RESOURCE_NOT_FOUND⏎
+    ⏎
+    {"content":{"detail":"(This is a scripted response.)","error":404,
+    "errorCode":"RESOURCE_NOT_FOUND","parameters":[],"reason":"Not Found"},"status":404}«next»
 not-found-html
     «status 404 Not Found»«html»⏎
     «html page 404 Not Found»«next»
@@ -650,6 +662,12 @@ fields-mistyped
     {"links":[«links»],"results":[
     {«fields of key 3 before the name»"name":42,"status":"ACTIVE"},
     {«fields of key 4 before the name»"name":42,"status":"ACTIVE"}
+    ],"totalCount":5}«next»
+name-null
+    «200»⏎
+    {"links":[«links»],"results":[
+    {«fields of key 3 before the name»"name":null,"status":"ACTIVE"},
+    {«fields of key 4 before the name»"name":null,"status":"ACTIVE"}
     ],"totalCount":5}«next»
 secrets
     «200»⏎
@@ -1375,7 +1393,7 @@ fn check(areas: &[Area]) {
             .filter(|(fault, _)| fault.area() == *area);
         for (fault, template) in rows {
             let server = server();
-            server.with(|emulator| emulator.inject(fault, None));
+            server.with(|emulator| emulator.inject(fault));
             // Only a stall is expected to be silent; the other faults get enough time.
             let silence = if template.ends_with("«silence»") {
                 Duration::from_millis(100)

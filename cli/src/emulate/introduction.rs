@@ -70,7 +70,7 @@ pub(super) fn introduction(base: &str, emulator: &Emulator, args: &EmulateArgs) 
         );
     }
     for fault in &args.faults {
-        let _ = writeln!(out, "# Fault: {fault}: {}", fault.description());
+        let _ = writeln!(out, "# Fault: {fault}: {}", fault.fault().description());
     }
     out
 }
