@@ -4,7 +4,7 @@
 //! The emulator is a function: a request and the time go in, a response comes out. It reads
 //! nothing from a socket, a clock or the environment, and an equal [`Config`] gives equal
 //! responses, byte for byte. So the default dates of keys are constant, too; set [`Config::present`]
-//! to the current time for recent ones. For clients that need a socket, there is a loopback [`server`]
+//! to the current time for recent ones. For clients that need a socket, there is a [`server`]
 //! around it.
 //!
 //! ```text

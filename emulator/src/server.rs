@@ -2,7 +2,7 @@
 //!
 //! The server supports HTTP/1.1 and 1.0 with keep-alive, pipelining, chunked request bodies, `HEAD`
 //! and `Expect: 100-continue`, but not HTTP/2. Each connection has one blocking thread. With the feature
-//! `tls` it can serve HTTPS ([`Options::with_tls`]).
+//! `tls` it can serve HTTPS (`Options::with_tls`).
 //!
 //! Unless [`Options::with_address`] says otherwise, it listens on 127.0.0.1, because the credentials that
 //! it accepts are not secret. A request for a host that is not an IP address, `localhost` or allowed

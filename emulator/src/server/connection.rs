@@ -84,8 +84,8 @@ impl Connection {
             }
             Received::ClientLeft => return Ok(Next::Close),
         };
-        let response = match host::misdirected(&request, &shared.options.allowed_hosts) {
-            Some(host) => AtlasError::misdirected(&host).into_response(View::default()),
+        let response = match self.refusal(&request, shared) {
+            Some(error) => error.into_response(View::default()),
             None => {
                 // The emulator is not locked during this wait, so other connections are served.
                 shared.pause(shared.options.latency);
@@ -110,6 +110,15 @@ impl Connection {
         } else {
             Next::Close
         })
+    }
+
+    /// Returns the error for a request that does not reach the emulator.
+    fn refusal(&self, request: &Request<Vec<u8>>, shared: &Shared) -> Option<AtlasError> {
+        if self.stream.is_http_on_https() {
+            return Some(AtlasError::https_only());
+        }
+        host::misdirected(request, &shared.options.allowed_hosts)
+            .map(|host| AtlasError::misdirected(&host))
     }
 
     /// Waits for the first byte of a request, then for the rest; each wait has its own time limit.
