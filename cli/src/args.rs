@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -177,7 +177,7 @@ Examples:
   atlas-model-keys emulate --data keys.ndjson --now 2026-11-27T12:00:00Z
 
   # Serve HTTPS, and the host name that another container uses
-  atlas-model-keys emulate --tls-ca ca.pem --allow-host atlas --port 8443
+  atlas-model-keys emulate --tls --tls-ca ca.pem --allow-host atlas --port 8443
 
   # Test a client with a small rate limit
   atlas-model-keys emulate --keys 1234 --rate-limit 3/10/1
@@ -403,11 +403,16 @@ pub(crate) struct EmulateArgs {
     #[arg(long = "allow-host", value_name = "NAME", value_parser = host_name)]
     pub(crate) allowed_hosts: Vec<String>,
 
-    /// Serve HTTPS, and write the certificate of its authority to this file
+    /// Serve HTTPS with a certificate that is made at the start
     ///
-    /// The authority and its certificate for localhost, 127.0.0.1, ::1, --bind and each --allow-host are made
-    /// at the start, and valid for a year. Its private key is never written.
-    #[arg(long, value_name = "FILE")]
+    /// It is for localhost, 127.0.0.1, ::1, --bind and each --allow-host, and valid for a year.
+    #[arg(long)]
+    pub(crate) tls: bool,
+
+    /// File for the certificate of the authority, with --tls [default: atlas-emulator-ca.pem]
+    ///
+    /// Clients need it to trust the server. The private key of the authority is never written.
+    #[arg(long, value_name = "FILE", requires = "tls")]
     pub(crate) tls_ca: Option<PathBuf>,
 
     /// Format of the base URL, the ids and the credentials on stdout
@@ -508,6 +513,15 @@ pub(crate) enum PrintFormat {
     Dotenv,
     /// One line of JSON, also with the access token, and with who may list which project
     Json,
+}
+
+impl EmulateArgs {
+    /// Returns the file for the certificate of the authority, or `None` without TLS.
+    pub(crate) fn ca_file(&self) -> Option<&Path> {
+        let file = self.tls_ca.as_deref();
+        self.tls
+            .then(|| file.unwrap_or(Path::new("atlas-emulator-ca.pem")))
+    }
 }
 
 /// Returns the parser of all formats but `raw`.

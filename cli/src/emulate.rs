@@ -68,7 +68,7 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
     for name in &args.allowed_hosts {
         options = options.with_allowed_host(name);
     }
-    if let Some(path) = &args.tls_ca {
+    if let Some(path) = args.ca_file() {
         options = options.with_tls(tls(args, path)?);
     }
     let server = Server::start(emulator, options).map_err(|error| cannot_serve(args, &error))?;

@@ -12,7 +12,7 @@ pub(super) fn introduction(base: &str, emulator: &Emulator, args: &EmulateArgs) 
     let group = emulator.first_group();
     let key = emulator.api_key();
     let account = emulator.service_account();
-    let ca = args.tls_ca.as_deref().map(|path| {
+    let ca = args.ca_file().map(|path| {
         // Other terminals may be in another folder.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         match path.to_string_lossy() {
@@ -88,7 +88,8 @@ mod tests {
     fn every_line_is_an_export_or_a_comment() {
         for ca in ["ca.pem", "a b.pem", "a\nb"] {
             let faults = Fault::all().map(|fault| format!("--fault={fault}"));
-            let arguments = ["atlas-model-keys", "emulate", "--tls-ca", ca].map(str::to_owned);
+            let arguments =
+                ["atlas-model-keys", "emulate", "--tls", "--tls-ca", ca].map(str::to_owned);
             let cli = Cli::try_parse_from(arguments.into_iter().chain(faults)).unwrap();
             let Command::Emulate(args) = cli.command else {
                 panic!("it is emulate");

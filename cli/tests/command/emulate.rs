@@ -259,6 +259,7 @@ fn list_trusts_https_with_the_certificate_of_its_authority_only() {
         "emulate",
         "--for",
         "30s",
+        "--tls",
         "--tls-ca",
         file.path(),
         "--now",
@@ -276,7 +277,7 @@ fn list_trusts_https_with_the_certificate_of_its_authority_only() {
     variables.push(("SSL_CERT_FILE", file.path().to_owned()));
     let text = run(&["list", "-o", "ndjson"], &variables).stdout();
     assert_eq!(text.lines().count(), 42);
-    let (child_2, _) = started(&["emulate", "--for", "30s", "--tls-ca", file.path()]);
+    let (child_2, _) = started(&["emulate", "--for", "30s", "--tls", "--tls-ca", file.path()]);
     let error = run(&["list"], &variables).failure(6);
     assert!(error.contains("certificate"), "{error}");
     stop(child);
@@ -285,7 +286,11 @@ fn list_trusts_https_with_the_certificate_of_its_authority_only() {
 
 #[test]
 fn certificate_that_cannot_be_written_is_1() {
-    let error = run(&["emulate", "--tls-ca", "no/such/folder/ca.pem"], &[]).failure(1);
+    let error = run(
+        &["emulate", "--tls", "--tls-ca", "no/such/folder/ca.pem"],
+        &[],
+    )
+    .failure(1);
     let start = "error: cannot write no/such/folder/ca.pem\n";
     assert!(error.starts_with(start), "{error}");
 }
@@ -338,7 +343,7 @@ fn every_printed_curl_line_works() {
         return;
     }
     let ca = TemporaryFile::new("curl.pem", "");
-    for arguments in [&[][..], &["--tls-ca", ca.path()]] {
+    for arguments in [&[][..], &["--tls", "--tls-ca", ca.path()]] {
         let (child, lines) = started(&[&["emulate", "--for", "30s"], arguments].concat());
         let commands = lines
             .iter()
