@@ -27,6 +27,8 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
+
 use crate::emulator::Emulator;
 
 use connection::Waiting;
@@ -68,7 +70,7 @@ impl Server {
     }
 
     fn start_with(emulator: Emulator, options: Options, timeouts: Timeouts) -> io::Result<Self> {
-        let listener = TcpListener::bind((options.address, options.port))?;
+        let listener = listen(SocketAddr::new(options.address, options.port))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(emulator, options, timeouts));
         let refused = RefusedConnections::start()?;
@@ -145,6 +147,19 @@ impl fmt::Debug for Server {
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns a listener with a longer queue than that of std (128 connections). If a burst of connections does
+/// not fit, the system drops some, and their clients try again after a second or more.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    const QUEUE: i32 = 4096;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // As std does: a port can be used again at once. On Windows this option would allow a port that is in use.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(QUEUE)?;
+    Ok(socket.into())
 }
 
 /// Runs the accepting thread. It owns all connections and outlives them.
