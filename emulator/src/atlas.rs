@@ -2,9 +2,12 @@
 //!
 //! Scripted responses and faults are not known here; they belong to the emulator around it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use atlas_model_keys_core::{ApiVersion, GroupId};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Response;
 use http::header::{self, HeaderName, HeaderValue};
 
@@ -21,6 +24,7 @@ use crate::key::Key;
 use crate::listing::{self, GroupEntry, KeyEntry, KeyView, Paging};
 use crate::oauth::{self, Tokens};
 use crate::prng::{self, Prng};
+use crate::redaction::Secrets;
 use crate::render::View;
 use crate::version;
 
@@ -145,6 +149,26 @@ impl Atlas {
             tokens,
             config,
         }
+    }
+
+    /// Returns the secrets that must not be shown.
+    pub(crate) fn secrets(&self) -> Secrets {
+        let pair = |user: &str, password: &str| STANDARD.encode(format!("{user}:{password}"));
+        let (api_key, account) = (&self.api_key, &self.service_account);
+        let pairs = [
+            pair(&api_key.public_key, &api_key.private_key),
+            pair(&account.client_id, &account.client_secret),
+        ];
+        let secrets = [
+            &api_key.private_key,
+            &account.client_secret,
+            &self.access_token,
+        ];
+        let keys = self.groups.iter().flat_map(|group| &group.keys);
+        let of_keys = keys.filter_map(|key| key.secret.as_ref());
+        let texts = secrets.into_iter().chain(of_keys);
+        let texts = texts.map(|text| Cow::Borrowed(text.as_str()));
+        Secrets::new(texts.chain(pairs.map(Cow::Owned)))
     }
 
     /// Returns the first group. If it was generated, it has [`Config::keys_per_group`] keys.

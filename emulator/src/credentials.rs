@@ -1,12 +1,11 @@
 //! The credentials that the emulator accepts.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::prng::{self, Prng};
 
 /// One of the three kinds of credentials that the emulator accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Credential {
     /// The [`ApiKey`], with digest authentication.
@@ -19,6 +18,22 @@ pub enum Credential {
 
 impl Credential {
     pub(crate) const ALL: [Self; 3] = [Self::ApiKey, Self::ServiceAccount, Self::AccessToken];
+
+    /// Returns the name in JSON: `apiKey`, `serviceAccount` or `accessToken`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "apiKey",
+            Self::ServiceAccount => "serviceAccount",
+            Self::AccessToken => "accessToken",
+        }
+    }
+}
+
+impl Serialize for Credential {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 /// An API key, for digest authentication.

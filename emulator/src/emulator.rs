@@ -16,9 +16,11 @@ use crate::credentials::Credential;
 use crate::errors::AtlasError;
 use crate::fault::{Faults, Phase};
 use crate::incoming::Incoming;
+use crate::redaction::Secrets;
 use crate::render::{self, View};
 use crate::route::{MatchedRoute, Route};
 use crate::script::{Checkpoint, Script};
+use crate::seen::{History, Outcome, Seen};
 
 const SERVICE_VERSION: HeaderName = HeaderName::from_static("x-mongodb-service-version");
 
@@ -32,6 +34,17 @@ pub struct Emulator {
     script: Script,
     faults: Faults,
     counts: Counts,
+    history: History,
+    /// The secrets that [`Seen`] must not contain, or `None` if they must be collected again.
+    secrets: Option<Secrets>,
+    shift: TimeShift,
+}
+
+/// The difference between the time of an emulator and that of its caller.
+#[derive(Clone, Copy, Debug, Default)]
+struct TimeShift {
+    forward: Duration,
+    backward: Duration,
 }
 
 /// The numbers of requests so far.
@@ -59,6 +72,9 @@ impl Emulator {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
+            history: History::new(config.seen_limit),
+            secrets: None,
+            shift: TimeShift::default(),
             atlas: Atlas::new(config),
             script: Script::default(),
             faults: Faults::default(),
@@ -77,17 +93,53 @@ impl Emulator {
         request: &Request<B>,
         now: Duration,
     ) -> Response<Vec<u8>> {
+        self.handle_and_log(request, now, None)
+    }
+
+    /// Handles a request, and passes what is kept of it to `log`.
+    pub(crate) fn handle_and_log<B: AsRef<[u8]>>(
+        &mut self,
+        request: &Request<B>,
+        now: Duration,
+        log: Option<&dyn Fn(&Seen)>,
+    ) -> Response<Vec<u8>> {
         let request = Incoming {
             method: request.method(),
             uri: request.uri(),
             headers: request.headers(),
             body: request.body().as_ref(),
         };
-        let mut response = match self.respond(request, now) {
+        let now = self.time(now);
+        let mut outcome = Outcome::default();
+        let response = self.answer(request, now, &mut outcome);
+        if log.is_some() || self.history.is_kept() {
+            let order = self.counts.total;
+            let secrets = self.secrets.get_or_insert_with(|| self.atlas.secrets());
+            let seen = Seen::new(order, now, request, outcome, response.status(), secrets);
+            if let Some(log) = log {
+                log(&seen);
+            }
+            self.history.push(seen);
+        }
+        response
+    }
+
+    /// Returns the response of the script or of the emulated Atlas. The faults may have changed the latter.
+    fn answer(
+        &mut self,
+        request: Incoming<'_>,
+        now: Duration,
+        outcome: &mut Outcome,
+    ) -> Response<Vec<u8>> {
+        let mut response = match self.respond(request, now, outcome) {
             Ok(response) => response,
             Err(EarlyResponse::Error(error)) => error.into_response(View::from_query(request.uri)),
-            Err(EarlyResponse::Scripted(response)) => return *response,
+            Err(EarlyResponse::Scripted(response)) => {
+                outcome.is_scripted = true;
+                return *response;
+            }
         };
+        outcome.note(&response);
         response.headers_mut().insert(
             SERVICE_VERSION,
             HeaderValue::from_static(concat!(
@@ -96,9 +148,12 @@ impl Emulator {
             )),
         );
         let Self { atlas, faults, .. } = self;
-        faults.apply(Phase::BeforeCompression, atlas, request, now, &mut response);
+        let mut apply = |phase, response: &mut _| {
+            faults.apply(phase, atlas, request, now, response, &mut outcome.faults);
+        };
+        apply(Phase::BeforeCompression, &mut response);
         render::compress(request.headers, &mut response);
-        faults.apply(Phase::AfterCompression, atlas, request, now, &mut response);
+        apply(Phase::AfterCompression, &mut response);
         response
     }
 
@@ -107,12 +162,14 @@ impl Emulator {
         &mut self,
         request: Incoming<'_>,
         now: Duration,
+        outcome: &mut Outcome,
     ) -> Result<Response<Vec<u8>>, EarlyResponse> {
         self.counts.total += 1;
         let path = request.uri.path();
         let matched =
             MatchedRoute::from_path(path).ok_or_else(|| AtlasError::resource_not_found(path))?;
         let route = matched.route();
+        outcome.route = Some(route);
         if let Some(count) = self.counts.per_route.get_mut(route.index()) {
             *count += 1;
         }
@@ -121,28 +178,28 @@ impl Emulator {
             return Err(AtlasError::method_not_allowed(matched.allowed()).into());
         }
         match matched {
-            MatchedRoute::Token => Ok(self.atlas.issue_token(request, now)),
-            MatchedRoute::Revoke => Ok(self.atlas.revoke_token(request)),
+            MatchedRoute::Token => Ok(outcome.of_account(self.atlas.issue_token(request, now))),
+            MatchedRoute::Revoke => Ok(outcome.of_account(self.atlas.revoke_token(request))),
             MatchedRoute::GroupKeys { group_id } => {
-                let caller = self.authenticate(route, request, now)?;
+                let caller = self.authenticate(route, request, now, outcome)?;
                 let atlas = &mut self.atlas;
                 Ok(atlas.list_group_keys(group_id, caller, request, now)?)
             }
             MatchedRoute::OrgKeys { org_id } => {
-                self.authenticate(route, request, now)?;
+                self.authenticate(route, request, now, outcome)?;
                 Ok(self.atlas.list_org_keys(org_id, request, now)?)
             }
             MatchedRoute::GroupKey { group_id, key_id } => {
-                let caller = self.authenticate(route, request, now)?;
+                let caller = self.authenticate(route, request, now, outcome)?;
                 let atlas = &mut self.atlas;
                 Ok(atlas.get_group_key(group_id, key_id, caller, request, now)?)
             }
             MatchedRoute::OrgKey { org_id, key_id } => {
-                self.authenticate(route, request, now)?;
+                self.authenticate(route, request, now, outcome)?;
                 Ok(self.atlas.get_org_key(org_id, key_id, request, now)?)
             }
             MatchedRoute::Groups => {
-                self.authenticate(route, request, now)?;
+                self.authenticate(route, request, now, outcome)?;
                 Ok(self.atlas.list_groups(request, now)?)
             }
         }
@@ -153,8 +210,10 @@ impl Emulator {
         route: Route,
         request: Incoming<'_>,
         now: Duration,
+        outcome: &mut Outcome,
     ) -> Result<Credential, EarlyResponse> {
         let caller = self.atlas.authenticate(request, now)?;
+        outcome.credential = Some(caller);
         self.scripted(route, Checkpoint::Authenticated)?;
         Ok(caller)
     }

@@ -125,9 +125,11 @@ mod plausible;
 mod prng;
 mod query;
 mod quoted;
+mod redaction;
 mod render;
 mod route;
 mod script;
+mod seen;
 pub mod server;
 mod setters;
 mod version;
@@ -143,6 +145,7 @@ pub use errors::error_response;
 pub use fault::{Area, Delivery, DeliveryStep, Fault, InvalidFault};
 pub use key::Key;
 pub use route::Route;
+pub use seen::Seen;
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

@@ -1,6 +1,7 @@
 //! Maps paths to routes.
 
 use http::Method;
+use serde::{Serialize, Serializer};
 
 /// A method and a path that the emulator supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,9 +34,29 @@ impl Route {
         Self::GetOrgKey,
     ];
 
+    /// Returns the name in JSON, which is that of the variant in `camelCase`: `token`, `listGroupKeys` …
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Revoke => "revoke",
+            Self::ListGroupKeys => "listGroupKeys",
+            Self::ListOrgKeys => "listOrgKeys",
+            Self::ListGroups => "listGroups",
+            Self::GetGroupKey => "getGroupKey",
+            Self::GetOrgKey => "getOrgKey",
+        }
+    }
+
     /// Returns the index in [`Route::ALL`].
     pub(crate) fn index(self) -> usize {
         self as usize
+    }
+}
+
+impl Serialize for Route {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Negotiation of a resource's version through the `Accept` header.
 
 use atlas_model_keys_core::ApiVersion;
-use http::header::{ACCEPT, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use crate::errors::AtlasError;
 use crate::render::is_weight_zero;
@@ -45,6 +45,11 @@ fn version_of(media_range: &str) -> Option<ApiVersion> {
         .strip_suffix("+json")?;
     let version = ApiVersion::new(name).ok()?;
     (!parts.any(is_weight_zero)).then_some(version)
+}
+
+/// Returns the version that the content type of a response names.
+pub(crate) fn of_content_type(headers: &HeaderMap) -> Option<ApiVersion> {
+    version_of(headers.get(CONTENT_TYPE)?.to_str().ok()?)
 }
 
 pub(crate) fn content_type(version: ApiVersion) -> HeaderValue {
