@@ -1,9 +1,11 @@
 //! The emulator: handles a request. A scripted response comes first, then the regular response of
 //! `atlas`, which the faults may change.
 //!
-//! The functions that configure and inspect an emulator between requests are in `control`.
+//! The functions that configure and inspect an emulator between requests are in `control`, and those that do so
+//! over HTTP in `remote`.
 
 mod control;
+mod remote;
 
 use std::time::Duration;
 
@@ -38,6 +40,8 @@ pub struct Emulator {
     /// The secrets that [`Seen`] must not contain, or `None` if they must be collected again.
     secrets: Option<Secrets>,
     shift: TimeShift,
+    /// The state before the first request, for resets by the control interface.
+    start: Option<Box<Self>>,
 }
 
 /// The difference between the time of an emulator and that of its caller.
@@ -75,6 +79,7 @@ impl Emulator {
             history: History::new(config.seen_limit),
             secrets: None,
             shift: TimeShift::default(),
+            start: None,
             atlas: Atlas::new(config),
             script: Script::default(),
             faults: Faults::default(),
@@ -109,6 +114,12 @@ impl Emulator {
             headers: request.headers(),
             body: request.body().as_ref(),
         };
+        if self.atlas.config.control && self.start.is_none() {
+            self.start = Some(Box::new(self.clone()));
+        }
+        if self.is_control(request.uri.path()) {
+            return self.control(request, now);
+        }
         let now = self.time(now);
         let mut outcome = Outcome::default();
         let response = self.answer(request, now, &mut outcome);

@@ -310,6 +310,13 @@ impl Faults {
         }
     }
 
+    /// Returns the faults, and the numbers of requests that they still apply to.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Fault, Option<u32>)> {
+        self.0
+            .iter()
+            .map(|injected| (injected.fault, injected.remaining))
+    }
+
     /// Applies all faults of this phase to the response, one after the other.
     pub(crate) fn apply(
         &mut self,

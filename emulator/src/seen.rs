@@ -21,6 +21,10 @@ use crate::version;
 /// The maximum length of a path, of a query and of the value of a header, in bytes.
 const MAX_TEXT: usize = 1024;
 
+/// The maximum length of a header's name; longer ones are replaced. `content-security-policy-report-only` has 35
+/// bytes.
+const MAX_NAME: usize = 64;
+
 /// The maximum length of all headers together.
 const MAX_HEADERS: usize = 4096;
 
@@ -283,8 +287,9 @@ impl<'s> Recorder<'s> {
         } else {
             Cow::Owned(self.text(&text))
         };
-        // A name that contains a secret cannot be kept.
-        let name = match self.is_suspicious && self.secrets.are_in(name.as_str()) {
+        // Names are in lower case, in which a token cannot be recognised.
+        let is_long = name.as_str().len() > MAX_NAME;
+        let name = match is_long || self.is_suspicious && self.secrets.are_in(name.as_str()) {
             true => HeaderName::from_static("redacted"),
             false => name.clone(),
         };

@@ -23,7 +23,7 @@ use crate::emulator::Emulator;
 use refused::RefusedConnections;
 use shared::{Shared, Timeouts};
 
-pub use shared::{Clock, Options, clock_from};
+pub use shared::{Clock, Log, Options, clock_from};
 
 /// The time that a shutdown gives responses in progress to reach their clients.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);

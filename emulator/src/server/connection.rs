@@ -9,6 +9,7 @@ use http::{Method, Request, Response, StatusCode};
 use socket2::SockRef;
 
 use crate::fault::Delivery;
+use crate::seen::Seen;
 
 use super::delivery::{DeliveryRun, Next};
 use super::http1::{self, Head, Malformed, SendOptions};
@@ -62,7 +63,7 @@ impl Connection {
                 let mut response = Response::new(Vec::new());
                 *response.status_mut() = status;
                 let send_options = SendOptions {
-                    now: (shared.options.clock)(),
+                    now: shared.emulator().time((shared.options.clock)()),
                     to_head: false,
                     keep_alive: false,
                 };
@@ -72,9 +73,18 @@ impl Connection {
             Received::ClientLeft => return Ok(Next::Close),
         };
         // The emulator is not locked during this wait, so other connections are served.
-        shared.pause(shared.options.latency);
+        if !shared.emulator().is_control(request.uri().path()) {
+            shared.pause(shared.options.latency);
+        }
         let now = (shared.options.clock)();
-        let response = shared.emulator().handle(&request, now);
+        let mut emulator = shared.emulator();
+        let log: Option<&dyn Fn(&Seen)> = match &shared.options.log {
+            Some(log) => Some(&**log),
+            None => None,
+        };
+        let response = emulator.handle_and_log(&request, now, log);
+        let now = emulator.time(now);
+        drop(emulator);
         keep_alive &= http1::can_keep_alive(&response) && !shared.is_stopping();
         let send_options = SendOptions {
             now,
