@@ -2,7 +2,7 @@
 
 use atlas_model_keys_core::GroupId;
 use atlas_model_keys_emulator::server::Options;
-use atlas_model_keys_emulator::{Config, Credential, Emulator};
+use atlas_model_keys_emulator::{Config, Emulator, Role};
 
 /// The name of the last key. It shows that control characters and reversed text are escaped.
 const HOSTILE_NAME: &str = "\u{1b}[31mred\u{1b}[0m \u{202e}desrever";
@@ -19,12 +19,8 @@ pub(crate) fn emulator(show_secrets: bool) -> Emulator {
             .with_include_secrets(show_secrets),
     );
     if let Some(second) = emulator.forbidden_group() {
-        for credential in [
-            Credential::ApiKey,
-            Credential::ServiceAccount,
-            Credential::AccessToken,
-        ] {
-            emulator.set_role(credential, second, true);
+        for credential in emulator.credentials() {
+            emulator.grant(credential, Role::GroupReadOnly(second));
         }
         if let Some(keys) = emulator.keys_mut(second) {
             keys.truncate(4);

@@ -5,28 +5,26 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use atlas_model_keys_core::{ApiVersion, GroupId};
+use atlas_model_keys_core::{ApiVersion, OrgId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Response;
 use http::header::{self, HeaderName, HeaderValue};
 
 use crate::bucket::{BucketState, Decision, TokenBucket};
-use crate::calendar::{short_timestamp, unpadded_date};
+use crate::calendar::unpadded_date;
 use crate::config::Config;
-use crate::credentials::{ApiKey, Credential, ServiceAccount};
-use crate::data::Data;
+use crate::credentials::{Credential, CredentialId, Credentials};
 use crate::digest::{self, Nonces};
 use crate::errors::AtlasError;
-use crate::generate;
 use crate::incoming::Incoming;
 use crate::key::Key;
 use crate::listing::{self, GroupEntry, KeyEntry, KeyView, Paging};
 use crate::oauth::{self, Tokens};
-use crate::prng::{self, Prng};
 use crate::redaction::Secrets;
 use crate::render::View;
 use crate::version;
+use crate::world::World;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
@@ -35,15 +33,9 @@ const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-rema
 #[derive(Clone, Debug)]
 pub(crate) struct Atlas {
     pub(crate) config: Config,
-    pub(crate) api_key: ApiKey,
-    pub(crate) service_account: ServiceAccount,
-    /// The access token that exists from the start.
-    pub(crate) access_token: String,
-    pub(crate) org: Org,
-    /// There is at least one.
-    pub(crate) groups: Vec<Group>,
-    /// The group whose keys no credential may list at first.
-    pub(crate) forbidden_group: Option<GroupId>,
+    /// There is at least one of each kind.
+    pub(crate) credentials: Credentials,
+    pub(crate) world: World,
     /// The bucket of all groups, with [`Config::shared_rate_limit`].
     pub(crate) shared_bucket: BucketState,
     /// The bucket of the list of groups.
@@ -52,97 +44,27 @@ pub(crate) struct Atlas {
     pub(crate) tokens: Tokens,
 }
 
-/// The organization, with the state of its rate limiter.
-#[derive(Clone, Debug)]
-pub(crate) struct Org {
-    pub(crate) id: String,
-    pub(crate) bucket: BucketState,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Group {
-    pub(crate) id: GroupId,
-    pub(crate) name: String,
-    pub(crate) created: String,
-    pub(crate) keys: Vec<Key>,
-    pub(crate) bucket: BucketState,
-    /// The credentials that may not list or get the keys. The group itself is visible to all credentials,
-    /// so it is in the list of groups.
-    pub(crate) denied: Vec<Credential>,
-}
-
-impl Group {
-    fn new(id: GroupId, name: String, created: String, keys: Vec<Key>) -> Self {
-        Self {
-            id,
-            name,
-            created,
-            keys,
-            bucket: BucketState::default(),
-            denied: Vec::new(),
-        }
-    }
-}
-
-/// Returns the groups of the data. Without any, the keys belong to a generated group.
-fn data_groups(data: Data, config: &Config) -> Vec<Group> {
-    const AGE: u64 = 600 * 24 * 3600;
-    let created = short_timestamp(config.present.as_secs().saturating_sub(AGE));
-    let mut groups: Vec<Group> = (1..)
-        .zip(data.groups)
-        .map(|(number, group)| {
-            let name = group.name.unwrap_or(format!("Project {number}"));
-            let created = group.created.unwrap_or_else(|| created.clone());
-            Group::new(group.id, name, created, group.keys)
-        })
-        .collect();
-    if groups.is_empty() {
-        let generated = generate::groups(&config.clone().with_groups(1).with_keys_per_group(0));
-        let keys = std::iter::once(data.keys);
-        groups.extend(
-            generated
-                .into_iter()
-                .zip(keys)
-                .map(|(group, keys)| Group::new(group.id, group.name, group.created, keys)),
-        );
-    }
-    groups
-}
-
 impl Atlas {
     pub(crate) fn new(mut config: Config) -> Self {
         let seed = config.seed;
-        let (tokens, access_token) = Tokens::new(seed, config.token_ttl);
-        let data = config.data.take();
-        let org_id = data.as_ref().and_then(|data| data.org_id);
-        let mut forbidden_group = None;
-        let groups = match data {
-            Some(data) => data_groups(data, &config),
-            None => {
-                let mut groups: Vec<Group> = generate::groups(&config)
-                    .into_iter()
-                    .map(|group| Group::new(group.id, group.name, group.created, group.keys))
-                    .collect();
-                if let [_, .., last] = groups.as_mut_slice() {
-                    last.denied = Credential::ALL.to_vec();
-                    forbidden_group = Some(last.id);
-                }
-                groups
-            }
+        let mut data = config.data.take();
+        let mut credentials = Credentials {
+            api_keys: std::mem::take(&mut config.api_keys),
+            service_accounts: std::mem::take(&mut config.service_accounts),
+            access_tokens: std::mem::take(&mut config.access_tokens),
         };
+        if let Some(data) = &mut data {
+            credentials.append(std::mem::take(&mut data.credentials));
+        }
+        let mut tokens = Tokens::new(seed, config.token_ttl);
+        credentials.complete(seed, || tokens.text());
+        for (index, access_token) in credentials.access_tokens.iter().enumerate() {
+            let id = CredentialId::new(Credential::AccessToken, index);
+            tokens.add(access_token.token.clone(), id, None);
+        }
         Self {
-            api_key: ApiKey::generate(seed),
-            service_account: ServiceAccount::generate(seed),
-            access_token,
-            org: Org {
-                id: match org_id {
-                    Some(id) => id.to_string(),
-                    None => Prng::stream(seed, "organization").text(prng::HEX, 24),
-                },
-                bucket: BucketState::default(),
-            },
-            groups,
-            forbidden_group,
+            world: World::new(&config, data),
+            credentials,
             shared_bucket: BucketState::default(),
             groups_bucket: BucketState::default(),
             nonces: Nonces::new(seed, config.nonce_ttl),
@@ -153,27 +75,29 @@ impl Atlas {
 
     /// Returns the secrets that must not be shown.
     pub(crate) fn secrets(&self) -> Secrets {
-        let pair = |user: &str, password: &str| STANDARD.encode(format!("{user}:{password}"));
-        let (api_key, account) = (&self.api_key, &self.service_account);
-        let pairs = [
-            pair(&api_key.public_key, &api_key.private_key),
-            pair(&account.client_id, &account.client_secret),
-        ];
-        let secrets = [
-            &api_key.private_key,
-            &account.client_secret,
-            &self.access_token,
-        ];
-        let keys = self.groups.iter().flat_map(|group| &group.keys);
+        let Credentials {
+            api_keys,
+            service_accounts,
+            access_tokens,
+        } = &self.credentials;
+        let api_keys = api_keys
+            .iter()
+            .map(|key| (&key.public_key, &key.private_key));
+        let accounts = service_accounts
+            .iter()
+            .map(|account| (&account.client_id, &account.client_secret));
+        let tokens = access_tokens.iter().map(|token| &token.token);
+        let keys = self.world.groups().iter().flat_map(|group| &group.keys);
         let of_keys = keys.filter_map(|key| key.secret.as_ref());
-        let texts = secrets.into_iter().chain(of_keys);
-        let texts = texts.map(|text| Cow::Borrowed(text.as_str()));
-        Secrets::new(texts.chain(pairs.map(Cow::Owned)))
-    }
-
-    /// Returns the first group. If it was generated, it has [`Config::keys_per_group`] keys.
-    pub(crate) fn first_group(&self) -> GroupId {
-        self.groups[0].id
+        // Passwords also in the form of Basic authentication.
+        let of_users = api_keys.chain(accounts).flat_map(|(user, password)| {
+            let pair = STANDARD.encode(format!("{user}:{password}"));
+            [Cow::Borrowed(password.as_str()), Cow::Owned(pair)]
+        });
+        let texts = tokens
+            .chain(of_keys)
+            .map(|text| Cow::Borrowed(text.as_str()));
+        Secrets::new(of_users.chain(texts))
     }
 
     pub(crate) fn issue_token(
@@ -182,12 +106,19 @@ impl Atlas {
         now: Duration,
     ) -> Response<Vec<u8>> {
         let Incoming { headers, body, .. } = request;
-        oauth::token(&mut self.tokens, &self.service_account, headers, body, now)
+        let accounts = &self.credentials.service_accounts;
+        oauth::token(&mut self.tokens, accounts, headers, body, now)
     }
 
     pub(crate) fn revoke_token(&mut self, request: Incoming<'_>) -> Response<Vec<u8>> {
         let Incoming { headers, body, .. } = request;
-        oauth::revoke(&mut self.tokens, &self.service_account, headers, body)
+        let accounts = &self.credentials.service_accounts;
+        oauth::revoke(&mut self.tokens, accounts, headers, body)
+    }
+
+    /// Returns the service account whose credential a request for a token has.
+    pub(crate) fn account_of(&self, request: Incoming<'_>) -> Option<CredentialId> {
+        oauth::account_of(&self.credentials.service_accounts, request.headers)
     }
 
     /// Returns the credential that the request was authenticated with.
@@ -195,7 +126,7 @@ impl Atlas {
         &mut self,
         request: Incoming<'_>,
         now: Duration,
-    ) -> Result<Credential, AtlasError> {
+    ) -> Result<CredentialId, AtlasError> {
         let Some((scheme, rest)) = request.authorization() else {
             return Err(self.challenge(false, now));
         };
@@ -210,12 +141,13 @@ impl Atlas {
         if scheme.eq_ignore_ascii_case(b"Digest") {
             let Self {
                 config,
-                api_key,
+                credentials,
                 nonces,
                 ..
             } = self;
-            return digest::check(rest, request, api_key, &config.digest, nonces, now)
-                .map(|()| Credential::ApiKey)
+            let keys = &credentials.api_keys;
+            return digest::check(rest, request, keys, &config.digest, nonces, now)
+                .map(|index| CredentialId::new(Credential::ApiKey, index))
                 .map_err(|refusal| self.challenge(refusal.stale, now));
         }
         Err(self.challenge(false, now))
@@ -234,18 +166,19 @@ impl Atlas {
     pub(crate) fn list_group_keys(
         &mut self,
         group_id: &str,
-        caller: Credential,
+        caller: CredentialId,
         request: Incoming<'_>,
         now: Duration,
     ) -> Result<Response<Vec<u8>>, AtlasError> {
         let version = self.key_version(request)?;
         let Self {
             config,
-            groups,
+            credentials,
+            world,
             shared_bucket,
             ..
         } = self;
-        let group = find_group(groups, group_id, caller)?;
+        let group = world.readable_group(group_id, credentials.roles(caller))?;
         let paging = Paging::from_query(request.uri, View::from_query(request.uri))?;
         let bucket = group_bucket(config, &mut group.bucket, shared_bucket);
         let limit_status = take_token(config.rate_limit, bucket, now)?;
@@ -263,21 +196,25 @@ impl Atlas {
     pub(crate) fn list_org_keys(
         &mut self,
         org_id: &str,
+        caller: CredentialId,
         request: Incoming<'_>,
         now: Duration,
     ) -> Result<Response<Vec<u8>>, AtlasError> {
         let version = self.key_version(request)?;
-        if org_id != self.org.id {
-            return Err(AtlasError::resource_not_found(org_id));
-        }
-        let config = &self.config;
+        let Self {
+            config,
+            credentials,
+            world,
+            ..
+        } = self;
+        let org = world.readable_org(org_id, credentials.roles(caller))?;
         let paging = Paging::from_query(request.uri, View::from_query(request.uri))?;
-        let limit_status = take_token(config.rate_limit, &mut self.org.bucket, now)?;
+        let limit_status = take_org_token(config.rate_limit, world, org, now)?;
         let view = key_view(version, config);
         let body = paging.render_page(
             // `skip` jumps over whole groups here, not over one key after the other.
-            self.groups.iter().flat_map(|group| &group.keys),
-            self.groups.iter().map(|group| group.keys.len()).sum(),
+            world.groups_of(org).flat_map(|group| &group.keys),
+            world.groups_of(org).map(|group| group.keys.len()).sum(),
             |key| KeyEntry::new(key, view),
             config.total_count,
             &self_url(config, request),
@@ -289,18 +226,19 @@ impl Atlas {
         &mut self,
         group_id: &str,
         key_id: &str,
-        caller: Credential,
+        caller: CredentialId,
         request: Incoming<'_>,
         now: Duration,
     ) -> Result<Response<Vec<u8>>, AtlasError> {
         let version = self.key_version(request)?;
         let Self {
             config,
-            groups,
+            credentials,
+            world,
             shared_bucket,
             ..
         } = self;
-        let group = find_group(groups, group_id, caller)?;
+        let group = world.readable_group(group_id, credentials.roles(caller))?;
         let key = find_key(&group.keys, key_id)?;
         let body = listing::render_key(request.uri, KeyEntry::new(key, key_view(version, config)))?;
         let bucket = group_bucket(config, &mut group.bucket, shared_bucket);
@@ -312,22 +250,27 @@ impl Atlas {
         &mut self,
         org_id: &str,
         key_id: &str,
+        caller: CredentialId,
         request: Incoming<'_>,
         now: Duration,
     ) -> Result<Response<Vec<u8>>, AtlasError> {
         let version = self.key_version(request)?;
-        if org_id != self.org.id {
-            return Err(AtlasError::resource_not_found(org_id));
-        }
-        let config = &self.config;
-        let key = find_key(self.groups.iter().flat_map(|group| &group.keys), key_id)?;
+        let Self {
+            config,
+            credentials,
+            world,
+            ..
+        } = self;
+        let org = world.readable_org(org_id, credentials.roles(caller))?;
+        let key = find_key(world.groups_of(org).flat_map(|group| &group.keys), key_id)?;
         let body = listing::render_key(request.uri, KeyEntry::new(key, key_view(version, config)))?;
-        let limit_status = take_token(config.rate_limit, &mut self.org.bucket, now)?;
+        let limit_status = take_org_token(config.rate_limit, world, org, now)?;
         Ok(page_response(version, limit_status, config, body))
     }
 
     pub(crate) fn list_groups(
         &mut self,
+        caller: CredentialId,
         request: Incoming<'_>,
         now: Duration,
     ) -> Result<Response<Vec<u8>>, AtlasError> {
@@ -337,15 +280,16 @@ impl Atlas {
         version::negotiate(request.headers, is_served, &[])?;
         let paging = Paging::from_query(request.uri, View::from_query(request.uri))?;
         let limit_status = take_token(self.config.rate_limit, &mut self.groups_bucket, now)?;
+        let groups = self.world.visible_groups(self.credentials.roles(caller));
         let body = paging.render_page(
-            self.groups.iter(),
-            self.groups.len(),
+            groups.iter(),
+            groups.len(),
             |group| GroupEntry {
                 cluster_count: 1,
                 created: &group.created,
                 id: group.id.as_str(),
                 name: &group.name,
-                org_id: &self.org.id,
+                org_id: group.org_id.as_str(),
             },
             self.config.total_count,
             &self_url(&self.config, request),
@@ -358,23 +302,6 @@ impl Atlas {
         let is_served = |version| self.config.versions.contains(&version);
         version::negotiate(request.headers, is_served, &self.config.withdrawn)
     }
-}
-
-/// Returns the group, if the caller may list its keys.
-fn find_group<'g>(
-    groups: &'g mut [Group],
-    group_id: &str,
-    caller: Credential,
-) -> Result<&'g mut Group, AtlasError> {
-    let id = GroupId::new(group_id).map_err(|_| AtlasError::resource_not_found(group_id))?;
-    let group = groups
-        .iter_mut()
-        .find(|group| group.id == id)
-        .ok_or_else(|| AtlasError::group_not_found(group_id))?;
-    if group.denied.contains(&caller) {
-        return Err(AtlasError::unauthorized());
-    }
-    Ok(group)
 }
 
 fn find_key<'k>(
@@ -424,6 +351,18 @@ fn take_token(
         } => Err(AtlasError::rate_limited(retry_after_seconds)
             .with_header(RATE_LIMIT, &limit.capacity.to_string())
             .with_header(RATE_LIMIT_REMAINING, "0")),
+    }
+}
+
+fn take_org_token(
+    limit: Option<TokenBucket>,
+    world: &mut World,
+    org: OrgId,
+    now: Duration,
+) -> Result<Option<RateLimitStatus>, AtlasError> {
+    match world.org_bucket(org) {
+        Some(bucket) => take_token(limit, bucket, now),
+        None => Ok(None),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use atlas_model_keys_core::ApiVersion;
+use atlas_model_keys_core::{ApiVersion, GroupId, OrgId};
 
 use crate::bucket::TokenBucket;
+use crate::credentials::{AccessToken, ApiKey, ServiceAccount};
 use crate::data::Data;
 use crate::digest::DigestAlgorithm;
 use crate::setters::setters;
@@ -24,6 +25,20 @@ pub struct Config {
     pub seed: u64,
     /// The number of groups (projects). 0 means 1.
     pub groups: usize,
+    /// The ids of the first groups. The others have generated ids. If there are more ids than
+    /// [`groups`](Self::groups), there are as many groups as ids.
+    pub group_ids: Vec<GroupId>,
+    /// The number of organizations. 0 means 1. The groups are dealt out to them one after the other.
+    pub organizations: usize,
+    /// The ids of the first organizations. The others have generated ids. If there are more ids than
+    /// [`organizations`](Self::organizations), there are as many organizations as ids.
+    pub org_ids: Vec<OrgId>,
+    /// The API keys that digest authentication accepts. If this and the data have none, one is generated.
+    pub api_keys: Vec<ApiKey>,
+    /// The service accounts that can request access tokens. If this and the data have none, one is generated.
+    pub service_accounts: Vec<ServiceAccount>,
+    /// The access tokens that exist from the start. If this and the data have none, one is generated.
+    pub access_tokens: Vec<AccessToken>,
     /// The number of keys in the first group. Each other group has a different number; if there are
     /// four groups or more, the third is empty.
     pub keys_per_group: usize,
@@ -35,18 +50,19 @@ pub struct Config {
     /// `atlas-model-keys` does so.
     pub present: Duration,
     /// The keys and groups to serve instead of generated ones. Then [`groups`](Self::groups),
-    /// [`keys_per_group`](Self::keys_per_group) and [`names`](Self::names) are ignored, and all
-    /// credentials may list the keys of all groups.
+    /// [`organizations`](Self::organizations), [`keys_per_group`](Self::keys_per_group) and
+    /// [`names`](Self::names) are ignored, and no group is forbidden. Credentials of the data are added to
+    /// those above. Data that consists of credentials only leaves the groups generated.
     pub data: Option<Data>,
     /// The time from the issue of an access token to its expiry.
     pub token_ttl: Duration,
     /// The time for which a digest nonce is accepted after it was issued.
     pub nonce_ttl: Duration,
-    /// The token bucket of each group, of the organization and of the list of groups. `None` means no
+    /// The token bucket of each group, of each organization and of the list of groups. `None` means no
     /// rate limit and no `RateLimit-…` headers.
     pub rate_limit: Option<TokenBucket>,
-    /// Whether all groups share one token bucket, instead of one for each group. The organization and the list of
-    /// groups have their own buckets in both cases. Atlas does not document which groups share a rate limit.
+    /// Whether all groups share one token bucket, instead of one for each group. Each organization and the list of
+    /// groups have buckets of their own in both cases. Atlas does not document which groups share a rate limit.
     pub shared_rate_limit: bool,
     /// The versions of the key routes that exist. Any other version gets 406.
     pub versions: Vec<ApiVersion>,
@@ -76,6 +92,12 @@ impl Default for Config {
         Self {
             seed: 0,
             groups: 3,
+            group_ids: Vec::new(),
+            organizations: 1,
+            org_ids: Vec::new(),
+            api_keys: Vec::new(),
+            service_accounts: Vec::new(),
+            access_tokens: Vec::new(),
             keys_per_group: 42,
             names: Names::Plausible,
             present: Duration::from_secs(1_785_542_400),
@@ -103,6 +125,9 @@ impl Config {
     setters!(
         with_seed seed u64,
         with_groups groups usize,
+        with_group_ids group_ids Vec<GroupId>,
+        with_organizations organizations usize,
+        with_org_ids org_ids Vec<OrgId>,
         with_keys_per_group keys_per_group usize,
         with_names names Names,
         with_present present Duration,
@@ -119,6 +144,38 @@ impl Config {
         with_control control bool;
         some with_link_base link_base String
     );
+
+    /// Adds an API key that digest authentication accepts.
+    ///
+    /// ```
+    /// use atlas_model_keys_core::GroupId;
+    /// use atlas_model_keys_emulator::{ApiKey, Config, Emulator, Role};
+    /// let group: GroupId = "69681d39c9e8cfd375386316".parse()?;
+    /// let key = ApiKey::new("abcdefgh", "a-private-key").with_roles([Role::GroupReadOnly(group)]);
+    /// let emulator = Emulator::new(Config::default().with_group_ids(vec![group]).with_api_key(key));
+    /// assert_eq!(emulator.first_group(), group);
+    /// assert_eq!(emulator.api_key().public_key, "abcdefgh");
+    /// # Ok::<(), atlas_model_keys_core::InvalidValue>(())
+    /// ```
+    #[must_use]
+    pub fn with_api_key(mut self, key: ApiKey) -> Self {
+        self.api_keys.push(key);
+        self
+    }
+
+    /// Adds a service account that can request access tokens.
+    #[must_use]
+    pub fn with_service_account(mut self, account: ServiceAccount) -> Self {
+        self.service_accounts.push(account);
+        self
+    }
+
+    /// Adds an access token that exists from the start.
+    #[must_use]
+    pub fn with_access_token(mut self, token: AccessToken) -> Self {
+        self.access_tokens.push(token);
+        self
+    }
 
     /// Sets [`data`](Self::data).
     #[must_use]

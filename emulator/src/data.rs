@@ -1,23 +1,27 @@
-//! Keys and groups from JSON: what the command writes, what Atlas sends, or a file written by hand.
+//! Keys, groups and credentials from JSON: what the command writes, what Atlas sends, or a file written by hand.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use atlas_model_keys_core::{GroupId, OrgId};
+use atlas_model_keys_core::{GroupId, InvalidValue, OrgId};
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
+use crate::credentials::{AccessToken, ApiKey, Credentials, ServiceAccount};
 use crate::key::Key;
 use crate::quoted::quoted;
+use crate::roles::{Role, Roles};
 
-/// Keys and groups for an emulator to serve, with Atlas's field names.
+/// Keys, groups and credentials for an emulator to serve, with Atlas's field names.
 ///
 /// [`Data::from_json`] reads JSON values one after the other. Line breaks do not matter. Each value is
 ///
 /// - a key (`apiKeyId`, `name`, `groupId` …) or a group (`id`, `name`, `orgId`, `created`);
-/// - an array of keys and groups;
-/// - an object with `results` (keys and groups), `projects` (groups) or both. In `projects`, an id may
-///   be called `groupId` and a name `groupName`.
+/// - a credential: `publicKey` and `privateKey`, `clientId` and `clientSecret`, or `accessToken`; and `roles`;
+/// - an array of these;
+/// - an object with `results` or `credentials` (any of these), `projects` (groups) or several of them. In
+///   `projects`, an id may be called `groupId` and a name `groupName`.
 ///
 /// So it reads the output of `atlas-model-keys list` with `-o ndjson`, `-o json` and `-o raw`, pages of
 /// Atlas, and this:
@@ -40,10 +44,32 @@ use crate::quoted::quoted;
 /// are in the order in which they are first mentioned. Keys are served with the fields that they have
 /// here; fields that Atlas does not document are ignored. A `secret` is listed only with
 /// [`Config::include_secrets`](crate::Config::include_secrets).
+///
+/// A group without `orgId` belongs to the first organization that is mentioned, or to a generated one.
+///
+/// The `roles` of a credential have Atlas's names ([`Role`]). A group or organization that a role names need not
+/// be declared, like the group of a key. A credential without `roles` may list everything:
+///
+/// ```
+/// use atlas_model_keys_emulator::{Config, Data, Emulator};
+/// let data = Data::from_json(br#"
+///     {"publicKey": "abcdefgh", "privateKey": "01234567-89ab-cdef-0123-456789abcdef"}
+///     {"clientId": "mdb_sa_id_1", "clientSecret": "mdb_sa_sk_1", "roles": [
+///         {"orgId": "5f0000000000000000000001", "roleName": "ORG_READ_ONLY"},
+///         {"groupId": "69681d39c9e8cfd375386316", "roleName": "GROUP_READ_ONLY"}
+///     ]}
+/// "#)?;
+/// let emulator = Emulator::new(Config::default().with_data(data));
+/// assert_eq!(emulator.api_key().public_key, "abcdefgh");
+/// assert_eq!(emulator.org_id(), "5f0000000000000000000001");
+/// # Ok::<(), atlas_model_keys_emulator::InvalidData>(())
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Data {
-    pub(crate) org_id: Option<OrgId>,
+    /// In the order in which they are first mentioned.
+    pub(crate) orgs: Vec<OrgId>,
     pub(crate) groups: Vec<DataGroup>,
+    pub(crate) credentials: Credentials,
     /// The keys without a group, if there is no group at all.
     pub(crate) keys: Vec<Key>,
 }
@@ -51,6 +77,8 @@ pub struct Data {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct DataGroup {
     pub(crate) id: GroupId,
+    /// `None` means the first organization.
+    pub(crate) org_id: Option<OrgId>,
     pub(crate) name: Option<String>,
     pub(crate) created: Option<String>,
     pub(crate) keys: Vec<Key>,
@@ -61,15 +89,18 @@ impl Data {
     pub const MAX_BYTES: usize = 64 << 20;
     /// The largest number of keys. It bounds the memory for an input of many tiny keys.
     pub const MAX_KEYS: usize = 1_000_000;
-    /// The largest number of groups. Atlas allows fewer in one organization.
+    /// The largest number of groups, and that of organizations. Atlas allows fewer groups in one organization.
     pub const MAX_GROUPS: usize = 10_000;
+    /// The largest number of credentials. It bounds the time for the look-up of a credential.
+    pub const MAX_CREDENTIALS: usize = 1_000;
 
-    /// Reads keys and groups.
+    /// Reads keys, groups and credentials.
     ///
     /// # Errors
     /// Returns an error if the input is larger than the limits above, is not UTF-8 or not JSON, if a
     /// known field is neither a text nor null, if an id of a group or organization is not valid, if two keys
-    /// have the same id, if a group is declared twice, or if the groups belong to several organizations.
+    /// have the same id, if a group is declared twice, or if a credential is incomplete, cannot be sent, has
+    /// an unknown role or appears twice.
     pub fn from_json(json: &[u8]) -> Result<Self, InvalidData> {
         if json.len() > Self::MAX_BYTES {
             return Err(InvalidData {
@@ -102,6 +133,12 @@ impl Data {
         Ok(reader.data)
     }
 
+    /// Returns whether the data has credentials, and neither keys nor groups nor organizations.
+    pub(crate) fn has_only_credentials(&self) -> bool {
+        let is_empty = self.orgs.is_empty() && self.groups.is_empty() && self.keys.is_empty();
+        is_empty && self.credentials.len() > 0
+    }
+
     /// Returns the number of keys.
     #[must_use]
     pub fn key_count(&self) -> usize {
@@ -116,13 +153,14 @@ impl fmt::Debug for Data {
         f.debug_struct("Data")
             .field("groups", &self.groups.len())
             .field("keys", &self.key_count())
+            .field("credentials", &self.credentials.len())
             .finish_non_exhaustive()
     }
 }
 
 /// The input is not data that an emulator can serve.
 ///
-/// The message has the line, the value and the rule. It never has the value of a `secret`.
+/// The message has the line, the value and the rule. It never has the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidData {
     line: Option<usize>,
@@ -154,7 +192,10 @@ impl std::error::Error for InvalidData {}
 struct Reader {
     data: Data,
     group_index: HashMap<GroupId, usize>,
+    org_index: HashSet<OrgId>,
     declared_groups: HashSet<GroupId>,
+    /// The names of credentials, with the names of their fields.
+    credential_names: HashSet<(&'static str, String)>,
     key_ids: HashSet<String>,
     key_count: usize,
     /// The reason of the error that a visitor returned. It is kept here, because serde's own messages
@@ -170,9 +211,9 @@ impl Reader {
 
     fn explain(&mut self, error: &serde_json::Error) -> InvalidData {
         let problem = match (self.problem.take(), error.classify()) {
-            (Some(problem), _) => problem,
+            (Some(problem), Category::Data) => problem,
             (None, Category::Data) => "this must be an object, or an array of objects".to_owned(),
-            (None, _) => {
+            (_, _) => {
                 // The line is named once.
                 let position = format!(" at line {} column {}", error.line(), error.column());
                 format!(
@@ -190,41 +231,45 @@ impl Reader {
     fn add(&mut self, entry: Entry, place: Place) -> Result<(), String> {
         let is_group = |entry: &Entry| entry.id.is_some() && entry.key.api_key_id.is_none();
         match place {
-            Place::Organization => self.set_org(entry.org_id.as_deref()),
+            Place::Organization => self.optional_org(entry.org_id).map(drop),
             Place::Group => self.declare_group(entry),
+            _ if entry.credential.is_some() => self.add_credential(entry.credential, entry.roles),
             _ if is_group(&entry) => self.declare_group(entry),
             _ => self.add_key(entry.key, entry.group_name),
         }
     }
 
-    fn set_org(&mut self, id: Option<&str>) -> Result<(), String> {
-        let Some(id) = id else {
-            return Ok(());
-        };
+    fn optional_org(&mut self, id: Option<String>) -> Result<Option<OrgId>, String> {
+        id.map(|id| self.org(&id)).transpose()
+    }
+
+    /// Returns the organization with this id, which is added if it is new.
+    fn org(&mut self, id: &str) -> Result<OrgId, String> {
         let id = OrgId::new(id).map_err(|error| format!("orgId: {error}"))?;
-        match &self.data.org_id {
-            Some(other) if *other != id => Err(format!(
-                "the organization is {id}, and an earlier one is {other}: an emulator has one \
-                 organization, so leave out the groups of the other"
-            )),
-            _ => {
-                self.data.org_id = Some(id);
-                Ok(())
+        if self.org_index.insert(id) {
+            if self.data.orgs.len() == Data::MAX_GROUPS {
+                return Err(format!(
+                    "there are more than {} organizations",
+                    Data::MAX_GROUPS
+                ));
             }
+            self.data.orgs.push(id);
         }
+        Ok(id)
     }
 
     fn declare_group(&mut self, entry: Entry) -> Result<(), String> {
         let Some(id) = entry.id.or(entry.key.group_id) else {
             return Err("this project has no id".to_owned());
         };
-        self.set_org(entry.org_id.as_deref())?;
+        let org_id = self.optional_org(entry.org_id)?;
         let group = self.group(&id)?;
         let id = group.id;
         if let Some(name) = entry.key.name.or(entry.group_name) {
             group.name = Some(name);
         }
         group.created = entry.created;
+        group.org_id = org_id;
         match self.declared_groups.insert(id) {
             true => Ok(()),
             false => Err(format!("the project {id} is here twice; ids are unique")),
@@ -242,6 +287,7 @@ impl Reader {
             }
             groups.push(DataGroup {
                 id,
+                org_id: None,
                 name: None,
                 created: None,
                 // Keys without a group that came before the first group.
@@ -251,6 +297,86 @@ impl Reader {
         groups
             .get_mut(index)
             .ok_or_else(|| format!("there is no project {id}"))
+    }
+
+    fn add_credential(&mut self, fields: CredentialFields, roles: Roles) -> Result<(), String> {
+        let credentials = &mut self.data.credentials;
+        if credentials.len() == Data::MAX_CREDENTIALS {
+            let most = Data::MAX_CREDENTIALS;
+            return Err(format!("there are more than {most} credentials"));
+        }
+        let CredentialFields {
+            public_key,
+            private_key,
+            client_id,
+            client_secret,
+            access_token,
+        } = fields;
+        let key = (public_key, private_key);
+        let account = (client_id, client_secret);
+        let (field, name) = match (key, account, access_token) {
+            ((Some(public), Some(private)), (None, None), None) => {
+                let is_valid = |text: &str| !text.contains(char::is_control);
+                let rule = "a text without control characters";
+                check("publicKey", &public, is_valid, rule)?;
+                check("privateKey", &private, is_valid, rule)?;
+                let mut key = ApiKey::new(&*public, private);
+                key.roles = roles;
+                credentials.api_keys.push(key);
+                ("publicKey", public)
+            }
+            ((None, None), (Some(id), Some(secret)), None) => {
+                let is_id = |text: &str| is_visible(text) && !text.contains(':');
+                check("clientId", &id, is_id, "visible ASCII without a colon")?;
+                check("clientSecret", &secret, is_visible, "visible ASCII")?;
+                let mut account = ServiceAccount::new(&*id, secret);
+                account.roles = roles;
+                credentials.service_accounts.push(account);
+                ("clientId", id)
+            }
+            ((None, None), (None, None), Some(token)) => {
+                check("accessToken", &token, is_visible, "visible ASCII")?;
+                let mut access_token = AccessToken::new(&*token);
+                access_token.roles = roles;
+                credentials.access_tokens.push(access_token);
+                ("accessToken", token)
+            }
+            _ => {
+                return Err(
+                    "a credential has publicKey and privateKey, or clientId and clientSecret, or \
+                     accessToken; give each one an object of its own"
+                        .to_owned(),
+                );
+            }
+        };
+        if self.credential_names.contains(&(field, name.clone())) {
+            let shown = match field == "accessToken" || InvalidValue::looks_like_credential(&name) {
+                true => "[redacted]".to_owned(),
+                false => quoted(&name),
+            };
+            return Err(format!("the {field} {shown} is here twice; each is unique"));
+        }
+        self.credential_names.insert((field, name));
+        Ok(())
+    }
+
+    fn role(&mut self, fields: RoleFields) -> Result<Role, String> {
+        let group = match fields.group_id {
+            Some(id) => Some(self.group(&id)?.id),
+            None => None,
+        };
+        let org = self.optional_org(fields.org_id)?;
+        let in_group = group.map(|id| Role::IN_GROUP.map(|role| role(id)));
+        let in_org = org.map(|id| Role::IN_ORG.map(|role| role(id)));
+        let mut roles = in_group.into_iter().chain(in_org).flatten();
+        let name = fields.role_name.as_deref();
+        roles.find(|role| Some(role.name()) == name).ok_or_else(|| {
+            let name = name.map_or_else(|| "missing".to_owned(), quoted);
+            format!(
+                "roleName is {name}; it must be GROUP_OWNER, GROUP_MODEL_OWNER or GROUP_READ_ONLY with a \
+                 groupId, or ORG_OWNER, ORG_READ_ONLY or ORG_MEMBER with an orgId"
+            )
+        })
     }
 
     fn add_key(&mut self, key: Key, group_name: Option<String>) -> Result<(), String> {
@@ -282,12 +408,29 @@ impl Reader {
     }
 }
 
+/// Checks the value of a credential. An error does not repeat it: a secret may be in the wrong place.
+fn check(
+    field: &str,
+    value: &str,
+    is_valid: impl Fn(&str) -> bool,
+    rule: &str,
+) -> Result<(), String> {
+    match !value.is_empty() && is_valid(value) {
+        true => Ok(()),
+        false => Err(format!("{field} must be {rule}, and not empty")),
+    }
+}
+
+fn is_visible(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// The place of a value in the input.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// A value that is not part of another one.
     Document,
-    /// The array in `results`, and an entry of it.
+    /// The array in `results` or `credentials`, and an entry of it.
     Entries,
     Entry,
     /// The array in `projects`, and an entry of it.
@@ -340,7 +483,7 @@ impl<'de> Visitor<'de> for Item<'_> {
         let mut is_known = false;
         while let Some(name) = fields.next_key::<String>()? {
             let list = match name.as_str() {
-                "results" => Some(Place::Entries),
+                "results" | "credentials" => Some(Place::Entries),
                 "projects" => Some(Place::Groups),
                 "organizations" => Some(Place::Organizations),
                 _ => None,
@@ -354,6 +497,8 @@ impl<'de> Visitor<'de> for Item<'_> {
                     reader,
                     name: &name,
                 })?;
+            } else if name == "roles" {
+                entry.roles = fields.next_value_seed(RoleList { reader })?;
             } else {
                 fields.next_value::<IgnoredAny>()?;
             }
@@ -364,7 +509,8 @@ impl<'de> Visitor<'de> for Item<'_> {
         let added = match is_known {
             true => reader.add(entry, place),
             false => Err(
-                "this object has no field of a key (such as name) or of a project (such as id)"
+                "this object has no field of a key (such as name), of a project (such as id) or of a \
+                 credential (such as publicKey)"
                     .to_owned(),
             ),
         };
@@ -372,14 +518,33 @@ impl<'de> Visitor<'de> for Item<'_> {
     }
 }
 
-/// The fields of a key and those of a group.
+/// The fields of a key, a group and a credential.
 #[derive(Default)]
 struct Entry {
     key: Key,
+    credential: CredentialFields,
+    roles: Roles,
     id: Option<String>,
     org_id: Option<String>,
     group_name: Option<String>,
     created: Option<String>,
+}
+
+#[derive(Default)]
+struct CredentialFields {
+    public_key: Option<String>,
+    private_key: Option<String>,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    access_token: Option<String>,
+}
+
+impl CredentialFields {
+    fn is_some(&self) -> bool {
+        let key = self.public_key.is_some() || self.private_key.is_some();
+        let account = self.client_id.is_some() || self.client_secret.is_some();
+        key || account || self.access_token.is_some()
+    }
 }
 
 impl Entry {
@@ -401,8 +566,68 @@ impl Entry {
             "orgId" => &mut self.org_id,
             "groupName" => &mut self.group_name,
             "created" => &mut self.created,
+            "publicKey" => &mut self.credential.public_key,
+            "privateKey" => &mut self.credential.private_key,
+            "clientId" => &mut self.credential.client_id,
+            "clientSecret" => &mut self.credential.client_secret,
+            "accessToken" => &mut self.credential.access_token,
             _ => return None,
         })
+    }
+}
+
+/// The fields of a role.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RoleFields {
+    group_id: Option<String>,
+    org_id: Option<String>,
+    role_name: Option<String>,
+}
+
+/// Reads the roles of a credential: an array of objects, or null.
+struct RoleList<'r> {
+    reader: &'r mut Reader,
+}
+
+impl RoleList<'_> {
+    /// Sets the reason for an error of serde in what is read next.
+    fn expect_roles(&mut self) {
+        let rule = "roles must be an array of objects with roleName, and groupId or orgId";
+        self.reader.problem = Some(rule.to_owned());
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for RoleList<'_> {
+    type Value = Roles;
+
+    fn deserialize<D: Deserializer<'de>>(mut self, json: D) -> Result<Roles, D::Error> {
+        self.expect_roles();
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RoleList<'_> {
+    type Value = Roles;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Roles, A::Error> {
+        let mut roles = HashSet::new();
+        while let Some(fields) = items.next_element()? {
+            let role = self.reader.role(fields);
+            roles.insert(role.map_err(|problem| self.reader.fail(problem))?);
+            self.expect_roles();
+        }
+        self.reader.problem = None;
+        Ok(Some(roles))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Roles, E> {
+        self.reader.problem = None;
+        Ok(None)
     }
 }
 
@@ -415,7 +640,7 @@ struct Text<'r> {
 impl Text<'_> {
     fn wrong<E: Error>(self, value: &str) -> E {
         let value = match self.name {
-            "secret" => "of another type",
+            "secret" | "privateKey" | "clientSecret" | "accessToken" => "of another type",
             _ => value,
         };
         self.reader.fail(format!(

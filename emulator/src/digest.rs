@@ -24,31 +24,43 @@ pub(crate) struct Refusal {
     pub(crate) stale: bool,
 }
 
-/// Checks the part of an `Authorization` header after `Digest `, and records the use of the nonce.
+/// Returns the API key of the user that an `Authorization` header names, and its index.
+pub(crate) fn named_key<'k>(
+    authorization: &Authorization,
+    keys: &'k [ApiKey],
+) -> Option<(usize, &'k ApiKey)> {
+    let mut keys = keys.iter().enumerate();
+    keys.find(|(_, key)| authorization.is_of(&key.public_key))
+}
+
+/// Checks the part of an `Authorization` header after `Digest `, and records the use of the nonce. Returns
+/// the index of the API key.
 pub(crate) fn check(
     credentials: &[u8],
     request: Incoming<'_>,
-    api_key: &ApiKey,
+    keys: &[ApiKey],
     offered: &[DigestAlgorithm],
     nonces: &mut Nonces,
     now: Duration,
-) -> Result<(), Refusal> {
-    let is_right = |authorization: &Authorization| {
+) -> Result<usize, Refusal> {
+    let is_right = |authorization: &Authorization, key: &ApiKey| {
         let Authorization {
             nonce, algorithm, ..
         } = authorization;
-        authorization.username == api_key.public_key
-            && authorization.realm == nonces.realm(nonce)
+        authorization.realm == nonces.realm(nonce)
             && authorization.uri == request.target()
             && (offered.contains(algorithm) || nonces.allows_algorithm(nonce, *algorithm))
-            && authorization.matches_password(&api_key.private_key, request.method.as_str())
+            && authorization.matches_password(key, request.method.as_str())
     };
-    let (authorization, nc) = Authorization::parse(credentials)
-        .filter(is_right)
-        .and_then(|authorization| authorization.nc().map(|nc| (authorization, nc)))
+    let (authorization, nc, index) = Authorization::parse(credentials)
+        .and_then(|authorization| {
+            let (index, key) = named_key(&authorization, keys)?;
+            let nc = authorization.nc()?;
+            is_right(&authorization, key).then_some((authorization, nc, index))
+        })
         .ok_or(Refusal { stale: false })?;
     if nonces.accept(&authorization.nonce, nc, now) {
-        Ok(())
+        Ok(index)
     } else {
         // RFC 7616 §3.3: `stale`, because the password is right and only the nonce is not.
         Err(Refusal { stale: true })
@@ -56,19 +68,21 @@ pub(crate) fn check(
 }
 
 impl Authorization {
-    /// Returns whether the response was computed with this password (RFC 7616 §3.4.1).
-    fn matches_password(&self, password: &str, method: &str) -> bool {
+    /// Returns whether the response was computed with the password of this key (RFC 7616 §3.4.1).
+    fn matches_password(&self, key: &ApiKey, method: &str) -> bool {
         let h = |text: &str| self.algorithm.hash(text.as_bytes());
         let Self {
-            username,
             nonce,
             uri,
             cnonce,
             nc,
             ..
         } = self;
-        let user = [username.as_bytes(), &self.realm, password.as_bytes()].join(&b':');
-        let mut secret = self.algorithm.hash(&user);
+        // The name itself, also if the header has its hash (RFC 7616 §3.4.4).
+        let (name, password) = (key.public_key.as_bytes(), key.private_key.as_bytes());
+        let mut secret = self
+            .algorithm
+            .hash(&[name, &self.realm, password].join(&b':'));
         if self.algorithm.is_session() {
             secret = h(&format!("{secret}:{nonce}:{cnonce}"));
         }
@@ -118,12 +132,33 @@ mod tests {
         ] {
             let authorization = rfc_7616(algorithm, response);
             assert_eq!(authorization.algorithm.as_str(), algorithm);
-            assert!(
-                authorization.matches_password("Circle of Life", "GET"),
-                "{algorithm}"
-            );
-            assert!(!authorization.matches_password("Circle of Life", "HEAD"));
-            assert!(!authorization.matches_password("circle of life", "GET"));
+            let matches = |password: &str, method| {
+                authorization.matches_password(&ApiKey::new("Mufasa", password), method)
+            };
+            assert!(matches("Circle of Life", "GET"), "{algorithm}");
+            assert!(!matches("Circle of Life", "HEAD"));
+            assert!(!matches("circle of life", "GET"));
         }
+    }
+
+    /// The example of RFC 7616 §3.9.2, with the response of erratum 4897.
+    #[test]
+    fn hashed_user_name_is_found_among_several() {
+        let credentials = concat!(
+            "username=\"793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b\", ",
+            "realm=\"api@example.org\", uri=\"/doe.json\", algorithm=SHA-512-256, ",
+            "nonce=\"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK\", nc=00000001, ",
+            "cnonce=\"NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v\", qop=auth, ",
+            "response=\"3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5\", userhash=true"
+        );
+        let authorization = Authorization::parse(credentials.as_bytes()).unwrap();
+        let keys = [
+            ApiKey::new("Mufasa", "Circle of Life"),
+            ApiKey::new("J\u{e4}s\u{f8}n Doe", "Secret, or not?"),
+        ];
+        let (index, key) = named_key(&authorization, &keys).unwrap();
+        assert_eq!(index, 1);
+        assert!(authorization.matches_password(key, "GET"));
+        assert!(named_key(&authorization, &keys[..1]).is_none());
     }
 }

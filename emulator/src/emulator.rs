@@ -14,7 +14,7 @@ use http::{HeaderName, Request, Response};
 
 use crate::atlas::Atlas;
 use crate::config::Config;
-use crate::credentials::Credential;
+use crate::credentials::CredentialId;
 use crate::errors::AtlasError;
 use crate::fault::{Faults, Phase};
 use crate::incoming::Incoming;
@@ -126,7 +126,18 @@ impl Emulator {
         if log.is_some() || self.history.is_kept() {
             let order = self.counts.total;
             let secrets = self.secrets.get_or_insert_with(|| self.atlas.secrets());
-            let seen = Seen::new(order, now, request, outcome, response.status(), secrets);
+            let principal = outcome
+                .credential
+                .and_then(|id| self.atlas.credentials.principal(id));
+            let seen = Seen::new(
+                order,
+                now,
+                request,
+                outcome,
+                principal,
+                response.status(),
+                secrets,
+            );
             if let Some(log) = log {
                 log(&seen);
             }
@@ -189,16 +200,21 @@ impl Emulator {
             return Err(AtlasError::method_not_allowed(matched.allowed()).into());
         }
         match matched {
-            MatchedRoute::Token => Ok(outcome.of_account(self.atlas.issue_token(request, now))),
-            MatchedRoute::Revoke => Ok(outcome.of_account(self.atlas.revoke_token(request))),
+            MatchedRoute::Token | MatchedRoute::Revoke => {
+                outcome.credential = self.atlas.account_of(request);
+                Ok(match matched {
+                    MatchedRoute::Token => self.atlas.issue_token(request, now),
+                    _ => self.atlas.revoke_token(request),
+                })
+            }
             MatchedRoute::GroupKeys { group_id } => {
                 let caller = self.authenticate(route, request, now, outcome)?;
                 let atlas = &mut self.atlas;
                 Ok(atlas.list_group_keys(group_id, caller, request, now)?)
             }
             MatchedRoute::OrgKeys { org_id } => {
-                self.authenticate(route, request, now, outcome)?;
-                Ok(self.atlas.list_org_keys(org_id, request, now)?)
+                let caller = self.authenticate(route, request, now, outcome)?;
+                Ok(self.atlas.list_org_keys(org_id, caller, request, now)?)
             }
             MatchedRoute::GroupKey { group_id, key_id } => {
                 let caller = self.authenticate(route, request, now, outcome)?;
@@ -206,12 +222,13 @@ impl Emulator {
                 Ok(atlas.get_group_key(group_id, key_id, caller, request, now)?)
             }
             MatchedRoute::OrgKey { org_id, key_id } => {
-                self.authenticate(route, request, now, outcome)?;
-                Ok(self.atlas.get_org_key(org_id, key_id, request, now)?)
+                let caller = self.authenticate(route, request, now, outcome)?;
+                let atlas = &mut self.atlas;
+                Ok(atlas.get_org_key(org_id, key_id, caller, request, now)?)
             }
             MatchedRoute::Groups => {
-                self.authenticate(route, request, now, outcome)?;
-                Ok(self.atlas.list_groups(request, now)?)
+                let caller = self.authenticate(route, request, now, outcome)?;
+                Ok(self.atlas.list_groups(caller, request, now)?)
             }
         }
     }
@@ -222,7 +239,7 @@ impl Emulator {
         request: Incoming<'_>,
         now: Duration,
         outcome: &mut Outcome,
-    ) -> Result<Credential, EarlyResponse> {
+    ) -> Result<CredentialId, EarlyResponse> {
         let caller = self.atlas.authenticate(request, now)?;
         outcome.credential = Some(caller);
         self.scripted(route, Checkpoint::Authenticated)?;

@@ -55,7 +55,7 @@ pub struct Project {
     pub name: String,
     /// The id of its organization.
     pub org_id: String,
-    /// The credentials that may list its keys.
+    /// The credentials of the [`Environment`] that may list its keys.
     pub listable_by: Vec<Credential>,
 }
 

@@ -187,6 +187,20 @@ impl AtlasError {
         }
     }
 
+    /// Returns the 421 for a host that the server does not allow. A 403 would look like Atlas's own.
+    pub(crate) fn misdirected(host: &str) -> Self {
+        let host: String = host.chars().take(200).collect();
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "HOST_NOT_ALLOWED",
+            format!(
+                "This emulator does not serve the host {host:?}. Allow its name with `emulate --allow-host NAME`, \
+                 or in Rust with Options::with_allowed_host."
+            ),
+        )
+        .with_parameter(host)
+    }
+
     pub(crate) fn rate_limited(retry_after_seconds: Option<u64>) -> Self {
         let error = Self::new(
             StatusCode::TOO_MANY_REQUESTS,

@@ -1,6 +1,9 @@
 //! Generates groups and keys from a seed, with plausible or hostile names.
 
-use atlas_model_keys_core::GroupId;
+use std::collections::HashSet;
+use std::hash::Hash;
+
+use atlas_model_keys_core::{GroupId, OrgId};
 
 use crate::calendar;
 use crate::config::{Config, Names};
@@ -18,22 +21,46 @@ pub(crate) struct GeneratedGroup {
     pub(crate) keys: Vec<Key>,
 }
 
+/// Returns the ids of the organizations: those of the configuration, and generated ones up to the
+/// configured number.
+pub(crate) fn org_ids(config: &Config) -> Vec<OrgId> {
+    let mut ids = Prng::stream(config.seed, "organization");
+    distinct_ids(&config.org_ids, config.organizations, || {
+        OrgId::new(&ids.text(prng::HEX, 24)).ok()
+    })
+}
+
+/// Returns distinct ids: the given ones, and generated ones up to this number, at least one.
+fn distinct_ids<T: Copy + Eq + Hash>(
+    given: &[T],
+    count: usize,
+    mut generate: impl FnMut() -> Option<T>,
+) -> Vec<T> {
+    // 24 hexadecimal digits are always a valid id, and a duplicate is very unlikely.
+    let generated = std::iter::from_fn(|| Some(generate())).flatten();
+    let mut seen = HashSet::new();
+    let mut ids: Vec<T> = given
+        .iter()
+        .copied()
+        .filter(|id| seen.insert(*id))
+        .collect();
+    let missing = count.max(1).saturating_sub(ids.len());
+    ids.extend(generated.filter(|id| seen.insert(*id)).take(missing));
+    ids
+}
+
 /// Generates groups with distinct ids. The first has [`Config::keys_per_group`] keys; each other
 /// group has a different number of keys.
 pub(crate) fn groups(config: &Config) -> Vec<GeneratedGroup> {
     let seed = config.seed;
-    let (count, first_keys) = (config.groups, config.keys_per_group);
+    let first_keys = config.keys_per_group;
     let mut ids = Prng::stream(seed, "groups");
-    let mut groups: Vec<GeneratedGroup> = Vec::new();
-    while groups.len() < count.max(1) {
-        // 24 hexadecimal digits are always a valid id, and a duplicate is very unlikely.
-        let Some(id) = GroupId::new(&ids.text(prng::HEX, 24))
-            .ok()
-            .filter(|id| groups.iter().all(|group| group.id != *id))
-        else {
-            continue;
-        };
-        let index = groups.len();
+    let ids = distinct_ids(&config.group_ids, config.groups, || {
+        GroupId::new(&ids.text(prng::HEX, 24)).ok()
+    });
+    let count = ids.len();
+    let mut groups: Vec<GeneratedGroup> = Vec::with_capacity(count);
+    for (index, id) in ids.into_iter().enumerate() {
         let mut prng = Prng::stream(seed, id.as_str());
         let keys = match index {
             0 => first_keys,

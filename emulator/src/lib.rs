@@ -127,16 +127,18 @@ mod query;
 mod quoted;
 mod redaction;
 mod render;
+mod roles;
 mod route;
 mod script;
 mod seen;
 pub mod server;
 mod setters;
 mod version;
+mod world;
 
 pub use bucket::TokenBucket;
 pub use config::{Config, Deprecated, Names, TotalCount};
-pub use credentials::{ApiKey, Credential, ServiceAccount};
+pub use credentials::{AccessToken, ApiKey, Credential, CredentialId, ServiceAccount};
 pub use data::{Data, InvalidData};
 pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;
@@ -144,6 +146,7 @@ pub use environment::{Environment, Project};
 pub use errors::error_response;
 pub use fault::{Area, Delivery, DeliveryStep, Fault, InvalidFault};
 pub use key::Key;
+pub use roles::Role;
 pub use route::Route;
 pub use seen::Seen;
 

@@ -1,5 +1,6 @@
 //! OAuth 2.0: access tokens, and the two endpoints that issue and revoke them.
 
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -7,14 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::credentials::{Credential, ServiceAccount};
+use crate::credentials::{Credential, CredentialId, ServiceAccount};
 use crate::prng::{self, Prng};
 use crate::query;
 
 /// The maximum number of live tokens of a service account.
 const MAX_LIVE_TOKENS: usize = 100;
 
-/// The issued tokens.
+/// The live tokens, issued and existing from the start.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens {
     ttl: Duration,
@@ -22,12 +23,22 @@ pub(crate) struct Tokens {
     live: Vec<Token>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Token {
     text: String,
-    holder: Credential,
+    holder: CredentialId,
     /// `None` means never.
     expires: Option<Duration>,
+}
+
+/// Does not show the token.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("holder", &self.holder)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Token {
@@ -37,70 +48,69 @@ impl Token {
 }
 
 impl Tokens {
-    /// Creates the tokens of an emulator: one from the start, which does not expire. It is returned
-    /// as well.
-    pub(crate) fn new(seed: u64, ttl: Duration) -> (Self, String) {
-        let mut tokens = Self {
+    pub(crate) fn new(seed: u64, ttl: Duration) -> Self {
+        Self {
             ttl,
             prng: Prng::stream(seed, "tokens"),
             live: Vec::new(),
-        };
-        let text = tokens.create(Credential::AccessToken, None);
-        (tokens, text)
+        }
     }
 
     /// Returns the credential that a live token belongs to, or `None` for any other text.
-    pub(crate) fn holder(&self, text: &str, now: Duration) -> Option<Credential> {
+    pub(crate) fn holder(&self, text: &str, now: Duration) -> Option<CredentialId> {
         self.live
             .iter()
             .find(|token| token.text == text && token.is_live(now))
             .map(|token| token.holder)
     }
 
-    pub(crate) fn revoke(&mut self, text: &str) {
-        self.live.retain(|token| token.text != text);
+    /// Adds a token. `None` means that it does not expire.
+    pub(crate) fn add(&mut self, text: String, holder: CredentialId, expires: Option<Duration>) {
+        self.live.push(Token {
+            text,
+            holder,
+            expires,
+        });
+    }
+
+    /// Revokes a token of this holder.
+    fn revoke(&mut self, text: &str, holder: CredentialId) {
+        self.live
+            .retain(|token| token.text != text || token.holder != holder);
     }
 
     pub(crate) fn revoke_all(&mut self) {
         self.live.clear();
     }
 
-    /// Issues a token to the service account, or returns `None` if it has the maximum number.
-    fn issue(&mut self, now: Duration) -> Option<String> {
+    /// Issues a token to a service account, or returns `None` if it has the maximum number.
+    fn issue(&mut self, account: CredentialId, now: Duration) -> Option<String> {
         self.live.retain(|token| token.is_live(now));
-        let of_account = self
-            .live
-            .iter()
-            .filter(|token| token.holder == Credential::ServiceAccount);
+        let of_account = self.live.iter().filter(|token| token.holder == account);
         (of_account.count() < MAX_LIVE_TOKENS).then(|| {
-            let expires = now.saturating_add(self.ttl);
-            self.create(Credential::ServiceAccount, Some(expires))
+            let text = self.text();
+            self.add(text.clone(), account, Some(now.saturating_add(self.ttl)));
+            text
         })
     }
 
-    /// Creates a token. It looks like a JWT, as Atlas's tokens do, but clients must treat it as opaque.
-    fn create(&mut self, holder: Credential, expires: Option<Duration>) -> String {
+    /// Generates a token. It looks like a JWT, as Atlas's tokens do, but clients must treat it as opaque.
+    pub(crate) fn text(&mut self) -> String {
         let mut part = |length| self.prng.text(prng::BASE64_URL, length);
-        let text = format!("eyJ{}.eyJ{}.{}", part(33), part(157), part(86));
-        self.live.push(Token {
-            text: text.clone(),
-            holder,
-            expires,
-        });
-        text
+        format!("eyJ{}.eyJ{}.{}", part(33), part(157), part(86))
     }
 }
 
 /// Handles `POST /api/oauth/token`.
 pub(crate) fn token(
     tokens: &mut Tokens,
-    account: &ServiceAccount,
+    accounts: &[ServiceAccount],
     headers: &HeaderMap,
     body: &[u8],
     now: Duration,
 ) -> Response<Vec<u8>> {
-    let form = match authenticated_form(account, headers, body) {
-        Ok(form) => form,
+    let (account, form) = match authenticated_form(accounts, headers, body) {
+        Ok(authenticated) => authenticated,
         Err(error) => return error.into_response(),
     };
     match query::value(&form, "grant_type").as_deref() {
@@ -115,7 +125,7 @@ pub(crate) fn token(
         }
         None => return OAuthError::invalid_request("grant_type is required.").into_response(),
     }
-    let Some(access_token) = tokens.issue(now) else {
+    let Some(access_token) = tokens.issue(account, now) else {
         return OAuthError {
             status: StatusCode::FORBIDDEN,
             error: "access_denied",
@@ -133,45 +143,56 @@ pub(crate) fn token(
     )
 }
 
-/// Handles `POST /api/oauth/revoke`. An unknown token is no error (RFC 7009 §2.2).
+/// Handles `POST /api/oauth/revoke`. An unknown token is no error (RFC 7009 §2.2), and neither is a token of
+/// another holder, which stays valid.
 pub(crate) fn revoke(
     tokens: &mut Tokens,
-    account: &ServiceAccount,
+    accounts: &[ServiceAccount],
     headers: &HeaderMap,
     body: &[u8],
 ) -> Response<Vec<u8>> {
-    let form = match authenticated_form(account, headers, body) {
-        Ok(form) => form,
+    let (account, form) = match authenticated_form(accounts, headers, body) {
+        Ok(authenticated) => authenticated,
         Err(error) => return error.into_response(),
     };
     let Some(token) = query::value(&form, "token") else {
         return OAuthError::invalid_request("token is required.").into_response();
     };
-    tokens.revoke(&token);
+    tokens.revoke(&token, account);
     Response::new(Vec::new())
 }
 
-/// Returns the form in the body, if the credential of the service account is right.
-fn authenticated_form(
-    account: &ServiceAccount,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<String, OAuthError> {
+/// Returns the service account whose credential the request has.
+pub(crate) fn account_of(accounts: &[ServiceAccount], headers: &HeaderMap) -> Option<CredentialId> {
     let pair = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Basic"))
         .and_then(|(_, encoded)| STANDARD.decode(encoded.trim()).ok());
-    let expected = format!("{}:{}", account.client_id, account.client_secret);
     // Like Atlas, this does not percent-decode the pair, so a pair that was encoded first is refused.
-    if pair.as_deref() != Some(expected.as_bytes()) {
-        return Err(OAuthError {
-            status: StatusCode::UNAUTHORIZED,
-            error: "invalid_client",
-            description: "Invalid credentials provided.",
-        });
-    }
+    let is_pair_of = |account: &ServiceAccount| {
+        let secret = pair
+            .as_deref()?
+            .strip_prefix(account.client_id.as_bytes())?;
+        Some(secret.strip_prefix(b":")? == account.client_secret.as_bytes())
+    };
+    let mut accounts = accounts.iter();
+    let index = accounts.position(|account| is_pair_of(account) == Some(true))?;
+    Some(CredentialId::new(Credential::ServiceAccount, index))
+}
+
+/// Returns the service account whose credential the request has, and the form in the body.
+fn authenticated_form(
+    accounts: &[ServiceAccount],
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(CredentialId, String), OAuthError> {
+    let account = account_of(accounts, headers).ok_or(OAuthError {
+        status: StatusCode::UNAUTHORIZED,
+        error: "invalid_client",
+        description: "Invalid credentials provided.",
+    })?;
     let is_form = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -186,7 +207,7 @@ fn authenticated_form(
             "The content type must be application/x-www-form-urlencoded.",
         ));
     }
-    Ok(String::from_utf8_lossy(body).into_owned())
+    Ok((account, String::from_utf8_lossy(body).into_owned()))
 }
 
 #[derive(Serialize)]

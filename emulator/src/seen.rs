@@ -11,7 +11,7 @@ use http::{Response, StatusCode};
 use serde::{Serialize, Serializer};
 
 use crate::calendar;
-use crate::credentials::Credential;
+use crate::credentials::{Credential, CredentialId};
 use crate::incoming::Incoming;
 use crate::query;
 use crate::redaction::{REDACTED, Secrets, is_secret_header};
@@ -76,6 +76,8 @@ pub struct Seen {
     pub route: Option<Route>,
     /// The credential that was accepted, or `None` if there was none or it was refused.
     pub credential: Option<Credential>,
+    /// The public key or client id of the accepted credential. An access token that exists from the start has none.
+    pub principal: Option<String>,
     /// The API version of the regular response. Errors have none.
     #[serde(serialize_with = "version_name")]
     pub version: Option<ApiVersion>,
@@ -102,8 +104,8 @@ impl Seen {
     }
 
     /// Returns one JSON object in one line, without a line break at the end. Its names are those of the fields in
-    /// `camelCase`: `order`, `time`, `method`, `path`, `query`, `headers`, `route`, `credential`, `version`,
-    /// `grantType`, `status`, `isScripted`, `faults`, `isCut`. None is ever missing; `None` is `null`.
+    /// `camelCase`: `order`, `time`, `method`, `path`, `query`, `headers`, `route`, `credential`, `principal`,
+    /// `version`, `grantType`, `status`, `isScripted`, `faults`, `isCut`. None is ever missing; `None` is `null`.
     #[must_use]
     pub fn to_json(&self) -> String {
         // Serializing texts and numbers cannot fail.
@@ -115,6 +117,7 @@ impl Seen {
         time: Duration,
         request: Incoming<'_>,
         outcome: Outcome,
+        principal: Option<&str>,
         status: StatusCode,
         secrets: &Secrets,
     ) -> Self {
@@ -134,7 +137,8 @@ impl Seen {
             }),
             headers: recorder.headers(request.headers),
             route: outcome.route,
-            credential: outcome.credential,
+            credential: outcome.credential.map(CredentialId::kind),
+            principal: principal.map(|principal| recorder.cut(secrets.redact(principal))),
             version: outcome.version,
             grant_type,
             status,
@@ -195,20 +199,13 @@ fn number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S:
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) route: Option<Route>,
-    pub(crate) credential: Option<Credential>,
+    pub(crate) credential: Option<CredentialId>,
     pub(crate) version: Option<ApiVersion>,
     pub(crate) is_scripted: bool,
     pub(crate) faults: Vec<&'static str>,
 }
 
 impl Outcome {
-    /// Notes that the service account was accepted, unless the response of an OAuth endpoint says otherwise.
-    pub(crate) fn of_account(&mut self, response: Response<Vec<u8>>) -> Response<Vec<u8>> {
-        let is_accepted = response.status() != StatusCode::UNAUTHORIZED;
-        self.credential = is_accepted.then_some(Credential::ServiceAccount);
-        response
-    }
-
     /// Notes what a regular response says, before faults change it.
     pub(crate) fn note(&mut self, response: &Response<Vec<u8>>) {
         self.version = version::of_content_type(response.headers());

@@ -1,19 +1,28 @@
 //! Serves the emulator on a loopback socket, for any HTTP client in any language.
 //!
 //! The server supports HTTP/1.1 and 1.0 with keep-alive, pipelining, chunked request bodies, `HEAD`
-//! and `Expect: 100-continue`. Each connection has one blocking thread. There is no TLS and no
-//! HTTP/2. It listens only on 127.0.0.1, because the credentials that it accepts are not secret.
+//! and `Expect: 100-continue`, but not HTTP/2. Each connection has one blocking thread. With the feature
+//! `tls` it can serve HTTPS ([`Options::with_tls`]).
+//!
+//! Unless [`Options::with_address`] says otherwise, it listens on 127.0.0.1, because the credentials that
+//! it accepts are not secret. A request for a host that is not an IP address, `localhost` or allowed
+//! ([`Options::with_allowed_host`]) gets 421 (RFC 9110 §15.5.20): it may come from a web page whose name
+//! resolves to this machine (DNS rebinding).
 
 mod connection;
 mod delivery;
+mod host;
 mod http1;
 mod refused;
 mod shared;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -22,8 +31,11 @@ use crate::emulator::Emulator;
 
 use refused::RefusedConnections;
 use shared::{Shared, Timeouts};
+use stream::Stream;
 
 pub use shared::{Clock, Log, Options, clock_from};
+#[cfg(feature = "tls")]
+pub use tls::Tls;
 
 /// The time that a shutdown gives responses in progress to reach their clients.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
@@ -45,16 +57,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the port on 127.0.0.1 and starts the server.
+    /// Binds address and port and starts the server.
     ///
     /// # Errors
-    /// Returns an error if the port is in use, or the system has no socket or thread left.
+    /// Returns an error if the port is in use, the machine does not have the address, or the system has no
+    /// socket or thread left.
     pub fn start(emulator: Emulator, options: Options) -> io::Result<Self> {
         Self::start_with(emulator, options, Timeouts::default())
     }
 
     fn start_with(emulator: Emulator, options: Options, timeouts: Timeouts) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
+        let listener = TcpListener::bind((options.address, options.port))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(emulator, options, timeouts));
         let refused = RefusedConnections::start()?;
@@ -71,10 +84,11 @@ impl Server {
         })
     }
 
-    /// Returns the base URL without a trailing slash: `http://127.0.0.1:` and the port.
+    /// Returns the base URL without a trailing slash, such as `http://127.0.0.1:8080` or `https://[::1]:8080`.
+    /// For a server that listens on all addresses of the machine, it is that of the loopback address.
     #[must_use]
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.shared.options.scheme(), self.reachable())
     }
 
     /// Returns the address that the server listens on.
@@ -94,6 +108,17 @@ impl Server {
         self.stop();
     }
 
+    /// Returns the address at which programs on this machine reach the server.
+    fn reachable(&self) -> SocketAddr {
+        let mut address = self.address;
+        match address.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        address
+    }
+
     fn stop(&mut self) {
         let Some(acceptor) = self.acceptor.take() else {
             return;
@@ -101,7 +126,7 @@ impl Server {
         self.shared.stop();
         // This connection wakes the acceptor. If it fails, the listener itself has failed, and its
         // error has woken the acceptor.
-        let _ = TcpStream::connect_timeout(&self.address, SHUTDOWN_GRACE);
+        let _ = TcpStream::connect_timeout(&self.reachable(), SHUTDOWN_GRACE);
         // The thread has already reported its own panic.
         let _ = acceptor.join();
     }
@@ -154,19 +179,24 @@ struct Connection {
 }
 
 impl Connections {
-    fn open(&mut self, stream: TcpStream, shared: &Arc<Shared>) {
+    fn open(&mut self, socket: TcpStream, shared: &Arc<Shared>) {
+        let socket = Arc::new(socket);
+        // Without the stream, the dropped socket closes the connection.
+        let Ok(stream) = Stream::new(Arc::clone(&socket), &shared.options) else {
+            return;
+        };
         self.open
             .retain(|_, connection| !connection.thread.is_finished());
         if self.open.len() >= shared.options.max_connections {
             self.refused.add(stream);
             return;
         }
-        let stream = Arc::new(stream);
-        let weak = Arc::downgrade(&stream);
+        let weak = Arc::downgrade(&socket);
         let shared = Arc::clone(shared);
         let spawned = thread::Builder::new()
             .name("emulator-connection".to_owned())
             .spawn(move || connection::serve(stream, &shared));
+        drop(socket);
         // If the thread could not be started, the dropped stream closes the connection.
         if let Ok(thread) = spawned {
             self.last_id += 1;
@@ -230,7 +260,8 @@ mod tests {
                 ..Timeouts::default()
             },
         );
-        let head = "POST /api/oauth/token HTTP/1.1\r\nHost: h\r\nContent-Length: 999\r\n\r\n";
+        let head =
+            "POST /api/oauth/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n";
         // Too slow in the head, and in the body.
         for begin in ["POST / HTTP/1.1\r\nx-slow: ", head] {
             let mut client = connect(&server);
@@ -291,7 +322,7 @@ mod tests {
         });
         let mut client = connect(&server);
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: h\r\nAccept: application/vnd.atlas.preview+json\r\n\
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/vnd.atlas.preview+json\r\n\
              Authorization: Bearer {token}\r\n\r\n"
         );
         client.write_all(request.as_bytes()).unwrap();

@@ -1,13 +1,13 @@
 //! What a client needs for using an emulator, in its three formats.
 
-use atlas_model_keys_emulator::{Config, Credential, Emulator};
+use atlas_model_keys_emulator::{Config, Credential, Emulator, Role};
 
 #[test]
 fn every_format_has_the_same_values() {
     let mut emulator = Emulator::new(Config::default());
     let groups: Vec<String> = emulator.groups().map(|group| group.to_string()).collect();
     let second = emulator.groups().nth(1).unwrap();
-    emulator.set_role(Credential::ServiceAccount, second, false);
+    emulator.revoke(Credential::ServiceAccount, Role::GroupReadOnly(second));
     let environment = emulator.environment("http://[::1]:8080/");
 
     let json: serde_json::Value = serde_json::from_str(&environment.to_json()).unwrap();

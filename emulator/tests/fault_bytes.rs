@@ -1038,7 +1038,9 @@ fn emulator() -> Emulator {
 
 /// Starts a server that always sends equal bytes, because its clock stands still.
 fn server() -> Server {
-    let options = Options::default().with_clock(Arc::new(|| NOW));
+    let options = Options::default()
+        .with_clock(Arc::new(|| NOW))
+        .with_allowed_host("atlas.example");
     Server::start(emulator(), options).unwrap()
 }
 

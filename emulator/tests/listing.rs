@@ -7,7 +7,7 @@ use std::io::Read as _;
 
 use atlas_model_keys_core::{ApiVersion, UnixTime};
 use atlas_model_keys_emulator::{
-    Config, Credential, Emulator, Key, Names, Route, TokenBucket, TotalCount, error_response,
+    Config, Credential, Emulator, Key, Names, Role, Route, TokenBucket, TotalCount, error_response,
 };
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Value};
@@ -347,7 +347,7 @@ fn role_applies_to_one_group_and_one_credential() {
     let mut emulator = emulator(1);
     let group = emulator.first_group();
     let path = keys_path(&emulator);
-    emulator.set_role(Credential::AccessToken, group, false);
+    emulator.revoke(Credential::AccessToken, Role::GroupReadOnly(group));
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 401);
     let challenged = emulator.handle(&get(&path, PREVIEW, ""), NOW);
     let nonce = nonce_of(header(&challenged, "www-authenticate").unwrap());
@@ -357,7 +357,7 @@ fn role_applies_to_one_group_and_one_credential() {
         emulator.handle(&get(&path, PREVIEW, &signed), NOW).status(),
         200
     );
-    emulator.set_role(Credential::AccessToken, group, true);
+    emulator.grant(Credential::AccessToken, Role::GroupReadOnly(group));
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 200);
 }
 
@@ -710,7 +710,8 @@ fn equal_seeds_give_equal_responses() {
             fetch(&mut emulator, &path, DATED),
             fetch(&mut emulator, "/api/atlas/v2/groups", DATED),
         ];
-        format!("{responses:?} {:?}", emulator.api_key())
+        let key = emulator.api_key();
+        format!("{responses:?} {key:?} {}", key.private_key)
     };
     assert_eq!(transcript(5), transcript(5));
     assert_ne!(transcript(5), transcript(6));

@@ -3,7 +3,7 @@
 mod support;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -338,4 +338,88 @@ fn sixteen_concurrent_clients_are_all_served() {
         }
     });
     assert_eq!(server.with(|emulator| emulator.requests()), 320);
+}
+
+/// Returns status and body of the response to a request with these first lines.
+fn response_to(server: &Server, start: &str) -> (String, String) {
+    let mut client = connect(server);
+    let request = format!("{start}\r\n\r\n");
+    client.write_all(request.as_bytes()).unwrap();
+    let (head, body) = read_response(&mut client, false);
+    (status(&head).to_owned(), String::from_utf8(body).unwrap())
+}
+
+#[test]
+fn host_that_is_not_allowed_gets_421_with_the_way_out() {
+    let server = start(Options::default().with_allowed_host("Atlas.test"));
+    for host in ["evil.example", "evil.example:8080", "", "\u{fc}"] {
+        let request = format!("GET /api/atlas/v2/groups HTTP/1.1\r\nHost: {host}");
+        let (status, body) = response_to(&server, &request);
+        assert_eq!(status, "421", "{host:?}");
+        assert!(
+            body.contains("--allow-host") && body.contains("with_allowed_host"),
+            "{body}"
+        );
+    }
+    let absolute = "GET http://evil.example/api/atlas/v2/groups HTTP/1.1\r\nHost: localhost";
+    assert_eq!(response_to(&server, absolute).0, "421");
+    // The emulator does not see these requests.
+    assert_eq!(server.with(|emulator| emulator.requests()), 0);
+    for host in ["localhost", "127.0.0.1:1", "[::1]", "atlas.TEST:8080"] {
+        let request = format!("GET /api/atlas/v2/groups HTTP/1.1\r\nHost: {host}");
+        assert_eq!(response_to(&server, &request).0, "401", "{host}");
+    }
+    assert_eq!(response_to(&server, "GET / HTTP/1.0").0, "404");
+}
+
+#[test]
+fn connection_stays_usable_after_421() {
+    let server = start(Options::default());
+    let mut client = connect(&server);
+    let request = list_request(&server, "GET", "");
+    let refused = request.replace("Host: localhost", "Host: evil.example");
+    for (request, expected) in [(&refused, "421"), (&request, "200"), (&refused, "421")] {
+        client.write_all(request.as_bytes()).unwrap();
+        assert_eq!(status(&read_response(&mut client, false).0), expected);
+    }
+}
+
+#[test]
+fn base_url_is_that_of_the_address() {
+    for (address, base) in [
+        ("127.0.0.1", "http://127.0.0.1"),
+        ("127.0.0.2", "http://127.0.0.2"),
+        ("0.0.0.0", "http://127.0.0.1"),
+        ("::1", "http://[::1]"),
+        ("::", "http://[::1]"),
+    ] {
+        let address: IpAddr = address.parse().unwrap();
+        if TcpListener::bind((address, 0)).is_err() {
+            println!("{address} is skipped, because this machine does not have it");
+            continue;
+        }
+        let server = start(Options::default().with_address(address));
+        let port = server.address().port();
+        assert_eq!(server.base_url(), format!("{base}:{port}"));
+        assert_eq!(server.address().ip(), address);
+        let reached = server.base_url().replace("http://", "");
+        let mut client = TcpStream::connect(&reached).unwrap();
+        let request = format!("GET / HTTP/1.1\r\nHost: {reached}\r\n\r\n");
+        client.write_all(request.as_bytes()).unwrap();
+        assert_eq!(status(&read_response(&mut client, false).0), "404");
+        let began = Instant::now();
+        server.shutdown();
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn address_or_port_that_cannot_be_bound_is_an_error() {
+    let taken = start(Options::default());
+    let again = Options::default().with_port(taken.address().port());
+    let start = |options| Server::start(Emulator::new(Config::default()), options).map(drop);
+    assert_eq!(start(again).unwrap_err().kind(), ErrorKind::AddrInUse);
+    // RFC 5737: an address for documentation.
+    let foreign = Options::default().with_address(Ipv4Addr::new(192, 0, 2, 1).into());
+    assert!(start(foreign).is_err());
 }

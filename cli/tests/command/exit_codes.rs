@@ -1,6 +1,6 @@
 //! At least one test for each exit code, except 0, which the other tests cover.
 
-use atlas_model_keys_emulator::{Config, Credential, Route, error_response};
+use atlas_model_keys_emulator::{Config, Credential, Role, Route, error_response};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::support::{Atlas, FORMATS, Login, run};
@@ -87,7 +87,7 @@ fn missing_role_is_11_and_named() {
         let atlas = atlas();
         atlas
             .server
-            .with(|emulator| emulator.set_role(credential, atlas.group, false));
+            .with(|emulator| emulator.revoke(credential, Role::GroupReadOnly(atlas.group)));
         let error = atlas.run(login, &["list"]).failure(11);
         assert!(error.contains("USER_UNAUTHORIZED"), "{error}");
         assert!(error.contains("Project Read Only"), "{error}");

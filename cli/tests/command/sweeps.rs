@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Credential, Data, Emulator, Route, TokenBucket};
+use atlas_model_keys_emulator::{Config, Data, Emulator, Role, Route, TokenBucket};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
@@ -50,12 +50,8 @@ fn plain(projects: usize) -> Atlas {
 fn forbid(atlas: &Atlas, project: usize) {
     let group = id(project).parse().unwrap();
     atlas.server.with(|emulator| {
-        for credential in [
-            Credential::AccessToken,
-            Credential::ServiceAccount,
-            Credential::ApiKey,
-        ] {
-            emulator.set_role(credential, group, false);
+        for credential in emulator.credentials() {
+            emulator.revoke(credential, Role::GroupReadOnly(group));
         }
     });
 }

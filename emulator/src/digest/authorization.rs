@@ -10,7 +10,9 @@ const MAX_PARAMS: usize = 32;
 /// The parameters of a digest `Authorization` header.
 #[derive(Debug)]
 pub(crate) struct Authorization {
-    pub(crate) username: String,
+    username: String,
+    /// Whether `username` is a hash (RFC 7616 §3.4.4).
+    userhash: bool,
     /// The realm, as bytes, because a challenge may have it in any encoding.
     pub(crate) realm: Vec<u8>,
     pub(crate) nonce: String,
@@ -44,10 +46,25 @@ impl Authorization {
             cnonce: take("cnonce").filter(|cnonce| !cnonce.is_empty())?,
             nc: take("nc")?,
             response: take("response")?,
+            userhash: match take("userhash") {
+                Some(text) => text.to_ascii_lowercase().parse().ok()?,
+                None => false,
+            },
         };
-        // The challenges offer only `qop=auth`, and no `userhash`.
-        let plain = take("userhash").is_none_or(|hashed| hashed.eq_ignore_ascii_case("false"));
-        (take("qop")? == "auth" && plain && authorization.nc().is_some()).then_some(authorization)
+        // The challenges offer only `qop=auth`.
+        (take("qop")? == "auth" && authorization.nc().is_some()).then_some(authorization)
+    }
+
+    /// Returns whether this is the user name, or its hash.
+    pub(super) fn is_of(&self, user: &str) -> bool {
+        if self.userhash {
+            let name = [user.as_bytes(), &self.realm].join(&b':');
+            self.algorithm
+                .hash(&name)
+                .eq_ignore_ascii_case(&self.username)
+        } else {
+            self.username == user
+        }
     }
 
     /// Returns the nonce count, or `None` if it is not exactly eight hexadecimal digits.
@@ -157,7 +174,7 @@ mod tests {
             ("nc=0000000f", "nc=+000000f"),
             ("qop=auth", "qop=auth-int"),
             ("qop=auth, ", ""),
-            ("userhash=false", "userhash=true"),
+            ("userhash=false", "userhash=yes"),
             ("userhash=false", "algorithm=SHA-1"),
         ] {
             let wrong = right.replace(from, to);

@@ -1,19 +1,21 @@
 //! The control functions: they inspect and change an emulator between requests, for tests and the
 //! command.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use atlas_model_keys_core::{ApiVersion, GroupId};
+use atlas_model_keys_core::{ApiVersion, GroupId, OrgId};
 use http::header::HeaderMap;
 use http::{Response, StatusCode};
 
 use crate::atlas::Atlas;
 use crate::bucket::{BucketState, TokenBucket};
-use crate::credentials::{ApiKey, Credential, ServiceAccount};
+use crate::credentials::{ApiKey, Credential, CredentialId, ServiceAccount};
 use crate::environment::{Environment, Project};
 use crate::errors::error_response;
 use crate::fault::{Fault, Faults};
 use crate::key::Key;
+use crate::roles::Role;
 use crate::route::Route;
 use crate::script::Checkpoint;
 use crate::seen::Seen;
@@ -21,47 +23,72 @@ use crate::seen::Seen;
 use super::{Emulator, TimeShift};
 
 impl Emulator {
-    /// Returns the groups (projects), including the one whose keys no credential may list.
+    /// Returns the groups (projects) of all organizations.
     pub fn groups(&self) -> impl Iterator<Item = GroupId> {
-        self.atlas.groups.iter().map(|group| group.id)
+        self.atlas.world.groups().iter().map(|group| group.id)
     }
 
     /// Returns the first group. If it was generated, it has
     /// [`Config::keys_per_group`](crate::Config::keys_per_group) keys.
     #[must_use]
     pub fn first_group(&self) -> GroupId {
-        self.atlas.first_group()
+        self.atlas.world.first_group().id
     }
 
-    /// Returns the group whose keys no credential may list: the last one of two or more generated groups.
-    /// [`Emulator::set_role`] can grant the role.
+    /// Returns the group that the default roles leave out: the last one of two or more generated groups.
+    /// Unless a credential has other roles, none may list its keys. [`Emulator::grant`] can grant a role.
     #[must_use]
     pub fn forbidden_group(&self) -> Option<GroupId> {
-        self.atlas.forbidden_group
+        self.atlas.world.forbidden_group
     }
 
-    /// Returns the id of the organization that all groups belong to.
+    /// Returns the id of the first organization.
     #[must_use]
     pub fn org_id(&self) -> &str {
-        &self.atlas.org.id
+        self.atlas.world.first_org().id.as_str()
     }
 
-    /// Returns the API key that digest authentication accepts.
+    /// Returns the ids of the organizations. There is at least one.
+    pub fn org_ids(&self) -> impl Iterator<Item = OrgId> {
+        self.atlas.world.orgs().iter().map(|org| org.id)
+    }
+
+    /// Returns the organization that a group belongs to, or `None` if the group does not exist.
+    #[must_use]
+    pub fn org_of(&self, group: GroupId) -> Option<OrgId> {
+        self.atlas.world.group(group).map(|group| group.org_id)
+    }
+
+    /// Returns the first API key.
     #[must_use]
     pub fn api_key(&self) -> &ApiKey {
-        &self.atlas.api_key
+        &self.atlas.credentials.api_keys[0]
     }
 
-    /// Returns the service account that can request access tokens.
+    /// Returns the first service account.
     #[must_use]
     pub fn service_account(&self) -> &ServiceAccount {
-        &self.atlas.service_account
+        &self.atlas.credentials.service_accounts[0]
     }
 
-    /// Returns the access token that exists from the start and does not expire.
+    /// Returns the first access token that exists from the start. It does not expire.
     #[must_use]
     pub fn access_token(&self) -> &str {
-        &self.atlas.access_token
+        &self.atlas.credentials.access_tokens[0].token
+    }
+
+    /// Returns the ids of all credentials: API keys, service accounts, and access tokens that exist from
+    /// the start.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<CredentialId> {
+        self.atlas.credentials.ids()
+    }
+
+    /// Returns the id of the credential with this public key, client id or access token, or `None` if
+    /// there is none.
+    #[must_use]
+    pub fn find_credential(&self, name: &str) -> Option<CredentialId> {
+        self.atlas.credentials.find(name)
     }
 
     /// Returns what a client needs for using this emulator at this base URL: ids, credentials, and which
@@ -69,28 +96,27 @@ impl Emulator {
     #[must_use]
     pub fn environment(&self, base_url: &str) -> Environment {
         let Atlas {
-            api_key,
-            service_account,
-            ..
+            credentials, world, ..
         } = &self.atlas;
-        let projects = self.atlas.groups.iter().map(|group| Project {
+        let (key, account) = (self.api_key(), self.service_account());
+        let projects = world.groups().iter().map(|group| Project {
             id: group.id.to_string(),
             name: group.name.clone(),
-            org_id: self.org_id().to_owned(),
+            org_id: group.org_id.to_string(),
             listable_by: Credential::ALL
                 .into_iter()
-                .filter(|credential| !group.denied.contains(credential))
+                .filter(|kind| world.can_read_group(credentials.roles((*kind).into()), group))
                 .collect(),
         });
         Environment {
             base_url: base_url.trim_end_matches('/').to_owned(),
             project_id: self.first_group().to_string(),
-            org_id: self.org_id().to_owned(),
+            org_id: world.first_group().org_id.to_string(),
             projects: projects.collect(),
-            public_api_key: api_key.public_key.clone(),
-            private_api_key: api_key.private_key.clone(),
-            client_id: service_account.client_id.clone(),
-            client_secret: service_account.client_secret.clone(),
+            public_api_key: key.public_key.clone(),
+            private_api_key: key.private_key.clone(),
+            client_id: account.client_id.clone(),
+            client_secret: account.client_secret.clone(),
             access_token: self.access_token().to_owned(),
         }
     }
@@ -99,11 +125,8 @@ impl Emulator {
     /// not exist.
     #[must_use]
     pub fn keys(&self, group: GroupId) -> &[Key] {
-        self.atlas
-            .groups
-            .iter()
-            .find(|g| g.id == group)
-            .map_or(&[], |group| &group.keys)
+        let group = self.atlas.world.group(group);
+        group.map_or(&[], |group| &group.keys)
     }
 
     /// Returns the keys of a group for changing them, or `None` if the group does not exist.
@@ -120,24 +143,43 @@ impl Emulator {
     pub fn keys_mut(&mut self, group: GroupId) -> Option<&mut Vec<Key>> {
         // The caller may change the secrets of keys.
         self.secrets = None;
-        self.atlas
-            .groups
-            .iter_mut()
-            .find(|g| g.id == group)
-            .map(|group| &mut group.keys)
+        let group = self.atlas.world.group_mut(group);
+        group.map(|group| &mut group.keys)
     }
 
-    /// Grants or removes the role that is needed to list or get a group's keys.
-    pub fn set_role(&mut self, credential: Credential, group: GroupId, may_list: bool) {
-        if let Some(group) = self.atlas.groups.iter_mut().find(|g| g.id == group) {
-            group.denied.retain(|denied| *denied != credential);
-            if !may_list {
-                group.denied.push(credential);
-            }
+    /// Grants a role to a credential, beside the roles that it has.
+    ///
+    /// ```
+    /// # use atlas_model_keys_emulator::{Config, Credential, Emulator, Role};
+    /// # let mut emulator = Emulator::new(Config::default());
+    /// if let Some(group) = emulator.forbidden_group() {
+    ///     emulator.grant(Credential::ServiceAccount, Role::GroupReadOnly(group));
+    /// }
+    /// ```
+    pub fn grant(&mut self, credential: impl Into<CredentialId>, role: Role) {
+        self.change_roles(credential.into(), |roles| roles.insert(role));
+    }
+
+    /// Removes a role from a credential. Other roles that include it stay: an `ORG_OWNER` can read every
+    /// group.
+    pub fn revoke(&mut self, credential: impl Into<CredentialId>, role: Role) {
+        self.change_roles(credential.into(), |roles| roles.remove(&role));
+    }
+
+    fn change_roles(
+        &mut self,
+        credential: CredentialId,
+        change: impl FnOnce(&mut HashSet<Role>) -> bool,
+    ) {
+        let Atlas {
+            credentials, world, ..
+        } = &mut self.atlas;
+        if let Some(roles) = credentials.roles_mut(credential) {
+            change(roles.get_or_insert_with(|| world.default_roles()));
         }
     }
 
-    /// Revokes all access tokens, including [`Emulator::access_token`].
+    /// Revokes all access tokens, including those that exist from the start.
     pub fn revoke_tokens(&mut self) {
         self.atlas.tokens.revoke_all();
     }
@@ -155,12 +197,9 @@ impl Emulator {
     /// Replaces the configuration of the token buckets, and fills all buckets.
     pub fn set_rate_limit(&mut self, limit: Option<TokenBucket>) {
         self.atlas.config.rate_limit = limit;
-        self.atlas.org.bucket = BucketState::default();
+        self.atlas.world.reset_buckets();
         self.atlas.shared_bucket = BucketState::default();
         self.atlas.groups_bucket = BucketState::default();
-        for group in &mut self.atlas.groups {
-            group.bucket = BucketState::default();
-        }
     }
 
     /// Queues a response for the next request for `route`. It is sent unchanged and before any

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use atlas_model_keys_core::UnixTime;
 use http::header::{self, HeaderName, HeaderValue};
+use http::uri::Authority;
 use http::{Method, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -299,13 +300,19 @@ impl Emulator {
     }
 
     fn control_environment(&self, request: Incoming<'_>) -> Result<Response<Vec<u8>>, Refusal> {
-        let has_host =
-            request.uri.authority().is_some() || request.headers.get(header::HOST).is_some();
-        let base = listing::base_of(request.uri, request.headers);
-        if !has_host || base.contains('@') {
+        let host = request.headers.get(header::HOST);
+        let host = host.and_then(|host| host.to_str().ok()?.parse().ok());
+        let is_valid = |host: &Authority| !host.as_str().contains('@');
+        if !request
+            .uri
+            .authority()
+            .or(host.as_ref())
+            .is_some_and(is_valid)
+        {
             let why = "the header Host, from which the base URL is taken, is missing or not valid";
             return Err(Refusal::bad_request(why));
         }
+        let base = listing::base_of(request.uri, request.headers);
         let environment = self.environment(&base);
         let asked = request
             .uri

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use atlas_model_keys_core::{ApiVersion, GroupId};
+use atlas_model_keys_core::{ApiVersion, GroupId, OrgId};
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::Authority;
 use http::{Response, StatusCode};
 use serde_json::{Map, Value};
 
-use crate::atlas::{self, Atlas, Group};
+use crate::atlas::{self, Atlas};
 use crate::errors::error_response;
 use crate::generate;
 use crate::incoming::Incoming;
@@ -192,14 +192,17 @@ impl FaultContext<'_> {
     }
 
     fn entries(&self, offset: u64, count: u64, view: KeyView) -> Vec<Value> {
-        let wanted = |group: &&Group| match MatchedRoute::from_path(self.request.uri.path()) {
-            Some(MatchedRoute::GroupKeys { group_id }) => group.id.as_str() == group_id,
-            route => matches!(route, Some(MatchedRoute::OrgKeys { .. })),
+        let world = &self.atlas.world;
+        let group = |id: &str| GroupId::new(id).ok().and_then(|id| world.group(id));
+        let (group, org) = match MatchedRoute::from_path(self.request.uri.path()) {
+            Some(MatchedRoute::GroupKeys { group_id }) => (group(group_id), None),
+            Some(MatchedRoute::OrgKeys { org_id }) => (None, OrgId::new(org_id).ok()),
+            _ => (None, None),
         };
-        self.atlas
-            .groups
-            .iter()
-            .filter(wanted)
+        let of_org = org.into_iter().flat_map(|org| world.groups_of(org));
+        group
+            .into_iter()
+            .chain(of_org)
             .flat_map(|group| &group.keys)
             .skip(usize::try_from(offset).unwrap_or(usize::MAX))
             .take(usize::try_from(count).unwrap_or(usize::MAX))
@@ -214,7 +217,7 @@ impl FaultContext<'_> {
             Some(MatchedRoute::GroupKeys { group_id }) => GroupId::new(group_id).ok(),
             _ => None,
         };
-        let group = group.unwrap_or(self.atlas.first_group());
+        let group = group.unwrap_or(self.atlas.world.first_group().id);
         let config = &self.atlas.config;
         let mut prng = Prng::stream(config.seed, &format!("strangers of page {page}"));
         (0..usize::try_from(count).unwrap_or_default())

@@ -6,6 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use http::header::{self, AUTHORIZATION, HeaderName};
 
+use crate::digest::{self, Authorization};
+
 use super::argument::Argument;
 use super::context::FaultContext;
 use super::row::{Row, fault};
@@ -134,7 +136,11 @@ fn echo_listing(cx: &mut FaultContext<'_>, form: Form) {
     let secret = match authorization(cx, "Bearer") {
         Some(token) => Some(token),
         // A right digest response was computed with the private key.
-        None => authorization(cx, "Digest").map(|_| cx.atlas.api_key.private_key.clone()),
+        None => authorization(cx, "Digest").and_then(|parameters| {
+            let keys = &cx.atlas.credentials.api_keys;
+            let parsed = Authorization::parse(parameters.as_bytes())?;
+            digest::named_key(&parsed, keys).map(|(_, key)| key.private_key.clone())
+        }),
     };
     let Some(secret) = secret.filter(|secret| is_plain(secret)) else {
         return;

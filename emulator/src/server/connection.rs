@@ -1,19 +1,22 @@
 //! Serves one connection: reads requests, passes them to the emulator, writes the responses.
 
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
+use std::io::{self, ErrorKind};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response, StatusCode};
 use socket2::SockRef;
 
+use crate::errors::AtlasError;
 use crate::fault::Delivery;
+use crate::render::View;
 use crate::seen::Seen;
 
 use super::delivery::{DeliveryRun, Next};
+use super::host;
 use super::http1::{self, Head, Malformed, SendOptions};
 use super::shared::Shared;
+use super::stream::Stream;
 
 /// The time and the number of reads for the rest of a refused request. A socket that is closed with
 /// unread bytes resets the connection, and the client could lose the response.
@@ -22,9 +25,11 @@ const LINGER_READS: usize = 128;
 
 /// Serves a connection until the client closes it, a request is malformed, or the server stops. An
 /// error of the socket ends it too; it is not reported, because it affects only this client.
-pub(super) fn serve(stream: Arc<TcpStream>, shared: &Shared) {
-    let _ = stream.set_nodelay(true);
-    let _ = stream.set_write_timeout(Some(shared.timeouts.write));
+pub(super) fn serve(stream: Stream, shared: &Shared) {
+    let _ = stream.socket().set_nodelay(true);
+    let _ = stream
+        .socket()
+        .set_write_timeout(Some(shared.timeouts.write));
     let mut connection = Connection {
         stream,
         received: Vec::new(),
@@ -38,17 +43,24 @@ pub(super) fn serve(stream: Arc<TcpStream>, shared: &Shared) {
     match ended {
         Ok(Next::Reset) => {
             // With this option, the close discards unsent bytes and sends an RST.
-            let _ = SockRef::from(&*connection.stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(connection.stream.socket()).set_linger(Some(Duration::ZERO));
             return;
         }
-        Ok(_) => connection.linger(),
+        Ok(Next::Cut) => {
+            connection.stream.cut();
+            connection.linger();
+        }
+        Ok(Next::Request | Next::Close) => {
+            connection.stream.end();
+            connection.linger();
+        }
         Err(_) => {}
     }
-    let _ = connection.stream.shutdown(Shutdown::Both);
+    let _ = connection.stream.socket().shutdown(Shutdown::Both);
 }
 
 struct Connection {
-    stream: Arc<TcpStream>,
+    stream: Stream,
     /// Bytes that were received but not parsed yet: a part of a request, or several requests
     /// (pipelining).
     received: Vec<u8>,
@@ -67,44 +79,44 @@ impl Connection {
                     to_head: false,
                     keep_alive: false,
                 };
-                self.send(&http1::write_response(&response, send_options))?;
+                self.stream
+                    .send(&http1::write_response(&response, send_options))?;
                 return Ok(Next::Close);
             }
             Received::ClientLeft => return Ok(Next::Close),
         };
-        // The emulator is not locked during this wait, so other connections are served.
-        if !shared.emulator().is_control(request.uri().path()) {
-            shared.pause(shared.options.latency);
-        }
-        let now = (shared.options.clock)();
-        let mut emulator = shared.emulator();
-        let log: Option<&dyn Fn(&Seen)> = match &shared.options.log {
-            Some(log) => Some(&**log),
-            None => None,
+        let response = match host::misdirected(&request, &shared.options.allowed_hosts) {
+            Some(host) => AtlasError::misdirected(&host).into_response(View::default()),
+            None => {
+                // The emulator is not locked during this wait, so other connections are served.
+                if !shared.emulator().is_control(request.uri().path()) {
+                    shared.pause(shared.options.latency);
+                }
+                let log: Option<&dyn Fn(&Seen)> = match &shared.options.log {
+                    Some(log) => Some(&**log),
+                    None => None,
+                };
+                let now = (shared.options.clock)();
+                shared.emulator().handle_and_log(&request, now, log)
+            }
         };
-        let response = emulator.handle_and_log(&request, now, log);
-        let now = emulator.time(now);
-        drop(emulator);
         keep_alive &= http1::can_keep_alive(&response) && !shared.is_stopping();
         let send_options = SendOptions {
-            now,
+            now: shared.emulator().time((shared.options.clock)()),
             to_head: request.method() == Method::HEAD,
             keep_alive,
         };
         if let Some(delivery) = response.extensions().get::<Delivery>() {
-            let run = DeliveryRun::new(&self.stream, shared);
+            let run = DeliveryRun::new(&mut self.stream, shared);
             return run.deliver(&delivery.steps, &response, send_options);
         }
-        self.send(&http1::write_response(&response, send_options))?;
+        self.stream
+            .send(&http1::write_response(&response, send_options))?;
         Ok(if keep_alive {
             Next::Request
         } else {
             Next::Close
         })
-    }
-
-    fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        (&*self.stream).write_all(bytes)
     }
 
     /// Waits for the first byte of a request, then for the rest; each wait has its own time limit.
@@ -149,7 +161,7 @@ impl Connection {
                 Err(status) => return Ok(Received::Malformed(status)),
             }
             if std::mem::take(&mut expects_continue) {
-                self.send(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+                self.stream.send(b"HTTP/1.1 100 Continue\r\n\r\n")?;
             }
             if !self.receive_by(deadline, idle)? {
                 return Ok(Received::ClientLeft);
@@ -168,21 +180,15 @@ impl Connection {
 
     /// Reads more bytes. Returns `false` at the end of the stream, and an error after the timeout.
     fn receive(&mut self, timeout: Duration) -> io::Result<bool> {
-        self.stream.set_read_timeout(Some(timeout))?;
         let mut chunk = [0; 8192];
-        let length = loop {
-            match (&*self.stream).read(&mut chunk) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                read => break read?,
-            }
-        };
+        let length = self.stream.receive(&mut chunk, timeout)?;
         self.received
             .extend_from_slice(chunk.get(..length).unwrap_or_default());
         Ok(length > 0)
     }
 
+    /// Reads the rest of the request for a short time.
     fn linger(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
         for _ in 0..LINGER_READS {
             self.received.clear();
             if !self.receive(LINGER).unwrap_or(false) {

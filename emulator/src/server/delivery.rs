@@ -1,7 +1,6 @@
 //! Executes the steps of a [`Delivery`](crate::Delivery), which a fault attached to a response.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io;
 use std::time::{Duration, Instant};
 
 use http::Response;
@@ -10,6 +9,7 @@ use crate::fault::DeliveryStep;
 
 use super::http1::{self, HeadStyle, SendOptions};
 use super::shared::Shared;
+use super::stream::Stream;
 
 /// The maximum time of a delivery, so that an abandoned client does not occupy a thread for ever.
 const MAX_DURATION: Duration = Duration::from_secs(30);
@@ -27,11 +27,13 @@ pub(super) enum Next {
     /// Another request may follow.
     Request,
     Close,
+    /// The connection is closed although the response is not complete: over TLS without `close_notify`.
+    Cut,
     Reset,
 }
 
 pub(super) struct DeliveryRun<'a> {
-    stream: &'a TcpStream,
+    stream: &'a mut Stream,
     shared: &'a Shared,
     deadline: Instant,
     /// The size of pieces in bytes, and the pause between two pieces.
@@ -45,7 +47,7 @@ pub(super) struct DeliveryRun<'a> {
 type TimeLeft = bool;
 
 impl<'a> DeliveryRun<'a> {
-    pub(super) fn new(stream: &'a TcpStream, shared: &'a Shared) -> Self {
+    pub(super) fn new(stream: &'a mut Stream, shared: &'a Shared) -> Self {
         Self {
             stream,
             shared,
@@ -69,6 +71,8 @@ impl<'a> DeliveryRun<'a> {
             ..send_options
         };
         let head = |style, send_options| http1::write_head(response, send_options, style);
+        // The end of the connection is the end of the body only if no length says otherwise.
+        let mut closed = Next::Cut;
         let mut next = if send_options.keep_alive {
             Next::Request
         } else {
@@ -91,11 +95,11 @@ impl<'a> DeliveryRun<'a> {
                 DeliveryStep::FoldedHead => self.send(&head(HeadStyle::Folded, send_options))?,
                 DeliveryStep::HalfHead => self.send(half(&head(HeadStyle::Usual, send_options)))?,
                 DeliveryStep::HeadWithoutLength => {
-                    next = Next::Close;
+                    (next, closed) = (Next::Close, Next::Close);
                     self.send(&head(HeadStyle::WithoutLength, closing))?
                 }
                 DeliveryStep::Http10Head => {
-                    next = Next::Close;
+                    (next, closed) = (Next::Close, Next::Close);
                     self.send(&head(HeadStyle::Http10, closing))?
                 }
                 DeliveryStep::Body => self.send(body)?,
@@ -112,13 +116,13 @@ impl<'a> DeliveryRun<'a> {
                 DeliveryStep::Pause(time) => self.pause(*time),
                 DeliveryStep::Stall => {
                     self.stall();
-                    return Ok(Next::Close);
+                    return Ok(closed);
                 }
-                DeliveryStep::Close => return Ok(Next::Close),
+                DeliveryStep::Close => return Ok(closed),
                 DeliveryStep::Reset => return Ok(Next::Reset),
             };
             if !time_left {
-                return Ok(Next::Close);
+                return Ok(Next::Cut);
             }
         }
         self.flush()?;
@@ -126,7 +130,7 @@ impl<'a> DeliveryRun<'a> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stream.write_all(&std::mem::take(&mut self.unsent))
+        self.stream.send(&std::mem::take(&mut self.unsent))
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<TimeLeft> {
@@ -139,7 +143,7 @@ impl<'a> DeliveryRun<'a> {
             if index > 0 && !self.pause(gap) {
                 return Ok(false);
             }
-            self.stream.write_all(piece)?;
+            self.stream.send(piece)?;
         }
         Ok(self.has_time_left())
     }
@@ -148,7 +152,7 @@ impl<'a> DeliveryRun<'a> {
         let block = bytes.repeat((BLOCK_SIZE / bytes.len().max(1)).max(1));
         let mut left = MAX_BYTES;
         while left > 0 && self.has_time_left() {
-            self.stream.write_all(&block)?;
+            self.stream.send(&block)?;
             left = left.saturating_sub(u64::try_from(block.len()).unwrap_or(left).max(1));
         }
         Ok(())
@@ -166,21 +170,13 @@ impl<'a> DeliveryRun<'a> {
 
     /// Sends nothing until the client closes the connection, the time is up or the server stops.
     /// Reading detects the first and the last of these; the bytes read are ignored.
-    fn stall(&self) {
+    fn stall(&mut self) {
         let mut ignored = [0; 4096];
         while self.has_time_left() {
             let left = self.deadline.saturating_duration_since(Instant::now());
-            // A read timeout of zero is not allowed.
-            let left = left.max(Duration::from_millis(1));
-            if self.stream.set_read_timeout(Some(left)).is_err() {
+            // The client closed the connection, or the time is up.
+            if !matches!(self.stream.receive(&mut ignored, left), Ok(1..)) {
                 return;
-            }
-            let mut stream = self.stream;
-            match stream.read(&mut ignored) {
-                Ok(1..) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The client closed the connection, or the time is up.
-                Ok(0) | Err(_) => return,
             }
         }
     }

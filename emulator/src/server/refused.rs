@@ -2,13 +2,13 @@
 //! all in one thread.
 
 use std::collections::VecDeque;
-use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::http1::MAX_HEAD;
+use super::stream::Stream;
 
 const RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\
@@ -36,7 +36,7 @@ const READS_PER_TURN: usize = 16;
 /// The thread that refuses connections beyond the limit. Dropping it closes them and waits for the
 /// thread.
 pub(super) struct RefusedConnections {
-    sender: Option<Sender<TcpStream>>,
+    sender: Option<Sender<Stream>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -52,7 +52,7 @@ impl RefusedConnections {
         })
     }
 
-    pub(super) fn add(&self, stream: TcpStream) {
+    pub(super) fn add(&self, stream: Stream) {
         if let Some(sender) = &self.sender {
             // This cannot fail, because the thread ends only after the sender is dropped.
             let _ = sender.send(stream);
@@ -70,7 +70,7 @@ impl Drop for RefusedConnections {
     }
 }
 
-fn run(receiver: &Receiver<TcpStream>) {
+fn run(receiver: &Receiver<Stream>) {
     let mut open: VecDeque<RefusedConnection> = VecDeque::new();
     loop {
         let first = if open.is_empty() {
@@ -92,7 +92,7 @@ fn run(receiver: &Receiver<TcpStream>) {
 
 /// A connection beyond the limit.
 struct RefusedConnection {
-    stream: TcpStream,
+    stream: Stream,
     since: Instant,
     /// The received part of the request's head; `None` after the response.
     head: Option<Vec<u8>>,
@@ -100,8 +100,8 @@ struct RefusedConnection {
 
 impl RefusedConnection {
     /// Returns `None` if the socket cannot be made non-blocking.
-    fn new(stream: TcpStream) -> Option<Self> {
-        stream.set_nonblocking(true).ok()?;
+    fn new(stream: Stream) -> Option<Self> {
+        stream.socket().set_nonblocking(true).ok()?;
         Some(Self {
             stream,
             since: Instant::now(),
@@ -114,7 +114,7 @@ impl RefusedConnection {
     fn advance(&mut self) -> bool {
         for _ in 0..READS_PER_TURN {
             let mut chunk = [0; 8192];
-            match self.stream.read(&mut chunk) {
+            match self.stream.receive(&mut chunk, KEEP_OPEN) {
                 // The client will send nothing more, and may have closed the connection.
                 Ok(0) => {
                     self.respond();
@@ -125,7 +125,6 @@ impl RefusedConnection {
                         head.extend_from_slice(chunk.get(..length).unwrap_or_default());
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) => return false,
             }
@@ -144,8 +143,8 @@ impl RefusedConnection {
     /// An error is ignored, because it affects only this client.
     fn respond(&mut self) {
         if self.head.take().is_some() {
-            let _ = self.stream.write_all(RESPONSE);
-            let _ = self.stream.shutdown(Shutdown::Write);
+            let _ = self.stream.send(RESPONSE);
+            self.stream.end();
         }
     }
 }

@@ -1,12 +1,16 @@
 //! The settings of a server, and the state that its threads share.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::emulator::Emulator;
 use crate::seen::Seen;
 use crate::setters::setters;
+
+#[cfg(feature = "tls")]
+use super::tls::Tls;
 
 /// The maximum time from the first byte of a request to its last.
 ///
@@ -46,8 +50,18 @@ pub fn clock_from(start: Duration) -> Clock {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// The port on 127.0.0.1. 0 means any free port.
+    /// The address to listen on. The default is 127.0.0.1. With an address that is not loopback, anyone who
+    /// can reach it can list the emulator's keys.
+    pub address: IpAddr,
+    /// The port. 0 means any free port.
     pub port: u16,
+    /// The names that a request may have in `Host`, in addition to `localhost`, names that end with
+    /// `.localhost`, and all IP addresses. A request with another name gets 421, so that a web page
+    /// cannot use the emulator by DNS rebinding.
+    pub allowed_hosts: Vec<String>,
+    /// The certificate for HTTPS. Without it, the server speaks plain HTTP.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Tls>,
     /// The delay before each response.
     pub latency: Duration,
     /// The maximum number of open connections, each with a thread. A further connection gets 503
@@ -65,7 +79,11 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            address: Ipv4Addr::LOCALHOST.into(),
             port: 0,
+            allowed_hosts: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls: None,
             latency: Duration::ZERO,
             max_connections: 1024,
             idle_timeout: Duration::from_secs(60),
@@ -81,6 +99,7 @@ impl Default for Options {
 
 impl Options {
     setters!(
+        with_address address IpAddr,
         with_port port u16,
         with_latency latency Duration,
         with_max_connections max_connections usize,
@@ -103,12 +122,37 @@ impl Options {
         self.log = Some(Arc::new(log));
         self
     }
+
+    /// Allows one more name in `Host`, without a port. Upper and lower case do not matter.
+    #[must_use]
+    pub fn with_allowed_host(mut self, name: impl Into<String>) -> Self {
+        self.allowed_hosts.push(name.into());
+        self
+    }
+
+    /// Serves HTTPS with this certificate, instead of plain HTTP.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    pub(super) fn scheme(&self) -> &'static str {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return "https";
+        }
+        "http"
+    }
 }
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
+            .field("address", &self.address)
             .field("port", &self.port)
+            .field("allowed_hosts", &self.allowed_hosts)
             .field("latency", &self.latency)
             .field("max_connections", &self.max_connections)
             .field("idle_timeout", &self.idle_timeout)

@@ -102,6 +102,8 @@ pub(crate) const MAX_READ: usize = 18 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Closed,
+    /// Over TLS: closed without `close_notify`.
+    Truncated,
     Reset,
     /// More than [`MAX_READ`] bytes were received, and the server was still sending.
     StillSending,
@@ -112,7 +114,18 @@ pub(crate) enum End {
 /// Sends one request on a new connection, and reads until the end of the response.
 pub(crate) fn ask(server: &Server, request: &str, silence: Duration) -> (Vec<u8>, End) {
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    stream.set_read_timeout(Some(silence)).unwrap();
+    let socket = stream.try_clone().unwrap();
+    ask_on(&mut stream, &socket, request, silence)
+}
+
+/// Sends one request on a stream over this socket, and reads until the end of the response.
+pub(crate) fn ask_on(
+    stream: &mut (impl Read + Write),
+    socket: &TcpStream,
+    request: &str,
+    silence: Duration,
+) -> (Vec<u8>, End) {
+    socket.set_read_timeout(Some(silence)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 64 << 10];
@@ -132,6 +145,14 @@ pub(crate) fn ask(server: &Server, request: &str, silence: Duration) -> (Vec<u8>
             Ok(0) => return (bytes, End::Closed),
             Ok(length) => bytes.extend_from_slice(&buffer[..length]),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return (bytes, End::Reset),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                let end = if was_silent {
+                    End::Silence
+                } else {
+                    End::Truncated
+                };
+                return (bytes, end);
+            }
             Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
                 assert!(
                     !was_silent,
@@ -139,8 +160,8 @@ pub(crate) fn ask(server: &Server, request: &str, silence: Duration) -> (Vec<u8>
                 );
                 was_silent = true;
                 // Closing ends the stall. Bytes that were sent before still arrive.
-                stream.shutdown(Shutdown::Write).unwrap();
-                stream.set_read_timeout(Some(LIMIT)).unwrap();
+                socket.shutdown(Shutdown::Write).unwrap();
+                socket.set_read_timeout(Some(LIMIT)).unwrap();
             }
             Err(error) => panic!("{error}"),
         }
