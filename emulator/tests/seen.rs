@@ -100,6 +100,17 @@ fn route_credential_version_and_status_are_those_of_the_exchange() {
         .collect();
     assert_eq!(grants[2..4], [Some("client_credentials"), Some("password")]);
     assert!(grants[4..].iter().all(Option::is_none));
+    let principals = emulator.seen().iter().map(|seen| seen.principal.as_deref());
+    let (key, account) = (emulator.api_key(), emulator.service_account());
+    assert_eq!(
+        principals.collect::<Vec<_>>()[..4],
+        [
+            None,
+            Some(&*key.public_key),
+            Some(&*account.client_id),
+            None
+        ]
+    );
     let orders: Vec<_> = emulator.seen().iter().map(|seen| seen.order).collect();
     assert_eq!(orders, [1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(emulator.requests(), 8);
@@ -142,7 +153,7 @@ fn json_is_one_line_with_all_names() {
         emulator.seen()[0].to_json(),
         concat!(
             r#"{"order":1,"time":"2026-09-21T14:13:20.001500Z","method":"GET","path":"/nothing","query":"pageNum=2","#,
-            r#""headers":{"accept":"a, b","user-agent":"café\""},"route":null,"credential":null,"version":null,"#,
+            r#""headers":{"accept":"a, b","user-agent":"café\""},"route":null,"credential":null,"principal":null,"version":null,"#,
             r#""grantType":null,"status":404,"isScripted":false,"faults":[],"isCut":false}"#
         )
     );
@@ -154,6 +165,7 @@ fn json_is_one_line_with_all_names() {
     let json: serde_json::Value = serde_json::from_str(&emulator.seen()[1].to_json()).unwrap();
     assert_eq!(json["route"], "listGroups");
     assert_eq!(json["credential"], "accessToken");
+    assert_eq!(json["principal"], serde_json::Value::Null);
     assert_eq!(json["version"], "2023-01-01");
     assert_eq!(json["query"], serde_json::Value::Null);
 }

@@ -71,6 +71,35 @@ fn list_request(server: &Server) -> String {
     )
 }
 
+#[test]
+fn links_and_the_environment_begin_with_https() {
+    let tls = tls();
+    let ca = tls.ca_pem().to_owned();
+    let options = Options::default()
+        .with_clock(Arc::new(|| NOW))
+        .with_tls(tls);
+    let emulator = Emulator::new(Config::default().with_control(true));
+    let server = Server::start(emulator, options).unwrap();
+    let environment =
+        "GET /_emulator/environment HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\n\r\n";
+    for (request, expected) in [
+        (
+            list_request(&server),
+            "\"href\":\"https://localhost/api/atlas/v2/",
+        ),
+        (
+            environment.to_owned(),
+            "{\"baseUrl\":\"https://localhost:1\"",
+        ),
+    ] {
+        let mut stream = connect(&server, &ca);
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert!(response.contains(expected), "{response}");
+    }
+}
+
 /// Sends a request and returns the status of the response, or the error of the connection.
 fn status(mut stream: TlsStream, request: &str) -> Result<String, std::io::Error> {
     stream.write_all(request.as_bytes())?;

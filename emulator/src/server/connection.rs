@@ -4,7 +4,8 @@ use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response, StatusCode};
+use http::uri::{Authority, Scheme};
+use http::{Method, Request, Response, StatusCode, Uri, header};
 use socket2::SockRef;
 
 use crate::errors::AtlasError;
@@ -69,7 +70,7 @@ struct Connection {
 impl Connection {
     /// Handles one request and writes its response.
     fn exchange(&mut self, shared: &Shared) -> io::Result<Next> {
-        let (request, mut keep_alive) = match self.request(shared)? {
+        let (mut request, mut keep_alive) = match self.request(shared)? {
             Received::Request(request, keep_alive) => (request, keep_alive),
             Received::Malformed(status) => {
                 let mut response = Response::new(Vec::new());
@@ -88,6 +89,9 @@ impl Connection {
         let response = match host::misdirected(&request, &shared.options.allowed_hosts) {
             Some(host) => AtlasError::misdirected(&host).into_response(View::default()),
             None => {
+                if shared.options.scheme() == "https" {
+                    make_absolute(&mut request);
+                }
                 // The emulator is not locked during this wait, so other connections are served.
                 if !shared.emulator().is_control(request.uri().path()) {
                     shared.pause(shared.options.latency);
@@ -194,6 +198,20 @@ impl Connection {
             if !self.receive(LINGER).unwrap_or(false) {
                 break;
             }
+        }
+    }
+}
+
+/// Adds the scheme `https` and the host to the URI of a request, because links begin with them.
+fn make_absolute(request: &mut Request<Vec<u8>>) {
+    let host = request.headers().get(header::HOST);
+    let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut parts = request.uri().clone().into_parts();
+    if parts.authority.is_none() && host.is_some() {
+        parts.scheme = Some(Scheme::HTTPS);
+        parts.authority = host;
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
         }
     }
 }
