@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, fmt};
 
-use atlas_model_keys_emulator::{Config, Emulator, Names};
+use atlas_model_keys_emulator::{Config, Emulator, Fault, Names};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue,
     TRANSFER_ENCODING,
@@ -126,7 +126,7 @@ pub fn serve(arguments: &[&str]) {
             .with_rate_limit(None),
     );
     if encoding == BodyEncoding::SmallChunks {
-        emulator.inject("chunked".parse().unwrap(), None);
+        emulator.inject(Fault::CHUNKED);
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     println!("http://{}", listener.local_addr().unwrap());

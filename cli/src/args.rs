@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use atlas_model_keys_core::{
     ApiVersion, GroupId, InvalidValue, ItemsPerPage, OrgId, PageNum, UnixTime,
 };
-use atlas_model_keys_emulator::{Fault, TokenBucket};
+use atlas_model_keys_emulator::{Injection, TokenBucket};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -175,11 +176,14 @@ Examples:
   atlas-model-keys list -o ndjson > keys.ndjson
   atlas-model-keys emulate --data keys.ndjson --now 2026-11-27T12:00:00Z
 
+  # Serve HTTPS, and the host name that another container uses
+  atlas-model-keys emulate --tls-ca ca.pem --allow-host atlas --port 8443
+
   # Test a client with a small rate limit
   atlas-model-keys emulate --keys 1234 --rate-limit 3/10/1
 
-  # Test a client with broken connections and a slow token
-  atlas-model-keys emulate --fault reset-in-body --fault token-slow=2s";
+  # Test a client with two broken connections and slow tokens
+  atlas-model-keys emulate --fault 'reset-in-body*2' --fault token-slow=2s";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -381,9 +385,34 @@ pub(crate) enum Format {
 
 #[derive(Debug, Args)]
 pub(crate) struct EmulateArgs {
-    /// Port on 127.0.0.1 [default: any that is free]
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) port: Option<u16>,
+    /// Port, or 0 for any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub(crate) port: u16,
+
+    /// Address to listen on
+    ///
+    /// 0.0.0.0 and :: are all addresses of this machine, as a container needs. Anyone who can reach the
+    /// address can then list the emulator's keys.
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub(crate) bind: IpAddr,
+
+    /// Serve requests for this host name, too; repeatable
+    ///
+    /// Requests for IP addresses, localhost and *.localhost are always served. A request for another host
+    /// gets 421, because it may come from a web page whose name resolves to this machine (DNS rebinding).
+    #[arg(long = "allow-host", value_name = "NAME", value_parser = host_name)]
+    pub(crate) allowed_hosts: Vec<String>,
+
+    /// Serve HTTPS, and write the certificate of its authority to this file
+    ///
+    /// The authority and its certificate for localhost, 127.0.0.1, ::1, --bind and each --allow-host are made
+    /// at the start, and valid for a year. Its private key is never written.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
+
+    /// Format of the base URL, the ids and the credentials on stdout
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = PrintFormat::Shell)]
+    pub(crate) print: PrintFormat,
 
     /// Number of keys in the first project
     #[arg(long, value_name = "N", default_value_t = 42, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
@@ -395,17 +424,23 @@ pub(crate) struct EmulateArgs {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) groups: u32,
 
+    /// Number of organizations
+    ///
+    /// The projects are dealt out to them one after the other.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) organizations: u32,
+
     /// Give the keys names that are hard to handle
     ///
     /// Names in many scripts, with control characters, with 250 characters.
     #[arg(long)]
     pub(crate) hostile_names: bool,
 
-    /// Serve the keys and projects of this file
+    /// Serve the keys, projects and credentials of this file
     ///
     /// They replace the generated ones. `-` is stdin. The file is the output of `list` as json, ndjson or
-    /// raw, or a JSON array of keys and projects.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "groups", "hostile_names"])]
+    /// raw, or JSON with keys, projects and credentials.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "groups", "organizations", "hostile_names"])]
     pub(crate) data: Option<PathBuf>,
 
     /// Time at which the clock starts [default: now]
@@ -431,7 +466,7 @@ pub(crate) struct EmulateArgs {
     /// Rate limit, or `none`
     ///
     /// CAPACITY/REFILL/SECONDS: a burst of CAPACITY requests, refilled with REFILL requests per SECONDS. It
-    /// applies to each project, to the organization, and to the list of projects.
+    /// applies to each project, to each organization, and to the list of projects.
     #[arg(long, value_name = "RATE", default_value = "1200/500/60", value_parser = rate_limit)]
     pub(crate) rate_limit: Rate,
 
@@ -449,17 +484,43 @@ pub(crate) struct EmulateArgs {
     #[arg(long)]
     pub(crate) with_secrets: bool,
 
-    /// Apply this fault to every response; repeatable
-    #[arg(long = "fault", value_name = "NAME[=ARG]", value_parser = fault)]
-    pub(crate) faults: Vec<Fault>,
+    /// Apply this fault to every response, or to the next N; repeatable
+    ///
+    /// Quote it, because a shell may expand the asterisk: --fault 'reset-in-body*2'
+    #[arg(long = "fault", value_name = "NAME[=ARG][*N]", value_parser = fault)]
+    pub(crate) faults: Vec<Injection>,
 
     /// List all faults, and exit
     #[arg(long)]
     pub(crate) list_faults: bool,
 
+    /// Write a line of JSON for each request to this file, or to stdout with `-`
+    ///
+    /// A file is replaced. Credentials in a request are written as [redacted], and bodies are not written.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+
+    /// Let requests for /_emulator/... control the emulator
+    ///
+    /// Tests in any language can then look at the requests that it received, switch faults on and off, move its
+    /// time, and reset it. See the emulator's README.
+    #[arg(long)]
+    pub(crate) control: bool,
+
     /// Exit after this time [default: run until Ctrl-C]
     #[arg(long = "for", value_name = "DURATION", value_parser = lifetime)]
     pub(crate) duration: Option<Duration>,
+}
+
+/// How `emulate` prints what a client needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrintFormat {
+    /// Exports for a shell, and curl commands in comments
+    Shell,
+    /// Lines of NAME=value, for `docker --env-file` or $GITHUB_ENV
+    Dotenv,
+    /// One line of JSON, also with the access token, and with who may list which project
+    Json,
 }
 
 /// Returns the parser of all formats but `raw`.
@@ -524,6 +585,19 @@ fn in_one_unit(duration: Duration) -> String {
     format!("{}{name}", milliseconds / unit)
 }
 
+fn host_name(text: &str) -> Result<String, &'static str> {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    match text.parse::<IpAddr>().is_ok() || text.len() <= 253 && text.split('.').all(is_label) {
+        true => Ok(text.to_owned()),
+        false => Err("a host name, without scheme and port, such as atlas.test"),
+    }
+}
+
 /// Parses a date-time of RFC 3339 as the time since the Unix epoch.
 fn instant(text: &str) -> Result<Duration, String> {
     let time: UnixTime = text
@@ -533,7 +607,7 @@ fn instant(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "at least 1970-01-01T00:00:00Z".to_owned())
 }
 
-fn fault(text: &str) -> Result<Fault, String> {
+fn fault(text: &str) -> Result<Injection, String> {
     text.parse()
         .map_err(|error| format!("{error} (--list-faults lists them all)"))
 }
@@ -632,6 +706,19 @@ mod tests {
         assert_eq!(latency("2m"), Err("at most 1m".to_owned()));
         assert_eq!(lifetime("0s"), Err("at least 1ms".to_owned()));
         assert_eq!(lifetime("2y"), Err("at most 365d".to_owned()));
+    }
+
+    #[test]
+    fn host_names_have_neither_scheme_nor_port() {
+        for name in ["atlas", "Atlas_1.test", "10.0.0.1", "::1"] {
+            assert_eq!(host_name(name).as_deref(), Ok(name));
+        }
+        let long = "a.".repeat(127) + "a";
+        for wrong in [
+            "", ".", "a.", "a..b", "*", "*.test", "a:1", "http://a", "[::1]", "a b", &long,
+        ] {
+            assert!(host_name(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -203,7 +203,7 @@ fn outcome(process: &mut Process, fault: Fault, kind: CredentialKind) -> String 
         assert!(took < 3 * DEADLINE + SLACK, "{fault}: {took:?}");
         outcome
     };
-    atlas.server.with(|emulator| emulator.inject(fault, None));
+    atlas.server.with(|emulator| emulator.inject(fault));
     let outcome = list(process, atlas.group);
     atlas.server.with(Emulator::heal);
     // The client must still work. A 429 delays its group, so another group is listed after one.

@@ -47,15 +47,16 @@ pub(crate) struct Atlas {
 impl Atlas {
     pub(crate) fn new(mut config: Config) -> Self {
         let seed = config.seed;
-        let mut data = config.data.take();
         let mut credentials = Credentials {
             api_keys: std::mem::take(&mut config.api_keys),
             service_accounts: std::mem::take(&mut config.service_accounts),
             access_tokens: std::mem::take(&mut config.access_tokens),
         };
-        if let Some(data) = &mut data {
+        let data = config.data.take().and_then(|mut data| {
+            let has_more = !data.has_only_credentials();
             credentials.append(std::mem::take(&mut data.credentials));
-        }
+            has_more.then_some(data)
+        });
         let mut tokens = Tokens::new(seed, config.token_ttl);
         credentials.complete(seed, || tokens.text());
         for (index, access_token) in credentials.access_tokens.iter().enumerate() {
@@ -279,6 +280,7 @@ impl Atlas {
         let is_served = |version| version >= first && version != ApiVersion::PREVIEW;
         version::negotiate(request.headers, is_served, &[])?;
         let paging = Paging::from_query(request.uri, View::from_query(request.uri))?;
+        let total_count = listing::group_count(request.uri, self.config.total_count)?;
         let limit_status = take_token(self.config.rate_limit, &mut self.groups_bucket, now)?;
         let groups = self.world.visible_groups(self.credentials.roles(caller));
         let body = paging.render_page(
@@ -291,7 +293,7 @@ impl Atlas {
                 name: &group.name,
                 org_id: group.org_id.as_str(),
             },
-            self.config.total_count,
+            total_count,
             &self_url(&self.config, request),
         );
         Ok(page_response(first, limit_status, &self.config, body))

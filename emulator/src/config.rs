@@ -200,7 +200,7 @@ pub enum Names {
     #[default]
     Plausible,
     /// Names that clients must be able to handle: in many scripts, with control characters and
-    /// characters that reverse the text, 250 characters long, or absent.
+    /// characters that reverse the text, 250 characters long, or the text `null`.
     Hostile,
 }
 

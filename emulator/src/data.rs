@@ -3,8 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use atlas_model_keys_core::{GroupId, InvalidValue, OrgId};
-use serde::Deserialize;
+use atlas_model_keys_core::{GroupId, OrgId};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
@@ -350,26 +349,30 @@ impl Reader {
             }
         };
         if self.credential_names.contains(&(field, name.clone())) {
-            let shown = match field == "accessToken" || InvalidValue::looks_like_credential(&name) {
-                true => "[redacted]".to_owned(),
-                false => quoted(&name),
+            let name = match field {
+                "accessToken" => "[redacted]".to_owned(),
+                _ => quoted(&name),
             };
-            return Err(format!("the {field} {shown} is here twice; each is unique"));
+            return Err(format!("the {field} {name} is here twice; each is unique"));
         }
         self.credential_names.insert((field, name));
         Ok(())
     }
 
-    fn role(&mut self, fields: RoleFields) -> Result<Role, String> {
-        let group = match fields.group_id {
+    fn role(
+        &mut self,
+        group_id: Option<String>,
+        org_id: Option<String>,
+        name: Option<&str>,
+    ) -> Result<Role, String> {
+        let group = match group_id {
             Some(id) => Some(self.group(&id)?.id),
             None => None,
         };
-        let org = self.optional_org(fields.org_id)?;
+        let org = self.optional_org(org_id)?;
         let in_group = group.map(|id| Role::IN_GROUP.map(|role| role(id)));
         let in_org = org.map(|id| Role::IN_ORG.map(|role| role(id)));
         let mut roles = in_group.into_iter().chain(in_org).flatten();
-        let name = fields.role_name.as_deref();
         roles.find(|role| Some(role.name()) == name).ok_or_else(|| {
             let name = name.map_or_else(|| "missing".to_owned(), quoted);
             format!(
@@ -576,15 +579,6 @@ impl Entry {
     }
 }
 
-/// The fields of a role.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RoleFields {
-    group_id: Option<String>,
-    org_id: Option<String>,
-    role_name: Option<String>,
-}
-
 /// Reads the roles of a credential: an array of objects, or null.
 struct RoleList<'r> {
     reader: &'r mut Reader,
@@ -616,9 +610,10 @@ impl<'de> Visitor<'de> for RoleList<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Roles, A::Error> {
         let mut roles = HashSet::new();
-        while let Some(fields) = items.next_element()? {
-            let role = self.reader.role(fields);
-            roles.insert(role.map_err(|problem| self.reader.fail(problem))?);
+        while let Some(role) = items.next_element_seed(RoleItem {
+            reader: self.reader,
+        })? {
+            roles.insert(role);
             self.expect_roles();
         }
         self.reader.problem = None;
@@ -628,6 +623,47 @@ impl<'de> Visitor<'de> for RoleList<'_> {
     fn visit_unit<E: Error>(self) -> Result<Roles, E> {
         self.reader.problem = None;
         Ok(None)
+    }
+}
+
+/// Reads one role.
+struct RoleItem<'r> {
+    reader: &'r mut Reader,
+}
+
+impl<'de> DeserializeSeed<'de> for RoleItem<'_> {
+    type Value = Role;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Role, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RoleItem<'_> {
+    type Value = Role;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Role, A::Error> {
+        let reader = self.reader;
+        let (mut group_id, mut org_id, mut role_name) = (None, None, None);
+        while let Some(name) = fields.next_key::<String>()? {
+            let field = match name.as_str() {
+                "groupId" => &mut group_id,
+                "orgId" => &mut org_id,
+                "roleName" => &mut role_name,
+                _ => {
+                    fields.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            let name = &name;
+            *field = fields.next_value_seed(Text { reader, name })?;
+        }
+        let role = reader.role(group_id, org_id, role_name.as_deref());
+        role.map_err(|problem| reader.fail(problem))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::fault::{Faults, Phase};
 use crate::incoming::Incoming;
 use crate::redaction::Secrets;
 use crate::render::{self, View};
-use crate::route::{MatchedRoute, Route};
+use crate::route::{self, MatchedRoute, Route};
 use crate::script::{Checkpoint, Script};
 use crate::seen::{History, Outcome, Seen};
 
@@ -108,16 +108,18 @@ impl Emulator {
         now: Duration,
         log: Option<&dyn Fn(&Seen)>,
     ) -> Response<Vec<u8>> {
+        let path = route::normalized(request.uri().path());
         let request = Incoming {
             method: request.method(),
             uri: request.uri(),
+            path: &path,
             headers: request.headers(),
             body: request.body().as_ref(),
         };
         if self.atlas.config.control && self.start.is_none() {
             self.start = Some(Box::new(self.clone()));
         }
-        if self.is_control(request.uri.path()) {
+        if self.is_control(request.path) {
             return self.control(request, now);
         }
         let now = self.time(now);
@@ -187,9 +189,8 @@ impl Emulator {
         outcome: &mut Outcome,
     ) -> Result<Response<Vec<u8>>, EarlyResponse> {
         self.counts.total += 1;
-        let path = request.uri.path();
-        let matched =
-            MatchedRoute::from_path(path).ok_or_else(|| AtlasError::resource_not_found(path))?;
+        let matched = MatchedRoute::from_path(request.path)
+            .ok_or_else(|| AtlasError::resource_not_found(request.path))?;
         let route = matched.route();
         outcome.route = Some(route);
         if let Some(count) = self.counts.per_route.get_mut(route.index()) {
@@ -202,33 +203,45 @@ impl Emulator {
         match matched {
             MatchedRoute::Token | MatchedRoute::Revoke => {
                 outcome.credential = self.atlas.account_of(request);
-                Ok(match matched {
+                return Ok(match matched {
                     MatchedRoute::Token => self.atlas.issue_token(request, now),
                     _ => self.atlas.revoke_token(request),
-                })
+                });
             }
+            _ => {}
+        }
+        let caller = self.authenticate(route, request, now, outcome)?;
+        let mut response = self
+            .resource(matched, caller, request, now)
+            .unwrap_or_else(|error| error.into_response(View::from_query(request.uri)));
+        // The version is negotiated before any other check, so it decides about errors, too.
+        render::add_vary(&mut response, "Accept");
+        Ok(response)
+    }
+
+    /// Returns the response of a route with versions.
+    fn resource(
+        &mut self,
+        matched: MatchedRoute<'_>,
+        caller: CredentialId,
+        request: Incoming<'_>,
+        now: Duration,
+    ) -> Result<Response<Vec<u8>>, AtlasError> {
+        let atlas = &mut self.atlas;
+        match matched {
             MatchedRoute::GroupKeys { group_id } => {
-                let caller = self.authenticate(route, request, now, outcome)?;
-                let atlas = &mut self.atlas;
-                Ok(atlas.list_group_keys(group_id, caller, request, now)?)
+                atlas.list_group_keys(group_id, caller, request, now)
             }
-            MatchedRoute::OrgKeys { org_id } => {
-                let caller = self.authenticate(route, request, now, outcome)?;
-                Ok(self.atlas.list_org_keys(org_id, caller, request, now)?)
-            }
+            MatchedRoute::OrgKeys { org_id } => atlas.list_org_keys(org_id, caller, request, now),
             MatchedRoute::GroupKey { group_id, key_id } => {
-                let caller = self.authenticate(route, request, now, outcome)?;
-                let atlas = &mut self.atlas;
-                Ok(atlas.get_group_key(group_id, key_id, caller, request, now)?)
+                atlas.get_group_key(group_id, key_id, caller, request, now)
             }
             MatchedRoute::OrgKey { org_id, key_id } => {
-                let caller = self.authenticate(route, request, now, outcome)?;
-                let atlas = &mut self.atlas;
-                Ok(atlas.get_org_key(org_id, key_id, caller, request, now)?)
+                atlas.get_org_key(org_id, key_id, caller, request, now)
             }
-            MatchedRoute::Groups => {
-                let caller = self.authenticate(route, request, now, outcome)?;
-                Ok(self.atlas.list_groups(caller, request, now)?)
+            MatchedRoute::Groups => atlas.list_groups(caller, request, now),
+            MatchedRoute::Token | MatchedRoute::Revoke => {
+                Err(AtlasError::resource_not_found(request.path))
             }
         }
     }

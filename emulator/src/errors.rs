@@ -217,7 +217,6 @@ impl AtlasError {
     }
 
     pub(crate) fn into_response(self, view: View) -> Response<Vec<u8>> {
-        let envelope = view.envelope && self.enveloped;
         let body = ErrorBody {
             bad_request_detail: (!self.fields.is_empty()).then_some(BadRequestDetail {
                 fields: &self.fields,
@@ -227,16 +226,12 @@ impl AtlasError {
             error_code: self.code,
             parameters: self.code.is_some().then_some(&self.parameters),
             reason: self.status.canonical_reason().unwrap_or("Unknown"),
-            // Atlas does not document errors in an envelope. Here the status moves from the head
-            // into the body, beside the error's own fields.
-            status: envelope.then_some(self.status.as_u16()),
+            // Atlas does not document errors in an envelope, and no success without the documented
+            // fields. So the HTTP status stays, and clients that cannot see it read it in the body.
+            status: (view.envelope && self.enveloped).then_some(self.status.as_u16()),
         };
         let mut response = Response::new(render::json(&body, view.pretty));
-        *response.status_mut() = if envelope {
-            StatusCode::OK
-        } else {
-            self.status
-        };
+        *response.status_mut() = self.status;
         let headers = response.headers_mut();
         // Appended, because there may be several challenges.
         for (name, value) in self.headers {
@@ -285,16 +280,19 @@ mod tests {
     }
 
     #[test]
-    fn envelope_contains_the_status_except_that_of_a_challenge() {
+    fn envelope_adds_the_status_except_that_of_a_challenge() {
         let view = View {
             envelope: true,
             pretty: false,
         };
         let response = AtlasError::unauthorized().into_response(view);
-        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(response.headers()["x-error-code"], "USER_UNAUTHORIZED");
         assert!(body(AtlasError::unauthorized(), view).ends_with(r#","status":401}"#));
         let challenge = AtlasError::unauthenticated().into_response(view);
         assert_eq!(challenge.status(), StatusCode::UNAUTHORIZED);
+        assert!(
+            body(AtlasError::unauthenticated(), view).ends_with(r#","reason":"Unauthorized"}"#)
+        );
     }
 }

@@ -1,152 +1,156 @@
-//! Faults on demand: the catalogue of all faults, and the injected faults that change responses.
+//! Faults on demand: the catalogue of all faults, and their text form.
 //!
 //! A fault is a row in one of the tables of `challenges`, `coding`, `echo`, `meaning`, `pages`,
 //! `socket` and `tokens`. A row has a name, a description, sometimes an argument, and a function
-//! that changes the regular response, which is the one that the emulator gives without faults. A
-//! response cannot express some faults, such as a reset of the connection. Such a fault attaches a
+//! that changes the regular response, which is the one that the emulator gives without faults. The
+//! row is also a constant of [`Fault`]. `injection` has the faults that are switched on. A response cannot express some faults, such as a reset of the connection. Such a fault attaches a
 //! [`Delivery`] to the response; the server follows it, and other callers may ignore it.
 
+mod area;
 mod argument;
 mod challenges;
 mod coding;
 mod context;
 mod delivery;
 mod echo;
+mod injection;
+mod invalid;
 mod meaning;
 mod pages;
 mod row;
 mod socket;
 mod tokens;
 
-use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use http::Response;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::StatusCode;
 
-use crate::atlas::Atlas;
-use crate::incoming::Incoming;
 use crate::quoted::quoted;
-use crate::route::{MatchedRoute, Route};
 
-use context::FaultContext;
-use row::Row;
+use argument::{Kind, whole_milliseconds};
 
+pub use area::Area;
+pub(crate) use area::Phase;
 pub use delivery::{Delivery, DeliveryStep};
-
-/// A fault, or merely unusual behaviour, that can be switched on by name.
-///
-/// [`Fault::all`] lists all faults, and [`Emulator::inject`](crate::Emulator::inject) switches one
-/// on. The text form is a name, or a name and an argument: `slow-body`, `slow-body=50ms`.
-///
-/// ```
-/// use atlas_model_keys_emulator::{Area, Fault};
-/// let fault: Fault = "slow-body=50ms".parse()?;
-/// assert_eq!(fault.name(), "slow-body");
-/// assert_eq!(fault.area(), Area::Socket);
-/// assert!(fault.is_harmless());
-/// assert_eq!("slow-body".parse::<Fault>()?.to_string(), "slow-body=10ms");
-///
-/// let error = "slow-boy".parse::<Fault>().unwrap_err();
-/// assert_eq!(error.to_string(), r#"there is no fault "slow-boy"; did you mean "slow-body"?"#);
-/// # Ok::<(), atlas_model_keys_emulator::InvalidFault>(())
-/// ```
-#[derive(Clone, Copy)]
-pub struct Fault {
-    area: Area,
-    row: &'static Row,
-    value: u64,
-}
-
-/// The route whose response a fault changes, and the part of the response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Area {
-    /// The bytes of a listing's response.
-    ///
-    /// Faults of this area, of `Coding` and of `Meaning` apply to the two listings of keys and to the
-    /// list of groups, and only if the credential of the request is right. A refused credential gets
-    /// the regular 401, so that a digest client gets its challenge.
-    Socket,
-    /// The content coding of a listing's response.
-    Coding,
-    /// The status and the headers of a listing's response.
-    Meaning,
-    /// The content of a page of keys. These faults apply to the two listings of keys, and only if the
-    /// credential of the request is right.
-    Page,
-    /// The response to a request for an access token.
-    Token,
-    /// The digest challenge of the two listings of keys and of the list of groups. These faults apply
-    /// to requests without an access token.
-    Digest,
-}
-
-impl Area {
-    /// Returns a few words that describe the area, for a heading.
-    #[must_use]
-    pub fn description(self) -> &'static str {
-        match self {
-            Self::Socket => "the bytes of a listing's response",
-            Self::Coding => "the content coding of a listing's response",
-            Self::Meaning => "the status and the headers of a listing's response",
-            Self::Page => "the content of a page of a listing",
-            Self::Token => "the response to a request for an access token",
-            Self::Digest => "the digest challenge of a listing",
-        }
-    }
-
-    fn phase(self) -> Phase {
-        match self {
-            Self::Socket => Phase::AfterCompression,
-            _ => Phase::BeforeCompression,
-        }
-    }
-
-    fn applies_to(self, route: Route, request: Incoming<'_>, challenged: bool) -> bool {
-        let lists_keys = matches!(route, Route::ListGroupKeys | Route::ListOrgKeys);
-        let is_listing = lists_keys || route == Route::ListGroups;
-        match self {
-            Self::Token => route == Route::Token,
-            Self::Digest => is_listing && !has_token(request),
-            Self::Page => lists_keys && !challenged,
-            Self::Socket | Self::Coding | Self::Meaning => is_listing && !challenged,
-        }
-    }
-}
-
-/// The time at which a fault is applied: before or after the response is compressed for clients that
-/// accept gzip.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    BeforeCompression,
-    AfterCompression,
-}
+pub(crate) use injection::Faults;
+pub use injection::Injection;
+pub use invalid::InvalidFault;
+pub use row::Fault;
 
 /// All faults.
-static CATALOGUE: [(Area, &[Row]); 8] = [
-    (Area::Socket, socket::ROWS),
-    (Area::Coding, coding::ROWS),
-    (Area::Meaning, meaning::ROWS),
-    (Area::Meaning, echo::ROWS),
-    (Area::Page, pages::ROWS),
-    (Area::Token, tokens::ROWS),
-    (Area::Token, echo::TOKEN_ROWS),
-    (Area::Digest, challenges::ROWS),
+static CATALOGUE: [&[Fault]; 8] = [
+    socket::FAULTS,
+    coding::FAULTS,
+    meaning::FAULTS,
+    echo::FAULTS,
+    pages::FAULTS,
+    tokens::FAULTS,
+    echo::TOKEN_FAULTS,
+    challenges::FAULTS,
 ];
 
 impl Fault {
     /// Returns every fault, area by area, with its default argument if it takes one.
     pub fn all() -> impl Iterator<Item = Self> {
-        CATALOGUE.iter().flat_map(|(area, rows)| {
-            rows.iter().map(|row| Self {
-                area: *area,
-                row,
-                value: row.argument.default_value(),
-            })
-        })
+        CATALOGUE.iter().copied().flatten().copied()
+    }
+
+    /// Replaces the argument of a fault that takes a number. Its documentation says what the number
+    /// means.
+    ///
+    /// ```
+    /// use atlas_model_keys_emulator::Fault;
+    /// assert_eq!(Fault::PAGE_EMPTY.with_number(3)?.to_string(), "page-empty=3");
+    ///
+    /// let error = Fault::PAGE_EMPTY.with_number(0).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     r#"the fault "page-empty" takes a number from 1 to 1000000, not "0""#
+    /// );
+    /// # Ok::<(), atlas_model_keys_emulator::InvalidFault>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The fault takes no number, or not this one.
+    pub fn with_number(self, number: u64) -> Result<Self, InvalidFault> {
+        self.with_argument(Kind::Number, Some(number), &number.to_string())
+    }
+
+    /// Replaces the argument of a fault that takes a status.
+    ///
+    /// ```
+    /// use atlas_model_keys_emulator::Fault;
+    /// use http::StatusCode;
+    /// let unavailable = Fault::ERROR_JSON.with_status(StatusCode::SERVICE_UNAVAILABLE)?;
+    /// assert_eq!(unavailable.to_string(), "error-json=503");
+    /// # Ok::<(), atlas_model_keys_emulator::InvalidFault>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The fault takes no status, or not this one.
+    pub fn with_status(self, status: StatusCode) -> Result<Self, InvalidFault> {
+        let value = u64::from(status.as_u16());
+        self.with_argument(Kind::Status, Some(value), status.as_str())
+    }
+
+    /// Replaces the argument of a fault that takes a delay: at most a minute, in whole milliseconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use atlas_model_keys_emulator::Fault;
+    /// let slow = Fault::TOKEN_SLOW.with_delay(Duration::from_secs(2))?;
+    /// assert_eq!(slow.to_string(), "token-slow=2s");
+    /// # Ok::<(), atlas_model_keys_emulator::InvalidFault>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The fault takes no delay, or not this one.
+    pub fn with_delay(self, delay: Duration) -> Result<Self, InvalidFault> {
+        let milliseconds = whole_milliseconds(delay);
+        self.with_argument(Kind::Delay, milliseconds, &format!("{delay:?}"))
+    }
+
+    fn with_argument(
+        self,
+        kind: Kind,
+        value: Option<u64>,
+        shown: &str,
+    ) -> Result<Self, InvalidFault> {
+        match (self.row.argument, value) {
+            (Some(argument), _) if argument.kind() != kind => Err(self.refused(kind.noun())),
+            (Some(argument), Some(value)) if argument.allows(value) => Ok(Self { value, ..self }),
+            _ => Err(self.refused(&quoted(shown))),
+        }
+    }
+
+    fn refused(&self, shown: &str) -> InvalidFault {
+        let rule = match self.row.argument {
+            Some(argument) => argument.rule(),
+            None => "no argument".to_owned(),
+        };
+        InvalidFault(format!(
+            "the fault \"{}\" takes {rule}, not {shown}",
+            self.name()
+        ))
+    }
+
+    /// Applies the fault to the next `times` requests only.
+    ///
+    /// The text form of the result is that of the fault, followed by `*` and the number. Zero times is
+    /// never; [`Emulator::inject`](crate::Emulator::inject) then does nothing.
+    ///
+    /// ```
+    /// use atlas_model_keys_emulator::Fault;
+    /// assert_eq!("reset-in-body*2".parse(), Ok(Fault::RESET_IN_BODY.times(2)));
+    /// ```
+    #[must_use]
+    pub fn times(self, times: u32) -> Injection {
+        Injection::new(self, Some(times))
     }
 
     /// Returns the name, in lower case and with hyphens.
@@ -164,13 +168,14 @@ impl Fault {
     /// Returns the argument, such as `10ms`, or `None` if the fault takes none.
     #[must_use]
     pub fn argument(&self) -> Option<String> {
-        self.row.argument.show(self.value)
+        let argument = self.row.argument?;
+        Some(argument.show(self.value))
     }
 
     /// Returns the route whose response the fault changes, and the part of the response.
     #[must_use]
     pub fn area(&self) -> Area {
-        self.area
+        self.row.area
     }
 
     /// Returns whether a robust client still gets all keys, at least with the default argument.
@@ -217,154 +222,13 @@ impl FromStr for Fault {
         };
         let fault = Self::all()
             .find(|fault| fault.name() == name)
-            .ok_or_else(|| InvalidFault(unknown_fault(name)))?;
-        let Some(argument) = argument else {
-            return Ok(fault);
-        };
-        match fault.row.argument.parse(argument) {
-            Ok(value) => Ok(Self { value, ..fault }),
-            Err(rule) => Err(InvalidFault(format!(
-                "the fault \"{name}\" takes {rule}, not {}",
-                quoted(argument)
-            ))),
+            .ok_or_else(|| InvalidFault::unknown(name))?;
+        match (argument, fault.row.argument) {
+            (None, _) => Ok(fault),
+            (Some(text), Some(takes)) => fault.with_argument(takes.kind(), takes.parse(text), text),
+            (Some(text), None) => Err(fault.refused(&quoted(text))),
         }
     }
-}
-
-/// The text names no fault, or its argument is not valid for the fault.
-///
-/// The message contains the text and what would be valid.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidFault(String);
-
-impl fmt::Display for InvalidFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for InvalidFault {}
-
-fn unknown_fault(name: &str) -> String {
-    // At most two typing mistakes: a text with more is probably not a misspelt name. A text that is
-    // longer than every name is not compared at all.
-    let nearest = Fault::all()
-        .filter(|_| name.len() < 60)
-        .map(|fault| (distance(name, fault.name()), fault.name()))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= 2);
-    let shown = quoted(name);
-    match nearest {
-        Some((_, nearest)) => {
-            format!("there is no fault {shown}; did you mean \"{nearest}\"?")
-        }
-        None => format!("there is no fault {shown}"),
-    }
-}
-
-/// Returns how many characters must be inserted, removed or changed (Levenshtein distance).
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        let Some((first, rest)) = row.split_first_mut() else {
-            return 0;
-        };
-        *first = left;
-        for (cell, b) in rest.iter_mut().zip(other.chars()) {
-            let changed = diagonal + usize::from(a != b);
-            diagonal = *cell;
-            left = changed.min(left + 1).min(diagonal + 1);
-            *cell = left;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-/// The injected faults, in the order in which they are applied.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Faults(Vec<Injected>);
-
-#[derive(Clone, Debug)]
-struct Injected {
-    fault: Fault,
-    /// The number of requests that the fault still applies to, or `None` for all.
-    remaining: Option<u32>,
-    memory: u64,
-}
-
-impl Faults {
-    pub(crate) fn inject(&mut self, fault: Fault, times: Option<u32>) {
-        if times != Some(0) {
-            self.0.push(Injected {
-                fault,
-                remaining: times,
-                memory: 0,
-            });
-            // Faults are applied in the order in which a server builds a response, not in the order of
-            // injection: first the page, then compression, then the bytes. The sort is stable, so faults
-            // of one area stay in the order of injection.
-            self.0
-                .sort_by_key(|injected| Reverse(injected.fault.area as u8));
-        }
-    }
-
-    /// Returns the faults, and the numbers of requests that they still apply to.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Fault, Option<u32>)> {
-        self.0
-            .iter()
-            .map(|injected| (injected.fault, injected.remaining))
-    }
-
-    /// Applies all faults of this phase to the response, one after the other.
-    pub(crate) fn apply(
-        &mut self,
-        phase: Phase,
-        atlas: &mut Atlas,
-        request: Incoming<'_>,
-        now: Duration,
-        response: &mut Response<Vec<u8>>,
-        applied: &mut Vec<&'static str>,
-    ) {
-        if self.0.is_empty() {
-            return;
-        }
-        let Some(route) = MatchedRoute::from_path(request.uri.path()).map(MatchedRoute::route)
-        else {
-            return;
-        };
-        // Only the 401 for a refused credential has a challenge: see `AtlasError::unauthenticated`.
-        let challenged = response.headers().contains_key(WWW_AUTHENTICATE);
-        for injected in &mut self.0 {
-            let Fault { area, row, value } = injected.fault;
-            if area.phase() != phase || !area.applies_to(route, request, challenged) {
-                continue;
-            }
-            (row.apply)(&mut FaultContext {
-                value,
-                memory: &mut injected.memory,
-                atlas: &mut *atlas,
-                request,
-                now,
-                response: &mut *response,
-            });
-            applied.push(row.name);
-            if let Some(remaining) = &mut injected.remaining {
-                *remaining -= 1;
-            }
-        }
-        self.0.retain(|injected| injected.remaining != Some(0));
-    }
-}
-
-/// Returns whether the request has an access token; then digest does not apply to it.
-fn has_token(request: Incoming<'_>) -> bool {
-    request
-        .headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.as_bytes().get(..7))
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Bearer "))
 }
 
 #[cfg(test)]
@@ -387,6 +251,65 @@ mod tests {
                     && !description.contains('\n')
                     && !description.ends_with('.'),
                 "{name}: {description}"
+            );
+        }
+    }
+
+    #[test]
+    fn typed_arguments_have_the_rules_of_their_texts() {
+        let milliseconds = Duration::from_millis;
+        let slow = Fault::SLOW_BODY;
+        assert_eq!(slow.with_delay(milliseconds(50)), "slow-body=50ms".parse());
+        assert_eq!(
+            slow.with_delay(milliseconds(60_000)),
+            "slow-body=1m".parse()
+        );
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        let error_json = Fault::ERROR_JSON.with_status(unavailable);
+        assert_eq!(error_json, "error-json=503".parse());
+        let large = Fault::LENGTH_HUGE.with_number(u64::MAX);
+        assert_eq!(large, format!("length-huge={}", u64::MAX).parse());
+
+        let delay = "a duration from 0ms to 1m in whole milliseconds, such as 50ms or 2s";
+        let status = "a status from 400 to 599";
+        for (result, rule, shown) in [
+            (slow.with_delay(milliseconds(60_001)), delay, "\"60.001s\""),
+            (
+                slow.with_delay(Duration::from_micros(1500)),
+                delay,
+                "\"1.5ms\"",
+            ),
+            (slow.with_number(5), delay, "a number"),
+            (slow.with_status(unavailable), delay, "a status"),
+            (
+                Fault::ERROR_JSON.with_status(StatusCode::OK),
+                status,
+                "\"200\"",
+            ),
+            (Fault::ERROR_JSON.with_number(503), status, "a number"),
+            (
+                Fault::PAGES_OVERLAP.with_number(501),
+                "a number from 1 to 500",
+                "\"501\"",
+            ),
+            (Fault::GARBAGE.with_number(1), "no argument", "\"1\""),
+        ] {
+            let error = result.unwrap_err().to_string();
+            assert!(
+                error.ends_with(&format!("\" takes {rule}, not {shown}")),
+                "{error}"
+            );
+        }
+        assert!(slow.with_delay(Duration::MAX).is_err());
+    }
+
+    #[test]
+    fn every_default_argument_is_valid() {
+        for fault in Fault::all() {
+            let argument = fault.row.argument;
+            assert!(
+                argument.is_none_or(|argument| argument.allows(fault.value)),
+                "{fault}"
             );
         }
     }
@@ -415,19 +338,5 @@ mod tests {
         assert!(error("slow-body=1h").contains("from 0ms to 1m"));
         assert!(error("error-html=200").contains("from 400 to 599"));
         assert!(error(&"long".repeat(1000)).len() < 120);
-    }
-
-    #[test]
-    fn distances_are_levenshtein_distances() {
-        for (one, other, expected) in [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("abc", "", 3),
-            ("kitten", "sitting", 3),
-            ("gzip", "gizp", 2),
-            ("名", "名前", 1),
-        ] {
-            assert_eq!(distance(one, other), expected, "{one} {other}");
-        }
     }
 }

@@ -86,11 +86,11 @@ pub(crate) fn groups(config: &Config) -> Vec<GeneratedGroup> {
 fn group_name(names: Names, index: usize) -> String {
     let known: &[&str] = match names {
         Names::Plausible => &plausible::PROJECTS,
-        Names::Hostile => &["Production", "Staging «Ünïcödé» 試験"],
+        Names::Hostile => &["Production", "Staging-Ünïcödé-試験"],
     };
     match known.get(index) {
         Some(name) => (*name).to_owned(),
-        None => format!("Project {}", index + 1),
+        None => format!("Project-{}", index + 1),
     }
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn key(
         geography: some("ANY"),
         group_id: some(group.as_str()),
         masked_secret: Some(format!("al-****{last_four}")),
-        name: profile.name,
+        name: Some(profile.name),
         secret: Some(format!("al-{secret}")),
         status: some(profile.status),
     }
@@ -162,10 +162,10 @@ fn hostile_profile(prng: &mut Prng, present: u64, index: usize) -> Profile {
 }
 
 /// Returns a hostile name, one that clients must be able to handle. Twenty consecutive keys have names of
-/// all kinds. Only the twelfth key of a group has no name.
-fn hostile_name(prng: &mut Prng, index: usize) -> Option<String> {
+/// all kinds.
+fn hostile_name(prng: &mut Prng, index: usize) -> String {
     let number = index + 1;
-    Some(match index % 20 {
+    match index % 20 {
         0 if index == 0 => "Production key".to_owned(),
         0 => format!("Production key {number}"),
         1 => format!("Ключ для поиска {number}"),
@@ -189,7 +189,8 @@ fn hostile_name(prng: &mut Prng, index: usize) -> Option<String> {
             let filler: String = "長い名前".chars().cycle().take(filling).collect();
             format!("{filler} {number}")
         }
-        11 if index == 11 => return None,
+        // A text, not a missing value.
+        11 if index == 11 => "null".to_owned(),
         // On a terminal this character reverses the order of the text that follows it.
         12 => format!("\u{202e}desrever {number}"),
         13 => format!("  spaces around {number}  "),
@@ -199,7 +200,7 @@ fn hostile_name(prng: &mut Prng, index: usize) -> Option<String> {
         17 => format!("</script>&amp;{number}"),
         18 => number.to_string(),
         _ => format!("{}-{number}", prng.text(prng::LOWER, 8)),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -244,7 +245,7 @@ mod tests {
             assert_eq!(id.len(), 24);
             assert!(id.bytes().all(|b| prng::LOWER_ALPHANUMERIC.contains(&b)));
             assert!(GroupId::new(id).is_err());
-            let name = key.name.as_deref().unwrap_or("-");
+            let name = key.name.as_deref().unwrap();
             assert!((1..=250).contains(&name.chars().count()));
             let created = key.created_at.as_deref().unwrap();
             assert_eq!(created.len(), "2026-01-15T16:47:49.855000+00:00".len());
@@ -258,7 +259,7 @@ mod tests {
             assert_eq!(masked, format!("al-****{}", &secret[secret.len() - 4..]));
         }
         let count = |test: fn(&Key) -> bool| group.keys.iter().filter(|key| test(key)).count();
-        assert_eq!(count(|key| key.name.is_none()), 1);
+        assert_eq!(count(|key| key.name.as_deref() == Some("null")), 1);
         assert_eq!(count(|key| key.last_used_at.is_none()), 100);
         assert!(count(|key| key.status.as_deref() != Some("ACTIVE")) > 0);
         assert!(count(|key| key.name.as_deref().is_some_and(|n| n.contains('\u{1b}'))) > 0);

@@ -8,6 +8,8 @@ use http::{Method, Uri};
 pub(crate) struct Incoming<'a> {
     pub(crate) method: &'a Method,
     pub(crate) uri: &'a Uri,
+    /// The path, normalized; see [`normalized`](crate::route::normalized).
+    pub(crate) path: &'a str,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
 }

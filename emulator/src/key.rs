@@ -2,8 +2,8 @@
 
 use crate::setters::setters;
 
-/// A key, with the fields that Atlas documents. The preview version omits a field that is `None`,
-/// and `2025-03-12` writes it as `null`.
+/// A key, with the fields that Atlas documents. A response omits a field that is `None`, except that
+/// `2025-03-12` writes `lastUsedAt` and `secret` as `null` then.
 ///
 /// ```
 /// use atlas_model_keys_emulator::Key;

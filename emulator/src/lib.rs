@@ -66,15 +66,15 @@
 //!   `GET /api/atlas/v2/groups`, `POST /api/oauth/token` and `POST /api/oauth/revoke`.
 //! - Digest authentication (RFC 7616) with real verification: nonces expire, and the count of a
 //!   nonce must rise. Access tokens expire, and a service account can have no more than 100.
-//! - Paging with Atlas's unusual links, `envelope`, `pretty`, versions with 406 and 410 and with
+//! - Paging with Atlas's unusual links, `envelope`, `pretty`, `includeCount`, versions with 406 and 410 and with
 //!   `Deprecation` and `Sunset`, a token bucket with 429 and `Retry-After`, gzip.
 //! - Plausible keys: created by people and programs, used today, not for months, or never. Their dates
 //!   are relative to [`Config::present`]. With [`Names::Hostile`] they have names that clients must be
-//!   able to handle: in many scripts, with control characters, 250 characters long, or absent.
+//!   able to handle: in many scripts, with control characters, 250 characters long, or the text `null`.
 //! - Your own keys and projects, from JSON: [`Data`].
-//! - Faults on demand. [`Fault::all`] lists them, from a connection that is reset in the body to a
-//!   nonce that is always stale; [`Emulator::inject`] switches one on. Other methods change single
-//!   responses or states: [`Emulator::respond_next`], [`Emulator::fail_next`],
+//! - Faults on demand, each a constant, from [`Fault::RESET_IN_BODY`] to [`Fault::DIGEST_NEVER`].
+//!   [`Emulator::inject`] switches one on, for all requests or for the next few
+//!   (`Fault::RESET_IN_BODY.times(2)`). Other methods change single responses or states: [`Emulator::respond_next`], [`Emulator::fail_next`],
 //!   [`Emulator::expire_nonces`], [`Emulator::revoke_tokens`], [`Emulator::withdraw`] …
 //!
 //! # Where Atlas's documentation is silent
@@ -85,15 +85,18 @@
 //! - The credential is checked first, then the version, the group, the role, and the query. Only a
 //!   request that passes all checks takes a token from the bucket.
 //! - A request without a versioned `Accept` gets 406, like a version that does not exist.
+//! - Of several versions in `Accept` the one with the highest weight is served, and among equals the first.
 //! - A malformed group id gets 404 `RESOURCE_NOT_FOUND`, and an unknown one 404 `GROUP_NOT_FOUND`.
-//!   An unknown key gets 404 `RESOURCE_NOT_FOUND`.
-//!   A query parameter with an invalid value gets 400 `VALIDATION_ERROR`; an unknown parameter is
-//!   ignored.
-//! - With `envelope=true` an error has the HTTP status 200, and `status` beside the error's own
-//!   fields. The 401 that asks for a credential has no envelope, because its challenge is in the
-//!   headers.
-//! - The 401 for an invalid bearer token has no digest challenge.
-//! - A field that a key does not have is absent in the preview version and `null` in `2025-03-12`.
+//!   An unknown key gets 404 `RESOURCE_NOT_FOUND`. So do ids with capital letters, and paths with a slash at
+//!   their end. Percent-encoded letters, digits and `-._~` in a path mean those characters (RFC 3986 §6.2.2.2).
+//! - A query parameter with an invalid or empty value gets 400 `VALIDATION_ERROR`; an unknown parameter is
+//!   ignored. If a parameter is given several times, the first value counts. `pageNum` is at most 2147483647.
+//! - A method other than `GET` and `HEAD` gets 405 `METHOD_NOT_ALLOWED`, also without a credential.
+//! - With `envelope=true` an error keeps its HTTP status, and has `status` beside the error's own fields. The 401
+//!   that asks for a credential has no envelope, because its challenge is in the headers.
+//! - The 401 for an invalid bearer token has no digest challenge, and that for a missing role has no challenge.
+//!   The 401 of the token endpoint has a challenge for `Basic`.
+//! - A field that a key does not have is absent. Only `lastUsedAt` and `secret` are `null` then, in `2025-03-12`.
 //! - Groups whose keys the caller may not list are in the list of groups, and their keys are in the
 //!   listing of the organization.
 //! - Each group, the organization and the list of groups have a token bucket of their own. With
@@ -144,7 +147,7 @@ pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;
 pub use environment::{Environment, Project};
 pub use errors::error_response;
-pub use fault::{Area, Delivery, DeliveryStep, Fault, InvalidFault};
+pub use fault::{Area, Delivery, DeliveryStep, Fault, Injection, InvalidFault};
 pub use key::Key;
 pub use roles::Role;
 pub use route::Route;

@@ -15,6 +15,9 @@ use crate::render::{self, View};
 
 const DEFAULT_ITEMS: u32 = 100;
 const MAX_ITEMS: u32 = 500;
+/// The maximum of `pageNum`. Atlas documents none. No list has more pages, because its `totalCount` is an
+/// `int32`.
+const MAX_PAGE: u32 = i32::MAX.unsigned_abs();
 
 /// The query parameters of a page.
 #[derive(Debug)]
@@ -29,20 +32,9 @@ pub(crate) struct Paging {
 impl Paging {
     pub(crate) fn from_query(uri: &Uri, view: View) -> Result<Self, AtlasError> {
         let query = uri.query().unwrap_or_default();
-        let number = |name| query::value(query, name).map(|value| parse_digits(&value));
         check_view(query)?;
-        let items_per_page = number("itemsPerPage")
-            .unwrap_or(Some(DEFAULT_ITEMS))
-            .filter(|items| (1..=MAX_ITEMS).contains(items))
-            .ok_or_else(|| {
-                AtlasError::invalid_parameter("itemsPerPage", "must be a number from 1 to 500")
-            })?;
-        let page_num = number("pageNum")
-            .unwrap_or(Some(1))
-            .filter(|page| *page >= 1)
-            .ok_or_else(|| {
-                AtlasError::invalid_parameter("pageNum", "must be a number, at least 1")
-            })?;
+        let items_per_page = number(query, "itemsPerPage", DEFAULT_ITEMS, MAX_ITEMS)?;
+        let page_num = number(query, "pageNum", 1, MAX_PAGE)?;
         let is_other = |pair: &&str| {
             query::pairs(pair).any(|(name, _)| name != "itemsPerPage" && name != "pageNum")
         };
@@ -137,19 +129,45 @@ impl Paging {
     }
 }
 
+/// Returns the value of a parameter that is a number from 1 to `max`.
+fn number(query: &str, name: &'static str, default: u32, max: u32) -> Result<u32, AtlasError> {
+    match query::value(query, name) {
+        None => Ok(default),
+        Some(value) => parse_digits(&value)
+            .filter(|number| (1..=max).contains(number))
+            .ok_or_else(|| {
+                let rule = format!("must be a number from 1 to {max}");
+                AtlasError::invalid_parameter(name, &rule)
+            }),
+    }
+}
+
+/// Returns the value of a parameter that is true or false, or `None` if it is not given.
+fn flag(query: &str, name: &'static str) -> Result<Option<bool>, AtlasError> {
+    let Some(value) = query::value(query, name) else {
+        return Ok(None);
+    };
+    [true, false]
+        .into_iter()
+        .find(|flag| value.eq_ignore_ascii_case(&flag.to_string()))
+        .map(Some)
+        .ok_or_else(|| AtlasError::invalid_parameter(name, "must be true or false"))
+}
+
 /// Checks that the parameters of the view are true or false.
 fn check_view(query: &str) -> Result<(), AtlasError> {
-    for name in ["envelope", "pretty"] {
-        let is_bool = query::value(query, name).is_none_or(|value| {
-            ["true", "false"]
-                .iter()
-                .any(|b| value.eq_ignore_ascii_case(b))
-        });
-        if !is_bool {
-            return Err(AtlasError::invalid_parameter(name, "must be true or false"));
-        }
-    }
-    Ok(())
+    flag(query, "envelope")?;
+    flag(query, "pretty").map(drop)
+}
+
+/// Returns the value of `totalCount` in the list of groups, the only one with the parameter `includeCount`.
+pub(crate) fn group_count(uri: &Uri, configured: TotalCount) -> Result<TotalCount, AtlasError> {
+    let is_included = flag(uri.query().unwrap_or_default(), "includeCount")?.unwrap_or(true);
+    Ok(if is_included {
+        configured
+    } else {
+        TotalCount::Absent
+    })
 }
 
 /// Returns the body of a response that is one key. In an envelope the key is the `content`.
@@ -220,50 +238,47 @@ struct Link {
 /// The form of a key in a response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyView {
-    /// Whether the version is `2025-03-12`. It has three more fields, and missing values are `null`.
+    /// Whether the version is `2025-03-12`. It has three more fields, and `null` for a key that was never used
+    /// and for a secret that is not shown.
     pub(crate) dated: bool,
     pub(crate) secret: bool,
 }
-
-/// The outer `None` omits a field; the inner one is `null`.
-type FieldValue<'a> = Option<Option<&'a str>>;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct KeyEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    api_key_id: FieldValue<'a>,
+    api_key_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cloud: FieldValue<'a>,
+    cloud: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    created_at: FieldValue<'a>,
+    created_at: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    created_by: FieldValue<'a>,
+    created_by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    endpoint: FieldValue<'a>,
+    endpoint: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    geography: FieldValue<'a>,
+    geography: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    group_id: FieldValue<'a>,
+    group_id: Option<&'a str>,
+    /// The outer `None` omits the field; the inner one is `null`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_used_at: FieldValue<'a>,
+    last_used_at: Option<Option<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    masked_secret: FieldValue<'a>,
+    masked_secret: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: FieldValue<'a>,
+    name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    secret: FieldValue<'a>,
+    secret: Option<Option<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: FieldValue<'a>,
+    status: Option<&'a str>,
 }
 
 impl<'a> KeyEntry<'a> {
     pub(crate) fn new(key: &'a Key, view: KeyView) -> Self {
-        let field = |value: &'a Option<String>| {
-            let value = value.as_deref();
-            (view.dated || value.is_some()).then_some(value)
-        };
-        let dated_only = |value: &'a Option<String>| view.dated.then_some(value.as_deref());
+        let field = Option::<String>::as_deref;
+        let dated_only = |value: &'a Option<String>| value.as_deref().filter(|_| view.dated);
+        let nullable = |value: Option<&'a str>| (view.dated || value.is_some()).then_some(value);
         Self {
             api_key_id: field(&key.api_key_id),
             cloud: dated_only(&key.cloud),
@@ -272,14 +287,10 @@ impl<'a> KeyEntry<'a> {
             endpoint: dated_only(&key.endpoint),
             geography: dated_only(&key.geography),
             group_id: field(&key.group_id),
-            last_used_at: field(&key.last_used_at),
+            last_used_at: nullable(field(&key.last_used_at)),
             masked_secret: field(&key.masked_secret),
             name: field(&key.name),
-            secret: if view.secret {
-                field(&key.secret)
-            } else {
-                field(&None)
-            },
+            secret: nullable(field(&key.secret).filter(|_| view.secret)),
             status: field(&key.status),
         }
     }
@@ -339,7 +350,7 @@ mod tests {
         for (query, total, last) in [
             ("itemsPerPage=2&pageNum=2", 4, "self"),
             ("itemsPerPage=2&pageNum=3", 5, "self"),
-            ("itemsPerPage=2&pageNum=4294967295", 5, "self"),
+            ("itemsPerPage=2&pageNum=2147483647", 5, "self"),
         ] {
             let page = page(query, total);
             let links = page["links"].as_array().unwrap();
@@ -365,14 +376,26 @@ mod tests {
             "pageNum=0",
             "pageNum=-1",
             "pageNum=1.0",
+            "pageNum=2147483648",
             "pageNum=x",
             "envelope=1",
             "pretty=yes",
         ] {
             let uri: Uri = format!("/p?{wrong}").parse().unwrap();
             let error = Paging::from_query(&uri, View::default()).unwrap_err();
-            let status = error.into_response(View::default()).status();
-            assert_eq!(status, 400, "{wrong}");
+            let response = error.into_response(View::default());
+            assert_eq!(response.status(), 400, "{wrong}");
+            let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+            let name = wrong.split('=').next().unwrap();
+            let rule = match name {
+                "itemsPerPage" => "must be a number from 1 to 500",
+                "pageNum" => "must be a number from 1 to 2147483647",
+                _ => "must be true or false",
+            };
+            assert_eq!(
+                body["detail"],
+                format!("Invalid query parameter {name}: {rule}.")
+            );
         }
     }
 }

@@ -113,7 +113,7 @@ pub(crate) fn token(
         Ok(authenticated) => authenticated,
         Err(error) => return error.into_response(),
     };
-    match query::value(&form, "grant_type").as_deref() {
+    match parameter(&form, "grant_type").as_deref() {
         Some("client_credentials") => {}
         Some(_) => {
             return OAuthError {
@@ -123,7 +123,9 @@ pub(crate) fn token(
             }
             .into_response();
         }
-        None => return OAuthError::invalid_request("grant_type is required.").into_response(),
+        None => {
+            return OAuthError::invalid_request("grant_type is required, once.").into_response();
+        }
     }
     let Some(access_token) = tokens.issue(account, now) else {
         return OAuthError {
@@ -155,11 +157,19 @@ pub(crate) fn revoke(
         Ok(authenticated) => authenticated,
         Err(error) => return error.into_response(),
     };
-    let Some(token) = query::value(&form, "token") else {
-        return OAuthError::invalid_request("token is required.").into_response();
+    let Some(token) = parameter(&form, "token") else {
+        return OAuthError::invalid_request("token is required, once.").into_response();
     };
     tokens.revoke(&token, account);
     Response::new(Vec::new())
+}
+
+/// Returns the value of a parameter that must be given exactly once. An empty value counts as none (RFC 6749
+/// §3.2).
+fn parameter(form: &str, name: &str) -> Option<String> {
+    let mut values = query::pairs(form).filter(|(n, value)| n == name && !value.is_empty());
+    let (_, value) = values.next()?;
+    values.next().is_none().then_some(value)
 }
 
 /// Returns the service account whose credential the request has.
@@ -240,13 +250,18 @@ impl OAuthError {
     }
 
     fn into_response(self) -> Response<Vec<u8>> {
-        json(
-            self.status,
-            &OAuthErrorBody {
-                error: self.error,
-                error_description: self.description,
-            },
-        )
+        let body = OAuthErrorBody {
+            error: self.error,
+            error_description: self.description,
+        };
+        let mut response = json(self.status, &body);
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"MMS Public API\""),
+            );
+        }
+        response
     }
 }
 
@@ -261,5 +276,6 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response<Vec<u8>> {
     );
     // RFC 6749 §5.1.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     response
 }

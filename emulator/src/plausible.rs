@@ -3,14 +3,14 @@
 use crate::calendar::timestamp;
 use crate::prng::Prng;
 
-/// The names of the first projects.
+/// The names of the first projects. Atlas documents which characters they can have; a space is not among them.
 pub(crate) const PROJECTS: [&str; 6] = [
     "Production",
     "Staging",
-    "Data Science",
+    "Data-Science",
     "Development",
     "Research",
-    "Internal Tools",
+    "Internal-Tools",
 ];
 
 /// The creator of keys that a program made.
@@ -26,7 +26,7 @@ const DAY: u64 = 24 * HOUR;
 
 /// The fields of a key that tell who uses it for what.
 pub(crate) struct Profile {
-    pub(crate) name: Option<String>,
+    pub(crate) name: String,
     pub(crate) created_at: String,
     /// `None` for a key that was never used.
     pub(crate) last_used_at: Option<String>,
@@ -115,14 +115,14 @@ pub(crate) fn profile(prng: &mut Prng, present: u64, project: usize, index: usiz
     Profile {
         created_at: before(age),
         last_used_at: unused_for.map(before),
-        name: Some(match index / rows.len() {
+        name: match index / rows.len() {
             0 => name.to_owned(),
             // `search-prod-2`, and `Jana's notebook 2`.
             round => {
                 let separator = if name.contains(' ') { ' ' } else { '-' };
                 format!("{name}{separator}{}", round + 1)
             }
-        }),
+        },
         created_by,
         // `SUSPENDED` is invented: only `ACTIVE` was ever seen, but the field is a free string.
         status: if index % 19 == 7 {
@@ -161,9 +161,9 @@ mod tests {
     fn names_are_unique_within_a_project() {
         for project in [0, 1] {
             let profiles = profiles(project, 500);
-            let names: HashSet<_> = profiles.iter().map(|p| p.name.as_deref()).collect();
+            let names: HashSet<_> = profiles.iter().map(|p| p.name.as_str()).collect();
             assert_eq!(names.len(), 500);
-            assert!(!names.contains(&None));
+            assert!(!names.contains(""));
         }
     }
 

@@ -25,17 +25,25 @@ pub(crate) fn percent_decoded(text: &str) -> String {
     while let Some((&first, after)) = rest.split_first() {
         rest = after;
         bytes.push(match (first, after) {
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    rest = after;
-                    high << 4 | low
+            (b'%', after) => match hex_byte(after) {
+                Some(byte) => {
+                    rest = after.get(2..).unwrap_or_default();
+                    byte
                 }
-                _ => b'%',
+                None => b'%',
             },
             _ => first,
         });
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Returns the byte that the two hexadecimal digits at the start mean.
+pub(crate) fn hex_byte(text: &[u8]) -> Option<u8> {
+    match text {
+        [high, low, ..] => Some(hex(*high)? << 4 | hex(*low)?),
+        _ => None,
+    }
 }
 
 fn hex(digit: u8) -> Option<u8> {

@@ -1,6 +1,7 @@
 //! Removes credentials from what is kept of a request.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use atlas_model_keys_core::InvalidValue;
 use http::header::{self, HeaderName};
@@ -18,8 +19,14 @@ const MIN_SECRET: usize = 6;
 const MAX_DECODED: usize = 3;
 
 /// The secrets of an emulator.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub(crate) struct Secrets(Vec<String>);
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
 
 impl Secrets {
     /// Keeps those of the secrets that [`InvalidValue::looks_like_credential`] would not recognise in the

@@ -51,8 +51,7 @@ pub(crate) fn compress(request: &HeaderMap, response: &mut Response<Vec<u8>>) {
     if is_coded || response.body().len() <= GZIP_ABOVE {
         return;
     }
-    let headers = response.headers_mut();
-    headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    add_vary(response, "Accept-Encoding");
     if !accepts_gzip(request) {
         return;
     }
@@ -62,6 +61,18 @@ pub(crate) fn compress(request: &HeaderMap, response: &mut Response<Vec<u8>>) {
         response
             .headers_mut()
             .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+}
+
+/// Adds the name of a request's header to `Vary` (RFC 9110 §12.5.5).
+pub(crate) fn add_vary(response: &mut Response<Vec<u8>>, name: &'static str) {
+    let headers = response.headers_mut();
+    let value = match headers.get(VARY).and_then(|value| value.to_str().ok()) {
+        Some(names) => HeaderValue::try_from(format!("{names}, {name}")),
+        None => Ok(HeaderValue::from_static(name)),
+    };
+    if let Ok(value) = value {
+        headers.insert(VARY, value);
     }
 }
 
@@ -83,17 +94,20 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
             let is_gzip = parts
                 .next()
                 .is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-            is_gzip && !parts.any(is_weight_zero)
+            is_gzip && weight(parts) > 0.0
         })
 }
 
-/// Returns whether a parameter is a weight of zero (`q=0`, `q=0.0` …), which means "not acceptable".
-pub(crate) fn is_weight_zero(parameter: &str) -> bool {
-    parameter
-        .strip_prefix(['q', 'Q'])
-        .and_then(|rest| rest.trim_start().strip_prefix('='))
-        .and_then(|weight| weight.trim().parse::<f32>().ok())
-        .is_some_and(|weight| weight == 0.0)
+/// Returns the weight among the parameters of a media range or coding, from 0 to 1 (RFC 9110 §12.4.2). 0 means
+/// "not acceptable". Without a valid weight it is 1.
+pub(crate) fn weight<'a>(mut parameters: impl Iterator<Item = &'a str>) -> f32 {
+    let weight = parameters.find_map(|parameter| {
+        let rest = parameter.trim().strip_prefix(['q', 'Q'])?;
+        rest.trim_start().strip_prefix('=')?.trim().parse().ok()
+    });
+    weight
+        .filter(|weight| (0.0..=1.0).contains(weight))
+        .unwrap_or(1.0)
 }
 
 #[cfg(test)]

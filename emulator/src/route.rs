@@ -1,7 +1,11 @@
 //! Maps paths to routes.
 
+use std::borrow::Cow;
+
 use http::Method;
 use serde::{Serialize, Serializer};
+
+use crate::query;
 
 /// A method and a path that the emulator supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,6 +140,29 @@ impl<'a> MatchedRoute<'a> {
     }
 }
 
+/// Returns the path with its percent-encoded unreserved characters decoded: both forms name the same resource
+/// (RFC 3986 §6.2.2.2). Other encodings stay unchanged.
+pub(crate) fn normalized(path: &str) -> Cow<'_, str> {
+    let Some((start, encoded)) = path.split_once('%') else {
+        return path.into();
+    };
+    let mut decoded = start.to_owned();
+    for part in encoded.split('%') {
+        let is_unreserved = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+        match query::hex_byte(part.as_bytes()).filter(is_unreserved) {
+            Some(byte) => {
+                decoded.push(char::from(byte));
+                decoded.push_str(part.get(2..).unwrap_or_default());
+            }
+            None => {
+                decoded.push('%');
+                decoded.push_str(part);
+            }
+        }
+    }
+    decoded.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +199,21 @@ mod tests {
             "/api/oauth/tokens",
         ] {
             assert_eq!(MatchedRoute::from_path(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_unreserved_characters_are_decoded() {
+        for (path, expected) in [
+            ("/a/b", "/a/b"),
+            ("/%67roups/%7e%7E", "/groups/~~"),
+            ("%41", "A"),
+            ("/a%2Fb%20%25%C3%A9", "/a%2Fb%20%25%C3%A9"),
+            ("/%2%41%zz%%4", "/%2A%zz%%4"),
+            // Decoded once.
+            ("/%2541", "/%2541"),
+        ] {
+            assert_eq!(normalized(path), expected);
         }
     }
 

@@ -23,7 +23,7 @@ const MAX_TEXT: usize = 1024;
 
 /// The maximum length of a header's name; longer ones are replaced. `content-security-policy-report-only` has 35
 /// bytes.
-const MAX_NAME: usize = 64;
+const MAX_NAME: usize = 40;
 
 /// The maximum length of all headers together.
 const MAX_HEADERS: usize = 4096;

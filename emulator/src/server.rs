@@ -233,7 +233,7 @@ impl Connections {
 mod tests {
     use std::io::{Read as _, Write as _};
 
-    use crate::Config;
+    use crate::{Config, Fault};
 
     use super::*;
 
@@ -312,8 +312,7 @@ mod tests {
             },
         );
         let (path, token) = server.with(|emulator| {
-            let fault = "body-endless".parse().unwrap();
-            emulator.inject(fault, Some(1));
+            emulator.inject(Fault::BODY_ENDLESS);
             let path = format!(
                 "/api/atlas/v2/groups/{}/aiModelApiKeys",
                 emulator.first_group()

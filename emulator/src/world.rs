@@ -50,8 +50,8 @@ impl World {
     /// Creates what the data has, or else what the configuration asks for.
     pub(crate) fn new(config: &Config, data: Option<Data>) -> Self {
         match data {
-            Some(data) if !data.has_only_credentials() => Self::from_data(config, data),
-            _ => Self::generate(config),
+            Some(data) => Self::from_data(config, data),
+            None => Self::generate(config),
         }
     }
 
@@ -102,7 +102,7 @@ impl World {
         let groups = (1..).zip(data.groups).map(|(number, group)| Group {
             id: group.id,
             org_id: group.org_id.unwrap_or(first_org),
-            name: group.name.unwrap_or_else(|| format!("Project {number}")),
+            name: group.name.unwrap_or_else(|| format!("Project-{number}")),
             created: group.created.unwrap_or_else(|| created.clone()),
             keys: group.keys,
             bucket: BucketState::default(),

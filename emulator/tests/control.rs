@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Credential, Emulator, Role, TokenBucket};
+use atlas_model_keys_emulator::{Config, Credential, Emulator, Fault, Role, TokenBucket};
 use http::{Request, Response};
 use serde_json::Value;
 use support::*;
@@ -96,7 +96,7 @@ fn reset_returns_to_the_state_before_the_first_request() {
     let path = keys_path(&emulator);
     let group = emulator.first_group();
     emulator.revoke(Credential::ServiceAccount, Role::GroupReadOnly(group));
-    emulator.inject("total-zero".parse().unwrap(), None);
+    emulator.inject(Fault::TOTAL_ZERO);
     let mut fresh = emulator.clone();
 
     let token = token_request(&emulator, "grant_type=client_credentials");
@@ -107,7 +107,7 @@ fn reset_returns_to_the_state_before_the_first_request() {
     emulator.revoke_tokens();
     emulator.advance(Duration::from_secs(5));
     emulator.set_rate_limit(None);
-    emulator.inject("reset-in-body".parse().unwrap(), None);
+    emulator.inject(Fault::RESET_IN_BODY);
     assert_eq!(control(&mut emulator, "POST", "reset", "").status(), 204);
 
     assert!(emulator.seen().is_empty());
@@ -362,8 +362,8 @@ fn faults_and_rate_limits_do_not_affect_control_requests() {
     let config = Config::default().with_control(true);
     let none = TokenBucket::new(0, 0, Duration::from_secs(1));
     let mut emulator = Emulator::new(config.with_rate_limit(none));
-    for fault in atlas_model_keys_emulator::Fault::all() {
-        emulator.inject(fault, None);
+    for fault in Fault::all() {
+        emulator.inject(fault);
     }
     let response = control(&mut emulator, "GET", "time", "");
     assert_eq!(response.status(), 200);
@@ -380,7 +380,7 @@ fn curl_commands_of_the_readme_work() {
     let config = Config::default().with_control(true);
     let server = Server::start(Emulator::new(config), Options::default()).unwrap();
     let path = server.with(|emulator| {
-        emulator.inject("garbage".parse().unwrap(), None);
+        emulator.inject(Fault::GARBAGE);
         keys_path(emulator)
     });
     let (response, _) = ask(&server, &format!("GET {path} HTTP/1.0\r\n\r\n"), LIMIT);

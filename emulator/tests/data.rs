@@ -2,8 +2,9 @@
 
 mod support;
 
+use atlas_model_keys_core::OrgId;
 use atlas_model_keys_emulator::{Config, Data, Emulator, InvalidData};
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{DATED, PREVIEW, fetch, keys_path};
 
 const FIRST: &str = "69681d39c9e8cfd375386316";
@@ -268,17 +269,134 @@ fn error_names_line_value_and_rule_and_never_a_secret() {
             &["no id"],
         ),
         (
-            format!(
-                "{{\"id\":\"{FIRST}\",\"orgId\":\"{ORG}\"}}\n{{\"id\":\"{SECOND}\",\"orgId\":\"{FIRST}\"}}"
-            ),
-            2,
-            &[ORG, FIRST, "one organization"],
-        ),
-        (
             "{\"id\":\"x\",\"orgId\":\"acme\"}".to_owned(),
             1,
             &["orgId", "acme"],
         ),
+        (
+            "{\"publicKey\":\"abc\",\n\"privateKey\":4242}".to_owned(),
+            2,
+            &["privateKey is of another type"],
+        ),
+        (
+            "{\"clientId\":17}".to_owned(),
+            1,
+            &["clientId is 17", "a text or null"],
+        ),
+        (
+            "{\"clientSecret\":[\"hunter2\"]}".to_owned(),
+            1,
+            &["clientSecret is of another type"],
+        ),
+        (
+            "{\"accessToken\":{\"hunter2\":1}}".to_owned(),
+            1,
+            &["accessToken is of another type"],
+        ),
+        (
+            "\n{\"privateKey\":\"hunter2\"}".to_owned(),
+            2,
+            &[
+                "publicKey and privateKey",
+                "clientId and clientSecret",
+                "accessToken",
+            ],
+        ),
+        (
+            "{\"publicKey\":\"abc\",\"clientId\":\"abc\",\"clientSecret\":\"hunter2\"}".to_owned(),
+            1,
+            &["an object of its own"],
+        ),
+        (
+            "{\"accessToken\":\"\"}".to_owned(),
+            1,
+            &["accessToken must be", "not empty"],
+        ),
+        (
+            "{\"accessToken\":\"hunter2 é\"}".to_owned(),
+            1,
+            &["accessToken must be visible ASCII"],
+        ),
+        (
+            "{\"clientId\":\"a:hunter2\",\"clientSecret\":\"b\"}".to_owned(),
+            1,
+            &["clientId must be", "without a colon"],
+        ),
+        (
+            "{\"publicKey\":\"a\",\"privateKey\":\"hunter2\\n\"}".to_owned(),
+            1,
+            &["privateKey must be", "control characters"],
+        ),
+        (
+            "{\"publicKey\":\"abc\",\"privateKey\":\"hunter2\"}\n".repeat(2),
+            2,
+            &["the publicKey \"abc\"", "twice"],
+        ),
+        (
+            "{\"publicKey\":\"mdb_sa_sk_hunter2\",\"privateKey\":\"a\"}\n".repeat(2),
+            2,
+            &["the publicKey [redacted]", "twice"],
+        ),
+        (
+            "{\"clientId\":\"mdb_sa_id_1\",\"clientSecret\":\"hunter2\"}\n".repeat(2),
+            2,
+            &["the clientId \"mdb_sa_id_1\"", "twice"],
+        ),
+        (
+            "{\"accessToken\":\"hunter2\"}\n".repeat(2),
+            2,
+            &["the accessToken [redacted]", "twice"],
+        ),
+        (
+            "{\"accessToken\":\"a\",\n\"roles\":\"ORG_OWNER\"}".to_owned(),
+            2,
+            &["roles must be", "an array of objects"],
+        ),
+        (
+            "{\"accessToken\":\"a\",\"roles\":[\n\"ORG_OWNER\"]}".to_owned(),
+            2,
+            &["roles must be", "roleName", "groupId or orgId"],
+        ),
+        (
+            "{\"roles\":[{\"groupId\":42}]}".to_owned(),
+            1,
+            &["groupId is 42", "a text or null"],
+        ),
+        (
+            format!("{{\"roles\":[\n{{\"groupId\":\"{FIRST}\",\"roleName\":\"ORG_OWNER\"}},\n5]}}"),
+            2,
+            &[
+                "roleName is \"ORG_OWNER\"",
+                "GROUP_READ_ONLY with a groupId",
+                "orgId",
+            ],
+        ),
+        (
+            format!("{{\"roles\":[{{\"orgId\":\"{ORG}\"}}]}}"),
+            1,
+            &["roleName is missing"],
+        ),
+        (
+            "{\"roles\":[{\"roleName\":\"GROUP_OWNER\"}]}".to_owned(),
+            1,
+            &["roleName is \"GROUP_OWNER\"", "with a groupId"],
+        ),
+        (
+            "{\"roles\":[{\"orgId\":\"acme\",\"roleName\":\"ORG_OWNER\"}]}".to_owned(),
+            1,
+            &["orgId", "acme", "24"],
+        ),
+        (
+            "{\"accessToken\":\"a\",\"roles\":[hunter2".to_owned(),
+            1,
+            &["not JSON"],
+        ),
+        (
+            format!("{{\"roles\":[{{\"orgId\":\"{ORG}\","),
+            1,
+            &["not JSON", "EOF"],
+        ),
+        ("{\"roles\":[]}".to_owned(), 1, &["no field of a key"]),
         ("{\"name\":\"a\"}\nal-hunter2".to_owned(), 2, &["not JSON"]),
         ("[{\"name\":\"a\"},".to_owned(), 1, &["not JSON", "EOF"]),
         ("{\"secret\":\"al-hunter2".to_owned(), 1, &["not JSON"]),
@@ -346,6 +464,175 @@ fn a_million_keys_are_read_and_one_more_is_refused() {
         error.to_string().contains("more than 1000000 keys"),
         "{error}"
     );
+}
+
+#[test]
+fn project_belongs_to_its_organization_or_to_the_first_one() {
+    const OTHER: &str = "5f0000000000000000000002";
+    let emulator = emulator(
+        json!([
+            {"id": FIRST, "name": "Production"},
+            {"id": SECOND, "orgId": OTHER},
+            {"name": "a", "groupId": "69681d39c9e8cfd375386318"},
+            {"accessToken": "t", "roles": [{"orgId": ORG, "roleName": "ORG_OWNER"}]},
+        ])
+        .to_string(),
+    );
+    let ids = |ids: &[OrgId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(ids(&emulator.org_ids().collect::<Vec<_>>()), [OTHER, ORG]);
+    let orgs: Vec<_> = emulator
+        .groups()
+        .map(|group| emulator.org_of(group).unwrap())
+        .collect();
+    assert_eq!(ids(&orgs), [OTHER, OTHER, OTHER]);
+}
+
+#[test]
+fn credentials_of_the_data_are_accepted_in_every_form() {
+    let lines = json!([
+        {"publicKey": "abc", "privateKey": "p", "roles": null, "desc": "ignored", "id": FIRST},
+        {"clientId": "mdb_sa_id_1", "clientSecret": "s", "name": "ignored"},
+        {"accessToken": "t1", "roles": []},
+        {"accessToken": "t2", "roles": [
+            {"groupId": FIRST, "roleName": "GROUP_OWNER", "later": 1},
+            {"orgId": ORG, "groupId": null, "roleName": "ORG_MEMBER"},
+        ]},
+    ]);
+    let expected = data(lines.to_string());
+    assert_eq!(data(json!({"credentials": lines}).to_string()), expected);
+    assert_eq!(data(json!({"results": lines}).to_string()), expected);
+    assert!(format!("{expected:?}").contains("credentials: 4"));
+    let mut emulator = Emulator::new(Config::default().with_data(expected));
+    assert_eq!(emulator.api_key().public_key, "abc");
+    assert_eq!(emulator.service_account().client_id, "mdb_sa_id_1");
+    assert_eq!(emulator.credentials().len(), 4);
+    for (token, status) in [("t1", 401), ("t2", 200), ("t3", 401)] {
+        let request = support::get(&keys_path(&emulator), PREVIEW, &format!("Bearer {token}"));
+        let response = emulator.handle(&request, support::NOW);
+        assert_eq!(response.status(), status, "{token}");
+    }
+}
+
+#[test]
+fn data_of_credentials_only_keeps_the_generated_projects() {
+    let generated = Emulator::new(Config::default());
+    let mut emulator = emulator(r#"{"accessToken":"t"}"#);
+    assert_eq!(names(&emulator), names(&generated));
+    assert_eq!(emulator.org_id(), generated.org_id());
+    assert_eq!(
+        emulator.api_key().public_key,
+        generated.api_key().public_key
+    );
+    assert_eq!(emulator.access_token(), "t");
+    let path = keys_path(&emulator);
+    assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 200);
+}
+
+/// A xorshift generator with a fixed seed, so that every run has the same cases.
+struct Cases(u64);
+
+impl Cases {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % bound as u64).unwrap()
+    }
+}
+
+#[test]
+fn random_data_is_read_or_refused_without_a_secret() {
+    const SECRET: &str = "mdb_sa_sk_hunter2";
+    let fields = [
+        "apiKeyId",
+        "groupId",
+        "id",
+        "orgId",
+        "name",
+        "secret",
+        "publicKey",
+        "privateKey",
+        "clientId",
+        "clientSecret",
+        "accessToken",
+        "roles",
+        "results",
+        "credentials",
+        "projects",
+        "organizations",
+    ];
+    let values = [
+        json!(FIRST),
+        json!(SECOND),
+        json!(ORG),
+        json!(SECRET),
+        json!(null),
+        json!(5),
+        json!([]),
+        json!([{"groupId": FIRST, "roleName": "GROUP_OWNER"}]),
+        json!([{"orgId": ORG, "roleName": "ORG_OWNER"}, {"orgId": FIRST, "roleName": "ORG_MEMBER"}]),
+        json!([{"groupId": SECRET, "orgId": SECRET, "roleName": SECRET}]),
+        json!([{"publicKey": SECRET, "privateKey": SECRET}]),
+        json!([{"clientId": "a", "clientSecret": SECRET, "roles": []}, {"accessToken": SECRET}]),
+    ];
+    let mut cases = Cases(0x5eed);
+    let (mut read, mut refused) = (0, 0);
+    for _ in 0..20_000 {
+        let mut json = String::new();
+        for _ in 0..=cases.below(2) {
+            let object = (0..=cases.below(2)).map(|_| {
+                let field = fields[cases.below(fields.len())];
+                (field.to_owned(), values[cases.below(values.len())].clone())
+            });
+            json += &format!("{}\n", Value::from_iter(object));
+        }
+        if cases.below(4) == 0 {
+            let at = cases.below(json.len());
+            match cases.below(3) {
+                0 => json.truncate(at),
+                1 => json.insert(at, ['{', ']', '"', '\\', '\u{ff}', ','][cases.below(6)]),
+                _ => drop(json.remove(at)),
+            }
+        }
+        match Data::from_json(json.as_bytes()) {
+            Ok(data) => {
+                let mut emulator = Emulator::new(Config::default().with_data(data));
+                let path = keys_path(&emulator);
+                for target in [path.as_str(), "/api/atlas/v2/groups"] {
+                    assert!(fetch(&mut emulator, target, DATED).status().as_u16() >= 200);
+                }
+                read += 1;
+            }
+            Err(error) => {
+                // A damaged secret in the place of an id is not recognised.
+                let is_whole = json
+                    .matches("hunter2")
+                    .eq(json.matches(SECRET).map(|_| "hunter2"));
+                assert!(
+                    !is_whole || !error.to_string().contains("hunter2"),
+                    "{error}"
+                );
+                refused += 1;
+            }
+        }
+    }
+    assert!(read > 1_000 && refused > 1_000, "{read} {refused}");
+}
+
+#[test]
+fn too_many_organizations_and_credentials_are_refused() {
+    let lines = (0..=Data::MAX_GROUPS).map(|n| format!("{{\"orgId\":\"{n:024x}\"}},"));
+    let lines = format!("{{\"organizations\":[{}{{}}]}}", lines.collect::<String>());
+    let message = error(lines).to_string();
+    assert!(
+        message.contains("more than 10000 organizations"),
+        "{message}"
+    );
+    let lines = (0..=Data::MAX_CREDENTIALS).map(|n| format!("{{\"accessToken\":\"{n}\"}}\n"));
+    let invalid = error(lines.collect::<String>());
+    assert_eq!(invalid.line(), Some(Data::MAX_CREDENTIALS + 1));
+    let message = invalid.to_string();
+    assert!(message.contains("more than 1000 credentials"), "{message}");
 }
 
 #[test]

@@ -92,7 +92,7 @@ length-negative
     «page»«closed»
 length-huge
     HTTP/1.1 200 OK⏎
-    «date»«type»«version»«vary»content-length: 1099511627776⏎
+    «date»«type»«vary both»«version»content-length: 1099511627776⏎
     connection: keep-alive⏎
     ⏎
     «page»«silence»
@@ -162,7 +162,7 @@ body-endless
 http-1-0
     HTTP/1.0 200 OK⏎
     «date»connection: close⏎
-    «type»«version»«vary»⏎
+    «type»«vary both»«version»⏎
     «page»«closed»
 header-long
     «200»
@@ -210,7 +210,7 @@ switching-protocols
 connection-close
     HTTP/1.1 200 OK⏎
     «date»content-length: «length»⏎
-    «type»«version»«vary»connection: close⏎
+    «type»«vary both»«version»connection: close⏎
     ⏎
     «page»«closed»
 connection-lost
@@ -307,30 +307,30 @@ not-modified
     ⏎
     «next»
 partial-content
-    «status 206 Partial Content»«type»«version»
+    «status 206 Partial Content»«type»«vary both»«version»
     content-range: bytes 0-«length-1»/«page length»⏎
-    «vary»⏎
+    ⏎
     «first half of the page»«next»
 partial-content-whole
-    «status 206 Partial Content»«type»«version»
+    «status 206 Partial Content»«type»«vary both»«version»
     content-range: bytes 0-«length-1»/«page length»⏎
-    «vary»⏎
+    ⏎
     «page»«next»
 ok-other
-    «status 201 Created»«type»«version»«vary»⏎
+    «status 201 Created»«type»«vary both»«version»⏎
     «page»«next»
 ok-other=202
-    «status 202 Accepted»«type»«version»«vary»⏎
+    «status 202 Accepted»«type»«vary both»«version»⏎
     «page»«next»
 ok-other=203
-    «status 203 Non Authoritative Information»«type»«version»«vary»⏎
+    «status 203 Non Authoritative Information»«type»«vary both»«version»⏎
     «page»«next»
 ok-other=204
     HTTP/1.1 204 No Content⏎
-    «date»«keep»«type»«version»«vary»⏎
+    «date»«keep»«type»«vary both»«version»⏎
     «next»
 ok-other=226
-    «status 226 IM Used»«type»«version»«vary»⏎
+    «status 226 IM Used»«type»«vary both»«version»⏎
     «page»«next»
 error-json
     «status 500 Internal Server Error»«json»
@@ -355,6 +355,18 @@ error-large
     «vary»⏎
     {"detail":"«17825657 × a»(This is a scripted response.)","error":500,
     "errorCode":"UNEXPECTED_ERROR","parameters":[],"reason":"Internal Server Error"}«next»
+envelope-error-top
+    «status 200 OK»«json»
+    x-error-code: UNEXPECTED_ERROR⏎
+    ⏎
+    {"detail":"(This is a scripted response.)","error":500,
+    "errorCode":"UNEXPECTED_ERROR","parameters":[],"reason":"Internal Server Error","status":500}«next»
+envelope-error-content=404
+    «status 200 OK»«json»
+    x-error-code: RESOURCE_NOT_FOUND⏎
+    ⏎
+    {"content":{"detail":"(This is a scripted response.)","error":404,
+    "errorCode":"RESOURCE_NOT_FOUND","parameters":[],"reason":"Not Found"},"status":404}«next»
 not-found-html
     «status 404 Not Found»«html»⏎
     «html page 404 Not Found»«next»
@@ -460,17 +472,17 @@ retry-after-twice
     ⏎
     «limited»«next»
 remaining-zero
-    «200 coded»
+    «200»
     ratelimit-limit: 1200⏎
     ratelimit-remaining: 0⏎
-    «vary»⏎
+    ⏎
     «page»«next»
 headers-unknown
-    «200 coded»
+    «200»
     x-unknown: «ff fe 20 09 20 22»⏎
     x-empty: ⏎
     x-empty: ⏎
-    «vary»⏎
+    ⏎
     «page»«next»
 echo-plain
     «status 400 Bad Request»«json»
@@ -650,6 +662,12 @@ fields-mistyped
     {"links":[«links»],"results":[
     {«fields of key 3 before the name»"name":42,"status":"ACTIVE"},
     {«fields of key 4 before the name»"name":42,"status":"ACTIVE"}
+    ],"totalCount":5}«next»
+name-null
+    «200»⏎
+    {"links":[«links»],"results":[
+    {«fields of key 3 before the name»"name":null,"status":"ACTIVE"},
+    {«fields of key 4 before the name»"name":null,"status":"ACTIVE"}
     ],"totalCount":5}«next»
 secrets
     «200»⏎
@@ -951,6 +969,7 @@ const ABBREVIATIONS: &[(&str, &str)] = &[
     ("json", "content-type: application/json⏎"),
     ("html", "content-type: text/html; charset=utf-8⏎"),
     ("vary", "vary: Accept-Encoding⏎"),
+    ("vary both", "vary: Accept, Accept-Encoding⏎"),
     (
         "version",
         concat!(
@@ -960,20 +979,20 @@ const ABBREVIATIONS: &[(&str, &str)] = &[
             "⏎"
         ),
     ),
-    ("200", "«200 coded»«vary»"),
-    ("200 coded", "«status 200 OK»«type»«version»"),
+    ("200", "«status 200 OK»«type»«vary both»«version»"),
+    ("200 coded", "«status 200 OK»«type»vary: Accept⏎«version»"),
     (
         "200 with the page",
-        "HTTP/1.1 200 OK⏎«date»content-length: «page length»⏎«keep»«type»«version»«vary»",
+        "HTTP/1.1 200 OK⏎«date»content-length: «page length»⏎«keep»«type»«vary both»«version»",
     ),
     (
         "200 closing",
-        "HTTP/1.1 200 OK⏎«date»connection: close⏎«type»«version»«vary»",
+        "HTTP/1.1 200 OK⏎«date»connection: close⏎«type»«vary both»«version»",
     ),
     ("200 chunked", "«200 closing»transfer-encoding: chunked⏎⏎"),
     (
         "200 token",
-        "«status 200 OK»«json»cache-control: no-store⏎«version»",
+        "«status 200 OK»«json»cache-control: no-store⏎pragma: no-cache⏎«version»",
     ),
     (
         "429",
@@ -1374,7 +1393,7 @@ fn check(areas: &[Area]) {
             .filter(|(fault, _)| fault.area() == *area);
         for (fault, template) in rows {
             let server = server();
-            server.with(|emulator| emulator.inject(fault, None));
+            server.with(|emulator| emulator.inject(fault));
             // Only a stall is expected to be silent; the other faults get enough time.
             let silence = if template.ends_with("«silence»") {
                 Duration::from_millis(100)

@@ -395,6 +395,13 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
             let detail = page["detail"].as_str().unwrap_or_default();
             seen.status(500) && seen.body().len() == 17 << 20 && detail.starts_with("aaa")
         }
+        "envelope-error-top" => {
+            seen.status(200) && page["status"] == 500 && page["errorCode"] == "UNEXPECTED_ERROR"
+        }
+        "envelope-error-content" => {
+            let error = &page["content"];
+            seen.status(200) && page["status"] == 500 && error["errorCode"] == "UNEXPECTED_ERROR"
+        }
         "token-unavailable" => seen.status(503) && seen.has("retry-after: 1"),
         "error-html" => seen.status(500) && seen.is_html(),
         "error-empty" => seen.status(502) && seen.body().is_empty(),
@@ -495,6 +502,11 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         }
         "status-unknown" => seen.results()[1]["status"] == "HIBERNATING" && only("results"),
         "fields-mistyped" => seen.results()[1]["name"] == 42,
+        "name-null" => {
+            let keys = seen.results();
+            let is_null = |key: &Value| key.get("name") == Some(&Value::Null);
+            keys.len() == 2 && keys.iter().all(is_null) && only("results")
+        }
         "secrets" => seen.results().iter().all(|key| {
             let secret = key["secret"].as_str().unwrap_or_default();
             let masked = key["maskedSecret"].as_str().unwrap_or_default();
@@ -691,7 +703,7 @@ fn check_faults(areas: &[Area]) {
         assert!(regular.status(status), "{}", regular.head());
         let regular = (regular.bytes.len(), regular.body().to_vec());
 
-        server.with(|emulator| emulator.inject(fault, None));
+        server.with(|emulator| emulator.inject(fault));
         // Only a stall is expected to be silent; the other faults get enough time.
         let silence = if name.contains("stall") || name == "length-huge" {
             Duration::from_millis(100)
@@ -758,7 +770,7 @@ fn has_next(response: &Response<Vec<u8>>) -> bool {
 /// Returns the ids on the first pages of two keys each, and whether each page has a next link.
 fn pages(text: &str, count: u32) -> Vec<(Vec<String>, bool)> {
     let mut emulator = emulator();
-    emulator.inject(fault(text), None);
+    emulator.inject(fault(text));
     let org = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.org_id());
     // The fault also applies to the listing of the organization, which must not fail.
     assert_eq!(fetch(&mut emulator, &org, PREVIEW).status(), 200);
@@ -840,7 +852,7 @@ fn empty_pages_come_in_a_row_without_end_or_only_once() {
     // When it is requested again, the page is the regular one.
     let mut emulator = emulator();
     let path = keys_path(&emulator);
-    emulator.inject(fault("page-empty-once"), None);
+    emulator.inject(Fault::PAGE_EMPTY_ONCE);
     let expected: [(_, &[String], _); 5] = [
         (1, &regular[..2], true),
         (2, &[], false),
@@ -863,7 +875,7 @@ fn pages_without_links_have_the_regular_keys_and_total() {
     ] {
         let mut emulator = emulator();
         let path = keys_path(&emulator);
-        emulator.inject(fault(text), None);
+        emulator.inject(fault(text));
         for (number, count) in [(1, 2), (2, 2), (3, 1), (4, 0)] {
             let target = format!("{path}?itemsPerPage=2&pageNum={number}");
             let page = fetch(&mut emulator, &target, PREVIEW);
@@ -877,7 +889,7 @@ fn pages_without_links_have_the_regular_keys_and_total() {
 #[test]
 fn token_error_once_refuses_only_the_first_request() {
     let mut emulator = emulator();
-    emulator.inject(fault("token-error-once=503"), None);
+    emulator.inject(fault("token-error-once=503"));
     let form = token_request(&emulator, "grant_type=client_credentials");
     let statuses = [(); 3].map(|()| emulator.handle(&form, NOW).status().as_u16());
     assert_eq!(statuses, [503, 200, 200]);
@@ -919,7 +931,7 @@ fn nonce_is_accepted_once_or_never() {
         (response.status().as_u16(), challenge.to_owned())
     };
     let (_, challenge) = ask(&mut emulator, "unknown", 1);
-    emulator.inject(fault("digest-nonce-once"), None);
+    emulator.inject(Fault::DIGEST_NONCE_ONCE);
     let nonce = nonce_of(&challenge);
     assert_eq!(ask(&mut emulator, nonce, 1).0, 200);
     let (status, again) = ask(&mut emulator, nonce, 2);
@@ -927,7 +939,7 @@ fn nonce_is_accepted_once_or_never() {
     assert_eq!(ask(&mut emulator, nonce_of(&again), 1).0, 200);
 
     emulator.heal();
-    emulator.inject(fault("digest-never"), None);
+    emulator.inject(Fault::DIGEST_NEVER);
     let mut challenge = challenge;
     for _ in 0..5 {
         let (status, next) = ask(&mut emulator, nonce_of(&challenge), 1);
@@ -939,7 +951,7 @@ fn nonce_is_accepted_once_or_never() {
     emulator.heal();
     assert_eq!(ask(&mut emulator, nonce_of(&challenge), 1).0, 200);
     // The fault does not apply to requests with a token.
-    emulator.inject(fault("digest-never"), None);
+    emulator.inject(Fault::DIGEST_NEVER);
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 200);
 }
 
@@ -948,7 +960,7 @@ fn algorithms_offered_in_one_header_are_accepted() {
     for (algorithm, expected) in [("MD5", 200), ("SHA-256", 200), ("SHA-512-256", 401)] {
         let mut emulator = emulator();
         let path = keys_path(&emulator);
-        emulator.inject(fault("digest-in-one-header"), None);
+        emulator.inject(Fault::DIGEST_IN_ONE_HEADER);
         let challenge = emulator.handle(&get(&path, PREVIEW, ""), NOW);
         let nonce = nonce_of(header(&challenge, "www-authenticate").unwrap());
         let key = emulator.api_key();
@@ -985,7 +997,7 @@ fn digest_must_use_the_bytes_of_the_realm() {
     ] {
         let mut emulator = emulator();
         let path = keys_path(&emulator);
-        emulator.inject(fault(text), None);
+        emulator.inject(fault(text));
         let challenge = emulator.handle(&get(&path, PREVIEW, ""), NOW);
         let challenge = challenge.headers()["www-authenticate"].as_bytes();
         let challenge = String::from_utf8_lossy(challenge);
@@ -1018,8 +1030,8 @@ fn every_kind_of_credential_is_repeated() {
     let form = token_request(&emulator, "grant_type=client_credentials");
     let granted = json(&emulator.handle(&form, NOW))["access_token"].clone();
     let granted = granted.as_str().unwrap().to_owned();
-    emulator.inject(fault("echo-plain=403"), None);
-    emulator.inject(fault("token-echo-plain=403"), None);
+    emulator.inject(fault("echo-plain=403"));
+    emulator.inject(fault("token-echo-plain=403"));
     let client_secret = emulator.service_account().client_secret.clone();
     let credentials = digest(&key.public_key, &key.private_key, nonce, 1, &path);
     for (request, secret) in [
@@ -1055,7 +1067,7 @@ fn every_kind_of_credential_is_repeated() {
 fn unrequested_bytes_arrive_before_the_next_request() {
     for text in ["second-answer", "extra-bytes"] {
         let server = server();
-        server.with(|emulator| emulator.inject(fault(text), None));
+        server.with(|emulator| emulator.inject(fault(text)));
         let request = list_request(&server, None).replace("Connection: close\r\n", "");
         let mut client = TcpStream::connect(server.address()).unwrap();
         client.set_read_timeout(Some(LIMIT)).unwrap();
@@ -1088,7 +1100,7 @@ fn list_of_groups_has_faults_of_responses_but_not_of_keys() {
     let groups = "/api/atlas/v2/groups";
     let regular = fetch(&mut emulator, groups, DATED).into_body();
     for (name, status) in [("error-json=503", 503), ("ok-html", 200), ("gzip", 200)] {
-        emulator.inject(fault(name), Some(1));
+        emulator.inject(fault(name).times(1));
         // A refused credential gets the regular challenge.
         let refused = emulator.handle(&get(groups, DATED, ""), NOW);
         assert_eq!(refused.status(), 401);
@@ -1098,15 +1110,15 @@ fn list_of_groups_has_faults_of_responses_but_not_of_keys() {
         let healed = fetch(&mut emulator, groups, DATED);
         assert_eq!(*healed.body(), regular, "{name}");
     }
-    emulator.inject(fault("reset-in-body"), Some(1));
+    emulator.inject(Fault::RESET_IN_BODY.times(1));
     let reset = fetch(&mut emulator, groups, DATED);
     assert!(reset.extensions().get::<Delivery>().is_some());
     // The digest challenge.
-    emulator.inject(fault("digest-no-challenge"), Some(1));
+    emulator.inject(Fault::DIGEST_NO_CHALLENGE.times(1));
     let refused = emulator.handle(&get(groups, DATED, ""), NOW);
     assert_eq!(header(&refused, "www-authenticate"), None);
     // The content of a page of keys.
-    emulator.inject(fault("results-null"), None);
+    emulator.inject(Fault::RESULTS_NULL);
     assert_eq!(*fetch(&mut emulator, groups, DATED).body(), regular);
 }
 
@@ -1114,9 +1126,9 @@ fn list_of_groups_has_faults_of_responses_but_not_of_keys() {
 fn fault_applies_only_to_the_next_requests_of_its_route() {
     let mut emulator = emulator();
     let path = keys_path(&emulator);
-    emulator.inject(fault("error-empty=503"), Some(2));
-    emulator.inject(fault("token-error"), Some(1));
-    emulator.inject(fault("results-null"), Some(0));
+    emulator.inject(fault("error-empty=503").times(2));
+    emulator.inject(Fault::TOKEN_ERROR.times(1));
+    emulator.inject(Fault::RESULTS_NULL.times(0));
     let mut statuses = Vec::new();
     // Requests without a valid credential and those for other paths do not count.
     let none = get(&path, PREVIEW, "");
@@ -1132,13 +1144,36 @@ fn fault_applies_only_to_the_next_requests_of_its_route() {
     assert_eq!(emulator.handle(&form, NOW).status(), 500);
     assert_eq!(emulator.handle(&form, NOW).status(), 200);
     // Scripted responses are not changed.
-    emulator.inject(fault("error-html"), None);
+    emulator.inject(Fault::ERROR_HTML);
     let scripted = Response::builder().status(418).body(Vec::new()).unwrap();
     emulator.respond_next(Route::ListGroupKeys, scripted);
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 418);
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 500);
     emulator.heal();
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 200);
+}
+
+#[test]
+fn active_faults_are_listed_with_the_requests_that_remain() {
+    let mut emulator = emulator();
+    let path = keys_path(&emulator);
+    let active = |emulator: &Emulator| emulator.faults().collect::<Vec<_>>();
+    assert_eq!(active(&emulator), []);
+    emulator.inject(Fault::CHUNKED);
+    emulator.inject(Fault::TOKEN_ERROR.times(1));
+    emulator.inject(Fault::TOTAL_ZERO.times(2));
+    emulator.inject(Fault::GZIP.times(0));
+    // In the order in which they are applied.
+    let [chunked, token_error] = [Fault::CHUNKED.into(), Fault::TOKEN_ERROR.times(1)];
+    let total_zero = Fault::TOTAL_ZERO.times(2);
+    assert_eq!(active(&emulator), [token_error, total_zero, chunked]);
+    let _ = fetch(&mut emulator, &path, PREVIEW);
+    let total_zero = Fault::TOTAL_ZERO.times(1);
+    assert_eq!(active(&emulator), [token_error, total_zero, chunked]);
+    let _ = fetch(&mut emulator, &path, PREVIEW);
+    assert_eq!(active(&emulator), [token_error, chunked]);
+    emulator.heal();
+    assert_eq!(active(&emulator), []);
 }
 
 #[test]
@@ -1151,7 +1186,7 @@ fn several_faults_are_applied_in_the_order_of_their_areas() {
         let request = list_request(&server, None);
         server.with(|emulator| {
             for text in order {
-                emulator.inject(fault(text), None);
+                emulator.inject(fault(text));
             }
         });
         let (bytes, end) = ask(&server, &request, LIMIT);
@@ -1173,7 +1208,7 @@ fn response_in_memory_has_the_delivery_as_an_extension() {
     let path = keys_path(&emulator);
     let regular = fetch(&mut emulator, &path, PREVIEW);
     assert!(regular.extensions().get::<Delivery>().is_none());
-    emulator.inject(fault("stall-in-body"), None);
+    emulator.inject(Fault::STALL_IN_BODY);
     let response = fetch(&mut emulator, &path, PREVIEW);
     assert_eq!(response.body(), regular.body());
     let delivery = response.extensions().get::<Delivery>().unwrap();
@@ -1191,7 +1226,7 @@ fn response_in_memory_has_the_delivery_as_an_extension() {
 fn head_response_has_no_body_and_error_responses_are_not_changed() {
     let server = server();
     for text in ["byte-by-byte", "chunked", "reset-in-body", "second-answer"] {
-        server.with(|emulator| emulator.inject(fault(text), Some(1)));
+        server.with(|emulator| emulator.inject(fault(text).times(1)));
         let request = list_request(&server, None).replacen("GET", "HEAD", 1);
         let (bytes, _) = ask(&server, &request, LIMIT);
         let text = String::from_utf8(bytes).unwrap();
@@ -1202,7 +1237,7 @@ fn head_response_has_no_body_and_error_responses_are_not_changed() {
     let path = keys_path(&emulator);
     let regular = fetch(&mut emulator, &path, "*/*");
     for fault in Fault::all().filter(|fault| fault.area() == Area::Page) {
-        emulator.inject(fault, None);
+        emulator.inject(fault);
         let refused = fetch(&mut emulator, &path, "*/*");
         assert_eq!(
             (refused.status(), refused.body()),
@@ -1221,7 +1256,7 @@ fn no_pair_of_faults_causes_a_panic() {
             let targets = [
                 keys_path(&emulator),
                 format!(
-                    "{}?pageNum=4294967295&itemsPerPage=500",
+                    "{}?pageNum=2147483647&itemsPerPage=500",
                     keys_path(&emulator)
                 ),
                 format!("{}?pageNum=0", keys_path(&emulator)),
@@ -1232,8 +1267,8 @@ fn no_pair_of_faults_causes_a_panic() {
                 "/api/atlas/v2/orgs/none/aiModelApiKeys".to_owned(),
                 "/".to_owned(),
             ];
-            emulator.inject(*one, None);
-            emulator.inject(other, None);
+            emulator.inject(*one);
+            emulator.inject(other);
             for target in &targets {
                 let _ = fetch(&mut emulator, target, PREVIEW);
                 let _ = emulator.handle(&get(target, PREVIEW, "Digest x"), Duration::MAX);
@@ -1265,7 +1300,7 @@ fn endless_responses_delay_neither_other_clients_nor_a_shutdown() {
         "slow-head=1m",
         "slow-body=1m",
     ] {
-        server.with(|emulator| emulator.inject(fault(text), Some(1)));
+        server.with(|emulator| emulator.inject(fault(text).times(1)));
         let before = server.with(|emulator| emulator.requests());
         let mut client = TcpStream::connect(server.address()).unwrap();
         client.write_all(request.as_bytes()).unwrap();

@@ -35,6 +35,9 @@ fn token_response_has_the_documented_format_and_the_token_expires() {
         String::from_utf8_lossy(response.body()),
         format!(r#"{{"access_token":"{token}","expires_in":3600,"token_type":"Bearer"}}"#)
     );
+    // RFC 6749 §5.1.
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    assert_eq!(response.headers()["pragma"], "no-cache");
     assert_eq!(list(&mut emulator, token, NOW), 200);
     assert_eq!(list(&mut emulator, token, after(3599)), 200);
     assert_eq!(list(&mut emulator, token, after(3600)), 401);
@@ -90,15 +93,28 @@ fn invalid_token_requests_get_oauth_errors() {
         let response = emulator.handle(&request, NOW);
         assert_eq!(response.status(), 401);
         assert_eq!(String::from_utf8_lossy(response.body()), invalid_client);
+        // RFC 6749 §5.2.
+        let challenge = &response.headers()["www-authenticate"];
+        assert_eq!(challenge, "Basic realm=\"MMS Public API\"");
+        let mut revoke = request;
+        *revoke.uri_mut() = "/api/oauth/revoke".parse().unwrap();
+        let response = emulator.handle(&revoke, NOW);
+        assert_eq!(response.status(), 401);
+        assert_eq!(&response.headers()["www-authenticate"], challenge);
     }
     for (form, error) in [
         ("", "invalid_request"),
-        ("grant_type=", "unsupported_grant_type"),
+        ("grant_type=", "invalid_request"),
+        (
+            "grant_type=client_credentials&grant_type=client_credentials",
+            "invalid_request",
+        ),
         ("grant_type=refresh_token", "unsupported_grant_type"),
     ] {
         let response = ask(&mut emulator, form, NOW);
         assert_eq!(response.status(), 400, "{form}");
         assert_eq!(json(&response)["error"], error);
+        assert!(!response.headers().contains_key("www-authenticate"));
     }
     let request = with(header::CONTENT_TYPE, "application/json");
     let response = emulator.handle(&request, NOW);

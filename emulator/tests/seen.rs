@@ -8,7 +8,7 @@ use std::time::Duration;
 use atlas_model_keys_core::ApiVersion;
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{
-    Config, Credential, Emulator, Key, Route, TokenBucket, error_response,
+    Config, Credential, Emulator, Fault, Key, Route, TokenBucket, error_response,
 };
 use base64::Engine as _;
 use http::{Request, StatusCode};
@@ -124,8 +124,8 @@ fn scripted_responses_and_faults_are_named() {
         Route::ListGroupKeys,
         error_response(StatusCode::BAD_GATEWAY),
     );
-    emulator.inject("pages-loop".parse().unwrap(), Some(1));
-    emulator.inject("garbage".parse().unwrap(), Some(1));
+    emulator.inject(Fault::PAGES_LOOP.times(1));
+    emulator.inject(Fault::GARBAGE.times(1));
     for _ in 0..3 {
         let _ = fetch(&mut emulator, &path, PREVIEW);
     }

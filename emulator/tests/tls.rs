@@ -196,7 +196,7 @@ fn every_socket_fault_sends_the_same_bytes_as_without_tls() {
     let mut ends = Vec::new();
     for fault in Fault::all().filter(|fault| fault.area() == Area::Socket) {
         for server in [&server, &plain] {
-            server.with(|emulator| emulator.inject(fault, Some(1)));
+            server.with(|emulator| emulator.inject(fault.times(1)));
         }
         let silence = match STALLS.contains(&fault.name()) {
             true => Duration::from_millis(200),

@@ -30,7 +30,7 @@ use crate::watched::lock;
 /// ```
 /// use std::time::Duration;
 /// use atlas_model_keys_core::{Error, ListRequest};
-/// use atlas_model_keys_transport::emulator::{Config, Credential};
+/// use atlas_model_keys_transport::emulator::{Config, Credential, Fault};
 /// use atlas_model_keys_transport::{Clock as _, InMemoryAtlas, blocking};
 ///
 /// // The code to test.
@@ -40,9 +40,8 @@ use crate::watched::lock;
 ///
 /// let atlas = InMemoryAtlas::new(Config::default().with_keys_per_group(1234));
 /// let client = atlas.blocking_client(Credential::ServiceAccount)?;
-/// // Atlas restarts: the first two requests get 503.
-/// let fault = "retry-after-date=503".parse()?;
-/// atlas.with(|emulator| emulator.inject(fault, Some(2)));
+/// // The first two requests get 429.
+/// atlas.with(|emulator| emulator.inject(Fault::RETRY_AFTER_DATE.times(2)));
 /// assert_eq!(count_keys(&client, &atlas.list_request())?, 1234);
 /// // The test took milliseconds, but the client has waited.
 /// assert!(atlas.clock().elapsed() > Duration::from_secs(1));

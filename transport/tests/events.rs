@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use atlas_model_keys_core::ListRequest;
-use atlas_model_keys_transport::emulator::{Config, Credential, Route};
+use atlas_model_keys_transport::emulator::{Config, Credential, Fault, Route};
 use atlas_model_keys_transport::{
     ClientSettings, Clock as _, Event, InMemoryAtlas, SentRequest, WaitReason, asynchronous,
     blocking,
@@ -157,7 +157,7 @@ fn connection_that_is_refused_or_reset_is_reported_with_its_kind() {
             "200 to GET keys 2",
         ]
     );
-    atlas.with(|emulator| emulator.inject("reset-in-body".parse().unwrap(), Some(1)));
+    atlas.with(|emulator| emulator.inject(Fault::RESET_IN_BODY.times(1)));
     assert_eq!(client.reply(&list).unwrap().attempts(), 2);
     assert_eq!(
         recorded.take(),
@@ -183,9 +183,10 @@ fn duration_of_a_request_is_measured_by_the_clock_of_the_client() {
         }
     });
     let client = blocking::Client::new(settings, atlas.clone()).unwrap();
+    let slow = Fault::TOKEN_SLOW.with_delay(Duration::from_secs(2));
     atlas.with(|emulator| {
-        emulator.inject("token-slow=2s".parse().unwrap(), None);
-        emulator.inject("stall-before-head".parse().unwrap(), Some(1));
+        emulator.inject(slow.unwrap());
+        emulator.inject(Fault::STALL_BEFORE_HEAD.times(1));
     });
     client.reply(&atlas.list_request()).unwrap();
     // The request for the token, the stalled request, and its repetition.

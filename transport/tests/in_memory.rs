@@ -13,7 +13,7 @@ use atlas_model_keys_core::{
     RetryPolicy,
 };
 use atlas_model_keys_transport::emulator::{
-    Area, Config, Credential, Emulator, Fault, Names, Route, TokenBucket,
+    Area, Config, Credential, Emulator, Fault, Injection, Names, Route, TokenBucket,
 };
 use atlas_model_keys_transport::{
     ClientSettings, Clock as _, InMemoryAtlas, asynchronous, blocking,
@@ -92,9 +92,8 @@ fn fail_next(atlas: &InMemoryAtlas, times: usize, status: StatusCode, retry_afte
     atlas.with(|emulator| emulator.fail_next(times, Route::ListGroupKeys, status, &headers));
 }
 
-fn inject(atlas: &InMemoryAtlas, fault: &str, times: u32) {
-    let fault = fault.parse().unwrap();
-    atlas.with(|emulator| emulator.inject(fault, Some(times)));
+fn inject(atlas: &InMemoryAtlas, fault: impl Into<Injection>) {
+    atlas.with(|emulator| emulator.inject(fault));
 }
 
 fn names(keys: &[OwnedModelKey]) -> Vec<Option<&str>> {
@@ -320,11 +319,11 @@ fn clone_with_another_deadline_shares_the_session() {
     clone.list(&list).unwrap();
     assert_eq!(atlas.with(|emulator| emulator.token_requests()), 1);
     // Only the clone has the shorter deadline.
-    inject(&atlas, "stall-before-head", 1);
+    inject(&atlas, Fault::STALL_BEFORE_HEAD.times(1));
     let error = clone.list(&list).unwrap_err();
     assert_eq!(failure_kind(&error), Some(FailureKind::TimedOut));
     assert_eq!(atlas.clock().elapsed(), seconds(10));
-    inject(&atlas, "stall-before-head", 1);
+    inject(&atlas, Fault::STALL_BEFORE_HEAD.times(1));
     assert!(client.list(&list).is_ok());
     assert!(atlas.clock().elapsed() >= seconds(40));
 
@@ -332,7 +331,7 @@ fn clone_with_another_deadline_shares_the_session() {
     block_on(async {
         client.list(&list).await.unwrap();
         let clone = client.with_deadline(seconds(10));
-        inject(&atlas, "stall-in-body", 1);
+        inject(&atlas, Fault::STALL_IN_BODY.times(1));
         let error = clone.list(&list).await.unwrap_err();
         assert_eq!(failure_kind(&error), Some(FailureKind::TimedOut));
         assert!(clone.list(&list).await.is_ok());
@@ -363,11 +362,13 @@ fn pause_of_the_server_moves_the_clock() {
     let atlas = with_keys(5);
     let list = atlas.list_request();
     let client = atlas.blocking_client(Credential::ServiceAccount).unwrap();
-    inject(&atlas, "token-slow=2s", 1);
+    let slow = Fault::TOKEN_SLOW.with_delay(seconds(2)).unwrap();
+    inject(&atlas, slow.times(1));
     assert_eq!(client.list_all(&list).unwrap().len(), 5);
     assert_eq!(atlas.clock().elapsed(), seconds(2));
     // Beyond half a minute the server closes the connection.
-    inject(&atlas, "slow-body=10s", 1);
+    let slow = Fault::SLOW_BODY.with_delay(seconds(10)).unwrap();
+    inject(&atlas, slow.times(1));
     assert_eq!(client.list_all(&list).unwrap().len(), 5);
     let elapsed = atlas.clock().elapsed();
     assert!((seconds(32)..seconds(34)).contains(&elapsed), "{elapsed:?}");
@@ -513,7 +514,7 @@ fn faults_have_the_same_outcome_as_over_a_socket() {
         let client = blocking::Client::new(settings, atlas.clone()).unwrap();
         let items = ItemsPerPage::new(2).unwrap();
         let list = atlas.list_request().with_items_per_page(items);
-        atlas.with(|emulator| emulator.inject(fault, None));
+        atlas.with(|emulator| emulator.inject(fault));
         let outcome = outcome(&client, &list);
         if without_places(&outcome) != without_places(&expected) {
             eprintln!("{fault}\n  socket: {expected}\n  memory: {outcome}");

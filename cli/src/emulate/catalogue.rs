@@ -17,7 +17,8 @@ pub(super) fn catalogue() -> String {
         .collect();
     let width = rows.iter().map(|(_, name)| name.len()).max().unwrap_or(0);
     let mut out = "\
-Faults for --fault NAME or --fault NAME=ARG. The ARG that is shown is the default.
+Faults for --fault NAME[=ARG][*N]. The ARG that is shown is the default.
+A fault applies to every response, or with *N only to the next N: --fault 'reset-in-body*2'
 With a fault that is marked +, a robust client still gets all keys.
 "
     .to_owned();

@@ -1,5 +1,6 @@
 //! The file of `--data`.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -11,11 +12,7 @@ use crate::failure::CommandError;
 
 /// Reads the keys and projects of a file, or of stdin if the path is `-`.
 pub(super) fn read(path: &Path) -> Result<Data, CommandError> {
-    let shown = path.to_string_lossy();
-    let shown = match InvalidValue::looks_like_credential(&shown) {
-        true => "[redacted]".into(),
-        false => shown,
-    };
+    let shown = shown_path(path);
     let failure = |error| CommandError::local(format!("cannot read {shown}"), &error);
     // One byte too many shows that there are more.
     let limit = u64::try_from(Data::MAX_BYTES)
@@ -31,4 +28,13 @@ pub(super) fn read(path: &Path) -> Result<Data, CommandError> {
         failure(io::Error::new(io::ErrorKind::InvalidData, invalid))
             .hint("the output of `atlas-model-keys list -o ndjson` is valid data")
     })
+}
+
+/// Returns the path of a file as it may be shown.
+pub(super) fn shown_path(path: &Path) -> Cow<'_, str> {
+    let shown = path.to_string_lossy();
+    match InvalidValue::looks_like_credential(&shown) {
+        true => "[redacted]".into(),
+        false => shown,
+    }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use atlas_model_keys_emulator::{Config, Emulator, Fault};
 
-use crate::support::{command, finish, json, run};
+use crate::support::{Outcome, command, finish, json, run};
 
 /// Returns the variables that the exports set. All other lines must be comments.
 fn exports<'t>(lines: impl IntoIterator<Item = &'t str>) -> BTreeMap<String, String> {
@@ -21,7 +21,7 @@ fn exports<'t>(lines: impl IntoIterator<Item = &'t str>) -> BTreeMap<String, Str
                 .unwrap()
                 .split_once('=')
                 .unwrap();
-            (name.to_owned(), value.to_owned())
+            (name.to_owned(), value.trim_matches('\'').to_owned())
         })
         .collect()
 }
@@ -36,23 +36,38 @@ const NAMES: [&str; 7] = [
     "MONGODB_ATLAS_PUBLIC_API_KEY",
 ];
 
+/// Returns the stdout of an emulator that served without a problem: its stderr only says that it is ready.
+#[track_caller]
+fn printed(outcome: Outcome) -> String {
+    let base = outcome.stderr.strip_prefix("note: ready at http");
+    let base = base.and_then(|text| text.strip_suffix(" (Ctrl-C ends it)\n"));
+    assert!(
+        outcome.code == Some(0) && base.is_some_and(|base| !base.contains('\n')),
+        "{outcome:?}"
+    );
+    outcome.stdout
+}
+
 #[test]
 fn emulate_prints_exports_and_ends_in_time() {
-    let text = run(&["emulate", "--for", "1s"], &[]).stdout();
+    let text = printed(run(&["emulate", "--for", "1s"], &[]));
     let variables = exports(text.lines());
-    assert_eq!(variables.keys().collect::<Vec<_>>(), NAMES);
+    let mut names = NAMES.to_vec();
+    names.extend([
+        "MONGODB_ATLAS_FORBIDDEN_PROJECT_ID",
+        "MONGODB_ATLAS_PROJECT_IDS",
+    ]);
+    names.sort_unstable();
+    assert_eq!(variables.keys().collect::<Vec<_>>(), names);
     assert!(variables["MONGODB_ATLAS_BASE_URL"].starts_with("http://127.0.0.1:"));
     assert!(
         text.contains("# ") && text.contains("curl --digest"),
         "{text}"
     );
     // Equal seeds give equal credentials, and different seeds different ones.
-    let again = exports(run(&["emulate", "--for", "1ms"], &[]).stdout().lines());
-    let other = exports(
-        run(&["emulate", "--for", "1ms", "--seed", "7"], &[])
-            .stdout()
-            .lines(),
-    );
+    let again = exports(printed(run(&["emulate", "--for", "1ms"], &[])).lines());
+    let other = run(&["emulate", "--for", "1ms", "--seed", "7"], &[]);
+    let other = exports(printed(other).lines());
     for name in &NAMES[1..] {
         assert_eq!(variables[*name], again[*name]);
         assert_ne!(variables[*name], other[*name]);
@@ -98,35 +113,193 @@ fn emulate_serves_list() {
 #[test]
 fn signals_end_emulate_with_0() {
     for signal in ["INT", "TERM"] {
-        let (child, _) = started(&["emulate"]);
+        let (child, lines) = started(&["emulate"]);
+        let base = exports(lines.iter().map(String::as_str))["MONGODB_ATLAS_BASE_URL"].clone();
         let id = child.id().to_string();
         let kill = Command::new("kill").args(["-s", signal, &id]).status();
         assert!(kill.unwrap().success());
         let outcome = finish(child);
         assert_eq!(
             (outcome.code, outcome.stderr.as_str()),
-            (Some(0), ""),
+            (
+                Some(0),
+                &*format!("note: ready at {base} (Ctrl-C ends it)\n")
+            ),
             "{signal}"
         );
     }
 }
 
 #[test]
-fn port_in_use_is_1() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+fn address_that_cannot_be_used_is_1_and_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let error = run(&["emulate", "--port", &port, "--for", "1ms"], &[]).failure(1);
+    let start = format!("error: cannot serve on 127.0.0.1:{port}\n");
     assert!(
-        error.contains("127.0.0.1") && error.contains("--port"),
+        error.starts_with(&start) && error.contains("without --port"),
+        "{error}"
+    );
+    // RFC 5737: an address for documentation.
+    let error = run(&["emulate", "--bind", "192.0.2.1", "--for", "1ms"], &[]).failure(1);
+    assert!(
+        error.starts_with("error: cannot serve on 192.0.2.1\n") && error.contains("hint: --bind"),
         "{error}"
     );
 }
 
 #[test]
+fn given_address_and_port_are_served() {
+    let is_served = |arguments: &[&str], base: &str| {
+        let (mut child, lines) = started(&[&["emulate", "--for", "30s"], arguments].concat());
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let variables = variables(&lines);
+        let (_, served) = &variables[0];
+        assert!(served.starts_with(base), "{served}");
+        run(&["list"], &variables).stdout();
+        stop(child);
+        (served.clone(), stderr.next().unwrap().unwrap())
+    };
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port().to_string();
+    drop(free);
+    let (base, _) = is_served(&["--port", &port], "http://127.0.0.1:");
+    assert!(base.ends_with(&port));
+    let (base, note) = is_served(&["--port", "0"], "http://127.0.0.1:");
+    assert_ne!(base, "http://127.0.0.1:0");
+    assert_eq!(note, format!("note: ready at {base} (Ctrl-C ends it)"));
+    let (_, note) = is_served(&["--bind", "0.0.0.0"], "http://127.0.0.1:");
+    assert!(
+        note.starts_with("note: listening on 0.0.0.0:") && note.contains("anyone who can reach it"),
+        "{note}"
+    );
+    if TcpListener::bind("[::1]:0").is_ok() {
+        let (base, note) = is_served(&["--bind", "::1"], "http://[::1]:");
+        assert_eq!(note, format!("note: ready at {base} (Ctrl-C ends it)"));
+    } else {
+        println!("::1 is skipped, because this machine does not have it");
+    }
+}
+
+#[test]
+fn every_format_prints_the_same_values() {
+    let arguments = |format| ["emulate", "--for", "1ms", "--port", "0", "--print", format];
+    let variables = |text: &str| {
+        let mut variables = exports(text.lines());
+        assert!(variables.remove("MONGODB_ATLAS_BASE_URL").is_some());
+        variables
+    };
+    let shell = variables(&printed(run(&arguments("shell"), &[])));
+    let dotenv = printed(run(&arguments("dotenv"), &[]));
+    let lines: Vec<_> = dotenv
+        .lines()
+        .map(|line| format!("export {line}"))
+        .collect();
+    assert_eq!(variables(&lines.join("\n")), shell);
+    let text = printed(run(&arguments("json"), &[]));
+    assert_eq!(text.lines().count(), 1);
+    let document = json(&text);
+    for (member, name) in [
+        ("projectId", "MONGODB_ATLAS_PROJECT_ID"),
+        ("orgId", "MONGODB_ATLAS_ORG_ID"),
+        ("publicApiKey", "MONGODB_ATLAS_PUBLIC_API_KEY"),
+        ("privateApiKey", "MONGODB_ATLAS_PRIVATE_API_KEY"),
+        ("clientId", "MONGODB_ATLAS_CLIENT_ID"),
+        ("clientSecret", "MONGODB_ATLAS_CLIENT_SECRET"),
+    ] {
+        assert_eq!(document[member], *shell[name], "{member}");
+    }
+    let projects = document["projects"].as_array().unwrap();
+    let ids: Vec<_> = projects.iter().map(|p| p["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.join(","), shell["MONGODB_ATLAS_PROJECT_IDS"]);
+    assert_eq!(ids[2], shell["MONGODB_ATLAS_FORBIDDEN_PROJECT_ID"]);
+}
+
+#[test]
+fn variables_are_printed_before_the_ready_line() {
+    let mut child = command(&["emulate", "--for", "30s"], &[]).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    let base = line.strip_prefix("note: ready at http://").unwrap();
+    let address = base.split(' ').next().unwrap();
+    TcpStream::connect(address).unwrap();
+    let stdout = child.stdout.take().unwrap();
+    stop(child);
+    let text = std::io::read_to_string(stdout).unwrap();
+    assert!(text.contains(address) && text.contains("--oauth2-bearer"));
+}
+
+#[test]
+fn only_local_and_allowed_hosts_are_served() {
+    let (child, lines) = started(&["emulate", "--for", "30s", "--allow-host", "Atlas"]);
+    let (_, base) = &variables(&lines)[0];
+    for (host, expected) in [
+        ("atlas:8080", "HTTP/1.1 401 "),
+        ("localhost", "HTTP/1.1 401 "),
+        ("evil.example", "HTTP/1.1 421 "),
+    ] {
+        let mut stream = TcpStream::connect(base.strip_prefix("http://").unwrap()).unwrap();
+        let request = format!(
+            "GET /api/atlas/v2/groups HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with(expected), "{host}: {response}");
+    }
+    stop(child);
+}
+
+#[test]
+fn list_trusts_https_with_the_certificate_of_its_authority_only() {
+    let file = TemporaryFile::new("ca.pem", "the certificate of an earlier run");
+    // Clients compare the certificate with their own clock, so --now does not matter.
+    let arguments = [
+        "emulate",
+        "--for",
+        "30s",
+        "--tls-ca",
+        file.path(),
+        "--now",
+        "2001-02-03T04:05:06Z",
+        "--allow-host",
+        "atlas.test",
+    ];
+    let (child, lines) = started(&arguments);
+    let pem = std::fs::read_to_string(file.path()).unwrap();
+    assert!(pem.starts_with("-----BEGIN CERTIFICATE-----") && !pem.contains("PRIVATE"));
+    let mut variables = variables(&lines);
+    assert!(variables[0].1.starts_with("https://127.0.0.1:"));
+    let error = run(&["list"], &variables).failure(6);
+    assert!(error.contains("certificate"), "{error}");
+    variables.push(("SSL_CERT_FILE", file.path().to_owned()));
+    let text = run(&["list", "-o", "ndjson"], &variables).stdout();
+    assert_eq!(text.lines().count(), 42);
+    let (child_2, _) = started(&["emulate", "--for", "30s", "--tls-ca", file.path()]);
+    let error = run(&["list"], &variables).failure(6);
+    assert!(error.contains("certificate"), "{error}");
+    stop(child);
+    stop(child_2);
+}
+
+#[test]
+fn certificate_that_cannot_be_written_is_1() {
+    let error = run(&["emulate", "--tls-ca", "no/such/folder/ca.pem"], &[]).failure(1);
+    let start = "error: cannot write no/such/folder/ca.pem\n";
+    assert!(error.starts_with(start), "{error}");
+}
+
+#[test]
 fn values_out_of_range_are_2() {
     for arguments in [
-        ["--port", "0"],
+        ["--port", "-1"],
         ["--port", "65536"],
+        ["--bind", "localhost"],
+        ["--bind", "127.0.0.1:80"],
+        ["--allow-host", "http://a"],
+        ["--allow-host", "a:80"],
+        ["--print", "xml"],
         ["--keys", "1000001"],
         ["--groups", "0"],
         ["--seed", "-1"],
@@ -164,23 +337,26 @@ fn every_printed_curl_line_works() {
     if Command::new("curl").arg("--version").output().is_err() {
         return;
     }
-    let (child, lines) = started(&["emulate", "--for", "30s"]);
-    let commands = lines
-        .iter()
-        .filter_map(|line| line.strip_prefix("#   curl "));
-    let outputs: Vec<_> = commands
-        .map(|rest| {
-            let command = format!("curl --silent --fail {rest}");
-            let output = Command::new("sh").args(["-c", &command]).output().unwrap();
-            assert!(output.status.success(), "{command}");
-            String::from_utf8(output.stdout).unwrap()
-        })
-        .collect();
-    stop(child);
-    let expected = ["search-prod", "\"Staging\"", "access_token", "search-prod"];
-    assert_eq!(outputs.len(), expected.len());
-    for (output, expected) in outputs.iter().zip(expected) {
-        assert!(output.contains(expected), "{output}");
+    let ca = TemporaryFile::new("curl.pem", "");
+    for arguments in [&[][..], &["--tls-ca", ca.path()]] {
+        let (child, lines) = started(&[&["emulate", "--for", "30s"], arguments].concat());
+        let commands = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("#   curl "));
+        let outputs: Vec<_> = commands
+            .map(|rest| {
+                let command = format!("curl --silent --fail {rest}");
+                let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+                assert!(output.status.success(), "{command}");
+                String::from_utf8(output.stdout).unwrap()
+            })
+            .collect();
+        stop(child);
+        let expected = ["search-prod", "\"Staging\"", "access_token", "search-prod"];
+        assert_eq!(outputs.len(), expected.len());
+        for (output, expected) in outputs.iter().zip(expected) {
+            assert!(output.contains(expected), "{output}");
+        }
     }
 }
 
@@ -222,7 +398,7 @@ fn date_of_responses_follows_now() {
     let base = exports(lines.iter().map(String::as_str))["MONGODB_ATLAS_BASE_URL"].clone();
     let mut stream = TcpStream::connect(base.strip_prefix("http://").unwrap()).unwrap();
     stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();
@@ -380,8 +556,26 @@ fn each_fault_applies_to_its_route() {
     let error = run(&["list"], &variables).failure(7);
     assert!(error.contains("results"), "{error}");
     stop(child);
-    let text = run(&["emulate", "--for", "1ms", "--fault", "slow-body"], &[]).stdout();
+    let text = printed(run(
+        &["emulate", "--for", "1ms", "--fault", "slow-body"],
+        &[],
+    ));
     assert!(text.contains("\n# Fault: slow-body=10ms: "), "{text}");
+}
+
+#[test]
+fn fault_with_a_number_applies_to_that_many_responses() {
+    let fault = ["--fault", "error-json=404*2"];
+    let (child, lines) = started(&[&["emulate", "--for", "30s"], &fault[..]].concat());
+    let variables: Vec<_> = exports(lines.iter().map(String::as_str))
+        .into_iter()
+        .filter_map(|(name, value)| Some((*NAMES.iter().find(|known| **known == name)?, value)))
+        .collect();
+    let codes = [(); 3].map(|()| run(&["list"], &variables).code);
+    assert_eq!(codes, [Some(4), Some(4), Some(0)]);
+    stop(child);
+    let text = run(&["emulate", "--for", "1ms", fault[0], fault[1]], &[]).stdout();
+    assert!(text.contains("\n# Fault: error-json=404*2: "), "{text}");
 }
 
 #[test]
@@ -391,7 +585,19 @@ fn invalid_fault_is_2_and_names_the_way_out() {
         ("", "there is no fault \"\""),
         ("garbage=1", "takes no argument"),
         ("slow-body=fast", "a duration from 0ms to 1m"),
-        ("error-json=200", "a number from 400 to 599"),
+        ("error-json=200", "a status from 400 to 599"),
+        (
+            "reset-in-body*0",
+            "a number of requests from 1 to 4294967295",
+        ),
+        (
+            "reset-in-body*",
+            "a number of requests from 1 to 4294967295",
+        ),
+        (
+            "reset-in-body*two",
+            "a number of requests from 1 to 4294967295",
+        ),
         ("\u{1b}[2J", "there is no fault"),
     ] {
         let error = run(&["emulate", "--fault", fault], &[]).failure(2);

@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use atlas_model_keys_emulator::{Config, Route};
+use atlas_model_keys_emulator::{Config, Fault, Route};
 
 use crate::scripted::{GROUP, Scripted, page};
 use crate::support::{Atlas, Login, command, finish};
@@ -96,9 +96,8 @@ fn signal_during_a_retry_wait_ends_it_at_once() {
 fn token_that_is_being_issued_is_awaited_and_revoked() {
     for command_name in ["list", "token"] {
         let atlas = Atlas::new(Config::default());
-        atlas.server.with(|emulator| {
-            emulator.inject("token-slow=500ms".parse().unwrap(), None);
-        });
+        let slow = Fault::TOKEN_SLOW.with_delay(Duration::from_millis(500));
+        atlas.server.with(|emulator| emulator.inject(slow.unwrap()));
         let environment = atlas.environment(Login::ServiceAccount);
         let child = command(&[command_name], &environment).spawn().unwrap();
         until(|| atlas.server.with(|emulator| emulator.token_requests()) == 1);
@@ -113,9 +112,8 @@ fn token_that_is_being_issued_is_awaited_and_revoked() {
 #[test]
 fn second_signal_ends_the_command_at_once() {
     let atlas = Atlas::new(Config::default());
-    atlas.server.with(|emulator| {
-        emulator.inject("token-slow=20s".parse().unwrap(), None);
-    });
+    let slow = Fault::TOKEN_SLOW.with_delay(Duration::from_secs(20));
+    atlas.server.with(|emulator| emulator.inject(slow.unwrap()));
     let environment = atlas.environment(Login::ServiceAccount);
     let mut child = command(&["list"], &environment).spawn().unwrap();
     until(|| atlas.server.with(|emulator| emulator.token_requests()) == 1);

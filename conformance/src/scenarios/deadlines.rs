@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_core::{Error, FailureKind};
+use atlas_model_keys_emulator::Fault;
 use http::Response;
 
 use crate::client::{Setup, TestClient};
@@ -77,9 +78,9 @@ scenarios!(deadlines, {
         let client: C = atlas.client(CredentialKind::Bearer, setup);
         let unavailable = Response::builder().status(503).body(Vec::new());
         atlas.respond_to_next_list(unavailable.unwrap());
-        atlas.server.with(|emulator| {
-            emulator.inject("stall-before-head".parse().unwrap(), None);
-        });
+        atlas
+            .server
+            .with(|emulator| emulator.inject(Fault::STALL_BEFORE_HEAD));
         let error = client.list(&atlas.request()).unwrap_err();
         assert!(
             matches!(error, Error::GaveUp { attempts: 2, .. }),

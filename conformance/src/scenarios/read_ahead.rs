@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use atlas_model_keys_core::ItemsPerPage;
 use atlas_model_keys_emulator::server::Options;
-use atlas_model_keys_emulator::{Config, TotalCount};
+use atlas_model_keys_emulator::{Config, Fault, TotalCount};
 
 use crate::client::{Setup, TestClient};
 use crate::emulated_atlas::{CredentialKind, EmulatedAtlas};
@@ -41,8 +41,8 @@ scenarios!(read_ahead, {
     fn repeated_page_keeps_its_place_among_later_pages<C: TestClient>() {
         for ahead in [1, 2, 8] {
             let atlas = EmulatedAtlas::with_keys(7);
-            let fault = "page-empty-once=2".parse().unwrap();
-            atlas.server.with(|emulator| emulator.inject(fault, None));
+            let fault = Fault::PAGE_EMPTY_ONCE.with_number(2).unwrap();
+            atlas.server.with(|emulator| emulator.inject(fault));
             let client: C = atlas.client(CredentialKind::Bearer, Setup::default());
             let request = atlas.request().with_items_per_page(ItemsPerPage::MIN);
             assert_eq!(ids(&client, &request, ahead), atlas.ids(), "{ahead}");

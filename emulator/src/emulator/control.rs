@@ -13,7 +13,7 @@ use crate::bucket::{BucketState, TokenBucket};
 use crate::credentials::{ApiKey, Credential, CredentialId, ServiceAccount};
 use crate::environment::{Environment, Project};
 use crate::errors::error_response;
-use crate::fault::{Fault, Faults};
+use crate::fault::{Faults, Injection};
 use crate::key::Key;
 use crate::roles::Role;
 use crate::route::Route;
@@ -242,8 +242,8 @@ impl Emulator {
         }
     }
 
-    /// Applies a fault to every request for the route that it belongs to, or only to the next
-    /// `times` requests.
+    /// Applies a fault to every request for the routes of its [`Area`](crate::Area), or only to the
+    /// next ones: [`Fault::times`](crate::Fault::times).
     ///
     /// If there are several faults, each changes the result of the one before it: first those of
     /// [`Area::Page`](crate::Area::Page), then `Meaning`, `Coding` and `Socket`. Faults of one area are
@@ -252,15 +252,34 @@ impl Emulator {
     /// ([`Emulator::respond_next`] and similar methods) are not changed by faults.
     ///
     /// ```
-    /// # use atlas_model_keys_emulator::{Config, Emulator};
+    /// # use std::time::Duration;
+    /// # use atlas_model_keys_emulator::{Config, Emulator, Fault, Injection};
     /// # let mut emulator = Emulator::new(Config::default());
-    /// emulator.inject("retry-after-date=503".parse()?, Some(2));
-    /// emulator.inject("token-slow=2s".parse()?, None);
+    /// emulator.inject(Fault::RESET_IN_BODY.times(2));
+    /// emulator.inject(Fault::TOKEN_SLOW.with_delay(Duration::from_secs(2))?);
+    /// emulator.inject("retry-after-date=503*2".parse::<Injection>()?);
     /// emulator.heal();
     /// # Ok::<(), atlas_model_keys_emulator::InvalidFault>(())
     /// ```
-    pub fn inject(&mut self, fault: Fault, times: Option<u32>) {
-        self.faults.inject(fault, times);
+    pub fn inject(&mut self, fault: impl Into<Injection>) {
+        self.faults.inject(fault.into());
+    }
+
+    /// Returns the faults that are switched on, in the order in which they are applied, each with the
+    /// number of requests that it still applies to.
+    ///
+    /// ```
+    /// # use atlas_model_keys_emulator::{Config, Emulator, Fault};
+    /// # let mut emulator = Emulator::new(Config::default());
+    /// emulator.inject(Fault::TOKEN_RESET.times(1));
+    /// let token = http::Request::post("/api/oauth/token").body("")?;
+    /// assert_eq!(emulator.faults().next(), Some(Fault::TOKEN_RESET.times(1)));
+    /// let _ = emulator.handle(&token, std::time::Duration::ZERO);
+    /// assert_eq!(emulator.faults().next(), None);
+    /// # Ok::<(), http::Error>(())
+    /// ```
+    pub fn faults(&self) -> impl Iterator<Item = Injection> {
+        self.faults.iter()
     }
 
     /// Removes all faults. Responses that are already being sent are not affected.

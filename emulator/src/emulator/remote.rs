@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::calendar;
-use crate::fault::Fault;
+use crate::fault::Injection;
 use crate::incoming::Incoming;
 use crate::listing;
 use crate::query;
@@ -139,14 +139,14 @@ impl Emulator {
         now: Duration,
     ) -> Result<Response<Vec<u8>>, Refusal> {
         refuse_web_pages(request)?;
-        let name = request.uri.path().strip_prefix(PREFIX).unwrap_or_default();
+        let name = request.path.strip_prefix(PREFIX).unwrap_or_default();
         let resource = Resource::ALL
             .into_iter()
             .find(|resource| resource.name() == name)
             .ok_or_else(|| {
                 let names = Resource::ALL.map(|resource| format!("{PREFIX}{}", resource.name()));
                 let names = names.join(", ");
-                let why = format!("{} is none of {names}", quoted(request.uri.path()));
+                let why = format!("{} is none of {names}", quoted(request.path));
                 Refusal::new(StatusCode::NOT_FOUND, why)
             })?;
         let method = match *request.method {
@@ -228,11 +228,8 @@ impl Emulator {
     }
 
     fn control_faults(&self) -> Response<Vec<u8>> {
-        let texts = self.faults.iter().map(|(fault, times)| match times {
-            Some(times) => format!("{fault}*{times}"),
-            None => fault.to_string(),
-        });
-        document(StatusCode::OK, &texts.collect::<Vec<_>>())
+        let texts: Vec<String> = self.faults().map(|fault| fault.to_string()).collect();
+        document(StatusCode::OK, &texts)
     }
 
     fn replace_faults(&mut self, body: &[u8]) -> Result<Response<Vec<u8>>, Refusal> {
@@ -246,13 +243,11 @@ impl Emulator {
             return Err(Refusal::bad_request(why));
         }
         // All are parsed first, so that an error changes nothing.
-        let faults: Vec<_> = texts
-            .iter()
-            .map(|text| parse_fault(text))
-            .collect::<Result<_, _>>()?;
+        let faults: Result<Vec<Injection>, _> = texts.iter().map(|text| text.parse()).collect();
+        let faults = faults.map_err(|error| Refusal::bad_request(error.to_string()))?;
         self.heal();
-        for (fault, times) in faults {
-            self.inject(fault, times);
+        for fault in faults {
+            self.inject(fault);
         }
         Ok(self.control_faults())
     }
@@ -351,29 +346,6 @@ fn refuse_web_pages(request: Incoming<'_>) -> Result<(), Refusal> {
 
 fn parse<'b, T: Deserialize<'b>>(body: &'b [u8], form: &str) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|_| Refusal::bad_request(form))
-}
-
-/// Parses `NAME[=ARG][*N]`.
-fn parse_fault(text: &str) -> Result<(Fault, Option<u32>), Refusal> {
-    let (name, times) = match text.rsplit_once('*') {
-        Some((name, times)) => (name, Some(times)),
-        None => (text, None),
-    };
-    let times = times.map(|times| match times.parse() {
-        Ok(times @ 1..) if times.to_string() == *text.rsplit('*').next().unwrap_or_default() => {
-            Ok(times)
-        }
-        _ => {
-            let why = format!(
-                "after * comes a number of requests from 1 on, not {}",
-                quoted(times)
-            );
-            Err(Refusal::bad_request(why))
-        }
-    });
-    let fault = name.parse::<Fault>();
-    let fault = fault.map_err(|error| Refusal::bad_request(error.to_string()))?;
-    Ok((fault, times.transpose()?))
 }
 
 /// Parses a whole number with a unit: `250ms`, `90s`, `10m`, `1h`, `7d`.

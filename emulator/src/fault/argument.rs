@@ -1,67 +1,99 @@
 //! The arguments of faults: their kinds, bounds and text forms.
 
+use std::time::Duration;
+
 /// The kind and the bounds of an argument. The argument itself is always a number, so that a fault
 /// is a small value.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Argument {
-    None,
-    Number {
-        default: u64,
-        min: u64,
-        max: u64,
-    },
-    /// A delay in milliseconds.
-    Delay {
-        default: u64,
-    },
+pub(super) struct Argument {
+    kind: Kind,
+    default: u64,
+    min: u64,
+    max: u64,
 }
 
-/// The longest delay, in milliseconds: a minute, which is longer than any delivery.
-const MAX_DELAY: u64 = 60_000;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Number,
+    Status,
+    /// A delay in milliseconds.
+    Delay,
+}
+
+impl Kind {
+    pub(super) fn noun(self) -> &'static str {
+        match self {
+            Self::Number => "a number",
+            Self::Status => "a status",
+            Self::Delay => "a duration",
+        }
+    }
+}
 
 impl Argument {
+    const fn new(kind: Kind, default: u64, min: u64, max: u64) -> Self {
+        Self {
+            kind,
+            default,
+            min,
+            max,
+        }
+    }
+
     pub(super) const fn number(default: u64, min: u64, max: u64) -> Self {
-        Self::Number { default, min, max }
+        Self::new(Kind::Number, default, min, max)
     }
 
-    pub(super) const fn redirect(default: u64) -> Self {
-        Self::number(default, 300, 399)
+    pub(super) const fn status(default: u64, min: u64, max: u64) -> Self {
+        Self::new(Kind::Status, default, min, max)
     }
 
-    pub(super) const fn error(default: u64) -> Self {
-        Self::number(default, 400, 599)
+    pub(super) const fn delay(default: u64, min: u64, max: u64) -> Self {
+        Self::new(Kind::Delay, default, min, max)
     }
 
-    pub(super) fn default_value(self) -> u64 {
-        match self {
-            Self::None => 0,
-            Self::Number { default, .. } | Self::Delay { default } => default,
+    pub(super) const fn default_value(self) -> u64 {
+        self.default
+    }
+
+    pub(super) fn kind(self) -> Kind {
+        self.kind
+    }
+
+    pub(super) fn allows(self, value: u64) -> bool {
+        (self.min..=self.max).contains(&value)
+    }
+
+    /// Describes the valid arguments. The text fits after the word "takes".
+    pub(super) fn rule(self) -> String {
+        let range = format!("from {} to {}", self.show(self.min), self.show(self.max));
+        let more = match self.kind {
+            Kind::Number | Kind::Status => "",
+            Kind::Delay => " in whole milliseconds, such as 50ms or 2s",
+        };
+        format!("{} {range}{more}", self.kind.noun())
+    }
+
+    pub(super) fn show(self, value: u64) -> String {
+        match self.kind {
+            Kind::Number | Kind::Status => value.to_string(),
+            Kind::Delay => delay(value),
         }
     }
 
-    pub(super) fn show(self, value: u64) -> Option<String> {
-        match self {
-            Self::None => None,
-            Self::Number { .. } => Some(value.to_string()),
-            Self::Delay { .. } => Some(delay(value)),
+    /// Parses an argument, which need not be within the bounds.
+    pub(super) fn parse(self, text: &str) -> Option<u64> {
+        match self.kind {
+            Kind::Number | Kind::Status => parse_digits(text),
+            Kind::Delay => milliseconds(text),
         }
     }
+}
 
-    /// Parses an argument. The error describes the valid arguments and fits after the word "takes".
-    pub(super) fn parse(self, text: &str) -> Result<u64, String> {
-        match self {
-            Self::None => Err("no argument".to_owned()),
-            Self::Number { min, max, .. } => parse_digits(text)
-                .filter(|number| (min..=max).contains(number))
-                .ok_or_else(|| format!("a number from {min} to {max}")),
-            Self::Delay { .. } => milliseconds(text)
-                .filter(|delay| *delay <= MAX_DELAY)
-                .ok_or_else(|| {
-                    let max = delay(MAX_DELAY);
-                    format!("a duration from 0ms to {max}, such as 50ms or 2s")
-                }),
-        }
-    }
+/// Returns the milliseconds, or `None` if the duration has a fraction of one.
+pub(super) fn whole_milliseconds(delay: Duration) -> Option<u64> {
+    let milliseconds = u64::try_from(delay.as_millis()).ok()?;
+    (Duration::from_millis(milliseconds) == delay).then_some(milliseconds)
 }
 
 fn delay(milliseconds: u64) -> String {
@@ -86,7 +118,7 @@ fn milliseconds(text: &str) -> Option<u64> {
 }
 
 /// Parses a number that consists only of digits, without a sign.
-fn parse_digits(text: &str) -> Option<u64> {
+pub(super) fn parse_digits(text: &str) -> Option<u64> {
     text.bytes()
         .all(|b| b.is_ascii_digit())
         .then(|| text.parse().ok())
@@ -99,16 +131,18 @@ mod tests {
 
     #[test]
     fn numbers_out_of_bounds_and_delays_without_a_unit_are_refused() {
+        let parsed =
+            |argument: Argument, text| argument.parse(text).filter(|value| argument.allows(*value));
         let number = Argument::number(5, 1, 9);
-        assert_eq!(number.parse("9"), Ok(9));
+        assert_eq!(parsed(number, "9"), Some(9));
+        assert_eq!(number.rule(), "a number from 1 to 9");
         for wrong in ["", "0", "10", "+5", "-1", "5 ", "99999999999999999999"] {
-            let rule = number.parse(wrong).unwrap_err();
-            assert_eq!(rule, "a number from 1 to 9", "{wrong}");
+            assert_eq!(parsed(number, wrong), None, "{wrong}");
         }
-        let delay = Argument::Delay { default: 10 };
+        let delay = Argument::delay(10, 0, 60_000);
         for (text, milliseconds) in [("0ms", 0), ("250ms", 250), ("2s", 2000), ("1m", 60_000)] {
-            assert_eq!(delay.parse(text), Ok(milliseconds));
-            assert_eq!(delay.show(milliseconds).as_deref(), Some(text));
+            assert_eq!(parsed(delay, text), Some(milliseconds));
+            assert_eq!(delay.show(milliseconds), text);
         }
         for wrong in [
             "",
@@ -122,8 +156,7 @@ mod tests {
             "1.5s",
             "99999999999999999999m",
         ] {
-            assert!(delay.parse(wrong).is_err(), "{wrong}");
+            assert_eq!(parsed(delay, wrong), None, "{wrong}");
         }
-        assert_eq!(Argument::None.parse(""), Err("no argument".to_owned()));
     }
 }

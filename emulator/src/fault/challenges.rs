@@ -5,13 +5,15 @@ use http::header::{HeaderValue, WWW_AUTHENTICATE};
 use crate::digest::{Authorization, DigestAlgorithm, REALM};
 use crate::render::View;
 
-use super::argument::Argument;
 use super::context::FaultContext;
 use super::delivery::DeliveryStep::{Body, FoldedHead};
-use super::row::{Row, fault, harmless};
+use super::row::faults;
 
-pub(super) const ROWS: &[Row] = &[
+faults![
+    FAULTS,
+    Digest,
     harmless(
+        DIGEST_NONCE_ONCE,
         "digest-nonce-once",
         "every nonce is accepted once; its next use gets a challenge with stale=true",
         |cx| {
@@ -21,6 +23,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        DIGEST_NEVER,
         "digest-never",
         "every right digest response gets another challenge with stale=true",
         |cx| {
@@ -32,6 +35,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        DIGEST_NO_QOP,
         "digest-no-qop",
         "the challenge has no qop, as in RFC 2069",
         |cx| {
@@ -39,6 +43,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        DIGEST_QOP_INT,
         "digest-qop-int",
         "the challenge offers qop=auth-int only",
         |cx| {
@@ -47,30 +52,48 @@ pub(super) const ROWS: &[Row] = &[
             });
         },
     ),
-    fault("digest-no-nonce", "the challenge has no nonce", |cx| {
-        replace_challenges(cx, |_| {
-            vec!["Digest realm=\"MMS Public API\", qop=\"auth\"".to_owned()]
-        });
-    }),
     fault(
+        DIGEST_NO_NONCE,
+        "digest-no-nonce",
+        "the challenge has no nonce",
+        |cx| {
+            replace_challenges(cx, |_| {
+                vec!["Digest realm=\"MMS Public API\", qop=\"auth\"".to_owned()]
+            });
+        }
+    ),
+    fault(
+        DIGEST_UNKNOWN_ALGORITHM,
         "digest-unknown-algorithm",
         "the challenge offers only an unknown algorithm",
         |cx| replace_challenges(cx, |regular| vec![with_algorithm(regular, "SHA-1024")]),
     ),
     fault(
+        DIGEST_BASIC_ONLY,
         "digest-basic-only",
         "the challenge asks for Basic, which would reveal the password",
         |cx| replace_challenges(cx, |_| vec!["Basic realm=\"MMS Public API\"".to_owned()]),
     ),
-    fault("digest-garbage", "the challenge is malformed", |cx| {
-        replace_challenges(cx, |_| {
-            vec!["Digest =\"\", nonce=\"open, =,, \\\" realm='".to_owned()]
-        });
-    }),
-    fault("digest-no-challenge", "401 without a challenge", |cx| {
-        replace_challenges(cx, |_| Vec::<String>::new());
-    }),
     fault(
+        DIGEST_GARBAGE,
+        "digest-garbage",
+        "the challenge is malformed",
+        |cx| {
+            replace_challenges(cx, |_| {
+                vec!["Digest =\"\", nonce=\"open, =,, \\\" realm='".to_owned()]
+            });
+        }
+    ),
+    fault(
+        DIGEST_NO_CHALLENGE,
+        "digest-no-challenge",
+        "401 without a challenge",
+        |cx| {
+            replace_challenges(cx, |_| Vec::<String>::new());
+        }
+    ),
+    fault(
+        DIGEST_LONG,
         "digest-long",
         "the challenge's parameter opaque has this many bytes",
         |cx| {
@@ -80,8 +103,9 @@ pub(super) const ROWS: &[Row] = &[
             });
         },
     )
-    .with(Argument::number(1 << 16, 1, 16 << 20)),
+    .with(number(1 << 16, 1, 16 << 20)),
     harmless(
+        DIGEST_MANY,
         "digest-many",
         "this many challenges with unknown algorithms precede the usual one",
         |cx| {
@@ -94,8 +118,9 @@ pub(super) const ROWS: &[Row] = &[
             });
         },
     )
-    .with(Argument::number(10, 1, 10_000)),
+    .with(number(10, 1, 10_000)),
     fault(
+        DIGEST_REALM_UTF8,
         "digest-realm-utf8",
         "the realm is Área, encoded in UTF-8",
         |cx| {
@@ -103,6 +128,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        DIGEST_REALM_LATIN1,
         "digest-realm-latin1",
         "the realm is Área, encoded in Latin-1",
         |cx| {
@@ -110,6 +136,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        DIGEST_FOLDED,
         "digest-folded",
         "the challenge is folded over two lines, as HTTP/1.1 once allowed",
         |cx| {
@@ -119,6 +146,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        DIGEST_IN_ONE_HEADER,
         "digest-in-one-header",
         "challenges for Basic, SHA-256 and MD5, all in one header field",
         |cx| {

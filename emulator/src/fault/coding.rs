@@ -5,15 +5,17 @@ use http::header::CONTENT_ENCODING;
 
 use crate::render;
 
-use super::argument::Argument;
 use super::context::FaultContext;
-use super::row::{Row, fault, harmless};
+use super::row::faults;
 
-pub(super) const ROWS: &[Row] = &[
-    harmless("gzip", "the body is compressed with gzip", |cx| {
+faults![
+    FAULTS,
+    Coding,
+    harmless(GZIP, "gzip", "the body is compressed with gzip", |cx| {
         gzip(cx, |compressed| compressed);
     }),
     harmless(
+        GZIP_TWO_MEMBERS,
         "gzip-two-members",
         "the body is compressed with gzip, in two members as RFC 1952 allows",
         |cx| {
@@ -30,6 +32,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        GZIP_BOMB,
         "gzip-bomb",
         "the body is compressed with gzip, with this many MiB of spaces before the page",
         |cx| {
@@ -38,8 +41,9 @@ pub(super) const ROWS: &[Row] = &[
             cx.set_header(CONTENT_ENCODING, "gzip");
         },
     )
-    .with(Argument::number(1024, 1, 16 * 1024)),
+    .with(number(1024, 1, 16 * 1024)),
     fault(
+        GZIP_CORRUPT,
         "gzip-corrupt",
         "the body is compressed with gzip, with wrong bytes in the middle",
         |cx| {
@@ -53,6 +57,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        GZIP_BAD_CHECKSUM,
         "gzip-bad-checksum",
         "the body is compressed with gzip, with a wrong checksum",
         |cx| {
@@ -66,6 +71,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        GZIP_TRUNCATED,
         "gzip-truncated",
         "the body is only the first half of the gzip data",
         |cx| {
@@ -76,6 +82,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        GZIP_TRAILING_GARBAGE,
         "gzip-trailing-garbage",
         "the body is compressed with gzip, and other bytes follow the gzip data",
         |cx| {
@@ -85,6 +92,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        GZIP_TRAILING_ZEROS,
         "gzip-trailing-zeros",
         "the body is compressed with gzip and padded with this many zero bytes",
         |cx| {
@@ -92,8 +100,9 @@ pub(super) const ROWS: &[Row] = &[
             gzip(cx, |compressed| [compressed, zeros].concat());
         },
     )
-    .with(Argument::number(512, 1, 1 << 20)),
+    .with(number(512, 1, 1 << 20)),
     fault(
+        GZIP_TWICE,
         "gzip-twice",
         "the body is compressed with gzip twice, and Content-Encoding says so",
         |cx| {
@@ -104,16 +113,19 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        GZIP_LABEL_ONLY,
         "gzip-label-only",
         "Content-Encoding is gzip, but the body is not compressed",
         |cx| cx.set_header(CONTENT_ENCODING, "gzip"),
     ),
     fault(
+        CODING_BR,
         "coding-br",
         "Content-Encoding is br, which was not requested, but the body is not compressed",
         |cx| cx.set_header(CONTENT_ENCODING, "br"),
     ),
     fault(
+        CODING_UNKNOWN,
         "coding-unknown",
         "Content-Encoding is x-unknown, but the body is not compressed",
         |cx| cx.set_header(CONTENT_ENCODING, "x-unknown"),

@@ -194,7 +194,7 @@ impl FaultContext<'_> {
     fn entries(&self, offset: u64, count: u64, view: KeyView) -> Vec<Value> {
         let world = &self.atlas.world;
         let group = |id: &str| GroupId::new(id).ok().and_then(|id| world.group(id));
-        let (group, org) = match MatchedRoute::from_path(self.request.uri.path()) {
+        let (group, org) = match MatchedRoute::from_path(self.request.path) {
             Some(MatchedRoute::GroupKeys { group_id }) => (group(group_id), None),
             Some(MatchedRoute::OrgKeys { org_id }) => (None, OrgId::new(org_id).ok()),
             _ => (None, None),
@@ -213,7 +213,7 @@ impl FaultContext<'_> {
     /// Returns entries of keys that no group has. Every page has different ones.
     pub(super) fn unknown_keys(&self, page: u64, count: u64) -> Vec<Value> {
         let view = self.key_view();
-        let group = match MatchedRoute::from_path(self.request.uri.path()) {
+        let group = match MatchedRoute::from_path(self.request.path) {
             Some(MatchedRoute::GroupKeys { group_id }) => GroupId::new(group_id).ok(),
             _ => None,
         };

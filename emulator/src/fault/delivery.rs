@@ -10,10 +10,10 @@ use std::time::Duration;
 ///
 /// ```
 /// use std::time::Duration;
-/// use atlas_model_keys_emulator::{Config, Delivery, DeliveryStep, Emulator};
+/// use atlas_model_keys_emulator::{Config, Delivery, DeliveryStep, Emulator, Fault};
 ///
 /// let mut emulator = Emulator::new(Config::default());
-/// emulator.inject("reset-in-body".parse()?, Some(1));
+/// emulator.inject(Fault::RESET_IN_BODY);
 /// let request = http::Request::get(format!(
 ///         "/api/atlas/v2/groups/{}/aiModelApiKeys",
 ///         emulator.first_group(),

@@ -8,109 +8,149 @@ use http::header::{self, AUTHORIZATION, HeaderName};
 
 use crate::digest::{self, Authorization};
 
-use super::argument::Argument;
 use super::context::FaultContext;
-use super::row::{Row, fault};
+use super::row::faults;
 
-/// Faults that repeat the credential of a listing: the access token, or the private key that the
-/// digest was computed with. It is in every text of the error, and in the header `X-Error-Code` if a
-/// header can contain it.
-pub(super) const ROWS: &[Row] = &[
-    echo(
+// Faults that repeat the credential of a listing: the access token, or the private key that the
+// digest was computed with. It is in every text of the error, and in the header `X-Error-Code` if a
+// header can contain it.
+faults![
+    FAULTS,
+    Meaning,
+    fault(
+        ECHO_PLAIN,
         "echo-plain",
         "this status, with an error that repeats the credential unchanged",
         |cx| echo_listing(cx, plain),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        ECHO_PERCENT,
         "echo-percent",
         "this status, with the credential repeated in upper-case percent-encoding",
         |cx| echo_listing(cx, percent_upper),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        ECHO_PERCENT_LOWER,
         "echo-percent-lower",
         "this status, with the credential repeated in lower-case percent-encoding",
         |cx| echo_listing(cx, percent_lower),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        ECHO_JSON_ESCAPED,
         "echo-json-escaped",
         "this status, with the credential repeated, every second character escaped as \\u00XX",
         |cx| echo_listing(cx, json_escaped),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        ECHO_JSON_TWICE,
         "echo-json-twice",
         "this status, with the credential repeated, escaped like JSON within JSON",
         |cx| echo_listing(cx, json_twice),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        ECHO_HTML,
         "echo-html",
         "this status, with the credential repeated as HTML entities",
         |cx| echo_listing(cx, html),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        ECHO_SPLIT,
         "echo-split",
         "this status, with the credential repeated in lines of 8 characters",
         |cx| echo_listing(cx, split),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        ECHO_PART,
         "echo-part",
         "this status, with the 6th to 25th character of the credential repeated",
         |cx| echo_listing(cx, part),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        ECHO_REENCODED,
         "echo-reencoded",
         "this status, with the credential repeated, percent-encoded from the 13th character on",
         |cx| echo_listing(cx, reencoded),
-    ),
+    )
+    .with(status(400, 400, 599)),
 ];
 
-/// Faults that repeat the credential of a token request: the client secret.
-pub(super) const TOKEN_ROWS: &[Row] = &[
-    echo(
+// Faults that repeat the credential of a token request: the client secret.
+faults![
+    TOKEN_FAULTS,
+    Token,
+    fault(
+        TOKEN_ECHO_PLAIN,
         "token-echo-plain",
         "this status, with an error that repeats the client secret unchanged",
         |cx| echo_token(cx, plain),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        TOKEN_ECHO_PERCENT,
         "token-echo-percent",
         "this status, with the client secret repeated in upper-case percent-encoding",
         |cx| echo_token(cx, percent_upper),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        TOKEN_ECHO_PERCENT_LOWER,
         "token-echo-percent-lower",
         "this status, with the client secret repeated in lower-case percent-encoding",
         |cx| echo_token(cx, percent_lower),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        TOKEN_ECHO_JSON_ESCAPED,
         "token-echo-json-escaped",
         "this status, with the client secret repeated, every second character escaped as \\u00XX",
         |cx| echo_token(cx, json_escaped),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        TOKEN_ECHO_JSON_TWICE,
         "token-echo-json-twice",
         "this status, with the client secret repeated, escaped like JSON within JSON",
         |cx| echo_token(cx, json_twice),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        TOKEN_ECHO_HTML,
         "token-echo-html",
         "this status, with the client secret repeated as HTML entities",
         |cx| echo_token(cx, html),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        TOKEN_ECHO_SPLIT,
         "token-echo-split",
         "this status, with the client secret repeated in lines of 8 characters",
         |cx| echo_token(cx, split),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        TOKEN_ECHO_PART,
         "token-echo-part",
         "this status, with the 6th to 25th character of the client secret repeated",
         |cx| echo_token(cx, part),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        TOKEN_ECHO_REENCODED,
         "token-echo-reencoded",
         "this status, with the client secret repeated, percent-encoded from the 13th character on",
         |cx| echo_token(cx, reencoded),
-    ),
-    echo(
+    )
+    .with(status(400, 400, 599)),
+    fault(
+        TOKEN_ECHO_BASIC,
         "token-echo-basic",
         "this status, with an error that repeats the value sent with the Basic scheme",
         |cx| {
@@ -118,16 +158,9 @@ pub(super) const TOKEN_ROWS: &[Row] = &[
                 replace_with_oauth_error(cx, &value);
             }
         },
-    ),
+    )
+    .with(status(400, 400, 599)),
 ];
-
-const fn echo(
-    name: &'static str,
-    description: &'static str,
-    apply: fn(&mut FaultContext<'_>),
-) -> Row {
-    fault(name, description, apply).with(Argument::error(400))
-}
 
 /// A function that writes a credential in another form, for use between the quotes of a JSON string.
 type Form = fn(&str) -> String;

@@ -3,27 +3,31 @@
 
 use http::StatusCode;
 use http::header::{self, HeaderName, RETRY_AFTER};
+use serde_json::{Value, json};
 
 use crate::calendar::{http_date, unpadded_date};
 
-use super::argument::Argument;
-use super::context::{FaultContext, replace_with_long_error};
-use super::row::{Row, fault, harmless};
+use super::context::{FaultContext, JsonObject, replace_with_long_error};
+use super::row::faults;
 
-pub(super) const ROWS: &[Row] = &[
+faults![
+    FAULTS,
+    Meaning,
     fault(
+        OK_HTML,
         "ok-html",
         "200 with an HTML page, as from the login page of a network",
         |cx| cx.replace_with_html(StatusCode::OK),
     ),
-    fault("ok-empty", "200 without a body", |cx| {
+    fault(OK_EMPTY, "ok-empty", "200 without a body", |cx| {
         cx.replace(StatusCode::OK, []);
         cx.set_header(header::CONTENT_TYPE, "application/json");
     }),
-    fault("no-content", "204 instead of a page", |cx| {
+    fault(NO_CONTENT, "no-content", "204 instead of a page", |cx| {
         cx.replace(StatusCode::NO_CONTENT, []);
     }),
     fault(
+        NOT_MODIFIED,
         "not-modified",
         "304, although the request was not conditional",
         |cx| {
@@ -32,6 +36,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        PARTIAL_CONTENT,
         "partial-content",
         "206 with the first half of the page",
         |cx| {
@@ -46,6 +51,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        PARTIAL_CONTENT_WHOLE,
         "partial-content-whole",
         "206 with the whole page, although no range was requested",
         |cx| {
@@ -56,12 +62,14 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        OK_OTHER,
         "ok-other",
         "this success status instead of 200, with the whole page (204 has no body)",
         |cx| *cx.response.status_mut() = cx.status(),
     )
-    .with(Argument::number(201, 201, 299)),
+    .with(status(201, 201, 299)),
     fault(
+        ERROR_JSON,
         "error-json",
         "this status, with an error in Atlas's format",
         |cx| {
@@ -69,8 +77,9 @@ pub(super) const ROWS: &[Row] = &[
             cx.replace_with_error(status);
         },
     )
-    .with(Argument::error(500)),
+    .with(status(500, 400, 599)),
     fault(
+        ERROR_HTML,
         "error-html",
         "this status, with an HTML page, as from a load balancer",
         |cx| {
@@ -78,13 +87,19 @@ pub(super) const ROWS: &[Row] = &[
             cx.replace_with_html(status);
         },
     )
-    .with(Argument::error(500)),
-    fault("error-empty", "this status, without a body", |cx| {
-        let status = cx.status();
-        cx.replace(status, []);
-    })
-    .with(Argument::error(502)),
+    .with(status(500, 400, 599)),
     fault(
+        ERROR_EMPTY,
+        "error-empty",
+        "this status, without a body",
+        |cx| {
+            let status = cx.status();
+            cx.replace(status, []);
+        }
+    )
+    .with(status(502, 400, 599)),
+    fault(
+        ERROR_UNKNOWN,
         "error-unknown",
         "this status of an unknown class, with an error in Atlas's format",
         |cx| {
@@ -92,17 +107,48 @@ pub(super) const ROWS: &[Row] = &[
             cx.replace_with_error(status);
         },
     )
-    .with(Argument::number(600, 600, 999)),
+    .with(status(600, 600, 999)),
     fault(
+        ERROR_LARGE,
         "error-large",
         "500 with an error in Atlas's format that has this many bytes",
         replace_with_long_error,
     )
-    .with(Argument::number(17 << 20, 1000, 256 << 20)),
-    fault("not-found-html", "404 with an HTML page", |cx| {
-        cx.replace_with_html(StatusCode::NOT_FOUND);
-    }),
+    .with(number(17 << 20, 1000, 256 << 20)),
     fault(
+        ENVELOPE_ERROR_TOP,
+        "envelope-error-top",
+        "200 with an error in an envelope that has this status; the error's fields are at the top",
+        |cx| {
+            replace_with_envelope(cx, |mut error, status| {
+                error.insert("status".to_owned(), status);
+                error.into()
+            });
+        },
+    )
+    .with(status(500, 400, 599)),
+    fault(
+        ENVELOPE_ERROR_CONTENT,
+        "envelope-error-content",
+        "200 with an error in an envelope that has this status; the error is under content",
+        |cx| {
+            replace_with_envelope(
+                cx,
+                |error, status| json!({"content": error, "status": status}),
+            );
+        },
+    )
+    .with(status(500, 400, 599)),
+    fault(
+        NOT_FOUND_HTML,
+        "not-found-html",
+        "404 with an HTML page",
+        |cx| {
+            cx.replace_with_html(StatusCode::NOT_FOUND);
+        }
+    ),
+    fault(
+        PROXY_AUTHENTICATION,
         "proxy-authentication",
         "407 with a challenge, although there is no proxy",
         |cx| {
@@ -111,6 +157,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        REQUEST_TIMEOUT,
         "request-timeout",
         "408, and the connection is closed",
         |cx| {
@@ -119,11 +166,13 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        TOO_EARLY,
         "too-early",
         "425, as from a server that protects itself from replays",
         |cx| cx.replace(StatusCode::TOO_EARLY, []),
     ),
     fault(
+        REDIRECT_OWN,
         "redirect-own",
         "a redirect with this status to the same host",
         |cx| {
@@ -131,8 +180,9 @@ pub(super) const ROWS: &[Row] = &[
             cx.replace_with_redirect(&location);
         },
     )
-    .with(Argument::redirect(302)),
+    .with(status(302, 300, 399)),
     fault(
+        REDIRECT_LOOP,
         "redirect-loop",
         "a redirect with this status to the requested URL",
         |cx| {
@@ -140,14 +190,16 @@ pub(super) const ROWS: &[Row] = &[
             cx.replace_with_redirect(&location);
         },
     )
-    .with(Argument::redirect(307)),
+    .with(status(307, 300, 399)),
     fault(
+        REDIRECT_RELATIVE,
         "redirect-relative",
         "a redirect with this status to a relative path",
         |cx| cx.replace_with_redirect("../elsewhere"),
     )
-    .with(Argument::redirect(308)),
+    .with(status(308, 300, 399)),
     fault(
+        REDIRECT_OTHER,
         "redirect-other",
         "a redirect with this status to another host",
         |cx| {
@@ -155,8 +207,9 @@ pub(super) const ROWS: &[Row] = &[
             cx.replace_with_redirect(&location);
         },
     )
-    .with(Argument::redirect(307)),
+    .with(status(307, 300, 399)),
     fault(
+        REDIRECT_DOWNGRADE,
         "redirect-downgrade",
         "a redirect with this status to the same host with http://, on port 80",
         |cx| {
@@ -166,8 +219,9 @@ pub(super) const ROWS: &[Row] = &[
             cx.replace_with_redirect(&location);
         },
     )
-    .with(Argument::redirect(301)),
+    .with(status(301, 300, 399)),
     fault(
+        REDIRECT_NOWHERE,
         "redirect-nowhere",
         "a redirect with this status, without Location",
         |cx| {
@@ -175,28 +229,32 @@ pub(super) const ROWS: &[Row] = &[
             cx.replace_with_html(status);
         },
     )
-    .with(Argument::redirect(303)),
+    .with(status(303, 300, 399)),
     fault(
+        RETRY_AFTER_ZERO,
         "retry-after-zero",
         "this status, with Retry-After: 0",
         |cx| {
             retry_after(cx, Some("0"));
         },
     )
-    .with(Argument::error(429)),
+    .with(status(429, 400, 599)),
     fault(
+        RETRY_AFTER_SECONDS,
         "retry-after-seconds",
         "this status, with Retry-After: 2",
         |cx| retry_after(cx, Some("2")),
     )
-    .with(Argument::error(429)),
+    .with(status(429, 400, 599)),
     fault(
+        RETRY_AFTER_FRACTION,
         "retry-after-fraction",
         "this status, with Retry-After: 2.5",
         |cx| retry_after(cx, Some("2.5")),
     )
-    .with(Argument::error(429)),
+    .with(status(429, 400, 599)),
     fault(
+        RETRY_AFTER_DATE,
         "retry-after-date",
         "this status, with a date in Retry-After that is 2 seconds ahead",
         |cx| {
@@ -204,8 +262,9 @@ pub(super) const ROWS: &[Row] = &[
             retry_after(cx, Some(&date));
         },
     )
-    .with(Argument::error(429)),
+    .with(status(429, 400, 599)),
     fault(
+        RETRY_AFTER_UNPADDED_DATE,
         "retry-after-unpadded-date",
         "this status, with the date 6 Nov 2094 in Retry-After, the day not padded",
         |cx| {
@@ -213,46 +272,53 @@ pub(super) const ROWS: &[Row] = &[
             retry_after(cx, Some(&date));
         },
     )
-    .with(Argument::error(429)),
+    .with(status(429, 400, 599)),
     fault(
+        RETRY_AFTER_PAST_DATE,
         "retry-after-past-date",
         "this status, with a date in 1994 in Retry-After",
         |cx| retry_after(cx, Some("Sun, 06 Nov 1994 08:49:37 GMT")),
     )
-    .with(Argument::error(429)),
+    .with(status(429, 400, 599)),
     fault(
+        RETRY_AFTER_HUGE,
         "retry-after-huge",
         "this status, with more seconds in Retry-After than 64 bits can hold",
         |cx| retry_after(cx, Some("99999999999999999999")),
     )
-    .with(Argument::error(429)),
+    .with(status(429, 400, 599)),
     fault(
+        RETRY_AFTER_NEGATIVE,
         "retry-after-negative",
         "this status, with Retry-After: -1",
         |cx| retry_after(cx, Some("-1")),
     )
-    .with(Argument::error(429)),
+    .with(status(429, 400, 599)),
     fault(
+        RETRY_AFTER_TEXT,
         "retry-after-text",
         "this status, with Retry-After: soon",
         |cx| {
             retry_after(cx, Some("soon"));
         },
     )
-    .with(Argument::error(429)),
+    .with(status(429, 400, 599)),
     fault(
+        RETRY_AFTER_EMPTY,
         "retry-after-empty",
         "this status, with an empty Retry-After",
         |cx| retry_after(cx, Some("")),
     )
-    .with(Argument::error(429)),
+    .with(status(429, 400, 599)),
     fault(
+        RETRY_AFTER_MISSING,
         "retry-after-missing",
         "this status, without Retry-After",
         |cx| retry_after(cx, None),
     )
-    .with(Argument::error(429)),
+    .with(status(429, 400, 599)),
     fault(
+        RETRY_AFTER_TWICE,
         "retry-after-twice",
         "this status, with two Retry-After fields: 1 and 3600",
         |cx| {
@@ -260,8 +326,9 @@ pub(super) const ROWS: &[Row] = &[
             cx.add_header(RETRY_AFTER, "3600");
         },
     )
-    .with(Argument::error(429)),
+    .with(status(429, 400, 599)),
     harmless(
+        REMAINING_ZERO,
         "remaining-zero",
         "RateLimit-Remaining is 0 in every response, although no request is refused",
         |cx| {
@@ -270,6 +337,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        HEADERS_UNKNOWN,
         "headers-unknown",
         "unknown header fields with unusual bytes",
         |cx| {
@@ -279,6 +347,23 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
 ];
+
+/// Replaces the response with a 200 that has an error in an envelope, whether or not the request asked
+/// for an envelope.
+fn replace_with_envelope(
+    cx: &mut FaultContext<'_>,
+    envelope: impl FnOnce(JsonObject, Value) -> Value,
+) {
+    let status = cx.status();
+    cx.replace_with_error(status);
+    *cx.response.status_mut() = StatusCode::OK;
+    cx.edit_body(|body| {
+        let error = serde_json::from_slice(&body).unwrap_or_default();
+        envelope(error, status.as_u16().into())
+            .to_string()
+            .into_bytes()
+    });
+}
 
 fn retry_after(cx: &mut FaultContext<'_>, value: Option<&str>) {
     let status = cx.status();

@@ -5,12 +5,14 @@ use serde_json::{Value, json};
 
 use crate::listing::Paging;
 
-use super::argument::Argument;
 use super::context::{FaultContext, JsonObject};
-use super::row::{Row, fault, harmless};
+use super::row::faults;
 
-pub(super) const ROWS: &[Row] = &[
+faults![
+    FAULTS,
+    Page,
     harmless(
+        NEXT_OTHER_HOST,
         "next-other-host",
         "every page with keys has a next link to another host",
         |cx| {
@@ -22,6 +24,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        NEXT_CREDENTIALS,
         "next-credentials",
         "every page with keys has a next link that contains a user and a password",
         |cx| {
@@ -32,11 +35,13 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        NEXT_JAVASCRIPT,
         "next-javascript",
         "every page with keys has a next link that is a script",
         |cx| with_next_link(cx, |_, _| "javascript:alert(1)".to_owned()),
     ),
     harmless(
+        NEXT_RELATIVE,
         "next-relative",
         "every page with keys has a next link without a host",
         |cx| {
@@ -46,6 +51,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        NEXT_ITSELF,
         "next-itself",
         "every page with keys has a next link to itself",
         |cx| {
@@ -55,11 +61,13 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        NEXT_LOWER,
         "next-lower",
         "every page with keys has a next link to the first page",
         |cx| with_next_link(cx, |cx, paging| paging.href(&cx.self_url(), 1)),
     ),
     harmless(
+        NEXT_HUGE,
         "next-huge",
         "every page with keys has a next link to page 10^20 - 1",
         |cx| {
@@ -69,6 +77,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        PAGES_LOOP,
         "pages-loop",
         "every page has the keys of the first page and a next link",
         |cx| {
@@ -80,6 +89,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        PAGES_ENDLESS,
         "pages-endless",
         "every page has new keys and a next link",
         |cx| {
@@ -91,6 +101,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        PAGES_LOOP_ONE,
         "pages-loop-one",
         "every page has only the first key, and a next link",
         |cx| {
@@ -101,18 +112,21 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        PAGE_EMPTY,
         "page-empty",
         "this page is empty and has a next link; its keys are on the next page",
         |cx| empty_pages(cx, 1),
     )
-    .with(Argument::number(2, 1, 1_000_000)),
+    .with(number(2, 1, 1_000_000)),
     harmless(
+        PAGES_EMPTY,
         "pages-empty",
         "this page and the next one are empty and have a next link; their keys follow later",
         |cx| empty_pages(cx, 2),
     )
-    .with(Argument::number(2, 1, 1_000_000)),
+    .with(number(2, 1, 1_000_000)),
     fault(
+        PAGES_EMPTY_ENDLESS,
         "pages-empty-endless",
         "every page after the first is empty and has a next link",
         |cx| {
@@ -125,6 +139,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        PAGE_EMPTY_ONCE,
         "page-empty-once",
         "this page is empty and has no next link, but only when it is first requested",
         |cx| {
@@ -137,8 +152,9 @@ pub(super) const ROWS: &[Row] = &[
             });
         },
     )
-    .with(Argument::number(2, 1, 1_000_000)),
+    .with(number(2, 1, 1_000_000)),
     harmless(
+        PAGES_OVERLAP,
         "pages-overlap",
         "every page repeats this many keys of the page before, as if keys were added in front",
         |cx| {
@@ -158,36 +174,48 @@ pub(super) const ROWS: &[Row] = &[
             });
         },
     )
-    .with(Argument::number(1, 1, 500)),
+    .with(number(1, 1, 500)),
     harmless(
+        TOTAL_ZERO,
         "total-zero",
         "totalCount is 0, although there are keys",
         |cx| {
             set_field(cx, "totalCount", json!(0));
         },
     ),
-    harmless("total-huge", "totalCount is 2^64 - 1", |cx| {
+    harmless(TOTAL_HUGE, "total-huge", "totalCount is 2^64 - 1", |cx| {
         set_field(cx, "totalCount", json!(u64::MAX));
     }),
-    harmless("total-missing", "totalCount is missing", |cx| {
-        remove_field(cx, "totalCount");
-    }),
-    fault("total-negative", "totalCount is -1", |cx| {
+    harmless(
+        TOTAL_MISSING,
+        "total-missing",
+        "totalCount is missing",
+        |cx| {
+            remove_field(cx, "totalCount");
+        }
+    ),
+    fault(TOTAL_NEGATIVE, "total-negative", "totalCount is -1", |cx| {
         set_field(cx, "totalCount", json!(-1));
     }),
-    fault("total-text", "totalCount is a string", |cx| {
+    fault(TOTAL_TEXT, "total-text", "totalCount is a string", |cx| {
         set_field(cx, "totalCount", json!("42"));
     }),
-    fault("total-float", "totalCount is 42.5", |cx| {
+    fault(TOTAL_FLOAT, "total-float", "totalCount is 42.5", |cx| {
         set_field(cx, "totalCount", json!(42.5));
     }),
-    fault("total-null", "totalCount is null", |cx| {
+    fault(TOTAL_NULL, "total-null", "totalCount is null", |cx| {
         set_field(cx, "totalCount", Value::Null);
     }),
-    harmless("total-exponent", "totalCount is 1e400", |cx| {
-        set_field_json(cx, "totalCount", "1e400");
-    }),
     harmless(
+        TOTAL_EXPONENT,
+        "total-exponent",
+        "totalCount is 1e400",
+        |cx| {
+            set_field_json(cx, "totalCount", "1e400");
+        }
+    ),
+    harmless(
+        TOTAL_LONG,
         "total-long",
         "totalCount is a number with this many digits",
         |cx| {
@@ -195,27 +223,40 @@ pub(super) const ROWS: &[Row] = &[
             set_field_json(cx, "totalCount", &digits);
         },
     )
-    .with(Argument::number(10_000, 1, 10_000_000)),
+    .with(number(10_000, 1, 10_000_000)),
     harmless(
+        TOTAL_PRIVATE_NUMBER,
         "total-private-number",
         "totalCount is the object that serde_json uses internally for long numbers",
         |cx| set_field_json(cx, "totalCount", PRIVATE_NUMBER),
     ),
     harmless(
+        TOTAL_PRIVATE_RAW,
         "total-private-raw",
         "totalCount is the object that serde_json uses internally for raw values",
         |cx| set_field_json(cx, "totalCount", PRIVATE_RAW),
     ),
-    fault("results-null", "results is null", |cx| {
+    fault(RESULTS_NULL, "results-null", "results is null", |cx| {
         set_field(cx, "results", Value::Null);
     }),
-    fault("results-missing", "results is missing", |cx| {
-        remove_field(cx, "results");
-    }),
-    fault("results-object", "results is an object", |cx| {
-        set_field(cx, "results", json!({"0": {"apiKeyId": "zero"}}));
-    }),
     fault(
+        RESULTS_MISSING,
+        "results-missing",
+        "results is missing",
+        |cx| {
+            remove_field(cx, "results");
+        }
+    ),
+    fault(
+        RESULTS_OBJECT,
+        "results-object",
+        "results is an object",
+        |cx| {
+            set_field(cx, "results", json!({"0": {"apiKeyId": "zero"}}));
+        }
+    ),
+    fault(
+        RESULTS_WITH_NULL,
         "results-with-null",
         "the last element of results is null",
         |cx| {
@@ -226,10 +267,11 @@ pub(super) const ROWS: &[Row] = &[
             });
         },
     ),
-    harmless("links-missing", "links is missing", |cx| {
+    harmless(LINKS_MISSING, "links-missing", "links is missing", |cx| {
         remove_field(cx, "links");
     }),
     harmless(
+        LINKS_TOTAL_MISSING,
         "links-total-missing",
         "links and totalCount are missing",
         |cx| {
@@ -237,10 +279,11 @@ pub(super) const ROWS: &[Row] = &[
             remove_field(cx, "totalCount");
         },
     ),
-    fault("links-null", "links is null", |cx| {
+    fault(LINKS_NULL, "links-null", "links is null", |cx| {
         set_field(cx, "links", Value::Null);
     }),
     fault(
+        LINKS_ONLY_NULL,
         "links-only-null",
         "links is an array that contains only a null",
         |cx| {
@@ -248,6 +291,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        LINKS_WITH_NULL,
         "links-with-null",
         "the last element of links is null",
         |cx| {
@@ -258,15 +302,21 @@ pub(super) const ROWS: &[Row] = &[
             });
         },
     ),
-    fault("empty-keys", "this many keys, each an empty object", |cx| {
-        cx.edit_page(|cx, page, _| {
-            let keys = vec![json!({}); cx.size()];
-            page.insert("results".to_owned(), keys.into());
-            set_next_link(page, None);
-        });
-    })
-    .with(Argument::number(100_000, 1, 10_000_000)),
+    fault(
+        EMPTY_KEYS,
+        "empty-keys",
+        "this many keys, each an empty object",
+        |cx| {
+            cx.edit_page(|cx, page, _| {
+                let keys = vec![json!({}); cx.size()];
+                page.insert("results".to_owned(), keys.into());
+                set_next_link(page, None);
+            });
+        }
+    )
+    .with(number(100_000, 1, 10_000_000)),
     harmless(
+        FIELDS_UNKNOWN,
         "fields-unknown",
         "the page and its keys have unknown fields of every type",
         |cx| {
@@ -282,12 +332,18 @@ pub(super) const ROWS: &[Row] = &[
             });
         },
     ),
-    harmless("status-unknown", "every key has an unknown status", |cx| {
-        each_key(cx, |key| {
-            key.insert("status".to_owned(), "HIBERNATING".into());
-        });
-    }),
+    harmless(
+        STATUS_UNKNOWN,
+        "status-unknown",
+        "every key has an unknown status",
+        |cx| {
+            each_key(cx, |key| {
+                key.insert("status".to_owned(), "HIBERNATING".into());
+            });
+        }
+    ),
     fault(
+        FIELDS_MISTYPED,
         "fields-mistyped",
         "the name of every key is a number",
         |cx| {
@@ -296,7 +352,17 @@ pub(super) const ROWS: &[Row] = &[
             });
         },
     ),
-    harmless("secrets", "every key contains its secret", |cx| {
+    harmless(
+        NAME_NULL,
+        "name-null",
+        "the name of every key is null",
+        |cx| {
+            each_key(cx, |key| {
+                key.insert("name".to_owned(), Value::Null);
+            });
+        }
+    ),
+    harmless(SECRETS, "secrets", "every key contains its secret", |cx| {
         cx.edit_page(|cx, page, paging| {
             let count = page
                 .get("results")
@@ -306,10 +372,16 @@ pub(super) const ROWS: &[Row] = &[
             page.insert("results".to_owned(), keys.into());
         });
     }),
-    fault("field-twice", "the first key has two ids", |cx| {
-        cx.insert_into_key(b"\"apiKeyId\":\"theOtherOne\"");
-    }),
+    fault(
+        FIELD_TWICE,
+        "field-twice",
+        "the first key has two ids",
+        |cx| {
+            cx.insert_into_key(b"\"apiKeyId\":\"theOtherOne\"");
+        }
+    ),
     harmless(
+        FIELD_TWICE_UNKNOWN,
         "field-twice-unknown",
         "the page and its first key have an unknown field twice",
         |cx| {
@@ -323,16 +395,22 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        UTF8_INVALID,
         "utf8-invalid",
         "the first name contains bytes that are not UTF-8",
         |cx| {
             cx.insert_into_name(b"\xff\xc0\x80\xed\xa0\x80");
         },
     ),
-    fault("utf8-bom", "the page begins with a byte order mark", |cx| {
-        cx.edit_page_bytes(|body| [b"\xef\xbb\xbf".as_slice(), &body].concat());
-    }),
-    fault("utf16", "the page is encoded in UTF-16", |cx| {
+    fault(
+        UTF8_BOM,
+        "utf8-bom",
+        "the page begins with a byte order mark",
+        |cx| {
+            cx.edit_page_bytes(|body| [b"\xef\xbb\xbf".as_slice(), &body].concat());
+        }
+    ),
+    fault(UTF16, "utf16", "the page is encoded in UTF-16", |cx| {
         cx.edit_page_bytes(|body| {
             let text = String::from_utf8_lossy(&body).into_owned();
             let units = std::iter::once(0xfeff).chain(text.encode_utf16());
@@ -340,16 +418,19 @@ pub(super) const ROWS: &[Row] = &[
         });
     }),
     fault(
+        SURROGATE_UNKNOWN,
         "surrogate-unknown",
         "an unknown field contains half of a surrogate pair, escaped",
         |cx| cx.insert_field(br#""aNewField":"\ud800""#),
     ),
     fault(
+        SURROGATE_NAME,
         "surrogate-name",
         "the first name contains half of a surrogate pair, escaped",
         |cx| cx.insert_into_name(br"\ud800"),
     ),
     fault(
+        NUL_NAME,
         "nul-name",
         "the first name contains an unescaped NUL",
         |cx| {
@@ -357,6 +438,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        NESTED,
         "nested",
         "an unknown field contains arrays that are nested this deep",
         |cx| {
@@ -365,8 +447,9 @@ pub(super) const ROWS: &[Row] = &[
             cx.insert_field(format!("\"aNewField\":{arrays}").as_bytes());
         },
     )
-    .with(Argument::number(10_000, 1, 10_000_000)),
+    .with(number(10_000, 1, 10_000_000)),
     harmless(
+        NUMBER_LONG,
         "number-long",
         "an unknown field is a number with this many digits",
         |cx| {
@@ -374,21 +457,29 @@ pub(super) const ROWS: &[Row] = &[
             cx.insert_field(format!("\"aNewField\":{digits}").as_bytes());
         },
     )
-    .with(Argument::number(10_000, 1, 10_000_000)),
-    harmless("number-huge", "an unknown field is 1e400", |cx| {
-        cx.insert_field(b"\"aNewField\":1e400");
-    }),
+    .with(number(10_000, 1, 10_000_000)),
     harmless(
+        NUMBER_HUGE,
+        "number-huge",
+        "an unknown field is 1e400",
+        |cx| {
+            cx.insert_field(b"\"aNewField\":1e400");
+        }
+    ),
+    harmless(
+        UNKNOWN_PRIVATE_NUMBER,
         "unknown-private-number",
         "an unknown field is the object that serde_json uses internally for long numbers",
         |cx| cx.insert_field(format!("\"aNewField\":{PRIVATE_NUMBER}").as_bytes()),
     ),
     harmless(
+        UNKNOWN_PRIVATE_RAW,
         "unknown-private-raw",
         "an unknown field is the object that serde_json uses internally for raw values",
         |cx| cx.insert_field(format!("\"aNewField\":{PRIVATE_RAW}").as_bytes()),
     ),
     fault(
+        JSON_TRUNCATED,
         "json-truncated",
         "only the first half of the page is sent",
         |cx| {
@@ -399,6 +490,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        JSON_TRAILING,
         "json-trailing",
         "another JSON value follows the page",
         |cx| {
@@ -406,6 +498,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        JSON_SPACES,
         "json-spaces",
         "this many whitespace characters surround the page",
         |cx| {
@@ -414,11 +507,12 @@ pub(super) const ROWS: &[Row] = &[
             cx.edit_page_bytes(|body| [before, body, after].concat());
         },
     )
-    .with(Argument::number(100_000, 1, 64 << 20)),
-    fault("json-number", "the page is a number", |cx| {
+    .with(number(100_000, 1, 64 << 20)),
+    fault(JSON_NUMBER, "json-number", "the page is a number", |cx| {
         cx.edit_page_bytes(|_| b"42".to_vec());
     }),
     fault(
+        ERROR_IN_200,
         "error-in-200",
         "200 with an error in Atlas's format",
         |cx| {

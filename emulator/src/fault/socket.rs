@@ -5,61 +5,72 @@ use std::time::Duration;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::argument::Argument;
 use super::context::FaultContext;
 use super::delivery::DeliveryStep::{
     self, Body, Bytes, Close, HalfBody, HalfHead, Head, HeadWithoutLength, Http10Head, RepeatBytes,
     Reset, Stall, Throttle,
 };
-use super::row::{Row, fault, harmless};
+use super::row::faults;
 
-pub(super) const ROWS: &[Row] = &[
+faults![
+    FAULTS,
+    Socket,
     fault(
+        RESET_BEFORE_HEAD,
         "reset-before-head",
         "resets the connection (RST) instead of sending a response",
         |cx| cx.set_delivery([Reset]),
     ),
     fault(
+        RESET_IN_HEAD,
         "reset-in-head",
         "resets the connection (RST) in the middle of the head",
         |cx| cx.set_delivery([HalfHead, Reset]),
     ),
     fault(
+        RESET_IN_BODY,
         "reset-in-body",
         "resets the connection (RST) in the middle of the body",
         |cx| cx.set_delivery([Head, HalfBody, Reset]),
     ),
     fault(
+        CLOSE_BEFORE_HEAD,
         "close-before-head",
         "closes the connection instead of sending a response",
         |cx| cx.set_delivery([Close]),
     ),
     fault(
+        CLOSE_IN_HEAD,
         "close-in-head",
         "closes the connection in the middle of the head",
         |cx| cx.set_delivery([HalfHead, Close]),
     ),
     fault(
+        CLOSE_IN_BODY,
         "close-in-body",
         "closes the connection in the middle of the body",
         |cx| cx.set_delivery([Head, HalfBody, Close]),
     ),
     fault(
+        STALL_BEFORE_HEAD,
         "stall-before-head",
         "sends nothing for 30 seconds, then closes the connection",
         |cx| cx.set_delivery([Stall]),
     ),
     fault(
+        STALL_IN_HEAD,
         "stall-in-head",
         "stops in the middle of the head for 30 seconds, then closes the connection",
         |cx| cx.set_delivery([HalfHead, Stall]),
     ),
     fault(
+        STALL_IN_BODY,
         "stall-in-body",
         "stops in the middle of the body for 30 seconds, then closes the connection",
         |cx| cx.set_delivery([Head, HalfBody, Stall]),
     ),
     harmless(
+        SLOW_HEAD,
         "slow-head",
         "sends the head in pieces of 8 bytes, with this pause between two pieces",
         |cx| {
@@ -67,8 +78,9 @@ pub(super) const ROWS: &[Row] = &[
             cx.set_delivery([throttle, Head, UNTHROTTLED, Body]);
         },
     )
-    .with(Argument::Delay { default: 10 }),
+    .with(delay(10, 0, 60_000)),
     harmless(
+        SLOW_BODY,
         "slow-body",
         "sends the body in pieces of 64 bytes, with this pause between two pieces",
         |cx| {
@@ -76,13 +88,15 @@ pub(super) const ROWS: &[Row] = &[
             cx.set_delivery([Head, throttle, Body]);
         },
     )
-    .with(Argument::Delay { default: 10 }),
+    .with(delay(10, 0, 60_000)),
     harmless(
+        BYTE_BY_BYTE,
         "byte-by-byte",
         "sends every byte in its own segment, without delay",
         |cx| cx.set_delivery([Throttle(1, Duration::ZERO), Head, Body]),
     ),
     fault(
+        LENGTH_TOO_SMALL,
         "length-too-small",
         "Content-Length is this many bytes too small, but the whole body is sent",
         |cx| {
@@ -90,8 +104,9 @@ pub(super) const ROWS: &[Row] = &[
             cx.set_header(header::CONTENT_LENGTH, length.to_string());
         },
     )
-    .with(Argument::number(10, 1, 1_000_000)),
+    .with(number(10, 1, 1_000_000)),
     fault(
+        LENGTH_TOO_LARGE,
         "length-too-large",
         "Content-Length is this many bytes too large; the connection is closed after the body",
         |cx| {
@@ -99,8 +114,9 @@ pub(super) const ROWS: &[Row] = &[
             cx.set_header(header::CONTENT_LENGTH, length.to_string());
         },
     )
-    .with(Argument::number(10, 1, u64::MAX / 2)),
+    .with(number(10, 1, u64::MAX / 2)),
     fault(
+        LENGTH_CONFLICTING,
         "length-conflicting",
         "two Content-Length fields with different values; the first is right",
         |cx| {
@@ -109,13 +125,24 @@ pub(super) const ROWS: &[Row] = &[
             cx.add_header(header::CONTENT_LENGTH, (length / 2).to_string());
         },
     ),
-    fault("length-text", "Content-Length is a word", |cx| {
-        cx.set_header(header::CONTENT_LENGTH, "many");
-    }),
-    fault("length-negative", "Content-Length is -1", |cx| {
-        cx.set_header(header::CONTENT_LENGTH, "-1");
-    }),
     fault(
+        LENGTH_TEXT,
+        "length-text",
+        "Content-Length is a word",
+        |cx| {
+            cx.set_header(header::CONTENT_LENGTH, "many");
+        }
+    ),
+    fault(
+        LENGTH_NEGATIVE,
+        "length-negative",
+        "Content-Length is -1",
+        |cx| {
+            cx.set_header(header::CONTENT_LENGTH, "-1");
+        }
+    ),
+    fault(
+        LENGTH_HUGE,
         "length-huge",
         "Content-Length has this value; nothing follows the page for 30 seconds",
         |cx| {
@@ -125,18 +152,21 @@ pub(super) const ROWS: &[Row] = &[
             cx.set_delivery([Head, Body, Stall]);
         },
     )
-    .with(Argument::number(1 << 40, 1, u64::MAX)),
+    .with(number(1 << 40, 1, u64::MAX)),
     fault(
+        LENGTH_MAX,
         "length-max",
         "Content-Length is 2^64 - 1; the connection is closed after the body",
         |cx| cx.set_header(header::CONTENT_LENGTH, u64::MAX.to_string()),
     ),
     fault(
+        LENGTH_OVERFLOW,
         "length-overflow",
         "Content-Length is 2^64; the connection is closed after the body",
         |cx| cx.set_header(header::CONTENT_LENGTH, "18446744073709551616"),
     ),
     fault(
+        LENGTH_AND_CHUNKED,
         "length-and-chunked",
         "both Content-Length and Transfer-Encoding, as in response smuggling",
         |cx| {
@@ -147,11 +177,12 @@ pub(super) const ROWS: &[Row] = &[
             cx.set_header(header::CONTENT_LENGTH, length.to_string());
         },
     ),
-    harmless("chunked", "the body is sent in chunks", |cx| {
+    harmless(CHUNKED, "chunked", "the body is sent in chunks", |cx| {
         chunk(cx, "");
         cx.edit_body(|body| [body, LAST_CHUNK.to_vec()].concat());
     }),
     harmless(
+        CHUNKED_EXTENSIONS,
         "chunked-extensions",
         "the body is sent in chunks with short extensions",
         |cx| {
@@ -160,6 +191,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        CHUNKED_EXTENSIONS_LONG,
         "chunked-extensions-long",
         "the body is sent in chunks, each with an extension whose name has this many bytes",
         |cx| {
@@ -167,8 +199,9 @@ pub(super) const ROWS: &[Row] = &[
             cx.edit_body(|body| [&body, LAST_CHUNK].concat());
         },
     )
-    .with(Argument::number(4096, 1, 1 << 20)),
+    .with(number(4096, 1, 1 << 20)),
     harmless(
+        CHUNKED_TRAILERS,
         "chunked-trailers",
         "the body is sent in chunks, with trailer fields after the last one",
         |cx| {
@@ -178,6 +211,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        TRAILER_LONG,
         "trailer-long",
         "a trailer field whose value has this many bytes follows the last chunk",
         |cx| {
@@ -186,8 +220,9 @@ pub(super) const ROWS: &[Row] = &[
             cx.edit_body(|body| [&body, b"0\r\nx-long: ".as_slice(), &value, b"\r\n\r\n"].concat());
         },
     )
-    .with(Argument::number(1 << 20, 1, 64 << 20)),
+    .with(number(1 << 20, 1, 64 << 20)),
     fault(
+        TRAILERS_ENDLESS,
         "trailers-endless",
         "after the last chunk, one trailer field after another for 30 seconds or 4 GiB",
         |cx| {
@@ -197,11 +232,17 @@ pub(super) const ROWS: &[Row] = &[
             cx.set_delivery([Head, Body, trailers]);
         },
     ),
-    fault("chunk-size-bad", "a chunk's size is not a number", |cx| {
-        chunk(cx, "");
-        cx.edit_body(|body| [&body, b"five\r\nhello\r\n".as_slice(), LAST_CHUNK].concat());
-    }),
     fault(
+        CHUNK_SIZE_BAD,
+        "chunk-size-bad",
+        "a chunk's size is not a number",
+        |cx| {
+            chunk(cx, "");
+            cx.edit_body(|body| [&body, b"five\r\nhello\r\n".as_slice(), LAST_CHUNK].concat());
+        }
+    ),
+    fault(
+        CHUNK_SIZE_HUGE,
         "chunk-size-huge",
         "the size of a chunk is 2^64 - 1, but it has five bytes",
         |cx| {
@@ -217,6 +258,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        CHUNK_SIZE_OVERFLOW,
         "chunk-size-overflow",
         "the size of a chunk is 2^64 + 5, but it has five bytes",
         |cx| {
@@ -232,11 +274,13 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        CHUNKS_TRUNCATED,
         "chunks-truncated",
         "the body is sent in chunks, but the connection is closed before the last chunk",
         |cx| chunk(cx, ""),
     ),
     fault(
+        CHUNKS_ENDLESS,
         "chunks-endless",
         "one chunk of spaces after another, for 30 seconds or 4 GiB",
         |cx| {
@@ -247,11 +291,13 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        BODY_UNTIL_CLOSE,
         "body-until-close",
         "no Content-Length; the body ends with the connection",
         |cx| cx.set_delivery([HeadWithoutLength, Body, Close]),
     ),
     fault(
+        BODY_ENDLESS,
         "body-endless",
         "no Content-Length, and spaces instead of the body for 30 seconds or 4 GiB",
         |cx| {
@@ -261,11 +307,13 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        HTTP_1_0,
         "http-1-0",
         "an HTTP/1.0 response without a length; the connection is closed after it",
         |cx| cx.set_delivery([Http10Head, Body, Close]),
     ),
     fault(
+        HEADER_LONG,
         "header-long",
         "a header field whose value has this many bytes",
         |cx| {
@@ -273,16 +321,22 @@ pub(super) const ROWS: &[Row] = &[
             cx.set_header(HeaderName::from_static("x-long"), value);
         },
     )
-    .with(Argument::number(1 << 20, 1, 64 << 20)),
-    fault("headers-many", "this many additional header fields", |cx| {
-        for number in 0..cx.size() {
-            if let Ok(name) = HeaderName::try_from(format!("x-many-{number}")) {
-                cx.set_header(name, "1");
+    .with(number(1 << 20, 1, 64 << 20)),
+    fault(
+        HEADERS_MANY,
+        "headers-many",
+        "this many additional header fields",
+        |cx| {
+            for number in 0..cx.size() {
+                if let Ok(name) = HeaderName::try_from(format!("x-many-{number}")) {
+                    cx.set_header(name, "1");
+                }
             }
         }
-    })
-    .with(Argument::number(10_000, 1, 20_000)),
+    )
+    .with(number(10_000, 1, 20_000)),
     fault(
+        HEADERS_ENDLESS,
         "headers-endless",
         "one header field after another, for 30 seconds or 4 GiB",
         |cx| {
@@ -291,6 +345,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        STATUS_LINE_BAD,
         "status-line-bad",
         "the status is not a number; the rest of the response is correct",
         |cx| {
@@ -299,12 +354,13 @@ pub(super) const ROWS: &[Row] = &[
             ));
         },
     ),
-    fault("garbage", "bytes that are not HTTP", |cx| {
+    fault(GARBAGE, "garbage", "bytes that are not HTTP", |cx| {
         let start = Bytes(b"\x00\xff\r\n\r\n\xfe220 ready\r\n".to_vec());
         let rest = (0..=u8::MAX).rev().cycle().take(4096).collect();
         cx.set_delivery([start, Bytes(rest), Close]);
     }),
     fault(
+        TLS_RECORD,
         "tls-record",
         "a TLS alert, as from a port that expects TLS",
         |cx| {
@@ -314,6 +370,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        INTERIM,
         "interim",
         "the interim responses 100, 102 and 103 before the final response",
         |cx| {
@@ -325,6 +382,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        INTERIM_ENDLESS,
         "interim-endless",
         "one interim response 103 after another, for 30 seconds or 4 GiB",
         |cx| {
@@ -332,6 +390,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        SWITCHING_PROTOCOLS,
         "switching-protocols",
         "101, although the request asked for no other protocol",
         |cx| {
@@ -344,16 +403,19 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        CONNECTION_CLOSE,
         "connection-close",
         "the connection is closed after every response, with Connection: close",
         |cx| cx.set_header(header::CONNECTION, "close"),
     ),
     harmless(
+        CONNECTION_LOST,
         "connection-lost",
         "the connection is closed after every response, without Connection: close",
         |cx| cx.set_delivery([Head, Body, Close]),
     ),
     harmless(
+        EXTRA_BYTES,
         "extra-bytes",
         "unrequested bytes follow the response",
         |cx| {
@@ -362,6 +424,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     harmless(
+        SECOND_ANSWER,
         "second-answer",
         "an unrequested second response with an unknown key follows the response",
         |cx| {

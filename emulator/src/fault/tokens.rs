@@ -4,13 +4,15 @@ use http::StatusCode;
 use http::header::{self, RETRY_AFTER};
 use serde_json::{Value, json};
 
-use super::argument::Argument;
 use super::context::{FaultContext, replace_with_long_error};
 use super::delivery::DeliveryStep::{Body, Close, Head, Pause, Reset, Stall};
-use super::row::{Row, fault, harmless};
+use super::row::faults;
 
-pub(super) const ROWS: &[Row] = &[
+faults![
+    FAULTS,
+    Token,
     fault(
+        TOKEN_CLOSE,
         "token-close",
         "closes the connection instead of sending a response",
         |cx| {
@@ -18,6 +20,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        TOKEN_RESET,
         "token-reset",
         "resets the connection (RST) instead of sending a response",
         |cx| {
@@ -25,18 +28,25 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        TOKEN_STALL,
         "token-stall",
         "sends nothing for 30 seconds, then closes the connection",
         |cx| {
             cx.set_delivery([Stall]);
         },
     ),
-    harmless("token-slow", "sends the response after this time", |cx| {
-        let pause = Pause(cx.delay());
-        cx.set_delivery([pause, Head, Body]);
-    })
-    .with(Argument::Delay { default: 100 }),
+    harmless(
+        TOKEN_SLOW,
+        "token-slow",
+        "sends the response after this time",
+        |cx| {
+            let pause = Pause(cx.delay());
+            cx.set_delivery([pause, Head, Body]);
+        }
+    )
+    .with(delay(100, 0, 60_000)),
     fault(
+        TOKEN_INVALID_CLIENT,
         "token-invalid-client",
         "401 invalid_client, as for a wrong secret",
         |cx| {
@@ -44,17 +54,24 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        TOKEN_ACCESS_DENIED,
         "token-access-denied",
         "403 access_denied, as for the 101st token",
         |cx| {
             replace_with_oauth_error(cx, StatusCode::FORBIDDEN, "access_denied");
         },
     ),
-    fault("token-too-many", "429 with Retry-After: 1", |cx| {
-        cx.replace_with_error(StatusCode::TOO_MANY_REQUESTS);
-        cx.set_header(RETRY_AFTER, "1");
-    }),
     fault(
+        TOKEN_TOO_MANY,
+        "token-too-many",
+        "429 with Retry-After: 1",
+        |cx| {
+            cx.replace_with_error(StatusCode::TOO_MANY_REQUESTS);
+            cx.set_header(RETRY_AFTER, "1");
+        }
+    ),
+    fault(
+        TOKEN_ERROR,
         "token-error",
         "this status, with an error in Atlas's format",
         |cx| {
@@ -62,8 +79,9 @@ pub(super) const ROWS: &[Row] = &[
             cx.replace_with_error(status);
         },
     )
-    .with(Argument::error(500)),
+    .with(status(500, 400, 599)),
     harmless(
+        TOKEN_ERROR_ONCE,
         "token-error-once",
         "this status for the first request, with an error in Atlas's format; then tokens as usual",
         |cx| {
@@ -74,18 +92,25 @@ pub(super) const ROWS: &[Row] = &[
             }
         },
     )
-    .with(Argument::error(500)),
-    fault("token-unavailable", "503 with Retry-After: 1", |cx| {
-        cx.replace_with_error(StatusCode::SERVICE_UNAVAILABLE);
-        cx.set_header(RETRY_AFTER, "1");
-    }),
+    .with(status(500, 400, 599)),
     fault(
+        TOKEN_UNAVAILABLE,
+        "token-unavailable",
+        "503 with Retry-After: 1",
+        |cx| {
+            cx.replace_with_error(StatusCode::SERVICE_UNAVAILABLE);
+            cx.set_header(RETRY_AFTER, "1");
+        }
+    ),
+    fault(
+        TOKEN_ERROR_LARGE,
         "token-error-large",
         "500 with an error in Atlas's format that has this many bytes",
         replace_with_long_error,
     )
-    .with(Argument::number(17 << 20, 1000, 256 << 20)),
+    .with(number(17 << 20, 1000, 256 << 20)),
     fault(
+        TOKEN_HTML,
         "token-html",
         "200 with an HTML page, as from the login page of a network",
         |cx| {
@@ -93,33 +118,46 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     fault(
+        TOKEN_REDIRECT,
         "token-redirect",
         "a redirect with this status to another host",
         |cx| {
             cx.replace_with_redirect("https://attacker.example/api/oauth/token");
         },
     )
-    .with(Argument::redirect(307)),
-    fault("token-missing", "access_token is missing", |cx| {
-        set_token_field(cx, "access_token", None);
-    }),
-    fault("token-empty", "access_token is empty", |cx| {
+    .with(status(307, 300, 399)),
+    fault(
+        TOKEN_MISSING,
+        "token-missing",
+        "access_token is missing",
+        |cx| {
+            set_token_field(cx, "access_token", None);
+        }
+    ),
+    fault(TOKEN_EMPTY, "token-empty", "access_token is empty", |cx| {
         set_token_field(cx, "access_token", Some(json!("")));
     }),
-    fault("token-null", "access_token is null", |cx| {
+    fault(TOKEN_NULL, "token-null", "access_token is null", |cx| {
         set_token_field(cx, "access_token", Some(Value::Null));
     }),
     fault(
+        TOKEN_CONTROL,
         "token-control",
         "access_token contains a line break and a header after it",
         |cx| {
             set_token_field(cx, "access_token", Some(json!("abc\r\nx-injected: 1")));
         },
     ),
-    fault("token-spaces", "access_token contains spaces", |cx| {
-        set_token_field(cx, "access_token", Some(json!(" abc def ")));
-    }),
     fault(
+        TOKEN_SPACES,
+        "token-spaces",
+        "access_token contains spaces",
+        |cx| {
+            set_token_field(cx, "access_token", Some(json!(" abc def ")));
+        }
+    ),
+    fault(
+        TOKEN_LONG,
         "token-long",
         "access_token has this many characters",
         |cx| {
@@ -127,38 +165,69 @@ pub(super) const ROWS: &[Row] = &[
             set_token_field(cx, "access_token", Some(token.into()));
         },
     )
-    .with(Argument::number(1 << 20, 1, 64 << 20)),
+    .with(number(1 << 20, 1, 64 << 20)),
     fault(
+        TOKEN_UNKNOWN,
         "token-unknown",
         "access_token is a token that no listing accepts",
         |cx| {
             set_token_field(cx, "access_token", Some(json!("eyJhbm90aGVy.eyJvcmc.c2ln")));
         },
     ),
-    fault("token-type", "token_type is mac", |cx| {
+    fault(TOKEN_TYPE, "token-type", "token_type is mac", |cx| {
         set_token_field(cx, "token_type", Some(json!("mac")));
     }),
-    fault("token-type-missing", "token_type is missing", |cx| {
-        set_token_field(cx, "token_type", None);
-    }),
-    fault("expires-zero", "expires_in is 0", |cx| {
+    fault(
+        TOKEN_TYPE_MISSING,
+        "token-type-missing",
+        "token_type is missing",
+        |cx| {
+            set_token_field(cx, "token_type", None);
+        }
+    ),
+    fault(EXPIRES_ZERO, "expires-zero", "expires_in is 0", |cx| {
         set_token_field(cx, "expires_in", Some(json!(0)));
     }),
-    fault("expires-negative", "expires_in is -1", |cx| {
-        set_token_field(cx, "expires_in", Some(json!(-1)));
-    }),
-    harmless("expires-huge", "expires_in is 2^64 - 1", |cx| {
-        set_token_field(cx, "expires_in", Some(json!(u64::MAX)));
-    }),
-    fault("expires-text", "expires_in is a string", |cx| {
-        set_token_field(cx, "expires_in", Some(json!("3600")));
-    }),
-    fault("expires-float", "expires_in is 3599.5", |cx| {
-        set_token_field(cx, "expires_in", Some(json!(3599.5)));
-    }),
-    fault("expires-missing", "expires_in is missing", |cx| {
-        set_token_field(cx, "expires_in", None);
-    }),
+    fault(
+        EXPIRES_NEGATIVE,
+        "expires-negative",
+        "expires_in is -1",
+        |cx| {
+            set_token_field(cx, "expires_in", Some(json!(-1)));
+        }
+    ),
+    harmless(
+        EXPIRES_HUGE,
+        "expires-huge",
+        "expires_in is 2^64 - 1",
+        |cx| {
+            set_token_field(cx, "expires_in", Some(json!(u64::MAX)));
+        }
+    ),
+    fault(
+        EXPIRES_TEXT,
+        "expires-text",
+        "expires_in is a string",
+        |cx| {
+            set_token_field(cx, "expires_in", Some(json!("3600")));
+        }
+    ),
+    fault(
+        EXPIRES_FLOAT,
+        "expires-float",
+        "expires_in is 3599.5",
+        |cx| {
+            set_token_field(cx, "expires_in", Some(json!(3599.5)));
+        }
+    ),
+    fault(
+        EXPIRES_MISSING,
+        "expires-missing",
+        "expires_in is missing",
+        |cx| {
+            set_token_field(cx, "expires_in", None);
+        }
+    ),
 ];
 
 /// Replaces the response with an error of RFC 6749 §5.2.

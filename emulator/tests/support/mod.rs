@@ -8,8 +8,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use atlas_model_keys_emulator::Emulator;
 use atlas_model_keys_emulator::server::Server;
+use atlas_model_keys_emulator::{Emulator, ServiceAccount};
 use base64::Engine as _;
 use http::{Request, Response};
 use md5::{Digest as _, Md5};
@@ -51,7 +51,10 @@ pub(crate) fn fetch(emulator: &mut Emulator, target: &str, accept: &str) -> Resp
 }
 
 pub(crate) fn token_request(emulator: &Emulator, form: &str) -> Request<Vec<u8>> {
-    let account = emulator.service_account();
+    token_request_of(emulator.service_account(), form)
+}
+
+pub(crate) fn token_request_of(account: &ServiceAccount, form: &str) -> Request<Vec<u8>> {
     let pair = format!("{}:{}", account.client_id, account.client_secret);
     let pair = base64::engine::general_purpose::STANDARD.encode(pair);
     Request::post("/api/oauth/token")
