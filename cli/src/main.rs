@@ -7,7 +7,7 @@
 //!    │      └─────▶ failure: one block on stderr, one exit code
 //!    ├──▶ find ───▶ reader and output, as for list; leaked: the keys from stdin
 //!    ├──▶ token ──▶ service ──▶ an access token on stdout
-//!    ├──▶ emulate ▶ the emulator on 127.0.0.1
+//!    ├──▶ emulate ▶ the emulator, on 127.0.0.1 unless --bind says otherwise
 //!    └──▶ completions, man ▶ texts made of args
 //! ```
 // The standard library's print macros panic if the reader has closed the pipe, and no outside event may

@@ -34,7 +34,7 @@ impl Requests {
     /// Returns the largest number of requests that were sent between a 429 and the end of its wait.
     fn most_within_a_wait(&self) -> usize {
         let within = |begin: &Instant| -> Range<Instant> { *begin..*begin + RETRY_AFTER };
-        let sent = |wait: Range<Instant>| self.sent.iter().filter(|at| wait.contains(at)).count();
+        let sent = |wait: Range<Instant>| self.sent.iter().filter(|at| wait.contains(*at)).count();
         let waits = self.rate_limited.iter().map(within);
         waits.map(sent).max().unwrap_or(0)
     }

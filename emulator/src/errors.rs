@@ -187,6 +187,15 @@ impl AtlasError {
         }
     }
 
+    /// Returns the 400 for plain HTTP on a port that serves HTTPS.
+    pub(crate) fn https_only() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "HTTPS_ONLY",
+            "This emulator serves HTTPS, and the request is plain HTTP. Use https:// in the base URL.",
+        )
+    }
+
     /// Returns the 421 for a host that the server does not allow. A 403 would look like Atlas's own.
     pub(crate) fn misdirected(host: &str) -> Self {
         let host: String = host.chars().take(200).collect();

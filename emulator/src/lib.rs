@@ -4,7 +4,7 @@
 //! The emulator is a function: a request and the time go in, a response comes out. It reads
 //! nothing from a socket, a clock or the environment, and an equal [`Config`] gives equal
 //! responses, byte for byte. So the default dates of keys are constant, too; set [`Config::present`]
-//! to the current time for recent ones. For clients that need a socket, there is a loopback [`server`]
+//! to the current time for recent ones. For clients that need a socket, there is a [`server`]
 //! around it.
 //!
 //! ```text
@@ -65,13 +65,15 @@
 //!   `GET /api/atlas/v2/orgs/{orgId}/aiModelApiKeys`, each also with `/{apiKeyId}` for one key,
 //!   `GET /api/atlas/v2/groups`, `POST /api/oauth/token` and `POST /api/oauth/revoke`.
 //! - Digest authentication (RFC 7616) with real verification: nonces expire, and the count of a
-//!   nonce must rise. Access tokens expire, and a service account can have no more than 100.
+//!   nonce must rise. Access tokens expire, and each service account can have no more than 100.
 //! - Paging with Atlas's unusual links, `envelope`, `pretty`, `includeCount`, versions with 406 and 410 and with
 //!   `Deprecation` and `Sunset`, a token bucket with 429 and `Retry-After`, gzip.
 //! - Plausible keys: created by people and programs, used today, not for months, or never. Their dates
 //!   are relative to [`Config::present`]. With [`Names::Hostile`] they have names that clients must be
 //!   able to handle: in many scripts, with control characters, 250 characters long, or the text `null`.
-//! - Your own keys and projects, from JSON: [`Data`].
+//! - Your own keys, projects and credentials, from JSON: [`Data`].
+//! - Several organizations, each with its projects, and several credentials, each with its [roles](Role):
+//!   [`Config::with_api_key`], [`Config::organizations`], [`Emulator::grant`] …
 //! - Faults on demand, each a constant, from [`Fault::RESET_IN_BODY`] to [`Fault::DIGEST_NEVER`].
 //!   [`Emulator::inject`] switches one on, for all requests or for the next few
 //!   (`Fault::RESET_IN_BODY.times(2)`). Other methods change single responses or states: [`Emulator::respond_next`], [`Emulator::fail_next`],
@@ -97,16 +99,22 @@
 //! - The 401 for an invalid bearer token has no digest challenge, and that for a missing role has no challenge.
 //!   The 401 of the token endpoint has a challenge for `Basic`.
 //! - A field that a key does not have is absent. Only `lastUsedAt` and `secret` are `null` then, in `2025-03-12`.
-//! - Groups whose keys the caller may not list are in the list of groups, and their keys are in the
-//!   listing of the organization.
-//! - Each group, the organization and the list of groups have a token bucket of their own. With
+//! - `ORG_READ_ONLY` shows all groups of the organization in the list of groups, and their keys in the listing of
+//!   the organization, but it does not include the keys of each group ([`Role`]). By default every
+//!   credential has this role in every organization, and `GROUP_READ_ONLY` in every group but the last generated
+//!   one.
+//! - A valid credential without the role gets 401 `USER_UNAUTHORIZED`, also for another organization, which it
+//!   can tell from an unknown one (404 `RESOURCE_NOT_FOUND`).
+//! - A service account cannot revoke the token of another one: it gets 200, as for an unknown token, and the token
+//!   stays valid.
+//! - Each group, each organization and the list of groups have a token bucket of their own. With
 //!   [`Config::shared_rate_limit`] all groups share one.
 //!
 //! # What it is not
 //!
 //! The emulator is not a model of the rest of Atlas. It cannot create, change or delete keys over
-//! HTTP. It is not a safe place for real credentials; its own credentials are derived from the seed
-//! and protect nothing.
+//! HTTP. It is not a safe place for real credentials; its own credentials are derived from the seed or
+//! chosen by you, and protect nothing.
 
 mod atlas;
 mod bucket;

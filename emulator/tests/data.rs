@@ -514,6 +514,20 @@ fn credentials_of_the_data_are_accepted_in_every_form() {
 }
 
 #[test]
+fn examples_of_the_readme_are_valid() {
+    let blocks = include_str!("../README.md").split("```json\n").skip(1);
+    let blocks: Vec<_> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2);
+    let emulator = emulator(blocks.concat());
+    assert_eq!(emulator.credentials().len(), 3);
+    assert_eq!(emulator.org_id(), ORG);
+    assert_eq!(
+        names(&emulator),
+        [(FIRST.to_owned(), vec!["search-prod".to_owned()])]
+    );
+}
+
+#[test]
 fn data_of_credentials_only_keeps_the_generated_projects() {
     let generated = Emulator::new(Config::default());
     let mut emulator = emulator(r#"{"accessToken":"t"}"#);

@@ -255,8 +255,8 @@ fn malformed_and_unfinished_handshakes_end_and_disturb_no_one() {
         .write_tls(&mut hello)
         .unwrap();
     let half = &hello[..hello.len() / 2];
-    let garbled: Vec<u8> = hello.iter().map(|byte| byte ^ 0x55).collect();
-    let clients: Vec<_> = [b"GET / HTTP/1.1\r\n\r\n", half, &garbled, &hello, b""]
+    let garbled: Vec<u8> = hello.iter().map(|byte| byte ^ 0x80).collect();
+    let clients: Vec<_> = [b"get / HTTP/1.1\r\n\r\n", half, &garbled, &hello, b""]
         .into_iter()
         .map(open)
         .collect();
@@ -282,6 +282,23 @@ fn malformed_and_unfinished_handshakes_end_and_disturb_no_one() {
         assert!(!received.starts_with(b"HTTP"));
     }
     assert_eq!(status(connect(&server, &ca), &request).unwrap(), "200");
+}
+
+#[test]
+fn plain_http_gets_400_with_the_way_out() {
+    let (server, ca) = start(Options::default());
+    let (response, end) = ask(&server, &list_request(&server), LIMIT);
+    let response = String::from_utf8(response).unwrap();
+    assert!(
+        response.starts_with("HTTP/1.1 400 ") && response.contains("https://"),
+        "{response}"
+    );
+    assert_eq!(end, End::Closed);
+    assert_eq!(server.with(|emulator| emulator.requests()), 0);
+    assert_eq!(
+        status(connect(&server, &ca), &list_request(&server)).unwrap(),
+        "200"
+    );
 }
 
 #[test]

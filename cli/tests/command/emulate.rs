@@ -484,6 +484,49 @@ fn data_comes_from_stdin() {
 }
 
 #[test]
+fn credentials_of_the_data_are_used_and_see_their_projects() {
+    let file = TemporaryFile::new(
+        "credentials",
+        r#"{"id":"0123456789abcdef01234567","orgId":"5f0000000000000000000001"}
+        {"apiKeyId":"a1","name":"first"}
+        {"id":"0123456789abcdef01234568","orgId":"5f0000000000000000000002"}
+        {"apiKeyId":"a2","groupId":"0123456789abcdef01234568","name":"second"}
+        {"clientId":"mdb_sa_id_1","clientSecret":"mdb_sa_sk_1","roles":[
+            {"groupId":"0123456789abcdef01234568","roleName":"GROUP_READ_ONLY"}]}"#,
+    );
+    let (child, lines) = started(&["emulate", "--for", "30s", "--data", file.path()]);
+    let variables = variables(&lines);
+    assert!(variables.contains(&("MONGODB_ATLAS_CLIENT_ID", "mdb_sa_id_1".to_owned())));
+    let list = |source: &[&str]| {
+        let output = ["list", "-o", "csv", "--columns", "name"];
+        run(&[&output[..], source].concat(), &variables)
+    };
+    assert_eq!(list(&["--all-projects"]).stdout(), "name\nsecond\n");
+    list(&[]).failure(11);
+    list(&["--org-id", "5f0000000000000000000002"]).failure(11);
+    stop(child);
+}
+
+#[test]
+fn organizations_share_the_projects() {
+    let (child, lines) = started(&["emulate", "--for", "30s", "--organizations", "2"]);
+    let variables = variables(&lines);
+    let keys = |source: &[&str]| {
+        let list = [&["list", "-o", "ndjson"][..], source].concat();
+        run(&list, &variables).stdout().lines().count()
+    };
+    let emulator = Emulator::new(Config::default().with_organizations(2));
+    for org in emulator.org_ids() {
+        let groups = emulator
+            .groups()
+            .filter(|group| emulator.org_of(*group) == Some(org));
+        let expected: usize = groups.map(|group| emulator.keys(group).len()).sum();
+        assert_eq!(keys(&["--org-id", org.as_str()]), expected);
+    }
+    stop(child);
+}
+
+#[test]
 fn invalid_data_is_1_and_names_file_line_and_rule() {
     let file = TemporaryFile::new("invalid", "{\"name\":\"a\"}\n{\"secret\":4242}\n");
     let error = run(&["emulate", "--data", file.path()], &[]).failure(1);
@@ -499,6 +542,7 @@ fn invalid_data_is_1_and_names_file_line_and_rule() {
     for more in [
         &["--keys", "5"][..],
         &["--groups", "2"],
+        &["--organizations", "2"],
         &["--hostile-names"],
     ] {
         let arguments = [&["emulate", "--data", file.path()], more].concat();
@@ -574,7 +618,7 @@ fn fault_with_a_number_applies_to_that_many_responses() {
     let codes = [(); 3].map(|()| run(&["list"], &variables).code);
     assert_eq!(codes, [Some(4), Some(4), Some(0)]);
     stop(child);
-    let text = run(&["emulate", "--for", "1ms", fault[0], fault[1]], &[]).stdout();
+    let text = printed(run(&["emulate", "--for", "1ms", fault[0], fault[1]], &[]));
     assert!(text.contains("\n# Fault: error-json=404*2: "), "{text}");
 }
 

@@ -218,7 +218,9 @@ fn failures_of_this_machine_are_those_of_the_documentation() {
         ),
         (
             "The port of `emulate` is in use",
-            run(&["emulate", "--port", &port], &[]).failure(1),
+            run(&["emulate", "--port", &port], &[])
+                .failure(1)
+                .replace(&port, "PORT"),
         ),
         (
             "The file of `emulate --data` cannot be read",

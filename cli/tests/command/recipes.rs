@@ -325,7 +325,7 @@ fn own_authority_is_added_to_those_of_the_system() {
     let (first, _) = system.split_once(END).unwrap();
     let own = format!("{first}{END}");
     shell.folder.write("company-ca.pem", &own);
-    // The emulator speaks no TLS, so certificates are read, but not used.
+    // This emulator speaks plain HTTP, so certificates are read, but not used.
     let outcome = shell.run(&format!(
         "{}\natlas-model-keys list --base-url \"https${{MONGODB_ATLAS_BASE_URL#http}}\"",
         recipe("A certificate authority of your own")

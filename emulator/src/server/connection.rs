@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::uri::{Authority, Scheme};
@@ -26,7 +27,7 @@ const LINGER_READS: usize = 128;
 
 /// Serves a connection until the client closes it, a request is malformed, or the server stops. An
 /// error of the socket ends it too; it is not reported, because it affects only this client.
-pub(super) fn serve(stream: Stream, shared: &Shared) {
+pub(super) fn serve(stream: Stream, shared: &Shared, waiting: &Waiting) {
     let _ = stream.socket().set_nodelay(true);
     let _ = stream
         .socket()
@@ -36,7 +37,7 @@ pub(super) fn serve(stream: Stream, shared: &Shared) {
         received: Vec::new(),
     };
     let ended = loop {
-        match connection.exchange(shared) {
+        match connection.exchange(shared, waiting) {
             Ok(Next::Request) => {}
             ended => break ended,
         }
@@ -60,6 +61,29 @@ pub(super) fn serve(stream: Stream, shared: &Shared) {
     let _ = connection.stream.socket().shutdown(Shutdown::Both);
 }
 
+/// The time since which a connection waits for the end of a request, for the thread that may close it.
+#[derive(Default)]
+pub(super) struct Waiting(Mutex<Option<Instant>>);
+
+impl Waiting {
+    fn begin(&self) {
+        *self.since() = Some(Instant::now());
+    }
+
+    pub(super) fn end(&self) {
+        *self.since() = None;
+    }
+
+    /// Returns how long the connection has waited, or `None` if it does not wait.
+    pub(super) fn time(&self) -> Option<Duration> {
+        self.since().map(|since| since.elapsed())
+    }
+
+    fn since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 struct Connection {
     stream: Stream,
     /// Bytes that were received but not parsed yet: a part of a request, or several requests
@@ -69,8 +93,11 @@ struct Connection {
 
 impl Connection {
     /// Handles one request and writes its response.
-    fn exchange(&mut self, shared: &Shared) -> io::Result<Next> {
-        let (mut request, mut keep_alive) = match self.request(shared)? {
+    fn exchange(&mut self, shared: &Shared, waiting: &Waiting) -> io::Result<Next> {
+        waiting.begin();
+        let received = self.request(shared);
+        waiting.end();
+        let (mut request, mut keep_alive) = match received? {
             Received::Request(request, keep_alive) => (request, keep_alive),
             Received::Malformed(status) => {
                 let mut response = Response::new(Vec::new());
@@ -86,8 +113,8 @@ impl Connection {
             }
             Received::ClientLeft => return Ok(Next::Close),
         };
-        let response = match host::misdirected(&request, &shared.options.allowed_hosts) {
-            Some(host) => AtlasError::misdirected(&host).into_response(View::default()),
+        let response = match self.refusal(&request, shared) {
+            Some(error) => error.into_response(View::default()),
             None => {
                 if shared.options.scheme() == "https" {
                     make_absolute(&mut request);
@@ -121,6 +148,15 @@ impl Connection {
         } else {
             Next::Close
         })
+    }
+
+    /// Returns the error for a request that does not reach the emulator.
+    fn refusal(&self, request: &Request<Vec<u8>>, shared: &Shared) -> Option<AtlasError> {
+        if self.stream.is_http_on_https() {
+            return Some(AtlasError::https_only());
+        }
+        host::misdirected(request, &shared.options.allowed_hosts)
+            .map(|host| AtlasError::misdirected(&host))
     }
 
     /// Waits for the first byte of a request, then for the rest; each wait has its own time limit.

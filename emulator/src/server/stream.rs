@@ -12,6 +12,9 @@ pub(super) struct Stream {
     socket: Arc<TcpStream>,
     #[cfg(feature = "tls")]
     session: Option<super::tls::Session>,
+    /// Whether the client speaks plain HTTP, although the server serves HTTPS. The session is gone then, so
+    /// that the client can be told.
+    is_http_on_https: bool,
 }
 
 impl Stream {
@@ -25,6 +28,7 @@ impl Stream {
                 .as_ref()
                 .map(super::tls::Tls::session)
                 .transpose()?,
+            is_http_on_https: false,
         })
     }
 
@@ -42,9 +46,22 @@ impl Stream {
         };
         #[cfg(feature = "tls")]
         if let Some(session) = &mut self.session {
-            return session.read(&mut socket, buffer);
+            let mut first = [0];
+            if session.has_begun() || {
+                socket.timed(|socket| socket.peek(&mut first))?;
+                // A TLS handshake begins with the byte 22 (RFC 8446 §5.1), a method with a letter.
+                !first[0].is_ascii_uppercase()
+            } {
+                return session.read(&mut socket, buffer);
+            }
+            self.session = None;
+            self.is_http_on_https = true;
         }
         socket.read(buffer)
+    }
+
+    pub(super) fn is_http_on_https(&self) -> bool {
+        self.is_http_on_https
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -79,8 +96,8 @@ struct TimedSocket<'s> {
     timeout: Duration,
 }
 
-impl Read for TimedSocket<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl TimedSocket<'_> {
+    fn timed(&self, mut read: impl FnMut(&TcpStream) -> io::Result<usize>) -> io::Result<usize> {
         loop {
             let left = self.timeout.saturating_sub(self.since.elapsed());
             // A read timeout of zero is not allowed.
@@ -88,11 +105,17 @@ impl Read for TimedSocket<'_> {
                 return Err(ErrorKind::TimedOut.into());
             }
             self.socket.set_read_timeout(Some(left))?;
-            match self.socket.read(buffer) {
+            match read(self.socket) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 read => return read,
             }
         }
+    }
+}
+
+impl Read for TimedSocket<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.timed(|mut socket| socket.read(buffer))
     }
 }
 

@@ -86,7 +86,10 @@ impl Tls {
 
     pub(super) fn session(&self) -> io::Result<Session> {
         ServerConnection::new(Arc::clone(&self.config))
-            .map(|connection| Session(Box::new(connection)))
+            .map(|connection| Session {
+                connection: Box::new(connection),
+                has_begun: false,
+            })
             .map_err(io::Error::other)
     }
 }
@@ -138,19 +141,28 @@ fn generate(
 }
 
 /// The TLS session of a connection.
-pub(super) struct Session(Box<ServerConnection>);
+pub(super) struct Session {
+    connection: Box<ServerConnection>,
+    has_begun: bool,
+}
 
 impl Session {
+    /// Returns whether something was read.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
     /// Reads some decrypted bytes, after the handshake if it is not complete.
     pub(super) fn read(
         &mut self,
         socket: &mut (impl Read + Write),
         buffer: &mut [u8],
     ) -> io::Result<usize> {
+        self.has_begun = true;
         loop {
-            match self.0.reader().read(buffer) {
+            match self.connection.reader().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.0.complete_io(socket)?;
+                    self.connection.complete_io(socket)?;
                 }
                 // The client closed the connection without close_notify, as many do.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
@@ -161,7 +173,7 @@ impl Session {
 
     pub(super) fn write(&mut self, mut socket: impl Write, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let length = self.0.writer().write(bytes)?;
+            let length = self.connection.writer().write(bytes)?;
             bytes = bytes.get(length..).unwrap_or_default();
             self.flush(&mut socket)?;
         }
@@ -169,13 +181,13 @@ impl Session {
     }
 
     pub(super) fn close(&mut self, mut socket: impl Write) {
-        self.0.send_close_notify();
+        self.connection.send_close_notify();
         let _ = self.flush(&mut socket);
     }
 
     fn flush(&mut self, socket: &mut impl Write) -> io::Result<()> {
-        while self.0.wants_write() {
-            if self.0.write_tls(socket)? == 0 {
+        while self.connection.wants_write() {
+            if self.connection.write_tls(socket)? == 0 {
                 return Err(ErrorKind::WriteZero.into());
             }
         }
