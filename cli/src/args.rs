@@ -499,6 +499,19 @@ pub(crate) struct EmulateArgs {
     #[arg(long)]
     pub(crate) list_faults: bool,
 
+    /// Write a line of JSON for each request to this file, or to stdout with `-`
+    ///
+    /// A file is replaced. Credentials in a request are written as [redacted], and bodies are not written.
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub(crate) log: Option<PathBuf>,
+
+    /// Let requests for /_emulator/... control the emulator
+    ///
+    /// Tests in any language can then look at the requests that it received, switch faults on and off, move its
+    /// time, and reset it. See the emulator's README.
+    #[arg(long, hide_short_help = true)]
+    pub(crate) control: bool,
+
     /// Exit after this time [default: run until Ctrl-C]
     #[arg(long = "for", value_name = "DURATION", value_parser = lifetime)]
     pub(crate) duration: Option<Duration>,

@@ -3,6 +3,7 @@
 mod catalogue;
 mod data;
 mod introduction;
+mod request_log;
 
 use std::io::{self, ErrorKind, Write as _};
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::signals::on_signal;
 
 use catalogue::catalogue;
 use introduction::introduction;
+use request_log::RequestLog;
 
 pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
     if args.list_faults {
@@ -55,7 +57,8 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
             .with_nonce_ttl(args.nonce_ttl)
             .with_rate_limit(rate_limit)
             .with_shared_rate_limit(args.shared_rate_limit)
-            .with_include_secrets(args.with_secrets),
+            .with_include_secrets(args.with_secrets)
+            .with_control(args.control),
     );
     for fault in &args.faults {
         emulator.inject(*fault);
@@ -71,6 +74,10 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
     if let Some(path) = args.ca_file() {
         options = options.with_tls(tls(args, path)?);
     }
+    let log = args.log.as_deref().map(RequestLog::open).transpose()?;
+    if let Some(log) = log.clone() {
+        options = options.with_log(move |seen| log.add(seen));
+    }
     let server = Server::start(emulator, options).map_err(|error| cannot_serve(args, &error))?;
 
     let base = server.base_url();
@@ -79,6 +86,9 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
         PrintFormat::Dotenv => emulator.environment(&base).to_dotenv(),
         PrintFormat::Json => emulator.environment(&base).to_json() + "\n",
     }))?;
+    if let Some(log) = &log {
+        log.begin();
+    }
     if !args.bind.is_loopback() {
         note(&format!(
             "listening on {}: anyone who can reach it can list these fake keys; it is meant for containers",
@@ -93,7 +103,7 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
         None => drop(stopped.recv()),
     }
     server.shutdown();
-    Ok(())
+    log.map_or(Ok(()), |log| log.end())
 }
 
 /// Makes the certificate, and writes that of its authority to the file.

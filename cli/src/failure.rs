@@ -140,6 +140,14 @@ impl CommandError {
         }
     }
 
+    /// Creates a failure that has been reported.
+    pub(crate) fn reported() -> Self {
+        Self {
+            quiet: true,
+            ..Self::new(Exit::Other, "")
+        }
+    }
+
     /// Creates the failure of a write to stdout. If the reader has closed the pipe, nothing is reported:
     /// it has read enough.
     pub(crate) fn stdout(error: &io::Error) -> Self {

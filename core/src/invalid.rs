@@ -119,7 +119,9 @@ fn is_client_id(text: &str) -> bool {
 /// Returns whether the text contains an API key's private key: hexadecimal digits in the form of a UUID.
 pub(crate) fn holds_private_key(text: &str) -> bool {
     let is_digit = |c: char| c.is_ascii_hexdigit() || c == '-';
-    text.split(|c| !is_digit(c)).any(|digits| {
+    // Most parts of a text are shorter than a UUID, so they need no list.
+    let mut long = text.split(|c| !is_digit(c)).filter(|part| part.len() >= 36);
+    long.any(|digits| {
         let lengths: Vec<usize> = digits.split('-').map(str::len).collect();
         lengths.windows(5).any(|five| five == [8, 4, 4, 4, 12])
     })

@@ -2,9 +2,12 @@
 //!
 //! Scripted responses and faults are not known here; they belong to the emulator around it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use atlas_model_keys_core::{ApiVersion, OrgId};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Response;
 use http::header::{self, HeaderName, HeaderValue};
 
@@ -18,6 +21,7 @@ use crate::incoming::Incoming;
 use crate::key::Key;
 use crate::listing::{self, GroupEntry, KeyEntry, KeyView, Paging};
 use crate::oauth::{self, Tokens};
+use crate::redaction::Secrets;
 use crate::render::View;
 use crate::version;
 use crate::world::World;
@@ -70,6 +74,33 @@ impl Atlas {
         }
     }
 
+    /// Returns the secrets that must not be shown.
+    pub(crate) fn secrets(&self) -> Secrets {
+        let Credentials {
+            api_keys,
+            service_accounts,
+            access_tokens,
+        } = &self.credentials;
+        let api_keys = api_keys
+            .iter()
+            .map(|key| (&key.public_key, &key.private_key));
+        let accounts = service_accounts
+            .iter()
+            .map(|account| (&account.client_id, &account.client_secret));
+        let tokens = access_tokens.iter().map(|token| &token.token);
+        let keys = self.world.groups().iter().flat_map(|group| &group.keys);
+        let of_keys = keys.filter_map(|key| key.secret.as_ref());
+        // Passwords also in the form of Basic authentication.
+        let of_users = api_keys.chain(accounts).flat_map(|(user, password)| {
+            let pair = STANDARD.encode(format!("{user}:{password}"));
+            [Cow::Borrowed(password.as_str()), Cow::Owned(pair)]
+        });
+        let texts = tokens
+            .chain(of_keys)
+            .map(|text| Cow::Borrowed(text.as_str()));
+        Secrets::new(of_users.chain(texts))
+    }
+
     pub(crate) fn issue_token(
         &mut self,
         request: Incoming<'_>,
@@ -84,6 +115,11 @@ impl Atlas {
         let Incoming { headers, body, .. } = request;
         let accounts = &self.credentials.service_accounts;
         oauth::revoke(&mut self.tokens, accounts, headers, body)
+    }
+
+    /// Returns the service account whose credential a request for a token has.
+    pub(crate) fn account_of(&self, request: Incoming<'_>) -> Option<CredentialId> {
+        oauth::account_of(&self.credentials.service_accounts, request.headers)
     }
 
     /// Returns the credential that the request was authenticated with.

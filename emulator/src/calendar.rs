@@ -1,5 +1,7 @@
 //! Formats times: the timestamps of this resource and the dates of HTTP.
 
+use std::time::Duration;
+
 const DAY: u64 = 86_400;
 
 /// Formats a time like the timestamps of this resource: `2026-01-15T16:47:49.855000+00:00`.
@@ -14,6 +16,11 @@ pub(crate) fn timestamp(unix_seconds: u64, microseconds: u32) -> String {
 /// Formats a time like most of Atlas's timestamps: `2026-01-15T16:47:49Z`.
 pub(crate) fn short_timestamp(unix_seconds: u64) -> String {
     timestamp(unix_seconds, 0).replace(".000000+00:00", "Z")
+}
+
+/// Formats a time since the Unix epoch in RFC 3339: `2026-01-15T16:47:49.855000Z`.
+pub(crate) fn utc(time: Duration) -> String {
+    timestamp(time.as_secs(), time.subsec_micros()).replace("+00:00", "Z")
 }
 
 /// Formats a time as RFC 9110 §5.6.7 requires for `Date`: `Sun, 06 Nov 1994 08:49:37 GMT`.

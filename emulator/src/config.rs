@@ -79,6 +79,12 @@ pub struct Config {
     /// The start of the `href`s of links, before `/api`. `None` means the host that the request was
     /// sent to. Atlas was observed to name internal hosts here.
     pub link_base: Option<String>,
+    /// The number of requests that [`Emulator::seen`](crate::Emulator::seen) keeps, of at most 8 KiB each. The
+    /// default is 10,000. With 0 none is kept.
+    pub seen_limit: usize,
+    /// Whether requests for paths below `/_emulator/` control the emulator. They need no credential. See the
+    /// README.
+    pub control: bool,
 }
 
 impl Default for Config {
@@ -109,6 +115,8 @@ impl Default for Config {
             include_secrets: false,
             total_count: TotalCount::Exact,
             link_base: None,
+            seen_limit: 10_000,
+            control: false,
         }
     }
 }
@@ -131,7 +139,9 @@ impl Config {
         with_deprecated deprecated Vec<Deprecated>,
         with_digest digest Vec<DigestAlgorithm>,
         with_include_secrets include_secrets bool,
-        with_total_count total_count TotalCount;
+        with_total_count total_count TotalCount,
+        with_seen_limit seen_limit usize,
+        with_control control bool;
         some with_link_base link_base String
     );
 

@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::prng::{self, Prng};
 use crate::roles::{Role, Roles};
 
 /// One of the three kinds of credentials that the emulator accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Credential {
     /// An [`ApiKey`], with digest authentication.
@@ -45,6 +44,22 @@ impl CredentialId {
 
 impl Credential {
     pub(crate) const ALL: [Self; 3] = [Self::ApiKey, Self::ServiceAccount, Self::AccessToken];
+
+    /// Returns the name in JSON: `apiKey`, `serviceAccount` or `accessToken`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "apiKey",
+            Self::ServiceAccount => "serviceAccount",
+            Self::AccessToken => "accessToken",
+        }
+    }
+}
+
+impl Serialize for Credential {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 impl From<Credential> for CredentialId {
@@ -213,6 +228,16 @@ impl Credentials {
         let names = names.chain(self.access_tokens.iter().map(|token| &token.token));
         let mut named = names.zip(self.ids()).filter(|(known, _)| *known == name);
         named.next().map(|(_, id)| id)
+    }
+
+    /// Returns the public key or the client id. An access token has no such name.
+    pub(crate) fn principal(&self, id: CredentialId) -> Option<&str> {
+        let CredentialId { kind, index } = id;
+        match kind {
+            Credential::ApiKey => self.api_keys.get(index).map(|key| &*key.public_key),
+            Credential::ServiceAccount => self.service_accounts.get(index).map(|a| &*a.client_id),
+            Credential::AccessToken => None,
+        }
     }
 
     pub(crate) fn roles_mut(&mut self, id: CredentialId) -> Option<&mut Roles> {

@@ -13,7 +13,7 @@ use crate::credentials::ApiKey;
 use crate::incoming::Incoming;
 
 pub use algorithm::DigestAlgorithm;
-pub(crate) use authorization::Authorization;
+pub(crate) use authorization::{Authorization, harmless_parameters};
 pub(crate) use challenge::{REALM, challenge};
 pub(crate) use nonces::Nonces;
 

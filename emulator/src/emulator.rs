@@ -1,9 +1,11 @@
 //! The emulator: handles a request. A scripted response comes first, then the regular response of
 //! `atlas`, which the faults may change.
 //!
-//! The functions that configure and inspect an emulator between requests are in `control`.
+//! The functions that configure and inspect an emulator between requests are in `control`, and those that do so
+//! over HTTP in `remote`.
 
 mod control;
+mod remote;
 
 use std::time::Duration;
 
@@ -16,9 +18,11 @@ use crate::credentials::CredentialId;
 use crate::errors::AtlasError;
 use crate::fault::{Faults, Phase};
 use crate::incoming::Incoming;
+use crate::redaction::Secrets;
 use crate::render::{self, View};
 use crate::route::{self, MatchedRoute, Route};
 use crate::script::{Checkpoint, Script};
+use crate::seen::{History, Outcome, Seen};
 
 const SERVICE_VERSION: HeaderName = HeaderName::from_static("x-mongodb-service-version");
 
@@ -32,6 +36,19 @@ pub struct Emulator {
     script: Script,
     faults: Faults,
     counts: Counts,
+    history: History,
+    /// The secrets that [`Seen`] must not contain, or `None` if they must be collected again.
+    secrets: Option<Secrets>,
+    shift: TimeShift,
+    /// The state before the first request, for resets by the control interface.
+    start: Option<Box<Self>>,
+}
+
+/// The difference between the time of an emulator and that of its caller.
+#[derive(Clone, Copy, Debug, Default)]
+struct TimeShift {
+    forward: Duration,
+    backward: Duration,
 }
 
 /// The numbers of requests so far.
@@ -59,6 +76,10 @@ impl Emulator {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
+            history: History::new(config.seen_limit),
+            secrets: None,
+            shift: TimeShift::default(),
+            start: None,
             atlas: Atlas::new(config),
             script: Script::default(),
             faults: Faults::default(),
@@ -77,6 +98,16 @@ impl Emulator {
         request: &Request<B>,
         now: Duration,
     ) -> Response<Vec<u8>> {
+        self.handle_and_log(request, now, None)
+    }
+
+    /// Handles a request, and passes what is kept of it to `log`.
+    pub(crate) fn handle_and_log<B: AsRef<[u8]>>(
+        &mut self,
+        request: &Request<B>,
+        now: Duration,
+        log: Option<&dyn Fn(&Seen)>,
+    ) -> Response<Vec<u8>> {
         let path = route::normalized(request.uri().path());
         let request = Incoming {
             method: request.method(),
@@ -85,11 +116,54 @@ impl Emulator {
             headers: request.headers(),
             body: request.body().as_ref(),
         };
-        let mut response = match self.respond(request, now) {
+        if self.atlas.config.control && self.start.is_none() {
+            self.start = Some(Box::new(self.clone()));
+        }
+        if self.is_control(request.path) {
+            return self.control(request, now);
+        }
+        let now = self.time(now);
+        let mut outcome = Outcome::default();
+        let response = self.answer(request, now, &mut outcome);
+        if log.is_some() || self.history.is_kept() {
+            let order = self.counts.total;
+            let secrets = self.secrets.get_or_insert_with(|| self.atlas.secrets());
+            let principal = outcome
+                .credential
+                .and_then(|id| self.atlas.credentials.principal(id));
+            let seen = Seen::new(
+                order,
+                now,
+                request,
+                outcome,
+                principal,
+                response.status(),
+                secrets,
+            );
+            if let Some(log) = log {
+                log(&seen);
+            }
+            self.history.push(seen);
+        }
+        response
+    }
+
+    /// Returns the response of the script or of the emulated Atlas. The faults may have changed the latter.
+    fn answer(
+        &mut self,
+        request: Incoming<'_>,
+        now: Duration,
+        outcome: &mut Outcome,
+    ) -> Response<Vec<u8>> {
+        let mut response = match self.respond(request, now, outcome) {
             Ok(response) => response,
             Err(EarlyResponse::Error(error)) => error.into_response(View::from_query(request.uri)),
-            Err(EarlyResponse::Scripted(response)) => return *response,
+            Err(EarlyResponse::Scripted(response)) => {
+                outcome.is_scripted = true;
+                return *response;
+            }
         };
+        outcome.note(&response);
         response.headers_mut().insert(
             SERVICE_VERSION,
             HeaderValue::from_static(concat!(
@@ -98,9 +172,12 @@ impl Emulator {
             )),
         );
         let Self { atlas, faults, .. } = self;
-        faults.apply(Phase::BeforeCompression, atlas, request, now, &mut response);
+        let mut apply = |phase, response: &mut _| {
+            faults.apply(phase, atlas, request, now, response, &mut outcome.faults);
+        };
+        apply(Phase::BeforeCompression, &mut response);
         render::compress(request.headers, &mut response);
-        faults.apply(Phase::AfterCompression, atlas, request, now, &mut response);
+        apply(Phase::AfterCompression, &mut response);
         response
     }
 
@@ -109,11 +186,13 @@ impl Emulator {
         &mut self,
         request: Incoming<'_>,
         now: Duration,
+        outcome: &mut Outcome,
     ) -> Result<Response<Vec<u8>>, EarlyResponse> {
         self.counts.total += 1;
         let matched = MatchedRoute::from_path(request.path)
             .ok_or_else(|| AtlasError::resource_not_found(request.path))?;
         let route = matched.route();
+        outcome.route = Some(route);
         if let Some(count) = self.counts.per_route.get_mut(route.index()) {
             *count += 1;
         }
@@ -122,11 +201,16 @@ impl Emulator {
             return Err(AtlasError::method_not_allowed(matched.allowed()).into());
         }
         match matched {
-            MatchedRoute::Token => return Ok(self.atlas.issue_token(request, now)),
-            MatchedRoute::Revoke => return Ok(self.atlas.revoke_token(request)),
+            MatchedRoute::Token | MatchedRoute::Revoke => {
+                outcome.credential = self.atlas.account_of(request);
+                return Ok(match matched {
+                    MatchedRoute::Token => self.atlas.issue_token(request, now),
+                    _ => self.atlas.revoke_token(request),
+                });
+            }
             _ => {}
         }
-        let caller = self.authenticate(route, request, now)?;
+        let caller = self.authenticate(route, request, now, outcome)?;
         let mut response = self
             .resource(matched, caller, request, now)
             .unwrap_or_else(|error| error.into_response(View::from_query(request.uri)));
@@ -167,8 +251,10 @@ impl Emulator {
         route: Route,
         request: Incoming<'_>,
         now: Duration,
+        outcome: &mut Outcome,
     ) -> Result<CredentialId, EarlyResponse> {
         let caller = self.atlas.authenticate(request, now)?;
+        outcome.credential = Some(caller);
         self.scripted(route, Checkpoint::Authenticated)?;
         Ok(caller)
     }

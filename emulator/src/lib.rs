@@ -136,10 +136,12 @@ mod plausible;
 mod prng;
 mod query;
 mod quoted;
+mod redaction;
 mod render;
 mod roles;
 mod route;
 mod script;
+mod seen;
 pub mod server;
 mod setters;
 mod version;
@@ -157,6 +159,7 @@ pub use fault::{Area, Delivery, DeliveryStep, Fault, Injection, InvalidFault};
 pub use key::Key;
 pub use roles::Role;
 pub use route::Route;
+pub use seen::Seen;
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

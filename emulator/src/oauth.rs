@@ -172,12 +172,8 @@ fn parameter(form: &str, name: &str) -> Option<String> {
     values.next().is_none().then_some(value)
 }
 
-/// Returns the service account whose credential the request has, and the form in the body.
-fn authenticated_form(
-    accounts: &[ServiceAccount],
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(CredentialId, String), OAuthError> {
+/// Returns the service account whose credential the request has.
+pub(crate) fn account_of(accounts: &[ServiceAccount], headers: &HeaderMap) -> Option<CredentialId> {
     let pair = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
@@ -191,14 +187,22 @@ fn authenticated_form(
             .strip_prefix(account.client_id.as_bytes())?;
         Some(secret.strip_prefix(b":")? == account.client_secret.as_bytes())
     };
-    let index = accounts
-        .iter()
-        .position(|account| is_pair_of(account) == Some(true))
-        .ok_or(OAuthError {
-            status: StatusCode::UNAUTHORIZED,
-            error: "invalid_client",
-            description: "Invalid credentials provided.",
-        })?;
+    let mut accounts = accounts.iter();
+    let index = accounts.position(|account| is_pair_of(account) == Some(true))?;
+    Some(CredentialId::new(Credential::ServiceAccount, index))
+}
+
+/// Returns the service account whose credential the request has, and the form in the body.
+fn authenticated_form(
+    accounts: &[ServiceAccount],
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(CredentialId, String), OAuthError> {
+    let account = account_of(accounts, headers).ok_or(OAuthError {
+        status: StatusCode::UNAUTHORIZED,
+        error: "invalid_client",
+        description: "Invalid credentials provided.",
+    })?;
     let is_form = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -213,7 +217,6 @@ fn authenticated_form(
             "The content type must be application/x-www-form-urlencoded.",
         ));
     }
-    let account = CredentialId::new(Credential::ServiceAccount, index);
     Ok((account, String::from_utf8_lossy(body).into_owned()))
 }
 

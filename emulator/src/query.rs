@@ -15,12 +15,16 @@ pub(crate) fn value(text: &str, name: &str) -> Option<String> {
 }
 
 fn decode(text: &str) -> String {
+    percent_decoded(&text.replace('+', " "))
+}
+
+/// Decodes a text in which `+` has no meaning. Invalid percent-encoding stays unchanged; invalid UTF-8 is replaced.
+pub(crate) fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
         rest = after;
         bytes.push(match (first, after) {
-            (b'+', _) => b' ',
             (b'%', after) => match hex_byte(after) {
                 Some(byte) => {
                     rest = after.get(2..).unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::Method;
+use serde::{Serialize, Serializer};
 
 use crate::query;
 
@@ -37,9 +38,29 @@ impl Route {
         Self::GetOrgKey,
     ];
 
+    /// Returns the name in JSON, which is that of the variant in `camelCase`: `token`, `listGroupKeys` …
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Revoke => "revoke",
+            Self::ListGroupKeys => "listGroupKeys",
+            Self::ListOrgKeys => "listOrgKeys",
+            Self::ListGroups => "listGroups",
+            Self::GetGroupKey => "getGroupKey",
+            Self::GetOrgKey => "getOrgKey",
+        }
+    }
+
     /// Returns the index in [`Route::ALL`].
     pub(crate) fn index(self) -> usize {
         self as usize
+    }
+}
+
+impl Serialize for Route {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

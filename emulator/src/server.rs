@@ -36,7 +36,7 @@ use refused::RefusedConnections;
 use shared::{Shared, Timeouts};
 use stream::Stream;
 
-pub use shared::{Clock, Options, clock_from};
+pub use shared::{Clock, Log, Options, clock_from};
 #[cfg(feature = "tls")]
 pub use tls::Tls;
 

@@ -1,7 +1,7 @@
 //! Negotiation of a resource's version through the `Accept` header.
 
 use atlas_model_keys_core::ApiVersion;
-use http::header::{ACCEPT, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use crate::errors::AtlasError;
 use crate::render;
@@ -46,6 +46,12 @@ fn version_of(media_range: &str) -> Option<(ApiVersion, f32)> {
         .strip_prefix("application/vnd.atlas.")?
         .strip_suffix("+json")?;
     Some((ApiVersion::new(name).ok()?, render::weight(parts)))
+}
+
+/// Returns the version that the content type of a response names.
+pub(crate) fn of_content_type(headers: &HeaderMap) -> Option<ApiVersion> {
+    let (version, _) = version_of(headers.get(CONTENT_TYPE)?.to_str().ok()?)?;
+    Some(version)
 }
 
 pub(crate) fn content_type(version: ApiVersion) -> HeaderValue {

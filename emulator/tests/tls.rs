@@ -16,6 +16,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use support::{End, LIMIT, NOW, PREVIEW, ask, ask_on, bearer, keys_path};
 
+/// The links are equal with and without TLS.
+fn config() -> Config {
+    Config::default().with_link_base("https://cloud.mongodb.com")
+}
+
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }
@@ -29,7 +34,7 @@ fn start(options: Options) -> (Server, String) {
     let tls = tls();
     let ca = tls.ca_pem().to_owned();
     let options = options.with_clock(Arc::new(|| NOW)).with_tls(tls);
-    let server = Server::start(Emulator::new(Config::default()), options).unwrap();
+    let server = Server::start(Emulator::new(config()), options).unwrap();
     (server, ca)
 }
 
@@ -69,6 +74,35 @@ fn list_request(server: &Server) -> String {
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {PREVIEW}\r\n\
          Authorization: {authorization}\r\nConnection: close\r\n\r\n"
     )
+}
+
+#[test]
+fn links_and_the_environment_begin_with_https() {
+    let tls = tls();
+    let ca = tls.ca_pem().to_owned();
+    let options = Options::default()
+        .with_clock(Arc::new(|| NOW))
+        .with_tls(tls);
+    let emulator = Emulator::new(Config::default().with_control(true));
+    let server = Server::start(emulator, options).unwrap();
+    let environment =
+        "GET /_emulator/environment HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\n\r\n";
+    for (request, expected) in [
+        (
+            list_request(&server),
+            "\"href\":\"https://localhost/api/atlas/v2/",
+        ),
+        (
+            environment.to_owned(),
+            "{\"baseUrl\":\"https://localhost:1\"",
+        ),
+    ] {
+        let mut stream = connect(&server, &ca);
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert!(response.contains(expected), "{response}");
+    }
 }
 
 /// Sends a request and returns the status of the response, or the error of the connection.
@@ -113,7 +147,7 @@ fn certificate_is_valid_from_a_day_before_now_for_a_year() {
         let tls = Tls::generate([""; 0], made).unwrap();
         let ca = tls.ca_pem().to_owned();
         let options = Options::default().with_tls(tls);
-        let server = Server::start(Emulator::new(Config::default()), options).unwrap();
+        let server = Server::start(Emulator::new(config()), options).unwrap();
         let outcome = status(connect(&server, &ca), &list_request(&server));
         assert_eq!(outcome.is_ok(), expected, "{made:?}: {outcome:?}");
     }
@@ -161,7 +195,7 @@ fn every_socket_fault_sends_the_same_bytes_as_without_tls() {
     ];
     let (server, ca) = start(Options::default());
     let options = Options::default().with_clock(Arc::new(|| NOW));
-    let plain = Server::start(Emulator::new(Config::default()), options).unwrap();
+    let plain = Server::start(Emulator::new(config()), options).unwrap();
     let request = list_request(&server);
     let config = client_config(&ca, &[]);
     let mut ends = Vec::new();

@@ -22,6 +22,7 @@ mod output;
 mod pasted;
 #[cfg(unix)]
 mod recipes;
+mod requests;
 mod scripted;
 mod secrets;
 mod sources;

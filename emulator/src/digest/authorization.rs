@@ -76,6 +76,17 @@ impl Authorization {
     }
 }
 
+/// Returns those parameters of the part after `Digest ` that do not depend on the password or a nonce. There are
+/// none if it is malformed.
+pub(crate) fn harmless_parameters(
+    credentials: &str,
+) -> impl Iterator<Item = (&'static str, String)> {
+    let mut params = params(credentials).unwrap_or_default();
+    ["username", "realm", "uri", "algorithm", "qop", "nc"]
+        .into_iter()
+        .filter_map(move |name| Some((name, params.remove(name)?)))
+}
+
 /// Parses `name=token` and `name="quoted string"`, separated by commas (RFC 9110 §11.2). Returns
 /// `None` for anything else, and if a parameter appears twice. Names become lower case.
 fn params(text: &str) -> Option<HashMap<String, String>> {

@@ -2,6 +2,7 @@
 //! command.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use atlas_model_keys_core::{ApiVersion, GroupId, OrgId};
 use http::header::HeaderMap;
@@ -17,8 +18,9 @@ use crate::key::Key;
 use crate::roles::Role;
 use crate::route::Route;
 use crate::script::Checkpoint;
+use crate::seen::Seen;
 
-use super::Emulator;
+use super::{Emulator, TimeShift};
 
 impl Emulator {
     /// Returns the groups (projects) of all organizations.
@@ -139,6 +141,8 @@ impl Emulator {
     /// assert_eq!(emulator.keys(group).len(), 43);
     /// ```
     pub fn keys_mut(&mut self, group: GroupId) -> Option<&mut Vec<Key>> {
+        // The caller may change the secrets of keys.
+        self.secrets = None;
         let group = self.atlas.world.group_mut(group);
         group.map(|group| &mut group.keys)
     }
@@ -281,6 +285,55 @@ impl Emulator {
     /// Removes all faults. Responses that are already being sent are not affected.
     pub fn heal(&mut self) {
         self.faults = Faults::default();
+    }
+
+    /// Returns what was kept of the last requests, from the oldest to the newest: at most
+    /// [`Config::seen_limit`](crate::Config::seen_limit).
+    #[must_use]
+    pub fn seen(&self) -> &[Seen] {
+        self.history.as_slice()
+    }
+
+    /// Returns the number of requests that [`Emulator::seen`] no longer has, because newer ones took their
+    /// place.
+    #[must_use]
+    pub fn seen_dropped(&self) -> u64 {
+        self.history.dropped()
+    }
+
+    /// Removes all requests from [`Emulator::seen`]. The numbers of requests, and so [`Seen::order`], rise on.
+    pub fn forget_seen(&mut self) {
+        self.history.forget();
+    }
+
+    /// Returns the time of the emulator at the caller's time `now`, both since the Unix epoch.
+    #[must_use]
+    pub fn time(&self, now: Duration) -> Duration {
+        let TimeShift { forward, backward } = self.shift;
+        now.saturating_add(forward).saturating_sub(backward)
+    }
+
+    /// Moves the time of the emulator forward. Nonces and tokens get older, and buckets refill; dates of keys do not
+    /// change. From now on, the emulator adds this difference to the `now` of each request.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use atlas_model_keys_emulator::{Config, Emulator};
+    /// # let mut emulator = Emulator::new(Config::default());
+    /// emulator.advance(Duration::from_secs(3600));
+    /// assert_eq!(emulator.time(Duration::from_secs(7)), Duration::from_secs(3607));
+    /// ```
+    pub fn advance(&mut self, by: Duration) {
+        self.shift.forward = self.shift.forward.saturating_add(by);
+    }
+
+    /// Sets the time of the emulator at the caller's time `now`, both since the Unix epoch. It may be earlier than
+    /// before. It runs on with the caller's time.
+    pub fn set_time(&mut self, time: Duration, now: Duration) {
+        self.shift = TimeShift {
+            forward: time.saturating_sub(now),
+            backward: now.saturating_sub(time),
+        };
     }
 
     /// Returns the number of requests so far, including refused ones and those for unknown paths.

@@ -146,6 +146,7 @@ impl Faults {
         request: Incoming<'_>,
         now: Duration,
         response: &mut Response<Vec<u8>>,
+        applied: &mut Vec<&'static str>,
     ) {
         if self.0.is_empty() {
             return;
@@ -168,6 +169,7 @@ impl Faults {
                 now,
                 response: &mut *response,
             });
+            applied.push(row.name);
             if let Some(remaining) = &mut injected.injection.times {
                 *remaining -= 1;
             }

@@ -5,12 +5,14 @@ use std::net::Shutdown;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response, StatusCode};
+use http::uri::{Authority, Scheme};
+use http::{Method, Request, Response, StatusCode, Uri, header};
 use socket2::SockRef;
 
 use crate::errors::AtlasError;
 use crate::fault::Delivery;
 use crate::render::View;
+use crate::seen::Seen;
 
 use super::delivery::{DeliveryRun, Next};
 use super::host;
@@ -95,13 +97,13 @@ impl Connection {
         waiting.begin();
         let received = self.request(shared);
         waiting.end();
-        let (request, mut keep_alive) = match received? {
+        let (mut request, mut keep_alive) = match received? {
             Received::Request(request, keep_alive) => (request, keep_alive),
             Received::Malformed(status) => {
                 let mut response = Response::new(Vec::new());
                 *response.status_mut() = status;
                 let send_options = SendOptions {
-                    now: (shared.options.clock)(),
+                    now: shared.emulator().time((shared.options.clock)()),
                     to_head: false,
                     keep_alive: false,
                 };
@@ -114,15 +116,24 @@ impl Connection {
         let response = match self.refusal(&request, shared) {
             Some(error) => error.into_response(View::default()),
             None => {
+                if shared.options.scheme() == "https" {
+                    make_absolute(&mut request);
+                }
                 // The emulator is not locked during this wait, so other connections are served.
-                shared.pause(shared.options.latency);
+                if !shared.emulator().is_control(request.uri().path()) {
+                    shared.pause(shared.options.latency);
+                }
+                let log: Option<&dyn Fn(&Seen)> = match &shared.options.log {
+                    Some(log) => Some(&**log),
+                    None => None,
+                };
                 let now = (shared.options.clock)();
-                shared.emulator().handle(&request, now)
+                shared.emulator().handle_and_log(&request, now, log)
             }
         };
         keep_alive &= http1::can_keep_alive(&response) && !shared.is_stopping();
         let send_options = SendOptions {
-            now: (shared.options.clock)(),
+            now: shared.emulator().time((shared.options.clock)()),
             to_head: request.method() == Method::HEAD,
             keep_alive,
         };
@@ -223,6 +234,20 @@ impl Connection {
             if !self.receive(LINGER).unwrap_or(false) {
                 break;
             }
+        }
+    }
+}
+
+/// Adds the scheme `https` and the host to the URI of a request, because links begin with them.
+fn make_absolute(request: &mut Request<Vec<u8>>) {
+    let host = request.headers().get(header::HOST);
+    let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut parts = request.uri().clone().into_parts();
+    if parts.authority.is_none() && host.is_some() {
+        parts.scheme = Some(Scheme::HTTPS);
+        parts.authority = host;
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::emulator::Emulator;
+use crate::seen::Seen;
 use crate::setters::setters;
 
 #[cfg(feature = "tls")]
@@ -28,6 +29,9 @@ const EVICT_AFTER: Duration = Duration::from_secs(1);
 
 /// A function that returns the time since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// A function that is called with what is kept of a request.
+pub type Log = Arc<dyn Fn(&Seen) + Send + Sync>;
 
 /// Returns a clock that shows `start`, a time since the Unix epoch, and runs on from there.
 ///
@@ -73,6 +77,8 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// The clock of the emulator. In a test it may stand still or jump.
     pub clock: Clock,
+    /// The function that is called for each request, in their order; see [`Options::with_log`].
+    pub log: Option<Log>,
 }
 
 impl Default for Options {
@@ -91,6 +97,7 @@ impl Default for Options {
                     .duration_since(UNIX_EPOCH)
                     .unwrap_or_default()
             }),
+            log: None,
         }
     }
 }
@@ -104,6 +111,22 @@ impl Options {
         with_idle_timeout idle_timeout Duration,
         with_clock clock Clock
     );
+
+    /// Sets a function that is called once for each request, in their order, before its response is sent. All other
+    /// requests wait until it returns, and it must not call [`Server::with`](super::Server::with).
+    ///
+    /// Requests that are not valid HTTP, that arrive on too many connections, or that are for the control interface
+    /// are not passed to it.
+    ///
+    /// ```
+    /// use atlas_model_keys_emulator::server::Options;
+    /// let options = Options::default().with_log(|seen| eprintln!("{}", seen.to_json()));
+    /// ```
+    #[must_use]
+    pub fn with_log(mut self, log: impl Fn(&Seen) + Send + Sync + 'static) -> Self {
+        self.log = Some(Arc::new(log));
+        self
+    }
 
     /// Allows one more name in `Host`, without a port. Upper and lower case do not matter.
     #[must_use]
