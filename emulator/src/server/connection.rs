@@ -62,10 +62,14 @@ pub(super) fn serve(stream: Stream, shared: &Shared, waiting: &Waiting) {
 }
 
 /// The time since which a connection waits for the end of a request, for the thread that may close it.
-#[derive(Default)]
 pub(super) struct Waiting(Mutex<Option<Instant>>);
 
 impl Waiting {
+    /// A new connection waits for its first request.
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Some(Instant::now())))
+    }
+
     fn begin(&self) {
         *self.since() = Some(Instant::now());
     }
