@@ -21,7 +21,8 @@ fn run(program: &str, arguments: &[&str]) -> (bool, String) {
         .output();
     match output {
         Ok(output) => {
-            let texts = [output.stdout, output.stderr].map(|t| String::from_utf8_lossy(&t).into());
+            let texts =
+                [output.stdout, output.stderr].map(|t| String::from_utf8_lossy(&t).into_owned());
             (output.status.success(), texts.concat())
         }
         Err(error) => (false, error.to_string()),

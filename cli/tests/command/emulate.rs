@@ -618,7 +618,7 @@ fn fault_with_a_number_applies_to_that_many_responses() {
     let codes = [(); 3].map(|()| run(&["list"], &variables).code);
     assert_eq!(codes, [Some(4), Some(4), Some(0)]);
     stop(child);
-    let text = run(&["emulate", "--for", "1ms", fault[0], fault[1]], &[]).stdout();
+    let text = printed(run(&["emulate", "--for", "1ms", fault[0], fault[1]], &[]));
     assert!(text.contains("\n# Fault: error-json=404*2: "), "{text}");
 }
 
