@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use crate::emulator::Emulator;
 
+use connection::Waiting;
 use refused::RefusedConnections;
 use shared::{Shared, Timeouts};
 use stream::Stream;
@@ -175,6 +176,7 @@ struct Connection {
     /// keep the socket open after the thread has ended: only the last close of a socket resets or
     /// ends a connection.
     stream: Weak<TcpStream>,
+    waiting: Arc<Waiting>,
     thread: JoinHandle<()>,
 }
 
@@ -187,23 +189,53 @@ impl Connections {
         };
         self.open
             .retain(|_, connection| !connection.thread.is_finished());
-        if self.open.len() >= shared.options.max_connections {
+        if self.open.len() >= shared.options.max_connections && !self.evict(shared.timeouts.evict) {
             self.refused.add(stream);
             return;
         }
         let weak = Arc::downgrade(&socket);
+        let waiting = Arc::new(Waiting::default());
         let shared = Arc::clone(shared);
         let spawned = thread::Builder::new()
             .name("emulator-connection".to_owned())
-            .spawn(move || connection::serve(stream, &shared));
+            .spawn({
+                let waiting = Arc::clone(&waiting);
+                move || connection::serve(stream, &shared, &waiting)
+            });
         drop(socket);
         // If the thread could not be started, the dropped stream closes the connection.
         if let Ok(thread) = spawned {
             self.last_id += 1;
-            let stream = weak;
-            self.open
-                .insert(self.last_id, Connection { stream, thread });
+            let connection = Connection {
+                stream: weak,
+                waiting,
+                thread,
+            };
+            self.open.insert(self.last_id, connection);
         }
+    }
+
+    /// Closes the connection that has waited longest for its request. Returns `false` if none has waited
+    /// for this time. So clients that keep connections open, or send a request slowly, do not exclude others.
+    fn evict(&mut self, after: Duration) -> bool {
+        let longest = self
+            .open
+            .values()
+            .filter_map(|connection| Some((connection.waiting.time()?, connection)))
+            .max_by_key(|(time, _)| *time);
+        let Some((time, connection)) = longest else {
+            return false;
+        };
+        let is_long = time >= after;
+        if is_long {
+            // Its thread ends at once and is joined later, so it must not be chosen again.
+            connection.waiting.end();
+            if let Some(stream) = connection.stream.upgrade() {
+                // This fails if the client has already closed the connection.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        }
+        is_long
     }
 
     fn close(&mut self) {
@@ -300,6 +332,47 @@ mod tests {
         let mut response = String::new();
         client.read_to_string(&mut response).unwrap();
         assert!(response.starts_with("HTTP/1.1 404 "), "{response}");
+    }
+
+    #[test]
+    fn new_connection_takes_the_place_of_the_one_that_waits_longest_for_its_request() {
+        let evict = Duration::from_millis(50);
+        let timeouts = Timeouts {
+            evict,
+            ..Timeouts::default()
+        };
+        let server = start(3, timeouts);
+        let slow: Vec<TcpStream> = (0..3)
+            .map(|_| {
+                let mut client = connect(&server);
+                client.write_all(b"GET / HTTP/1.1\r\nx-slow: ").unwrap();
+                client
+            })
+            .collect();
+        let begun = Instant::now();
+        let mut responses = Vec::new();
+        while begun.elapsed() < LIMIT && !responses.iter().any(|r: &String| r.contains(" 404 ")) {
+            let mut client = connect(&server);
+            client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+            let mut response = String::new();
+            client.read_to_string(&mut response).unwrap();
+            responses.push(response);
+        }
+        let (served, refused) = responses.split_last().unwrap();
+        assert!(served.starts_with("HTTP/1.1 404 "), "{served}");
+        assert!(refused.iter().all(|r| r.starts_with("HTTP/1.1 503 ")));
+        // Only the first of the slow clients has lost its connection.
+        let mut slow = slow.into_iter();
+        let mut first = slow.next().unwrap();
+        assert!(!matches!(first.read(&mut [0]), Ok(1..)));
+        for mut client in slow {
+            client
+                .write_all(b"a\r\nHost: h\r\nConnection: close\r\n\r\n")
+                .unwrap();
+            let mut response = String::new();
+            client.read_to_string(&mut response).unwrap();
+            assert!(response.starts_with("HTTP/1.1 "), "{response}");
+        }
     }
 
     #[test]

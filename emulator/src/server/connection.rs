@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response, StatusCode};
@@ -24,7 +25,7 @@ const LINGER_READS: usize = 128;
 
 /// Serves a connection until the client closes it, a request is malformed, or the server stops. An
 /// error of the socket ends it too; it is not reported, because it affects only this client.
-pub(super) fn serve(stream: Stream, shared: &Shared) {
+pub(super) fn serve(stream: Stream, shared: &Shared, waiting: &Waiting) {
     let _ = stream.socket().set_nodelay(true);
     let _ = stream
         .socket()
@@ -34,7 +35,7 @@ pub(super) fn serve(stream: Stream, shared: &Shared) {
         received: Vec::new(),
     };
     let ended = loop {
-        match connection.exchange(shared) {
+        match connection.exchange(shared, waiting) {
             Ok(Next::Request) => {}
             ended => break ended,
         }
@@ -58,6 +59,29 @@ pub(super) fn serve(stream: Stream, shared: &Shared) {
     let _ = connection.stream.socket().shutdown(Shutdown::Both);
 }
 
+/// The time since which a connection waits for the end of a request, for the thread that may close it.
+#[derive(Default)]
+pub(super) struct Waiting(Mutex<Option<Instant>>);
+
+impl Waiting {
+    fn begin(&self) {
+        *self.since() = Some(Instant::now());
+    }
+
+    pub(super) fn end(&self) {
+        *self.since() = None;
+    }
+
+    /// Returns how long the connection has waited, or `None` if it does not wait.
+    pub(super) fn time(&self) -> Option<Duration> {
+        self.since().map(|since| since.elapsed())
+    }
+
+    fn since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 struct Connection {
     stream: Stream,
     /// Bytes that were received but not parsed yet: a part of a request, or several requests
@@ -67,8 +91,11 @@ struct Connection {
 
 impl Connection {
     /// Handles one request and writes its response.
-    fn exchange(&mut self, shared: &Shared) -> io::Result<Next> {
-        let (request, mut keep_alive) = match self.request(shared)? {
+    fn exchange(&mut self, shared: &Shared, waiting: &Waiting) -> io::Result<Next> {
+        waiting.begin();
+        let received = self.request(shared);
+        waiting.end();
+        let (request, mut keep_alive) = match received? {
             Received::Request(request, keep_alive) => (request, keep_alive),
             Received::Malformed(status) => {
                 let mut response = Response::new(Vec::new());

@@ -22,6 +22,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// ten seconds allow for a busy machine or a person with a debugger.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The time for which a connection may wait for its request before a new one takes its place. A normal client
+/// sends its request at once.
+const EVICT_AFTER: Duration = Duration::from_secs(1);
+
 /// A function that returns the time since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
@@ -60,8 +64,9 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// The delay before each response.
     pub latency: Duration,
-    /// The maximum number of open connections, each with a thread. A further connection gets 503
-    /// after its request.
+    /// The maximum number of open connections, each with a thread. For a further connection, the one that has
+    /// waited longest for its request is closed. If none has waited for a second, the new one gets 503 after its
+    /// request.
     pub max_connections: usize,
     /// The time after which a silent connection is closed. In addition, a request must be complete
     /// 30 seconds after its first byte, or it gets 408.
@@ -142,6 +147,8 @@ impl fmt::Debug for Options {
 pub(super) struct Timeouts {
     pub(super) request: Duration,
     pub(super) write: Duration,
+    /// The time for which a connection may wait for its request before a new one takes its place.
+    pub(super) evict: Duration,
 }
 
 impl Default for Timeouts {
@@ -149,6 +156,7 @@ impl Default for Timeouts {
         Self {
             request: REQUEST_TIMEOUT,
             write: WRITE_TIMEOUT,
+            evict: EVICT_AFTER,
         }
     }
 }
