@@ -18,10 +18,20 @@ use atlas_model_keys_conformance::{
     CredentialKind, EmulatedAtlas, HyperClient, LoopbackServer, Setup, TestClient, UreqClient,
 };
 use atlas_model_keys_core::{BaseUrl, Credentials, Error, FailureKind};
+use atlas_model_keys_emulator::Config;
+use atlas_model_keys_emulator::server::Options;
 use scripted::{Action, Authority, ScriptedServer, error_chain};
 
 /// A host that is not loopback for a client. Only the proxies of these tests can reach it.
 const HOST: &str = "atlas.example";
+
+/// Returns an emulated Atlas that serves requests for [`HOST`].
+fn atlas_at_host() -> EmulatedAtlas {
+    let config = Config::default()
+        .with_keys_per_group(250)
+        .with_rate_limit(None);
+    EmulatedAtlas::start(config, Options::default().with_allowed_host(HOST))
+}
 
 /// A proxy that connects every tunnel to one target, and records the heads of the requests for tunnels.
 struct RecordingProxy {
@@ -95,7 +105,7 @@ fn client_through<C: TestClient>(base: &str, credentials: Credentials, proxy: &s
 }
 
 fn tunnel_request_has_only_the_login_of_the_proxy<C: TestClient>() {
-    let atlas = EmulatedAtlas::with_keys(250);
+    let atlas = atlas_at_host();
     for (port, base) in [(80, HOST.to_owned()), (8080, format!("{HOST}:8080"))] {
         for (login, sent) in [("", None), ("me:p%40ss@", Some("Basic bWU6cEBzcw=="))] {
             let target = atlas.server.address().to_string();
@@ -308,7 +318,7 @@ fn closed_or_silent_proxy_is_reported_as_not_sent<C: TestClient>() {
 }
 
 fn any_2xx_after_interim_responses_opens_a_tunnel<C: TestClient>() {
-    let atlas = EmulatedAtlas::with_keys(250);
+    let atlas = atlas_at_host();
     for opened in [
         "HTTP/1.0 200\r\n\r\n",
         "HTTP/1.1 201 Created\r\nVia: 1.1 proxy\r\n\r\n",
