@@ -1,5 +1,7 @@
 //! A key of the emulated Atlas.
 
+use std::fmt;
+
 use crate::setters::setters;
 
 /// A key, with the fields that Atlas documents. A response omits a field that is `None`, except that
@@ -9,8 +11,9 @@ use crate::setters::setters;
 /// use atlas_model_keys_emulator::Key;
 /// let key = Key::default().with_name("Staging");
 /// assert_eq!(key.api_key_id, None);
+/// assert!(!format!("{:?}", key.with_secret("al-hunter2")).contains("hunter2"));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Key {
     /// `apiKeyId`: 24 lower-case letters and digits, not a hexadecimal number.
@@ -40,5 +43,40 @@ pub struct Key {
 }
 
 impl Key {
-    setters!(; some with_api_key_id api_key_id String, with_cloud cloud String, with_created_at created_at String, with_created_by created_by String, with_endpoint endpoint String, with_geography geography String, with_group_id group_id String, with_last_used_at last_used_at String, with_masked_secret masked_secret String, with_name name String, with_secret secret String, with_status status String);
+    setters!(;
+        some
+        with_api_key_id api_key_id String,
+        with_cloud cloud String,
+        with_created_at created_at String,
+        with_created_by created_by String,
+        with_endpoint endpoint String,
+        with_geography geography String,
+        with_group_id group_id String,
+        with_last_used_at last_used_at String,
+        with_masked_secret masked_secret String,
+        with_name name String,
+        with_secret secret String,
+        with_status status String
+    );
+}
+
+/// Does not show the secret.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secret = self.secret.as_ref().map(|_| "[redacted]");
+        f.debug_struct("Key")
+            .field("api_key_id", &self.api_key_id)
+            .field("cloud", &self.cloud)
+            .field("created_at", &self.created_at)
+            .field("created_by", &self.created_by)
+            .field("endpoint", &self.endpoint)
+            .field("geography", &self.geography)
+            .field("group_id", &self.group_id)
+            .field("last_used_at", &self.last_used_at)
+            .field("masked_secret", &self.masked_secret)
+            .field("name", &self.name)
+            .field("secret", &secret)
+            .field("status", &self.status)
+            .finish()
+    }
 }
