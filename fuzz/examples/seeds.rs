@@ -781,7 +781,7 @@ fn emulator_inputs() -> Vec<(String, Vec<u8>)> {
             })
     };
     let world = |flags: u8| Writer::default().byte(7).byte(3).byte(5).byte(flags);
-    let dialogues: [(&str, Writer, &[[u8; 8]]); 8] = [
+    let dialogues: [(&str, Writer, &[[u8; 8]]); 10] = [
         (
             "operations",
             world(8),
@@ -806,6 +806,32 @@ fn emulator_inputs() -> Vec<(String, Vec<u8>)> {
                 [0, 2, 8, 0, 0, known, 0, 0],
                 [0, 0, 9, 0, 1, none, 0, 0],
                 [0, 0, 9, 0, 1, digest, 0, 0],
+            ],
+        ),
+        (
+            "control",
+            world(16),
+            &[
+                [0, 0, 0, 0, 0, none, 0, 0],
+                [0, 0, 14, 6, 0, none, 0, 0],
+                [0, 5, 17, 0, 0, none, 0, 5],
+                [0, 0, 0, 0, 0, digest, 0, 0],
+                [0, 5, 17, 0, 0, none, 0, 6],
+                [0, 0, 18, 7, 0, none, 0, 0],
+                [0, 4, 14, 0, 0, none, 0, 0],
+            ],
+        ),
+        (
+            "faults",
+            world(24),
+            &[
+                [0, 5, 16, 0, 0, none, 0, 4],
+                [0, 0, 0, 0, 0, known, 0, 0],
+                [0, 0, 16, 0, 0, none, 0, 0],
+                [0, 0, 0, 0, 0, digest, 1, 0],
+                [0, 4, 16, 0, 0, none, 0, 0],
+                [0, 1, 15, 0, 0, none, 0, 0],
+                [0, 0, 0, 0, 1, known, 0, 0],
             ],
         ),
         (

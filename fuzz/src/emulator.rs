@@ -17,6 +17,10 @@
 //! - A success needs a credential.
 //! - The core can answer every challenge, and the answer is accepted while its nonce is valid.
 //! - No response contains the private key or the client secret.
+//! - The record of a request contains none of the secrets of the emulator, even if the request does.
+//!
+//! One bit of the configuration switches the control interface on. Its requests set faults and the time; while there
+//! are faults, only the first, the second and the last property hold.
 
 use std::io::Read;
 use std::time::Duration;
@@ -28,7 +32,7 @@ use atlas_model_keys_core::{
     Error, GroupsRequest, KeyRequest, Limits, ListRequest, Operation, OrgKeyRequest,
     OrgListRequest, Reply,
 };
-use atlas_model_keys_emulator::{Config, Emulator, Names, TokenBucket};
+use atlas_model_keys_emulator::{Config, Emulator, Fault, Injection, Names, TokenBucket};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{
@@ -47,12 +51,12 @@ pub const METHODS: [Method; 6] = [
     Method::HEAD,
     Method::OPTIONS,
     Method::DELETE,
-    Method::PATCH,
+    Method::PUT,
 ];
 
 /// Paths of requests; `{group}` stands for the first group, `{key}` for the last of its keys, and `{org}` for the
 /// organization.
-pub const PATHS: [&str; 14] = [
+pub const PATHS: [&str; 19] = [
     "/api/atlas/v2/groups/{group}/aiModelApiKeys",
     "/api/atlas/v2/groups/0123456789abcdef01234567/aiModelApiKeys",
     "/api/atlas/v2/groups",
@@ -67,16 +71,23 @@ pub const PATHS: [&str; 14] = [
     "/api/atlas/v2/groups/0123456789abcdef01234567/aiModelApiKeys/{key}",
     "/api/atlas/v2/orgs/{org}/aiModelApiKeys/a86r5kwrfsk5r5ku5tgvhmpj",
     "/api/atlas/v2/orgs/0123456789abcdef01234567/aiModelApiKeys/{key}",
+    "/_emulator/requests",
+    "/_emulator/reset",
+    "/_emulator/faults",
+    "/_emulator/time",
+    "/_emulator/environment",
 ];
 
 /// Queries of requests.
-pub const QUERIES: [&str; 6] = [
+pub const QUERIES: [&str; 8] = [
     "",
     "?itemsPerPage=2&pageNum=2",
     "?envelope=true",
     "?pretty=true&itemsPerPage=500",
     "?pageNum=0",
     "?pageNum=2147483647&envelope=true",
+    "?since=1&route=listGroupKeys",
+    "?format=dotenv",
 ];
 
 /// Values of `Accept`.
@@ -115,11 +126,14 @@ pub const CREDENTIALS: [Credential; 6] = [
 ];
 
 /// Bodies of requests.
-pub const BODIES: [&str; 4] = [
+pub const BODIES: [&str; 7] = [
     "",
     "grant_type=client_credentials",
     "token=eyJhbGciOiJFUzI1NiJ9&token_type_hint=access_token",
     "grant_type=password",
+    r#"["results-missing*1","echo-plain","digest-never*2"]"#,
+    r#"{"advance":"2h"}"#,
+    r#"{"now":"2027-01-01T00:00:00Z"}"#,
 ];
 
 #[derive(Debug)]
@@ -214,6 +228,7 @@ pub fn check(bytes: &[u8]) {
         .with_nonce_ttl(seconds(flag(2), [60, 2]))
         .with_rate_limit((!flag(4)).then(TokenBucket::default))
         .with_include_secrets(flag(8))
+        .with_control(flag(16))
         .with_names(Names::Hostile);
     let has_secrets = config.include_secrets;
     let mut client = Client::new(Emulator::new(config), has_secrets);
@@ -223,13 +238,31 @@ pub fn check(bytes: &[u8]) {
         let Some(request) = client.request(plan) else {
             continue;
         };
+        let is_faulty = client.emulator.faults().next().is_some();
         let response = client.emulator.handle(&request, client.now);
         let second_response = second_emulator.handle(&request, client.now);
         assert_eq!(response.status(), second_response.status());
         assert_eq!(response.headers(), second_response.headers());
         assert_eq!(response.body(), second_response.body());
-        client.check_response(&request, &response, plan);
+        if client.emulator.faults().any(is_expensive) {
+            client.emulator.heal();
+            second_emulator.heal();
+        }
+        client.check_record();
+        let is_control = flag(16) && request.uri().path().contains("_emulator");
+        if is_control {
+            client.check_control(&request, &response);
+        } else if !is_faulty {
+            client.check_response(&request, &response, plan);
+        }
     }
+}
+
+/// Returns whether a fault makes responses so large that they would slow a campaign down.
+fn is_expensive(injection: Injection) -> bool {
+    let fault = injection.fault();
+    let number = fault.argument().and_then(|text| text.parse::<u64>().ok());
+    fault.name() == Fault::GZIP_BOMB.name() || number.is_some_and(|number| number > 1 << 16)
 }
 
 /// An emulator and the state of its client.
@@ -334,6 +367,35 @@ impl Client {
             headers.append(AUTHORIZATION, authorization);
         }
         Some(request)
+    }
+
+    /// Checks the record of the last request.
+    fn check_record(&self) {
+        let Some(seen) = self.emulator.seen().last() else {
+            return;
+        };
+        let record = seen.to_json();
+        assert!(serde_json::from_str::<Value>(&record).is_ok(), "{record}");
+        assert!(!record.contains('\n'), "{record}");
+        let tokens = [self.emulator.access_token()].into_iter();
+        let secrets = self.secrets.iter().map(String::as_str);
+        for secret in tokens.chain(secrets).chain(self.issued.as_deref()) {
+            assert!(!record.contains(secret), "a secret is in {record}");
+        }
+    }
+
+    /// Checks the response to a request for the control interface, which may have changed the time and the nonces.
+    fn check_control(&mut self, request: &Request<Vec<u8>>, response: &Response<Vec<u8>>) {
+        assert_decoded_unchanged(request.method(), response);
+        self.nonce_valid_until = Duration::ZERO;
+        if response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value == "application/json")
+        {
+            let json: Value = serde_json::from_slice(response.body()).expect("the body is JSON");
+            assert_eq!(json.get("error").is_some(), !response.status().is_success());
+        }
     }
 
     fn check_response(
