@@ -78,7 +78,7 @@ impl Job {
             ids.collect()
         };
         let group = emulator.first_group();
-        let org = OrgId::new(emulator.org_id()).unwrap();
+        let org = emulator.first_org();
         let of_group = ids(emulator.keys(group));
         let of_org: Vec<String> = emulator
             .groups()

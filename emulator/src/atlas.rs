@@ -14,7 +14,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use crate::bucket::{BucketState, Decision, TokenBucket};
 use crate::calendar::unpadded_date;
 use crate::config::Config;
-use crate::credentials::{Credential, CredentialId, Credentials};
+use crate::credentials::{CredentialId, CredentialKind, Credentials};
 use crate::digest::{self, Nonces};
 use crate::errors::AtlasError;
 use crate::incoming::Incoming;
@@ -60,7 +60,7 @@ impl Atlas {
         let mut tokens = Tokens::new(seed, config.token_ttl);
         credentials.complete(seed, || tokens.text());
         for (index, access_token) in credentials.access_tokens.iter().enumerate() {
-            let id = CredentialId::new(Credential::AccessToken, index);
+            let id = CredentialId::new(CredentialKind::AccessToken, index);
             tokens.add(access_token.token.clone(), id, None);
         }
         Self {
@@ -148,7 +148,7 @@ impl Atlas {
             } = self;
             let keys = &credentials.api_keys;
             return digest::check(rest, request, keys, &config.digest, nonces, now)
-                .map(|index| CredentialId::new(Credential::ApiKey, index))
+                .map(|index| CredentialId::new(CredentialKind::ApiKey, index))
                 .map_err(|refusal| self.challenge(refusal.stale, now));
         }
         Err(self.challenge(false, now))
@@ -328,7 +328,7 @@ fn group_bucket<'b>(
     }
 }
 
-/// The values of the `TokenBucket-…` headers.
+/// The values of the `RateLimit-…` headers.
 #[derive(Clone, Copy)]
 struct RateLimitStatus {
     limit: u32,
@@ -403,7 +403,7 @@ fn page_response(
         .into_iter()
         .flat_map(|d| [("deprecation", d.since), ("sunset", d.sunset)])
     {
-        if let Ok(date) = HeaderValue::try_from(unpadded_date(date)) {
+        if let Ok(date) = HeaderValue::try_from(unpadded_date(date.as_secs())) {
             headers.insert(name, date);
         }
     }

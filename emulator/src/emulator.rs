@@ -1,11 +1,11 @@
 //! The emulator: handles a request. A scripted response comes first, then the regular response of
 //! `atlas`, which the faults may change.
 //!
-//! The functions that configure and inspect an emulator between requests are in `control`, and those that do so
-//! over HTTP in `remote`.
+//! The functions that configure and inspect an emulator between requests are in `methods`, and those that do so
+//! over HTTP in `control`.
 
 mod control;
-mod remote;
+mod methods;
 
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ impl Emulator {
         }
         let now = self.time(now);
         let mut outcome = Outcome::default();
-        let response = self.answer(request, now, &mut outcome);
+        let response = self.response_to(request, now, &mut outcome);
         if log.is_some() || self.history.is_kept() {
             let order = self.counts.total;
             let secrets = self.secrets.get_or_insert_with(|| self.atlas.secrets());
@@ -149,7 +149,7 @@ impl Emulator {
     }
 
     /// Returns the response of the script or of the emulated Atlas. The faults may have changed the latter.
-    fn answer(
+    fn response_to(
         &mut self,
         request: Incoming<'_>,
         now: Duration,
@@ -200,50 +200,44 @@ impl Emulator {
         if !matched.allows(request.method) {
             return Err(AtlasError::method_not_allowed(matched.allowed()).into());
         }
-        match matched {
-            MatchedRoute::Token | MatchedRoute::Revoke => {
+        let mut caller = || self.authenticate(route, request, now, outcome);
+        let result = match matched {
+            MatchedRoute::Token => {
                 outcome.credential = self.atlas.account_of(request);
-                return Ok(match matched {
-                    MatchedRoute::Token => self.atlas.issue_token(request, now),
-                    _ => self.atlas.revoke_token(request),
-                });
+                return Ok(self.atlas.issue_token(request, now));
             }
-            _ => {}
-        }
-        let caller = self.authenticate(route, request, now, outcome)?;
-        let mut response = self
-            .resource(matched, caller, request, now)
-            .unwrap_or_else(|error| error.into_response(View::from_query(request.uri)));
-        // The version is negotiated before any other check, so it decides about errors, too.
-        render::add_vary(&mut response, "Accept");
-        Ok(response)
-    }
-
-    /// Returns the response of a route with versions.
-    fn resource(
-        &mut self,
-        matched: MatchedRoute<'_>,
-        caller: CredentialId,
-        request: Incoming<'_>,
-        now: Duration,
-    ) -> Result<Response<Vec<u8>>, AtlasError> {
-        let atlas = &mut self.atlas;
-        match matched {
+            MatchedRoute::Revoke => {
+                outcome.credential = self.atlas.account_of(request);
+                return Ok(self.atlas.revoke_token(request));
+            }
             MatchedRoute::GroupKeys { group_id } => {
-                atlas.list_group_keys(group_id, caller, request, now)
+                let caller = caller()?;
+                self.atlas.list_group_keys(group_id, caller, request, now)
             }
-            MatchedRoute::OrgKeys { org_id } => atlas.list_org_keys(org_id, caller, request, now),
+            MatchedRoute::OrgKeys { org_id } => {
+                let caller = caller()?;
+                self.atlas.list_org_keys(org_id, caller, request, now)
+            }
             MatchedRoute::GroupKey { group_id, key_id } => {
+                let caller = caller()?;
+                let atlas = &mut self.atlas;
                 atlas.get_group_key(group_id, key_id, caller, request, now)
             }
             MatchedRoute::OrgKey { org_id, key_id } => {
+                let caller = caller()?;
+                let atlas = &mut self.atlas;
                 atlas.get_org_key(org_id, key_id, caller, request, now)
             }
-            MatchedRoute::Groups => atlas.list_groups(caller, request, now),
-            MatchedRoute::Token | MatchedRoute::Revoke => {
-                Err(AtlasError::resource_not_found(request.path))
+            MatchedRoute::Groups => {
+                let caller = caller()?;
+                self.atlas.list_groups(caller, request, now)
             }
-        }
+        };
+        let mut response =
+            result.unwrap_or_else(|error| error.into_response(View::from_query(request.uri)));
+        // The version is negotiated before any other check, so it decides about errors, too.
+        render::add_vary(&mut response, "Accept");
+        Ok(response)
     }
 
     fn authenticate(

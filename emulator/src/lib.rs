@@ -73,7 +73,7 @@
 //!   able to handle: in many scripts, with control characters, 250 characters long, or the text `null`.
 //! - Your own keys, projects and credentials, from JSON: [`Data`].
 //! - Several organizations, each with its projects, and several credentials, each with its [roles](Role):
-//!   [`Config::with_api_key`], [`Config::organizations`], [`Emulator::grant`] …
+//!   [`Config::with_api_key`], [`Config::organizations`], [`Emulator::grant_role`] …
 //! - Faults on demand, each a constant, from [`Fault::RESET_IN_BODY`] to [`Fault::DIGEST_NEVER`].
 //!   [`Emulator::inject`] switches one on, for all requests or for the next few
 //!   (`Fault::RESET_IN_BODY.times(2)`). Other methods change single responses or states: [`Emulator::respond_next`], [`Emulator::fail_next`],
@@ -131,6 +131,7 @@ mod generate;
 mod incoming;
 mod key;
 mod listing;
+mod number;
 mod oauth;
 mod plausible;
 mod prng;
@@ -149,7 +150,7 @@ mod world;
 
 pub use bucket::TokenBucket;
 pub use config::{Config, Deprecated, Names, TotalCount};
-pub use credentials::{AccessToken, ApiKey, Credential, CredentialId, ServiceAccount};
+pub use credentials::{AccessToken, ApiKey, CredentialId, CredentialKind, ServiceAccount};
 pub use data::{Data, InvalidData};
 pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;

@@ -11,7 +11,7 @@ use http::{Response, StatusCode};
 use serde::{Serialize, Serializer};
 
 use crate::calendar;
-use crate::credentials::{Credential, CredentialId};
+use crate::credentials::{CredentialId, CredentialKind};
 use crate::incoming::Incoming;
 use crate::query;
 use crate::redaction::{REDACTED, Secrets, is_secret_header};
@@ -37,7 +37,7 @@ const MAX_HEADERS: usize = 4096;
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use atlas_model_keys_emulator::{Config, Credential, Emulator, Route};
+/// # use atlas_model_keys_emulator::{Config, CredentialKind, Emulator, Route};
 /// let mut emulator = Emulator::new(Config::default());
 /// let request = http::Request::get("/api/atlas/v2/groups?pageNum=2")
 ///     .header("Accept", "application/vnd.atlas.2023-01-01+json")
@@ -47,7 +47,7 @@ const MAX_HEADERS: usize = 4096;
 ///
 /// let [seen] = emulator.seen() else { panic!("{:?}", emulator.seen()) };
 /// assert_eq!(seen.route, Some(Route::ListGroups));
-/// assert_eq!(seen.credential, Some(Credential::AccessToken));
+/// assert_eq!(seen.credential, Some(CredentialKind::AccessToken));
 /// assert_eq!(seen.query_value("pageNum").as_deref(), Some("2"));
 /// assert_eq!(seen.headers["authorization"], "Bearer [redacted]");
 /// assert_eq!(seen.to_string(), "1 GET /api/atlas/v2/groups?pageNum=2 200 accessToken");
@@ -75,7 +75,7 @@ pub struct Seen {
     /// The route, or `None` if the path is unknown.
     pub route: Option<Route>,
     /// The credential that was accepted, or `None` if there was none or it was refused.
-    pub credential: Option<Credential>,
+    pub credential: Option<CredentialKind>,
     /// The public key or client id of the accepted credential. An access token that exists from the start has none.
     pub principal: Option<String>,
     /// The API version of the regular response. Errors have none.

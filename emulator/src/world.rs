@@ -150,10 +150,6 @@ impl World {
         &self.orgs
     }
 
-    pub(crate) fn first_org(&self) -> &Org {
-        &self.orgs[0]
-    }
-
     pub(crate) fn group(&self, id: GroupId) -> Option<&Group> {
         self.groups.get(*self.group_index.get(&id)?)
     }

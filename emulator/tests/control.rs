@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Credential, Emulator, Fault, Role, TokenBucket};
+use atlas_model_keys_emulator::{Config, CredentialKind, Emulator, Fault, Role, TokenBucket};
 use http::{Request, Response};
 use serde_json::Value;
 use support::*;
@@ -95,7 +95,7 @@ fn reset_returns_to_the_state_before_the_first_request() {
     let mut emulator = emulator();
     let path = keys_path(&emulator);
     let group = emulator.first_group();
-    emulator.revoke(Credential::ServiceAccount, Role::GroupReadOnly(group));
+    emulator.remove_role(CredentialKind::ServiceAccount, Role::GroupReadOnly(group));
     emulator.inject(Fault::TOTAL_ZERO);
     let mut fresh = emulator.clone();
 
@@ -103,7 +103,7 @@ fn reset_returns_to_the_state_before_the_first_request() {
     let first_token = emulator.handle(&token, NOW).into_body();
     let _ = fetch(&mut emulator, &path, PREVIEW);
     emulator.keys_mut(group).unwrap().clear();
-    emulator.revoke(Credential::AccessToken, Role::GroupReadOnly(group));
+    emulator.remove_role(CredentialKind::AccessToken, Role::GroupReadOnly(group));
     emulator.revoke_tokens();
     emulator.advance(Duration::from_secs(5));
     emulator.set_rate_limit(None);

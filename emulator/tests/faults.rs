@@ -331,7 +331,7 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         "interim-endless" => still_sending && text.starts_with("HTTP/1.1 103 ") && seen.status(103),
         "switching-protocols" => seen.status(101) && seen.has("upgrade: h2c"),
         "extra-bytes" => seen.is_length(length) && text.ends_with("and by the way"),
-        "second-answer" => {
+        "second-response" => {
             seen.is_length(length)
                 && seen.body().starts_with(regular)
                 && text.contains("}HTTP/1.1 200 OK\r\n")
@@ -771,7 +771,7 @@ fn has_next(response: &Response<Vec<u8>>) -> bool {
 fn pages(text: &str, count: u32) -> Vec<(Vec<String>, bool)> {
     let mut emulator = emulator();
     emulator.inject(fault(text));
-    let org = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.org_id());
+    let org = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.first_org());
     // The fault also applies to the listing of the organization, which must not fail.
     assert_eq!(fetch(&mut emulator, &org, PREVIEW).status(), 200);
     let path = keys_path(&emulator);
@@ -1065,7 +1065,7 @@ fn every_kind_of_credential_is_repeated() {
 
 #[test]
 fn unrequested_bytes_arrive_before_the_next_request() {
-    for text in ["second-answer", "extra-bytes"] {
+    for text in ["second-response", "extra-bytes"] {
         let server = server();
         server.with(|emulator| emulator.inject(fault(text)));
         let request = list_request(&server, None).replace("Connection: close\r\n", "");
@@ -1225,7 +1225,12 @@ fn response_in_memory_has_the_delivery_as_an_extension() {
 #[test]
 fn head_response_has_no_body_and_error_responses_are_not_changed() {
     let server = server();
-    for text in ["byte-by-byte", "chunked", "reset-in-body", "second-answer"] {
+    for text in [
+        "byte-by-byte",
+        "chunked",
+        "reset-in-body",
+        "second-response",
+    ] {
         server.with(|emulator| emulator.inject(fault(text).times(1)));
         let request = list_request(&server, None).replacen("GET", "HEAD", 1);
         let (bytes, _) = ask(&server, &request, LIMIT);
@@ -1262,7 +1267,7 @@ fn no_pair_of_faults_causes_a_panic() {
                 format!("{}?pageNum=0", keys_path(&emulator)),
                 format!(
                     "/api/atlas/v2/orgs/{}/aiModelApiKeys?itemsPerPage=1",
-                    emulator.org_id()
+                    emulator.first_org()
                 ),
                 "/api/atlas/v2/orgs/none/aiModelApiKeys".to_owned(),
                 "/".to_owned(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use atlas_model_keys_core::ApiVersion;
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{
-    Config, Credential, Emulator, Fault, Key, Route, TokenBucket, error_response,
+    Config, CredentialKind, Emulator, Fault, Key, Route, TokenBucket, error_response,
 };
 use base64::Engine as _;
 use http::{Request, StatusCode};
@@ -71,24 +71,24 @@ fn route_credential_version_and_status_are_those_of_the_exchange() {
             (keys, None, None, 401),
             (
                 keys,
-                Some(Credential::ApiKey),
+                Some(CredentialKind::ApiKey),
                 Some(ApiVersion::PREVIEW),
                 200
             ),
             (
                 Some(Route::Token),
-                Some(Credential::ServiceAccount),
+                Some(CredentialKind::ServiceAccount),
                 None,
                 200
             ),
             (Some(Route::Token), None, None, 401),
             (
                 keys,
-                Some(Credential::AccessToken),
+                Some(CredentialKind::AccessToken),
                 Some(ApiVersion::V2025_03_12),
                 200
             ),
-            (keys, Some(Credential::AccessToken), None, 401),
+            (keys, Some(CredentialKind::AccessToken), None, 401),
             (Some(Route::ListGroups), None, None, 401),
             (None, None, None, 404),
         ]
@@ -376,7 +376,7 @@ fn tokens_nonces_and_rate_limits_follow_the_time() {
     // Back in time, the token is valid again.
     emulator.set_time(NOW, NOW);
     assert_ne!(status(&mut emulator), 401);
-    emulator.set_time(Duration::from_secs(5), NOW);
+    emulator.set_time(NOW, Duration::from_secs(5));
     assert_eq!(emulator.time(NOW + minute), Duration::from_secs(65));
     emulator.advance(Duration::MAX);
     emulator.advance(Duration::MAX);

@@ -10,11 +10,11 @@ use http::header::WWW_AUTHENTICATE;
 
 use crate::atlas::Atlas;
 use crate::incoming::Incoming;
+use crate::number::parse_digits;
 use crate::quoted::quoted;
 use crate::route::MatchedRoute;
 
 use super::area::Phase;
-use super::argument::parse_digits;
 use super::context::FaultContext;
 use super::invalid::InvalidFault;
 use super::row::Fault;
@@ -96,7 +96,7 @@ impl FromStr for Injection {
             return text.parse().map(|fault: Fault| fault.into());
         };
         let fault: Fault = fault.parse()?;
-        match parse_digits(times).and_then(|times| u32::try_from(times).ok()) {
+        match parse_digits(times) {
             Some(times @ 1..) => Ok(fault.times(times)),
             _ => Err(InvalidFault(format!(
                 "the fault \"{}\" applies to a number of requests from 1 to {}, not {}",
