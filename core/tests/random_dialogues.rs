@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{
     ApiKeyId, ApiVersion, Body, Error, FailureKind, GroupsRequest, ItemsPerPage, KeyRequest,
-    ListRequest, Listing, Operation, OrgId, OrgKeyRequest, OrgListRequest, OwnedModelKey, Page,
+    ListRequest, Listing, Operation, OrgKeyRequest, OrgListRequest, OwnedModelKey, Page,
     Refused, Reply, RetryPolicy, Session, Step, Wait,
 };
 use atlas_model_keys_emulator::{

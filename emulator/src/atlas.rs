@@ -88,7 +88,11 @@ impl Atlas {
             .iter()
             .map(|account| (&account.client_id, &account.client_secret));
         let tokens = access_tokens.iter().map(|token| &token.token);
-        let keys = self.world.groups().iter().flat_map(|group| &group.keys);
+        let keys = self
+            .world
+            .groups()
+            .iter()
+            .flat_map(|group| group.keys.iter());
         let of_keys = keys.filter_map(|key| key.secret.as_ref());
         // Passwords also in the form of Basic authentication.
         let of_users = api_keys.chain(accounts).flat_map(|(user, password)| {
@@ -214,7 +218,7 @@ impl Atlas {
         let view = key_view(version, config);
         let body = paging.render_page(
             // `skip` jumps over whole groups here, not over one key after the other.
-            world.groups_of(org).flat_map(|group| &group.keys),
+            world.groups_of(org).flat_map(|group| group.keys.iter()),
             world.groups_of(org).map(|group| group.keys.len()).sum(),
             |key| KeyEntry::new(key, view),
             config.total_count,
@@ -240,7 +244,7 @@ impl Atlas {
             ..
         } = self;
         let group = world.readable_group(group_id, credentials.roles(caller))?;
-        let key = find_key(&group.keys, key_id)?;
+        let key = find_key(group.keys.iter(), key_id)?;
         let body = listing::render_key(request.uri, KeyEntry::new(key, key_view(version, config)))?;
         let bucket = group_bucket(config, &mut group.bucket, shared_bucket);
         let limit_status = take_token(config.rate_limit, bucket, now)?;
@@ -263,7 +267,10 @@ impl Atlas {
             ..
         } = self;
         let org = world.readable_org(org_id, credentials.roles(caller))?;
-        let key = find_key(world.groups_of(org).flat_map(|group| &group.keys), key_id)?;
+        let key = find_key(
+            world.groups_of(org).flat_map(|group| group.keys.iter()),
+            key_id,
+        )?;
         let body = listing::render_key(request.uri, KeyEntry::new(key, key_view(version, config)))?;
         let limit_status = take_org_token(config.rate_limit, world, org, now)?;
         Ok(page_response(version, limit_status, config, body))

@@ -79,8 +79,8 @@ pub struct Config {
     /// The start of the `href`s of links, before `/api`. `None` means the host that the request was
     /// sent to. Atlas was observed to name internal hosts here.
     pub link_base: Option<String>,
-    /// The number of requests that [`Emulator::seen`](crate::Emulator::seen) keeps, of at most 8 KiB each. The
-    /// default is 10,000. With 0 none is kept.
+    /// The number of requests that [`Emulator::seen`](crate::Emulator::seen) keeps, each with at most 10 KiB of text.
+    /// The default is 10,000. With 0 none is kept.
     pub seen_limit: usize,
     /// Whether requests for paths below `/_emulator/` control the emulator. They need no credential. See the
     /// README.

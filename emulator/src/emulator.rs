@@ -40,7 +40,7 @@ pub struct Emulator {
     /// The secrets that [`Seen`] must not contain, or `None` if they must be collected again.
     secrets: Option<Secrets>,
     shift: TimeShift,
-    /// The state before the first request, for resets by the control interface.
+    /// The state before the first request, for resets. It shares the keys.
     start: Option<Box<Self>>,
 }
 
@@ -98,14 +98,16 @@ impl Emulator {
         request: &Request<B>,
         now: Duration,
     ) -> Response<Vec<u8>> {
-        self.handle_and_log(request, now, None)
+        self.handle_and_log(request, now, None, None)
     }
 
-    /// Handles a request, and passes what is kept of it to `log`.
+    /// Handles a request, and passes its record to `log`. A request that the server refuses with an error is only
+    /// recorded.
     pub(crate) fn handle_and_log<B: AsRef<[u8]>>(
         &mut self,
         request: &Request<B>,
         now: Duration,
+        refusal: Option<AtlasError>,
         log: Option<&dyn Fn(&Seen)>,
     ) -> Response<Vec<u8>> {
         let path = route::normalized(request.uri().path());
@@ -116,17 +118,18 @@ impl Emulator {
             headers: request.headers(),
             body: request.body().as_ref(),
         };
-        if self.atlas.config.control && self.start.is_none() {
+        if self.start.is_none() {
             self.start = Some(Box::new(self.clone()));
         }
-        if self.is_control(request.path) {
-            return self.control(request, now);
+        let refused = refusal.map(|error| error.into_response(View::default()));
+        if self.is_control(request.uri) {
+            return refused.unwrap_or_else(|| self.control(request, now));
         }
         let now = self.time(now);
         let mut outcome = Outcome::default();
-        let response = self.response_to(request, now, &mut outcome);
+        let response = refused.unwrap_or_else(|| self.response_to(request, now, &mut outcome));
+        let order = self.history.count();
         if log.is_some() || self.history.is_kept() {
-            let order = self.counts.total;
             let secrets = self.secrets.get_or_insert_with(|| self.atlas.secrets());
             let principal = outcome
                 .credential

@@ -26,6 +26,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::StatusCode;
+use serde::{Serialize, Serializer};
 
 use crate::quoted::quoted;
 
@@ -139,7 +140,7 @@ impl Fault {
         ))
     }
 
-    /// Applies the fault to the next `times` requests only.
+    /// Applies the fault to the next `times` requests whose response it changes, and to no more.
     ///
     /// The text form of the result is that of the fault, followed by `*` and the number. Zero times is
     /// never; [`Emulator::inject`](crate::Emulator::inject) then does nothing.
@@ -199,6 +200,13 @@ impl Eq for Fault {}
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Fault({self})")
+    }
+}
+
+/// Serializes the text that [`Fault::from_str`] reads.
+impl Serialize for Fault {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

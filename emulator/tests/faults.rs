@@ -1154,6 +1154,59 @@ fn fault_applies_only_to_the_next_requests_of_its_route() {
 }
 
 #[test]
+fn fault_that_changes_nothing_is_neither_counted_nor_recorded() {
+    let mut emulator = emulator();
+    let path = keys_path(&emulator);
+    let faults = |emulator: &Emulator| emulator.faults().collect::<Vec<_>>();
+    let last = |emulator: &Emulator| emulator.seen().last().unwrap().faults.clone();
+    let second_page = fault("page-empty=2");
+    emulator.inject(second_page.times(1));
+    // Responses that are no page, and then other pages.
+    for (query, accept, status) in [
+        ("", "*/*", 406),
+        ("?pageNum=0", PREVIEW, 400),
+        ("?pageNum=0&envelope=true", PREVIEW, 400),
+        ("?itemsPerPage=5", PREVIEW, 200),
+        ("?itemsPerPage=5&pretty=true&envelope=true", PREVIEW, 200),
+    ] {
+        let response = fetch(&mut emulator, &format!("{path}{query}"), accept);
+        assert_eq!(response.status(), status, "{query}");
+        assert_eq!(last(&emulator), [], "{query}");
+        assert_eq!(faults(&emulator), [second_page.times(1)], "{query}");
+    }
+    let page = json(&fetch(&mut emulator, &format!("{path}?pageNum=2"), PREVIEW));
+    assert_eq!(page["results"], serde_json::json!([]));
+    assert_eq!(last(&emulator), [second_page]);
+    assert_eq!(faults(&emulator), []);
+
+    // Nothing to repeat without a credential, and no token to change in an error.
+    for fault in [Fault::TOKEN_ECHO_PLAIN, Fault::EXPIRES_ZERO] {
+        emulator.inject(fault.times(1));
+        let wrong = http::Request::post("/api/oauth/token").body("").unwrap();
+        assert_eq!(emulator.handle(&wrong, NOW).status(), 401);
+        assert_eq!(faults(&emulator), [fault.times(1)]);
+        let right = token_request(&emulator, "grant_type=client_credentials");
+        let _ = emulator.handle(&right, NOW);
+        assert_eq!(last(&emulator), [fault]);
+        assert_eq!(faults(&emulator), []);
+    }
+
+    // The challenge stays the same, but the nonce of the next request expires.
+    let challenge = emulator.handle(&get(&path, PREVIEW, ""), NOW);
+    let nonce = nonce_of(header(&challenge, "www-authenticate").unwrap()).to_owned();
+    let key = emulator.api_key().clone();
+    emulator.inject(Fault::DIGEST_NONCE_ONCE.times(1));
+    for (nc, status, remaining) in [(1, 200, 0), (2, 401, 0)] {
+        let signed = digest(&key.public_key, &key.private_key, &nonce, nc, &path);
+        let response = emulator.handle(&get(&path, PREVIEW, &signed), NOW);
+        assert_eq!(
+            (response.status().as_u16(), faults(&emulator).len()),
+            (status, remaining)
+        );
+    }
+}
+
+#[test]
 fn active_faults_are_listed_with_the_requests_that_remain() {
     let mut emulator = emulator();
     let path = keys_path(&emulator);

@@ -243,6 +243,10 @@ fn default_roles_leave_out_the_last_group_only() {
         unauthorized()
     );
     assert_eq!(listed(&mut emulator, "t"), ids(&all[1..]));
+    let roles = emulator.roles(CredentialKind::AccessToken);
+    let groups = all[1..].iter().map(|group| Role::GroupReadOnly(*group));
+    let orgs = [Role::OrgReadOnly(org_id(2))];
+    assert_eq!(roles, groups.chain(orgs).collect());
 }
 
 #[test]

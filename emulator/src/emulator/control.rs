@@ -8,7 +8,7 @@ use std::time::Duration;
 use atlas_model_keys_core::UnixTime;
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::Authority;
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -19,7 +19,7 @@ use crate::listing;
 use crate::number::{parse_digits, parse_milliseconds};
 use crate::query;
 use crate::quoted::quoted;
-use crate::route::Route;
+use crate::route::{self, Route};
 use crate::seen::Seen;
 
 use super::Emulator;
@@ -74,6 +74,29 @@ impl Resource {
             Self::Environment => "GET, HEAD",
         }
     }
+
+    /// Refuses a query with an unknown parameter.
+    fn check_query(self, method: &Method, uri: &Uri) -> Result<(), Refusal> {
+        let known: &[&str] = match (self, method.as_str()) {
+            (Self::Requests, "GET") => &["route", "since"],
+            (Self::Environment, "GET") => &["format"],
+            _ => &[],
+        };
+        let mut pairs = query::pairs(uri.query().unwrap_or_default());
+        match pairs.find(|(name, _)| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some((unknown, _)) => Err(Refusal::bad_request(format!(
+                "{method} {PREFIX}{} takes {}, not {}",
+                self.name(),
+                if known.is_empty() {
+                    "no parameters".to_owned()
+                } else {
+                    known.join(" and ")
+                },
+                quoted(&unknown)
+            ))),
+        }
+    }
 }
 
 /// A refused control request.
@@ -123,9 +146,9 @@ struct TimeChange {
 }
 
 impl Emulator {
-    /// Returns whether the request is for the control interface.
-    pub(crate) fn is_control(&self, path: &str) -> bool {
-        self.atlas.config.control && path.starts_with(PREFIX)
+    /// Returns whether a request with this URI is for the control interface.
+    pub(crate) fn is_control(&self, uri: &Uri) -> bool {
+        self.atlas.config.control && route::normalized(uri.path()).starts_with(PREFIX)
     }
 
     /// Handles a request for the control interface. `now` is the time of the caller.
@@ -154,6 +177,7 @@ impl Emulator {
             Method::HEAD => &Method::GET,
             ref method => method,
         };
+        resource.check_query(method, request.uri)?;
         match (resource, method.as_str()) {
             (Resource::Requests, "GET") => self.control_requests(request),
             (Resource::Requests, "DELETE") => {
@@ -185,36 +209,22 @@ impl Emulator {
     }
 
     fn control_requests(&self, request: Incoming<'_>) -> Result<Response<Vec<u8>>, Refusal> {
-        let mut route = None;
-        let mut since = 0;
-        for (name, value) in query::pairs(request.uri.query().unwrap_or_default()) {
-            match name.as_str() {
-                "route" => {
-                    let mut routes = Route::all();
-                    let found = routes.find(|route| route.as_str() == value);
-                    route = Some(found.ok_or_else(|| {
-                        let names: Vec<_> = Route::all().map(Route::as_str).collect();
-                        let why = format!(
-                            "route is one of {}, not {}",
-                            names.join(", "),
-                            quoted(&value)
-                        );
-                        Refusal::bad_request(why)
-                    })?);
-                }
-                "since" => {
-                    since = parse_digits(&value).ok_or_else(|| {
-                        let value = quoted(&value);
-                        let why = format!("since is the order of a request, not {value}");
-                        Refusal::bad_request(why)
-                    })?;
-                }
-                _ => {
-                    let why = format!("the filters are route and since, not {}", quoted(&name));
-                    return Err(Refusal::bad_request(why));
-                }
-            }
-        }
+        let query = request.uri.query().unwrap_or_default();
+        let route = query::value(query, "route").map(|name| {
+            let found = Route::all().find(|route| route.as_str() == name);
+            found.ok_or_else(|| {
+                let names: Vec<_> = Route::all().map(Route::as_str).collect();
+                let names = names.join(", ");
+                Refusal::bad_request(format!("route is one of {names}, not {}", quoted(&name)))
+            })
+        });
+        let route = route.transpose()?;
+        let since = query::value(query, "since").map_or(Ok(0), |since| {
+            parse_digits(&since).ok_or_else(|| {
+                let since = quoted(&since);
+                Refusal::bad_request(format!("since is the order of a request, not {since}"))
+            })
+        })?;
         let is_wanted =
             |seen: &&Seen| seen.order > since && (route.is_none() || seen.route == route);
         let requests = Requests {
@@ -222,14 +232,6 @@ impl Emulator {
             requests: self.seen().iter().filter(is_wanted).collect(),
         };
         Ok(document(StatusCode::OK, &requests))
-    }
-
-    /// Returns to the state before the first request.
-    fn reset(&mut self) {
-        if let Some(start) = self.start.take() {
-            *self = Self::clone(&start);
-            self.start = Some(start);
-        }
     }
 
     fn control_faults(&self) -> Response<Vec<u8>> {
@@ -318,14 +320,9 @@ impl Emulator {
             .uri
             .query()
             .and_then(|query| query::value(query, "format"));
-        let accepts = |media_type: &str| {
-            let accept = request.headers.get(header::ACCEPT);
-            accept.is_some_and(|accept| accept.as_bytes().starts_with(media_type.as_bytes()))
-        };
         let (text, media_type) = match asked.as_deref() {
             Some("shell") => (environment.to_shell(), "text/plain; charset=utf-8"),
             Some("dotenv") => (environment.to_dotenv(), "text/plain; charset=utf-8"),
-            None if accepts("text/plain") => (environment.to_dotenv(), "text/plain; charset=utf-8"),
             None | Some("json") => (environment.to_json() + "\n", "application/json"),
             Some(other) => {
                 let why = format!("format is json, dotenv or shell, not {}", quoted(other));

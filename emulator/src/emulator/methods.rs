@@ -1,6 +1,7 @@
 //! The functions that inspect and change an emulator between requests, for tests and the command.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use atlas_model_keys_core::{ApiVersion, GroupId, OrgId};
@@ -125,7 +126,7 @@ impl Emulator {
     #[must_use]
     pub fn keys(&self, group: GroupId) -> &[Key] {
         let group = self.atlas.world.group(group);
-        group.map_or(&[], |group| &group.keys)
+        group.map_or(&[], |group| group.keys.as_slice())
     }
 
     /// Returns the keys of a group for changing them, or `None` if the group does not exist.
@@ -143,7 +144,7 @@ impl Emulator {
         // The caller may change the secrets of keys.
         self.secrets = None;
         let group = self.atlas.world.group_mut(group);
-        group.map(|group| &mut group.keys)
+        group.map(|group| Arc::make_mut(&mut group.keys))
     }
 
     /// Returns the roles of a credential. A credential for which none were set has the default roles.
@@ -305,23 +306,51 @@ impl Emulator {
         self.faults = Faults::default();
     }
 
-    /// Returns what was kept of the last requests, from the oldest to the newest: at most
+    /// Returns the records of the last requests, from the oldest to the newest: at most
     /// [`Config::seen_limit`](crate::Config::seen_limit).
     #[must_use]
     pub fn seen(&self) -> &[Seen] {
         self.history.as_slice()
     }
 
-    /// Returns the number of requests that [`Emulator::seen`] no longer has, because newer ones took their
-    /// place.
+    /// Returns the number of requests that [`Emulator::seen`] does not have, because of
+    /// [`Config::seen_limit`](crate::Config::seen_limit).
     #[must_use]
     pub fn seen_dropped(&self) -> u64 {
         self.history.dropped()
     }
 
-    /// Removes all requests from [`Emulator::seen`]. The numbers of requests, and so [`Seen::order`], rise on.
+    /// Removes all requests from [`Emulator::seen`]. The count of [`Seen::order`] continues.
     pub fn forget_seen(&mut self) {
         self.history.forget();
+    }
+
+    /// Returns to the state before the first request: keys, roles, tokens, faults, time and counts are as they were
+    /// then. The record is empty, but the count of [`Seen::order`] continues, so that no log has a number twice.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use atlas_model_keys_emulator::{Config, Emulator, Fault};
+    /// # let mut emulator = Emulator::new(Config::default());
+    /// # let request = http::Request::get("/").body("")?;
+    /// emulator.inject(Fault::GZIP);
+    /// emulator.handle(&request, Duration::ZERO);
+    /// emulator.heal();
+    /// emulator.reset();
+    /// assert_eq!(emulator.faults().next(), Some(Fault::GZIP.into()));
+    /// emulator.handle(&request, Duration::ZERO);
+    /// assert_eq!((emulator.requests(), emulator.seen()[0].order), (1, 2));
+    /// # Ok::<(), http::Error>(())
+    /// ```
+    pub fn reset(&mut self) {
+        // Without a start, there was no request yet.
+        if let Some(start) = self.start.take() {
+            let mut history = std::mem::take(&mut self.history);
+            history.forget();
+            *self = Self::clone(&start);
+            self.start = Some(start);
+            self.history = history;
+        }
     }
 
     /// Returns the time of the emulator at the caller's time `now`, both since the Unix epoch.
@@ -362,7 +391,8 @@ impl Emulator {
         };
     }
 
-    /// Returns the number of requests so far, including refused ones and those for unknown paths.
+    /// Returns the number of requests so far, including refused ones and those for unknown paths. Requests that a
+    /// [`server`](crate::server) refuses because of their host are not counted.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.counts.total
