@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{
     ApiKeyId, ApiVersion, Body, Error, FailureKind, GroupsRequest, ItemsPerPage, KeyRequest,
-    ListRequest, Listing, Operation, OrgKeyRequest, OrgListRequest, OwnedModelKey, Page,
-    Refused, Reply, RetryPolicy, Session, Step, Wait,
+    ListRequest, Listing, Operation, OrgKeyRequest, OrgListRequest, OwnedModelKey, Page, Refused,
+    Reply, RetryPolicy, Session, Step, Wait,
 };
 use atlas_model_keys_emulator::{
     Config, DigestAlgorithm, Names, Route, TokenBucket, error_response,

@@ -3,7 +3,11 @@
 //! A fault is a row in one of the tables of `challenges`, `coding`, `echo`, `meaning`, `pages`,
 //! `socket` and `tokens`. A row has a name, a description, sometimes an argument, and a function
 //! that changes the regular response, which is the one that the emulator gives without faults. The
-//! row is also a constant of [`Fault`]. `injection` has the faults that are switched on. A response cannot express some faults, such as a reset of the connection. Such a fault attaches a
+//! row is also a constant of [`Fault`].
+//!
+//! `injection` has the faults that are switched on.
+//!
+//! A response cannot express some faults, such as a reset of the connection. Such a fault attaches a
 //! [`Delivery`] to the response; the server follows it, and other callers may ignore it.
 
 mod area;

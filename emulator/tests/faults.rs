@@ -1174,7 +1174,11 @@ fn fault_that_changes_nothing_is_neither_counted_nor_recorded() {
         assert_eq!(last(&emulator), [], "{query}");
         assert_eq!(faults(&emulator), [second_page.times(1)], "{query}");
     }
-    let page = json(&fetch(&mut emulator, &format!("{path}?pageNum=2"), PREVIEW));
+    let page = json(&fetch(
+        &mut emulator,
+        &format!("{path}?itemsPerPage=5&pageNum=2"),
+        PREVIEW,
+    ));
     assert_eq!(page["results"], serde_json::json!([]));
     assert_eq!(last(&emulator), [second_page]);
     assert_eq!(faults(&emulator), []);

@@ -262,7 +262,7 @@ impl Emulator {
     }
 
     /// Applies a fault to every request for the routes of its [`Area`](crate::Area), or only to the
-    /// next ones: [`Fault::times`](crate::Fault::times).
+    /// next ones whose response it changes: [`Fault::times`](crate::Fault::times).
     ///
     /// If there are several faults, each changes the result of the one before it: first those of
     /// [`Area::Page`](crate::Area::Page), then `Meaning`, `Coding` and `Socket`. Faults of one area are
