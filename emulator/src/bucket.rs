@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::setters::setters;
-
 /// A rate limit, as a token bucket: it admits a burst of `capacity` requests, and refills evenly with `refill`
 /// requests per `per`.
 ///
@@ -29,8 +27,6 @@ impl TokenBucket {
             per,
         }
     }
-
-    setters!(with_capacity capacity u32, with_refill refill u32, with_per per Duration);
 }
 
 impl Default for TokenBucket {

@@ -60,7 +60,7 @@ use crate::roles::{Role, Roles};
 /// "#)?;
 /// let emulator = Emulator::new(Config::default().with_data(data));
 /// assert_eq!(emulator.api_key().public_key, "abcdefgh");
-/// assert_eq!(emulator.org_id(), "5f0000000000000000000001");
+/// assert_eq!(emulator.first_org().as_str(), "5f0000000000000000000001");
 /// # Ok::<(), atlas_model_keys_emulator::InvalidData>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]

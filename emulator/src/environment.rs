@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use crate::credentials::Credential;
+use crate::credentials::CredentialKind;
 
 /// The maximum number of ids in `MONGODB_ATLAS_PROJECT_IDS`. Linux starts no program with a variable
 /// of more than 128 KiB, and a thousand ids have 25 KiB.
@@ -56,7 +56,7 @@ pub struct Project {
     /// The id of its organization.
     pub org_id: String,
     /// The credentials of the [`Environment`] that may list its keys.
-    pub listable_by: Vec<Credential>,
+    pub listable_by: Vec<CredentialKind>,
 }
 
 impl Environment {

@@ -1,4 +1,4 @@
-//! Removes credentials from what is kept of a request.
+//! Removes credentials from the record of a request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,13 +9,13 @@ use http::header::{self, HeaderName};
 use crate::digest;
 use crate::query::percent_decoded;
 
-/// What is kept in the place of a credential.
+/// The text that replaces a credential.
 pub(crate) const REDACTED: &str = "[redacted]";
 
 /// The minimum length of a secret that is searched for. Shorter texts appear by chance.
 const MIN_SECRET: usize = 6;
 
-/// How often a text is percent-decoded, in case that it was encoded more than once.
+/// The maximum number of times that a text is percent-decoded.
 const MAX_DECODED: usize = 3;
 
 /// The characters between the parts of a text.
@@ -32,8 +32,8 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Keeps those of the secrets that [`InvalidValue::looks_like_credential`] would not recognise alone, in the
-    /// middle of a word, or as one part. With generated keys, these are only a few.
+    /// Keeps only secrets that [`InvalidValue::looks_like_credential`] does not recognise alone, inside a word, or as
+    /// a whole. With generated keys, these are only a few.
     pub(crate) fn new<'s>(secrets: impl IntoIterator<Item = Cow<'s, str>>) -> Self {
         let mut word = String::new();
         let is_searched = |secret: &Cow<'s, str>| {

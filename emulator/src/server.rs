@@ -1,4 +1,4 @@
-//! Serves the emulator on a loopback socket, for any HTTP client in any language.
+//! Serves the emulator on a socket, for any HTTP client in any language.
 //!
 //! The server supports HTTP/1.1 and 1.0 with keep-alive, pipelining, chunked request bodies, `HEAD`
 //! and `Expect: 100-continue`, but not HTTP/2. Each connection has one blocking thread. With the feature

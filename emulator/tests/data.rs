@@ -87,7 +87,7 @@ fn projects_are_served_with_their_names_and_their_organization() {
         }),
     ] {
         let mut emulator = emulator(form.to_string());
-        assert_eq!(emulator.org_id(), ORG);
+        assert_eq!(emulator.first_org().as_str(), ORG);
         let response = fetch(&mut emulator, "/api/atlas/v2/groups", DATED);
         let results = support::json(&response)["results"].clone();
         let fields =
@@ -520,7 +520,7 @@ fn examples_of_the_readme_are_valid() {
     assert_eq!(blocks.len(), 2);
     let emulator = emulator(blocks.concat());
     assert_eq!(emulator.credentials().len(), 3);
-    assert_eq!(emulator.org_id(), ORG);
+    assert_eq!(emulator.first_org().as_str(), ORG);
     assert_eq!(
         names(&emulator),
         [(FIRST.to_owned(), vec!["search-prod".to_owned()])]
@@ -532,7 +532,7 @@ fn data_of_credentials_only_keeps_the_generated_projects() {
     let generated = Emulator::new(Config::default());
     let mut emulator = emulator(r#"{"accessToken":"t"}"#);
     assert_eq!(names(&emulator), names(&generated));
-    assert_eq!(emulator.org_id(), generated.org_id());
+    assert_eq!(emulator.first_org(), generated.first_org());
     assert_eq!(
         emulator.api_key().public_key,
         generated.api_key().public_key

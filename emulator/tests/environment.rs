@@ -1,19 +1,19 @@
 //! What a client needs for using an emulator, in its three formats.
 
-use atlas_model_keys_emulator::{Config, Credential, Emulator, Role};
+use atlas_model_keys_emulator::{Config, CredentialKind, Emulator, Role};
 
 #[test]
 fn every_format_has_the_same_values() {
     let mut emulator = Emulator::new(Config::default());
     let groups: Vec<String> = emulator.groups().map(|group| group.to_string()).collect();
     let second = emulator.groups().nth(1).unwrap();
-    emulator.revoke(Credential::ServiceAccount, Role::GroupReadOnly(second));
+    emulator.remove_role(CredentialKind::ServiceAccount, Role::GroupReadOnly(second));
     let environment = emulator.environment("http://[::1]:8080/");
 
     let json: serde_json::Value = serde_json::from_str(&environment.to_json()).unwrap();
     assert_eq!(json["baseUrl"], "http://[::1]:8080");
     assert_eq!(json["projectId"], groups[0]);
-    assert_eq!(json["orgId"], emulator.org_id());
+    assert_eq!(json["orgId"], emulator.first_org().as_str());
     assert_eq!(json["publicApiKey"], emulator.api_key().public_key);
     assert_eq!(json["privateApiKey"], emulator.api_key().private_key);
     assert_eq!(json["clientId"], emulator.service_account().client_id);
@@ -29,7 +29,10 @@ fn every_format_has_the_same_values() {
     assert_eq!(roles, [all, r#"["apiKey","accessToken"]"#, "[]"]);
     for (index, group) in groups.iter().enumerate() {
         assert_eq!(json["projects"][index]["id"], *group);
-        assert_eq!(json["projects"][index]["orgId"], emulator.org_id());
+        assert_eq!(
+            json["projects"][index]["orgId"],
+            emulator.first_org().as_str()
+        );
         assert!(json["projects"][index]["name"].is_string());
     }
 
@@ -45,7 +48,7 @@ fn every_format_has_the_same_values() {
          MONGODB_ATLAS_FORBIDDEN_PROJECT_ID={}\n",
         groups[0],
         groups.join(","),
-        emulator.org_id(),
+        emulator.first_org().as_str(),
         emulator.api_key().public_key,
         emulator.api_key().private_key,
         emulator.service_account().client_id,

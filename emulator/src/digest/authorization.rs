@@ -55,7 +55,7 @@ impl Authorization {
         (take("qop")? == "auth" && authorization.nc().is_some()).then_some(authorization)
     }
 
-    /// Returns whether this is the user name, or its hash.
+    /// Returns whether the header names this user, in plain text or as a hash.
     pub(super) fn is_of(&self, user: &str) -> bool {
         if self.userhash {
             let name = [user.as_bytes(), &self.realm].join(&b':');

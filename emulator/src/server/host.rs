@@ -1,4 +1,4 @@
-//! Which `Host` a request may have.
+//! Checks the `Host` of requests.
 //!
 //! A web page can let its own name resolve to 127.0.0.1 (DNS rebinding), and then read the responses of
 //! this server with the browser of the person who visits it. Its requests have that name in `Host`.
@@ -9,7 +9,7 @@ use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderValue, Request};
 
-/// Returns the host that a request asks for, if it may not.
+/// Returns the host of a request if it is not allowed.
 pub(super) fn misdirected<B>(request: &Request<B>, allowed: &[String]) -> Option<String> {
     let host = match request.uri().authority() {
         // RFC 9112 §3.2.2: it counts instead of `Host`.
