@@ -1,9 +1,14 @@
 //! `--log`: a line of JSON for each request that the emulator received.
+//!
+//! A thread writes the lines, so that a reader that stops reading a pipe stops neither the requests nor the end of
+//! the command.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use atlas_model_keys_emulator::Seen;
 
@@ -11,50 +16,131 @@ use crate::failure::CommandError;
 
 use super::{data, note};
 
+/// The time that a request waits until its line is written, so that a client finds the line in the file after the
+/// response. If a wait reaches this time, later requests do not wait, until all lines are written.
+const LINE_WAIT: Duration = Duration::from_secs(1);
+
+/// The time that the end of the command waits until all lines are written.
+const END_WAIT: Duration = Duration::from_secs(2);
+
+/// The maximum size of the lines that are not written yet, in bytes.
+const MAX_UNWRITTEN: usize = 64 << 20;
+
 /// The log of the requests, shared by the server and the command.
 #[derive(Clone)]
-pub(super) struct RequestLog(Arc<Mutex<Lines>>);
+pub(super) struct RequestLog(Arc<Shared>);
 
+struct Shared {
+    lines: Mutex<Lines>,
+    /// Notified whenever the lines change.
+    changed: Condvar,
+}
+
+#[derive(Default)]
 struct Lines {
-    out: Box<dyn Write + Send>,
-    /// The lines before [`RequestLog::begin`]: stdout has the variables first.
-    early: Option<Vec<u8>>,
+    /// The lines that the thread has not taken yet.
+    unwritten: Vec<u8>,
+    /// Whether lines may be written: stdout has the variables first.
+    has_begun: bool,
+    is_writing: bool,
+    /// Whether a wait has timed out since all lines were last written.
+    is_stuck: bool,
     has_failed: bool,
 }
 
 impl RequestLog {
     /// Creates the file, or takes stdout if the path is `-`.
     pub(super) fn open(path: &Path) -> Result<Self, CommandError> {
+        let failure =
+            |error| CommandError::local(format!("cannot write {}", data::shown_path(path)), &error);
         let out: Box<dyn Write + Send> = match path.as_os_str() == "-" {
             true => Box::new(io::stdout()),
-            false => Box::new(File::create(path).map_err(|error| {
-                CommandError::local(format!("cannot write {}", data::shown_path(path)), &error)
-            })?),
+            false => Box::new(File::create(path).map_err(failure)?),
         };
-        Ok(Self(Arc::new(Mutex::new(Lines {
-            out,
-            early: Some(Vec::new()),
-            has_failed: false,
-        }))))
+        let log = Self(Arc::new(Shared {
+            lines: Mutex::default(),
+            changed: Condvar::new(),
+        }));
+        let writer = log.clone();
+        thread::Builder::new()
+            .name("request-log".to_owned())
+            .spawn(move || writer.write_lines(out))
+            .map_err(failure)?;
+        Ok(log)
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what was logged so far. From now on, each line is written at once.
+    /// Writes all lines, until a write fails.
+    fn write_lines(&self, mut out: Box<dyn Write + Send>) {
+        loop {
+            let is_idle = |lines: &mut Lines| !lines.has_begun || lines.unwritten.is_empty();
+            let mut lines = self
+                .0
+                .changed
+                .wait_while(self.lines(), is_idle)
+                .unwrap_or_else(PoisonError::into_inner);
+            let bytes = std::mem::take(&mut lines.unwritten);
+            lines.is_writing = true;
+            drop(lines);
+            let result = out.write_all(&bytes).and_then(|()| out.flush());
+            let mut lines = self.lines();
+            lines.is_writing = false;
+            if lines.is_written() {
+                lines.is_stuck = false;
+            }
+            if let Err(error) = &result {
+                lines.fail(&error.to_string());
+            }
+            self.0.changed.notify_all();
+            if result.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until all lines are written, but no longer than this time. Returns whether they are.
+    fn wait(&self, lines: MutexGuard<'_, Lines>, limit: Duration) -> bool {
+        let (mut lines, wait) = self
+            .0
+            .changed
+            .wait_timeout_while(lines, limit, |lines| !lines.is_written())
+            .unwrap_or_else(PoisonError::into_inner);
+        lines.is_stuck |= wait.timed_out();
+        !wait.timed_out()
+    }
+
+    /// Lets the lines be written, also those that were logged so far.
     pub(super) fn begin(&self) {
-        let mut lines = self.lines();
-        let early = lines.early.take().unwrap_or_default();
-        lines.write(&early);
+        self.lines().has_begun = true;
+        self.0.changed.notify_all();
     }
 
     pub(super) fn add(&self, seen: &Seen) {
-        self.lines().write((seen.to_json() + "\n").as_bytes());
+        let mut lines = self.lines();
+        if lines.has_failed {
+            return;
+        }
+        let line = seen.to_json() + "\n";
+        if lines.unwritten.len().saturating_add(line.len()) > MAX_UNWRITTEN {
+            lines.fail("nothing reads it");
+            return;
+        }
+        lines.unwritten.extend_from_slice(line.as_bytes());
+        self.0.changed.notify_all();
+        if lines.has_begun && !lines.is_stuck {
+            self.wait(lines, LINE_WAIT);
+        }
     }
 
-    /// Returns the exit code: an error if a line could not be written, which has been reported.
+    /// Waits for the last lines. Returns the exit code: an error if a line could not be written, which has been
+    /// reported.
     pub(super) fn end(&self) -> Result<(), CommandError> {
+        if !self.wait(self.lines(), END_WAIT) {
+            self.lines().fail("nothing reads it");
+        }
         match self.lines().has_failed {
             true => Err(CommandError::reported()),
             false => Ok(()),
@@ -63,16 +149,16 @@ impl RequestLog {
 }
 
 impl Lines {
-    /// Writes lines. The first failure is reported, and nothing is written after it.
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(early) = &mut self.early {
-            early.extend_from_slice(bytes);
-        } else if !self.has_failed
-            && let Err(error) = self.out.write_all(bytes).and_then(|()| self.out.flush())
-        {
-            self.has_failed = true;
+    fn is_written(&self) -> bool {
+        self.unwritten.is_empty() && !self.is_writing
+    }
+
+    /// Reports the first failure. Nothing is logged after it.
+    fn fail(&mut self, why: &str) {
+        self.unwritten = Vec::new();
+        if !std::mem::replace(&mut self.has_failed, true) {
             note(&format!(
-                "cannot write the log: {error}; requests are served, but no longer logged"
+                "cannot write the log: {why}; requests are served, but no longer logged"
             ));
         }
     }

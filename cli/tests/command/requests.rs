@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdout};
+use std::process::{Child, ChildStdout, Command};
 
 use serde_json::Value;
 
@@ -138,6 +138,32 @@ fn failed_write_to_the_log_is_reported_once_and_the_exit_code_is_1() {
         matches!(notes[..], [ready, failed] if ready.contains("ready at")
             && failed.starts_with("note: cannot write the log: No space left")),
         "{notes:?}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn reader_that_stops_reading_the_log_stops_neither_requests_nor_the_end() {
+    let emulator = Emulator::start(&["--log", "-", "--rate-limit", "none"]);
+    // More than fits into a pipe.
+    for _ in 0..400 {
+        assert_eq!(emulator.ask("GET /unknown").0, "404");
+    }
+    let id = emulator.child.id().to_string();
+    let kill = Command::new("kill").args(["-s", "TERM", &id]).status();
+    assert!(kill.unwrap().success());
+    // Stdout stays open, and nothing reads it.
+    let Emulator {
+        mut child, stdout, ..
+    } = emulator;
+    let code = child.wait().unwrap().code();
+    drop(stdout);
+    assert_eq!(code, Some(1));
+    let mut stderr = String::new();
+    child.stderr.unwrap().read_to_string(&mut stderr).unwrap();
+    assert!(
+        stderr.contains("cannot write the log: nothing reads it"),
+        "{stderr}"
     );
 }
 
