@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The latest time that the emulator has: the end of the year 9999, because RFC 3339 and HTTP's dates have no later one.
+pub(crate) const LATEST: Duration = Duration::from_secs(253_402_300_799);
+
 const DAY: u64 = 86_400;
 
 /// Formats a time like the timestamps of this resource: `2026-01-15T16:47:49.855000+00:00`.

@@ -489,6 +489,7 @@ impl<'de> Visitor<'de> for Item<'_> {
         let mut is_container = false;
         let mut has_credentials = false;
         let mut is_known = false;
+        let mut misspelt = None;
         while let Some(name) = fields.next_key::<String>()? {
             let list = match name.as_str() {
                 "results" | "credentials" => Some(Place::Entries),
@@ -510,9 +511,16 @@ impl<'de> Visitor<'de> for Item<'_> {
                 entry.roles = fields.next_value_seed(RoleList { reader })?;
             } else {
                 fields.next_value::<IgnoredAny>()?;
+                // A misspelt `roles` would allow everything. Atlas's credentials have other fields, too.
+                let is_misspelt = name.to_ascii_lowercase().starts_with("role");
+                misspelt = misspelt.or(Some(name).filter(|_| is_misspelt));
             }
         }
         let added = match is_known {
+            _ if entry.credential.is_some() && misspelt.is_some() => Err(format!(
+                "a credential has no field {}; it is \"roles\"",
+                quoted(misspelt.as_deref().unwrap_or_default())
+            )),
             _ if is_container && entry.credential.is_some() && !has_credentials => Err(
                 "this object has lists, so its credentials belong into an array \"credentials\"".to_owned(),
             ),

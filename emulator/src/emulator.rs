@@ -10,13 +10,13 @@ mod methods;
 use std::time::Duration;
 
 use http::header::HeaderValue;
-use http::{HeaderName, Request, Response};
+use http::{HeaderName, Request, Response, StatusCode};
 
 use crate::atlas::Atlas;
 use crate::config::Config;
 use crate::credentials::CredentialId;
 use crate::errors::AtlasError;
-use crate::fault::{Faults, Phase};
+use crate::fault::{Delivery, Faults, Phase};
 use crate::incoming::Incoming;
 use crate::redaction::Secrets;
 use crate::render::{self, View};
@@ -140,7 +140,7 @@ impl Emulator {
                 request,
                 outcome,
                 principal,
-                response.status(),
+                sent_status(&response),
                 secrets,
             );
             if let Some(log) = log {
@@ -262,4 +262,12 @@ impl Emulator {
             None => Ok(()),
         }
     }
+}
+
+/// Returns the status of a response, unless a fault lets the server send no complete head.
+fn sent_status(response: &Response<Vec<u8>>) -> Option<StatusCode> {
+    let delivery = response.extensions().get::<Delivery>();
+    delivery
+        .is_none_or(Delivery::sends_head)
+        .then(|| response.status())
 }

@@ -79,6 +79,23 @@ impl Tokens {
             .retain(|token| token.text != text || token.holder != holder);
     }
 
+    /// Lets no token be older than this time, which is before the present one.
+    pub(crate) fn begin_at(&mut self, time: Duration) {
+        let latest = time.saturating_add(self.ttl);
+        for expires in self
+            .live
+            .iter_mut()
+            .filter_map(|token| token.expires.as_mut())
+        {
+            *expires = latest.min(*expires);
+        }
+    }
+
+    /// Never issues a token that the other one has issued: a client may still have it.
+    pub(crate) fn continue_after(&mut self, other: &Self) {
+        self.prng = other.prng.clone();
+    }
+
     pub(crate) fn revoke_all(&mut self) {
         self.live.clear();
     }

@@ -45,6 +45,24 @@ pub(crate) fn json(value: &impl Serialize, pretty: bool) -> Vec<u8> {
     rendered.unwrap_or_default()
 }
 
+/// Escapes the characters of a JSON text that a terminal may interpret: C1 controls, and those that change the direction
+/// of the text or break lines. C0 controls are escaped in every JSON text.
+pub(crate) fn printable(json: String) -> String {
+    let is_odd = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if json.is_ascii() && !json.contains('\u{7f}') {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_odd(c) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
 pub(crate) fn compress(request: &HeaderMap, response: &mut Response<Vec<u8>>) {
     // A fault may have set a content coding already.
     let is_coded = response.headers().contains_key(CONTENT_ENCODING);

@@ -16,6 +16,7 @@ use crate::fault::Fault;
 use crate::incoming::Incoming;
 use crate::query;
 use crate::redaction::{REDACTED, Secrets, is_secret_header};
+use crate::render;
 use crate::route::Route;
 use crate::version;
 
@@ -88,9 +89,9 @@ pub struct Seen {
     pub version: Option<ApiVersion>,
     /// The `grant_type` of a request for a token, or `other` if RFC 6749 does not define it.
     pub grant_type: Option<String>,
-    /// The status of the response.
+    /// The status of the response, or `None` if a fault lets the server send no complete head.
     #[serde(serialize_with = "number")]
-    pub status: StatusCode,
+    pub status: Option<StatusCode>,
     /// Whether the response was queued by a test
     /// ([`Emulator::respond_next`](crate::Emulator::respond_next) and similar methods).
     pub is_scripted: bool,
@@ -115,7 +116,7 @@ impl Seen {
     #[must_use]
     pub fn to_json(&self) -> String {
         // Serializing texts and numbers cannot fail.
-        serde_json::to_string(self).unwrap_or_default()
+        render::printable(serde_json::to_string(self).unwrap_or_default())
     }
 
     pub(crate) fn new(
@@ -124,7 +125,7 @@ impl Seen {
         request: Incoming<'_>,
         outcome: Outcome,
         principal: Option<&str>,
-        status: StatusCode,
+        status: Option<StatusCode>,
         secrets: &Secrets,
     ) -> Self {
         let mut recorder = Recorder::new(request, secrets);
@@ -169,7 +170,10 @@ impl fmt::Display for Seen {
         if let Some(query) = &self.query {
             write!(f, "?{query}")?;
         }
-        write!(f, " {}", self.status.as_u16())?;
+        match self.status {
+            Some(status) => write!(f, " {}", status.as_u16())?,
+            None => f.write_str(" (no response)")?,
+        }
         match self.credential {
             Some(credential) => write!(f, " {}", credential.as_str()),
             None => Ok(()),
@@ -203,8 +207,8 @@ fn version_name<S: Serializer>(
         .serialize(serializer)
 }
 
-fn number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u16(status.as_u16())
+fn number<S: Serializer>(status: &Option<StatusCode>, serializer: S) -> Result<S::Ok, S::Error> {
+    status.map(|status| status.as_u16()).serialize(serializer)
 }
 
 /// Facts about a request, collected while it is handled.

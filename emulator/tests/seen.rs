@@ -60,7 +60,7 @@ fn route_credential_version_and_status_are_those_of_the_exchange() {
                 seen.route,
                 seen.credential,
                 seen.version,
-                seen.status.as_u16(),
+                seen.status.unwrap().as_u16(),
             )
         })
         .collect();
@@ -133,7 +133,7 @@ fn scripted_responses_and_faults_are_named() {
         panic!("{:?}", emulator.seen());
     };
     assert!(scripted.is_scripted && scripted.faults.is_empty());
-    assert_eq!(scripted.status, StatusCode::BAD_GATEWAY);
+    assert_eq!(scripted.status, Some(StatusCode::BAD_GATEWAY));
     assert!(!faulty.is_scripted);
     assert_eq!(faulty.faults, [Fault::PAGES_LOOP, Fault::GARBAGE]);
     assert!(

@@ -299,7 +299,7 @@ fn plain_http_gets_400_with_the_way_out() {
         let seen: Vec<_> = emulator
             .seen()
             .iter()
-            .map(|seen| (seen.route, seen.status.as_u16()))
+            .map(|seen| (seen.route, seen.status.unwrap().as_u16()))
             .collect();
         assert_eq!(seen, [(None, 400)]);
     });

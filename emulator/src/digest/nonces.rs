@@ -73,6 +73,18 @@ impl Nonces {
         true
     }
 
+    /// Lets no nonce be issued after this time, which is before the present one.
+    pub(crate) fn begin_at(&mut self, time: Duration) {
+        for nonce in self.known.values_mut() {
+            nonce.issued = nonce.issued.min(time);
+        }
+    }
+
+    /// Never issues a nonce that the other one has issued: a client may still have it.
+    pub(crate) fn continue_after(&mut self, other: &Self) {
+        self.prng = other.prng.clone();
+    }
+
     /// Allows one more algorithm for this nonce from now on.
     pub(crate) fn allow_algorithm(&mut self, nonce: &str, algorithm: DigestAlgorithm) {
         if let Some(nonce) = self.known.get_mut(nonce) {

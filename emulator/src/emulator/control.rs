@@ -20,6 +20,7 @@ use crate::listing;
 use crate::number::{parse_digits, parse_milliseconds};
 use crate::query;
 use crate::quoted::quoted;
+use crate::render;
 use crate::route::{self, Route};
 use crate::seen::Seen;
 
@@ -32,9 +33,6 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The maximum number of faults in a request.
 const MAX_FAULTS: usize = 1000;
-
-/// The latest time that can be set: the end of the year 9999, because RFC 3339 has no later one.
-const LATEST: Duration = Duration::from_secs(253_402_300_799);
 
 /// A resource of the control interface.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -295,7 +293,7 @@ impl Emulator {
             }
             _ => return Err(Refusal::bad_request(FORM)),
         };
-        if time > LATEST {
+        if time > calendar::LATEST {
             return Err(Refusal::bad_request("the year 9999 is the last one"));
         }
         self.set_time(now, time);
@@ -355,14 +353,22 @@ fn parse<'b, T: Deserialize<'b>>(body: &'b [u8], form: &str) -> Result<T, Refusa
 
 fn document(status: StatusCode, value: &impl Serialize) -> Response<Vec<u8>> {
     // Serializing texts and lists cannot fail.
-    let mut json = serde_json::to_vec(value).unwrap_or_default();
-    json.push(b'\n');
+    let json = serde_json::to_string(value).unwrap_or_default() + "\n";
+    let json = render::printable(json).into_bytes();
     body(status, json, "application/json")
 }
 
 fn no_content() -> Response<Vec<u8>> {
     let mut response = Response::new(Vec::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
+    close_after(response)
+}
+
+/// Lets the server close the connection. A client that is tested may share connections with its test, and some
+/// clients silently repeat a request that fails on a connection which was in use before.
+fn close_after(mut response: Response<Vec<u8>>) -> Response<Vec<u8>> {
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
@@ -372,5 +378,5 @@ fn body(status: StatusCode, body: Vec<u8>, media_type: &'static str) -> Response
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    close_after(response)
 }

@@ -10,6 +10,7 @@ use http::{Response, StatusCode};
 
 use crate::atlas::Atlas;
 use crate::bucket::{BucketState, TokenBucket};
+use crate::calendar;
 use crate::credentials::{ApiKey, CredentialId, CredentialKind, ServiceAccount};
 use crate::environment::{Environment, EnvironmentCredential, Organization, Project};
 use crate::errors::error_response;
@@ -370,9 +371,11 @@ impl Emulator {
         if let Some(start) = self.start.take() {
             let mut history = std::mem::take(&mut self.history);
             history.forget();
-            *self = Self::clone(&start);
+            let atlas = std::mem::replace(self, Self::clone(&start)).atlas;
             self.start = Some(start);
             self.history = history;
+            self.atlas.tokens.continue_after(&atlas.tokens);
+            self.atlas.nonces.continue_after(&atlas.nonces);
         }
     }
 
@@ -380,7 +383,8 @@ impl Emulator {
     #[must_use]
     pub fn time(&self, now: Duration) -> Duration {
         let TimeShift { forward, backward } = self.shift;
-        now.saturating_add(forward).saturating_sub(backward)
+        let time = now.saturating_add(forward).saturating_sub(backward);
+        time.min(calendar::LATEST)
     }
 
     /// Moves the time of the emulator forward. Nonces and tokens get older, and buckets refill; dates of keys do not
@@ -408,6 +412,10 @@ impl Emulator {
     /// assert_eq!(emulator.time(Duration::from_secs(8)), Duration::from_secs(1001));
     /// ```
     pub fn set_time(&mut self, now: Duration, to: Duration) {
+        if to < self.time(now) {
+            self.atlas.tokens.begin_at(to);
+            self.atlas.nonces.begin_at(to);
+        }
         self.shift = TimeShift {
             forward: to.saturating_sub(now),
             backward: now.saturating_sub(to),

@@ -43,6 +43,13 @@ impl Delivery {
             steps: steps.into(),
         }
     }
+
+    /// Returns whether a complete head is sent.
+    pub(crate) fn sends_head(&self) -> bool {
+        use DeliveryStep::{FoldedHead, Head, HeadWithoutLength, Http10Head};
+        let is_head = |step| matches!(step, &Head | &FoldedHead | &HeadWithoutLength | &Http10Head);
+        self.steps.iter().any(is_head)
+    }
 }
 
 /// A step of a [`Delivery`]. The response to a `HEAD` has no body in any step.
