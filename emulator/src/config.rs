@@ -28,7 +28,7 @@ pub struct Config {
     /// The ids of the first groups. The others have generated ids. If there are more ids than
     /// [`groups`](Self::groups), there are as many groups as ids.
     pub group_ids: Vec<GroupId>,
-    /// The number of organizations. 0 means 1. The groups are dealt out to them one after the other.
+    /// The number of organizations. 0 means 1. The groups are distributed over the organizations in turn.
     pub organizations: usize,
     /// The ids of the first organizations. The others have generated ids. If there are more ids than
     /// [`organizations`](Self::organizations), there are as many organizations as ids.

@@ -242,6 +242,19 @@ impl Credentials {
         }
     }
 
+    /// Returns the private key, the client secret or the access token.
+    pub(crate) fn secret(&self, id: CredentialId) -> Option<&str> {
+        let CredentialId { kind, index } = id;
+        match kind {
+            CredentialKind::ApiKey => self.api_keys.get(index).map(|key| &*key.private_key),
+            CredentialKind::ServiceAccount => self
+                .service_accounts
+                .get(index)
+                .map(|account| &*account.client_secret),
+            CredentialKind::AccessToken => self.access_tokens.get(index).map(|token| &*token.token),
+        }
+    }
+
     pub(crate) fn roles_mut(&mut self, id: CredentialId) -> Option<&mut Roles> {
         let CredentialId { kind, index } = id;
         Some(match kind {

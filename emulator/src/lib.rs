@@ -173,7 +173,9 @@ pub use credentials::{AccessToken, ApiKey, CredentialId, CredentialKind, Service
 pub use data::{Data, InvalidData};
 pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;
-pub use environment::{Environment, Project};
+pub use environment::{
+    Environment, EnvironmentCredential, EnvironmentFormat, InvalidFormat, Organization, Project,
+};
 pub use errors::error_response;
 pub use fault::{Area, Delivery, DeliveryStep, Fault, Injection, InvalidFault};
 pub use key::Key;

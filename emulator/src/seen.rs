@@ -86,7 +86,7 @@ pub struct Seen {
     /// The API version of the regular response. Errors have none.
     #[serde(serialize_with = "version_name")]
     pub version: Option<ApiVersion>,
-    /// The `grant_type` of a request for a token.
+    /// The `grant_type` of a request for a token, or `other` if RFC 6749 does not define it.
     pub grant_type: Option<String>,
     /// The status of the response.
     #[serde(serialize_with = "number")]
@@ -131,7 +131,13 @@ impl Seen {
         let grant_type = (outcome.route == Some(Route::Token))
             .then(|| query::value(&String::from_utf8_lossy(request.body), "grant_type"))
             .flatten()
-            .map(|grant_type| recorder.cut(secrets.redact(&grant_type)));
+            // Any other text may be a secret in the wrong place.
+            .map(|grant_type| match grant_type.as_str() {
+                "client_credentials" | "authorization_code" | "refresh_token" | "password" => {
+                    grant_type
+                }
+                _ => "other".to_owned(),
+            });
         Self {
             order,
             time,
@@ -287,6 +293,9 @@ impl<'s> Recorder<'s> {
             Cow::Owned(self.cut(self.secrets.redact_authorization(&text)))
         } else if is_secret_header(name) {
             Cow::Borrowed(REDACTED)
+        } else if text.contains('?') {
+            // Such as `Referer`.
+            Cow::Owned(self.cut(self.secrets.redact_url(&text)))
         } else {
             Cow::Owned(self.text(&text))
         };

@@ -173,8 +173,11 @@ fn accept(listener: &TcpListener, refused: RefusedConnections, shared: &Arc<Shar
         match listener.accept() {
             Ok(_) if shared.is_stopping() => {}
             Ok((stream, _)) => connections.open(stream, shared),
-            // Probably no file descriptor is left; other connections will close soon.
-            Err(_) => shared.pause(Duration::from_millis(10)),
+            // Probably no file descriptor is left.
+            Err(_) => {
+                connections.evict(shared.timeouts.evict);
+                shared.pause(Duration::from_millis(10));
+            }
         }
     }
     connections.close();

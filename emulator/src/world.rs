@@ -59,7 +59,7 @@ impl World {
 
     fn generate(config: &Config) -> Self {
         let orgs = generate::org_ids(config);
-        // Dealt out one after the other, so that the first groups belong to different organizations.
+        // Distributed in turn, so that the first groups belong to different organizations.
         let groups: Vec<Group> = iter::zip(generate::groups(config), orgs.iter().cycle())
             .map(|(group, org)| Group {
                 id: group.id,

@@ -514,6 +514,21 @@ fn credentials_of_the_data_are_accepted_in_every_form() {
 }
 
 #[test]
+fn organizations_have_an_id_and_credentials_of_an_object_with_lists_are_in_a_list() {
+    let form = |name: &str| json!({"organizations": [{name: ORG}]}).to_string();
+    assert_eq!(data(form("id")), data(form("orgId")));
+    assert_eq!(emulator(form("id")).first_org().as_str(), ORG);
+
+    let own = json!({"publicKey": "abc", "privateKey": "p"});
+    let mut document = json!({"projects": [{"id": FIRST}], "publicKey": "abc", "privateKey": "p"});
+    let message = error(document.to_string()).to_string();
+    assert!(message.contains("an array \"credentials\""), "{message}");
+    document["credentials"] = json!([own]);
+    let emulator = emulator(document.to_string());
+    assert_eq!(emulator.api_key().public_key, "abc");
+}
+
+#[test]
 fn examples_of_the_readme_are_valid() {
     let blocks = include_str!("../README.md").split("```json\n").skip(1);
     let blocks: Vec<_> = blocks.filter_map(|rest| rest.split("```").next()).collect();

@@ -5,6 +5,8 @@ mod demo;
 #[cfg(target_os = "linux")]
 mod document;
 mod emulate;
+#[cfg(unix)]
+mod emulator_readme;
 #[cfg(target_os = "linux")]
 mod errors;
 mod exit_codes;

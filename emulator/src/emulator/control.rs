@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::calendar;
+use crate::environment::{EnvironmentFormat, InvalidFormat};
 use crate::fault::Injection;
 use crate::incoming::Incoming;
 use crate::listing;
@@ -320,15 +321,17 @@ impl Emulator {
             .uri
             .query()
             .and_then(|query| query::value(query, "format"));
-        let (text, media_type) = match asked.as_deref() {
-            Some("shell") => (environment.to_shell(), "text/plain; charset=utf-8"),
-            Some("dotenv") => (environment.to_dotenv(), "text/plain; charset=utf-8"),
-            None | Some("json") => (environment.to_json() + "\n", "application/json"),
-            Some(other) => {
-                let why = format!("format is json, dotenv or shell, not {}", quoted(other));
-                return Err(Refusal::bad_request(why));
-            }
+        let format = match asked {
+            None => EnvironmentFormat::Json,
+            Some(name) => name
+                .parse()
+                .map_err(|error: InvalidFormat| Refusal::bad_request(error.to_string()))?,
         };
+        let media_type = match format {
+            EnvironmentFormat::Json => "application/json",
+            _ => "text/plain; charset=utf-8",
+        };
+        let text = environment.to_text(format);
         Ok(body(StatusCode::OK, text.into_bytes(), media_type))
     }
 }

@@ -11,7 +11,7 @@ use http::{Response, StatusCode};
 use crate::atlas::Atlas;
 use crate::bucket::{BucketState, TokenBucket};
 use crate::credentials::{ApiKey, CredentialId, CredentialKind, ServiceAccount};
-use crate::environment::{Environment, Project};
+use crate::environment::{Environment, EnvironmentCredential, Organization, Project};
 use crate::errors::error_response;
 use crate::fault::{Faults, Injection};
 use crate::key::Key;
@@ -91,14 +91,17 @@ impl Emulator {
         self.atlas.credentials.find(name)
     }
 
-    /// Returns what a client needs for using this emulator at this base URL: ids, credentials, and which
-    /// credential may list which project.
+    /// Returns what a client needs for using this emulator at this base URL: ids, credentials and their roles, and
+    /// which credential may list which project.
     #[must_use]
     pub fn environment(&self, base_url: &str) -> Environment {
         let Atlas {
             credentials, world, ..
         } = &self.atlas;
         let (key, account) = (self.api_key(), self.service_account());
+        let organizations = world.orgs().iter().map(|org| Organization {
+            id: org.id.to_string(),
+        });
         let projects = world.groups().iter().map(|group| Project {
             id: group.id.to_string(),
             name: group.name.clone(),
@@ -108,16 +111,36 @@ impl Emulator {
                 .filter(|kind| world.can_read_group(credentials.roles((*kind).into()), group))
                 .collect(),
         });
+        let sorted = |roles: &HashSet<Role>| -> Arc<[Role]> {
+            let mut roles: Vec<Role> = roles.iter().copied().collect();
+            roles.sort_unstable();
+            roles.into()
+        };
+        let default_roles = sorted(&world.default_roles());
+        let all = credentials.ids().into_iter().filter_map(|id| {
+            Some(EnvironmentCredential {
+                kind: id.kind(),
+                name: credentials.principal(id).map(str::to_owned),
+                secret: credentials.secret(id)?.to_owned(),
+                roles: match credentials.roles(id) {
+                    Some(roles) => sorted(roles),
+                    None => Arc::clone(&default_roles),
+                },
+            })
+        });
         Environment {
             base_url: base_url.trim_end_matches('/').to_owned(),
+            ca_file: None,
             project_id: self.first_group().to_string(),
             org_id: world.first_group().org_id.to_string(),
-            projects: projects.collect(),
-            public_api_key: key.public_key.clone(),
-            private_api_key: key.private_key.clone(),
+            public_key: key.public_key.clone(),
+            private_key: key.private_key.clone(),
             client_id: account.client_id.clone(),
             client_secret: account.client_secret.clone(),
             access_token: self.access_token().to_owned(),
+            organizations: organizations.collect(),
+            projects: projects.collect(),
+            credentials: all.collect(),
         }
     }
 
