@@ -9,8 +9,8 @@ use std::time::Duration;
 use atlas_model_keys_core::{
     ApiVersion, GroupId, InvalidValue, ItemsPerPage, OrgId, PageNum, UnixTime,
 };
-use atlas_model_keys_emulator::{Injection, TokenBucket};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use atlas_model_keys_emulator::{EnvironmentFormat, Injection, TokenBucket};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -392,7 +392,8 @@ pub(crate) struct EmulateArgs {
     /// Address to listen on
     ///
     /// 0.0.0.0 and :: are all addresses of this machine, as a container needs. Anyone who can reach the
-    /// address can then list the emulator's keys.
+    /// address can then list the emulator's keys. The printed base URL has the first --allow-host, by which
+    /// other containers reach this one, or without --allow-host the loopback address.
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub(crate) bind: IpAddr,
 
@@ -415,25 +416,27 @@ pub(crate) struct EmulateArgs {
     #[arg(long, value_name = "FILE", requires = "tls")]
     pub(crate) tls_ca: Option<PathBuf>,
 
-    /// Format of the base URL, the ids and the credentials on stdout
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = PrintFormat::Shell)]
-    pub(crate) print: PrintFormat,
+    /// Format of base URL, ids and credentials
+    ///
+    /// They are printed to stdout as soon as the emulator accepts connections.
+    #[arg(long, value_name = "FORMAT", default_value = "shell", value_parser = format_of_environment())]
+    pub(crate) print: EnvironmentFormat,
 
-    /// Number of keys in the first project
-    #[arg(long, value_name = "N", default_value_t = 42, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
-    pub(crate) keys: u32,
+    /// Keys in the first project [default: 42]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(crate) keys: Option<u32>,
 
-    /// Number of projects
+    /// Number of projects [default: 3]
     ///
     /// If there are two or more, no credential may list the keys of the last one.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) groups: u32,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) groups: Option<u32>,
 
-    /// Number of organizations
+    /// Number of organizations [default: 1]
     ///
-    /// The projects are dealt out to them one after the other.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) organizations: u32,
+    /// The projects are distributed over the organizations in turn.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) organizations: Option<u32>,
 
     /// Give the keys names that are hard to handle
     ///
@@ -441,11 +444,13 @@ pub(crate) struct EmulateArgs {
     #[arg(long)]
     pub(crate) hostile_names: bool,
 
-    /// Serve the keys, projects and credentials of this file
+    /// Serve the keys, projects and credentials of FILE
     ///
     /// They replace the generated ones. `-` is stdin. The file is the output of `list` as json, ndjson or
-    /// raw, or JSON with keys, projects and credentials.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "groups", "organizations", "hostile_names"])]
+    /// raw, that of `emulate --print json`, or JSON with keys, projects and credentials. If it has
+    /// credentials only, keys and projects are generated. Otherwise --keys, --groups, --organizations and
+    /// --hostile-names are refused.
+    #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
 
     /// Time at which the clock starts [default: now]
@@ -499,17 +504,18 @@ pub(crate) struct EmulateArgs {
     #[arg(long)]
     pub(crate) list_faults: bool,
 
-    /// Write a line of JSON for each request to this file, or to stdout with `-`
+    /// Write a line of JSON for each request
     ///
-    /// A file is replaced. Credentials in a request are written as [redacted], and bodies are not written.
-    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    /// A file is replaced, and `-` is stdout. Credentials in a request are written as [redacted], and bodies
+    /// are not written.
+    #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
 
-    /// Let requests for /_emulator/... control the emulator
+    /// Let tests control the emulator over HTTP
     ///
-    /// Tests in any language can then look at the requests that it received, switch faults on and off, move its
+    /// Requests for /_emulator/... then return the requests that it received, switch faults on and off, move its
     /// time, and reset it. See the emulator's README.
-    #[arg(long, hide_short_help = true)]
+    #[arg(long)]
     pub(crate) control: bool,
 
     /// Exit after this time [default: run until Ctrl-C]
@@ -517,18 +523,19 @@ pub(crate) struct EmulateArgs {
     pub(crate) duration: Option<Duration>,
 }
 
-/// How `emulate` prints what a client needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PrintFormat {
-    /// Exports for a shell, and curl commands in comments
-    Shell,
-    /// Lines of NAME=value, for `docker --env-file` or $GITHUB_ENV
-    Dotenv,
-    /// One line of JSON, also with the access token, and with who may list which project
-    Json,
-}
-
 impl EmulateArgs {
+    /// Returns the first given option about generated keys and projects.
+    pub(crate) fn about_generated(&self) -> Option<&'static str> {
+        [
+            (self.keys.is_some(), "--keys"),
+            (self.groups.is_some(), "--groups"),
+            (self.organizations.is_some(), "--organizations"),
+            (self.hostile_names, "--hostile-names"),
+        ]
+        .into_iter()
+        .find_map(|(is_given, name)| is_given.then_some(name))
+    }
+
     /// Returns the file for the certificate of the authority, or `None` without TLS.
     pub(crate) fn ca_file(&self) -> Option<&Path> {
         let file = self.tls_ca.as_deref();
@@ -544,6 +551,26 @@ fn format_of_keys() -> impl TypedValueParser<Value = Format> {
         .filter(|format| **format != Format::Raw);
     let values = formats.filter_map(ValueEnum::to_possible_value);
     PossibleValuesParser::new(values).try_map(|text| Format::from_str(&text, true))
+}
+
+/// Returns the parser of the formats in which `emulate` prints what a client needs.
+fn format_of_environment() -> impl TypedValueParser<Value = EnvironmentFormat> {
+    let values = EnvironmentFormat::ALL.map(|format| {
+        let value = PossibleValue::new(format.as_str());
+        match format {
+            EnvironmentFormat::Shell => {
+                value.help("Exports for a shell, and curl commands in comments")
+            }
+            EnvironmentFormat::Dotenv => {
+                value.help("Lines of NAME=value, for `docker --env-file` or $GITHUB_ENV")
+            }
+            EnvironmentFormat::Json => value.help(
+                "One line of JSON. It also has the access token, all credentials, and who may list each project",
+            ),
+            _ => value,
+        }
+    });
+    PossibleValuesParser::new(values).try_map(|text| text.parse::<EnvironmentFormat>())
 }
 
 /// A rate limit, or none. It is a type of its own, because clap treats an `Option` as an optional argument.

@@ -20,7 +20,7 @@ pub(crate) fn emulator(show_secrets: bool) -> Emulator {
     );
     if let Some(second) = emulator.forbidden_group() {
         for credential in emulator.credentials() {
-            emulator.grant(credential, Role::GroupReadOnly(second));
+            emulator.grant_role(credential, Role::GroupReadOnly(second));
         }
         if let Some(keys) = emulator.keys_mut(second) {
             keys.truncate(4);

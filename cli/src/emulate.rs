@@ -2,31 +2,30 @@
 
 mod catalogue;
 mod data;
-mod introduction;
 mod request_log;
 
 use std::io::{self, ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use atlas_model_keys_emulator::server::{self, Options, Server, Tls};
-use atlas_model_keys_emulator::{Config, Emulator, Names};
+use atlas_model_keys_emulator::{Config, Data, Emulator, EnvironmentFormat, Names};
 
-use crate::args::{EmulateArgs, PrintFormat, Rate};
+use crate::args::{EmulateArgs, Rate};
 use crate::failure::CommandError;
 use crate::signals::on_signal;
 
 use catalogue::catalogue;
-use introduction::introduction;
-use request_log::RequestLog;
+use request_log::{Output, RequestLog};
 
 pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
     if args.list_faults {
         return print(&catalogue());
     }
     // Read before the handler is set, so that Ctrl-C ends a read of stdin.
-    let data = args.data.as_deref().map(data::read).transpose()?;
+    let data = read_data(args)?;
     // Set before anything is printed, because the reader of the output may send a signal at once.
     let (stop, stopped) = mpsc::channel();
     on_signal(move || {
@@ -39,30 +38,8 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
         Some(start) => server::clock_from(start),
         None => Options::default().clock,
     };
-    let Rate(rate_limit) = args.rate_limit;
-    let mut emulator = Emulator::new(
-        Config::default()
-            .with_seed(args.seed)
-            .with_groups(to_usize(args.groups))
-            .with_organizations(to_usize(args.organizations))
-            .with_keys_per_group(to_usize(args.keys))
-            .with_names(match args.hostile_names {
-                true => Names::Hostile,
-                false => Names::Plausible,
-            })
-            // The argument, and not the clock that already runs: equal arguments give equal keys.
-            .with_present(args.now.unwrap_or_else(|| clock()))
-            .with_data(data)
-            .with_token_ttl(args.token_ttl)
-            .with_nonce_ttl(args.nonce_ttl)
-            .with_rate_limit(rate_limit)
-            .with_shared_rate_limit(args.shared_rate_limit)
-            .with_include_secrets(args.with_secrets)
-            .with_control(args.control),
-    );
-    for fault in &args.faults {
-        emulator.inject(*fault);
-    }
+    // The argument, and not the clock that already runs: equal arguments give equal keys.
+    let emulator = emulator(args, data, args.now.unwrap_or_else(|| clock()));
     let mut options = Options::default()
         .with_address(args.bind)
         .with_port(args.port)
@@ -71,31 +48,39 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
     for name in &args.allowed_hosts {
         options = options.with_allowed_host(name);
     }
-    if let Some(path) = args.ca_file() {
-        options = options.with_tls(tls(args, path)?);
+    let tls = args.ca_file().map(|path| Ok((path, tls(args)?)));
+    let tls = tls.transpose()?;
+    if let Some((_, tls)) = &tls {
+        options = options.with_tls(tls.clone());
     }
-    let log = args.log.as_deref().map(RequestLog::open).transpose()?;
-    if let Some(log) = log.clone() {
+    let log = args.log.as_deref().map(|path| (path, RequestLog::new()));
+    if let Some((_, log)) = log.clone() {
         options = options.with_log(move |seen| log.add(seen));
     }
     let server = Server::start(emulator, options).map_err(|error| cannot_serve(args, &error))?;
-
-    let base = server.base_url();
-    print(&server.with(|emulator| match args.print {
-        PrintFormat::Shell => introduction(&base, emulator, args),
-        PrintFormat::Dotenv => emulator.environment(&base).to_dotenv(),
-        PrintFormat::Json => emulator.environment(&base).to_json() + "\n",
-    }))?;
-    if let Some(log) = &log {
-        log.begin();
+    // Files are changed only now: they may belong to another emulator, which has the port.
+    let log = log.map(|(path, log)| Ok((log, Output::open(path)?)));
+    let log = log.transpose()?;
+    if let Some((path, tls)) = &tls {
+        std::fs::write(path, tls.ca_pem()).map_err(|error| cannot_write(path, &error))?;
     }
+    if let Some((_, output)) = &log {
+        output.clear();
+    }
+
+    print(&introduction(args, &server))?;
+    let log = log.map(|(log, output)| log.begin(output).map(|()| log));
+    let log = log.transpose()?;
     if !args.bind.is_loopback() {
-        note(&format!(
-            "listening on {}: anyone who can reach it can list these fake keys; it is meant for containers",
+        say(&format!(
+            "warning: listening on {}: anyone who can reach it can list these fake keys; it is meant for containers",
             server.address()
         ));
     }
-    note(&format!("ready at {base} (Ctrl-C ends it)"));
+    say(&format!(
+        "note: ready at {} (Ctrl-C ends it)",
+        server.base_url()
+    ));
 
     // The result does not matter: a signal or the end of the time stops the server.
     match args.duration {
@@ -106,17 +91,102 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
     log.map_or(Ok(()), |log| log.end())
 }
 
-/// Makes the certificate, and writes that of its authority to the file.
-fn tls(args: &EmulateArgs, path: &Path) -> Result<Tls, CommandError> {
+fn read_data(args: &EmulateArgs) -> Result<Option<Data>, CommandError> {
+    let data = args.data.as_deref().map(data::read).transpose()?;
+    match (&data, args.about_generated()) {
+        (Some(data), Some(option)) if !data.has_only_credentials() => {
+            let what = format!(
+                "{option} is about generated keys and projects, and the file of --data has its own"
+            );
+            let way_out = format!("remove {option}, or use a file that has credentials only");
+            Err(CommandError::usage(what).hint(way_out))
+        }
+        _ => Ok(data),
+    }
+}
+
+/// Returns the emulator that the arguments ask for. The dates of its keys are relative to `present`.
+fn emulator(args: &EmulateArgs, data: Option<Data>, present: Duration) -> Emulator {
+    let Rate(rate_limit) = args.rate_limit;
+    let mut config = Config::default()
+        .with_seed(args.seed)
+        .with_names(match args.hostile_names {
+            true => Names::Hostile,
+            false => Names::Plausible,
+        })
+        .with_present(present)
+        .with_data(data)
+        .with_token_ttl(args.token_ttl)
+        .with_nonce_ttl(args.nonce_ttl)
+        .with_rate_limit(rate_limit)
+        .with_shared_rate_limit(args.shared_rate_limit)
+        .with_include_secrets(args.with_secrets)
+        .with_control(args.control);
+    for (number, setting) in [
+        (args.groups, &mut config.groups),
+        (args.organizations, &mut config.organizations),
+        (args.keys, &mut config.keys_per_group),
+    ] {
+        if let Some(number) = number {
+            *setting = usize::try_from(number).unwrap_or(usize::MAX);
+        }
+    }
+    let mut emulator = Emulator::new(config);
+    for fault in &args.faults {
+        emulator.inject(*fault);
+    }
+    emulator
+}
+
+/// Returns what is printed at the start.
+fn introduction(args: &EmulateArgs, server: &Server) -> String {
+    let base = client_base(args, server);
+    let mut environment = server.with(|emulator| emulator.environment(&base));
+    environment.ca_file = args.ca_file().map(|path| {
+        // Other programs may be in another folder.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        path.to_string_lossy().into_owned()
+    });
+    let mut text = environment.to_text(args.print);
+    if args.print == EnvironmentFormat::Shell {
+        for fault in &args.faults {
+            text += &format!("# Fault: {fault}: {}\n", fault.fault().description());
+        }
+    }
+    text
+}
+
+/// Returns the base URL that is printed. On all addresses of the machine, clients are probably other containers, which
+/// use the first allowed host.
+fn client_base(args: &EmulateArgs, server: &Server) -> String {
+    let base = server.base_url();
+    let host = args.allowed_hosts.first();
+    match (
+        host.filter(|_| args.bind.is_unspecified()),
+        base.split_once("://"),
+    ) {
+        (Some(host), Some((scheme, _))) => {
+            let port = server.address().port();
+            match host.parse() {
+                Ok(address) => format!("{scheme}://{}", SocketAddr::new(address, port)),
+                Err(_) => format!("{scheme}://{host}:{port}"),
+            }
+        }
+        _ => base,
+    }
+}
+
+/// Makes the certificate.
+fn tls(args: &EmulateArgs) -> Result<Tls, CommandError> {
     let bind = Some(args.bind.to_string()).filter(|_| !args.bind.is_unspecified());
     // The real time, also with --now: clients have the real time.
     let now = (Options::default().clock)();
-    let tls = Tls::generate(bind.iter().chain(&args.allowed_hosts), now)
-        .map_err(|error| CommandError::local("cannot make a certificate", &error))?;
-    std::fs::write(path, tls.ca_pem()).map_err(|error| {
-        CommandError::local(format!("cannot write {}", data::shown_path(path)), &error)
-    })?;
-    Ok(tls)
+    Tls::generate(bind.iter().chain(&args.allowed_hosts), now)
+        .map_err(|error| CommandError::local("cannot make a certificate", &error))
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> CommandError {
+    CommandError::local(format!("cannot write {}", data::shown_path(path)), error)
 }
 
 fn cannot_serve(args: &EmulateArgs, error: &io::Error) -> CommandError {
@@ -134,9 +204,9 @@ fn cannot_serve(args: &EmulateArgs, error: &io::Error) -> CommandError {
     }
 }
 
-/// Writes a note to stderr. If this fails, there is no other place to report it.
-fn note(text: &str) {
-    let _ = io::stderr().write_all(format!("note: {text}\n").as_bytes());
+/// Writes a line to stderr. If this fails, there is no other place to report it.
+fn say(text: &str) {
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 fn print(text: &str) -> Result<(), CommandError> {
@@ -145,8 +215,4 @@ fn print(text: &str) -> Result<(), CommandError> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(|error| CommandError::stdout(&error))
-}
-
-fn to_usize(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }

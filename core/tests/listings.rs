@@ -189,8 +189,8 @@ fn list_that_grows_while_it_is_read_shows_no_key_twice() {
 fn deprecation_and_sunset_are_on_the_reply() {
     let config = config().with_deprecated(vec![Deprecated::new(
         ApiVersion::PREVIEW,
-        1_722_816_000,
-        1_798_761_600,
+        Duration::from_secs(1_722_816_000),
+        Duration::from_secs(1_798_761_600),
     )]);
     let mut world = World::new(config, CredentialKind::Bearer);
     let reply = world.list(&world.request()).unwrap();

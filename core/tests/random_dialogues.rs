@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{
     ApiKeyId, ApiVersion, Body, Error, FailureKind, GroupsRequest, ItemsPerPage, KeyRequest,
-    ListRequest, Listing, Operation, OrgId, OrgKeyRequest, OrgListRequest, OwnedModelKey, Page,
-    Refused, Reply, RetryPolicy, Session, Step, Wait,
+    ListRequest, Listing, Operation, OrgKeyRequest, OrgListRequest, OwnedModelKey, Page, Refused,
+    Reply, RetryPolicy, Session, Step, Wait,
 };
 use atlas_model_keys_emulator::{
     Config, DigestAlgorithm, Names, Route, TokenBucket, error_response,
@@ -78,7 +78,7 @@ impl Job {
             ids.collect()
         };
         let group = emulator.first_group();
-        let org = OrgId::new(emulator.org_id()).unwrap();
+        let org = emulator.first_org();
         let of_group = ids(emulator.keys(group));
         let of_org: Vec<String> = emulator
             .groups()

@@ -14,7 +14,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use crate::bucket::{BucketState, Decision, TokenBucket};
 use crate::calendar::unpadded_date;
 use crate::config::Config;
-use crate::credentials::{Credential, CredentialId, Credentials};
+use crate::credentials::{CredentialId, CredentialKind, Credentials};
 use crate::digest::{self, Nonces};
 use crate::errors::AtlasError;
 use crate::incoming::Incoming;
@@ -60,7 +60,7 @@ impl Atlas {
         let mut tokens = Tokens::new(seed, config.token_ttl);
         credentials.complete(seed, || tokens.text());
         for (index, access_token) in credentials.access_tokens.iter().enumerate() {
-            let id = CredentialId::new(Credential::AccessToken, index);
+            let id = CredentialId::new(CredentialKind::AccessToken, index);
             tokens.add(access_token.token.clone(), id, None);
         }
         Self {
@@ -88,7 +88,11 @@ impl Atlas {
             .iter()
             .map(|account| (&account.client_id, &account.client_secret));
         let tokens = access_tokens.iter().map(|token| &token.token);
-        let keys = self.world.groups().iter().flat_map(|group| &group.keys);
+        let keys = self
+            .world
+            .groups()
+            .iter()
+            .flat_map(|group| group.keys.iter());
         let of_keys = keys.filter_map(|key| key.secret.as_ref());
         // Passwords also in the form of Basic authentication.
         let of_users = api_keys.chain(accounts).flat_map(|(user, password)| {
@@ -148,7 +152,7 @@ impl Atlas {
             } = self;
             let keys = &credentials.api_keys;
             return digest::check(rest, request, keys, &config.digest, nonces, now)
-                .map(|index| CredentialId::new(Credential::ApiKey, index))
+                .map(|index| CredentialId::new(CredentialKind::ApiKey, index))
                 .map_err(|refusal| self.challenge(refusal.stale, now));
         }
         Err(self.challenge(false, now))
@@ -214,7 +218,7 @@ impl Atlas {
         let view = key_view(version, config);
         let body = paging.render_page(
             // `skip` jumps over whole groups here, not over one key after the other.
-            world.groups_of(org).flat_map(|group| &group.keys),
+            world.groups_of(org).flat_map(|group| group.keys.iter()),
             world.groups_of(org).map(|group| group.keys.len()).sum(),
             |key| KeyEntry::new(key, view),
             config.total_count,
@@ -240,7 +244,7 @@ impl Atlas {
             ..
         } = self;
         let group = world.readable_group(group_id, credentials.roles(caller))?;
-        let key = find_key(&group.keys, key_id)?;
+        let key = find_key(group.keys.iter(), key_id)?;
         let body = listing::render_key(request.uri, KeyEntry::new(key, key_view(version, config)))?;
         let bucket = group_bucket(config, &mut group.bucket, shared_bucket);
         let limit_status = take_token(config.rate_limit, bucket, now)?;
@@ -263,7 +267,10 @@ impl Atlas {
             ..
         } = self;
         let org = world.readable_org(org_id, credentials.roles(caller))?;
-        let key = find_key(world.groups_of(org).flat_map(|group| &group.keys), key_id)?;
+        let key = find_key(
+            world.groups_of(org).flat_map(|group| group.keys.iter()),
+            key_id,
+        )?;
         let body = listing::render_key(request.uri, KeyEntry::new(key, key_view(version, config)))?;
         let limit_status = take_org_token(config.rate_limit, world, org, now)?;
         Ok(page_response(version, limit_status, config, body))
@@ -328,7 +335,7 @@ fn group_bucket<'b>(
     }
 }
 
-/// The values of the `TokenBucket-…` headers.
+/// The values of the `RateLimit-…` headers.
 #[derive(Clone, Copy)]
 struct RateLimitStatus {
     limit: u32,
@@ -403,7 +410,7 @@ fn page_response(
         .into_iter()
         .flat_map(|d| [("deprecation", d.since), ("sunset", d.sunset)])
     {
-        if let Ok(date) = HeaderValue::try_from(unpadded_date(date)) {
+        if let Ok(date) = HeaderValue::try_from(unpadded_date(date.as_secs())) {
             headers.insert(name, date);
         }
     }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::setters::setters;
-
 /// A rate limit, as a token bucket: it admits a burst of `capacity` requests, and refills evenly with `refill`
 /// requests per `per`.
 ///
@@ -29,8 +27,6 @@ impl TokenBucket {
             per,
         }
     }
-
-    setters!(with_capacity capacity u32, with_refill refill u32, with_per per Duration);
 }
 
 impl Default for TokenBucket {
@@ -80,10 +76,10 @@ impl BucketState {
             parts: full,
             at: now,
         });
-        // If the clock goes backwards, the level stays the same.
+        // If the clock goes backwards, the level stays the same, and is refilled from then on.
         let elapsed = now.saturating_sub(level.at).as_nanos();
         level.parts = level.parts.saturating_add(elapsed * refill).min(full);
-        level.at = level.at.max(now);
+        level.at = now;
 
         if cost == 0 {
             let remaining = u64::from(limit.capacity);
@@ -136,6 +132,7 @@ mod tests {
         // The clock goes backwards.
         assert_eq!(take(seconds(1)), Decision::Admitted { remaining: 0 });
         assert_eq!(take(seconds(1)), refused(10));
+        assert_eq!(take(seconds(11)), Decision::Admitted { remaining: 0 });
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub struct Config {
     /// The ids of the first groups. The others have generated ids. If there are more ids than
     /// [`groups`](Self::groups), there are as many groups as ids.
     pub group_ids: Vec<GroupId>,
-    /// The number of organizations. 0 means 1. The groups are dealt out to them one after the other.
+    /// The number of organizations. 0 means 1. The groups are distributed over the organizations in turn.
     pub organizations: usize,
     /// The ids of the first organizations. The others have generated ids. If there are more ids than
     /// [`organizations`](Self::organizations), there are as many organizations as ids.
@@ -79,8 +79,8 @@ pub struct Config {
     /// The start of the `href`s of links, before `/api`. `None` means the host that the request was
     /// sent to. Atlas was observed to name internal hosts here.
     pub link_base: Option<String>,
-    /// The number of requests that [`Emulator::seen`](crate::Emulator::seen) keeps, of at most 8 KiB each. The
-    /// default is 10,000. With 0 none is kept.
+    /// The number of requests that [`Emulator::seen`](crate::Emulator::seen) keeps, each with at most 10 KiB of text.
+    /// The default is 10,000. With 0 none is kept.
     pub seen_limit: usize,
     /// Whether requests for paths below `/_emulator/` control the emulator. They need no credential. See the
     /// README.
@@ -223,16 +223,17 @@ pub enum TotalCount {
 pub struct Deprecated {
     /// The version.
     pub version: ApiVersion,
-    /// The time since which clients should not use it, in seconds since the Unix epoch.
-    pub since: u64,
-    /// The time at which it will be withdrawn, in seconds since the Unix epoch.
-    pub sunset: u64,
+    /// The time since which clients should not use it, since the Unix epoch.
+    pub since: Duration,
+    /// The time at which it will be withdrawn, since the Unix epoch.
+    pub sunset: Duration,
 }
 
 impl Deprecated {
-    /// Returns a version with the two times of its headers `Deprecation` and `Sunset`, in seconds since the Unix epoch.
+    /// Returns a version with the two times of its headers `Deprecation` and `Sunset`, which have whole
+    /// seconds.
     #[must_use]
-    pub fn new(version: ApiVersion, since: u64, sunset: u64) -> Self {
+    pub fn new(version: ApiVersion, since: Duration, sunset: Duration) -> Self {
         Self {
             version,
             since,

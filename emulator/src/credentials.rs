@@ -11,7 +11,7 @@ use crate::roles::{Role, Roles};
 /// One of the three kinds of credentials that the emulator accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Credential {
+pub enum CredentialKind {
     /// An [`ApiKey`], with digest authentication.
     ApiKey,
     /// A [`ServiceAccount`], with access tokens that it requests with its secret.
@@ -22,27 +22,27 @@ pub enum Credential {
 
 /// Identifies one credential of an emulator. It holds no secret.
 ///
-/// A [`Credential`] becomes the id of the first credential of that kind.
+/// A [`CredentialKind`] becomes the id of the first credential of that kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CredentialId {
-    kind: Credential,
+    kind: CredentialKind,
     /// The index among the credentials of this kind.
     index: usize,
 }
 
 impl CredentialId {
-    pub(crate) fn new(kind: Credential, index: usize) -> Self {
+    pub(crate) fn new(kind: CredentialKind, index: usize) -> Self {
         Self { kind, index }
     }
 
     /// Returns the kind of the credential.
     #[must_use]
-    pub fn kind(self) -> Credential {
+    pub fn kind(self) -> CredentialKind {
         self.kind
     }
 }
 
-impl Credential {
+impl CredentialKind {
     pub(crate) const ALL: [Self; 3] = [Self::ApiKey, Self::ServiceAccount, Self::AccessToken];
 
     /// Returns the name in JSON: `apiKey`, `serviceAccount` or `accessToken`.
@@ -56,14 +56,14 @@ impl Credential {
     }
 }
 
-impl Serialize for Credential {
+impl Serialize for CredentialKind {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
 }
 
-impl From<Credential> for CredentialId {
-    fn from(kind: Credential) -> Self {
+impl From<CredentialKind> for CredentialId {
+    fn from(kind: CredentialKind) -> Self {
         Self::new(kind, 0)
     }
 }
@@ -212,9 +212,9 @@ impl Credentials {
 
     pub(crate) fn ids(&self) -> Vec<CredentialId> {
         [
-            (Credential::ApiKey, self.api_keys.len()),
-            (Credential::ServiceAccount, self.service_accounts.len()),
-            (Credential::AccessToken, self.access_tokens.len()),
+            (CredentialKind::ApiKey, self.api_keys.len()),
+            (CredentialKind::ServiceAccount, self.service_accounts.len()),
+            (CredentialKind::AccessToken, self.access_tokens.len()),
         ]
         .into_iter()
         .flat_map(|(kind, count)| (0..count).map(move |index| CredentialId::new(kind, index)))
@@ -234,27 +234,42 @@ impl Credentials {
     pub(crate) fn principal(&self, id: CredentialId) -> Option<&str> {
         let CredentialId { kind, index } = id;
         match kind {
-            Credential::ApiKey => self.api_keys.get(index).map(|key| &*key.public_key),
-            Credential::ServiceAccount => self.service_accounts.get(index).map(|a| &*a.client_id),
-            Credential::AccessToken => None,
+            CredentialKind::ApiKey => self.api_keys.get(index).map(|key| &*key.public_key),
+            CredentialKind::ServiceAccount => {
+                self.service_accounts.get(index).map(|a| &*a.client_id)
+            }
+            CredentialKind::AccessToken => None,
+        }
+    }
+
+    /// Returns the private key, the client secret or the access token.
+    pub(crate) fn secret(&self, id: CredentialId) -> Option<&str> {
+        let CredentialId { kind, index } = id;
+        match kind {
+            CredentialKind::ApiKey => self.api_keys.get(index).map(|key| &*key.private_key),
+            CredentialKind::ServiceAccount => self
+                .service_accounts
+                .get(index)
+                .map(|account| &*account.client_secret),
+            CredentialKind::AccessToken => self.access_tokens.get(index).map(|token| &*token.token),
         }
     }
 
     pub(crate) fn roles_mut(&mut self, id: CredentialId) -> Option<&mut Roles> {
         let CredentialId { kind, index } = id;
         Some(match kind {
-            Credential::ApiKey => &mut self.api_keys.get_mut(index)?.roles,
-            Credential::ServiceAccount => &mut self.service_accounts.get_mut(index)?.roles,
-            Credential::AccessToken => &mut self.access_tokens.get_mut(index)?.roles,
+            CredentialKind::ApiKey => &mut self.api_keys.get_mut(index)?.roles,
+            CredentialKind::ServiceAccount => &mut self.service_accounts.get_mut(index)?.roles,
+            CredentialKind::AccessToken => &mut self.access_tokens.get_mut(index)?.roles,
         })
     }
 
     pub(crate) fn roles(&self, id: CredentialId) -> &Roles {
         let CredentialId { kind, index } = id;
         let roles = match kind {
-            Credential::ApiKey => self.api_keys.get(index).map(|key| &key.roles),
-            Credential::ServiceAccount => self.service_accounts.get(index).map(|a| &a.roles),
-            Credential::AccessToken => self.access_tokens.get(index).map(|token| &token.roles),
+            CredentialKind::ApiKey => self.api_keys.get(index).map(|key| &key.roles),
+            CredentialKind::ServiceAccount => self.service_accounts.get(index).map(|a| &a.roles),
+            CredentialKind::AccessToken => self.access_tokens.get(index).map(|token| &token.roles),
         };
         // Every caller has a credential.
         roles.unwrap_or(&None)

@@ -19,11 +19,12 @@ use crate::roles::{Role, Roles};
 /// - a key (`apiKeyId`, `name`, `groupId` …) or a group (`id`, `name`, `orgId`, `created`);
 /// - a credential: `publicKey` and `privateKey`, `clientId` and `clientSecret`, or `accessToken`; and `roles`;
 /// - an array of these;
-/// - an object with `results` or `credentials` (any of these), `projects` (groups) or several of them. In
-///   `projects`, an id may be called `groupId` and a name `groupName`.
+/// - an object with `results` or `credentials` (any of these), `projects` (groups), `organizations` (with `id` or
+///   `orgId`) or several of them. In `projects`, an id may be called `groupId` and a name `groupName`. Other fields
+///   of such an object are ignored.
 ///
 /// So it reads the output of `atlas-model-keys list` with `-o ndjson`, `-o json` and `-o raw`, pages of
-/// Atlas, and this:
+/// Atlas, an [`Environment`](crate::Environment) in JSON, and this:
 ///
 /// ```
 /// use atlas_model_keys_emulator::{Config, Data, Emulator};
@@ -44,7 +45,8 @@ use crate::roles::{Role, Roles};
 /// here; fields that Atlas does not document are ignored. A `secret` is listed only with
 /// [`Config::include_secrets`](crate::Config::include_secrets).
 ///
-/// A group without `orgId` belongs to the first organization that is mentioned, or to a generated one.
+/// A group without `orgId` belongs to the first organization that is mentioned, or to a generated one. So the list
+/// `organizations` is necessary only for those without groups, and for their order.
 ///
 /// The `roles` of a credential have Atlas's names ([`Role`]). A group or organization that a role names need not
 /// be declared, like the group of a key. A credential without `roles` may list everything:
@@ -60,7 +62,7 @@ use crate::roles::{Role, Roles};
 /// "#)?;
 /// let emulator = Emulator::new(Config::default().with_data(data));
 /// assert_eq!(emulator.api_key().public_key, "abcdefgh");
-/// assert_eq!(emulator.org_id(), "5f0000000000000000000001");
+/// assert_eq!(emulator.first_org().as_str(), "5f0000000000000000000001");
 /// # Ok::<(), atlas_model_keys_emulator::InvalidData>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -132,8 +134,10 @@ impl Data {
         Ok(reader.data)
     }
 
-    /// Returns whether the data has credentials, and neither keys nor groups nor organizations.
-    pub(crate) fn has_only_credentials(&self) -> bool {
+    /// Returns whether the data has credentials, and neither keys nor groups nor organizations. Then the groups of an
+    /// emulator with this data are generated.
+    #[must_use]
+    pub fn has_only_credentials(&self) -> bool {
         let is_empty = self.orgs.is_empty() && self.groups.is_empty() && self.keys.is_empty();
         is_empty && self.credentials.len() > 0
     }
@@ -230,7 +234,7 @@ impl Reader {
     fn add(&mut self, entry: Entry, place: Place) -> Result<(), String> {
         let is_group = |entry: &Entry| entry.id.is_some() && entry.key.api_key_id.is_none();
         match place {
-            Place::Organization => self.optional_org(entry.org_id).map(drop),
+            Place::Organization => self.optional_org(entry.id.or(entry.org_id)).map(drop),
             Place::Group => self.declare_group(entry),
             _ if entry.credential.is_some() => self.add_credential(entry.credential, entry.roles),
             _ if is_group(&entry) => self.declare_group(entry),
@@ -483,6 +487,7 @@ impl<'de> Visitor<'de> for Item<'_> {
         let Self { reader, place } = self;
         let mut entry = Entry::default();
         let mut is_container = false;
+        let mut has_credentials = false;
         let mut is_known = false;
         while let Some(name) = fields.next_key::<String>()? {
             let list = match name.as_str() {
@@ -493,6 +498,7 @@ impl<'de> Visitor<'de> for Item<'_> {
             };
             if let Some(place) = list.filter(|_| place == Place::Document) {
                 is_container = true;
+                has_credentials |= name == "credentials";
                 fields.next_value_seed(Item { reader, place })?;
             } else if let Some(field) = entry.field(&name) {
                 is_known = true;
@@ -506,10 +512,11 @@ impl<'de> Visitor<'de> for Item<'_> {
                 fields.next_value::<IgnoredAny>()?;
             }
         }
-        if is_container {
-            return Ok(());
-        }
         let added = match is_known {
+            _ if is_container && entry.credential.is_some() && !has_credentials => Err(
+                "this object has lists, so its credentials belong into an array \"credentials\"".to_owned(),
+            ),
+            _ if is_container => Ok(()),
             true => reader.add(entry, place),
             false => Err(
                 "this object has no field of a key (such as name), of a project (such as id) or of a \

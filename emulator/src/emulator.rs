@@ -1,11 +1,11 @@
 //! The emulator: handles a request. A scripted response comes first, then the regular response of
 //! `atlas`, which the faults may change.
 //!
-//! The functions that configure and inspect an emulator between requests are in `control`, and those that do so
-//! over HTTP in `remote`.
+//! The functions that configure and inspect an emulator between requests are in `methods`, and those that do so
+//! over HTTP in `control`.
 
 mod control;
-mod remote;
+mod methods;
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub struct Emulator {
     /// The secrets that [`Seen`] must not contain, or `None` if they must be collected again.
     secrets: Option<Secrets>,
     shift: TimeShift,
-    /// The state before the first request, for resets by the control interface.
+    /// The state before the first request, for resets. It shares the keys.
     start: Option<Box<Self>>,
 }
 
@@ -98,14 +98,16 @@ impl Emulator {
         request: &Request<B>,
         now: Duration,
     ) -> Response<Vec<u8>> {
-        self.handle_and_log(request, now, None)
+        self.handle_and_log(request, now, None, None)
     }
 
-    /// Handles a request, and passes what is kept of it to `log`.
+    /// Handles a request, and passes its record to `log`. A request that the server refuses with an error is only
+    /// recorded.
     pub(crate) fn handle_and_log<B: AsRef<[u8]>>(
         &mut self,
         request: &Request<B>,
         now: Duration,
+        refusal: Option<AtlasError>,
         log: Option<&dyn Fn(&Seen)>,
     ) -> Response<Vec<u8>> {
         let path = route::normalized(request.uri().path());
@@ -116,17 +118,18 @@ impl Emulator {
             headers: request.headers(),
             body: request.body().as_ref(),
         };
-        if self.atlas.config.control && self.start.is_none() {
+        if self.start.is_none() {
             self.start = Some(Box::new(self.clone()));
         }
-        if self.is_control(request.path) {
-            return self.control(request, now);
+        let refused = refusal.map(|error| error.into_response(View::default()));
+        if self.is_control(request.uri) {
+            return refused.unwrap_or_else(|| self.control(request, now));
         }
         let now = self.time(now);
         let mut outcome = Outcome::default();
-        let response = self.answer(request, now, &mut outcome);
+        let response = refused.unwrap_or_else(|| self.response_to(request, now, &mut outcome));
+        let order = self.history.count();
         if log.is_some() || self.history.is_kept() {
-            let order = self.counts.total;
             let secrets = self.secrets.get_or_insert_with(|| self.atlas.secrets());
             let principal = outcome
                 .credential
@@ -149,7 +152,7 @@ impl Emulator {
     }
 
     /// Returns the response of the script or of the emulated Atlas. The faults may have changed the latter.
-    fn answer(
+    fn response_to(
         &mut self,
         request: Incoming<'_>,
         now: Duration,
@@ -200,50 +203,44 @@ impl Emulator {
         if !matched.allows(request.method) {
             return Err(AtlasError::method_not_allowed(matched.allowed()).into());
         }
-        match matched {
-            MatchedRoute::Token | MatchedRoute::Revoke => {
+        let mut caller = || self.authenticate(route, request, now, outcome);
+        let result = match matched {
+            MatchedRoute::Token => {
                 outcome.credential = self.atlas.account_of(request);
-                return Ok(match matched {
-                    MatchedRoute::Token => self.atlas.issue_token(request, now),
-                    _ => self.atlas.revoke_token(request),
-                });
+                return Ok(self.atlas.issue_token(request, now));
             }
-            _ => {}
-        }
-        let caller = self.authenticate(route, request, now, outcome)?;
-        let mut response = self
-            .resource(matched, caller, request, now)
-            .unwrap_or_else(|error| error.into_response(View::from_query(request.uri)));
-        // The version is negotiated before any other check, so it decides about errors, too.
-        render::add_vary(&mut response, "Accept");
-        Ok(response)
-    }
-
-    /// Returns the response of a route with versions.
-    fn resource(
-        &mut self,
-        matched: MatchedRoute<'_>,
-        caller: CredentialId,
-        request: Incoming<'_>,
-        now: Duration,
-    ) -> Result<Response<Vec<u8>>, AtlasError> {
-        let atlas = &mut self.atlas;
-        match matched {
+            MatchedRoute::Revoke => {
+                outcome.credential = self.atlas.account_of(request);
+                return Ok(self.atlas.revoke_token(request));
+            }
             MatchedRoute::GroupKeys { group_id } => {
-                atlas.list_group_keys(group_id, caller, request, now)
+                let caller = caller()?;
+                self.atlas.list_group_keys(group_id, caller, request, now)
             }
-            MatchedRoute::OrgKeys { org_id } => atlas.list_org_keys(org_id, caller, request, now),
+            MatchedRoute::OrgKeys { org_id } => {
+                let caller = caller()?;
+                self.atlas.list_org_keys(org_id, caller, request, now)
+            }
             MatchedRoute::GroupKey { group_id, key_id } => {
+                let caller = caller()?;
+                let atlas = &mut self.atlas;
                 atlas.get_group_key(group_id, key_id, caller, request, now)
             }
             MatchedRoute::OrgKey { org_id, key_id } => {
+                let caller = caller()?;
+                let atlas = &mut self.atlas;
                 atlas.get_org_key(org_id, key_id, caller, request, now)
             }
-            MatchedRoute::Groups => atlas.list_groups(caller, request, now),
-            MatchedRoute::Token | MatchedRoute::Revoke => {
-                Err(AtlasError::resource_not_found(request.path))
+            MatchedRoute::Groups => {
+                let caller = caller()?;
+                self.atlas.list_groups(caller, request, now)
             }
-        }
+        };
+        let mut response =
+            result.unwrap_or_else(|error| error.into_response(View::from_query(request.uri)));
+        // The version is negotiated before any other check, so it decides about errors, too.
+        render::add_vary(&mut response, "Accept");
+        Ok(response)
     }
 
     fn authenticate(

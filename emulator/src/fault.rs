@@ -3,7 +3,11 @@
 //! A fault is a row in one of the tables of `challenges`, `coding`, `echo`, `meaning`, `pages`,
 //! `socket` and `tokens`. A row has a name, a description, sometimes an argument, and a function
 //! that changes the regular response, which is the one that the emulator gives without faults. The
-//! row is also a constant of [`Fault`]. `injection` has the faults that are switched on. A response cannot express some faults, such as a reset of the connection. Such a fault attaches a
+//! row is also a constant of [`Fault`].
+//!
+//! `injection` has the faults that are switched on.
+//!
+//! A response cannot express some faults, such as a reset of the connection. Such a fault attaches a
 //! [`Delivery`] to the response; the server follows it, and other callers may ignore it.
 
 mod area;
@@ -26,6 +30,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::StatusCode;
+use serde::{Serialize, Serializer};
 
 use crate::quoted::quoted;
 
@@ -139,7 +144,7 @@ impl Fault {
         ))
     }
 
-    /// Applies the fault to the next `times` requests only.
+    /// Applies the fault to the next `times` requests whose response it changes, and to no more.
     ///
     /// The text form of the result is that of the fault, followed by `*` and the number. Zero times is
     /// never; [`Emulator::inject`](crate::Emulator::inject) then does nothing.
@@ -199,6 +204,13 @@ impl Eq for Fault {}
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Fault({self})")
+    }
+}
+
+/// Serializes the text that [`Fault::from_str`] reads.
+impl Serialize for Fault {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

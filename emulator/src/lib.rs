@@ -5,7 +5,7 @@
 //! nothing from a socket, a clock or the environment, and an equal [`Config`] gives equal
 //! responses, byte for byte. So the default dates of keys are constant, too; set [`Config::present`]
 //! to the current time for recent ones. For clients that need a socket, there is a [`server`]
-//! around it.
+//! around it, over HTTP or HTTPS.
 //!
 //! ```text
 //!  a client in memory ── http::Request, now ──▶ ┌──────────────────────────────────────────┐
@@ -14,7 +14,10 @@
 //!  any HTTP client      ┌────────┐   as above   │ route ▸ script ▸ credential ▸ version    │
 //!  (curl, a browser) ◀─▶│ server │ ◀──────────▶ │       ▸ group and role ▸ parameters      │
 //!        127.0.0.1      └────────┘              │       ▸ rate limit ▸ page                │
-//!                                               │       ▸ faults ▸ gzip                    │
+//!                                               │       ▸ faults ▸ gzip ▸ record           │
+//!                                               │                                          │
+//!  a test, in Rust ──── Emulator's methods ───▶ │ control: faults, time, roles, keys,      │
+//!  or over HTTP ──────── /_emulator/… ────────▶ │          the record, reset               │
 //!                                               └──────────────────────────────────────────┘
 //! ```
 //!
@@ -38,6 +41,9 @@
 //! let page: serde_json::Value = serde_json::from_slice(response.body())?;
 //! assert_eq!(page["results"].as_array().map(Vec::len), Some(2));
 //! assert_eq!(page["totalCount"], 3);
+//!
+//! // The record, for assertions.
+//! assert_eq!(emulator.seen()[0].query_value("itemsPerPage").as_deref(), Some("2"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -68,26 +74,39 @@
 //!   nonce must rise. Access tokens expire, and each service account can have no more than 100.
 //! - Paging with Atlas's unusual links, `envelope`, `pretty`, `includeCount`, versions with 406 and 410 and with
 //!   `Deprecation` and `Sunset`, a token bucket with 429 and `Retry-After`, gzip.
-//! - Plausible keys: created by people and programs, used today, not for months, or never. Their dates
-//!   are relative to [`Config::present`]. With [`Names::Hostile`] they have names that clients must be
+//! - Plausible keys: created by people and programs, some used today, some unused for months, some never used. Their
+//!   dates are relative to [`Config::present`]. With [`Names::Hostile`] they have names that clients must be
 //!   able to handle: in many scripts, with control characters, 250 characters long, or the text `null`.
 //! - Your own keys, projects and credentials, from JSON: [`Data`].
 //! - Several organizations, each with its projects, and several credentials, each with its [roles](Role):
-//!   [`Config::with_api_key`], [`Config::organizations`], [`Emulator::grant`] …
+//!   [`Config::with_api_key`], [`Config::organizations`], [`Emulator::grant_role`] …
 //! - Faults on demand, each a constant, from [`Fault::RESET_IN_BODY`] to [`Fault::DIGEST_NEVER`].
 //!   [`Emulator::inject`] switches one on, for all requests or for the next few
 //!   (`Fault::RESET_IN_BODY.times(2)`). Other methods change single responses or states: [`Emulator::respond_next`], [`Emulator::fail_next`],
 //!   [`Emulator::expire_nonces`], [`Emulator::revoke_tokens`], [`Emulator::withdraw`] …
+//!
+//! # What it offers to tests
+//!
+//! - A record of the requests, without credentials: [`Emulator::seen`], and
+//!   [`Options::with_log`](server::Options::with_log) for each request of a server.
+//! - Its own time: [`Emulator::advance`] and [`Emulator::set_time`] let tokens and nonces expire and buckets refill.
+//! - [`Emulator::reset`] returns to the state before the first request.
+//! - [`Environment`], with base URL, ids and credentials, as JSON or as variables for a client in another process.
+//! - The control interface, with [`Config::control`]: HTTP requests below `/_emulator/` that do all this from any
+//!   language. The README describes it.
+//! - HTTPS with a certificate authority of its own, with the feature `tls`: `server::Tls`.
 //!
 //! # Where Atlas's documentation is silent
 //!
 //! These cases are neither documented nor recorded, so clients must not depend on them. The
 //! emulator behaves as follows:
 //!
-//! - The credential is checked first, then the version, the group, the role, and the query. Only a
-//!   request that passes all checks takes a token from the bucket.
+//! - The path and the method are checked first, then the credential, the version, the group or organization, the
+//!   role, for one key its id, and the query. Only a request that passes all checks takes a token from the bucket.
 //! - A request without a versioned `Accept` gets 406, like a version that does not exist.
-//! - Of several versions in `Accept` the one with the highest weight is served, and among equals the first.
+//! - If `Accept` names several versions, the one with the highest weight is served; if weights are equal, the first.
+//! - `Vary` names `Accept` if the credential was accepted and the route has versions, and `Accept-Encoding` if the body
+//!   has more than 220 bytes, compressed or not. So the endpoints for tokens vary with `Accept-Encoding` only.
 //! - A malformed group id gets 404 `RESOURCE_NOT_FOUND`, and an unknown one 404 `GROUP_NOT_FOUND`.
 //!   An unknown key gets 404 `RESOURCE_NOT_FOUND`. So do ids with capital letters, and paths with a slash at
 //!   their end. Percent-encoded letters, digits and `-._~` in a path mean those characters (RFC 3986 §6.2.2.2).
@@ -131,6 +150,7 @@ mod generate;
 mod incoming;
 mod key;
 mod listing;
+mod number;
 mod oauth;
 mod plausible;
 mod prng;
@@ -149,11 +169,13 @@ mod world;
 
 pub use bucket::TokenBucket;
 pub use config::{Config, Deprecated, Names, TotalCount};
-pub use credentials::{AccessToken, ApiKey, Credential, CredentialId, ServiceAccount};
+pub use credentials::{AccessToken, ApiKey, CredentialId, CredentialKind, ServiceAccount};
 pub use data::{Data, InvalidData};
 pub use digest::DigestAlgorithm;
 pub use emulator::Emulator;
-pub use environment::{Environment, Project};
+pub use environment::{
+    Environment, EnvironmentCredential, EnvironmentFormat, InvalidFormat, Organization, Project,
+};
 pub use errors::error_response;
 pub use fault::{Area, Delivery, DeliveryStep, Fault, Injection, InvalidFault};
 pub use key::Key;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::config::TotalCount;
 use crate::errors::AtlasError;
 use crate::key::Key;
+use crate::number::parse_digits;
 use crate::query;
 use crate::render::{self, View};
 
@@ -185,14 +186,6 @@ pub(crate) fn render_key(uri: &Uri, key: KeyEntry<'_>) -> Result<Vec<u8>, AtlasE
     } else {
         render::json(&key, view.pretty)
     })
-}
-
-/// Parses a number that consists only of digits, without a sign.
-fn parse_digits(text: &str) -> Option<u32> {
-    text.bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
 }
 
 /// Returns scheme and authority that the request was sent to. The links begin with them.

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::credentials::{Credential, CredentialId, ServiceAccount};
+use crate::credentials::{CredentialId, CredentialKind, ServiceAccount};
 use crate::prng::{self, Prng};
 use crate::query;
 
@@ -189,7 +189,7 @@ pub(crate) fn account_of(accounts: &[ServiceAccount], headers: &HeaderMap) -> Op
     };
     let mut accounts = accounts.iter();
     let index = accounts.position(|account| is_pair_of(account) == Some(true))?;
-    Some(CredentialId::new(Credential::ServiceAccount, index))
+    Some(CredentialId::new(CredentialKind::ServiceAccount, index))
 }
 
 /// Returns the service account whose credential the request has, and the form in the body.

@@ -1,4 +1,4 @@
-//! Removes credentials from what is kept of a request.
+//! Removes credentials from the record of a request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,14 +9,17 @@ use http::header::{self, HeaderName};
 use crate::digest;
 use crate::query::percent_decoded;
 
-/// What is kept in the place of a credential.
+/// The text that replaces a credential.
 pub(crate) const REDACTED: &str = "[redacted]";
 
 /// The minimum length of a secret that is searched for. Shorter texts appear by chance.
 const MIN_SECRET: usize = 6;
 
-/// How often a text is percent-decoded, in case that it was encoded more than once.
+/// The maximum number of times that a text is percent-decoded.
 const MAX_DECODED: usize = 3;
+
+/// The characters between the parts of a text.
+const SEPARATORS: &[char] = &[' ', '\t', '\r', '\n', '/', '?', '&', '=', ';', ',', '"'];
 
 /// The secrets of an emulator.
 #[derive(Clone)]
@@ -29,14 +32,17 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Keeps those of the secrets that [`InvalidValue::looks_like_credential`] would not recognise in the
-    /// middle of a word. With generated keys, these are only a few.
+    /// Keeps only secrets that [`InvalidValue::looks_like_credential`] does not recognise alone, inside a word, or as
+    /// a whole. With generated keys, these are only a few.
     pub(crate) fn new<'s>(secrets: impl IntoIterator<Item = Cow<'s, str>>) -> Self {
         let mut word = String::new();
         let is_searched = |secret: &Cow<'s, str>| {
             word.clear();
             word.extend(["a", secret, "a"]);
-            secret.len() >= MIN_SECRET && !InvalidValue::looks_like_credential(&word)
+            let is_recognised = !secret.contains(SEPARATORS)
+                && InvalidValue::looks_like_credential(secret)
+                && InvalidValue::looks_like_credential(&word);
+            secret.len() >= MIN_SECRET && !is_recognised
         };
         let secrets = secrets.into_iter().filter(is_searched);
         Self(secrets.map(Cow::into_owned).collect())
@@ -76,10 +82,10 @@ impl Secrets {
                 false => text,
             }
         });
-        let parts = replaced.split_inclusive(|c: char| " \t\r\n/?&=;,\"".contains(c));
+        let parts = replaced.split_inclusive(SEPARATORS);
         let redacted: String = parts
             .flat_map(|part| {
-                let end = part.trim_end_matches(|c: char| " \t\r\n/?&=;,\"".contains(c));
+                let end = part.trim_end_matches(SEPARATORS);
                 let after = part.get(end.len()..).unwrap_or_default();
                 [if self.are_in(end) { REDACTED } else { end }, after]
             })
@@ -93,16 +99,43 @@ impl Secrets {
 
     /// Redacts a query, and also the value of each parameter whose name says that it is a secret.
     pub(crate) fn redact_query(&self, query: &str) -> String {
-        if !query.contains('%') && !is_secret_name(query) && !self.are_in(query) {
-            return query.to_owned();
+        let redacted: String = query
+            .split_inclusive(['&', ';'])
+            .flat_map(|part| {
+                let pair = part.trim_end_matches(['&', ';']);
+                let after = part.get(pair.len()..).unwrap_or_default();
+                [self.redact_pair(pair), Cow::Borrowed(after)]
+            })
+            .collect();
+        self.redact(&redacted)
+    }
+
+    fn redact_pair<'p>(&self, pair: &'p str) -> Cow<'p, str> {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let decoded = fully_decoded(value);
+        if is_secret_name(&fully_decoded(name)) && pair.contains('=')
+            // In a form, a plus sign is a space.
+            || value.contains('+') && self.are_in(&value.replace('+', " "))
+            // A value may contain a query of its own.
+            || decoded.contains(['=', '&', ';']) && is_secret_name(&decoded)
+        {
+            return Cow::Owned(format!("{name}={REDACTED}"));
         }
-        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, _)) if is_secret_name(&percent_decoded(name)) => {
-                Cow::Owned(format!("{name}={REDACTED}"))
+        let decoded = fully_decoded(name);
+        match decoded.contains(['=', '&', ';']) && is_secret_name(&decoded) {
+            true => Cow::Borrowed(REDACTED),
+            false => Cow::Borrowed(pair),
+        }
+    }
+
+    /// Redacts a text that may be a URL: what follows a question mark is redacted as a query.
+    pub(crate) fn redact_url(&self, text: &str) -> String {
+        match text.split_once('?') {
+            Some((path, query)) => {
+                format!("{}?{}", self.redact(path), self.redact_query(query))
             }
-            _ => Cow::Borrowed(pair),
-        });
-        self.redact(&pairs.collect::<Vec<_>>().join("&"))
+            None => self.redact(text),
+        }
     }
 
     /// Redacts the value of `Authorization`. The scheme stays, and those parameters of digest
@@ -128,11 +161,23 @@ impl Secrets {
         };
         // One search in all parameters together is faster than one in each.
         let unchanged = write(&str::to_owned);
-        match self.are_in(&unchanged) {
-            true => write(&|value| self.redact(value)),
+        match unchanged.contains('?') || self.are_in(&unchanged) {
+            true => write(&|value| self.redact_url(value)),
             false => unchanged,
         }
     }
+}
+
+/// Percent-decodes a text repeatedly.
+fn fully_decoded(text: &str) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MAX_DECODED {
+        if !text.contains('%') {
+            break;
+        }
+        text = Cow::Owned(percent_decoded(&text));
+    }
+    text
 }
 
 /// Returns whether the value of a header is a credential in any case.
@@ -153,18 +198,25 @@ pub(crate) fn is_secret_header(name: &HeaderName) -> bool {
 /// Returns whether a name says that its value is a secret.
 fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace(['-', '_'], "");
-    [
+    let words = [
         "authorization",
+        "authentication",
         "cookie",
         "token",
         "secret",
         "passw",
         "apikey",
+        "accesskey",
         "privatekey",
         "credential",
-    ]
-    .iter()
-    .any(|word| name.contains(word))
+        "signature",
+        "session",
+        "assertion",
+        "jwt",
+        "xauth",
+    ];
+    let whole = ["auth", "code", "key", "pass", "pwd", "sig"];
+    words.iter().any(|word| name.contains(word)) || whole.contains(&name.as_str())
 }
 
 #[cfg(test)]
@@ -186,6 +238,15 @@ mod tests {
     #[test]
     fn only_secrets_that_are_not_recognised_are_kept() {
         assert_eq!(secrets().0, ["odd/secret=1", "plainsecret"]);
+        // Alone, these are not recognised, or only in part.
+        for odd in [
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
+            "Abcdefghijklmnopqrstuvwxyz01234",
+            "mdb_sa_sk_abc/hunter2tail",
+        ] {
+            let secrets = Secrets::new([Cow::Borrowed(odd)]);
+            assert_eq!(secrets.redact(&format!("/a/{odd}/b")), "/a/[redacted]/b");
+        }
     }
 
     #[test]
@@ -217,6 +278,23 @@ mod tests {
             secrets().redact_query("a=1&access_token=hunter2&b&clientSecret=x&%74oken=y"),
             "a=1&access_token=[redacted]&b&clientSecret=[redacted]&%74oken=[redacted]"
         );
+        for (query, expected) in [
+            ("a=1;access_token=hunter2", "a=1;access_token=[redacted]"),
+            ("a=1%26access_token=hunter2", "a=[redacted]"),
+            ("access_token%3Dhunter2&b=1", "[redacted]&b=1"),
+            (
+                "%2561ccess_%2574oken=hunter2",
+                "%2561ccess_%2574oken=[redacted]",
+            ),
+            ("a=Bearer+hunter2", "a=[redacted]"),
+            ("key=hunter2&author=x", "key=[redacted]&author=x"),
+        ] {
+            assert_eq!(secrets().redact_query(query), expected);
+        }
+        assert_eq!(
+            secrets().redact_url("http://h/a?b=1&client_secret=hunter2"),
+            "http://h/a?b=1&client_secret=[redacted]"
+        );
     }
 
     #[test]
@@ -229,8 +307,8 @@ mod tests {
             ("Digest hunter2", "Digest [redacted]"),
             (
                 "Digest nonce=\"n\", username=\"u\", response=\"r\", realm=\"a \\\"b\\\"\", \
-                 uri=\"/a?b=plainsecret\", cnonce=\"c\", nc=00000001, qop=auth, algorithm=MD5, opaque=\"o\"",
-                "Digest username=\"u\", realm=\"a \\\"b\\\"\", uri=\"/a?b=[redacted]\", algorithm=\"MD5\", \
+                 uri=\"/a?b=plainsecret&token=x\", cnonce=\"c\", nc=00000001, qop=auth, algorithm=MD5, opaque=\"o\"",
+                "Digest username=\"u\", realm=\"a \\\"b\\\"\", uri=\"/a?b=[redacted]&token=[redacted]\", algorithm=\"MD5\", \
                  qop=\"auth\", nc=\"00000001\", [redacted]",
             ),
         ] {

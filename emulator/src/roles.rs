@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::fmt;
 
 use atlas_model_keys_core::{GroupId, OrgId};
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 
 /// A role in a project or in an organization.
 ///
@@ -23,7 +25,7 @@ use atlas_model_keys_core::{GroupId, OrgId};
 /// assert_eq!(role.to_string(), "GROUP_READ_ONLY in 69681d39c9e8cfd375386316");
 /// # Ok::<(), atlas_model_keys_core::InvalidValue>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Role {
     /// `GROUP_OWNER`: Project Owner.
@@ -75,6 +77,23 @@ impl fmt::Display for Role {
                 write!(f, "{name} in {org}")
             }
         }
+    }
+}
+
+/// Writes the form of Atlas: `{"groupId":"…","roleName":"GROUP_READ_ONLY"}`, or with `orgId`.
+impl Serialize for Role {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        match self {
+            Self::GroupOwner(group) | Self::GroupModelOwner(group) | Self::GroupReadOnly(group) => {
+                map.serialize_entry("groupId", group.as_str())?;
+            }
+            Self::OrgOwner(org) | Self::OrgReadOnly(org) | Self::OrgMember(org) => {
+                map.serialize_entry("orgId", org.as_str())?;
+            }
+        }
+        map.serialize_entry("roleName", self.name())?;
+        map.end()
     }
 }
 

@@ -38,6 +38,16 @@ impl Route {
         Self::GetOrgKey,
     ];
 
+    /// Returns all routes.
+    ///
+    /// ```
+    /// use atlas_model_keys_emulator::Route;
+    /// assert!(Route::all().any(|route| route.as_str() == "listGroupKeys"));
+    /// ```
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter()
+    }
+
     /// Returns the name in JSON, which is that of the variant in `camelCase`: `token`, `listGroupKeys` …
     #[must_use]
     pub fn as_str(self) -> &'static str {

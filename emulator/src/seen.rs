@@ -1,4 +1,4 @@
-//! What the emulator remembers of the requests that it received, for the assertions of tests.
+//! The record of the requests that the emulator received, for assertions in tests.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +11,8 @@ use http::{Response, StatusCode};
 use serde::{Serialize, Serializer};
 
 use crate::calendar;
-use crate::credentials::{Credential, CredentialId};
+use crate::credentials::{CredentialId, CredentialKind};
+use crate::fault::Fault;
 use crate::incoming::Incoming;
 use crate::query;
 use crate::redaction::{REDACTED, Secrets, is_secret_header};
@@ -28,7 +29,10 @@ const MAX_NAME: usize = 40;
 /// The maximum length of all headers together.
 const MAX_HEADERS: usize = 4096;
 
-/// What is kept of a request and its response, for the assertions of a test.
+/// The maximum number of headers, which is also that of the server. Each needs memory, even if it is short.
+const MAX_HEADER_COUNT: usize = 100;
+
+/// The record of a request and its response, for assertions in tests.
 /// [`Emulator::seen`](crate::Emulator::seen) returns these.
 ///
 /// It contains no body and no credential: in path, query and headers, each secret of the emulator, and
@@ -37,7 +41,7 @@ const MAX_HEADERS: usize = 4096;
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use atlas_model_keys_emulator::{Config, Credential, Emulator, Route};
+/// # use atlas_model_keys_emulator::{Config, CredentialKind, Emulator, Route};
 /// let mut emulator = Emulator::new(Config::default());
 /// let request = http::Request::get("/api/atlas/v2/groups?pageNum=2")
 ///     .header("Accept", "application/vnd.atlas.2023-01-01+json")
@@ -47,7 +51,7 @@ const MAX_HEADERS: usize = 4096;
 ///
 /// let [seen] = emulator.seen() else { panic!("{:?}", emulator.seen()) };
 /// assert_eq!(seen.route, Some(Route::ListGroups));
-/// assert_eq!(seen.credential, Some(Credential::AccessToken));
+/// assert_eq!(seen.credential, Some(CredentialKind::AccessToken));
 /// assert_eq!(seen.query_value("pageNum").as_deref(), Some("2"));
 /// assert_eq!(seen.headers["authorization"], "Bearer [redacted]");
 /// assert_eq!(seen.to_string(), "1 GET /api/atlas/v2/groups?pageNum=2 200 accessToken");
@@ -57,7 +61,8 @@ const MAX_HEADERS: usize = 4096;
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Seen {
-    /// The number of the request, from 1.
+    /// The number of the request, from 1. The count continues after
+    /// [`Emulator::forget_seen`](crate::Emulator::forget_seen) and [`Emulator::reset`](crate::Emulator::reset).
     pub order: u64,
     /// The time of the emulator, since the Unix epoch. In JSON, a text such as
     /// `2026-11-27T12:00:00.000000Z`.
@@ -72,16 +77,16 @@ pub struct Seen {
     /// The headers. In JSON, an object; several values of one name are joined by `, `.
     #[serde(serialize_with = "headers")]
     pub headers: HeaderMap,
-    /// The route, or `None` if the path is unknown.
+    /// The route, or `None` if the path is unknown, or if the server refused the request because of its host.
     pub route: Option<Route>,
     /// The credential that was accepted, or `None` if there was none or it was refused.
-    pub credential: Option<Credential>,
+    pub credential: Option<CredentialKind>,
     /// The public key or client id of the accepted credential. An access token that exists from the start has none.
     pub principal: Option<String>,
     /// The API version of the regular response. Errors have none.
     #[serde(serialize_with = "version_name")]
     pub version: Option<ApiVersion>,
-    /// The `grant_type` of a request for a token.
+    /// The `grant_type` of a request for a token, or `other` if RFC 6749 does not define it.
     pub grant_type: Option<String>,
     /// The status of the response.
     #[serde(serialize_with = "number")]
@@ -89,10 +94,11 @@ pub struct Seen {
     /// Whether the response was queued by a test
     /// ([`Emulator::respond_next`](crate::Emulator::respond_next) and similar methods).
     pub is_scripted: bool,
-    /// The names of the faults that were applied to the response.
-    pub faults: Vec<&'static str>,
+    /// The faults that changed the response. In JSON, their texts, such as `slow-body=10ms`.
+    pub faults: Vec<Fault>,
     /// Whether the path, the query or the headers were too long and are not complete. Of each path, query and
-    /// header, 1024 bytes are kept, and of all headers together 4096.
+    /// header, 1024 bytes are kept, and of all headers together 4096 bytes and
+    /// 100 fields.
     pub is_cut: bool,
 }
 
@@ -125,7 +131,13 @@ impl Seen {
         let grant_type = (outcome.route == Some(Route::Token))
             .then(|| query::value(&String::from_utf8_lossy(request.body), "grant_type"))
             .flatten()
-            .map(|grant_type| recorder.cut(secrets.redact(&grant_type)));
+            // Any other text may be a secret in the wrong place.
+            .map(|grant_type| match grant_type.as_str() {
+                "client_credentials" | "authorization_code" | "refresh_token" | "password" => {
+                    grant_type
+                }
+                _ => "other".to_owned(),
+            });
         Self {
             order,
             time,
@@ -195,18 +207,18 @@ fn number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S:
     serializer.serialize_u16(status.as_u16())
 }
 
-/// What the emulator found out about a request.
+/// Facts about a request, collected while it is handled.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) route: Option<Route>,
     pub(crate) credential: Option<CredentialId>,
     pub(crate) version: Option<ApiVersion>,
     pub(crate) is_scripted: bool,
-    pub(crate) faults: Vec<&'static str>,
+    pub(crate) faults: Vec<Fault>,
 }
 
 impl Outcome {
-    /// Notes what a regular response says, before faults change it.
+    /// Records the version of the regular response.
     pub(crate) fn note(&mut self, response: &Response<Vec<u8>>) {
         self.version = version::of_content_type(response.headers());
     }
@@ -265,7 +277,7 @@ impl<'s> Recorder<'s> {
         for (name, value) in headers {
             let (name, value) = self.header(name, value);
             length += name.as_str().len() + value.len();
-            if length > MAX_HEADERS {
+            if length > MAX_HEADERS || kept.len() == MAX_HEADER_COUNT {
                 self.is_cut = true;
                 break;
             }
@@ -281,6 +293,9 @@ impl<'s> Recorder<'s> {
             Cow::Owned(self.cut(self.secrets.redact_authorization(&text)))
         } else if is_secret_header(name) {
             Cow::Borrowed(REDACTED)
+        } else if text.contains('?') {
+            // Such as `Referer`.
+            Cow::Owned(self.cut(self.secrets.redact_url(&text)))
         } else {
             Cow::Owned(self.text(&text))
         };
@@ -297,8 +312,10 @@ impl<'s> Recorder<'s> {
 }
 
 /// The last requests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct History {
+    /// The number of requests so far.
+    count: u64,
     limit: usize,
     /// Up to a quarter more than the limit, so that the oldest ones need not be removed one by one.
     entries: Vec<Seen>,
@@ -309,9 +326,17 @@ impl History {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
-            entries: Vec::new(),
-            dropped: 0,
+            ..Self::default()
         }
+    }
+
+    /// Counts a request, and returns its number.
+    pub(crate) fn count(&mut self) -> u64 {
+        self.count += 1;
+        if !self.is_kept() {
+            self.dropped += 1;
+        }
+        self.count
     }
 
     pub(crate) fn is_kept(&self) -> bool {
@@ -319,6 +344,9 @@ impl History {
     }
 
     pub(crate) fn push(&mut self, seen: Seen) {
+        if !self.is_kept() {
+            return;
+        }
         self.entries.push(seen);
         if self.entries.len() > self.limit {
             self.dropped += 1;
@@ -339,6 +367,7 @@ impl History {
     }
 
     pub(crate) fn forget(&mut self) {
-        *self = Self::new(self.limit);
+        self.entries = Vec::new();
+        self.dropped = 0;
     }
 }

@@ -1,4 +1,4 @@
-//! Serves the emulator on a loopback socket, for any HTTP client in any language.
+//! Serves the emulator on a socket, for any HTTP client in any language.
 //!
 //! The server supports HTTP/1.1 and 1.0 with keep-alive, pipelining, chunked request bodies, `HEAD`
 //! and `Expect: 100-continue`, but not HTTP/2. Each connection has one blocking thread. With the feature
@@ -173,8 +173,11 @@ fn accept(listener: &TcpListener, refused: RefusedConnections, shared: &Arc<Shar
         match listener.accept() {
             Ok(_) if shared.is_stopping() => {}
             Ok((stream, _)) => connections.open(stream, shared),
-            // Probably no file descriptor is left; other connections will close soon.
-            Err(_) => shared.pause(Duration::from_millis(10)),
+            // Probably no file descriptor is left.
+            Err(_) => {
+                connections.evict(shared.timeouts.evict);
+                shared.pause(Duration::from_millis(10));
+            }
         }
     }
     connections.close();

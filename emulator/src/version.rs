@@ -7,7 +7,7 @@ use crate::errors::AtlasError;
 use crate::render;
 
 /// Returns the version in `Accept` for which `is_served` is true and that is not withdrawn: the one with the
-/// highest weight (RFC 9110 §12.5.1), and among equals the first.
+/// highest weight (RFC 9110 §12.5.1), or the first of those with equal weights.
 ///
 /// Like Atlas it refuses a request that names no version (`*/*`, `application/json`, no `Accept`
 /// header) in the same way as one that names an unknown version.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::iter;
+use std::sync::Arc;
 
 use atlas_model_keys_core::{GroupId, OrgId};
 
@@ -42,7 +43,8 @@ pub(crate) struct Group {
     pub(crate) org_id: OrgId,
     pub(crate) name: String,
     pub(crate) created: String,
-    pub(crate) keys: Vec<Key>,
+    /// Shared with copies of the emulator, because these are by far the most data.
+    pub(crate) keys: Arc<Vec<Key>>,
     pub(crate) bucket: BucketState,
 }
 
@@ -57,14 +59,14 @@ impl World {
 
     fn generate(config: &Config) -> Self {
         let orgs = generate::org_ids(config);
-        // Dealt out one after the other, so that the first groups belong to different organizations.
+        // Distributed in turn, so that the first groups belong to different organizations.
         let groups: Vec<Group> = iter::zip(generate::groups(config), orgs.iter().cycle())
             .map(|(group, org)| Group {
                 id: group.id,
                 org_id: *org,
                 name: group.name,
                 created: group.created,
-                keys: group.keys,
+                keys: Arc::new(group.keys),
                 bucket: BucketState::default(),
             })
             .collect();
@@ -96,7 +98,7 @@ impl World {
                     .with_organizations(orgs.len())
                     .with_org_ids(orgs),
             );
-            world.groups[0].keys = data.keys;
+            world.groups[0].keys = Arc::new(data.keys);
             return world;
         }
         let groups = (1..).zip(data.groups).map(|(number, group)| Group {
@@ -104,7 +106,7 @@ impl World {
             org_id: group.org_id.unwrap_or(first_org),
             name: group.name.unwrap_or_else(|| format!("Project-{number}")),
             created: group.created.unwrap_or_else(|| created.clone()),
-            keys: group.keys,
+            keys: Arc::new(group.keys),
             bucket: BucketState::default(),
         });
         Self::index(orgs, groups.collect())
@@ -148,10 +150,6 @@ impl World {
 
     pub(crate) fn orgs(&self) -> &[Org] {
         &self.orgs
-    }
-
-    pub(crate) fn first_org(&self) -> &Org {
-        &self.orgs[0]
     }
 
     pub(crate) fn group(&self, id: GroupId) -> Option<&Group> {

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Credential, Emulator, Fault, Role, TokenBucket};
+use atlas_model_keys_emulator::{Config, CredentialKind, Emulator, Fault, Role, TokenBucket};
 use http::{Request, Response};
 use serde_json::Value;
 use support::*;
@@ -78,7 +78,12 @@ fn requests_are_listed_filtered_and_forgotten() {
             "route is one of token, revoke, listGroupKeys",
         ),
         ("?since=-1", "since is the order of a request, not \"-1\""),
-        ("?limit=1", "the filters are route and since, not \"limit\""),
+        ("?since=+1", "since is the order of a request, not \" 1\""),
+        ("?since=%2B1", "since is the order of a request, not \"+1\""),
+        (
+            "?limit=1",
+            "GET /_emulator/requests takes route and since, not \"limit\"",
+        ),
     ] {
         let response = control(&mut emulator, "GET", &format!("requests{query}"), "");
         assert_eq!(response.status(), 400);
@@ -95,7 +100,7 @@ fn reset_returns_to_the_state_before_the_first_request() {
     let mut emulator = emulator();
     let path = keys_path(&emulator);
     let group = emulator.first_group();
-    emulator.revoke(Credential::ServiceAccount, Role::GroupReadOnly(group));
+    emulator.remove_role(CredentialKind::ServiceAccount, Role::GroupReadOnly(group));
     emulator.inject(Fault::TOTAL_ZERO);
     let mut fresh = emulator.clone();
 
@@ -103,7 +108,7 @@ fn reset_returns_to_the_state_before_the_first_request() {
     let first_token = emulator.handle(&token, NOW).into_body();
     let _ = fetch(&mut emulator, &path, PREVIEW);
     emulator.keys_mut(group).unwrap().clear();
-    emulator.revoke(Credential::AccessToken, Role::GroupReadOnly(group));
+    emulator.remove_role(CredentialKind::AccessToken, Role::GroupReadOnly(group));
     emulator.revoke_tokens();
     emulator.advance(Duration::from_secs(5));
     emulator.set_rate_limit(None);
@@ -141,7 +146,13 @@ fn faults_are_replaced_listed_and_removed() {
     // Control requests are not affected, and do not count.
     assert_eq!(list(&mut emulator), both);
     let _ = fetch(&mut emulator, &path, PREVIEW);
-    assert_eq!(emulator.seen()[0].faults, ["total-zero", "slow-body"]);
+    let slow = Fault::SLOW_BODY
+        .with_delay(Duration::from_millis(50))
+        .unwrap();
+    assert_eq!(emulator.seen()[0].faults, [Fault::TOTAL_ZERO, slow]);
+    let requests = control(&mut emulator, "GET", "requests", "");
+    let shown = &json(&requests)["requests"][0]["faults"];
+    assert_eq!(shown.to_string(), r#"["total-zero","slow-body=50ms"]"#);
     assert_eq!(list(&mut emulator), r#"["total-zero","slow-body=50ms*1"]"#);
 
     for (body, expected) in [
@@ -262,8 +273,8 @@ fn environment_has_three_formats() {
         text(&mut emulator, "environment?format=json", "text/plain"),
         json
     );
+    assert_eq!(text(&mut emulator, "environment", "text/plain"), json);
     let dotenv = environment.to_dotenv();
-    assert_eq!(text(&mut emulator, "environment", "text/plain"), dotenv);
     assert_eq!(
         text(&mut emulator, "environment?format=dotenv", "*/*"),
         dotenv
@@ -325,6 +336,48 @@ fn wrong_methods_and_paths_are_told_what_is_allowed() {
     // Not below the prefix, so it is a request to Atlas.
     let response = emulator.handle(&get("/_emulator", PREVIEW, ""), NOW);
     assert_eq!(json(&response)["errorCode"], "RESOURCE_NOT_FOUND");
+}
+
+#[test]
+fn unknown_parameters_get_400_and_change_nothing() {
+    let mut emulator = emulator();
+    let _ = fetch(&mut emulator, "/x", PREVIEW);
+    for (method, path, takes) in [
+        (
+            "DELETE",
+            "requests?route=token",
+            "no parameters, not \"route\"",
+        ),
+        ("POST", "reset?since=1", "no parameters, not \"since\""),
+        ("GET", "faults?x", "no parameters, not \"x\""),
+        ("PUT", "faults?x", "no parameters, not \"x\""),
+        ("DELETE", "faults?x", "no parameters, not \"x\""),
+        ("GET", "time?x", "no parameters, not \"x\""),
+        ("PUT", "time?advance=1h", "no parameters, not \"advance\""),
+        ("GET", "environment?fmt=shell", "format, not \"fmt\""),
+    ] {
+        let response = control(&mut emulator, method, path, "");
+        assert_eq!(response.status(), 400, "{method} {path}");
+        let (path, _) = path.split_once('?').unwrap();
+        let expected = format!("{method} /_emulator/{path} takes {takes}");
+        assert_eq!(error(&response), expected);
+    }
+    assert_eq!(emulator.seen().len(), 1);
+}
+
+#[test]
+fn control_requests_do_not_wait_for_the_latency() {
+    let options = Options::default().with_latency(Duration::from_secs(3600));
+    let server = Server::start(emulator(), options).unwrap();
+    for path in [
+        "/_emulator/time",
+        "/%5Femulator/time",
+        "/%5femul%61tor/time",
+    ] {
+        let request = format!("GET {path} HTTP/1.0\r\n\r\n");
+        let (response, _) = ask(&server, &request, LIMIT);
+        assert!(response.starts_with(b"HTTP/1.1 200 "), "{path}");
+    }
 }
 
 #[test]

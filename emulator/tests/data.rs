@@ -87,7 +87,7 @@ fn projects_are_served_with_their_names_and_their_organization() {
         }),
     ] {
         let mut emulator = emulator(form.to_string());
-        assert_eq!(emulator.org_id(), ORG);
+        assert_eq!(emulator.first_org().as_str(), ORG);
         let response = fetch(&mut emulator, "/api/atlas/v2/groups", DATED);
         let results = support::json(&response)["results"].clone();
         let fields =
@@ -514,13 +514,28 @@ fn credentials_of_the_data_are_accepted_in_every_form() {
 }
 
 #[test]
+fn organizations_have_an_id_and_credentials_of_an_object_with_lists_are_in_a_list() {
+    let form = |name: &str| json!({"organizations": [{name: ORG}]}).to_string();
+    assert_eq!(data(form("id")), data(form("orgId")));
+    assert_eq!(emulator(form("id")).first_org().as_str(), ORG);
+
+    let own = json!({"publicKey": "abc", "privateKey": "p"});
+    let mut document = json!({"projects": [{"id": FIRST}], "publicKey": "abc", "privateKey": "p"});
+    let message = error(document.to_string()).to_string();
+    assert!(message.contains("an array \"credentials\""), "{message}");
+    document["credentials"] = json!([own]);
+    let emulator = emulator(document.to_string());
+    assert_eq!(emulator.api_key().public_key, "abc");
+}
+
+#[test]
 fn examples_of_the_readme_are_valid() {
     let blocks = include_str!("../README.md").split("```json\n").skip(1);
     let blocks: Vec<_> = blocks.filter_map(|rest| rest.split("```").next()).collect();
     assert_eq!(blocks.len(), 2);
     let emulator = emulator(blocks.concat());
     assert_eq!(emulator.credentials().len(), 3);
-    assert_eq!(emulator.org_id(), ORG);
+    assert_eq!(emulator.first_org().as_str(), ORG);
     assert_eq!(
         names(&emulator),
         [(FIRST.to_owned(), vec!["search-prod".to_owned()])]
@@ -532,7 +547,7 @@ fn data_of_credentials_only_keeps_the_generated_projects() {
     let generated = Emulator::new(Config::default());
     let mut emulator = emulator(r#"{"accessToken":"t"}"#);
     assert_eq!(names(&emulator), names(&generated));
-    assert_eq!(emulator.org_id(), generated.org_id());
+    assert_eq!(emulator.first_org(), generated.first_org());
     assert_eq!(
         emulator.api_key().public_key,
         generated.api_key().public_key

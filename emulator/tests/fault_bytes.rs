@@ -219,7 +219,7 @@ connection-lost
 extra-bytes
     «200 with the page»⏎
     «page»⏎⏎and by the way«next»
-second-answer
+second-response
     «200 with the page»⏎
     «page»
     HTTP/1.1 200 OK⏎

@@ -331,7 +331,7 @@ fn is_as_described(name: &str, seen: &Seen) -> bool {
         "interim-endless" => still_sending && text.starts_with("HTTP/1.1 103 ") && seen.status(103),
         "switching-protocols" => seen.status(101) && seen.has("upgrade: h2c"),
         "extra-bytes" => seen.is_length(length) && text.ends_with("and by the way"),
-        "second-answer" => {
+        "second-response" => {
             seen.is_length(length)
                 && seen.body().starts_with(regular)
                 && text.contains("}HTTP/1.1 200 OK\r\n")
@@ -771,7 +771,7 @@ fn has_next(response: &Response<Vec<u8>>) -> bool {
 fn pages(text: &str, count: u32) -> Vec<(Vec<String>, bool)> {
     let mut emulator = emulator();
     emulator.inject(fault(text));
-    let org = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.org_id());
+    let org = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.first_org());
     // The fault also applies to the listing of the organization, which must not fail.
     assert_eq!(fetch(&mut emulator, &org, PREVIEW).status(), 200);
     let path = keys_path(&emulator);
@@ -1065,7 +1065,7 @@ fn every_kind_of_credential_is_repeated() {
 
 #[test]
 fn unrequested_bytes_arrive_before_the_next_request() {
-    for text in ["second-answer", "extra-bytes"] {
+    for text in ["second-response", "extra-bytes"] {
         let server = server();
         server.with(|emulator| emulator.inject(fault(text)));
         let request = list_request(&server, None).replace("Connection: close\r\n", "");
@@ -1154,6 +1154,63 @@ fn fault_applies_only_to_the_next_requests_of_its_route() {
 }
 
 #[test]
+fn fault_that_changes_nothing_is_neither_counted_nor_recorded() {
+    let mut emulator = emulator();
+    let path = keys_path(&emulator);
+    let faults = |emulator: &Emulator| emulator.faults().collect::<Vec<_>>();
+    let last = |emulator: &Emulator| emulator.seen().last().unwrap().faults.clone();
+    let second_page = fault("page-empty=2");
+    emulator.inject(second_page.times(1));
+    // Responses that are no page, and then other pages.
+    for (query, accept, status) in [
+        ("", "*/*", 406),
+        ("?pageNum=0", PREVIEW, 400),
+        ("?pageNum=0&envelope=true", PREVIEW, 400),
+        ("?itemsPerPage=5", PREVIEW, 200),
+        ("?itemsPerPage=5&pretty=true&envelope=true", PREVIEW, 200),
+    ] {
+        let response = fetch(&mut emulator, &format!("{path}{query}"), accept);
+        assert_eq!(response.status(), status, "{query}");
+        assert_eq!(last(&emulator), [], "{query}");
+        assert_eq!(faults(&emulator), [second_page.times(1)], "{query}");
+    }
+    let page = json(&fetch(
+        &mut emulator,
+        &format!("{path}?itemsPerPage=5&pageNum=2"),
+        PREVIEW,
+    ));
+    assert_eq!(page["results"], serde_json::json!([]));
+    assert_eq!(last(&emulator), [second_page]);
+    assert_eq!(faults(&emulator), []);
+
+    // Nothing to repeat without a credential, and no token to change in an error.
+    for fault in [Fault::TOKEN_ECHO_PLAIN, Fault::EXPIRES_ZERO] {
+        emulator.inject(fault.times(1));
+        let wrong = http::Request::post("/api/oauth/token").body("").unwrap();
+        assert_eq!(emulator.handle(&wrong, NOW).status(), 401);
+        assert_eq!(faults(&emulator), [fault.times(1)]);
+        let right = token_request(&emulator, "grant_type=client_credentials");
+        let _ = emulator.handle(&right, NOW);
+        assert_eq!(last(&emulator), [fault]);
+        assert_eq!(faults(&emulator), []);
+    }
+
+    // The challenge stays the same, but the nonce of the next request expires.
+    let challenge = emulator.handle(&get(&path, PREVIEW, ""), NOW);
+    let nonce = nonce_of(header(&challenge, "www-authenticate").unwrap()).to_owned();
+    let key = emulator.api_key().clone();
+    emulator.inject(Fault::DIGEST_NONCE_ONCE.times(1));
+    for (nc, status, remaining) in [(1, 200, 0), (2, 401, 0)] {
+        let signed = digest(&key.public_key, &key.private_key, &nonce, nc, &path);
+        let response = emulator.handle(&get(&path, PREVIEW, &signed), NOW);
+        assert_eq!(
+            (response.status().as_u16(), faults(&emulator).len()),
+            (status, remaining)
+        );
+    }
+}
+
+#[test]
 fn active_faults_are_listed_with_the_requests_that_remain() {
     let mut emulator = emulator();
     let path = keys_path(&emulator);
@@ -1225,7 +1282,12 @@ fn response_in_memory_has_the_delivery_as_an_extension() {
 #[test]
 fn head_response_has_no_body_and_error_responses_are_not_changed() {
     let server = server();
-    for text in ["byte-by-byte", "chunked", "reset-in-body", "second-answer"] {
+    for text in [
+        "byte-by-byte",
+        "chunked",
+        "reset-in-body",
+        "second-response",
+    ] {
         server.with(|emulator| emulator.inject(fault(text).times(1)));
         let request = list_request(&server, None).replacen("GET", "HEAD", 1);
         let (bytes, _) = ask(&server, &request, LIMIT);
@@ -1262,7 +1324,7 @@ fn no_pair_of_faults_causes_a_panic() {
                 format!("{}?pageNum=0", keys_path(&emulator)),
                 format!(
                     "/api/atlas/v2/orgs/{}/aiModelApiKeys?itemsPerPage=1",
-                    emulator.org_id()
+                    emulator.first_org()
                 ),
                 "/api/atlas/v2/orgs/none/aiModelApiKeys".to_owned(),
                 "/".to_owned(),

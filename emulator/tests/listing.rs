@@ -7,7 +7,8 @@ use std::io::Read as _;
 
 use atlas_model_keys_core::{ApiVersion, UnixTime};
 use atlas_model_keys_emulator::{
-    Config, Credential, Emulator, Key, Names, Role, Route, TokenBucket, TotalCount, error_response,
+    Config, CredentialKind, Emulator, Key, Names, Role, Route, TokenBucket, TotalCount,
+    error_response,
 };
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Value};
@@ -345,7 +346,7 @@ fn role_applies_to_one_group_and_one_credential() {
     let mut emulator = emulator(1);
     let group = emulator.first_group();
     let path = keys_path(&emulator);
-    emulator.revoke(Credential::AccessToken, Role::GroupReadOnly(group));
+    emulator.remove_role(CredentialKind::AccessToken, Role::GroupReadOnly(group));
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 401);
     let challenged = emulator.handle(&get(&path, PREVIEW, ""), NOW);
     let nonce = nonce_of(header(&challenged, "www-authenticate").unwrap());
@@ -355,7 +356,7 @@ fn role_applies_to_one_group_and_one_credential() {
         emulator.handle(&get(&path, PREVIEW, &signed), NOW).status(),
         200
     );
-    emulator.grant(Credential::AccessToken, Role::GroupReadOnly(group));
+    emulator.grant_role(CredentialKind::AccessToken, Role::GroupReadOnly(group));
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 200);
 }
 
@@ -378,9 +379,9 @@ fn groups_and_organization_keys_are_paged_like_group_keys() {
         .collect();
     let expected: Vec<_> = emulator.groups().map(|id| id.to_string()).collect();
     assert_eq!(ids, expected);
-    assert_eq!(page["results"][0]["orgId"], emulator.org_id());
+    assert_eq!(page["results"][0]["orgId"], emulator.first_org().as_str());
 
-    let target = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.org_id());
+    let target = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.first_org());
     let ids = all_ids(&mut emulator, &target);
     let groups: Vec<_> = emulator.groups().collect();
     let total: usize = groups.iter().map(|group| emulator.keys(*group).len()).sum();
@@ -431,7 +432,7 @@ fn groups_share_a_token_bucket_if_configured() {
     let second = emulator.groups().nth(1).unwrap();
     let second = format!("/api/atlas/v2/groups/{second}/aiModelApiKeys");
     let first = keys_path(&emulator);
-    let org = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.org_id());
+    let org = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.first_org());
     let first_key = first_key_path(&emulator, &first);
     let statuses = |emulator: &mut Emulator, targets: [&str; 4]| {
         targets.map(|target| fetch(emulator, target, DATED).status().as_u16())
@@ -440,7 +441,7 @@ fn groups_share_a_token_bucket_if_configured() {
         statuses(&mut emulator, [&first_key, &second, &first, &org]),
         [200, 200, 429, 200]
     );
-    emulator.set_rate_limit(Some(TokenBucket::default().with_capacity(1)));
+    emulator.set_rate_limit(Some(TokenBucket::new(1, 500, Duration::from_secs(60))));
     assert_eq!(
         statuses(&mut emulator, [&second, &first, &first_key, &org]),
         [200, 429, 429, 200]
@@ -554,7 +555,7 @@ fn first_key_path(emulator: &Emulator, list: &str) -> String {
 fn one_key_is_the_entry_of_its_list() {
     let mut emulator = emulator(42);
     let of_group = keys_path(&emulator);
-    let of_org = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.org_id());
+    let of_org = format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.first_org());
     for list in [&of_group, &of_org] {
         for accept in [PREVIEW, DATED] {
             let entry = json(&fetch(&mut emulator, list, accept))["results"][0].clone();
@@ -588,7 +589,7 @@ fn invalid_request_for_one_key_gets_its_error() {
     let path = first_key_path(&emulator, &keys_path(&emulator));
     let (_, id) = path.rsplit_once('/').unwrap();
     let forbidden = emulator.forbidden_group().unwrap();
-    let org = emulator.org_id().to_owned();
+    let org = emulator.first_org().to_string();
     let group =
         |group: &str, key: &str| format!("/api/atlas/v2/groups/{group}/aiModelApiKeys/{key}");
     let second = emulator.groups().nth(1).unwrap();

@@ -62,7 +62,7 @@ fn random_requests_never_panic_and_always_get_a_response() {
     let targets = [
         format!("{path}?itemsPerPage=5&pageNum=2&envelope=true&pretty=true"),
         format!("https://cloud.mongodb.com{path}?pageNum=2147483647&itemsPerPage=500"),
-        format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.org_id()),
+        format!("/api/atlas/v2/orgs/{}/aiModelApiKeys", emulator.first_org()),
         "/api/atlas/v2/groups".to_owned(),
         "/api/oauth/token".to_owned(),
         "/api/oauth/revoke".to_owned(),

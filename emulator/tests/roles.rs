@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use atlas_model_keys_core::{GroupId, OrgId};
 use atlas_model_keys_emulator::{
-    AccessToken, ApiKey, Config, Credential, Emulator, Role, ServiceAccount,
+    AccessToken, ApiKey, Config, CredentialKind, Emulator, Role, ServiceAccount,
 };
 use http::{Request, Response};
 use support::{DATED, NOW, after, digest, get, header, json, nonce_of, token_request_of};
@@ -89,8 +89,8 @@ fn configured_ids_come_first_and_the_others_are_generated() {
     );
     let orgs: Vec<_> = emulator.org_ids().collect();
     assert_eq!(orgs[0], org_id(9));
-    assert_eq!(orgs[1].as_str(), generated.org_id());
-    assert_eq!(emulator.org_id(), org_id(9).as_str());
+    assert_eq!(orgs[1], generated.first_org());
+    assert_eq!(emulator.first_org(), org_id(9));
     let of_groups: Vec<_> = groups
         .iter()
         .filter_map(|id| emulator.org_of(*id))
@@ -224,9 +224,15 @@ fn default_roles_leave_out_the_last_group_only() {
     assert_eq!(listed(&mut emulator, "t"), ids(&all));
 
     // A grant and a revocation leave the other default roles.
-    emulator.grant(Credential::AccessToken, Role::GroupReadOnly(group_id(4)));
-    emulator.revoke(Credential::AccessToken, Role::GroupReadOnly(group_id(1)));
-    emulator.revoke(Credential::AccessToken, Role::OrgReadOnly(org_id(1)));
+    emulator.grant_role(
+        CredentialKind::AccessToken,
+        Role::GroupReadOnly(group_id(4)),
+    );
+    emulator.remove_role(
+        CredentialKind::AccessToken,
+        Role::GroupReadOnly(group_id(1)),
+    );
+    emulator.remove_role(CredentialKind::AccessToken, Role::OrgReadOnly(org_id(1)));
     assert_eq!(outcome(&mut emulator, "t", &group_keys(group_id(4))), ok());
     assert_eq!(
         outcome(&mut emulator, "t", &group_keys(group_id(1))),
@@ -237,6 +243,10 @@ fn default_roles_leave_out_the_last_group_only() {
         unauthorized()
     );
     assert_eq!(listed(&mut emulator, "t"), ids(&all[1..]));
+    let roles = emulator.roles(CredentialKind::AccessToken);
+    let groups = all[1..].iter().map(|group| Role::GroupReadOnly(*group));
+    let orgs = [Role::OrgReadOnly(org_id(2))];
+    assert_eq!(roles, groups.chain(orgs).collect());
 }
 
 #[test]
@@ -249,8 +259,8 @@ fn roles_belong_to_one_credential_of_several() {
     // An API key and a service account are generated, because none is configured.
     let credentials = emulator.credentials();
     let kinds: Vec<_> = credentials.iter().map(|id| id.kind()).collect();
-    let (key, account) = (Credential::ApiKey, Credential::ServiceAccount);
-    let token = Credential::AccessToken;
+    let (key, account) = (CredentialKind::ApiKey, CredentialKind::ServiceAccount);
+    let token = CredentialKind::AccessToken;
     assert_eq!(kinds, [key, account, token, token]);
     for (name, id) in [
         (emulator.api_key().public_key.clone(), credentials[0]),
@@ -263,12 +273,12 @@ fn roles_belong_to_one_credential_of_several() {
     assert_eq!(emulator.find_credential("third"), None);
 
     let target = group_keys(group_id(1));
-    emulator.grant(credentials[3], Role::GroupReadOnly(group_id(1)));
+    emulator.grant_role(credentials[3], Role::GroupReadOnly(group_id(1)));
     assert_eq!(outcome(&mut emulator, "first", &target), unauthorized());
     assert_eq!(outcome(&mut emulator, "second", &target), ok());
     assert_eq!(listed(&mut emulator, "first"), ids(&[]));
     assert_eq!(listed(&mut emulator, "second"), ids(&[group_id(1)]));
-    emulator.revoke(credentials[3], Role::GroupReadOnly(group_id(1)));
+    emulator.remove_role(credentials[3], Role::GroupReadOnly(group_id(1)));
     assert_eq!(outcome(&mut emulator, "second", &target), unauthorized());
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use atlas_model_keys_core::ApiVersion;
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{
-    Config, Credential, Emulator, Fault, Key, Route, TokenBucket, error_response,
+    Config, CredentialKind, Emulator, Fault, Key, Route, TokenBucket, error_response,
 };
 use base64::Engine as _;
 use http::{Request, StatusCode};
@@ -71,24 +71,24 @@ fn route_credential_version_and_status_are_those_of_the_exchange() {
             (keys, None, None, 401),
             (
                 keys,
-                Some(Credential::ApiKey),
+                Some(CredentialKind::ApiKey),
                 Some(ApiVersion::PREVIEW),
                 200
             ),
             (
                 Some(Route::Token),
-                Some(Credential::ServiceAccount),
+                Some(CredentialKind::ServiceAccount),
                 None,
                 200
             ),
             (Some(Route::Token), None, None, 401),
             (
                 keys,
-                Some(Credential::AccessToken),
+                Some(CredentialKind::AccessToken),
                 Some(ApiVersion::V2025_03_12),
                 200
             ),
-            (keys, Some(Credential::AccessToken), None, 401),
+            (keys, Some(CredentialKind::AccessToken), None, 401),
             (Some(Route::ListGroups), None, None, 401),
             (None, None, None, 404),
         ]
@@ -135,7 +135,12 @@ fn scripted_responses_and_faults_are_named() {
     assert!(scripted.is_scripted && scripted.faults.is_empty());
     assert_eq!(scripted.status, StatusCode::BAD_GATEWAY);
     assert!(!faulty.is_scripted);
-    assert_eq!(faulty.faults, ["pages-loop", "garbage"]);
+    assert_eq!(faulty.faults, [Fault::PAGES_LOOP, Fault::GARBAGE]);
+    assert!(
+        faulty
+            .to_json()
+            .contains(r#""faults":["pages-loop","garbage"]"#)
+    );
     assert!(!regular.is_scripted && regular.faults.is_empty());
 }
 
@@ -318,6 +323,7 @@ fn only_the_last_requests_are_kept() {
     let mut none = Emulator::new(Config::default().with_seen_limit(0));
     let _ = none.handle(&get("/x", PREVIEW, ""), NOW);
     assert_eq!((none.seen().len(), none.requests()), (0, 1));
+    assert_eq!(none.seen_dropped(), 1);
 }
 
 #[test]
@@ -344,8 +350,15 @@ fn long_heads_are_cut() {
         .sum();
     assert!(length <= 4096);
     assert!(seen.to_json().len() < 8192);
+    let mut request = Request::get("/x");
+    for _ in 0..101 {
+        request = request.header("a", "");
+    }
+    let _ = emulator.handle(&request.body("").unwrap(), NOW);
+    assert!(emulator.seen()[1].is_cut);
+    assert_eq!(emulator.seen()[1].headers.len(), 100);
     let _ = emulator.handle(&get("/x", PREVIEW, ""), NOW);
-    assert!(!emulator.seen()[1].is_cut);
+    assert!(!emulator.seen()[2].is_cut);
 }
 
 #[test]
@@ -376,7 +389,7 @@ fn tokens_nonces_and_rate_limits_follow_the_time() {
     // Back in time, the token is valid again.
     emulator.set_time(NOW, NOW);
     assert_ne!(status(&mut emulator), 401);
-    emulator.set_time(Duration::from_secs(5), NOW);
+    emulator.set_time(NOW, Duration::from_secs(5));
     assert_eq!(emulator.time(NOW + minute), Duration::from_secs(65));
     emulator.advance(Duration::MAX);
     emulator.advance(Duration::MAX);
@@ -435,4 +448,61 @@ fn server_logs_each_request_once_in_order_and_its_date_follows_the_time() {
         assert_eq!(paths, expected);
     }
     assert!(server.with(|emulator| emulator.seen().is_empty()));
+    assert_eq!(server.with(|emulator| emulator.seen_dropped()), 40);
+}
+
+#[test]
+fn order_continues_after_a_reset() {
+    let mut emulator = emulator();
+    let path = keys_path(&emulator);
+    emulator.inject(Fault::GZIP);
+    emulator.reset();
+    assert_eq!(emulator.faults().count(), 1);
+    for order in 1..=3 {
+        assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 200);
+        let orders: Vec<_> = emulator.seen().iter().map(|seen| seen.order).collect();
+        assert_eq!((orders, emulator.requests()), (vec![order], 1));
+        let group = emulator.first_group();
+        emulator.keys_mut(group).unwrap().clear();
+        emulator.heal();
+        emulator.revoke_tokens();
+        emulator.reset();
+        assert_eq!(emulator.keys(group).len(), 42);
+        assert_eq!(emulator.faults().count(), 1);
+        assert_eq!((emulator.seen().len(), emulator.requests()), (0, 0));
+    }
+}
+
+#[test]
+fn requests_that_the_server_refuses_are_recorded() {
+    let logged = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&logged);
+    let options = Options::default().with_log(move |seen| log.lock().unwrap().push(seen.clone()));
+    let config = Config::default().with_control(true);
+    let server = Server::start(Emulator::new(config), options).unwrap();
+    for (host, path) in [
+        ("localhost", "/x"),
+        ("evil.example", "/api/atlas/v2/groups?a=mdb_sa_sk_secret"),
+        // As all requests to the control interface, this one is not recorded.
+        ("evil.example", "/_emulator/reset"),
+        ("localhost", "/y"),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        ask(&server, &request, LIMIT);
+    }
+    let seen = server.with(|emulator| emulator.seen().to_vec());
+    assert_eq!(*logged.lock().unwrap(), seen);
+    let shown: Vec<_> = seen.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "1 GET /x 404",
+            "2 GET /api/atlas/v2/groups?a=[redacted] 421",
+            "3 GET /y 404"
+        ]
+    );
+    assert_eq!(
+        (seen[1].route, seen[1].headers["host"].as_bytes()),
+        (None, &b"evil.example"[..])
+    );
 }

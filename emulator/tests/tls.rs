@@ -294,7 +294,15 @@ fn plain_http_gets_400_with_the_way_out() {
         "{response}"
     );
     assert_eq!(end, End::Closed);
-    assert_eq!(server.with(|emulator| emulator.requests()), 0);
+    server.with(|emulator| {
+        assert_eq!(emulator.requests(), 0);
+        let seen: Vec<_> = emulator
+            .seen()
+            .iter()
+            .map(|seen| (seen.route, seen.status.as_u16()))
+            .collect();
+        assert_eq!(seen, [(None, 400)]);
+    });
     assert_eq!(
         status(connect(&server, &ca), &list_request(&server)).unwrap(),
         "200"

@@ -48,7 +48,7 @@ fn percent_encoded_letters_in_a_path_are_those_letters() {
 fn ids_with_capital_letters_are_not_found() {
     let mut emulator = emulator();
     let group = emulator.first_group().to_string().to_uppercase();
-    let org = emulator.org_id().to_uppercase();
+    let org = emulator.first_org().as_str().to_uppercase();
     for target in [
         format!("/api/atlas/v2/groups/{group}/aiModelApiKeys"),
         format!("/api/atlas/v2/orgs/{org}/aiModelApiKeys"),

@@ -291,7 +291,7 @@ impl Client {
             ids: [
                 ("{group}", group.to_string()),
                 ("{key}", key.unwrap_or_else(|| "none".to_owned())),
-                ("{org}", emulator.org_id().to_owned()),
+                ("{org}", emulator.first_org().to_string()),
             ],
             has_secrets,
             secrets: [

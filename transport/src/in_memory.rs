@@ -12,7 +12,7 @@ use std::time::Duration;
 use atlas_model_keys_core::{
     BaseUrl, Body, Credentials, Error, Failure, FailureKind, InvalidValue, ListRequest,
 };
-use atlas_model_keys_emulator::{Config, Credential, Emulator};
+use atlas_model_keys_emulator::{Config, CredentialKind, Emulator};
 use http::{Request, Response};
 
 use crate::asynchronous;
@@ -30,7 +30,7 @@ use crate::watched::lock;
 /// ```
 /// use std::time::Duration;
 /// use atlas_model_keys_core::{Error, ListRequest};
-/// use atlas_model_keys_transport::emulator::{Config, Credential, Fault};
+/// use atlas_model_keys_transport::emulator::{Config, CredentialKind, Fault};
 /// use atlas_model_keys_transport::{Clock as _, InMemoryAtlas, blocking};
 ///
 /// // The code to test.
@@ -39,7 +39,7 @@ use crate::watched::lock;
 /// }
 ///
 /// let atlas = InMemoryAtlas::new(Config::default().with_keys_per_group(1234));
-/// let client = atlas.blocking_client(Credential::ServiceAccount)?;
+/// let client = atlas.blocking_client(CredentialKind::ServiceAccount)?;
 /// // The first two requests get 429.
 /// atlas.with(|emulator| emulator.inject(Fault::RETRY_AFTER_DATE.times(2)));
 /// assert_eq!(count_keys(&client, &atlas.list_request())?, 1234);
@@ -53,7 +53,7 @@ use crate::watched::lock;
 /// ```
 /// # use std::time::Duration;
 /// # use atlas_model_keys_core::{Error, ListRequest};
-/// # use atlas_model_keys_transport::emulator::{Config, Credential};
+/// # use atlas_model_keys_transport::emulator::{Config, CredentialKind};
 /// # use atlas_model_keys_transport::{InMemoryAtlas, asynchronous};
 /// // The code to test.
 /// async fn count_keys(client: &asynchronous::Client, request: &ListRequest) -> Result<usize, Error> {
@@ -61,7 +61,7 @@ use crate::watched::lock;
 /// }
 ///
 /// let atlas = InMemoryAtlas::new(Config::default());
-/// let client = atlas.async_client(Credential::ServiceAccount)?;
+/// let client = atlas.async_client(CredentialKind::ServiceAccount)?;
 /// let list = atlas.list_request();
 /// assert_eq!(smol::block_on(count_keys(&client, &list))?, 42);
 /// // The client fetches a new token after an hour.
@@ -139,13 +139,13 @@ impl InMemoryAtlas {
     ///
     /// # Errors
     /// [`InvalidValue`] never occurs, because the emulator makes valid credentials.
-    pub fn credentials(&self, kind: Credential) -> Result<Credentials, InvalidValue> {
+    pub fn credentials(&self, kind: CredentialKind) -> Result<Credentials, InvalidValue> {
         self.with(|emulator| match kind {
-            Credential::ApiKey => {
+            CredentialKind::ApiKey => {
                 let key = emulator.api_key();
                 Credentials::api_key(&key.public_key, key.private_key.as_str())
             }
-            Credential::ServiceAccount => {
+            CredentialKind::ServiceAccount => {
                 let account = emulator.service_account();
                 Credentials::service_account(&account.client_id, account.client_secret.as_str())
             }
@@ -158,7 +158,7 @@ impl InMemoryAtlas {
     ///
     /// # Errors
     /// See [`credentials`](InMemoryAtlas::credentials).
-    pub fn settings(&self, kind: Credential) -> Result<ClientSettings, InvalidValue> {
+    pub fn settings(&self, kind: CredentialKind) -> Result<ClientSettings, InvalidValue> {
         let credentials = self.credentials(kind)?;
         Ok(ClientSettings::new(BaseUrl::default(), credentials).clock(self.clock.clone()))
     }
@@ -167,7 +167,7 @@ impl InMemoryAtlas {
     ///
     /// # Errors
     /// See [`credentials`](InMemoryAtlas::credentials).
-    pub fn blocking_client(&self, kind: Credential) -> Result<blocking::Client, Error> {
+    pub fn blocking_client(&self, kind: CredentialKind) -> Result<blocking::Client, Error> {
         blocking::Client::new(self.settings(kind)?, self.clone())
     }
 
@@ -175,7 +175,7 @@ impl InMemoryAtlas {
     ///
     /// # Errors
     /// See [`credentials`](InMemoryAtlas::credentials).
-    pub fn async_client(&self, kind: Credential) -> Result<asynchronous::Client, Error> {
+    pub fn async_client(&self, kind: CredentialKind) -> Result<asynchronous::Client, Error> {
         asynchronous::Client::new(self.settings(kind)?, self.clone())
     }
 

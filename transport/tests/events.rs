@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use atlas_model_keys_core::ListRequest;
-use atlas_model_keys_transport::emulator::{Config, Credential, Fault, Route};
+use atlas_model_keys_transport::emulator::{Config, CredentialKind, Fault, Route};
 use atlas_model_keys_transport::{
     ClientSettings, Clock as _, Event, InMemoryAtlas, SentRequest, WaitReason, asynchronous,
     blocking,
@@ -99,7 +99,7 @@ fn assert_nothing_secret(shown: &str, atlas: &InMemoryAtlas) {
     }
 }
 
-fn new(kind: Credential) -> (InMemoryAtlas, ListRequest, Recorded, ClientSettings) {
+fn new(kind: CredentialKind) -> (InMemoryAtlas, ListRequest, Recorded, ClientSettings) {
     let atlas = InMemoryAtlas::new(Config::default());
     let recorded = Recorded::default();
     let settings = recorded.record(&atlas, atlas.settings(kind).unwrap());
@@ -123,13 +123,13 @@ fn service_account_with_one_503_has_the_expected_events() {
         "sent GET keys 2",
         "200 to GET keys 2",
     ];
-    let (atlas, list, recorded, settings) = new(Credential::ServiceAccount);
+    let (atlas, list, recorded, settings) = new(CredentialKind::ServiceAccount);
     let client = blocking::Client::new(settings, atlas.clone()).unwrap();
     fail_next(&atlas, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(client.reply(&list).unwrap().attempts(), 2);
     assert_eq!(recorded.take(), EXPECTED);
 
-    let (atlas, list, recorded, settings) = new(Credential::ServiceAccount);
+    let (atlas, list, recorded, settings) = new(CredentialKind::ServiceAccount);
     let client = asynchronous::Client::new(settings, atlas.clone()).unwrap();
     fail_next(&atlas, StatusCode::SERVICE_UNAVAILABLE);
     let reply = smol::block_on(client.reply(&list)).unwrap();
@@ -143,7 +143,7 @@ fn service_account_with_one_503_has_the_expected_events() {
 
 #[test]
 fn connection_that_is_refused_or_reset_is_reported_with_its_kind() {
-    let (atlas, list, recorded, settings) = new(Credential::AccessToken);
+    let (atlas, list, recorded, settings) = new(CredentialKind::AccessToken);
     let client = blocking::Client::new(settings, atlas.clone()).unwrap();
     atlas.refuse_connections(1);
     assert_eq!(client.reply(&list).unwrap().attempts(), 2);
@@ -176,7 +176,7 @@ fn duration_of_a_request_is_measured_by_the_clock_of_the_client() {
     let atlas = InMemoryAtlas::new(Config::default());
     let durations = Arc::new(Mutex::new(Vec::new()));
     let measured = Arc::clone(&durations);
-    let settings = atlas.settings(Credential::ServiceAccount).unwrap();
+    let settings = atlas.settings(CredentialKind::ServiceAccount).unwrap();
     let settings = settings.on_event(move |event| {
         if let Event::Answered { duration, .. } | Event::Failed { duration, .. } = event {
             measured.lock().unwrap().push(duration.as_secs());
@@ -195,7 +195,7 @@ fn duration_of_a_request_is_measured_by_the_clock_of_the_client() {
 
 #[test]
 fn challenge_belongs_to_the_attempt_before_it() {
-    let (atlas, list, recorded, settings) = new(Credential::ApiKey);
+    let (atlas, list, recorded, settings) = new(CredentialKind::ApiKey);
     let client = blocking::Client::new(settings, atlas).unwrap();
     assert_eq!(client.reply(&list).unwrap().attempts(), 1);
     assert_eq!(
@@ -211,7 +211,7 @@ fn challenge_belongs_to_the_attempt_before_it() {
 
 #[test]
 fn revocation_of_a_token_is_reported() {
-    let (atlas, list, recorded, settings) = new(Credential::ServiceAccount);
+    let (atlas, list, recorded, settings) = new(CredentialKind::ServiceAccount);
     let client = blocking::Client::new(settings, atlas).unwrap();
     client.reply(&list).unwrap();
     recorded.take();
@@ -227,7 +227,7 @@ fn revocation_of_a_token_is_reported() {
 
 #[test]
 fn access_token_is_fetched_without_another_request_and_once() {
-    let (atlas, list, recorded, settings) = new(Credential::ServiceAccount);
+    let (atlas, list, recorded, settings) = new(CredentialKind::ServiceAccount);
     let client = blocking::Client::new(settings, atlas).unwrap();
     let token = client.access_token().unwrap();
     assert_eq!(
@@ -241,7 +241,7 @@ fn access_token_is_fetched_without_another_request_and_once() {
     client.revoke(&token).unwrap();
     assert_ne!(client.access_token().unwrap().expose(), token.expose());
 
-    for kind in [Credential::ApiKey, Credential::AccessToken] {
+    for kind in [CredentialKind::ApiKey, CredentialKind::AccessToken] {
         let (atlas, _, recorded, settings) = new(kind);
         let client = blocking::Client::new(settings, atlas).unwrap();
         let error = client.access_token().unwrap_err();
@@ -280,7 +280,7 @@ async fn both<T>(one: impl Future<Output = T>, two: impl Future<Output = T>) -> 
 
 #[test]
 fn call_that_waits_for_the_token_of_another_says_so() {
-    let (atlas, list, recorded, settings) = new(Credential::ServiceAccount);
+    let (atlas, list, recorded, settings) = new(CredentialKind::ServiceAccount);
     let client = asynchronous::Client::new(settings, atlas).unwrap();
     let (one, two) = smol::block_on(both(client.reply(&list), client.reply(&list)));
     assert!(one.is_ok() && two.is_ok());
@@ -302,7 +302,7 @@ fn call_that_waits_for_the_token_of_another_says_so() {
 
 #[test]
 fn call_that_begins_during_the_wait_of_another_after_a_429_waits_for_the_same_reason() {
-    let (atlas, list, recorded, settings) = new(Credential::AccessToken);
+    let (atlas, list, recorded, settings) = new(CredentialKind::AccessToken);
     let client = blocking::Client::new(settings, atlas.clone()).unwrap();
     fail_next(&atlas, StatusCode::TOO_MANY_REQUESTS);
     // The wait of two seconds would end after the deadline of this call.

@@ -13,17 +13,17 @@ use atlas_model_keys_core::{
     RetryPolicy,
 };
 use atlas_model_keys_transport::emulator::{
-    Area, Config, Credential, Emulator, Fault, Injection, Names, Route, TokenBucket,
+    Area, Config, CredentialKind, Emulator, Fault, Injection, Names, Route, TokenBucket,
 };
 use atlas_model_keys_transport::{
     ClientSettings, Clock as _, InMemoryAtlas, asynchronous, blocking,
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-const KINDS: [Credential; 3] = [
-    Credential::ApiKey,
-    Credential::ServiceAccount,
-    Credential::AccessToken,
+const KINDS: [CredentialKind; 3] = [
+    CredentialKind::ApiKey,
+    CredentialKind::ServiceAccount,
+    CredentialKind::AccessToken,
 ];
 
 fn seconds(seconds: u64) -> Duration {
@@ -148,7 +148,7 @@ fn listing_has_the_expected_pages() {
     let sizes = |pages: blocking::Pages| -> Vec<usize> {
         pages.map(|page| page.unwrap().keys().count()).collect()
     };
-    let client = atlas.blocking_client(Credential::AccessToken).unwrap();
+    let client = atlas.blocking_client(CredentialKind::AccessToken).unwrap();
     assert_eq!(sizes(client.pages(&list)), [100, 100, 50]);
     assert_eq!(sizes(client.pages(&list).read_ahead(9)), [100, 100, 50]);
     let items = ItemsPerPage::new(200).unwrap();
@@ -161,7 +161,9 @@ fn listing_has_the_expected_pages() {
 #[test]
 fn one_token_request_serves_all_threads() {
     let atlas = with_keys(5);
-    let client = atlas.blocking_client(Credential::ServiceAccount).unwrap();
+    let client = atlas
+        .blocking_client(CredentialKind::ServiceAccount)
+        .unwrap();
     let (list, barrier) = (atlas.list_request(), Barrier::new(16));
     thread::scope(|scope| {
         for _ in 0..16 {
@@ -176,7 +178,7 @@ fn one_token_request_serves_all_threads() {
 }
 
 async fn list_in_16_futures(atlas: &InMemoryAtlas) {
-    let client = atlas.async_client(Credential::ServiceAccount).unwrap();
+    let client = atlas.async_client(CredentialKind::ServiceAccount).unwrap();
     let list = atlas.list_request();
     let lengths = join((0..16).map(|_| async { client.list_all(&list).await.unwrap().len() }));
     assert_eq!(lengths.await, [5; 16]);
@@ -199,13 +201,13 @@ fn retry_after_of_a_minute_takes_no_real_time() {
     let begun = Instant::now();
     let atlas = with_keys(5);
     let list = atlas.list_request();
-    let client = atlas.blocking_client(Credential::ApiKey).unwrap();
+    let client = atlas.blocking_client(CredentialKind::ApiKey).unwrap();
     fail_next(&atlas, 1, StatusCode::TOO_MANY_REQUESTS, "60");
     assert_eq!(client.list_all(&list).unwrap().len(), 5);
     let elapsed = atlas.clock().elapsed();
     assert!((seconds(60)..seconds(62)).contains(&elapsed), "{elapsed:?}");
 
-    let client = atlas.async_client(Credential::ApiKey).unwrap();
+    let client = atlas.async_client(CredentialKind::ApiKey).unwrap();
     fail_next(&atlas, 1, StatusCode::TOO_MANY_REQUESTS, "60");
     assert_eq!(block_on(client.list_all(&list)).unwrap().len(), 5);
     let elapsed = atlas.clock().elapsed() - elapsed;
@@ -220,7 +222,7 @@ fn rate_limit_of_the_emulator_is_waited_out() {
     atlas.with(|emulator| emulator.set_rate_limit(Some(bucket)));
     let list = atlas.list_request();
     let list = list.with_items_per_page(ItemsPerPage::new(1).unwrap());
-    let client = atlas.blocking_client(Credential::AccessToken).unwrap();
+    let client = atlas.blocking_client(CredentialKind::AccessToken).unwrap();
     assert_eq!(client.list_all(&list).unwrap().len(), 50);
     // 50 pages at one per second, after a burst of five.
     assert!(atlas.clock().elapsed() >= seconds(44));
@@ -265,7 +267,7 @@ fn deadline_does_not_include_rate_limits_that_are_waited_out() {
 #[test]
 fn access_token_is_fetched_once_by_all_who_want_it_and_can_be_revoked() {
     let atlas = with_keys(5);
-    let client = atlas.async_client(Credential::ServiceAccount).unwrap();
+    let client = atlas.async_client(CredentialKind::ServiceAccount).unwrap();
     let tokens = block_on(join((0..4).map(|_| client.access_token())));
     let tokens: Vec<_> = tokens.into_iter().map(Result::unwrap).collect();
     assert!(
@@ -292,7 +294,9 @@ fn access_token_is_fetched_once_by_all_who_want_it_and_can_be_revoked() {
 fn expired_token_is_fetched_again() {
     let atlas = with_keys(5);
     let list = atlas.list_request();
-    let client = atlas.blocking_client(Credential::ServiceAccount).unwrap();
+    let client = atlas
+        .blocking_client(CredentialKind::ServiceAccount)
+        .unwrap();
     let tokens = || {
         client.list(&list).unwrap();
         atlas.with(|emulator| emulator.token_requests())
@@ -302,7 +306,7 @@ fn expired_token_is_fetched_again() {
     atlas.clock().advance(seconds(3600));
     assert_eq!([tokens(), tokens()], [2, 2]);
 
-    let client = atlas.async_client(Credential::ServiceAccount).unwrap();
+    let client = atlas.async_client(CredentialKind::ServiceAccount).unwrap();
     block_on(client.list(&list)).unwrap();
     atlas.clock().advance(seconds(3600));
     block_on(client.list(&list)).unwrap();
@@ -313,7 +317,9 @@ fn expired_token_is_fetched_again() {
 fn clone_with_another_deadline_shares_the_session() {
     let atlas = with_keys(5);
     let list = atlas.list_request();
-    let client = atlas.blocking_client(Credential::ServiceAccount).unwrap();
+    let client = atlas
+        .blocking_client(CredentialKind::ServiceAccount)
+        .unwrap();
     client.list(&list).unwrap();
     let clone = client.with_deadline(seconds(10));
     clone.list(&list).unwrap();
@@ -327,7 +333,7 @@ fn clone_with_another_deadline_shares_the_session() {
     assert!(client.list(&list).is_ok());
     assert!(atlas.clock().elapsed() >= seconds(40));
 
-    let client = atlas.async_client(Credential::ServiceAccount).unwrap();
+    let client = atlas.async_client(CredentialKind::ServiceAccount).unwrap();
     block_on(async {
         client.list(&list).await.unwrap();
         let clone = client.with_deadline(seconds(10));
@@ -343,7 +349,7 @@ fn clone_with_another_deadline_shares_the_session() {
 fn retries_end_at_the_deadline() {
     let atlas = with_keys(5);
     let list = atlas.list_request();
-    let settings = atlas.settings(Credential::AccessToken).unwrap();
+    let settings = atlas.settings(CredentialKind::AccessToken).unwrap();
     let mut limits = Limits::default();
     limits.retry.attempts = 100;
     let client =
@@ -361,7 +367,9 @@ fn retries_end_at_the_deadline() {
 fn pause_of_the_server_moves_the_clock() {
     let atlas = with_keys(5);
     let list = atlas.list_request();
-    let client = atlas.blocking_client(Credential::ServiceAccount).unwrap();
+    let client = atlas
+        .blocking_client(CredentialKind::ServiceAccount)
+        .unwrap();
     let slow = Fault::TOKEN_SLOW.with_delay(seconds(2)).unwrap();
     inject(&atlas, slow.times(1));
     assert_eq!(client.list_all(&list).unwrap().len(), 5);
@@ -378,7 +386,7 @@ fn pause_of_the_server_moves_the_clock() {
 fn refused_connection_is_retried_and_not_seen_by_the_emulator() {
     let atlas = with_keys(5);
     let list = atlas.list_request();
-    let client = atlas.blocking_client(Credential::AccessToken).unwrap();
+    let client = atlas.blocking_client(CredentialKind::AccessToken).unwrap();
     atlas.refuse_connections(2);
     assert_eq!(client.reply(&list).unwrap().attempts(), 3);
     assert_eq!(atlas.with(|emulator| emulator.requests()), 1);
@@ -393,7 +401,7 @@ fn refused_connection_is_retried_and_not_seen_by_the_emulator() {
 fn dropped_future_is_not_sent_and_lets_others_continue() {
     let atlas = with_keys(5);
     let list = atlas.list_request();
-    let client = atlas.async_client(Credential::ServiceAccount).unwrap();
+    let client = atlas.async_client(CredentialKind::ServiceAccount).unwrap();
     let mut leader = Box::pin(client.list(&list));
     assert!(!is_ready_at_once(leader.as_mut()));
     let mut waiter = Box::pin(client.list(&list));
@@ -410,7 +418,7 @@ fn dropped_future_is_not_sent_and_lets_others_continue() {
 fn call_that_waits_for_an_idle_future_continues_when_the_clock_moves() {
     let atlas = with_keys(5);
     let list = atlas.list_request();
-    let client = atlas.async_client(Credential::ServiceAccount).unwrap();
+    let client = atlas.async_client(CredentialKind::ServiceAccount).unwrap();
     let mut idle = pin!(client.list(&list));
     assert!(!is_ready_at_once(idle.as_mut()));
     let mut waiter = pin!(client.list(&list));
@@ -427,7 +435,7 @@ fn debug_of_the_transport_shows_no_secret() {
     let atlas = with_keys(5);
     let shown = format!(
         "{atlas:?} {:?}",
-        atlas.settings(Credential::ApiKey).unwrap()
+        atlas.settings(CredentialKind::ApiKey).unwrap()
     );
     let secret = atlas.with(|emulator| emulator.api_key().private_key.clone());
     assert!(!shown.contains(&secret), "{shown}");
@@ -497,9 +505,9 @@ fn faults_have_the_same_outcome_as_over_a_socket() {
         let row = table.lines().find_map(|row| row.strip_prefix(&start));
         let expected = row.unwrap().trim_end_matches(" |").replace("\\|", "|");
         let kind = match fault.area() {
-            Area::Token => Credential::ServiceAccount,
-            Area::Digest => Credential::ApiKey,
-            _ => Credential::AccessToken,
+            Area::Token => CredentialKind::ServiceAccount,
+            Area::Digest => CredentialKind::ApiKey,
+            _ => CredentialKind::AccessToken,
         };
         let atlas = InMemoryAtlas::new(
             Config::default()
@@ -532,6 +540,6 @@ fn faults_have_the_same_outcome_as_over_a_socket() {
 fn async_calls_are_send() {
     fn is_send<T: Send>(_: T) {}
     let atlas = with_keys(5);
-    let client: asynchronous::Client = atlas.async_client(Credential::ApiKey).unwrap();
+    let client: asynchronous::Client = atlas.async_client(CredentialKind::ApiKey).unwrap();
     is_send(client.list_all(&atlas.list_request()));
 }

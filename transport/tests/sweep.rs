@@ -335,7 +335,7 @@ fn no_new_group_starts_during_a_pause() {
 #[test]
 fn blocking_sweep_equals_the_async_one() {
     let atlas = InMemoryAtlas::new(config(20));
-    let credential = atlas_model_keys_emulator::Credential::ServiceAccount;
+    let credential = atlas_model_keys_emulator::CredentialKind::ServiceAccount;
     let (blocking, concurrent) = (
         atlas.blocking_client(credential).unwrap(),
         atlas.async_client(credential).unwrap(),
@@ -378,7 +378,7 @@ fn slow_group_does_not_stop_the_others() {
 fn endless_iterator_of_groups_is_read_only_as_far_as_needed() {
     let atlas = InMemoryAtlas::new(config(3));
     let client = atlas
-        .blocking_client(atlas_model_keys_emulator::Credential::AccessToken)
+        .blocking_client(atlas_model_keys_emulator::CredentialKind::AccessToken)
         .unwrap();
     let group = atlas.list_request().group();
     let mut sweep = client.sweep(std::iter::repeat(group)).concurrency(4);
@@ -393,7 +393,7 @@ fn endless_iterator_of_groups_is_read_only_as_far_as_needed() {
 #[test]
 fn groups_and_one_key_are_read_by_both_clients() {
     let atlas = InMemoryAtlas::new(config(30));
-    let credential = atlas_model_keys_emulator::Credential::ApiKey;
+    let credential = atlas_model_keys_emulator::CredentialKind::ApiKey;
     let (blocking, concurrent) = (
         atlas.blocking_client(credential).unwrap(),
         atlas.async_client(credential).unwrap(),
@@ -425,7 +425,7 @@ fn groups_and_one_key_are_read_by_both_clients() {
         blocking.get(&KeyRequest::new(list.group(), id)).unwrap(),
         first
     );
-    let org = atlas.with(|emulator| emulator.org_id().parse().unwrap());
+    let org = atlas.with(|emulator| emulator.first_org());
     let all = blocking.list_all(&OrgListRequest::new(org)).unwrap();
     assert_eq!(blocking.get(&OrgKeyRequest::new(org, id)).unwrap(), all[0]);
     let unknown = KeyRequest::new(list.group(), "g".parse().unwrap());

@@ -14,7 +14,7 @@ use atlas_model_keys_emulator::Seen;
 
 use crate::failure::CommandError;
 
-use super::{data, note};
+use super::{cannot_write, say};
 
 /// The time that a request waits until its line is written, so that a client finds the line in the file after the
 /// response. If a wait reaches this time, later requests do not wait, until all lines are written.
@@ -40,7 +40,7 @@ struct Shared {
 struct Lines {
     /// The lines that the thread has not taken yet.
     unwritten: Vec<u8>,
-    /// Whether lines may be written: stdout has the variables first.
+    /// Whether the thread runs: stdout has the variables first.
     has_begun: bool,
     is_writing: bool,
     /// Whether a wait has timed out since all lines were last written.
@@ -48,25 +48,53 @@ struct Lines {
     has_failed: bool,
 }
 
-impl RequestLog {
-    /// Creates the file, or takes stdout if the path is `-`.
+/// What the lines are written to: a file, or stdout.
+pub(super) struct Output(Option<File>);
+
+impl Output {
+    /// Creates or opens the file, or takes stdout if the path is `-`. The content of the file is kept, because the
+    /// command may still fail.
     pub(super) fn open(path: &Path) -> Result<Self, CommandError> {
-        let failure =
-            |error| CommandError::local(format!("cannot write {}", data::shown_path(path)), &error);
-        let out: Box<dyn Write + Send> = match path.as_os_str() == "-" {
-            true => Box::new(io::stdout()),
-            false => Box::new(File::create(path).map_err(failure)?),
-        };
-        let log = Self(Arc::new(Shared {
+        if path.as_os_str() == "-" {
+            return Ok(Self(None));
+        }
+        let mut options = File::options();
+        let options = options.write(true).create(true).truncate(false);
+        let file = options.open(path);
+        file.map(|file| Self(Some(file)))
+            .map_err(|error| cannot_write(path, &error))
+    }
+
+    /// Removes the content of the file.
+    pub(super) fn clear(&self) {
+        if let Some(file) = &self.0 {
+            // This fails for a pipe or a terminal, which has no content.
+            let _ = file.set_len(0);
+        }
+    }
+}
+
+impl RequestLog {
+    /// Creates a log that keeps its lines until [`RequestLog::begin`].
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Shared {
             lines: Mutex::default(),
             changed: Condvar::new(),
-        }));
-        let writer = log.clone();
+        }))
+    }
+
+    /// Writes the lines to this output from now on, also those that were logged so far.
+    pub(super) fn begin(&self, output: Output) -> Result<(), CommandError> {
+        let writer = self.clone();
         thread::Builder::new()
             .name("request-log".to_owned())
-            .spawn(move || writer.write_lines(out))
-            .map_err(failure)?;
-        Ok(log)
+            .spawn(move || match output.0 {
+                Some(file) => writer.write_lines(file),
+                None => writer.write_lines(io::stdout()),
+            })
+            .map_err(|error| CommandError::local("cannot write the log", &error))?;
+        self.lines().has_begun = true;
+        Ok(())
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
@@ -74,9 +102,9 @@ impl RequestLog {
     }
 
     /// Writes all lines, until a write fails.
-    fn write_lines(&self, mut out: Box<dyn Write + Send>) {
+    fn write_lines(&self, mut out: impl Write) {
         loop {
-            let is_idle = |lines: &mut Lines| !lines.has_begun || lines.unwritten.is_empty();
+            let is_idle = |lines: &mut Lines| lines.unwritten.is_empty();
             let mut lines = self
                 .0
                 .changed
@@ -110,12 +138,6 @@ impl RequestLog {
             .unwrap_or_else(PoisonError::into_inner);
         lines.is_stuck |= wait.timed_out();
         !wait.timed_out()
-    }
-
-    /// Lets the lines be written, also those that were logged so far.
-    pub(super) fn begin(&self) {
-        self.lines().has_begun = true;
-        self.0.changed.notify_all();
     }
 
     pub(super) fn add(&self, seen: &Seen) {
@@ -157,8 +179,8 @@ impl Lines {
     fn fail(&mut self, why: &str) {
         self.unwritten = Vec::new();
         if !std::mem::replace(&mut self.has_failed, true) {
-            note(&format!(
-                "cannot write the log: {why}; requests are served, but no longer logged"
+            say(&format!(
+                "note: cannot write the log: {why}; requests are served, but no longer logged"
             ));
         }
     }

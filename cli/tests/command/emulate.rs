@@ -170,7 +170,8 @@ fn given_address_and_port_are_served() {
     assert_eq!(note, format!("note: ready at {base} (Ctrl-C ends it)"));
     let (_, note) = is_served(&["--bind", "0.0.0.0"], "http://127.0.0.1:");
     assert!(
-        note.starts_with("note: listening on 0.0.0.0:") && note.contains("anyone who can reach it"),
+        note.starts_with("warning: listening on 0.0.0.0:")
+            && note.contains("anyone who can reach it"),
         "{note}"
     );
     if TcpListener::bind("[::1]:0").is_ok() {
@@ -202,8 +203,8 @@ fn every_format_prints_the_same_values() {
     for (member, name) in [
         ("projectId", "MONGODB_ATLAS_PROJECT_ID"),
         ("orgId", "MONGODB_ATLAS_ORG_ID"),
-        ("publicApiKey", "MONGODB_ATLAS_PUBLIC_API_KEY"),
-        ("privateApiKey", "MONGODB_ATLAS_PRIVATE_API_KEY"),
+        ("publicKey", "MONGODB_ATLAS_PUBLIC_API_KEY"),
+        ("privateKey", "MONGODB_ATLAS_PRIVATE_API_KEY"),
         ("clientId", "MONGODB_ATLAS_CLIENT_ID"),
         ("clientSecret", "MONGODB_ATLAS_CLIENT_SECRET"),
     ] {
@@ -544,15 +545,163 @@ fn invalid_data_is_1_and_names_file_line_and_rule() {
     assert!(!error.contains("4242"), "{error}");
     let error = run(&["emulate", "--data", "no-such-file"], &[]).failure(1);
     assert!(error.contains("no-such-file"), "{error}");
-    for more in [
-        &["--keys", "5"][..],
-        &["--groups", "2"],
-        &["--organizations", "2"],
-        &["--hostile-names"],
+}
+
+#[test]
+fn options_about_generated_keys_are_refused_if_the_data_has_keys_or_projects() {
+    for content in [
+        r#"{"apiKeyId":"a1"}"#,
+        r#"{"id":"0123456789abcdef01234567"} {"accessToken":"t"}"#,
+        r#"{"organizations":[{"id":"0123456789abcdef01234567"}]}"#,
+        "",
     ] {
-        let arguments = [&["emulate", "--data", file.path()], more].concat();
-        run(&arguments, &[]).failure(2);
+        let file = TemporaryFile::new("own", content);
+        for more in [
+            &["--keys", "42"][..],
+            &["--groups", "2"],
+            &["--organizations", "2"],
+            &["--hostile-names"],
+        ] {
+            let arguments = [&["emulate", "--data", file.path()], more].concat();
+            let error = run(&arguments, &[]).failure(2);
+            assert!(
+                error.starts_with(&format!("error: {} is about", more[0]))
+                    && error.contains("credentials only"),
+                "{error}"
+            );
+        }
     }
+    let file = TemporaryFile::new("only-credentials", r#"{"accessToken":"t"}"#);
+    let arguments = [
+        "--data",
+        file.path(),
+        "--keys",
+        "7",
+        "--groups",
+        "4",
+        "--organizations",
+        "2",
+        "--hostile-names",
+    ];
+    let document = json(&printed_as_json(&arguments));
+    assert_eq!(document["accessToken"], "t");
+    assert_eq!(document["projects"].as_array().unwrap().len(), 4);
+    assert_eq!(document["organizations"].as_array().unwrap().len(), 2);
+    assert_eq!(listed(&arguments, "ndjson").lines().count(), 7);
+}
+
+/// Returns the output of `--print json` with these arguments.
+fn printed_as_json(arguments: &[&str]) -> String {
+    let always = ["emulate", "--for", "1ms", "--print", "json"];
+    printed(run(&[&always, arguments].concat(), &[]))
+}
+
+#[test]
+fn printed_json_is_data_with_the_same_projects_credentials_and_roles() {
+    let generated = printed_as_json(&["--organizations", "4", "--seed", "5"]);
+    let file = TemporaryFile::new("environment.json", &generated);
+    let mut again = json(&printed_as_json(&["--data", file.path()]));
+    let mut expected = json(&generated);
+    for document in [&mut again, &mut expected] {
+        document.as_object_mut().unwrap().remove("baseUrl").unwrap();
+    }
+    assert_eq!(again, expected);
+    assert_eq!(expected["organizations"].as_array().unwrap().len(), 4);
+    assert_eq!(expected["credentials"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn failed_start_changes_no_file() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let ca = TemporaryFile::new("other-ca.pem", "the certificate of another emulator");
+    let log = TemporaryFile::new("other-log", "the log of another emulator");
+    let (ca, log) = (ca.path(), log.path());
+    let folder = std::env::temp_dir();
+    let folder = folder.to_str().unwrap();
+    for (arguments, what) in [
+        (
+            &["--port", &port, "--tls", "--tls-ca", ca, "--log", log][..],
+            "serve on",
+        ),
+        (&["--tls", "--tls-ca", ca, "--log", folder], "write"),
+        (&["--tls", "--tls-ca", folder, "--log", log], "write"),
+    ] {
+        let arguments = [&["emulate", "--for", "1ms"], arguments].concat();
+        let error = run(&arguments, &[]).failure(1);
+        assert!(
+            error.starts_with(&format!("error: cannot {what} ")),
+            "{error}"
+        );
+        let read = |path| std::fs::read_to_string(path).unwrap();
+        assert_eq!(read(ca), "the certificate of another emulator");
+        assert_eq!(read(log), "the log of another emulator");
+    }
+}
+
+#[test]
+fn base_url_on_all_addresses_has_the_first_allowed_host() {
+    for (bind, hosts, expected) in [
+        ("0.0.0.0", &["atlas", "other"][..], "http://atlas:"),
+        ("0.0.0.0", &["10.1.2.3"], "http://10.1.2.3:"),
+        ("0.0.0.0", &["2001:db8::1"], "http://[2001:db8::1]:"),
+        ("127.0.0.1", &["atlas"], "http://127.0.0.1:"),
+    ] {
+        let hosts = hosts.iter().flat_map(|host| ["--allow-host", host]);
+        let always = ["emulate", "--for", "1ms", "--print", "dotenv", "--bind"];
+        let arguments: Vec<&str> = always.into_iter().chain([bind]).chain(hosts).collect();
+        let outcome = run(&arguments, &[]);
+        let start = format!("MONGODB_ATLAS_BASE_URL={expected}");
+        assert!(outcome.stdout.starts_with(&start), "{outcome:?}");
+        // People and scripts on this machine use this address.
+        assert!(
+            outcome.stderr.contains("note: ready at http://127.0.0.1:"),
+            "{outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn path_of_the_certificate_is_printed_in_every_format() {
+    let ca = TemporaryFile::new("printed ca.pem", "");
+    let text = |format| {
+        let arguments = ["emulate", "--for", "1ms", "--tls", "--tls-ca", ca.path()];
+        printed(run(&[&arguments[..], &["--print", format]].concat(), &[]))
+    };
+    assert_eq!(json(&text("json"))["caFile"], ca.path());
+    let line = format!("MONGODB_ATLAS_CA_FILE={}\n", ca.path());
+    assert!(text("dotenv").contains(&line));
+    let shell = text("shell");
+    let variables = exports(shell.lines());
+    assert_eq!(variables["MONGODB_ATLAS_CA_FILE"], ca.path());
+    let line = format!("#   export SSL_CERT_FILE='{}' #", ca.path());
+    assert!(shell.contains(&line), "{shell}");
+    assert_eq!(
+        json(&printed_as_json(&[]))["caFile"],
+        serde_json::Value::Null
+    );
+}
+
+#[test]
+fn curl_lines_are_printed_only_for_projects_that_the_credential_may_list() {
+    let (first, second) = ("0123456789abcdef01234567", "0123456789abcdef01234568");
+    let content = format!(
+        r#"{{"id":"{first}"}} {{"id":"{second}"}}
+        {{"publicKey":"abcdefgh","privateKey":"p","roles":[
+            {{"groupId":"{second}","roleName":"GROUP_OWNER"}}]}}
+        {{"clientId":"mdb_sa_id_1","clientSecret":"s","roles":[]}}
+        {{"accessToken":"t","roles":[]}}"#
+    );
+    let file = TemporaryFile::new("roles", content);
+    let text = printed(run(
+        &["emulate", "--for", "1ms", "--data", file.path()],
+        &[],
+    ));
+    let lines: Vec<_> = text.lines().filter(|l| l.contains("/aiModel")).collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    assert!(lines[0].contains(second) && lines[0].contains("--digest"));
+    assert!(text.contains(&format!("(401 USER_UNAUTHORIZED): {first}\n")));
+    assert!(text.contains(&format!("MONGODB_ATLAS_FORBIDDEN_PROJECT_ID={first}\n")));
 }
 
 #[test]

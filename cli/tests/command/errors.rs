@@ -192,6 +192,13 @@ fn usage_errors_are_those_of_the_documentation() {
         assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
         failures.push((cause, without_notes(&outcome.stderr)));
     }
+    let key = r#"{"apiKeyId": "a1"}"#;
+    let outcome = with_input(&["emulate", "--data", "-", "--keys", "5"], key);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
+    failures.push((
+        "`emulate --data` with an option about generated keys",
+        outcome.stderr,
+    ));
     document::check(2, &meaning(2), &failures);
 }
 

@@ -1,6 +1,6 @@
 //! At least one test for each exit code, except 0, which the other tests cover.
 
-use atlas_model_keys_emulator::{Config, Credential, Role, Route, error_response};
+use atlas_model_keys_emulator::{Config, CredentialKind, Role, Route, error_response};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::support::{Atlas, FORMATS, Login, run};
@@ -80,14 +80,14 @@ fn refused_credentials_are_3() {
 #[test]
 fn missing_role_is_11_and_named() {
     for (login, credential) in Login::ALL.into_iter().zip([
-        Credential::AccessToken,
-        Credential::ServiceAccount,
-        Credential::ApiKey,
+        CredentialKind::AccessToken,
+        CredentialKind::ServiceAccount,
+        CredentialKind::ApiKey,
     ]) {
         let atlas = atlas();
         atlas
             .server
-            .with(|emulator| emulator.revoke(credential, Role::GroupReadOnly(atlas.group)));
+            .with(|emulator| emulator.remove_role(credential, Role::GroupReadOnly(atlas.group)));
         let error = atlas.run(login, &["list"]).failure(11);
         assert!(error.contains("USER_UNAUTHORIZED"), "{error}");
         assert!(error.contains("Project Read Only"), "{error}");

@@ -245,7 +245,7 @@ fn several_projects_and_an_organization_are_searched() {
     let atlas = Atlas::new(Config::default());
     let (groups, organization) = atlas.server.with(|emulator| {
         let groups: Vec<_> = emulator.groups().map(|group| group.to_string()).collect();
-        (groups, emulator.org_id().to_owned())
+        (groups, emulator.first_org().to_string())
     });
     let key = atlas
         .server

@@ -87,7 +87,7 @@ fn assert_is_log_of_a_listing(lines: &[String], emulator: &Emulator) {
     assert_eq!(seen[0]["headers"]["authorization"], "Basic [redacted]");
     assert_eq!(seen[1]["headers"]["authorization"], "Bearer [redacted]");
     let text = lines.concat();
-    for secret in ["clientSecret", "privateApiKey", "accessToken"] {
+    for secret in ["clientSecret", "privateKey", "accessToken"] {
         assert!(!text.contains(&emulator.get(secret)));
     }
     assert!(!text.contains("eyJ"));

@@ -43,7 +43,9 @@ fn several_groups_are_listed_once_each_in_the_given_order() {
 #[test]
 fn organization_is_listed_by_argument_and_by_variable() {
     let atlas = Atlas::new(Config::default());
-    let organization = atlas.server.with(|emulator| emulator.org_id().to_owned());
+    let organization = atlas
+        .server
+        .with(|emulator| emulator.first_org().to_string());
     let mut environment = atlas.environment(Login::Token);
     let arguments = ["list", "-o", "ndjson", "--org-id", &organization];
     let text = run(&arguments, &environment).stdout();

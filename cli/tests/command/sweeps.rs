@@ -51,7 +51,7 @@ fn forbid(atlas: &Atlas, project: usize) {
     let group = id(project).parse().unwrap();
     atlas.server.with(|emulator| {
         for credential in emulator.credentials() {
-            emulator.revoke(credential, Role::GroupReadOnly(group));
+            emulator.remove_role(credential, Role::GroupReadOnly(group));
         }
     });
 }
@@ -113,7 +113,9 @@ fn names_are_known_for_named_projects_and_organizations_if_the_credential_may_li
     ];
     let text = atlas.run(Login::Token, &several).stdout();
     assert!(text.contains("Project 2"), "{text}");
-    let organization = atlas.server.with(|emulator| emulator.org_id().to_owned());
+    let organization = atlas
+        .server
+        .with(|emulator| emulator.first_org().to_string());
     let organization = ["list", "--org-id", &organization, "-o", "ndjson"];
     let text = atlas.run(Login::Token, &organization).stdout();
     assert!(text.contains("Project 1"), "{text}");

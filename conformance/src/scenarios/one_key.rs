@@ -10,7 +10,7 @@ use crate::emulated_atlas::{CredentialKind, EmulatedAtlas};
 scenarios!(one_key, {
     fn one_key_equals_the_key_in_the_list<C: TestClient>() {
         let atlas = EmulatedAtlas::with_keys(12);
-        let org = atlas.server.with(|e| e.org_id().parse().unwrap());
+        let org = atlas.server.with(|e| e.first_org());
         for kind in CredentialKind::ALL {
             let client: C = atlas.client(kind, Setup::default());
             let keys = client.list_all(&atlas.request()).unwrap();

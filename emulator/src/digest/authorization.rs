@@ -55,7 +55,7 @@ impl Authorization {
         (take("qop")? == "auth" && authorization.nc().is_some()).then_some(authorization)
     }
 
-    /// Returns whether this is the user name, or its hash.
+    /// Returns whether the header names this user, in plain text or as a hash.
     pub(super) fn is_of(&self, user: &str) -> bool {
         if self.userhash {
             let name = [user.as_bytes(), &self.realm].join(&b':');
@@ -76,8 +76,8 @@ impl Authorization {
     }
 }
 
-/// Returns those parameters of the part after `Digest ` that do not depend on the password or a nonce. There are
-/// none if it is malformed.
+/// Returns those parameters of the part after `Digest ` that do not depend on the password or a nonce, if they
+/// have their usual form. There are none if the part is malformed.
 pub(crate) fn harmless_parameters(
     credentials: &str,
 ) -> impl Iterator<Item = (&'static str, String)> {
@@ -85,6 +85,12 @@ pub(crate) fn harmless_parameters(
     ["username", "realm", "uri", "algorithm", "qop", "nc"]
         .into_iter()
         .filter_map(move |name| Some((name, params.remove(name)?)))
+        .filter(|(name, value)| match *name {
+            "nc" => value.len() == 8 && value.bytes().all(|b| b.is_ascii_hexdigit()),
+            "qop" => ["auth", "auth-int"].contains(&value.as_str()),
+            "algorithm" => value.len() <= 16,
+            _ => true,
+        })
 }
 
 /// Parses `name=token` and `name="quoted string"`, separated by commas (RFC 9110 §11.2). Returns

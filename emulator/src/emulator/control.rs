@@ -1,360 +1,376 @@
-//! The control functions: they inspect and change an emulator between requests, for tests and the
-//! command.
+//! The control interface: HTTP requests below `/_emulator/`, for tests in any language.
+//!
+//! Its requests are not requests to Atlas: they need no credential, are not counted, and neither faults nor
+//! rate limits affect them. A web page must not use it, so requests of browsers from elsewhere are refused.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use atlas_model_keys_core::{ApiVersion, GroupId, OrgId};
-use http::header::HeaderMap;
-use http::{Response, StatusCode};
+use atlas_model_keys_core::UnixTime;
+use http::header::{self, HeaderName, HeaderValue};
+use http::uri::Authority;
+use http::{Method, Response, StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::atlas::Atlas;
-use crate::bucket::{BucketState, TokenBucket};
-use crate::credentials::{ApiKey, Credential, CredentialId, ServiceAccount};
-use crate::environment::{Environment, Project};
-use crate::errors::error_response;
-use crate::fault::{Faults, Injection};
-use crate::key::Key;
-use crate::roles::Role;
-use crate::route::Route;
-use crate::script::Checkpoint;
+use crate::calendar;
+use crate::environment::{EnvironmentFormat, InvalidFormat};
+use crate::fault::Injection;
+use crate::incoming::Incoming;
+use crate::listing;
+use crate::number::{parse_digits, parse_milliseconds};
+use crate::query;
+use crate::quoted::quoted;
+use crate::route::{self, Route};
 use crate::seen::Seen;
 
-use super::{Emulator, TimeShift};
+use super::Emulator;
+
+/// The beginning of all paths of the control interface.
+const PREFIX: &str = "/_emulator/";
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The maximum number of faults in a request.
+const MAX_FAULTS: usize = 1000;
+
+/// The latest time that can be set: the end of the year 9999, because RFC 3339 has no later one.
+const LATEST: Duration = Duration::from_secs(253_402_300_799);
+
+/// A resource of the control interface.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Resource {
+    Requests,
+    Reset,
+    Faults,
+    Time,
+    Environment,
+}
+
+impl Resource {
+    const ALL: [Self; 5] = [
+        Self::Requests,
+        Self::Reset,
+        Self::Faults,
+        Self::Time,
+        Self::Environment,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Reset => "reset",
+            Self::Faults => "faults",
+            Self::Time => "time",
+            Self::Environment => "environment",
+        }
+    }
+
+    /// Returns the allowed methods in the format of the header `Allow`.
+    fn allowed(self) -> &'static str {
+        match self {
+            Self::Requests => "GET, HEAD, DELETE",
+            Self::Reset => "POST",
+            Self::Faults => "GET, HEAD, PUT, DELETE",
+            Self::Time => "GET, HEAD, PUT",
+            Self::Environment => "GET, HEAD",
+        }
+    }
+
+    /// Refuses a query with an unknown parameter.
+    fn check_query(self, method: &Method, uri: &Uri) -> Result<(), Refusal> {
+        let known: &[&str] = match (self, method.as_str()) {
+            (Self::Requests, "GET") => &["route", "since"],
+            (Self::Environment, "GET") => &["format"],
+            _ => &[],
+        };
+        let mut pairs = query::pairs(uri.query().unwrap_or_default());
+        match pairs.find(|(name, _)| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some((unknown, _)) => Err(Refusal::bad_request(format!(
+                "{method} {PREFIX}{} takes {}, not {}",
+                self.name(),
+                if known.is_empty() {
+                    "no parameters".to_owned()
+                } else {
+                    known.join(" and ")
+                },
+                quoted(&unknown)
+            ))),
+        }
+    }
+}
+
+/// A refused control request.
+struct Refusal {
+    status: StatusCode,
+    why: String,
+    allow: Option<&'static str>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self {
+            status,
+            why: why.into(),
+            allow: None,
+        }
+    }
+
+    fn bad_request(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, why)
+    }
+
+    fn into_response(self) -> Response<Vec<u8>> {
+        let mut response = document(self.status, &json!({ "error": self.why }));
+        if let Some(allow) = self.allow {
+            let headers = response.headers_mut();
+            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+}
+
+/// The requests that were seen.
+#[derive(Serialize)]
+struct Requests<'a> {
+    /// The number of older requests that are no longer kept.
+    dropped: u64,
+    requests: Vec<&'a Seen>,
+}
+
+/// A change of the time. Exactly one field is set.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimeChange {
+    now: Option<String>,
+    advance: Option<String>,
+}
 
 impl Emulator {
-    /// Returns the groups (projects) of all organizations.
-    pub fn groups(&self) -> impl Iterator<Item = GroupId> {
-        self.atlas.world.groups().iter().map(|group| group.id)
+    /// Returns whether a request with this URI is for the control interface.
+    pub(crate) fn is_control(&self, uri: &Uri) -> bool {
+        self.atlas.config.control && route::normalized(uri.path()).starts_with(PREFIX)
     }
 
-    /// Returns the first group. If it was generated, it has
-    /// [`Config::keys_per_group`](crate::Config::keys_per_group) keys.
-    #[must_use]
-    pub fn first_group(&self) -> GroupId {
-        self.atlas.world.first_group().id
+    /// Handles a request for the control interface. `now` is the time of the caller.
+    pub(super) fn control(&mut self, request: Incoming<'_>, now: Duration) -> Response<Vec<u8>> {
+        self.try_control(request, now)
+            .unwrap_or_else(Refusal::into_response)
     }
 
-    /// Returns the group that the default roles leave out: the last one of two or more generated groups.
-    /// Unless a credential has other roles, none may list its keys. [`Emulator::grant`] can grant a role.
-    #[must_use]
-    pub fn forbidden_group(&self) -> Option<GroupId> {
-        self.atlas.world.forbidden_group
-    }
-
-    /// Returns the id of the first organization.
-    #[must_use]
-    pub fn org_id(&self) -> &str {
-        self.atlas.world.first_org().id.as_str()
-    }
-
-    /// Returns the ids of the organizations. There is at least one.
-    pub fn org_ids(&self) -> impl Iterator<Item = OrgId> {
-        self.atlas.world.orgs().iter().map(|org| org.id)
-    }
-
-    /// Returns the organization that a group belongs to, or `None` if the group does not exist.
-    #[must_use]
-    pub fn org_of(&self, group: GroupId) -> Option<OrgId> {
-        self.atlas.world.group(group).map(|group| group.org_id)
-    }
-
-    /// Returns the first API key.
-    #[must_use]
-    pub fn api_key(&self) -> &ApiKey {
-        &self.atlas.credentials.api_keys[0]
-    }
-
-    /// Returns the first service account.
-    #[must_use]
-    pub fn service_account(&self) -> &ServiceAccount {
-        &self.atlas.credentials.service_accounts[0]
-    }
-
-    /// Returns the first access token that exists from the start. It does not expire.
-    #[must_use]
-    pub fn access_token(&self) -> &str {
-        &self.atlas.credentials.access_tokens[0].token
-    }
-
-    /// Returns the ids of all credentials: API keys, service accounts, and access tokens that exist from
-    /// the start.
-    #[must_use]
-    pub fn credentials(&self) -> Vec<CredentialId> {
-        self.atlas.credentials.ids()
-    }
-
-    /// Returns the id of the credential with this public key, client id or access token, or `None` if
-    /// there is none.
-    #[must_use]
-    pub fn find_credential(&self, name: &str) -> Option<CredentialId> {
-        self.atlas.credentials.find(name)
-    }
-
-    /// Returns what a client needs for using this emulator at this base URL: ids, credentials, and which
-    /// credential may list which project.
-    #[must_use]
-    pub fn environment(&self, base_url: &str) -> Environment {
-        let Atlas {
-            credentials, world, ..
-        } = &self.atlas;
-        let (key, account) = (self.api_key(), self.service_account());
-        let projects = world.groups().iter().map(|group| Project {
-            id: group.id.to_string(),
-            name: group.name.clone(),
-            org_id: group.org_id.to_string(),
-            listable_by: Credential::ALL
-                .into_iter()
-                .filter(|kind| world.can_read_group(credentials.roles((*kind).into()), group))
-                .collect(),
-        });
-        Environment {
-            base_url: base_url.trim_end_matches('/').to_owned(),
-            project_id: self.first_group().to_string(),
-            org_id: world.first_group().org_id.to_string(),
-            projects: projects.collect(),
-            public_api_key: key.public_key.clone(),
-            private_api_key: key.private_key.clone(),
-            client_id: account.client_id.clone(),
-            client_secret: account.client_secret.clone(),
-            access_token: self.access_token().to_owned(),
-        }
-    }
-
-    /// Returns the keys of a group, in the order of the listing. The slice is empty if the group does
-    /// not exist.
-    #[must_use]
-    pub fn keys(&self, group: GroupId) -> &[Key] {
-        let group = self.atlas.world.group(group);
-        group.map_or(&[], |group| &group.keys)
-    }
-
-    /// Returns the keys of a group for changing them, or `None` if the group does not exist.
-    ///
-    /// ```
-    /// # use atlas_model_keys_emulator::{Config, Emulator, Key};
-    /// # let mut emulator = Emulator::new(Config::default());
-    /// let group = emulator.first_group();
-    /// if let Some(keys) = emulator.keys_mut(group) {
-    ///     keys.insert(0, Key::default().with_name("New"));
-    /// }
-    /// assert_eq!(emulator.keys(group).len(), 43);
-    /// ```
-    pub fn keys_mut(&mut self, group: GroupId) -> Option<&mut Vec<Key>> {
-        // The caller may change the secrets of keys.
-        self.secrets = None;
-        let group = self.atlas.world.group_mut(group);
-        group.map(|group| &mut group.keys)
-    }
-
-    /// Grants a role to a credential, beside the roles that it has.
-    ///
-    /// ```
-    /// # use atlas_model_keys_emulator::{Config, Credential, Emulator, Role};
-    /// # let mut emulator = Emulator::new(Config::default());
-    /// if let Some(group) = emulator.forbidden_group() {
-    ///     emulator.grant(Credential::ServiceAccount, Role::GroupReadOnly(group));
-    /// }
-    /// ```
-    pub fn grant(&mut self, credential: impl Into<CredentialId>, role: Role) {
-        self.change_roles(credential.into(), |roles| roles.insert(role));
-    }
-
-    /// Removes a role from a credential. Other roles that include it stay: an `ORG_OWNER` can read every
-    /// group.
-    pub fn revoke(&mut self, credential: impl Into<CredentialId>, role: Role) {
-        self.change_roles(credential.into(), |roles| roles.remove(&role));
-    }
-
-    fn change_roles(
+    fn try_control(
         &mut self,
-        credential: CredentialId,
-        change: impl FnOnce(&mut HashSet<Role>) -> bool,
-    ) {
-        let Atlas {
-            credentials, world, ..
-        } = &mut self.atlas;
-        if let Some(roles) = credentials.roles_mut(credential) {
-            change(roles.get_or_insert_with(|| world.default_roles()));
-        }
-    }
-
-    /// Revokes all access tokens, including those that exist from the start.
-    pub fn revoke_tokens(&mut self) {
-        self.atlas.tokens.revoke_all();
-    }
-
-    /// Expires all nonces: the next use of one gets a challenge with `stale=true`.
-    pub fn expire_nonces(&mut self) {
-        self.atlas.nonces.expire_all();
-    }
-
-    /// Withdraws a version of the key routes. From now on it gets 410.
-    pub fn withdraw(&mut self, version: ApiVersion) {
-        self.atlas.config.withdrawn.push(version);
-    }
-
-    /// Replaces the configuration of the token buckets, and fills all buckets.
-    pub fn set_rate_limit(&mut self, limit: Option<TokenBucket>) {
-        self.atlas.config.rate_limit = limit;
-        self.atlas.world.reset_buckets();
-        self.atlas.shared_bucket = BucketState::default();
-        self.atlas.groups_bucket = BucketState::default();
-    }
-
-    /// Queues a response for the next request for `route`. It is sent unchanged and before any
-    /// check, also to clients without a credential, as by a load balancer in front of Atlas.
-    pub fn respond_next(&mut self, route: Route, response: Response<Vec<u8>>) {
-        self.script.push(route, Checkpoint::Arrived, response);
-    }
-
-    /// Queues a response for the next *authenticated* request for `route`, as if it came from the
-    /// API itself: a digest client gets its challenge first.
-    ///
-    /// The response waits in the queue of [`Emulator::respond_next`]. Requests for tokens never count
-    /// as authenticated here.
-    pub fn respond_next_authenticated(&mut self, route: Route, response: Response<Vec<u8>>) {
-        self.script.push(route, Checkpoint::Authenticated, response);
-    }
-
-    /// Queues an error in Atlas's format, with these additional headers, for the next `times`
-    /// requests for `route`.
-    ///
-    /// ```
-    /// # use atlas_model_keys_emulator::{Config, Emulator, Route};
-    /// # use http::{HeaderMap, HeaderValue, StatusCode, header};
-    /// # let mut emulator = Emulator::new(Config::default());
-    /// let busy = StatusCode::SERVICE_UNAVAILABLE;
-    /// let wait = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("2"))]);
-    /// emulator.fail_next(3, Route::ListGroupKeys, busy, &wait);
-    /// ```
-    pub fn fail_next(
-        &mut self,
-        times: usize,
-        route: Route,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) {
-        for _ in 0..times {
-            let mut response = error_response(status);
-            response.headers_mut().extend(headers.clone());
-            self.respond_next(route, response);
-        }
-    }
-
-    /// Applies a fault to every request for the routes of its [`Area`](crate::Area), or only to the
-    /// next ones: [`Fault::times`](crate::Fault::times).
-    ///
-    /// If there are several faults, each changes the result of the one before it: first those of
-    /// [`Area::Page`](crate::Area::Page), then `Meaning`, `Coding` and `Socket`. Faults of one area are
-    /// applied in the order of these calls. So a page without results can come in chunks. If two
-    /// faults replace the response, or both set its delivery, the last one wins. Scripted responses
-    /// ([`Emulator::respond_next`] and similar methods) are not changed by faults.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use atlas_model_keys_emulator::{Config, Emulator, Fault, Injection};
-    /// # let mut emulator = Emulator::new(Config::default());
-    /// emulator.inject(Fault::RESET_IN_BODY.times(2));
-    /// emulator.inject(Fault::TOKEN_SLOW.with_delay(Duration::from_secs(2))?);
-    /// emulator.inject("retry-after-date=503*2".parse::<Injection>()?);
-    /// emulator.heal();
-    /// # Ok::<(), atlas_model_keys_emulator::InvalidFault>(())
-    /// ```
-    pub fn inject(&mut self, fault: impl Into<Injection>) {
-        self.faults.inject(fault.into());
-    }
-
-    /// Returns the faults that are switched on, in the order in which they are applied, each with the
-    /// number of requests that it still applies to.
-    ///
-    /// ```
-    /// # use atlas_model_keys_emulator::{Config, Emulator, Fault};
-    /// # let mut emulator = Emulator::new(Config::default());
-    /// emulator.inject(Fault::TOKEN_RESET.times(1));
-    /// let token = http::Request::post("/api/oauth/token").body("")?;
-    /// assert_eq!(emulator.faults().next(), Some(Fault::TOKEN_RESET.times(1)));
-    /// let _ = emulator.handle(&token, std::time::Duration::ZERO);
-    /// assert_eq!(emulator.faults().next(), None);
-    /// # Ok::<(), http::Error>(())
-    /// ```
-    pub fn faults(&self) -> impl Iterator<Item = Injection> {
-        self.faults.iter()
-    }
-
-    /// Removes all faults. Responses that are already being sent are not affected.
-    pub fn heal(&mut self) {
-        self.faults = Faults::default();
-    }
-
-    /// Returns what was kept of the last requests, from the oldest to the newest: at most
-    /// [`Config::seen_limit`](crate::Config::seen_limit).
-    #[must_use]
-    pub fn seen(&self) -> &[Seen] {
-        self.history.as_slice()
-    }
-
-    /// Returns the number of requests that [`Emulator::seen`] no longer has, because newer ones took their
-    /// place.
-    #[must_use]
-    pub fn seen_dropped(&self) -> u64 {
-        self.history.dropped()
-    }
-
-    /// Removes all requests from [`Emulator::seen`]. The numbers of requests, and so [`Seen::order`], rise on.
-    pub fn forget_seen(&mut self) {
-        self.history.forget();
-    }
-
-    /// Returns the time of the emulator at the caller's time `now`, both since the Unix epoch.
-    #[must_use]
-    pub fn time(&self, now: Duration) -> Duration {
-        let TimeShift { forward, backward } = self.shift;
-        now.saturating_add(forward).saturating_sub(backward)
-    }
-
-    /// Moves the time of the emulator forward. Nonces and tokens get older, and buckets refill; dates of keys do not
-    /// change. From now on, the emulator adds this difference to the `now` of each request.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use atlas_model_keys_emulator::{Config, Emulator};
-    /// # let mut emulator = Emulator::new(Config::default());
-    /// emulator.advance(Duration::from_secs(3600));
-    /// assert_eq!(emulator.time(Duration::from_secs(7)), Duration::from_secs(3607));
-    /// ```
-    pub fn advance(&mut self, by: Duration) {
-        self.shift.forward = self.shift.forward.saturating_add(by);
-    }
-
-    /// Sets the time of the emulator at the caller's time `now`, both since the Unix epoch. It may be earlier than
-    /// before. It runs on with the caller's time.
-    pub fn set_time(&mut self, time: Duration, now: Duration) {
-        self.shift = TimeShift {
-            forward: time.saturating_sub(now),
-            backward: now.saturating_sub(time),
+        request: Incoming<'_>,
+        now: Duration,
+    ) -> Result<Response<Vec<u8>>, Refusal> {
+        refuse_web_pages(request)?;
+        let name = request.path.strip_prefix(PREFIX).unwrap_or_default();
+        let resource = Resource::ALL
+            .into_iter()
+            .find(|resource| resource.name() == name)
+            .ok_or_else(|| {
+                let names = Resource::ALL.map(|resource| format!("{PREFIX}{}", resource.name()));
+                let names = names.join(", ");
+                let why = format!("{} is none of {names}", quoted(request.path));
+                Refusal::new(StatusCode::NOT_FOUND, why)
+            })?;
+        let method = match *request.method {
+            Method::HEAD => &Method::GET,
+            ref method => method,
         };
+        resource.check_query(method, request.uri)?;
+        match (resource, method.as_str()) {
+            (Resource::Requests, "GET") => self.control_requests(request),
+            (Resource::Requests, "DELETE") => {
+                self.forget_seen();
+                Ok(no_content())
+            }
+            (Resource::Reset, "POST") => {
+                self.reset();
+                Ok(no_content())
+            }
+            (Resource::Faults, "GET") => Ok(self.control_faults()),
+            (Resource::Faults, "PUT") => self.replace_faults(request.body),
+            (Resource::Faults, "DELETE") => {
+                self.heal();
+                Ok(no_content())
+            }
+            (Resource::Time, "GET") => Ok(self.control_time(now)),
+            (Resource::Time, "PUT") => self.change_time(request.body, now),
+            (Resource::Environment, "GET") => self.control_environment(request),
+            _ => {
+                let allowed = resource.allowed();
+                let why = format!("{PREFIX}{} allows {allowed}", resource.name());
+                Err(Refusal {
+                    allow: Some(allowed),
+                    ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, why)
+                })
+            }
+        }
     }
 
-    /// Returns the number of requests so far, including refused ones and those for unknown paths.
-    #[must_use]
-    pub fn requests(&self) -> u64 {
-        self.counts.total
+    fn control_requests(&self, request: Incoming<'_>) -> Result<Response<Vec<u8>>, Refusal> {
+        let query = request.uri.query().unwrap_or_default();
+        let route = query::value(query, "route").map(|name| {
+            let found = Route::all().find(|route| route.as_str() == name);
+            found.ok_or_else(|| {
+                let names: Vec<_> = Route::all().map(Route::as_str).collect();
+                let names = names.join(", ");
+                Refusal::bad_request(format!("route is one of {names}, not {}", quoted(&name)))
+            })
+        });
+        let route = route.transpose()?;
+        let since = query::value(query, "since").map_or(Ok(0), |since| {
+            parse_digits(&since).ok_or_else(|| {
+                let since = quoted(&since);
+                Refusal::bad_request(format!("since is the order of a request, not {since}"))
+            })
+        })?;
+        let is_wanted =
+            |seen: &&Seen| seen.order > since && (route.is_none() || seen.route == route);
+        let requests = Requests {
+            dropped: self.seen_dropped(),
+            requests: self.seen().iter().filter(is_wanted).collect(),
+        };
+        Ok(document(StatusCode::OK, &requests))
     }
 
-    /// Returns the number of requests for one route so far.
-    #[must_use]
-    pub fn requests_for(&self, route: Route) -> u64 {
-        self.counts
-            .per_route
-            .get(route.index())
-            .copied()
-            .unwrap_or_default()
+    fn control_faults(&self) -> Response<Vec<u8>> {
+        let texts: Vec<String> = self.faults().map(|fault| fault.to_string()).collect();
+        document(StatusCode::OK, &texts)
     }
 
-    /// Returns the number of requests for a token so far.
-    #[must_use]
-    pub fn token_requests(&self) -> u64 {
-        self.requests_for(Route::Token)
+    fn replace_faults(&mut self, body: &[u8]) -> Result<Response<Vec<u8>>, Refusal> {
+        const FORM: &str = "the body is a JSON array of faults, such as [\"slow-body=50ms*2\"]";
+        let texts: Vec<String> = parse(body, FORM)?;
+        if texts.len() > MAX_FAULTS {
+            let why = format!(
+                "at most {MAX_FAULTS} faults are possible, not {}",
+                texts.len()
+            );
+            return Err(Refusal::bad_request(why));
+        }
+        // All are parsed first, so that an error changes nothing.
+        let faults: Result<Vec<Injection>, _> = texts.iter().map(|text| text.parse()).collect();
+        let faults = faults.map_err(|error| Refusal::bad_request(error.to_string()))?;
+        self.heal();
+        for fault in faults {
+            self.inject(fault);
+        }
+        Ok(self.control_faults())
     }
+
+    fn control_time(&self, now: Duration) -> Response<Vec<u8>> {
+        let time = calendar::utc(self.time(now));
+        document(StatusCode::OK, &json!({ "now": time }))
+    }
+
+    fn change_time(&mut self, body: &[u8], now: Duration) -> Result<Response<Vec<u8>>, Refusal> {
+        const FORM: &str = r#"the body is {"now":"2026-11-27T12:00:00Z"} or {"advance":"1h"}, with one of the two"#;
+        let time = match parse(body, FORM)? {
+            TimeChange {
+                now: Some(time),
+                advance: None,
+            } => time
+                .parse::<UnixTime>()
+                .ok()
+                .and_then(UnixTime::to_duration)
+                .ok_or_else(|| {
+                    let time = quoted(&time);
+                    let why = format!("now is a time such as 2026-11-27T12:00:00Z, not {time}");
+                    Refusal::bad_request(why)
+                })?,
+            TimeChange {
+                now: None,
+                advance: Some(by),
+            } => {
+                let by = parse_milliseconds(&by).ok_or_else(|| {
+                    let by = quoted(&by);
+                    let why = format!(
+                        "advance is a number with ms, s, m, h or d, such as 90s or 1h, not {by}"
+                    );
+                    Refusal::bad_request(why)
+                })?;
+                self.time(now).saturating_add(Duration::from_millis(by))
+            }
+            _ => return Err(Refusal::bad_request(FORM)),
+        };
+        if time > LATEST {
+            return Err(Refusal::bad_request("the year 9999 is the last one"));
+        }
+        self.set_time(now, time);
+        Ok(self.control_time(now))
+    }
+
+    fn control_environment(&self, request: Incoming<'_>) -> Result<Response<Vec<u8>>, Refusal> {
+        let host = request.headers.get(header::HOST);
+        let host = host.and_then(|host| host.to_str().ok()?.parse().ok());
+        let is_valid = |host: &Authority| !host.as_str().contains('@');
+        if !request
+            .uri
+            .authority()
+            .or(host.as_ref())
+            .is_some_and(is_valid)
+        {
+            let why = "the header Host, from which the base URL is taken, is missing or not valid";
+            return Err(Refusal::bad_request(why));
+        }
+        let base = listing::base_of(request.uri, request.headers);
+        let environment = self.environment(&base);
+        let asked = request
+            .uri
+            .query()
+            .and_then(|query| query::value(query, "format"));
+        let format = match asked {
+            None => EnvironmentFormat::Json,
+            Some(name) => name
+                .parse()
+                .map_err(|error: InvalidFormat| Refusal::bad_request(error.to_string()))?,
+        };
+        let media_type = match format {
+            EnvironmentFormat::Json => "application/json",
+            _ => "text/plain; charset=utf-8",
+        };
+        let text = environment.to_text(format);
+        Ok(body(StatusCode::OK, text.into_bytes(), media_type))
+    }
+}
+
+/// Refuses requests that a page of another site sends from a browser. Only browsers set these headers, and pages
+/// cannot change them.
+fn refuse_web_pages(request: Incoming<'_>) -> Result<(), Refusal> {
+    let sites = request.headers.get_all(SEC_FETCH_SITE);
+    let is_foreign = |site: &HeaderValue| site != "none" && site != "same-origin";
+    if request.headers.contains_key(header::ORIGIN) || sites.iter().any(is_foreign) {
+        let why = "a web page must not control the emulator: send no Origin, and no Sec-Fetch-Site other than \
+                   none and same-origin";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, why));
+    }
+    Ok(())
+}
+
+fn parse<'b, T: Deserialize<'b>>(body: &'b [u8], form: &str) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|_| Refusal::bad_request(form))
+}
+
+fn document(status: StatusCode, value: &impl Serialize) -> Response<Vec<u8>> {
+    // Serializing texts and lists cannot fail.
+    let mut json = serde_json::to_vec(value).unwrap_or_default();
+    json.push(b'\n');
+    body(status, json, "application/json")
+}
+
+fn no_content() -> Response<Vec<u8>> {
+    let mut response = Response::new(Vec::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+fn body(status: StatusCode, body: Vec<u8>, media_type: &'static str) -> Response<Vec<u8>> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

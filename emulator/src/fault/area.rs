@@ -20,7 +20,7 @@ pub enum Area {
     /// The status and the headers of a listing's response.
     Meaning,
     /// The content of a page of keys. These faults apply to the two listings of keys, and only if the
-    /// credential of the request is right.
+    /// response is a page.
     Page,
     /// The response to a request for an access token.
     Token,

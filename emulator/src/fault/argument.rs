@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::number::{parse_digits, parse_milliseconds};
+
 /// The kind and the bounds of an argument. The argument itself is always a number, so that a fault
 /// is a small value.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +87,7 @@ impl Argument {
     pub(super) fn parse(self, text: &str) -> Option<u64> {
         match self.kind {
             Kind::Number | Kind::Status => parse_digits(text),
-            Kind::Delay => milliseconds(text),
+            Kind::Delay => parse_milliseconds(text),
         }
     }
 }
@@ -103,26 +105,6 @@ fn delay(milliseconds: u64) -> String {
         ms if ms % 1000 == 0 => format!("{}s", ms / 1000),
         ms => format!("{ms}ms"),
     }
-}
-
-fn milliseconds(text: &str) -> Option<u64> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at_checked(unit_at)?;
-    let factor = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        _ => return None,
-    };
-    parse_digits(number)?.checked_mul(factor)
-}
-
-/// Parses a number that consists only of digits, without a sign.
-pub(super) fn parse_digits(text: &str) -> Option<u64> {
-    text.bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
 }
 
 #[cfg(test)]

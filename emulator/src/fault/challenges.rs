@@ -19,6 +19,7 @@ faults![
         |cx| {
             if let Some(authorization) = authorization(cx) {
                 cx.atlas.nonces.expire(&authorization.nonce);
+                cx.has_effect = true;
             }
         },
     ),

@@ -30,6 +30,8 @@ pub(super) struct FaultContext<'a> {
     pub(super) request: Incoming<'a>,
     pub(super) now: Duration,
     pub(super) response: &'a mut Response<Vec<u8>>,
+    /// Whether the fault had an effect that does not show in the response.
+    pub(super) has_effect: bool,
 }
 
 /// A JSON object, such as a page or a key.
@@ -126,7 +128,7 @@ impl FaultContext<'_> {
 
     /// Changes the page, if the response is one.
     ///
-    /// The page becomes compact. Its fields keep their order, because a [`Map`] and Atlas's objects are
+    /// A changed page becomes compact. Its fields keep their order, because a [`Map`] and Atlas's objects are
     /// both in alphabetical order.
     pub(super) fn edit_page(&mut self, change: impl FnOnce(&mut Self, &mut JsonObject, &Paging)) {
         let Some(mut page) = self.parse_page() else {
@@ -135,7 +137,11 @@ impl FaultContext<'_> {
         let Ok(paging) = Paging::from_query(self.request.uri, View::default()) else {
             return;
         };
+        let before = page.clone();
         change(self, &mut page, &paging);
+        if page == before {
+            return;
+        }
         // Serializing a parsed value cannot fail.
         *self.response.body_mut() = serde_json::to_vec(&page).unwrap_or_default();
     }
@@ -163,13 +169,14 @@ impl FaultContext<'_> {
     /// Inserts bytes after the first occurrence of `place` in a page. Without an occurrence, as in a
     /// page without keys, the page does not change.
     fn insert_after(&mut self, place: &[u8], more: &[u8]) {
-        let mut is_page = false;
-        self.edit_page(|_, _, _| is_page = true);
-        let body = self.response.body();
+        let Some(page) = self.parse_page() else {
+            return;
+        };
+        // Compact, so that the place is found. Serializing a parsed value cannot fail.
+        let body = serde_json::to_vec(&page).unwrap_or_default();
         let place = body
             .windows(place.len())
             .position(|part| part == place)
-            .filter(|_| is_page)
             .and_then(|at| body.split_at_checked(at.saturating_add(place.len())));
         if let Some((before, after)) = place {
             *self.response.body_mut() = [before, more, after].concat();
@@ -203,7 +210,7 @@ impl FaultContext<'_> {
         group
             .into_iter()
             .chain(of_org)
-            .flat_map(|group| &group.keys)
+            .flat_map(|group| group.keys.iter())
             .skip(usize::try_from(offset).unwrap_or(usize::MAX))
             .take(usize::try_from(count).unwrap_or(usize::MAX))
             .map(|key| entry(key, view))

@@ -5,21 +5,25 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use http::Response;
-use http::header::WWW_AUTHENTICATE;
+use http::header::{HeaderMap, WWW_AUTHENTICATE};
+use http::{Response, StatusCode};
 
 use crate::atlas::Atlas;
 use crate::incoming::Incoming;
+use crate::number::parse_digits;
 use crate::quoted::quoted;
 use crate::route::MatchedRoute;
 
 use super::area::Phase;
-use super::argument::parse_digits;
 use super::context::FaultContext;
+use super::delivery::Delivery;
 use super::invalid::InvalidFault;
 use super::row::Fault;
 
 /// A fault and the number of requests that it applies to.
+///
+/// Only requests whose response the fault changes are counted. So `page-empty=2*1` waits for a request for the second
+/// page, and is not used up by an error.
 ///
 /// [`Fault::times`] returns one, and a [`Fault`] alone becomes one for every request. The text form is
 /// that of the fault, and for a number of requests `*` and the number, from 1 on: `slow-body`,
@@ -96,7 +100,7 @@ impl FromStr for Injection {
             return text.parse().map(|fault: Fault| fault.into());
         };
         let fault: Fault = fault.parse()?;
-        match parse_digits(times).and_then(|times| u32::try_from(times).ok()) {
+        match parse_digits(times) {
             Some(times @ 1..) => Ok(fault.times(times)),
             _ => Err(InvalidFault(format!(
                 "the fault \"{}\" applies to a number of requests from 1 to {}, not {}",
@@ -138,7 +142,8 @@ impl Faults {
         self.0.iter().map(|injected| injected.injection)
     }
 
-    /// Applies all faults of this phase to the response, one after the other.
+    /// Applies all faults of this phase to the response, one after the other. Those that changed nothing are neither
+    /// counted nor added to `applied`.
     pub(crate) fn apply(
         &mut self,
         phase: Phase,
@@ -146,7 +151,7 @@ impl Faults {
         request: Incoming<'_>,
         now: Duration,
         response: &mut Response<Vec<u8>>,
-        applied: &mut Vec<&'static str>,
+        applied: &mut Vec<Fault>,
     ) {
         if self.0.is_empty() {
             return;
@@ -161,15 +166,21 @@ impl Faults {
             if row.area.phase() != phase || !row.area.applies_to(route, request, challenged) {
                 continue;
             }
-            (row.apply)(&mut FaultContext {
+            let before = parts(response);
+            let mut cx = FaultContext {
                 value,
                 memory: &mut injected.memory,
                 atlas: &mut *atlas,
                 request,
                 now,
                 response: &mut *response,
-            });
-            applied.push(row.name);
+                has_effect: false,
+            };
+            (row.apply)(&mut cx);
+            if !cx.has_effect && parts(response) == before {
+                continue;
+            }
+            applied.push(injected.injection.fault);
             if let Some(remaining) = &mut injected.injection.times {
                 *remaining -= 1;
             }
@@ -177,6 +188,16 @@ impl Faults {
         self.0
             .retain(|injected| injected.injection.times != Some(0));
     }
+}
+
+/// Returns what a fault can change in a response.
+fn parts(response: &Response<Vec<u8>>) -> (StatusCode, HeaderMap, Vec<u8>, Option<Delivery>) {
+    (
+        response.status(),
+        response.headers().clone(),
+        response.body().clone(),
+        response.extensions().get().cloned(),
+    )
 }
 
 #[cfg(test)]

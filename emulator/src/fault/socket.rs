@@ -424,8 +424,8 @@ faults![
         },
     ),
     harmless(
-        SECOND_ANSWER,
-        "second-answer",
+        SECOND_RESPONSE,
+        "second-response",
         "an unrequested second response with an unknown key follows the response",
         |cx| {
             let page = r#"{"links":[],"results":[{"apiKeyId":"unsolicited"}],"totalCount":1}"#;

@@ -11,7 +11,6 @@ use socket2::SockRef;
 
 use crate::errors::AtlasError;
 use crate::fault::Delivery;
-use crate::render::View;
 use crate::seen::Seen;
 
 use super::delivery::{DeliveryRun, Next};
@@ -117,24 +116,24 @@ impl Connection {
             }
             Received::ClientLeft => return Ok(Next::Close),
         };
-        let response = match self.refusal(&request, shared) {
-            Some(error) => error.into_response(View::default()),
-            None => {
-                if shared.options.scheme() == "https" {
-                    make_absolute(&mut request);
-                }
-                // The emulator is not locked during this wait, so other connections are served.
-                if !shared.emulator().is_control(request.uri().path()) {
-                    shared.pause(shared.options.latency);
-                }
-                let log: Option<&dyn Fn(&Seen)> = match &shared.options.log {
-                    Some(log) => Some(&**log),
-                    None => None,
-                };
-                let now = (shared.options.clock)();
-                shared.emulator().handle_and_log(&request, now, log)
+        let refusal = self.refusal(&request, shared);
+        if refusal.is_none() {
+            if shared.options.scheme() == "https" {
+                make_absolute(&mut request);
             }
+            // The emulator is not locked during this wait, so other connections are served.
+            if !shared.emulator().is_control(request.uri()) {
+                shared.pause(shared.options.latency);
+            }
+        }
+        let log: Option<&dyn Fn(&Seen)> = match &shared.options.log {
+            Some(log) => Some(&**log),
+            None => None,
         };
+        let now = (shared.options.clock)();
+        let response = shared
+            .emulator()
+            .handle_and_log(&request, now, refusal, log);
         keep_alive &= http1::can_keep_alive(&response) && !shared.is_stopping();
         let send_options = SendOptions {
             now: shared.emulator().time((shared.options.clock)()),

@@ -1,4 +1,4 @@
-//! Which `Host` a request may have.
+//! Checks the `Host` of requests.
 //!
 //! A web page can let its own name resolve to 127.0.0.1 (DNS rebinding), and then read the responses of
 //! this server with the browser of the person who visits it. Its requests have that name in `Host`.
@@ -9,7 +9,7 @@ use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderValue, Request};
 
-/// Returns the host that a request asks for, if it may not.
+/// Returns the host of a request if it is not allowed.
 pub(super) fn misdirected<B>(request: &Request<B>, allowed: &[String]) -> Option<String> {
     let host = match request.uri().authority() {
         // RFC 9112 §3.2.2: it counts instead of `Host`.
@@ -31,6 +31,14 @@ fn is_allowed(host: &str, allowed: &[String]) -> bool {
         return false;
     }
     let name = authority.host();
+    // Something else may follow an address in brackets.
+    let is_port = |port: &str| port.is_empty() || port.parse::<u16>().is_ok();
+    if !host
+        .strip_prefix(name)
+        .is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+    {
+        return false;
+    }
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     let unbracketed = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
     unbracketed.unwrap_or(&name).parse::<IpAddr>().is_ok()
@@ -74,6 +82,10 @@ mod tests {
             "evil.example@127.0.0.1",
             "127.0.0.1, evil.example",
             "[::1",
+            "[::1]evil.example",
+            "[::1]:80.evil.example",
+            "localhost:abc",
+            "localhost:99999",
             "127.0.0.1/evil",
         ] {
             assert!(!is_allowed(host, &allowed), "{host}");

@@ -30,10 +30,10 @@ const EVICT_AFTER: Duration = Duration::from_secs(1);
 /// A function that returns the time since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-/// A function that is called with what is kept of a request.
+/// A function that is called with the record of a request.
 pub type Log = Arc<dyn Fn(&Seen) + Send + Sync>;
 
-/// Returns a clock that shows `start`, a time since the Unix epoch, and runs on from there.
+/// Returns a clock that shows `start`, a time since the Unix epoch, and continues from there.
 ///
 /// With an equal [`Config::present`](crate::Config::present), the dates of the keys and the `Date` of
 /// responses belong together.
@@ -115,8 +115,9 @@ impl Options {
     /// Sets a function that is called once for each request, in their order, before its response is sent. All other
     /// requests wait until it returns, and it must not call [`Server::with`](super::Server::with).
     ///
-    /// Requests that are not valid HTTP, that arrive on too many connections, or that are for the control interface
-    /// are not passed to it.
+    /// A request that is refused because of its host (421), or because it is HTTP on a port of HTTPS (400), is passed
+    /// to it, too. These are not: requests that are not valid HTTP or not complete in time (400, 408, 413, 431 …), those
+    /// on connections beyond [`max_connections`](Self::max_connections) (503), and those for the control interface.
     ///
     /// ```
     /// use atlas_model_keys_emulator::server::Options;
