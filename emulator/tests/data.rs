@@ -348,6 +348,11 @@ fn error_names_line_value_and_rule_and_never_a_secret() {
             &["the accessToken [redacted]", "twice"],
         ),
         (
+            "{\"accessToken\":\"a\",\"role\":[]}".to_owned(),
+            1,
+            &["no field \"role\"", "it is \"roles\""],
+        ),
+        (
             "{\"accessToken\":\"a\",\n\"roles\":\"ORG_OWNER\"}".to_owned(),
             2,
             &["roles must be", "an array of objects"],
