@@ -6,16 +6,17 @@ mod request_log;
 
 use std::io::{self, ErrorKind, Write as _};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use atlas_model_keys_emulator::server::{self, Options, Server, Tls};
 use atlas_model_keys_emulator::{Config, Data, Emulator, EnvironmentFormat, Names};
 
 use crate::args::{EmulateArgs, Rate};
-use crate::failure::CommandError;
-use crate::signals::on_signal;
+use crate::failure::{CommandError, Exit};
+use crate::signals::{self, on_signal};
 
 use catalogue::catalogue;
 use request_log::{Output, RequestLog};
@@ -24,13 +25,26 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
     if args.list_faults {
         return print(&catalogue());
     }
+    let file = |path: &Option<PathBuf>| path.as_ref()?.canonicalize().ok();
+    if file(&args.data).is_some_and(|data| Some(data) == file(&args.log)) {
+        let what = "--log would replace the file of --data";
+        return Err(CommandError::usage(what).hint("choose another file for --log"));
+    }
     // Read before the handler is set, so that Ctrl-C ends a read of stdin.
     let data = read_data(args)?;
     // Set before anything is printed, because the reader of the output may send a signal at once.
     let (stop, stopped) = mpsc::channel();
-    on_signal(move || {
-        // This fails for a second signal during the shutdown, which is ignored.
-        let _ = stop.send(());
+    let mut first = None;
+    on_signal(move || match first {
+        // Some programs send a signal to a process and to its group, so that it arrives twice.
+        Some(first) if Instant::elapsed(&first) < signals::REPETITION => {}
+        // The start or the end may hang, for example because a pipe is not read.
+        Some(_) => process::exit(Exit::Interrupted as i32),
+        None => {
+            first = Some(Instant::now());
+            // This fails if the end has already begun.
+            let _ = stop.send(());
+        }
     })
     .map_err(|error| CommandError::local("cannot wait for signals", &error))?;
 

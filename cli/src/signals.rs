@@ -18,7 +18,7 @@ use crate::failure::{CommandError, Exit};
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// The time within which a second signal counts as a copy of the first one.
-const REPETITION: Duration = Duration::from_millis(200);
+pub(crate) const REPETITION: Duration = Duration::from_millis(200);
 
 /// The time that the command has to end after its calls were cancelled. It may hang because its output is not read; then the
 /// process ends.

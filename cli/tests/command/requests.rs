@@ -119,6 +119,21 @@ fn log_on_stdout_follows_the_variables() {
 }
 
 #[test]
+fn log_in_the_file_of_the_data_is_2() {
+    let path = std::env::temp_dir().join(format!("data-{}.ndjson", std::process::id()));
+    let data = "{\"name\":\"only\"}\n";
+    fs::write(&path, data).unwrap();
+    let name = path.to_str().unwrap();
+    let error = run(&["emulate", "--data", name, "--log", name], &[]).failure(2);
+    assert!(
+        error.contains("--log would replace the file of --data"),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), data);
+    fs::remove_file(&path).unwrap();
+}
+
+#[test]
 fn log_that_cannot_be_created_is_1() {
     let error = run(&["emulate", "--log", "no/such/folder/log"], &[]).failure(1);
     let start = "error: cannot write no/such/folder/log\n";
