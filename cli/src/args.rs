@@ -506,7 +506,7 @@ pub(crate) struct EmulateArgs {
 
     /// Write a line of JSON for each request
     ///
-    /// A file is replaced, and `-` is stdout. Credentials in a request are written as [redacted], and bodies
+    /// A file is replaced, and `-` is stdout. Credentials in a request are replaced, and bodies
     /// are not written.
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
