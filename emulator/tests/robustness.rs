@@ -256,7 +256,7 @@ fn slow_clients_on_all_connections_do_not_exclude_others() {
         let mut served = 0;
         while served < 50 && begun.elapsed() < LIMIT {
             let response = exchange(&server, good.as_bytes());
-            // 503, until the first of the slow clients has waited for a second.
+            // 503, until the first of the slow clients has waited for 100 ms.
             let is_busy = response.starts_with(b"HTTP/1.1 503 ");
             assert!(is_busy || response.starts_with(b"HTTP/1.1 200 "));
             served += usize::from(!is_busy);

@@ -70,7 +70,7 @@ impl Waiting {
     }
 
     fn begin(&self) {
-        *self.since() = Some(Instant::now());
+        self.since().get_or_insert_with(Instant::now);
     }
 
     pub(super) fn end(&self) {

@@ -25,7 +25,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The time for which a connection may wait for its request before a new one takes its place. A normal client
 /// sends its request at once.
-const EVICT_AFTER: Duration = Duration::from_secs(1);
+const EVICT_AFTER: Duration = Duration::from_millis(100);
 
 /// A function that returns the time since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -69,7 +69,7 @@ pub struct Options {
     /// The delay before each response.
     pub latency: Duration,
     /// The maximum number of open connections, each with a thread. For a further connection, the one that has
-    /// waited longest for its request is closed. If none has waited for a second, the new one gets 503 after its
+    /// waited longest for its request is closed. If none has waited for 100 ms, the new one gets 503 after its
     /// request.
     pub max_connections: usize,
     /// The time after which a silent connection is closed. In addition, a request must be complete
