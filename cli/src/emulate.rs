@@ -7,16 +7,15 @@ mod request_log;
 use std::io::{self, ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use atlas_model_keys_emulator::server::{self, Options, Server, Tls};
 use atlas_model_keys_emulator::{Config, Data, Emulator, EnvironmentFormat, Names};
 
 use crate::args::{EmulateArgs, Rate};
-use crate::failure::{CommandError, Exit};
-use crate::signals::{self, on_signal};
+use crate::failure::CommandError;
+use crate::signals::on_first_signal;
 
 use catalogue::catalogue;
 use request_log::{Output, RequestLog};
@@ -34,17 +33,9 @@ pub(crate) fn run(args: &EmulateArgs) -> Result<(), CommandError> {
     let data = read_data(args)?;
     // Set before anything is printed, because the reader of the output may send a signal at once.
     let (stop, stopped) = mpsc::channel();
-    let mut first = None;
-    on_signal(move || match first {
-        // Some programs send a signal to a process and to its group, so that it arrives twice.
-        Some(first) if Instant::elapsed(&first) < signals::REPETITION => {}
-        // The start or the end may hang, for example because a pipe is not read.
-        Some(_) => process::exit(Exit::Interrupted as i32),
-        None => {
-            first = Some(Instant::now());
-            // This fails if the end has already begun.
-            let _ = stop.send(());
-        }
+    on_first_signal(move || {
+        // This fails if the end has already begun.
+        let _ = stop.send(());
     })
     .map_err(|error| CommandError::local("cannot wait for signals", &error))?;
 

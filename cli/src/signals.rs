@@ -18,7 +18,7 @@ use crate::failure::{CommandError, Exit};
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// The time within which a second signal counts as a copy of the first one.
-pub(crate) const REPETITION: Duration = Duration::from_millis(200);
+const REPETITION: Duration = Duration::from_millis(200);
 
 /// The time that the command has to end after its calls were cancelled. It may hang because its output is not read; then the
 /// process ends.
@@ -50,15 +50,8 @@ impl Signals {
     pub(crate) fn catch() -> Result<Self, CommandError> {
         let signals = Self::default();
         let shared = Arc::clone(&signals.0);
-        let handler = on_signal(move || {
-            let mut state = shared.lock();
-            match state.interrupted {
-                // Some programs send a signal to a process and to its group, so that it arrives twice.
-                Some(first) if first.elapsed() < REPETITION => return,
-                Some(_) => process::exit(Exit::Interrupted as i32),
-                None => state.interrupted = Some(Instant::now()),
-            }
-            drop(state);
+        let handler = on_first_signal(move || {
+            shared.lock().interrupted = Some(Instant::now());
             shared.changed.notify_all();
         });
         let failed = |error| CommandError::local("cannot wait for signals", &error);
@@ -115,10 +108,25 @@ impl Signals {
     }
 }
 
+/// Calls the function for the first signal from now on. The second one ends the process at once, because what the
+/// function began may hang, for example if a pipe is not read.
+pub(crate) fn on_first_signal(mut handle: impl FnMut() + Send + 'static) -> io::Result<()> {
+    let mut first: Option<Instant> = None;
+    on_signal(move || match first {
+        // Some programs send a signal to a process and to its group, so that it arrives twice.
+        Some(first) if first.elapsed() < REPETITION => {}
+        Some(_) => process::exit(Exit::Interrupted as i32),
+        None => {
+            first = Some(Instant::now());
+            handle();
+        }
+    })
+}
+
 /// Calls the function for each SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT from now on. Signals that the parent process has set to be
 /// ignored stay ignored, such as SIGHUP under `nohup`.
 #[cfg(unix)]
-pub(crate) fn on_signal(mut handle: impl FnMut() + Send + 'static) -> io::Result<()> {
+fn on_signal(mut handle: impl FnMut() + Send + 'static) -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use signal_hook::iterator;
 
@@ -134,7 +142,7 @@ pub(crate) fn on_signal(mut handle: impl FnMut() + Send + 'static) -> io::Result
 }
 
 #[cfg(not(unix))]
-pub(crate) fn on_signal(handle: impl FnMut() + Send + 'static) -> io::Result<()> {
+fn on_signal(handle: impl FnMut() + Send + 'static) -> io::Result<()> {
     ctrlc::set_handler(handle).map_err(io::Error::other)
 }
 

@@ -107,18 +107,21 @@ impl Atlas {
 
     pub(crate) fn issue_token(
         &mut self,
+        account: Option<CredentialId>,
         request: Incoming<'_>,
         now: Duration,
     ) -> Response<Vec<u8>> {
         let Incoming { headers, body, .. } = request;
-        let accounts = &self.credentials.service_accounts;
-        oauth::token(&mut self.tokens, accounts, headers, body, now)
+        oauth::token(&mut self.tokens, account, headers, body, now)
     }
 
-    pub(crate) fn revoke_token(&mut self, request: Incoming<'_>) -> Response<Vec<u8>> {
+    pub(crate) fn revoke_token(
+        &mut self,
+        account: Option<CredentialId>,
+        request: Incoming<'_>,
+    ) -> Response<Vec<u8>> {
         let Incoming { headers, body, .. } = request;
-        let accounts = &self.credentials.service_accounts;
-        oauth::revoke(&mut self.tokens, accounts, headers, body)
+        oauth::revoke(&mut self.tokens, account, headers, body)
     }
 
     /// Returns the service account whose credential a request for a token has.
@@ -387,7 +390,8 @@ pub(crate) fn key_view(version: ApiVersion, config: &Config) -> KeyView {
 pub(crate) fn self_url(config: &Config, request: Incoming<'_>) -> String {
     let base = match &config.link_base {
         Some(base) => base.clone(),
-        None => listing::base_of(request.uri, request.headers),
+        None => listing::base_of(request.uri, request.headers)
+            .unwrap_or_else(|| "https://cloud.mongodb.com".to_owned()),
     };
     format!("{base}{}", request.uri.path())
 }

@@ -207,11 +207,11 @@ impl Emulator {
         let result = match matched {
             MatchedRoute::Token => {
                 outcome.credential = self.atlas.account_of(request);
-                return Ok(self.atlas.issue_token(request, now));
+                return Ok(self.atlas.issue_token(outcome.credential, request, now));
             }
             MatchedRoute::Revoke => {
                 outcome.credential = self.atlas.account_of(request);
-                return Ok(self.atlas.revoke_token(request));
+                return Ok(self.atlas.revoke_token(outcome.credential, request));
             }
             MatchedRoute::GroupKeys { group_id } => {
                 let caller = caller()?;

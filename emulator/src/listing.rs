@@ -188,19 +188,15 @@ pub(crate) fn render_key(uri: &Uri, key: KeyEntry<'_>) -> Result<Vec<u8>, AtlasE
     })
 }
 
-/// Returns scheme and authority that the request was sent to. The links begin with them.
-pub(crate) fn base_of(uri: &Uri, headers: &HeaderMap) -> String {
+/// Returns scheme and authority that the request was sent to, or `None` if it does not say so. The links begin with
+/// them.
+pub(crate) fn base_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let authority = uri.authority().cloned().or_else(|| {
         let host = headers.get(HOST)?.to_str().ok()?;
         host.parse::<Authority>().ok()
     });
-    match authority {
-        Some(authority) => {
-            let scheme = uri.scheme().unwrap_or(&Scheme::HTTP);
-            format!("{scheme}://{authority}")
-        }
-        None => "https://cloud.mongodb.com".to_owned(),
-    }
+    let scheme = uri.scheme().unwrap_or(&Scheme::HTTP);
+    authority.map(|authority| format!("{scheme}://{authority}"))
 }
 
 /// The body of a page. Its fields are in alphabetical order, as in all of Atlas's objects.

@@ -118,15 +118,15 @@ impl Tokens {
     }
 }
 
-/// Handles `POST /api/oauth/token`.
+/// Handles `POST /api/oauth/token` for this account, which is that of [`account_of`].
 pub(crate) fn token(
     tokens: &mut Tokens,
-    accounts: &[ServiceAccount],
+    account: Option<CredentialId>,
     headers: &HeaderMap,
     body: &[u8],
     now: Duration,
 ) -> Response<Vec<u8>> {
-    let (account, form) = match authenticated_form(accounts, headers, body) {
+    let (account, form) = match authenticated_form(account, headers, body) {
         Ok(authenticated) => authenticated,
         Err(error) => return error.into_response(),
     };
@@ -162,15 +162,15 @@ pub(crate) fn token(
     )
 }
 
-/// Handles `POST /api/oauth/revoke`. An unknown token is no error (RFC 7009 §2.2), and neither is a token of
+/// Handles `POST /api/oauth/revoke` for this account. An unknown token is no error (RFC 7009 §2.2), and neither is a token of
 /// another holder, which stays valid.
 pub(crate) fn revoke(
     tokens: &mut Tokens,
-    accounts: &[ServiceAccount],
+    account: Option<CredentialId>,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Response<Vec<u8>> {
-    let (account, form) = match authenticated_form(accounts, headers, body) {
+    let (account, form) = match authenticated_form(account, headers, body) {
         Ok(authenticated) => authenticated,
         Err(error) => return error.into_response(),
     };
@@ -209,13 +209,13 @@ pub(crate) fn account_of(accounts: &[ServiceAccount], headers: &HeaderMap) -> Op
     Some(CredentialId::new(CredentialKind::ServiceAccount, index))
 }
 
-/// Returns the service account whose credential the request has, and the form in the body.
+/// Returns the service account and the form in the body, if the request has the credential of an account.
 fn authenticated_form(
-    accounts: &[ServiceAccount],
+    account: Option<CredentialId>,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(CredentialId, String), OAuthError> {
-    let account = account_of(accounts, headers).ok_or(OAuthError {
+    let account = account.ok_or(OAuthError {
         status: StatusCode::UNAUTHORIZED,
         error: "invalid_client",
         description: "Invalid credentials provided.",

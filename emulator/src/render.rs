@@ -1,7 +1,9 @@
 //! Renders bodies: JSON, and gzip for clients that accept it.
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
+use atlas_model_keys_core::is_unsafe_to_show;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, VARY};
@@ -45,17 +47,19 @@ pub(crate) fn json(value: &impl Serialize, pretty: bool) -> Vec<u8> {
     rendered.unwrap_or_default()
 }
 
-/// Escapes the characters of a JSON text that a terminal may interpret: C1 controls, and those that change the direction
-/// of the text or break lines. C0 controls are escaped in every JSON text.
+/// Escapes the characters of a compact JSON text that are unsafe to show. Its value does not change, because they
+/// occur only within strings.
 pub(crate) fn printable(json: String) -> String {
-    let is_odd = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if json.is_ascii() && !json.contains('\u{7f}') {
+    if !json.chars().any(is_unsafe_to_show) {
         return json;
     }
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
-        if is_odd(c) {
-            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        if is_unsafe_to_show(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a `String` cannot fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
         } else {
             escaped.push(c);
         }

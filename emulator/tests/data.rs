@@ -5,7 +5,7 @@ mod support;
 use atlas_model_keys_core::OrgId;
 use atlas_model_keys_emulator::{Config, Data, Emulator, InvalidData};
 use serde_json::{Value, json};
-use support::{DATED, PREVIEW, fetch, keys_path};
+use support::{Cases, DATED, PREVIEW, fetch, keys_path};
 
 const FIRST: &str = "69681d39c9e8cfd375386316";
 const SECOND: &str = "69681d39c9e8cfd375386317";
@@ -560,18 +560,6 @@ fn data_of_credentials_only_keeps_the_generated_projects() {
     assert_eq!(emulator.access_token(), "t");
     let path = keys_path(&emulator);
     assert_eq!(fetch(&mut emulator, &path, PREVIEW).status(), 200);
-}
-
-/// A xorshift generator with a fixed seed, so that every run has the same cases.
-struct Cases(u64);
-
-impl Cases {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % bound as u64).unwrap()
-    }
 }
 
 #[test]

@@ -12,19 +12,9 @@ use std::time::{Duration, Instant};
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, DigestAlgorithm, Emulator, Names, Route};
 use http::{HeaderValue, Method, Request};
-use support::{DATED, LIMIT, NOW, PREVIEW, bearer, digest, get, keys_path, token_request};
-
-/// A xorshift generator with a fixed seed, so that every run has the same cases.
-struct Cases(u64);
+use support::{Cases, DATED, LIMIT, NOW, PREVIEW, bearer, digest, get, keys_path, token_request};
 
 impl Cases {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % bound as u64).unwrap()
-    }
-
     fn mutate(&mut self, text: &str) -> Vec<u8> {
         let mut bytes = text.as_bytes().to_vec();
         for _ in 0..self.below(4) {

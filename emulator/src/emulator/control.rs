@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use atlas_model_keys_core::UnixTime;
 use http::header::{self, HeaderName, HeaderValue};
-use http::uri::Authority;
 use http::{Method, Response, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -301,19 +300,11 @@ impl Emulator {
     }
 
     fn control_environment(&self, request: Incoming<'_>) -> Result<Response<Vec<u8>>, Refusal> {
-        let host = request.headers.get(header::HOST);
-        let host = host.and_then(|host| host.to_str().ok()?.parse().ok());
-        let is_valid = |host: &Authority| !host.as_str().contains('@');
-        if !request
-            .uri
-            .authority()
-            .or(host.as_ref())
-            .is_some_and(is_valid)
-        {
-            let why = "the header Host, from which the base URL is taken, is missing or not valid";
-            return Err(Refusal::bad_request(why));
-        }
         let base = listing::base_of(request.uri, request.headers);
+        let base = base.filter(|base| !base.contains('@')).ok_or_else(|| {
+            let why = "the header Host, from which the base URL is taken, is missing or not valid";
+            Refusal::bad_request(why)
+        })?;
         let environment = self.environment(&base);
         let asked = request
             .uri
@@ -353,9 +344,8 @@ fn parse<'b, T: Deserialize<'b>>(body: &'b [u8], form: &str) -> Result<T, Refusa
 
 fn document(status: StatusCode, value: &impl Serialize) -> Response<Vec<u8>> {
     // Serializing texts and lists cannot fail.
-    let json = serde_json::to_string(value).unwrap_or_default() + "\n";
-    let json = render::printable(json).into_bytes();
-    body(status, json, "application/json")
+    let json = render::printable(serde_json::to_string(value).unwrap_or_default());
+    body(status, (json + "\n").into_bytes(), "application/json")
 }
 
 fn no_content() -> Response<Vec<u8>> {

@@ -166,7 +166,7 @@ impl Faults {
             if row.area.phase() != phase || !row.area.applies_to(route, request, challenged) {
                 continue;
             }
-            let before = parts(response);
+            let before = response.clone();
             let mut cx = FaultContext {
                 value,
                 memory: &mut injected.memory,
@@ -177,7 +177,7 @@ impl Faults {
                 has_effect: false,
             };
             (row.apply)(&mut cx);
-            if !cx.has_effect && parts(response) == before {
+            if !cx.has_effect && parts(response) == parts(&before) {
                 continue;
             }
             applied.push(injected.injection.fault);
@@ -191,12 +191,12 @@ impl Faults {
 }
 
 /// Returns what a fault can change in a response.
-fn parts(response: &Response<Vec<u8>>) -> (StatusCode, HeaderMap, Vec<u8>, Option<Delivery>) {
+fn parts(response: &Response<Vec<u8>>) -> (StatusCode, &HeaderMap, &[u8], Option<&Delivery>) {
     (
         response.status(),
-        response.headers().clone(),
-        response.body().clone(),
-        response.extensions().get().cloned(),
+        response.headers(),
+        response.body(),
+        response.extensions().get(),
     )
 }
 

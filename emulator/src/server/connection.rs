@@ -121,22 +121,26 @@ impl Connection {
             if shared.options.scheme() == "https" {
                 make_absolute(&mut request);
             }
-            // The emulator is not locked during this wait, so other connections are served.
-            if !shared.emulator().is_control(request.uri()) {
-                shared.pause(shared.options.latency);
+            let latency = shared.options.latency;
+            if !latency.is_zero() && !shared.emulator().is_control(request.uri()) {
+                // The emulator is not locked during this wait, so other connections are served.
+                shared.pause(latency);
             }
         }
         let log: Option<&dyn Fn(&Seen)> = match &shared.options.log {
             Some(log) => Some(&**log),
             None => None,
         };
-        let now = (shared.options.clock)();
-        let response = shared
-            .emulator()
-            .handle_and_log(&request, now, refusal, log);
+        let clock_time = (shared.options.clock)();
+        let (response, now) = {
+            let mut emulator = shared.emulator();
+            let response = emulator.handle_and_log(&request, clock_time, refusal, log);
+            // The request may have changed the time.
+            (response, emulator.time(clock_time))
+        };
         keep_alive &= http1::can_keep_alive(&response) && !shared.is_stopping();
         let send_options = SendOptions {
-            now: shared.emulator().time((shared.options.clock)()),
+            now,
             to_head: request.method() == Method::HEAD,
             keep_alive,
         };

@@ -21,6 +21,18 @@ pub(crate) const DATED: &str = "application/vnd.atlas.2025-03-12+json";
 /// A time in 2026.
 pub(crate) const NOW: Duration = Duration::from_secs(1_790_000_000);
 
+/// A xorshift generator with a fixed seed, so that every run has the same cases.
+pub(crate) struct Cases(pub(crate) u64);
+
+impl Cases {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % bound as u64).unwrap()
+    }
+}
+
 pub(crate) fn after(seconds: u64) -> Duration {
     NOW + Duration::from_secs(seconds)
 }
