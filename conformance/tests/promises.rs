@@ -68,8 +68,12 @@ fn every_promise_names_existing_tests() {
 fn unsafe_code_is_forbidden_everywhere() {
     let workspace = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     assert!(workspace.contains("unsafe_code = \"forbid\""));
+    // They are workspaces of their own.
+    for folder in ["benches", "fuzz"] {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("unsafe_code = \"forbid\""), "{folder}");
+    }
     for folder in [
-        "benches",
         "cli",
         "conformance",
         "core",
