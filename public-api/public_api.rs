@@ -73,6 +73,7 @@ fn items(root: &Path, name: &str) -> String {
             "--",
             "-Zunstable-options",
             "--output-format=json",
+            "--document-hidden-items",
             "--cap-lints=allow",
         ])
         .env("RUSTDOC", root.join("public-api/rustdoc"))
