@@ -34,3 +34,5 @@ mod sweeps;
 mod terminal;
 mod token;
 mod usage;
+#[cfg(windows)]
+mod windows;
