@@ -34,3 +34,4 @@ mod sweeps;
 mod terminal;
 mod token;
 mod usage;
+mod version;
