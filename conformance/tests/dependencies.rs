@@ -1,5 +1,5 @@
-//! Checks the dependencies of the command and of the clients: permissive licences, and no crate in two versions without
-//! a reason.
+//! Checks the dependencies of the command and of the clients: permissive licences, no crate in two versions without a
+//! reason, and none that needs a newer Rust.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -98,4 +98,33 @@ fn no_crate_has_two_versions_without_a_reason() {
         .filter(|name| !reasons.contains(name))
         .collect();
     assert!(duplicates.is_empty(), "{duplicates:?}");
+}
+
+#[test]
+fn no_dependency_needs_a_newer_rust_than_the_workspace() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--offline", "--locked"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let version =
+        |text: &str| -> Vec<u32> { text.split('.').map(|n| n.parse().unwrap()).collect() };
+    let ours = version(env!("CARGO_PKG_RUST_VERSION"));
+    let packages = metadata["packages"].as_array().unwrap();
+    let needs = packages.iter().filter_map(|package| {
+        let needed = version(package["rust_version"].as_str()?);
+        Some((package["name"].as_str()?, needed))
+    });
+    // 1.88.0 is not newer than 1.88.
+    let newer: Vec<_> = needs
+        .filter(|(_, needed)| needed.iter().take(2).gt(&ours))
+        .collect();
+    assert!(newer.is_empty(), "newer than {ours:?}: {newer:?}");
+    assert!(packages.len() > 100);
 }

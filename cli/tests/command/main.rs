@@ -34,5 +34,6 @@ mod sweeps;
 mod terminal;
 mod token;
 mod usage;
+mod version;
 #[cfg(windows)]
 mod windows;
