@@ -2,9 +2,9 @@
 //! `/bin/true` and curl, and the instructions of 200 pages in each body encoding.
 //!
 //! ```text
-//! cargo bench -p atlas-model-keys-benches --bench start              # also builds the command
-//! cargo bench -p atlas-model-keys-benches --bench start -- --quick   # fewer rounds
-//! cargo bench -p atlas-model-keys-benches --bench start -- start     # one part: start or instructions
+//! cargo bench --bench start              # also builds the command
+//! cargo bench --bench start -- --quick   # fewer rounds
+//! cargo bench --bench start -- start     # one part: start or instructions
 //! ```
 
 use std::env;
@@ -40,7 +40,7 @@ fn main() {
     results::record("start", rows).unwrap();
 }
 
-/// Builds the command in release mode, and returns its path.
+/// Builds the command in release mode, which needs its own workspace, and returns its path.
 fn build_command() -> PathBuf {
     let status = Command::new(env!("CARGO"))
         .args([
@@ -49,8 +49,10 @@ fn build_command() -> PathBuf {
             "--release",
             "--package",
             "atlas-model-keys",
+            "--target-dir",
         ])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .arg(results::target())
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .status()
         .unwrap();
     assert!(status.success());

@@ -1,5 +1,6 @@
-//! Runs a whole listing in a separate process (`src/bin/drain-….rs`): its task and its measurement.
+//! Runs a whole listing in a separate process (`drain/`): its task and its measurement.
 
+use std::env;
 use std::error::Error;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -48,24 +49,24 @@ pub type Outcome = Result<usize, Box<dyn Error>>;
 /// The name of a loop, and the loop.
 pub type Loop = (&'static str, fn(&Task) -> Outcome);
 
-/// Runs a listing process: reads the task, runs one of `loops`, and prints the measurement.
+/// Runs the process that [`run`] starts: reads the task, runs one of `loops`, and prints the measurement.
 ///
 /// # Errors
 /// Returns the error of the loop.
 ///
 /// # Panics
 /// Panics if the arguments are not a task.
-pub fn main(loops: &[Loop]) -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [how, base, group, token, pages, ahead] = arguments.try_into().unwrap();
-    let (pages, ahead) = (pages.parse()?, ahead.parse()?);
+pub fn list(loops: &[Loop], arguments: &[&str]) -> Result<(), Box<dyn Error>> {
+    let &[how, base, group, token, pages, ahead] = arguments else {
+        panic!("{arguments:?}");
+    };
     let task = Task {
-        how,
-        base,
-        group,
-        token,
-        pages,
-        ahead,
+        how: how.to_owned(),
+        base: base.to_owned(),
+        group: group.to_owned(),
+        token: token.to_owned(),
+        pages: pages.parse()?,
+        ahead: ahead.parse()?,
     };
     let mut loops = loops.iter();
     let (_, run) = loops.find(|(how, _)| *how == task.how).unwrap();
@@ -101,20 +102,28 @@ impl Task {
     }
 }
 
-/// Starts `program`, which lists the `keys` of `atlas` with its loop `how`.
+/// Starts this executable again with the argument `list`. It lists the `keys` of `atlas` with the loop `how` over
+/// `library`. Its `main` must pass the arguments after the library to [`list`].
 ///
 /// # Panics
-/// Panics if the program fails or reads a wrong number of keys.
+/// Panics if the process fails or reads a wrong number of keys.
 #[must_use]
-pub fn run(program: &str, how: &str, ahead: usize, atlas: &Atlas, keys: usize) -> Measurement {
+pub fn run(library: &str, how: &str, ahead: usize, atlas: &Atlas, keys: usize) -> Measurement {
     let pages = keys.div_ceil(PER_PAGE);
-    let output = Command::new(program)
-        .args([how, &atlas.base, &atlas.group, &atlas.token])
+    let output = Command::new(env::current_exe().unwrap())
+        .args([
+            "list",
+            library,
+            how,
+            &atlas.base,
+            &atlas.group,
+            &atlas.token,
+        ])
         .args([pages.to_string(), ahead.to_string()])
         .stderr(Stdio::inherit())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{program} {how}");
+    assert!(output.status.success(), "{library} {how}");
     let text = String::from_utf8(output.stdout).unwrap();
     let numbers: Vec<u64> = text
         .split_whitespace()

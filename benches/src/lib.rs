@@ -2,7 +2,7 @@
 //!
 //! `cargo bench` runs the benchmarks; their files are beside the manifest. Small operations
 //! ([`cases`]) are measured in three ways: their time (`cases.rs`), their allocations and their
-//! instructions (programs in `src/bin`).
+//! instructions (programs in `examples`).
 //!
 //! Whole listings ([`drain`]) run in separate processes, against a server in a separate process
 //! ([`atlas`]); [`usage`] measures the time and the memory of a process. [`naive`] has the structs for

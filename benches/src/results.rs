@@ -97,7 +97,7 @@ impl Machine {
             cores: thread::available_parallelism().map_or(1, Into::into),
             kernel: first_line("uname", "-sr"),
             rustc: first_line("rustc", "--version"),
-            peers: peers(include_str!("../../Cargo.lock")),
+            peers: peers(include_str!("../Cargo.lock")),
         }
     }
 
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn peers_are_read_from_the_lock_file() {
-        let peers = peers(include_str!("../../Cargo.lock"));
+        let peers = peers(include_str!("../Cargo.lock"));
         assert!(peers["ureq"].starts_with("3."), "{peers:?}");
         assert!(peers["reqwest"].starts_with("0.13"), "{peers:?}");
         assert!(!peers.contains_key("clap"));

@@ -1,4 +1,4 @@
-//! Checks that every promise of SECURITY.md names existing tests.
+//! Checks that every promise of SECURITY.md names existing tests, and that no file with tests is forgotten.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -68,8 +68,12 @@ fn every_promise_names_existing_tests() {
 fn unsafe_code_is_forbidden_everywhere() {
     let workspace = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     assert!(workspace.contains("unsafe_code = \"forbid\""));
+    // They are workspaces of their own.
+    for folder in ["benches", "fuzz"] {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("unsafe_code = \"forbid\""), "{folder}");
+    }
     for folder in [
-        "benches",
         "cli",
         "conformance",
         "core",
@@ -80,5 +84,25 @@ fn unsafe_code_is_forbidden_everywhere() {
     ] {
         let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
         assert!(manifest.contains("[lints]\nworkspace = true"), "{folder}");
+    }
+}
+
+#[test]
+fn every_file_with_tests_is_part_of_a_program() {
+    for crate_folder in fs::read_dir(root()).unwrap() {
+        let folder = crate_folder.unwrap().path();
+        let Ok(programs) = fs::read_to_string(folder.join("tests/all.rs")) else {
+            continue;
+        };
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        for file in fs::read_dir(folder.join("tests")).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                let is_part = programs.contains(&format!("\nmod {name};"))
+                    || manifest.contains(&format!("[[test]]\nname = \"{name}\""));
+                assert!(is_part, "{} is in no program", path.display());
+            }
+        }
     }
 }

@@ -1,8 +1,5 @@
 //! Proxies: tinyproxy, if it is installed, and a proxy of these tests that records what it receives.
 
-#[macro_use]
-mod scripted;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::scripted::{self, Action, Authority, ScriptedServer, error_chain};
 use atlas_model_keys_conformance::fixtures::{client_for, failure, request, token};
 use atlas_model_keys_conformance::loopback::{listener, read_head};
 use atlas_model_keys_conformance::{
@@ -20,7 +18,6 @@ use atlas_model_keys_conformance::{
 use atlas_model_keys_core::{BaseUrl, Credentials, Error, FailureKind};
 use atlas_model_keys_emulator::Config;
 use atlas_model_keys_emulator::server::Options;
-use scripted::{Action, Authority, ScriptedServer, error_chain};
 
 /// A host that is not loopback for a client. Only the proxies of these tests can reach it.
 const HOST: &str = "atlas.example";

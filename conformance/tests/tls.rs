@@ -1,8 +1,5 @@
 //! TLS with generated certificates: which servers the clients trust, how a connection must end, and HTTP/2.
 
-#[macro_use]
-mod scripted;
-
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::io::{Read as _, Write as _};
@@ -12,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::scripted::{self, Action, Authority, ScriptedServer, error_chain, names, page};
 use atlas_model_keys_conformance::fixtures::{client_for, failure, request};
 use atlas_model_keys_conformance::{
     CredentialKind, HyperClient, LoopbackServer, ReqwestClient, Setup, TestClient, UreqClient,
@@ -25,7 +23,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use scripted::{Action, Authority, ScriptedServer, error_chain, names, page};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;

@@ -1,15 +1,12 @@
 //! Responses of faulty or hostile servers: each has the right error, in time, and is never taken for the response to
 //! another request.
 
-#[macro_use]
-mod scripted;
-
 use std::time::{Duration, Instant};
 
+use crate::scripted::{Action, ScriptedServer, error_chain, names, page, response};
 use atlas_model_keys_conformance::fixtures::{failure, request};
 use atlas_model_keys_conformance::{HyperClient, Setup, TestClient, UreqClient};
 use atlas_model_keys_core::{Credentials, Error, FailureKind, PageNum};
-use scripted::{Action, ScriptedServer, error_chain, names, page, response};
 
 /// Returns a response without a length: the body ends with the connection.
 fn until_close(body: &str) -> Vec<u8> {

@@ -1,12 +1,10 @@
 //! Complete listings of a session against the emulator in memory, under a virtual clock.
 
-mod dialogue;
-
 use std::time::Duration;
 
+use crate::dialogue::{CREDENTIAL_KINDS, CredentialKind, World};
 use atlas_model_keys_core::{ApiVersion, Error, ItemsPerPage, ListRequest, OwnedModelKey, PageNum};
 use atlas_model_keys_emulator::{Config, Deprecated, DigestAlgorithm, Key, TotalCount};
-use dialogue::{CREDENTIAL_KINDS, CredentialKind, World};
 
 fn ids(keys: &[OwnedModelKey]) -> Vec<&str> {
     keys.iter().map(|key| key.api_key_id().unwrap()).collect()

@@ -2,10 +2,9 @@
 //! rate limits, failing servers, lost requests, a withdrawn version, overlapping and dropped exchanges, and a clock
 //! that jumps. None panics or hangs, and every key and group arrives exactly once.
 
-mod dialogue;
-
 use std::time::Duration;
 
+use crate::dialogue::{CREDENTIAL_KINDS, CredentialKind, World};
 use atlas_model_keys_core::{
     ApiKeyId, ApiVersion, Body, Error, FailureKind, GroupsRequest, ItemsPerPage, KeyRequest,
     ListRequest, Listing, Operation, OrgKeyRequest, OrgListRequest, OwnedModelKey, Page, Refused,
@@ -14,7 +13,6 @@ use atlas_model_keys_core::{
 use atlas_model_keys_emulator::{
     Config, DigestAlgorithm, Names, Route, TokenBucket, error_response,
 };
-use dialogue::{CREDENTIAL_KINDS, CredentialKind, World};
 use http::{HeaderValue, Request, StatusCode, header};
 
 const DIALOGUES: u64 = 100_000;

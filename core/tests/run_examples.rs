@@ -1,6 +1,6 @@
 //! Runs the examples to their end, and checks their output.
 
-mod runner;
+use crate::runner;
 
 #[test]
 fn each_example_prints_its_result() {

@@ -1,15 +1,13 @@
 //! The control interface below `/_emulator/`.
 
-mod support;
-
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::*;
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, CredentialKind, Emulator, Fault, Role, TokenBucket};
 use http::{Request, Response};
 use serde_json::Value;
-use support::*;
 
 fn emulator() -> Emulator {
     Emulator::new(Config::default().with_control(true))

@@ -1,11 +1,9 @@
 //! Keys and groups from JSON, and the errors of input that is not valid.
 
-mod support;
-
+use crate::support::{self, Cases, DATED, PREVIEW, fetch, keys_path};
 use atlas_model_keys_core::OrgId;
 use atlas_model_keys_emulator::{Config, Data, Emulator, InvalidData};
 use serde_json::{Value, json};
-use support::{Cases, DATED, PREVIEW, fetch, keys_path};
 
 const FIRST: &str = "69681d39c9e8cfd375386316";
 const SECOND: &str = "69681d39c9e8cfd375386317";

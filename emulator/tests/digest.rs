@@ -1,11 +1,9 @@
 //! Digest authentication: challenges, nonces and their counts.
 
-mod support;
-
+use crate::support::{self, NOW, PREVIEW, after, digest, get, header, keys_path, nonce_of};
 use atlas_model_keys_emulator::{Config, DigestAlgorithm, Emulator};
 use http::{Request, Response};
 use std::time::Duration;
-use support::{NOW, PREVIEW, after, digest, get, header, keys_path, nonce_of};
 
 fn ask(emulator: &mut Emulator, credentials: &str, now: Duration) -> Response<Vec<u8>> {
     let request = get(&keys_path(emulator), PREVIEW, credentials);

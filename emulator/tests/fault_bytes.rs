@@ -1,19 +1,17 @@
 //! The exact bytes that each fault sends.
 
-mod support;
-
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::{End, LIMIT, NOW, PREVIEW, ask, bearer, header, json, keys_path, nonce_of};
+use crate::support::{get, token_request};
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Area, Config, Emulator, Fault, Names};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{Request, Response};
-use support::{End, LIMIT, NOW, PREVIEW, ask, bearer, header, json, keys_path, nonce_of};
-use support::{get, token_request};
 
 /// Every fault, and the bytes that a client receives after its request, until the connection ends.
 ///

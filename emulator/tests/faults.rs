@@ -1,13 +1,15 @@
 //! Every fault of the catalogue, as a client sees it on a socket.
 
-mod support;
-
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::{
+    DATED, End, LIMIT, NOW, PREVIEW, ask, bearer, digest, fetch, get, header, json, keys_path,
+    nonce_of, token_request,
+};
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{
     Area, Config, Delivery, DeliveryStep, Emulator, Fault, Names, Route,
@@ -17,10 +19,6 @@ use http::{HeaderValue, Response};
 use md5::{Digest as _, Md5};
 use serde_json::Value;
 use sha2::{Sha256, Sha512_256};
-use support::{
-    DATED, End, LIMIT, NOW, PREVIEW, ask, bearer, digest, fetch, get, header, json, keys_path,
-    nonce_of, token_request,
-};
 
 const KEYS: usize = 5;
 

@@ -1,10 +1,11 @@
 //! Listings as a client sees them: pages, versions, errors and rate limits.
 
-mod support;
-
 use std::collections::HashSet;
 use std::io::Read as _;
 
+use crate::support::{
+    self, DATED, NOW, PREVIEW, after, bearer, digest, fetch, get, header, json, keys_path, nonce_of,
+};
 use atlas_model_keys_core::{ApiVersion, UnixTime};
 use atlas_model_keys_emulator::{
     Config, CredentialKind, Emulator, Key, Names, Role, Route, TokenBucket, TotalCount,
@@ -13,9 +14,6 @@ use atlas_model_keys_emulator::{
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Value};
 use std::time::Duration;
-use support::{
-    DATED, NOW, PREVIEW, after, bearer, digest, fetch, get, header, json, keys_path, nonce_of,
-};
 
 fn emulator(keys_per_group: usize) -> Emulator {
     Emulator::new(Config::default().with_keys_per_group(keys_per_group))

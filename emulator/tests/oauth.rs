@@ -1,11 +1,9 @@
 //! Access tokens: issue, expiry, revocation and the limit of 100.
 
-mod support;
-
+use crate::support::{NOW, PREVIEW, after, get, json, keys_path, token_request};
 use atlas_model_keys_emulator::{Config, Emulator, Route};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use std::time::Duration;
-use support::{NOW, PREVIEW, after, get, json, keys_path, token_request};
 
 const FORM: &str = "grant_type=client_credentials";
 

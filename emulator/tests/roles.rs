@@ -1,15 +1,13 @@
 //! Several organizations, credentials and roles: who may list what.
 
-mod support;
-
 use std::time::Instant;
 
+use crate::support::{DATED, NOW, after, digest, get, header, json, nonce_of, token_request_of};
 use atlas_model_keys_core::{GroupId, OrgId};
 use atlas_model_keys_emulator::{
     AccessToken, ApiKey, Config, CredentialKind, Emulator, Role, ServiceAccount,
 };
 use http::{Request, Response};
-use support::{DATED, NOW, after, digest, get, header, json, nonce_of, token_request_of};
 
 const GROUPS: &str = "/api/atlas/v2/groups";
 

@@ -1,10 +1,9 @@
 //! What the emulator keeps of the requests that it received, and its time.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::*;
 use atlas_model_keys_core::ApiVersion;
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{
@@ -12,7 +11,6 @@ use atlas_model_keys_emulator::{
 };
 use base64::Engine as _;
 use http::{Request, StatusCode};
-use support::*;
 
 fn emulator() -> Emulator {
     Emulator::new(Config::default())

@@ -1,7 +1,5 @@
 //! The loopback server: framing, connections, limits and shutdown.
 
-mod support;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -9,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::{PREVIEW, bearer, keys_path, token_request};
 use atlas_model_keys_emulator::server::{Options, Server};
 use atlas_model_keys_emulator::{Config, Emulator, Names, Route};
 use http::Response;
-use support::{PREVIEW, bearer, keys_path, token_request};
 
 fn start(options: Options) -> Server {
     Server::start(

@@ -1,20 +1,18 @@
 //! HTTPS: the certificate, handshakes, faults and shutdown.
 
-mod support;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::support::{End, LIMIT, NOW, PREVIEW, ask, ask_on, bearer, keys_path};
 use atlas_model_keys_emulator::server::{Options, Server, Tls};
 use atlas_model_keys_emulator::{Area, Config, Emulator, Fault};
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use support::{End, LIMIT, NOW, PREVIEW, ask, ask_on, bearer, keys_path};
 
 /// The links are equal with and without TLS.
 fn config() -> Config {

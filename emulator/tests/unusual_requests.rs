@@ -1,12 +1,10 @@
 //! Requests that are unusual: other spellings of a path, several values, other methods.
 
-mod support;
-
+use crate::support::{DATED, NOW, PREVIEW, bearer, fetch, get, header, json, keys_path};
 use atlas_model_keys_core::ApiVersion;
 use atlas_model_keys_emulator::{Config, Emulator, Route};
 use http::{Method, Request, Response};
 use serde_json::Value;
-use support::{DATED, NOW, PREVIEW, bearer, fetch, get, header, json, keys_path};
 
 fn emulator() -> Emulator {
     Emulator::new(Config::default())

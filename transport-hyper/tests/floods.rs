@@ -1,14 +1,12 @@
 //! A flood of HTTP/1.1 data neither extends the deadline nor blocks other tasks.
 
-mod support;
-
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::support::{InMemory, bearer, kind_of, longest_pause, read_head, request, told};
 use atlas_model_keys_hyper::Limits;
 use atlas_model_keys_hyper::protocol::FailureKind;
-use support::{InMemory, bearer, kind_of, longest_pause, read_head, request, told};
 use tokio::io::AsyncWriteExt as _;
 
 /// Returns a server that sends `start` after a request, and then endless repetitions of `part`.

@@ -1,20 +1,18 @@
 //! HTTP/2 servers that refuse streams, close connections, or send without end.
 
-mod support;
-
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use atlas_model_keys_hyper::protocol::FailureKind;
-use atlas_model_keys_hyper::{Client, Credentials, Error, Limits, RetryPolicy};
-use atlas_model_keys_transport::TooLarge;
-use support::http2::{
+use crate::support::http2::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Http2, PING, PRIORITY, RST_STREAM,
     SETTINGS, STATUS_103, STATUS_200, WINDOW_UPDATE, frame, goaway,
 };
-use support::{EMPTY, InMemory, bearer, kind_of, longest_pause, request, told};
+use crate::support::{EMPTY, InMemory, bearer, kind_of, longest_pause, request, told};
+use atlas_model_keys_hyper::protocol::FailureKind;
+use atlas_model_keys_hyper::{Client, Credentials, Error, Limits, RetryPolicy};
+use atlas_model_keys_transport::TooLarge;
 use tokio::io::DuplexStream;
 
 fn once() -> Limits {

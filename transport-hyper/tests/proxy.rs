@@ -1,14 +1,12 @@
 //! Responses of a proxy to CONNECT.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::{EMPTY, bearer, read_head, request, told, whole};
 use atlas_model_keys_hyper::protocol::FailureKind;
 use atlas_model_keys_hyper::{BaseUrl, Client, Error, Limits};
-use support::{EMPTY, bearer, read_head, request, told, whole};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 

@@ -1,16 +1,14 @@
 //! TLS: the negotiated protocol, and bytes that arrive without a request.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::http2::{Http2, RST_STREAM, frame, goaway};
+use crate::support::tls::{Tls, is_http_2};
+use crate::support::{EMPTY, InMemory, bearer, kind_of, read_head, request, whole};
 use atlas_model_keys_hyper::protocol::FailureKind;
 use atlas_model_keys_hyper::{Limits, RetryPolicy};
-use support::http2::{Http2, RST_STREAM, frame, goaway};
-use support::tls::{Tls, is_http_2};
-use support::{EMPTY, InMemory, bearer, kind_of, read_head, request, whole};
 use tokio::io::AsyncWriteExt as _;
 
 const HTTP_1_1_REQUIRED: u32 = 13;

@@ -1,7 +1,5 @@
 //! A future or stream that is polled once and then left alone does not block other calls.
 
-mod support;
-
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -10,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::support::{EMPTY, InMemory, bearer, read_head, request, service_account, whole};
 use atlas_model_keys_hyper::{Client, Credentials, Event, WaitReason};
-use support::{EMPTY, InMemory, bearer, read_head, request, service_account, whole};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout};
 

@@ -5,6 +5,7 @@ mod demo;
 #[cfg(target_os = "linux")]
 mod document;
 mod emulate;
+mod emulator_examples;
 #[cfg(unix)]
 mod emulator_readme;
 #[cfg(target_os = "linux")]
@@ -16,6 +17,7 @@ mod formats;
 mod help;
 mod hostile;
 mod hosts;
+mod interop;
 #[cfg(unix)]
 mod interrupts;
 mod log;

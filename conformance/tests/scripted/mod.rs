@@ -1,5 +1,4 @@
 //! A server that sends scripted bytes, with or without TLS, for responses that a correct server does not send.
-#![allow(dead_code)] // No test file uses all of it.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,7 +1,7 @@
 //! Connects a session to the emulator in memory, under a virtual clock that jumps to the end of each
 //! wait: no socket, no sleep. A log of all events lets tests read like transcripts.
 
-#![allow(dead_code, unreachable_pub)] // Each test file is a crate that uses only a part.
+#![allow(unreachable_pub)]
 
 use std::time::Duration;
 

@@ -2,8 +2,8 @@
 
 use atlas_model_keys_core::Step;
 
+use super::{response, world};
 use crate::dialogue::{CredentialKind, expect_send};
-use crate::{response, world};
 
 #[test]
 fn parallel_exchanges_never_share_a_nonce() {

@@ -2,8 +2,8 @@
 
 use atlas_model_keys_core::{Error, Limits, Step};
 
+use super::{response, world};
 use crate::dialogue::{CredentialKind, expect_send};
-use crate::{response, world};
 
 #[test]
 fn response_beyond_a_limit_is_an_error() {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{Error, Exchange, FailureKind, Limits, ListRequest, Step};
 
+use super::{response, world};
 use crate::dialogue::{CREDENTIAL_KINDS, CredentialKind, World, expect_send, expect_wait};
-use crate::{response, world};
 
 #[test]
 fn rate_limit_pauses_every_exchange_of_the_group_and_no_other() {

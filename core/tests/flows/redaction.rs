@@ -3,8 +3,8 @@
 use atlas_model_keys_core::Step;
 use atlas_model_keys_emulator::Route;
 
+use super::{response, world};
 use crate::dialogue::{CREDENTIAL_KINDS, CredentialKind, expect_send};
-use crate::{response, world};
 
 #[test]
 fn no_debug_or_error_text_shows_a_secret() {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{ModelKey, Reply, Step, UnixTime};
 
+use super::{response, world};
 use crate::dialogue::{CredentialKind, expect_send};
-use crate::{response, world};
 
 #[test]
 fn reply_parses_its_headers_and_ignores_invalid_ones() {

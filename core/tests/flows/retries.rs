@@ -6,8 +6,8 @@ use atlas_model_keys_core::{Error, Limits, RetryPolicy, Step};
 use atlas_model_keys_emulator::Route;
 use http::{HeaderMap, StatusCode};
 
+use super::{response, world};
 use crate::dialogue::{CREDENTIAL_KINDS, CredentialKind, expect_send};
-use crate::{response, world};
 
 #[test]
 fn temporary_errors_are_retried_and_others_are_final() {

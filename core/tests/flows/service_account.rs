@@ -5,8 +5,8 @@ use std::time::Duration;
 use atlas_model_keys_core::{BaseUrl, Credentials, Endpoint, FailureKind, Session, Step};
 use atlas_model_keys_emulator::{Config, Emulator, Route};
 
+use super::{response, world};
 use crate::dialogue::{BASE, CredentialKind, World, expect_send, expect_wait};
-use crate::{response, world};
 
 #[test]
 fn late_401_does_not_remove_a_newer_token() {
@@ -205,7 +205,7 @@ fn token_of_another_session_can_be_revoked_and_is_redacted() {
     assert!(!error.to_string().contains("hunter2"), "{error}");
 
     for kind in [CredentialKind::ApiKey, CredentialKind::Bearer] {
-        let mut other = crate::world(kind);
+        let mut other = super::world(kind);
         assert!(other.session.access_token().is_none());
         let error = other.session.revoke(&token).unwrap_err().to_string();
         assert!(
@@ -267,7 +267,7 @@ fn token_that_was_replaced_after_a_401_is_revoked_too() {
     world.list(&world.request()).unwrap();
     let at = world.moment();
     let exported = world.session.export_token(at).unwrap();
-    let mut other = crate::world(CredentialKind::ServiceAccount);
+    let mut other = super::world(CredentialKind::ServiceAccount);
     other.now = world.now;
     let at = other.moment();
     other.session.restore_token(&exported, at).unwrap();

@@ -7,8 +7,8 @@ use atlas_model_keys_core::{
 };
 use atlas_model_keys_emulator::{Config, Emulator};
 
+use super::{response, world};
 use crate::dialogue::{BASE, CredentialKind, World, expect_send, expect_wait};
-use crate::{response, world};
 
 #[test]
 fn a_hundred_exchanges_fetch_one_token() {

@@ -3,8 +3,8 @@
 use atlas_model_keys_core::{BaseUrl, Credentials, Error, FailureKind, Reply, Session, Step};
 use http::StatusCode;
 
+use super::{response, world};
 use crate::dialogue::{CredentialKind, World, expect_send, expect_wait};
-use crate::{response, world};
 
 #[test]
 fn change_count_rises_with_responses_failures_and_dropped_exchanges() {

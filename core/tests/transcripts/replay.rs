@@ -10,7 +10,7 @@ use atlas_model_keys_core::{
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderName, HeaderValue};
 
-use crate::script::{BASE, LineKind, Mistake, Request, Script, parse};
+use super::script::{BASE, LineKind, Mistake, Request, Script, parse};
 
 const AGENT: &str = concat!("atlas-model-keys-core/", env!("CARGO_PKG_VERSION"));
 

@@ -1,5 +1,4 @@
 //! Servers with scripted bytes, over connections within this process or over TCP.
-#![allow(dead_code)] // Each test uses some of it.
 
 pub(crate) mod http2;
 pub(crate) mod tls;

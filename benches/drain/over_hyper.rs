@@ -1,10 +1,10 @@
-//! Lists all keys with the async client, or with hyper's pool and a loop by hand.
+//! Loops that list all keys with the async client, or with hyper's pool and a loop by hand.
 
 use std::error::Error;
 use std::hint::black_box;
 use std::io::Read as _;
 
-use atlas_model_keys_benches::drain::{self, Outcome, Task};
+use atlas_model_keys_benches::drain::{Loop, Outcome, Task};
 use atlas_model_keys_benches::naive::PageBody;
 use atlas_model_keys_hyper::{BaseUrl, Client, Credentials, ItemsPerPage, ListRequest};
 use bytes::Bytes;
@@ -17,15 +17,13 @@ use tokio::runtime::Builder;
 
 type Pool = legacy::Client<HttpConnector, Empty<Bytes>>;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    drain::main(&[
-        ("replies", |task| block_on(replies(task))),
-        ("pages", |task| block_on(pages(task))),
-        ("keys", |task| block_on(keys(task))),
-        ("bare", |task| block_on(bare(task))),
-        ("owned", |task| block_on(owned(task))),
-    ])
-}
+pub(crate) const LOOPS: &[Loop] = &[
+    ("replies", |task| block_on(replies(task))),
+    ("pages", |task| block_on(pages(task))),
+    ("keys", |task| block_on(keys(task))),
+    ("bare", |task| block_on(bare(task))),
+    ("owned", |task| block_on(owned(task))),
+];
 
 /// Runs a loop on one thread, so that all async loops have equal conditions.
 fn block_on(outcome: impl Future<Output = Outcome>) -> Outcome {

@@ -1,5 +1,5 @@
 //! Writes the tables of `benches/README.md` and its plots from the stored measurements:
-//! `cargo run -p atlas-model-keys-benches --bin report`.
+//! `cargo run --example report`.
 //!
 //! A section is the text between `<!-- begin: NAME -->` and `<!-- end: NAME -->`. Sections without
 //! measurements and all other text do not change.

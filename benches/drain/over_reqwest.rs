@@ -1,21 +1,18 @@
-//! Lists all keys with reqwest and a loop by hand.
+//! Loops that list all keys with reqwest and a loop by hand.
 
-use std::error::Error;
 use std::hint::black_box;
 
-use atlas_model_keys_benches::drain::{self, Outcome, Task};
+use atlas_model_keys_benches::drain::{Loop, Outcome, Task};
 use atlas_model_keys_benches::naive::PageBody;
 use reqwest::Client;
 use tokio::runtime::Builder;
 
-fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) const LOOPS: &[Loop] = &[("owned", |task| {
     // reqwest needs one if it is built together with packages that use its TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    drain::main(&[("owned", |task| {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(owned(task))
-    })])
-}
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(owned(task))
+})];
 
 /// Decodes every page, and follows the links to the next page.
 async fn owned(task: &Task) -> Outcome {

@@ -3,7 +3,7 @@
 //! After a change that is meant, write what the session does now, and look at what changed:
 //!
 //! ```text
-//! WRITE_TRANSCRIPTS=1 cargo test -p atlas-model-keys-core --test transcripts && git diff core/tests/transcripts
+//! WRITE_TRANSCRIPTS=1 cargo test -p atlas-model-keys-core transcript && git diff core/tests/transcripts
 //! ```
 
 mod replay;

@@ -5,23 +5,33 @@
 //! high.
 //!
 //! ```text
-//! cargo bench -p atlas-model-keys-benches --bench drain              # minutes
-//! cargo bench -p atlas-model-keys-benches --bench drain -- --quick   # fewer rounds, no million keys
-//! cargo bench -p atlas-model-keys-benches --bench drain -- sizes     # one part: loops, sizes or read-ahead
+//! cargo bench --bench drain              # minutes
+//! cargo bench --bench drain -- --quick   # fewer rounds, no million keys
+//! cargo bench --bench drain -- sizes     # one part: loops, sizes or read-ahead
 //! ```
+
+mod over_hyper;
+mod over_reqwest;
+mod over_ureq;
 
 use std::env;
 use std::time::Duration;
 
 use atlas_model_keys_benches::arguments::Arguments;
 use atlas_model_keys_benches::atlas::{self, Atlas, BodyEncoding};
-use atlas_model_keys_benches::drain::{self, Measurement, PER_PAGE};
+use atlas_model_keys_benches::drain::{self, Loop, Measurement, PER_PAGE};
 use atlas_model_keys_benches::results::{self, Row};
 use atlas_model_keys_benches::usage::median;
 
-const UREQ: &str = env!("CARGO_BIN_EXE_drain-ureq");
-const HYPER: &str = env!("CARGO_BIN_EXE_drain-hyper");
-const REQWEST: &str = env!("CARGO_BIN_EXE_drain-reqwest");
+/// The loops over each library. A listing process gets the name of the library and that of the loop.
+const LIBRARIES: [(&str, &[Loop]); 3] = [
+    (UREQ, over_ureq::LOOPS),
+    (HYPER, over_hyper::LOOPS),
+    (REQWEST, over_reqwest::LOOPS),
+];
+const UREQ: &str = "ureq";
+const HYPER: &str = "hyper";
+const REQWEST: &str = "reqwest";
 
 /// The number of keys of a listing: 200 pages.
 const KEYS: usize = 100_000;
@@ -29,8 +39,14 @@ const KEYS: usize = 100_000;
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    if let ["serve", rest @ ..] = arguments.as_slice() {
-        return atlas::serve(rest);
+    match arguments.as_slice() {
+        ["serve", rest @ ..] => return atlas::serve(rest),
+        ["list", library, rest @ ..] => {
+            let mut libraries = LIBRARIES.into_iter();
+            let (_, loops) = libraries.find(|(name, _)| name == library).unwrap();
+            return drain::list(loops, rest).unwrap();
+        }
+        _ => {}
     }
     let Some(arguments) = Arguments::from_env() else {
         return;
@@ -55,7 +71,8 @@ const PARTS: &[Part] = &[
 struct Subject<'a> {
     group: String,
     id: &'static str,
-    program: &'static str,
+    /// The library that lists, which is not that of the group in every row.
+    library: &'static str,
     how: &'static str,
     ahead: usize,
     atlas: &'a Atlas,
@@ -88,7 +105,7 @@ fn measure(rounds: usize, mut all: Vec<Subject<'_>>) -> Vec<Row> {
     for round in 0..=rounds {
         for subject in &mut all {
             let measurement = drain::run(
-                subject.program,
+                subject.library,
                 subject.how,
                 subject.ahead,
                 subject.atlas,
@@ -119,10 +136,10 @@ fn loops(quick: bool) -> Vec<Row> {
     let mut rows = Vec::new();
     for encoding in BodyEncoding::ALL {
         let atlas = Atlas::start(KEYS, Duration::ZERO, encoding);
-        let subject = |library: &str, id, program, how| Subject {
-            group: format!("{library}/{encoding}"),
+        let subject = |group: &str, id, library, how| Subject {
+            group: format!("{group}/{encoding}"),
             id,
-            program,
+            library,
             how,
             ahead: 1,
             atlas: &atlas,
@@ -130,18 +147,18 @@ fn loops(quick: bool) -> Vec<Row> {
             rounds: Vec::new(),
         };
         let all = vec![
-            subject("ureq", "bare", UREQ, "bare"),
-            subject("ureq", "replies()", UREQ, "replies"),
-            subject("ureq", "by hand", UREQ, "owned"),
-            subject("ureq", "by hand, read_json", UREQ, "read_json"),
-            subject("ureq", "pages()", UREQ, "pages"),
-            subject("ureq", "keys()", UREQ, "keys"),
-            subject("hyper", "bare", HYPER, "bare"),
-            subject("hyper", "replies()", HYPER, "replies"),
-            subject("hyper", "by hand", HYPER, "owned"),
-            subject("hyper", "by hand, reqwest", REQWEST, "owned"),
-            subject("hyper", "pages()", HYPER, "pages"),
-            subject("hyper", "keys()", HYPER, "keys"),
+            subject(UREQ, "bare", UREQ, "bare"),
+            subject(UREQ, "replies()", UREQ, "replies"),
+            subject(UREQ, "by hand", UREQ, "owned"),
+            subject(UREQ, "by hand, read_json", UREQ, "read_json"),
+            subject(UREQ, "pages()", UREQ, "pages"),
+            subject(UREQ, "keys()", UREQ, "keys"),
+            subject(HYPER, "bare", HYPER, "bare"),
+            subject(HYPER, "replies()", HYPER, "replies"),
+            subject(HYPER, "by hand", HYPER, "owned"),
+            subject(HYPER, "by hand, reqwest", REQWEST, "owned"),
+            subject(HYPER, "pages()", HYPER, "pages"),
+            subject(HYPER, "keys()", HYPER, "keys"),
         ];
         rows.extend(measure(rounds, all));
     }
@@ -163,12 +180,12 @@ fn sizes(quick: bool) -> Vec<Row> {
         sizes.push(("10^6, 8 in flight", 1_000_000, 8));
     }
     let mut all = Vec::new();
-    for (library, program) in [("ureq", UREQ), ("hyper", HYPER)] {
+    for library in [UREQ, HYPER] {
         for (index, (id, keys, ahead)) in sizes.iter().enumerate() {
             all.push(Subject {
                 group: format!("{library}/sizes"),
                 id,
-                program,
+                library,
                 how: "keys",
                 ahead: *ahead,
                 atlas: atlases.get(index).or(atlases.last()).unwrap(),
@@ -187,7 +204,7 @@ fn read_ahead(quick: bool) -> Vec<Row> {
     for (distance, latency) in [("20 ms latency", 20), ("no latency", 0)] {
         let atlas = Atlas::start(KEYS, Duration::from_millis(latency), BodyEncoding::Length);
         let mut all = Vec::new();
-        for (library, program) in [("ureq", UREQ), ("hyper", HYPER)] {
+        for library in [UREQ, HYPER] {
             for (id, how, ahead) in [
                 ("by hand", "owned", 1),
                 ("1 in flight", "keys", 1),
@@ -198,7 +215,7 @@ fn read_ahead(quick: bool) -> Vec<Row> {
                 all.push(Subject {
                     group: format!("{library}/{distance}"),
                     id,
-                    program,
+                    library,
                     how,
                     ahead,
                     atlas: &atlas,

@@ -1,23 +1,21 @@
-//! Lists all keys with the blocking client, or with ureq and a loop by hand.
+//! Loops that list all keys with the blocking client, or with ureq and a loop by hand.
 
 use std::error::Error;
 use std::hint::black_box;
 
-use atlas_model_keys_benches::drain::{self, Outcome, Task};
+use atlas_model_keys_benches::drain::{Loop, Outcome, Task};
 use atlas_model_keys_benches::naive::PageBody;
 use atlas_model_keys_ureq::{BaseUrl, Client, Credentials, ItemsPerPage, ListRequest};
 use ureq::{Agent, Body};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    drain::main(&[
-        ("replies", replies),
-        ("pages", pages),
-        ("keys", keys),
-        ("bare", bare),
-        ("owned", owned),
-        ("read_json", read_json),
-    ])
-}
+pub(crate) const LOOPS: &[Loop] = &[
+    ("replies", replies),
+    ("pages", pages),
+    ("keys", keys),
+    ("bare", bare),
+    ("owned", owned),
+    ("read_json", read_json),
+];
 
 fn client(task: &Task) -> Result<(Client, ListRequest), Box<dyn Error>> {
     let client = Client::new(

@@ -4,8 +4,8 @@
 //! Compares them with the counts in `benches/instructions.txt`, and fails if one of our cases takes more.
 //!
 //! ```text
-//! cargo run --release -p atlas-model-keys-benches --bin instructions              # compares
-//! cargo run --release -p atlas-model-keys-benches --bin instructions -- --write   # writes the counts
+//! cargo run --release --no-default-features --example instructions              # compares
+//! cargo run --release --no-default-features --example instructions -- --write   # writes the counts
 //! ```
 //!
 //! If compiler, C library, valgrind and architecture are equal, a case may take [`TOLERANCE`] more.

@@ -1,8 +1,6 @@
 //! The flows of a session against the emulator, a file for each. A dialogue of one exchange at a time is a transcript instead
 //! (`../transcripts/`).
 
-#[path = "../dialogue/mod.rs"]
-mod dialogue;
 mod digest;
 mod limits;
 mod rate_limits;
@@ -13,8 +11,8 @@ mod service_account;
 mod single_flight;
 mod tickets;
 
+use crate::dialogue::{CredentialKind, World};
 use atlas_model_keys_emulator::Config;
-use dialogue::{CredentialKind, World};
 use http::{HeaderValue, Response, StatusCode};
 
 fn world(kind: CredentialKind) -> World {

@@ -1,0 +1,15 @@
+//! The tests of this package, a module for each subject. They are one program, because linking many takes minutes.
+
+mod dependencies;
+mod dialogue;
+mod examples;
+mod flows;
+mod listings;
+mod operations;
+mod pages;
+mod properties;
+mod random_dialogues;
+mod run_examples;
+mod runner;
+mod transcripts;
+mod wire;
