@@ -1,27 +1,20 @@
-//! Checks the dependencies of the command and of the clients: permissive licences, and no crate in two versions without
-//! a reason.
+//! Checks the dependencies of the command and of the clients: permissive licences, no crate in two versions without a
+//! reason, and none that needs a newer Rust.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// The accepted licences.
-const ACCEPTED: &[&str] = &[
-    "MIT",
-    "Apache-2.0",
-    "ISC",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "0BSD",
-    "Zlib",
-    "Unlicense",
-    "Unicode-3.0",
-];
+/// The accepted licences, and the crates that may have two versions, are what cargo-deny reads.
+const DENY: &str = include_str!("../../deny.toml");
 
-/// Crates that have two versions, and why.
-const TWO_VERSIONS: &[&str] = &[
-    // ring still uses the older one.
-    "getrandom",
-];
+/// Returns the quoted texts of a list in `deny.toml`. Each is the first one of its line.
+fn list(begin: &str) -> Vec<&'static str> {
+    let lines = DENY.lines().skip_while(|line| *line != begin).skip(1);
+    let lines = lines.take_while(|line| *line != "]");
+    let texts: Vec<_> = lines.filter_map(|line| line.split('"').nth(1)).collect();
+    assert!(!texts.is_empty(), "{begin}");
+    texts
+}
 
 /// Returns the lines of `cargo tree` for the published packages, without duplicates.
 fn tree(arguments: &[&str]) -> Vec<String> {
@@ -60,11 +53,12 @@ fn tree(arguments: &[&str]) -> Vec<String> {
 /// Tells whether a licence expression needs no licence that is not accepted: all terms of `AND`, and one of the
 /// alternatives of `OR` (in old manifests `/`), must be accepted.
 fn is_accepted(licence: &str) -> bool {
+    let accepted = list("allow = [");
     let is_term_accepted = |term: &str| {
         let term = term.trim_matches(['(', ')', ' ']);
         term.split(" OR ")
             .flat_map(|term| term.split('/'))
-            .any(|one| ACCEPTED.contains(&one.trim()))
+            .any(|one| accepted.contains(&one.trim()))
     };
     licence.split(" AND ").all(is_term_accepted)
 }
@@ -91,6 +85,7 @@ fn licences_are_permissive() {
 
 #[test]
 fn no_crate_has_two_versions_without_a_reason() {
+    let reasons = list("skip = [");
     let crates = tree(&["--edges", "normal", "--format", "{p}"]);
     let names: Vec<&str> = crates
         .iter()
@@ -100,7 +95,36 @@ fn no_crate_has_two_versions_without_a_reason() {
         .iter()
         .filter(|name| names.iter().filter(|other| other == name).count() > 1)
         .copied()
-        .filter(|name| !TWO_VERSIONS.contains(name))
+        .filter(|name| !reasons.contains(name))
         .collect();
     assert!(duplicates.is_empty(), "{duplicates:?}");
+}
+
+#[test]
+fn no_dependency_needs_a_newer_rust_than_the_workspace() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--offline", "--locked"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let version =
+        |text: &str| -> Vec<u32> { text.split('.').map(|n| n.parse().unwrap()).collect() };
+    let ours = version(env!("CARGO_PKG_RUST_VERSION"));
+    let packages = metadata["packages"].as_array().unwrap();
+    let needs = packages.iter().filter_map(|package| {
+        let needed = version(package["rust_version"].as_str()?);
+        Some((package["name"].as_str()?, needed))
+    });
+    // 1.88.0 is not newer than 1.88.
+    let newer: Vec<_> = needs
+        .filter(|(_, needed)| needed.iter().take(2).gt(&ours))
+        .collect();
+    assert!(newer.is_empty(), "newer than {ours:?}: {newer:?}");
+    assert!(packages.len() > 100);
 }

@@ -1,13 +1,13 @@
 //! Atlas's error object, and the status in bodies that are errors.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
 use http::{HeaderMap, StatusCode};
-use serde_json::{Map, Value};
 
+use crate::json::Json;
 use crate::limits::BodyLimits;
 use crate::numbers;
 use crate::redaction::KnownSecrets;
@@ -134,8 +134,7 @@ impl ApiError {
                 .map(clean);
             error.parameters = array_of(object.get("parameters"))
                 .filter_map(|value| match value {
-                    Value::String(text) => Some(clean(text)),
-                    Value::Number(number) => Some(clean(&number.to_string())),
+                    Json::Text(text) | Json::Number(text) => Some(clean(text)),
                     _ => None,
                 })
                 .collect();
@@ -143,7 +142,7 @@ impl ApiError {
                 .get("badRequestDetail")
                 .and_then(|detail| detail.get("fields"));
             error.fields = array_of(fields)
-                .filter_map(Value::as_object)
+                .filter(|field| matches!(field, Json::Object(_)))
                 .map(|field| FieldViolation {
                     field: text_of(field, "field").map(clean),
                     description: text_of(field, "description").map(clean),
@@ -175,22 +174,24 @@ impl ApiError {
 }
 
 /// Returns the error object of a body, which is at the top or under an envelope's `content`.
-fn error_object(body: &[u8], limit: usize) -> Option<Map<String, Value>> {
+fn error_object(body: &[u8], limit: usize) -> Option<Json> {
     if body.len() > limit {
         return None;
     }
-    let Ok(Value::Object(mut object)) = numbers::parse(body) else {
+    let Ok(Json::Object(mut members)) = numbers::parse(body) else {
         return None;
     };
-    match object.remove("content") {
-        Some(Value::Object(mut content)) => {
+    let mut take_last = |name| {
+        let at = members.iter().rposition(|(known, _)| known == name)?;
+        Some(members.swap_remove(at).1)
+    };
+    match take_last("content") {
+        Some(Json::Object(mut content)) => {
             // The envelope's status takes precedence.
-            if let Some(status) = object.remove("status") {
-                content.insert("status".into(), status);
-            }
-            Some(content)
+            content.extend(take_last("status").map(|status| ("status".into(), status)));
+            Some(Json::Object(content))
         }
-        _ => Some(object),
+        _ => Some(Json::Object(members)),
     }
 }
 
@@ -198,28 +199,30 @@ fn error_object(body: &[u8], limit: usize) -> Option<Map<String, Value>> {
 /// `error`, or 500 for an `errorCode` without either.
 pub(crate) fn status_in(body: &[u8], limits: BodyLimits) -> Option<StatusCode> {
     let object = error_object(body, limits.error_body_bytes)?;
-    if object.get("results").is_some_and(Value::is_array) {
+    if object
+        .get("results")
+        .is_some_and(|results| results.as_array().is_some())
+    {
         return None;
     }
     let number = |name| match object.get(name)? {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.parse().ok(),
+        Json::Number(text) | Json::Text(text) => text.parse::<u64>().ok(),
         _ => None,
     };
-    let default = object.contains_key("errorCode").then_some(500);
+    let default = object.get("errorCode").map(|_| 500);
     [number("status"), number("error"), default]
         .into_iter()
         .flatten()
         .find_map(failed_status)
 }
 
-fn text_of<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    object.get(name).and_then(Value::as_str)
+fn text_of<'a>(object: &'a Json, name: &str) -> Option<&'a str> {
+    object.get(name).and_then(Json::as_text)
 }
 
-fn array_of(value: Option<&Value>) -> impl Iterator<Item = &Value> {
+fn array_of(value: Option<&Json>) -> impl Iterator<Item = &Json> {
     value
-        .and_then(Value::as_array)
+        .and_then(Json::as_array)
         .into_iter()
         .flatten()
         .take(MAX_ENTRIES)
@@ -258,6 +261,7 @@ impl fmt::Display for ApiError {
 mod tests {
     use super::*;
     use crate::{Limits, Secret};
+    use alloc::string::ToString;
 
     fn read(status: u16, body: &str) -> ApiError {
         read_with(status, &HeaderMap::new(), body.as_bytes(), &[])
@@ -365,10 +369,10 @@ mod tests {
     fn detail_is_read_despite_a_number_that_is_too_large() {
         let error = read(
             500,
-            r#"{"detail":"Why.","parameters":[1e400,7],"x":-1e999}"#,
+            r#"{"detail":"Why.","parameters":[1e400,7,1E2,{"$serde_json::private::Number":"x"}],"x":-1e999}"#,
         );
         assert_eq!(error.to_string(), "500 Internal Server Error: Why.");
-        assert_eq!(error.parameters, ["7"]);
+        assert_eq!(error.parameters, ["7", "100.0"]);
     }
 
     #[test]

@@ -744,7 +744,41 @@ impl<'de> Visitor<'de> for Text<'_> {
         Err(self.wrong("an array"))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
-        Err(self.wrong("an object"))
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        if map.next_key_seed(IsNumber)? != Some(true) {
+            return Err(self.wrong("an object"));
+        }
+        let text: String = map.next_value()?;
+        let is_integer = text.parse::<u64>().is_ok() || text.parse::<i64>().is_ok();
+        let float = text.parse::<f64>().ok().filter(|_| !is_integer);
+        Err(self.wrong(&float.map_or(text, |n| n.to_string())))
+    }
+}
+
+/// Reads a name, and returns whether it is that of a number. With the feature `arbitrary_precision`, which any crate may enable,
+/// `serde_json` presents a number as a map with this name. Names in the data are copies, because a reader cannot lend them.
+struct IsNumber;
+
+impl<'de> DeserializeSeed<'de> for IsNumber {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<bool, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for IsNumber {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<bool, E> {
+        Ok(name == "$serde_json::private::Number")
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<bool, E> {
+        Ok(false)
     }
 }

@@ -33,7 +33,7 @@ enum ProxyChoice {
 
 /// Checked settings, with the root certificates and the proxy that were found.
 #[derive(Debug)]
-#[allow(clippy::exhaustive_structs)] // Between the crates of this workspace.
+#[non_exhaustive]
 pub struct Connections {
     /// The base URL of the client.
     pub base: BaseUrl,

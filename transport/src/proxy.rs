@@ -79,7 +79,7 @@ fn refused(error: WireError) -> TunnelError {
 
 /// Why a proxy did not open a tunnel, by its response to `CONNECT`. Nothing was sent to the server in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums)] // Between the crates of this workspace.
+#[non_exhaustive]
 pub enum TunnelError {
     /// It responded with this status.
     Status(StatusCode),

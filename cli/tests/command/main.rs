@@ -36,3 +36,6 @@ mod sweeps;
 mod terminal;
 mod token;
 mod usage;
+mod version;
+#[cfg(windows)]
+mod windows;

@@ -16,6 +16,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::decoded::{Arena, Decoded, Entry, LinkSpans, Span};
 use super::layout::{KEY_DEPTH, LINK_DEPTH, MAX_NESTING, PAGE_DEPTH, PageField};
 use crate::error::{InvalidResponse, InvalidResponseKind};
+use crate::json::PRIVATE_NUMBER;
 use crate::limits::BodyLimits;
 use crate::numbers;
 use crate::{Endpoint, Error};
@@ -258,10 +259,6 @@ impl Walk<'_> {
     }
 }
 
-/// The marker of a number if `serde_json` has the feature `arbitrary_precision`, which any crate of the build may enable.
-/// `serde_json` then presents a number as a map with this one key, and the number's text as its value.
-const NUMBER: &str = "$serde_json::private::Number";
-
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = Option<i64>;
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Option<i64>, D::Error> {
@@ -316,7 +313,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 }
 
-/// Reads a map key, and returns whether it is `serde_json`'s own marker [`NUMBER`]. A key with the same text in the body
+/// Reads a map key, and returns whether it is `serde_json`'s own marker [`PRIVATE_NUMBER`]. A key with the same text in the body
 /// is not.
 struct IsNumber<'r>(&'r Reader<'r>);
 
@@ -333,7 +330,7 @@ impl<'de> Visitor<'de> for IsNumber<'_> {
         f.write_str("a field's name")
     }
     fn visit_borrowed_str<E>(self, name: &'de str) -> Result<bool, E> {
-        Ok(name == NUMBER && self.0.span_of(name).is_none())
+        Ok(name == PRIVATE_NUMBER && self.0.span_of(name).is_none())
     }
     fn visit_str<E>(self, _: &str) -> Result<bool, E> {
         Ok(false)

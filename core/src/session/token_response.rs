@@ -5,9 +5,9 @@ use core::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
-use serde_json::Value;
 
 use crate::error::{InvalidResponse, InvalidResponseKind};
+use crate::json::Json;
 use crate::limits::DEFAULT_TOKEN_LIFE;
 use crate::numbers;
 use crate::{Endpoint, Error, Limits, Secret};
@@ -24,7 +24,7 @@ impl TokenResponse {
         struct Wire {
             access_token: Option<TokenText>,
             token_type: Option<String>,
-            expires_in: Option<Value>,
+            expires_in: Option<Json>,
         }
 
         let invalid = |kind, problem, path: &str| {
@@ -85,10 +85,10 @@ impl TokenResponse {
 
 /// Reads `expires_in`, a positive number of seconds that may have a fraction. Anything else gives
 /// [`DEFAULT_TOKEN_LIFE`].
-fn life(expires_in: Option<&Value>) -> Duration {
+fn life(expires_in: Option<&Json>) -> Duration {
     let seconds = expires_in.and_then(|value| {
-        let whole = value.as_u64().map(Duration::from_secs);
-        whole.or_else(|| Duration::try_from_secs_f64(value.as_f64()?).ok())
+        let whole = value.as_number().map(Duration::from_secs);
+        whole.or_else(|| Duration::try_from_secs_f64(value.as_number()?).ok())
     });
     seconds
         .filter(|life| !life.is_zero())
@@ -131,8 +131,20 @@ mod tests {
     #[test]
     fn invalid_lifetime_becomes_the_default() {
         for life in [
-            "1e400", "0", "-1", "-0.5", "0.0", "\"3600\"", "null", "true", "{}", "[1]", "1e300",
+            "1e400",
+            "0",
+            "-1",
+            "-0.5",
+            "0.0",
+            "\"3600\"",
+            "null",
+            "true",
+            "{}",
+            "[1]",
+            "1e300",
             "-1e300",
+            r#"{"$serde_json::private::Number":"60"}"#,
+            r#"{"$serde_json::private::RawValue":"x"}"#,
         ] {
             let response =
                 parse(&format!(r#"{{"access_token":"t","expires_in":{life}}}"#)).unwrap();

@@ -142,8 +142,7 @@ impl FaultContext<'_> {
         if page == before {
             return;
         }
-        // Serializing a parsed value cannot fail.
-        *self.response.body_mut() = serde_json::to_vec(&page).unwrap_or_default();
+        *self.response.body_mut() = json_bytes(page);
     }
 
     fn parse_page(&self) -> Option<JsonObject> {
@@ -172,8 +171,8 @@ impl FaultContext<'_> {
         let Some(page) = self.parse_page() else {
             return;
         };
-        // Compact, so that the place is found. Serializing a parsed value cannot fail.
-        let body = serde_json::to_vec(&page).unwrap_or_default();
+        // Compact, so that the place is found.
+        let body = json_bytes(page);
         let place = body
             .windows(place.len())
             .position(|part| part == place)
@@ -250,6 +249,14 @@ impl FaultContext<'_> {
         let body = std::mem::take(self.response.body_mut());
         *self.response.body_mut() = change(body);
     }
+}
+
+/// Serializes a value with sorted names, because they have another order if any crate enables `preserve_order` of `serde_json`.
+pub(super) fn json_bytes(value: impl Into<Value>) -> Vec<u8> {
+    let mut value = value.into();
+    value.sort_all_objects();
+    // Serializing a value cannot fail.
+    serde_json::to_vec(&value).unwrap_or_default()
 }
 
 fn entry(key: &Key, view: KeyView) -> Value {

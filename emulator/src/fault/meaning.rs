@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::calendar::{http_date, unpadded_date};
 
-use super::context::{FaultContext, JsonObject, replace_with_long_error};
+use super::context::{FaultContext, JsonObject, json_bytes, replace_with_long_error};
 use super::row::faults;
 
 faults![
@@ -359,9 +359,7 @@ fn replace_with_envelope(
     *cx.response.status_mut() = StatusCode::OK;
     cx.edit_body(|body| {
         let error = serde_json::from_slice(&body).unwrap_or_default();
-        envelope(error, status.as_u16().into())
-            .to_string()
-            .into_bytes()
+        json_bytes(envelope(error, status.as_u16().into()))
     });
 }
 

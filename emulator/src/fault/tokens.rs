@@ -4,7 +4,7 @@ use http::StatusCode;
 use http::header::{self, RETRY_AFTER};
 use serde_json::{Value, json};
 
-use super::context::{FaultContext, replace_with_long_error};
+use super::context::{FaultContext, JsonObject, json_bytes, replace_with_long_error};
 use super::delivery::DeliveryStep::{Body, Close, Head, Pause, Reset, Stall};
 use super::row::faults;
 
@@ -239,7 +239,7 @@ fn replace_with_oauth_error(cx: &mut FaultContext<'_>, status: StatusCode, error
 
 /// Changes or removes a field of the token response, if a token was granted.
 fn set_token_field(cx: &mut FaultContext<'_>, field: &str, value: Option<Value>) {
-    let parsed = serde_json::from_slice::<super::context::JsonObject>(cx.response.body());
+    let parsed = serde_json::from_slice::<JsonObject>(cx.response.body());
     let Some(mut granted) = parsed
         .ok()
         .filter(|_| cx.response.status() == StatusCode::OK)
@@ -250,6 +250,5 @@ fn set_token_field(cx: &mut FaultContext<'_>, field: &str, value: Option<Value>)
         Some(value) => granted.insert(field.to_owned(), value),
         None => granted.remove(field),
     };
-    // Serializing a parsed value cannot fail.
-    *cx.response.body_mut() = serde_json::to_vec(&granted).unwrap_or_default();
+    *cx.response.body_mut() = json_bytes(granted);
 }
