@@ -20,7 +20,14 @@ use crate::output::Column;
 
 /// List the AI model API keys of MongoDB Atlas projects.
 #[derive(Debug, Parser)]
-#[command(name = "atlas-model-keys", version, long_version = LONG_VERSION, max_term_width = 100)]
+// Help texts have this name on Windows, too, where the file is called `atlas-model-keys.exe`.
+#[command(
+    name = "atlas-model-keys",
+    bin_name = "atlas-model-keys",
+    version,
+    long_version = LONG_VERSION,
+    max_term_width = 100
+)]
 #[command(after_help = TRY, after_long_help = format!("{TRY}\n\n{}", failure::exit_codes()))]
 pub(crate) struct Cli {
     #[command(subcommand)]

@@ -160,7 +160,19 @@ fn lost(stdout: &io::Stdout) -> Option<&'static str> {
     )
 }
 
-#[cfg(not(unix))]
+/// Returns the reason why output would be lost silently, or `None`. On Windows, the standard library treats a write
+/// to a stdout without a handle as success.
+#[cfg(windows)]
+fn lost(stdout: &io::Stdout) -> Option<&'static str> {
+    use std::os::windows::io::AsRawHandle as _;
+
+    stdout
+        .as_raw_handle()
+        .is_null()
+        .then_some("stdout is closed")
+}
+
+#[cfg(not(any(unix, windows)))]
 fn lost(_: &io::Stdout) -> Option<&'static str> {
     None
 }

@@ -8,7 +8,9 @@ use std::process::{Child, Command, Stdio};
 
 use atlas_model_keys_emulator::{Config, Emulator, Fault};
 
-use crate::support::{Outcome, command, finish, json, run};
+#[cfg(unix)]
+use crate::support::finish;
+use crate::support::{Outcome, command, json, run};
 
 /// Returns the variables that the exports set. All other lines must be comments.
 fn exports<'t>(lines: impl IntoIterator<Item = &'t str>) -> BTreeMap<String, String> {

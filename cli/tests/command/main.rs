@@ -35,3 +35,5 @@ mod terminal;
 mod token;
 mod usage;
 mod version;
+#[cfg(windows)]
+mod windows;

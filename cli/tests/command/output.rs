@@ -8,7 +8,9 @@ use atlas_model_keys_emulator::{Config, Route};
 use http::{Response, StatusCode};
 
 use crate::scripted::{Scripted, page};
-use crate::support::{Atlas, FORMATS, Login, command, csv, finish, json};
+#[cfg(unix)]
+use crate::support::Login;
+use crate::support::{Atlas, FORMATS, command, csv, finish, json};
 
 const LIST: Route = Route::ListGroupKeys;
 

@@ -2,7 +2,9 @@
 
 use atlas_model_keys_emulator::Config;
 
-use crate::support::{Atlas, Login, command, finish, run};
+use crate::support::{Atlas, Login, run};
+#[cfg(unix)]
+use crate::support::{command, finish};
 
 const TOKEN: &str = "MONGODB_ATLAS_ACCESS_TOKEN";
 const CLIENT_ID: &str = "MONGODB_ATLAS_CLIENT_ID";

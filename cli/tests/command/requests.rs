@@ -3,11 +3,15 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Command};
+#[cfg(unix)]
+use std::process::Command;
+use std::process::{Child, ChildStdout};
 
 use serde_json::Value;
 
-use crate::support::{command, finish, run};
+#[cfg(unix)]
+use crate::support::finish;
+use crate::support::{command, run};
 
 /// An emulator that printed its environment as one line of JSON.
 struct Emulator {

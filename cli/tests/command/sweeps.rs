@@ -7,7 +7,9 @@ use atlas_model_keys_emulator::{Config, Data, Emulator, Role, Route, TokenBucket
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Atlas, Login, Outcome, command, csv, finish, run};
+use crate::support::{Atlas, Login, Outcome, csv, run};
+#[cfg(unix)]
+use crate::support::{command, finish};
 
 /// The keys of each project.
 const KEYS: usize = 4;

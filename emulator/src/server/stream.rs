@@ -89,6 +89,14 @@ impl Stream {
     }
 }
 
+/// The time after which a read sees that another thread has shut the socket down. On Unix it sees this at once; on
+/// Windows, a read that waits already may not end.
+const SHUTDOWN_CHECK: Duration = if cfg!(unix) {
+    Duration::MAX
+} else {
+    Duration::from_millis(50)
+};
+
 /// A socket with a time limit for all reads together.
 struct TimedSocket<'s> {
     socket: &'s TcpStream,
@@ -104,13 +112,20 @@ impl TimedSocket<'_> {
             if left.is_zero() {
                 return Err(ErrorKind::TimedOut.into());
             }
-            self.socket.set_read_timeout(Some(left))?;
+            let wait = left.min(SHUTDOWN_CHECK);
+            self.socket.set_read_timeout(Some(wait))?;
             match read(self.socket) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if wait < left && is_timeout(&error) => {}
                 read => return read,
             }
         }
     }
+}
+
+/// Windows reports a timeout of a read as `TimedOut`, Unix as `WouldBlock`.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
 }
 
 impl Read for TimedSocket<'_> {
