@@ -16,10 +16,12 @@ const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
 const SEND_CTRL_BREAK: &str =
     "import os, signal, sys; os.kill(int(sys.argv[1]), signal.CTRL_BREAK_EVENT)";
 
-/// Runs a command whose stdout has no handle.
-const CLOSE_STDOUT: &str = "import ctypes, subprocess, sys; \
-     ctypes.windll.kernel32.SetStdHandle(-11, None); \
-     sys.exit(subprocess.Popen(sys.argv[1:], close_fds=False).wait())";
+/// Runs a command whose stdout has no handle. With a console it would get one.
+const CLOSE_STDOUT: &str = "import msvcrt, subprocess, sys; \
+     handles = subprocess.STARTUPINFO( \
+         dwFlags=subprocess.STARTF_USESTDHANDLES, hStdError=msvcrt.get_osfhandle(2)); \
+     sys.exit(subprocess.call(sys.argv[1:], startupinfo=handles, close_fds=False, \
+         creationflags=subprocess.DETACHED_PROCESS))";
 
 /// Returns Python with a script. It calls functions of the system that std does not have.
 fn python(script: &str) -> Command {
