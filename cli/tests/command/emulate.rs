@@ -8,9 +8,9 @@ use std::process::{Child, Command, Stdio};
 
 use atlas_model_keys_emulator::{Config, Emulator, Fault};
 
-#[cfg(unix)]
-use crate::support::finish;
 use crate::support::{Outcome, command, json, run};
+#[cfg(unix)]
+use crate::support::{finish, send};
 
 /// Returns the variables that the exports set. All other lines must be comments.
 fn exports<'t>(lines: impl IntoIterator<Item = &'t str>) -> BTreeMap<String, String> {
@@ -117,9 +117,7 @@ fn signals_end_emulate_with_0() {
     for signal in ["INT", "TERM"] {
         let (child, lines) = started(&["emulate"]);
         let base = exports(lines.iter().map(String::as_str))["MONGODB_ATLAS_BASE_URL"].clone();
-        let id = child.id().to_string();
-        let kill = Command::new("kill").args(["-s", signal, &id]).status();
-        assert!(kill.unwrap().success());
+        send(signal, &child);
         let outcome = finish(child);
         assert_eq!(
             (outcome.code, outcome.stderr.as_str()),

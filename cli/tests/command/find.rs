@@ -597,7 +597,7 @@ fn no_output_shows_a_part_of_the_input() {
 mod on_a_terminal {
     use std::io::{Read as _, Write as _};
     use std::os::fd::OwnedFd;
-    use std::process::{Child, Command, Stdio};
+    use std::process::{Child, Stdio};
     use std::sync::mpsc;
     use std::thread;
     use std::time::{Duration, Instant};
@@ -605,6 +605,7 @@ mod on_a_terminal {
     use rustix::termios::{LocalModes, tcgetattr};
 
     use super::{Atlas, Config, Login, command, finish, secret};
+    use crate::support::send;
     use crate::terminal::terminal;
 
     fn shows_input(terminal: &OwnedFd) -> bool {
@@ -665,10 +666,7 @@ mod on_a_terminal {
             let child = start(&atlas, &theirs);
             ours.write_all(b"al-0123456789abcdef\nal-01234").unwrap();
             let begun = Instant::now();
-            let kill = Command::new("kill")
-                .args(["-s", signal, &child.id().to_string()])
-                .status();
-            assert!(kill.unwrap().success());
+            send(signal, &child);
             let outcome = finish(child);
             assert!(begun.elapsed() < Duration::from_secs(2));
             assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(130), ""));

@@ -1,21 +1,14 @@
 //! SIGINT and SIGTERM.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use atlas_model_keys_emulator::{Config, Fault, Route};
 
 use crate::scripted::{GROUP, Scripted, page};
-use crate::support::{Atlas, Login, command, finish};
-
-fn send(signal: &str, child: &Child) {
-    let kill = Command::new("kill")
-        .args(["-s", signal, &child.id().to_string()])
-        .status();
-    assert!(kill.unwrap().success());
-}
+use crate::support::{Atlas, Login, command, finish, send};
 
 /// Waits until a condition holds.
 fn until(mut holds: impl FnMut() -> bool) {

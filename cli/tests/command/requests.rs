@@ -3,15 +3,13 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-#[cfg(unix)]
-use std::process::Command;
 use std::process::{Child, ChildStdout};
 
 use serde_json::Value;
 
-#[cfg(unix)]
-use crate::support::finish;
 use crate::support::{command, run};
+#[cfg(unix)]
+use crate::support::{finish, send};
 
 /// An emulator that printed its environment as one line of JSON.
 struct Emulator {
@@ -168,9 +166,7 @@ fn reader_that_stops_reading_the_log_stops_neither_requests_nor_the_end() {
     for _ in 0..400 {
         assert_eq!(emulator.ask("GET /unknown").0, "404");
     }
-    let id = emulator.child.id().to_string();
-    let kill = Command::new("kill").args(["-s", "TERM", &id]).status();
-    assert!(kill.unwrap().success());
+    send("TERM", &emulator.child);
     // Stdout stays open, and nothing reads it.
     let Emulator {
         mut child, stdout, ..

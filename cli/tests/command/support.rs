@@ -138,6 +138,16 @@ pub(crate) fn run(arguments: &[&str], environment: &[(&'static str, String)]) ->
     finish(command(arguments, environment).spawn().unwrap())
 }
 
+/// Sends a signal to a process. The shell has `kill` built in; as a program, minimal systems lack it.
+#[cfg(unix)]
+pub(crate) fn send(signal: &str, child: &Child) {
+    let kill = Command::new("sh")
+        .args(["-c", "kill -s \"$1\" \"$2\"", "sh", signal])
+        .arg(child.id().to_string())
+        .status();
+    assert!(kill.unwrap().success());
+}
+
 /// Waits for the end of the command, and reads the rest of its output.
 pub(crate) fn finish(mut child: Child) -> Outcome {
     let stdout = child.stdout.take().map(read_all);

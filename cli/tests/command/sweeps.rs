@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Atlas, Login, Outcome, csv, run};
 #[cfg(unix)]
-use crate::support::{command, finish};
+use crate::support::{command, finish, send};
 
 /// The keys of each project.
 const KEYS: usize = 4;
@@ -282,10 +282,7 @@ fn signal_halfway_leaves_whole_rows_and_says_how_far_it_came() {
         while atlas.server.with(|emulator| emulator.requests()) < 60 {
             std::thread::sleep(Duration::from_millis(1));
         }
-        let kill = std::process::Command::new("kill")
-            .args(["-s", "INT", &child.id().to_string()])
-            .status();
-        assert!(kill.unwrap().success());
+        send("INT", &child);
         let outcome = finish(child);
         assert_eq!(outcome.code, Some(130), "{}", outcome.stderr);
         let rows = match format {
