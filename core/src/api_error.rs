@@ -183,7 +183,8 @@ fn error_object(body: &[u8], limit: usize) -> Option<Json> {
     };
     let mut take_last = |name| {
         let at = members.iter().rposition(|(known, _)| known == name)?;
-        Some(members.swap_remove(at).1)
+        // The order stays: of equal names, the last counts.
+        Some(members.remove(at).1)
     };
     match take_last("content") {
         Some(Json::Object(mut content)) => {
@@ -363,6 +364,15 @@ mod tests {
                 .unwrap()
                 .starts_with("token [redacted] is\\u{a}\\u{1b}[31mbad xxx")
         );
+    }
+
+    #[test]
+    fn last_of_equal_names_counts_also_beside_an_envelope() {
+        let error = read(500, r#"{"content":1,"detail":"A","detail":"B"}"#);
+        assert_eq!(error.to_string(), "500 Internal Server Error: B");
+        let body = br#"{"content":{"status":400},"status":500,"status":404}"#;
+        let status = status_in(body, Limits::default().of_body());
+        assert_eq!(status, Some(StatusCode::NOT_FOUND));
     }
 
     #[test]
