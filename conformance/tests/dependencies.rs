@@ -16,32 +16,34 @@ fn list(begin: &str) -> Vec<&'static str> {
     texts
 }
 
-/// Returns the lines of `cargo tree` for the published packages, without duplicates.
-fn tree(arguments: &[&str]) -> Vec<String> {
+/// Runs Cargo in this package, and returns what it prints.
+fn cargo(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--offline",
-            "--all-features",
-            "--package",
-            "atlas-model-keys",
-            "--package",
-            "atlas-model-keys-ureq",
-            "--package",
-            "atlas-model-keys-hyper",
-            "--prefix",
-            "none",
-        ])
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let text = String::from_utf8(output.stdout).unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Returns the lines of `cargo tree` for the published packages, without duplicates.
+fn tree(arguments: &[&str]) -> Vec<String> {
+    let published = [
+        "tree",
+        "--offline",
+        "--all-features",
+        "--package",
+        "atlas-model-keys",
+        "--package",
+        "atlas-model-keys-ureq",
+        "--package",
+        "atlas-model-keys-hyper",
+        "--prefix",
+        "none",
+    ];
+    let text = cargo(&[&published, arguments].concat());
     let lines: BTreeSet<String> = text
         .lines()
         .map(|line| line.trim_end_matches(" (*)").to_owned())
@@ -102,16 +104,6 @@ fn no_crate_has_two_versions_without_a_reason() {
 
 #[test]
 fn no_dependency_needs_a_newer_rust_than_the_workspace() {
-    let cargo = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO"))
-            .args(arguments)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .unwrap();
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{error}");
-        String::from_utf8(output.stdout).unwrap()
-    };
     // Cargo has downloaded what this system needs, and perhaps nothing else.
     let about = cargo(&["--version", "--verbose"]);
     let host = about.lines().find_map(|line| line.strip_prefix("host: "));

@@ -69,7 +69,7 @@ fn unsafe_code_is_forbidden_everywhere() {
     let workspace = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     assert!(workspace.contains("unsafe_code = \"forbid\""));
     // They are workspaces of their own.
-    for folder in ["benches", "fuzz"] {
+    for folder in ["benches", "fuzz", "public-api"] {
         let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
         assert!(manifest.contains("unsafe_code = \"forbid\""), "{folder}");
     }

@@ -1,4 +1,4 @@
-//! Which version and commit `--version` shows.
+//! Tests of `--version`: it shows the version, and the commit of these sources alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
