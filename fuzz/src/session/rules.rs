@@ -220,9 +220,10 @@ impl Rules {
         }
     }
 
-    /// Forgets what was said after the current time: a clock that is set back ends it.
+    /// Forgets what was said after the current time: a clock that is set back ends it. A period that is over may have
+    /// been replaced by a shorter one in the meantime, so it does not return with the clock.
     pub(super) fn clock_moved(&mut self, now: Duration) {
-        self.held_back.retain(|_, period| period.since <= now);
+        self.held_back.retain(|_, period| period.contains(now));
         self.remaining.retain(|_, (period, _)| period.since <= now);
     }
 
