@@ -6,4 +6,6 @@ pub(crate) mod http_grammar;
 pub(crate) mod json;
 pub(crate) mod paging;
 pub(crate) mod redaction;
+pub(crate) mod session_model;
+pub(crate) mod session_text;
 pub(crate) mod shown;

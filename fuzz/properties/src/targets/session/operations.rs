@@ -33,14 +33,6 @@ macro_rules! with {
     };
 }
 
-/// The requests that share a rate limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Scope {
-    Group(GroupId),
-    Org(OrgId),
-    General,
-}
-
 /// The versions of each operation, in the order in which a session requests them, and whether they can be pinned.
 const VERSIONS: [(&[ApiVersion], bool); OPERATIONS.len()] = [
     (&[ApiVersion::PREVIEW, ApiVersion::V2025_03_12], true),
@@ -55,6 +47,11 @@ pub(super) fn group(flags: u8) -> GroupId {
     GroupId::new(id(flags)).expect("24 hexadecimal digits")
 }
 
+/// Returns the organization that the flags of a request select.
+fn org(flags: u8) -> OrgId {
+    OrgId::new(id(flags)).expect("24 hexadecimal digits")
+}
+
 /// Returns the id of a group and of an organization: equal ids must not be confused.
 fn id(flags: u8) -> &'static str {
     match flags & OTHER_GROUP {
@@ -67,7 +64,7 @@ impl AnyRequest {
     /// Creates the request that the flags select.
     pub(super) fn new(flags: u8) -> Self {
         let group = group(flags);
-        let org = OrgId::new(id(flags)).expect("24 hexadecimal digits");
+        let org = org(flags);
         let key = ApiKeyId::new("a86r5kwrfsk5r5ku5tgvhmpj").expect("letters and digits");
         let is_enveloped = flags & ENVELOPE != 0;
         macro_rules! request {
@@ -98,13 +95,15 @@ impl AnyRequest {
         }
     }
 
-    pub(super) fn scope(&self) -> Scope {
+    /// Returns a number for the requests that share a rate limit: those of a group, of an organization, or of neither.
+    pub(super) fn scope(&self) -> u8 {
+        let is_other = |other: bool| u8::from(other);
         match self {
-            Self::List(list) => Scope::Group(list.group()),
-            Self::Key(key) => Scope::Group(key.group()),
-            Self::OrgList(list) => Scope::Org(list.org()),
-            Self::OrgKey(key) => Scope::Org(key.org()),
-            Self::Groups(_) => Scope::General,
+            Self::List(list) => is_other(list.group() != group(0)),
+            Self::Key(key) => is_other(key.group() != group(0)),
+            Self::OrgList(list) => 2 + is_other(list.org() != org(0)),
+            Self::OrgKey(key) => 2 + is_other(key.org() != org(0)),
+            Self::Groups(_) => 4,
         }
     }
 
@@ -158,7 +157,8 @@ fn read_page<O: Paged>(list: &O, reply: Reply<Vec<u8>>, limits: &Limits) -> Resu
     Ok(())
 }
 
-fn versions(operation: usize, pinned: Option<ApiVersion>) -> Vec<ApiVersion> {
+/// Returns the versions of an operation, in the order in which a session requests them.
+pub(super) fn versions(operation: usize, pinned: Option<ApiVersion>) -> Vec<ApiVersion> {
     let (versions, can_pin) = VERSIONS[operation];
     match pinned.filter(|_| can_pin) {
         Some(pinned) => vec![pinned],
@@ -175,9 +175,4 @@ pub(super) fn current_versions(session: &Session) -> [ApiVersion; OPERATIONS.len
         session.version::<OrgKeyRequest>(),
         session.version::<GroupsRequest>(),
     ]
-}
-
-/// Returns the version that a new session requests for each operation.
-pub(super) fn first_versions(pinned: Option<ApiVersion>) -> [ApiVersion; OPERATIONS.len()] {
-    std::array::from_fn(|operation| versions(operation, pinned)[0])
 }
