@@ -22,6 +22,9 @@ const NOT_ALLOWED: [&str; 4] = [
     "ORG_REQUIRES_ACCESS_LIST",
 ];
 
+/// The code of a refused service account (RFC 6749 §5.2).
+const INVALID_CLIENT: &str = "invalid_client";
+
 /// The life of a token whose response has no valid lifetime.
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
 
@@ -31,8 +34,8 @@ pub(super) struct Reading<'a> {
     pub(super) is_enveloped: bool,
     pub(super) limits: &'a Limits,
     pub(super) now: Duration,
-    /// The tokens that the session may redact.
-    pub(super) tokens: &'a [String],
+    /// The tokens that may have a part of a code: those that the input chooses.
+    pub(super) odd_tokens: &'a [String],
 }
 
 impl Reading<'_> {
@@ -79,7 +82,7 @@ impl Reading<'_> {
             is_not_allowed: code
                 .as_deref()
                 .is_some_and(|code| NOT_ALLOWED.contains(&code)),
-            is_invalid_client: code.as_deref() == Some("invalid_client"),
+            is_invalid_client: code.as_deref() == Some(INVALID_CLIENT),
             challenge: match status {
                 401 => strongest(headers, self.limits),
                 _ => None,
@@ -108,13 +111,15 @@ impl Reading<'_> {
         let code = text("errorCode")
             .or_else(|| text("error"))
             .or_else(|| header(response.headers()));
-        if redaction::may_have_run(code.as_deref().unwrap_or_default(), self.tokens) {
+        let means_something = |code: &str| NOT_ALLOWED.contains(&code) || code == INVALID_CLIENT;
+        let code = code.filter(|code| means_something(code))?;
+        if redaction::may_have_run(&code, self.odd_tokens) {
             // The code is part of a token, so the session does not see it.
             response.body_mut().clear();
             response.headers_mut().remove("x-error-code");
             return None;
         }
-        code
+        Some(code)
     }
 }
 

@@ -1,11 +1,15 @@
 //! The operations of exchanges: their requests, versions and scopes.
 
+use std::sync::OnceLock;
+
 use atlas_model_keys_core::{
     ApiKeyId, ApiVersion, BaseUrl, Error, GroupId, GroupsRequest, KeyRequest, Limits, ListRequest,
     Listing, Moment, Operation, OrgId, OrgKeyRequest, OrgListRequest, Paged, Reply, Session, Step,
 };
 
-use crate::generators::session::{ENVELOPE, OPERATION_SHIFT, OPERATIONS, OTHER_GROUP};
+use http::Uri;
+
+use crate::generators::session::{BASES, ENVELOPE, OPERATION_SHIFT, OPERATIONS, OTHER_GROUP};
 
 /// The result of a call of the session.
 pub(super) type StepResult = Result<Step<Vec<u8>>, Error>;
@@ -111,19 +115,32 @@ impl AnyRequest {
         with!(self, request => request.is_enveloped())
     }
 
-    /// Returns the versions that the session may request, in order.
-    pub(super) fn versions(&self, pinned: Option<ApiVersion>) -> Vec<ApiVersion> {
-        versions(self.operation(), pinned)
-    }
-
     pub(super) fn start(&self, session: &mut Session, at: Moment) -> StepResult {
         with!(self, request => session.start(request, at))
     }
 
-    /// Returns the URI of the request.
-    pub(super) fn uri(&self, base: &BaseUrl) -> String {
-        let http = with!(self, request => request.to_http(base, &ApiVersion::PREVIEW));
-        http.uri().to_string()
+    /// Returns the URI of the request. Those of the few bases are computed once.
+    pub(super) fn uri(&self, base: &BaseUrl) -> &'static Uri {
+        static URIS: [[OnceLock<Uri>; 64]; BASES.len()] =
+            [const { [const { OnceLock::new() }; 64] }; BASES.len()];
+        let index = BASES.iter().position(|known| *known == base.as_str());
+        let known = &URIS[index.expect("a known base URL")];
+        known[usize::from(self.flags() % 64)].get_or_init(|| {
+            let http = with!(self, request => request.to_http(base, &ApiVersion::PREVIEW));
+            http.uri().clone()
+        })
+    }
+
+    /// Returns flags that select this request.
+    fn flags(&self) -> u8 {
+        let operation = u8::try_from(self.operation()).expect("few operations");
+        let other = if matches!(self.scope(), 1 | 3) {
+            OTHER_GROUP
+        } else {
+            0
+        };
+        let envelope = if self.is_enveloped() { ENVELOPE } else { 0 };
+        operation << OPERATION_SHIFT | other | envelope
     }
 
     /// Returns the body of a usual response.
@@ -158,11 +175,10 @@ fn read_page<O: Paged>(list: &O, reply: Reply<Vec<u8>>, limits: &Limits) -> Resu
 }
 
 /// Returns the versions of an operation, in the order in which a session requests them.
-pub(super) fn versions(operation: usize, pinned: Option<ApiVersion>) -> Vec<ApiVersion> {
-    let (versions, can_pin) = VERSIONS[operation];
-    match pinned.filter(|_| can_pin) {
-        Some(pinned) => vec![pinned],
-        None => versions.to_vec(),
+pub(super) fn versions(operation: usize, pinned: &Option<ApiVersion>) -> &[ApiVersion] {
+    match (VERSIONS[operation], pinned) {
+        ((_, true), Some(pinned)) => std::slice::from_ref(pinned),
+        ((versions, _), _) => versions,
     }
 }
 

@@ -4,7 +4,7 @@ use atlas_model_keys_core::{Endpoint, Error, FailureKind, Refused, Step};
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderValue, Method};
 
-use super::operations::{AnyRequest, StepResult};
+use super::operations::{AnyRequest, StepResult, versions};
 use super::world::World;
 use crate::oracles::session_model::{self as model, Authorization, Cause, Kind};
 use crate::targets::challenge;
@@ -84,8 +84,10 @@ pub(super) fn step(world: &World, request: &AnyRequest, next: &StepResult) -> mo
         }
         Step::Send(exchange) => {
             let headers = exchange.request.headers();
-            let mut versions = request.versions(world.pinned_version).into_iter();
-            let version = versions.position(|version| version.accept() == headers[ACCEPT]);
+            let versions = versions(request.operation(), &world.pinned_version);
+            let version = versions
+                .iter()
+                .position(|version| version.accept() == headers[ACCEPT]);
             model::Step::Send {
                 version: version.expect("a version of the operation"),
                 authorization: authorization(world, headers.get(AUTHORIZATION)),

@@ -32,8 +32,9 @@ pub(super) struct World {
     pub(super) now: Duration,
     /// The seed of the entropy of moments.
     seed: u64,
-    /// All tokens that were issued or restored.
-    pub(super) tokens: Vec<String>,
+    /// The number of tokens that were issued or restored, and those that any text may contain.
+    tokens: usize,
+    pub(super) odd_tokens: Vec<String>,
     /// The latest tokens, which the session still redacts, newest first.
     recent_tokens: VecDeque<String>,
     pub(super) texts: ShownTexts,
@@ -58,7 +59,8 @@ impl World {
                 .then(|| ApiVersion::new("2026-01-01").expect("a valid version")),
             now: Duration::from_secs(1_790_000_000),
             seed: 0,
-            tokens: Vec::new(),
+            tokens: 0,
+            odd_tokens: Vec::new(),
             recent_tokens: VecDeque::new(),
             texts,
         }
@@ -134,8 +136,10 @@ impl World {
             self.texts.forget(&percent_encoded(&forgotten));
         }
         self.recent_tokens.push_front(token.to_owned());
-        self.tokens.push(token.to_owned());
-        if is_searched(token) {
+        self.tokens += 1;
+        if !is_searched(token) {
+            self.odd_tokens.push(token.to_owned());
+        } else {
             self.texts.hide(token);
             self.texts.hide(&percent_encoded(token));
         }
@@ -184,7 +188,7 @@ impl World {
 
     /// Returns a token that was not issued before.
     pub(super) fn fresh_token(&self) -> String {
-        format!("zq7-{}-of-a-friend", self.tokens.len())
+        format!("zq7-{}-of-a-friend", self.tokens)
     }
 
     /// Returns the response of Atlas: a token, a challenge, or a result.
