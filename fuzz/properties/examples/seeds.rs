@@ -10,8 +10,9 @@ use std::{fs, io};
 use atlas_model_keys_properties::TARGETS;
 use atlas_model_keys_properties::generators::bytes::Writer;
 use atlas_model_keys_properties::generators::session::{
-    ACTION_CODES, ActionCode, BODY_TYPES, BodyType, ENVELOPE, HEADERS, OPERATION_SHIFT, OPERATIONS,
-    PINNED_VERSION, SINGLE_ATTEMPT, STATUSES, WAITS_OUT_RATE_LIMITS,
+    ACTION_CODES, ActionCode, BODY_TYPES, BodyType, CHOSEN_LIMITS, ENVELOPE, HEADERS, LIMITS,
+    NO_RETRY_STATUSES, OPERATION_SHIFT, OPERATIONS, OTHER_GROUP, PINNED_VERSION, SINGLE_ATTEMPT,
+    STATUSES, WAITS_OUT_RATE_LIMITS,
 };
 use atlas_model_keys_properties::targets::redaction;
 use atlas_model_keys_properties::targets::{emulator, reply, request};
@@ -86,6 +87,9 @@ fn seeds() -> io::Result<Seeds> {
     }
     for (name, bytes) in session_inputs() {
         seeds.add("session", name, &bytes);
+    }
+    for (name, Scenario(writer)) in session_rules() {
+        seeds.add("session", &name, &writer.0);
     }
     let unknown: String = (0..70).map(|n| format!(r#","{n}":0"#)).collect();
     seeds.add(
@@ -1090,3 +1094,547 @@ const TEXTS: [(&str, &str); 26] = [
     ("https://gw.example/prefix", ".."),
     ("https://gw.example/prefix", "al-hunter2hunter2"),
 ];
+
+/// The bytes of a dialogue with a session, for [`session_rules`].
+#[derive(Clone)]
+struct Scenario(Writer);
+
+const BEARER: u8 = 0;
+const SERVICE_ACCOUNT: u8 = 1;
+const API_KEY: u8 = 2;
+
+impl Scenario {
+    fn new(credential: u8, flags: u8) -> Self {
+        Self(Writer::default().byte(credential).byte(0).byte(flags))
+    }
+
+    /// A session with these limits. The units of their values are in `targets/session/world.rs`.
+    fn limited(credential: u8, limits: &[(&str, usize)]) -> Self {
+        let new = Self::new(credential, CHOSEN_LIMITS).bytes([byte(limits.len())]);
+        limits.iter().fold(new, |scenario, (name, value)| {
+            scenario.bytes([index_of(&LIMITS, name), byte(*value)])
+        })
+    }
+
+    fn bytes<const N: usize>(self, bytes: [u8; N]) -> Self {
+        Self(self.0.rest(bytes))
+    }
+
+    fn start(self, slot: u8) -> Self {
+        self.start_with(slot, 0)
+    }
+
+    fn start_with(self, slot: u8, flags: u8) -> Self {
+        self.bytes([action(ActionCode::Start), slot, flags])
+    }
+
+    fn friendly(self, slot: u8) -> Self {
+        self.bytes([action(ActionCode::Friendly), slot])
+    }
+
+    fn resume(self, slot: u8) -> Self {
+        self.bytes([action(ActionCode::Resume), slot])
+    }
+
+    fn fail(self, slot: u8, kind: u8) -> Self {
+        self.bytes([action(ActionCode::Fail), slot, kind])
+    }
+
+    /// Ends the exchange in a slot.
+    fn cancel(self, slot: u8) -> Self {
+        self.bytes([action(ActionCode::Drop), slot])
+    }
+
+    fn clock(self, seconds: i16) -> Self {
+        let by = seconds.cast_unsigned();
+        Self(self.0.byte(action(ActionCode::Clock)).number(by).byte(1))
+    }
+
+    fn milliseconds(self, by: u16) -> Self {
+        Self(self.0.byte(action(ActionCode::Clock)).number(by).byte(0))
+    }
+
+    fn export(self) -> Self {
+        self.bytes([action(ActionCode::Export)])
+    }
+
+    /// Restores the first exported token.
+    fn restore(self) -> Self {
+        Self(self.0.byte(action(ActionCode::Restore)).byte(0).short(""))
+    }
+
+    fn revoke(self) -> Self {
+        let status = index_of(&STATUSES, &200);
+        self.bytes([action(ActionCode::Revoke), status, 0, 2])
+    }
+
+    /// Responds with a status, headers and an empty page.
+    fn respond(self, slot: u8, status: u16, headers: &[(&str, &str)]) -> Self {
+        let body = index_of(&BODY_TYPES, &BodyType::Empty);
+        self.head(slot, status, headers).bytes([body])
+    }
+
+    fn head(self, slot: u8, status: u16, headers: &[(&str, &str)]) -> Self {
+        let status = index_of(&STATUSES, &status);
+        let head = [
+            action(ActionCode::Respond),
+            slot,
+            status,
+            byte(headers.len()),
+        ];
+        headers
+            .iter()
+            .fold(self.bytes(head), |scenario, (name, value)| {
+                let known = HEADERS.iter().position(|(known, _)| known == name);
+                let name = byte(known.expect("a known header"));
+                Self(scenario.0.byte(name).byte(255).short(value))
+            })
+    }
+
+    fn raw(self, slot: u8, status: u16, body: &str) -> Self {
+        let kind = index_of(&BODY_TYPES, &BodyType::Raw);
+        Self(self.head(slot, status, &[]).0.byte(kind).long(body))
+    }
+
+    /// Responds with an error object that has a code.
+    fn error(self, slot: u8, status: u16, code: &str) -> Self {
+        let kind = index_of(&BODY_TYPES, &BodyType::Error);
+        Self(self.head(slot, status, &[]).0.byte(kind).short(code))
+    }
+
+    fn enveloped(self, slot: u8, status: u16) -> Self {
+        let body = index_of(&BODY_TYPES, &BodyType::Envelope);
+        self.head(slot, 200, &[])
+            .bytes([body, index_of(&STATUSES, &status)])
+    }
+
+    /// Responds with a token of an hour.
+    fn token(self, slot: u8, end: &str) -> Self {
+        let kind = index_of(&BODY_TYPES, &BodyType::Token);
+        Self(self.head(slot, 200, &[]).0.byte(kind).short(end).byte(0))
+    }
+}
+
+/// Returns scenarios for the rules of a session, with both sides of each limit.
+fn session_rules() -> Vec<(String, Scenario)> {
+    let mut all: Vec<(String, Scenario)> = Vec::new();
+    let mut add = |name: &str, scenario: Scenario| all.push((name.to_owned(), scenario));
+    let account = || Scenario::new(SERVICE_ACCOUNT, 0);
+    let fetched = || account().start(0).friendly(0);
+    let unavailable = |scenario: Scenario| scenario.respond(0, 503, &[]).resume(0);
+
+    // Tokens. That of `friendly` is fresh for 45 s, that of `token` for 3570 s.
+    let plus = account().start(0).token(0, "a+b/c==").friendly(0);
+    add("revoked-plus", plus.revoke().start(1));
+    for (name, seconds) in [("restored-fresh", 44), ("restored-at-its-end", 45)] {
+        let exported = fetched().friendly(0).export().revoke();
+        add(name, exported.clock(seconds).restore().start(1));
+        add(
+            &format!("{name}-used"),
+            fetched().friendly(0).clock(seconds).export().start(1),
+        );
+    }
+    let refused = |scenario: Scenario, slot| scenario.respond(slot, 401, &[]);
+    let hour = || account().start(0).token(0, "a").start(1).start(2).start(3);
+    let late = refused(refused(hour(), 0), 1).friendly(0).resume(1);
+    add(
+        "late-401-keeps-newer-token",
+        refused(late, 2)
+            .friendly(0)
+            .friendly(1)
+            .friendly(2)
+            .revoke()
+            .revoke()
+            .revoke(),
+    );
+    let second = refused(refused(hour(), 0).friendly(0), 0).start(0);
+    add("second-401", refused(second.clone(), 0));
+    add(
+        "second-401-after-a-minute",
+        refused(second.clone().clock(60), 0),
+    );
+    add("second-401-before-a-minute", refused(second.clock(59), 0));
+    let failed = account().start(0).start(1).start(2);
+    add(
+        "failed-fetch-fails-followers",
+        failed
+            .clone()
+            .error(0, 400, "x")
+            .resume(1)
+            .resume(2)
+            .start(0),
+    );
+    add(
+        "lost-fetch-fails-followers",
+        failed.clone().fail(0, 2).resume(1).resume(2),
+    );
+    add(
+        "cancelled-fetch-is-continued",
+        failed
+            .clone()
+            .cancel(0)
+            .resume(1)
+            .resume(2)
+            .friendly(1)
+            .resume(2),
+    );
+    for seconds in [59, 60] {
+        let name = format!("silent-fetch-{seconds}");
+        add(
+            &name,
+            failed
+                .clone()
+                .clock(seconds)
+                .resume(1)
+                .friendly(0)
+                .friendly(1),
+        );
+        let waiting = account()
+            .start(0)
+            .respond(0, 429, &[("retry-after", "7")])
+            .start(1);
+        add(
+            &format!("waiting-fetch-{seconds}"),
+            waiting.clock(7).clock(seconds).resume(1).resume(0),
+        );
+    }
+    for status in [500, 502, 503, 429] {
+        add(
+            &format!("token-{status}"),
+            unavailable(unavailable(
+                account().start(0).respond(0, status, &[]).resume(0),
+            )),
+        );
+    }
+    add(
+        "token-lost-twice",
+        account().start(0).fail(0, 1).resume(0).fail(0, 1).start(0),
+    );
+    add(
+        "token-not-sent",
+        account()
+            .start(0)
+            .fail(0, 0)
+            .resume(0)
+            .fail(0, 0)
+            .resume(0)
+            .friendly(0),
+    );
+    add(
+        "token-expires-at-once",
+        account()
+            .start(0)
+            .raw(0, 200, r#"{"access_token":"zq7-once","expires_in":1}"#)
+            .start(1),
+    );
+    for code in ["invalid_client", "other"] {
+        let body = format!(r#"{{"error":"{code}"}}"#);
+        add(
+            &format!("token-refused-{code}"),
+            account().start(0).start(1).raw(0, 400, &body).resume(1),
+        );
+    }
+    for flags in [0, NO_RETRY_STATUSES] {
+        for credential in [BEARER, SERVICE_ACCOUNT, API_KEY] {
+            let name = format!("statuses-{credential}-{flags}");
+            let statuses = [500, 599, 999, 501, 404, 301, 206];
+            let each =
+                statuses
+                    .into_iter()
+                    .fold(Scenario::new(credential, flags), |scenario, status| {
+                        let fetched = match credential {
+                            SERVICE_ACCOUNT => scenario.start(0).friendly(0),
+                            _ => scenario.start(0),
+                        };
+                        fetched
+                            .respond(0, status, &[])
+                            .resume(0)
+                            .friendly(0)
+                            .friendly(0)
+                    });
+            add(&name, each);
+        }
+    }
+
+    // Statuses in envelopes.
+    for credential in [BEARER, SERVICE_ACCOUNT, API_KEY] {
+        for operation in [0, 2, 4] {
+            let flags = operation << OPERATION_SHIFT | ENVELOPE;
+            let each =
+                STATUSES
+                    .into_iter()
+                    .fold(Scenario::new(credential, 0), |scenario, status| {
+                        let started = scenario.start_with(0, flags).friendly(0);
+                        started.start_with(0, flags).enveloped(0, status).clock(100)
+                    });
+            add(&format!("envelope-{credential}-{operation}"), each);
+        }
+    }
+
+    // Nonces.
+    let digest = |nonce: &str, stale: bool| {
+        format!(r#"Digest realm="r", nonce="{nonce}", qop="auth", stale={stale}"#)
+    };
+    let key = || Scenario::new(API_KEY, 0).start(0);
+    let answered = key().respond(0, 401, &[("www-authenticate", &digest("a", false))]);
+    let accepted = answered.clone().friendly(0);
+    add(
+        "nonce-counts",
+        accepted
+            .clone()
+            .start(0)
+            .friendly(0)
+            .start(1)
+            .start(2)
+            .friendly(1)
+            .friendly(2),
+    );
+    add(
+        "nonce-refused-when-idle",
+        accepted
+            .start(0)
+            .respond(0, 401, &[("www-authenticate", &digest("b", false))])
+            .friendly(0)
+            .start(0),
+    );
+    add(
+        "nonce-of-an-error",
+        answered
+            .clone()
+            .respond(0, 404, &[])
+            .start(0)
+            .respond(0, 503, &[])
+            .resume(0)
+            .friendly(0)
+            .start(0),
+    );
+    let stale =
+        |scenario: Scenario| scenario.respond(0, 401, &[("www-authenticate", &digest("s", true))]);
+    add("nonce-stale", stale(stale(stale(stale(key())))));
+    add(
+        "nonce-stale-after-retry",
+        stale(unavailable(stale(stale(stale(key()))))),
+    );
+    add(
+        "nonce-twice",
+        answered
+            .clone()
+            .start(1)
+            .respond(1, 401, &[("www-authenticate", &digest("a", false))])
+            .friendly(0)
+            .friendly(1)
+            .start(0)
+            .start(1),
+    );
+    add(
+        "nonce-not-allowed",
+        answered
+            .clone()
+            .error(0, 401, "USER_UNAUTHORIZED")
+            .start(0)
+            .error(0, 401, "USER_UNAUTHORIZED"),
+    );
+    add(
+        "not-allowed",
+        fetched()
+            .error(0, 401, "IP_ADDRESS_NOT_ON_ACCESS_LIST")
+            .start(0)
+            .respond(0, 401, &[("x-error-code", "ORG_REQUIRES_ACCESS_LIST")]),
+    );
+    let basic = format!(r#"Basic realm="x", {}"#, digest("z", false));
+    let even = format!("{basic}{}", " ".repeat(basic.len() % 2));
+    for (limit, exact) in [("challenges", 2), ("challenge_bytes", even.len() / 2)] {
+        for value in [exact - 1, exact] {
+            let scenario = Scenario::limited(API_KEY, &[(limit, value)]).start(0);
+            add(
+                &format!("{limit}-{value}"),
+                scenario
+                    .respond(0, 401, &[("www-authenticate", &even)])
+                    .friendly(0),
+            );
+        }
+    }
+
+    // Rate limits.
+    for remaining in ["0", "1", "2", "128"] {
+        let scenario = Scenario::new(BEARER, 0).start(0).respond(
+            0,
+            200,
+            &[("ratelimit-remaining", remaining)],
+        );
+        let scenario = (0..4).fold(scenario, |scenario, slot| scenario.start(slot));
+        let other = scenario.start_with(3, OTHER_GROUP).friendly(0).resume(2);
+        add(
+            &format!("remaining-{remaining}"),
+            other.clock(60).start(1).start(2),
+        );
+        let scenario = Scenario::new(BEARER, 0).start(0).start(1).start(2).respond(
+            0,
+            200,
+            &[("ratelimit-remaining", remaining)],
+        );
+        add(
+            &format!("remaining-{remaining}-before-a-minute"),
+            scenario.start(0).start(3).clock(59).resume(3).start(1),
+        );
+    }
+    for asked in ["7", "89", "90", "91", "299", "300", "301"] {
+        let scenario =
+            Scenario::new(BEARER, 0)
+                .start(0)
+                .start(3)
+                .respond(0, 429, &[("retry-after", asked)]);
+        let scenario = scenario
+            .start(1)
+            .start_with(2, OTHER_GROUP)
+            .clock(asked.parse().expect("a number"));
+        add(
+            &format!("pause-{asked}"),
+            scenario.clone().milliseconds(1001).resume(1).start(1),
+        );
+        add(
+            &format!("pause-{asked}-set-back"),
+            scenario
+                .clock(-301)
+                .start(1)
+                .respond(3, 429, &[("retry-after", "1")])
+                .start(1),
+        );
+    }
+    add(
+        "pause-of-a-signed-request",
+        answered
+            .start(1)
+            .start(2)
+            .respond(0, 429, &[("retry-after", "17")])
+            .respond(1, 401, &[("www-authenticate", &digest("b", false))])
+            .resume(2)
+            .clock(17)
+            .resume(2),
+    );
+    add(
+        "pause-and-version",
+        Scenario::new(BEARER, 0)
+            .start(0)
+            .start(1)
+            .respond(0, 429, &[("retry-after", "17")])
+            .respond(1, 406, &[]),
+    );
+
+    // Versions.
+    for flags in [0, PINNED_VERSION] {
+        let both = Scenario::new(BEARER, flags)
+            .start(0)
+            .start(1)
+            .respond(0, 406, &[])
+            .respond(1, 410, &[]);
+        add(
+            &format!("version-{flags}"),
+            both.friendly(0)
+                .respond(1, 406, &[])
+                .start(2)
+                .start_with(3, 2 << OPERATION_SHIFT),
+        );
+    }
+
+    // Attempts and waits. The limits of waits are seconds.
+    for flags in [0, SINGLE_ATTEMPT, WAITS_OUT_RATE_LIMITS] {
+        for status in [429, 503] {
+            let failed = Scenario::new(BEARER, flags).start(0);
+            let failed = (0..6).fold(failed, |scenario, _| {
+                scenario.respond(0, status, &[]).clock(41).resume(0)
+            });
+            add(&format!("attempts-{flags}-{status}"), failed);
+        }
+    }
+    for attempts in 0..4 {
+        let failed = Scenario::limited(BEARER, &[("attempts", attempts)]).start(0);
+        add(
+            &format!("attempts-{attempts}"),
+            (0..4).fold(failed, |scenario, _| unavailable(scenario)),
+        );
+        let fetch = Scenario::limited(SERVICE_ACCOUNT, &[("attempts", attempts)]).start(0);
+        add(
+            &format!("attempts-of-fetch-{attempts}"),
+            (0..4).fold(fetch, |scenario, _| unavailable(scenario)),
+        );
+    }
+    for (limit, values) in [("wait", [6, 7, 8]), ("total_wait", [13, 14, 15])] {
+        for value in values {
+            let scenario = Scenario::limited(BEARER, &[(limit, value)]).start(0);
+            let seven =
+                |scenario: Scenario| scenario.respond(0, 503, &[("retry-after", "7")]).resume(0);
+            add(&format!("{limit}-{value}"), seven(seven(scenario)));
+            let fetch = Scenario::limited(SERVICE_ACCOUNT, &[(limit, value)])
+                .start(0)
+                .start(1);
+            add(
+                &format!("{limit}-of-fetch-{value}"),
+                seven(seven(fetch)).resume(1),
+            );
+        }
+    }
+    let backoff = Scenario::limited(
+        BEARER,
+        &[
+            ("base", 49),
+            ("cap", 29),
+            ("attempts", 9),
+            ("total_wait", 255),
+        ],
+    )
+    .start(0);
+    add(
+        "backoff",
+        (0..8).fold(backoff, |scenario, _| unavailable(scenario)),
+    );
+    let follower = Scenario::limited(SERVICE_ACCOUNT, &[("total_wait", 31)])
+        .start(0)
+        .start(1);
+    add(
+        "follower-waits-too-long",
+        (0..3).fold(follower, |scenario, _| scenario.clock(20).resume(1)),
+    );
+
+    // Sizes.
+    let body = r#"{"results":[],"links":[]}   "#;
+    let refusal = r#"{"errorCode":"USER_UNAUTHORIZED"}   "#;
+    let issued = r#"{"access_token":"zq7-ab"}   "#;
+    for difference in [0, 1] {
+        let limited = |credential, name, size| {
+            Scenario::limited(credential, &[(name, size - difference)]).start(0)
+        };
+        let mut size = |name: &str, scenario| add(&format!("{name}-{difference}"), scenario);
+        size(
+            "body",
+            limited(BEARER, "body_bytes", body.len() / 4)
+                .raw(0, 200, body)
+                .start(0)
+                .raw(0, 404, body),
+        );
+        size(
+            "error-body",
+            limited(SERVICE_ACCOUNT, "error_body_bytes", refusal.len() / 4)
+                .token(0, "")
+                .raw(0, 401, refusal),
+        );
+        size(
+            "token-body",
+            limited(SERVICE_ACCOUNT, "error_body_bytes", issued.len() / 4).raw(0, 200, issued),
+        );
+        size(
+            "token-bytes",
+            limited(SERVICE_ACCOUNT, "token_bytes", 6).raw(0, 200, issued),
+        );
+        let headers = [("x-other", "1234"), ("location", "123")];
+        size(
+            "headers",
+            limited(BEARER, "headers", 2).respond(0, 200, &headers),
+        );
+        size(
+            "head",
+            limited(BEARER, "head_bytes", 11).respond(0, 200, &headers),
+        );
+    }
+    all
+}
