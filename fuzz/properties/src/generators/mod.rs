@@ -3,3 +3,4 @@
 pub mod bytes;
 pub mod redaction;
 pub mod session;
+pub mod session_mutator;

@@ -399,14 +399,41 @@ pub(crate) fn percent_encoded(text: &str) -> String {
     encoded
 }
 
-/// A scenario.
+/// The largest number of actions that are read.
+pub(crate) const MOST_ACTIONS: usize = 120;
+
+/// The settings before the actions.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub(crate) struct Head {
     pub(crate) credential: CredentialType,
     pub(crate) base: &'static str,
     pub(crate) flags: u8,
     /// The chosen limits, each with its value.
     pub(crate) limits: Vec<(&'static str, u8)>,
+}
+
+impl Head {
+    pub(crate) fn read(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        let mut head = Self {
+            credential: input::pick(u, &CREDENTIAL_TYPES)?,
+            base: input::pick(u, &BASES)?,
+            flags: input::byte(u)?,
+            limits: Vec::new(),
+        };
+        if head.flags & CHOSEN_LIMITS != 0 {
+            for _ in 0..input::byte(u)? % 8 {
+                let name = input::pick(u, &LIMITS)?;
+                head.limits.push((name, input::byte(u)?));
+            }
+        }
+        Ok(head)
+    }
+}
+
+/// A scenario.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) head: Head,
     pub(crate) actions: Vec<Action>,
 }
 
@@ -415,55 +442,50 @@ fn slot(u: &mut Unstructured<'_>) -> arbitrary::Result<usize> {
     Ok(usize::from(input::byte(u)? % 4))
 }
 
+impl Action {
+    pub(crate) fn read(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        Ok(match input::pick(u, &ACTION_CODES)? {
+            ActionCode::Start => Action::Start {
+                slot: slot(u)?,
+                flags: input::byte(u)?,
+            },
+            ActionCode::Respond => Action::Respond {
+                slot: slot(u)?,
+                response: ServerResponse::read(u)?,
+            },
+            ActionCode::Fail => Action::Fail {
+                slot: slot(u)?,
+                kind: input::pick(u, &FAILURES)?,
+            },
+            ActionCode::Resume => Action::Resume { slot: slot(u)? },
+            ActionCode::Drop => Action::Drop { slot: slot(u)? },
+            ActionCode::GiveUp => Action::GiveUp { slot: slot(u)? },
+            ActionCode::Clock => Action::Clock {
+                by: u.arbitrary()?,
+                unit: input::pick(u, &UNITS)?,
+            },
+            ActionCode::Export => Action::Export,
+            ActionCode::Restore => Action::Restore {
+                how: input::byte(u)?,
+                text: input::text(input::short(u)?),
+            },
+            ActionCode::Revoke => Action::Revoke {
+                response: ServerResponse::read(u)?,
+            },
+            ActionCode::Foreign => Action::Foreign { slot: slot(u)? },
+            ActionCode::Friendly => Action::Friendly { slot: slot(u)? },
+        })
+    }
+}
+
 impl<'a> Arbitrary<'a> for Input {
     fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         let mut input = Self {
-            credential: input::pick(u, &CREDENTIAL_TYPES)?,
-            base: input::pick(u, &BASES)?,
-            flags: input::byte(u)?,
-            limits: Vec::new(),
+            head: Head::read(u)?,
             actions: Vec::new(),
         };
-        if input.flags & CHOSEN_LIMITS != 0 {
-            for _ in 0..input::byte(u)? % 8 {
-                input
-                    .limits
-                    .push((input::pick(u, &LIMITS)?, input::byte(u)?));
-            }
-        }
-        while !u.is_empty() && input.actions.len() < 120 {
-            let action = match input::pick(u, &ACTION_CODES)? {
-                ActionCode::Start => Action::Start {
-                    slot: slot(u)?,
-                    flags: input::byte(u)?,
-                },
-                ActionCode::Respond => Action::Respond {
-                    slot: slot(u)?,
-                    response: ServerResponse::read(u)?,
-                },
-                ActionCode::Fail => Action::Fail {
-                    slot: slot(u)?,
-                    kind: input::pick(u, &FAILURES)?,
-                },
-                ActionCode::Resume => Action::Resume { slot: slot(u)? },
-                ActionCode::Drop => Action::Drop { slot: slot(u)? },
-                ActionCode::GiveUp => Action::GiveUp { slot: slot(u)? },
-                ActionCode::Clock => Action::Clock {
-                    by: u.arbitrary()?,
-                    unit: input::pick(u, &UNITS)?,
-                },
-                ActionCode::Export => Action::Export,
-                ActionCode::Restore => Action::Restore {
-                    how: input::byte(u)?,
-                    text: input::text(input::short(u)?),
-                },
-                ActionCode::Revoke => Action::Revoke {
-                    response: ServerResponse::read(u)?,
-                },
-                ActionCode::Foreign => Action::Foreign { slot: slot(u)? },
-                ActionCode::Friendly => Action::Friendly { slot: slot(u)? },
-            };
-            input.actions.push(action);
+        while !u.is_empty() && input.actions.len() < MOST_ACTIONS {
+            input.actions.push(Action::read(u)?);
         }
         Ok(input)
     }

@@ -31,10 +31,9 @@ pub(crate) enum Credential {
     ApiKey,
 }
 
-/// The settings of the session.
-#[derive(Debug)]
+/// The limits of the session.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
-    pub(crate) credential: Credential,
     pub(crate) attempts: u32,
     pub(crate) base: Duration,
     pub(crate) cap: Duration,
@@ -47,6 +46,29 @@ pub(crate) struct Settings {
     pub(crate) body_bytes: usize,
     pub(crate) error_body_bytes: usize,
     pub(crate) token_bytes: usize,
+    pub(crate) challenges: usize,
+    pub(crate) challenge_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            attempts: 5,
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(40),
+            wait: Duration::from_secs(90),
+            total_wait: Duration::from_secs(180),
+            statuses: vec![429..=429, 500..=999],
+            waits_out_rate_limits: false,
+            headers: 128,
+            head_bytes: 64 << 10,
+            body_bytes: 16 << 20,
+            error_body_bytes: 64 << 10,
+            token_bytes: 8 << 10,
+            challenges: 16,
+            challenge_bytes: 8 << 10,
+        }
+    }
 }
 
 /// The time, and a random number that stands for a part of a duration: of all of it, times `random` / 2³².
@@ -235,6 +257,7 @@ struct Scope {
 
 #[derive(Debug)]
 pub(crate) struct Model {
+    credential: Credential,
     settings: Settings,
     exchanges: BTreeMap<u32, Exchange>,
     /// The current version of each operation.
@@ -256,8 +279,9 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(credential: Credential, settings: Settings) -> Self {
         Self {
+            credential,
             settings,
             exchanges: BTreeMap::new(),
             versions: BTreeMap::new(),
@@ -458,7 +482,7 @@ impl Model {
                 at,
             );
         }
-        if self.settings.credential == Credential::ServiceAccount
+        if self.credential == Credential::ServiceAccount
             && let Some(step) = self.need_token(exchange, at)
         {
             return step;
@@ -528,7 +552,7 @@ impl Model {
     }
 
     fn send(&mut self, exchange: &mut Exchange) -> Step {
-        let authorization = match self.settings.credential {
+        let authorization = match self.credential {
             Credential::Bearer => Authorization::Caller,
             Credential::ServiceAccount => {
                 let text = self.token().expect("there is a token").0;
@@ -681,7 +705,7 @@ impl Model {
             return refuse(Refused::NotAllowed);
         }
         let answered = match (
-            self.settings.credential,
+            self.credential,
             std::mem::replace(&mut exchange.auth, Auth::None),
         ) {
             (Credential::ApiKey, Auth::Digest { answered, .. }) => answered,

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use atlas_model_keys_core::Limits;
 use http::header::{DATE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response};
 use http_auth::parser::ChallengeParser;
@@ -32,7 +31,7 @@ const DEFAULT_LIFE: Duration = Duration::from_secs(60);
 pub(super) struct Reading<'a> {
     pub(super) is_token: bool,
     pub(super) is_enveloped: bool,
-    pub(super) limits: &'a Limits,
+    pub(super) limits: &'a model::Settings,
     pub(super) now: Duration,
     /// The tokens that may have a part of a code: those that the input chooses.
     pub(super) odd_tokens: &'a [String],
@@ -155,7 +154,7 @@ fn retry_after(headers: &HeaderMap, now: Duration) -> Option<Duration> {
 }
 
 /// Returns the nonce of the first of the strongest challenges within the limits, and whether it replaces a stale one.
-fn strongest(headers: &HeaderMap, limits: &Limits) -> Option<(Vec<u8>, bool)> {
+fn strongest(headers: &HeaderMap, limits: &model::Settings) -> Option<(Vec<u8>, bool)> {
     let mut best: Option<(usize, (Vec<u8>, bool))> = None;
     let (mut bytes, mut challenges) = (0, 0);
     for value in headers.get_all(WWW_AUTHENTICATE) {
@@ -245,7 +244,7 @@ fn object(body: &[u8]) -> Option<Map<String, Value>> {
 }
 
 /// Returns the status in a requested envelope, 200 if it holds no error, or `None` if the body is unusual.
-fn enveloped_status(body: &[u8], limits: &Limits) -> Option<u16> {
+fn enveloped_status(body: &[u8], limits: &model::Settings) -> Option<u16> {
     if body == PAGE_BODY {
         return Some(200);
     }

@@ -67,7 +67,7 @@ pub fn check(bytes: &[u8]) {
     let Some(input) = crate::generators::bytes::read::<Input>(bytes) else {
         return;
     };
-    let mut driver = Driver::new(World::new(&input), !input.limits.is_empty());
+    let mut driver = Driver::new(World::new(&input.head), !input.head.limits.is_empty());
     let operation = input.actions.len() % OPERATIONS.len();
     for action in input.actions {
         driver.apply(action);
@@ -119,7 +119,7 @@ impl Driver {
     fn new(world: World, has_chosen_limits: bool) -> Self {
         Self {
             session: world.session(),
-            model: Model::new(world.settings()),
+            model: Model::new(world.credential, world.settings.clone()),
             world,
             slots: [const { None }; 4],
             exchanges_started: 0,
@@ -227,7 +227,7 @@ impl Driver {
         let reading = Reading {
             is_token,
             is_enveloped: request.is_enveloped(),
-            limits: &self.world.limits,
+            limits: &self.world.settings,
             now: self.world.now,
             odd_tokens: &self.world.odd_tokens,
         };
@@ -476,7 +476,7 @@ impl Driver {
             && title == "atlas-model-keys token 1"
             && base == self.world.base.as_str()
             && id == CLIENT_ID
-            && (1..=self.world.limits.token_bytes).contains(&token.len())
+            && (1..=self.world.settings.token_bytes).contains(&token.len())
             && token.bytes().all(|b| b.is_ascii_graphic())
             && until > self.world.now;
         is_accepted.then_some((token, until))

@@ -5,8 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Error, Failure, FailureKind, Limits, Moment, RetryPolicy,
-    Session,
+    ApiVersion, BaseUrl, Credentials, Error, Failure, FailureKind, Limits, Moment, Session,
 };
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, Response, StatusCode};
@@ -14,7 +13,7 @@ use http::{HeaderValue, Response, StatusCode};
 use super::operations::AnyRequest;
 use crate::generators::bytes as input;
 use crate::generators::session::{
-    BASES, BEARER, CLIENT_ID, CLIENT_SECRET, CredentialType, Input, NO_RETRY_STATUSES,
+    BASES, BEARER, CLIENT_ID, CLIENT_SECRET, CredentialType, Head, NO_RETRY_STATUSES,
     PINNED_VERSION, PRIVATE_KEY, PUBLIC_KEY, SINGLE_ATTEMPT, SMALL_LIMITS, ServerResponse,
     TOKENS_PLACEHOLDER, WAITS_OUT_RATE_LIMITS, all_secrets, percent_encoded, secrets_of,
 };
@@ -26,6 +25,7 @@ use crate::oracles::shown;
 pub(super) struct World {
     pub(super) credential: CredentialType,
     pub(super) base: BaseUrl,
+    pub(super) settings: Settings,
     pub(super) limits: Limits,
     /// The pinned version, for the operations that can be pinned.
     pub(super) pinned_version: Option<ApiVersion>,
@@ -44,18 +44,20 @@ static URLS: LazyLock<[BaseUrl; BASES.len()]> =
     LazyLock::new(|| BASES.map(|base| BaseUrl::new(base).expect("a valid base URL")));
 
 impl World {
-    pub(super) fn new(input: &Input) -> Self {
-        let base = BASES.iter().position(|base| *base == input.base);
+    pub(super) fn new(head: &Head) -> Self {
+        let settings = settings(head);
+        let base = BASES.iter().position(|base| *base == head.base);
         let mut texts = ShownTexts::default();
-        for secret in secrets_of(input.credential) {
+        for secret in secrets_of(head.credential) {
             texts.hide(&secret);
             texts.hide(&percent_encoded(&secret));
         }
         Self {
-            credential: input.credential,
+            credential: head.credential,
             base: URLS[base.expect("a known base URL")].clone(),
-            limits: limits(input),
-            pinned_version: (input.flags & PINNED_VERSION != 0)
+            limits: limits(&settings, head),
+            settings,
+            pinned_version: (head.flags & PINNED_VERSION != 0)
                 .then(|| ApiVersion::new("2026-01-01").expect("a valid version")),
             now: Duration::from_secs(1_790_000_000),
             seed: 0,
@@ -78,26 +80,6 @@ impl World {
         assert_eq!(*session.limits(), self.limits);
         assert_eq!(*session.base(), self.base);
         session
-    }
-
-    /// Returns the settings for the model.
-    pub(super) fn settings(&self) -> Settings {
-        let retry = &self.limits.retry;
-        Settings {
-            credential: self.credential,
-            attempts: retry.attempts,
-            base: retry.base,
-            cap: retry.cap,
-            wait: retry.wait,
-            total_wait: retry.total_wait,
-            statuses: retry.statuses.clone(),
-            waits_out_rate_limits: retry.waits_out_rate_limits,
-            headers: self.limits.headers,
-            head_bytes: self.limits.head_bytes,
-            body_bytes: self.limits.body_bytes,
-            error_body_bytes: self.limits.error_body_bytes,
-            token_bytes: self.limits.token_bytes,
-        }
     }
 
     /// Returns the current time with fresh entropy, for the session and for the model.
@@ -221,44 +203,66 @@ pub(super) fn challenge(status: u16, challenge: &str) -> Response<Vec<u8>> {
     response
 }
 
-/// Returns the limits that the flags and the input choose.
-fn limits(input: &Input) -> Limits {
-    let mut limits = Limits::default();
-    if input.flags & SMALL_LIMITS != 0 {
-        (limits.body_bytes, limits.error_body_bytes) = (400, 300);
-        (limits.detail_bytes, limits.token_bytes) = (40, 60);
-        (limits.challenge_bytes, limits.challenges) = (200, 2);
-        (limits.headers, limits.head_bytes, limits.nesting) = (2, 300, 4);
-        limits.retry.attempts = 3;
-        limits.retry.wait = Duration::from_secs(10);
-        limits.retry.total_wait = Duration::from_secs(15);
+/// Returns the documented limits, with those that the flags and the input choose.
+fn settings(head: &Head) -> Settings {
+    let mut settings = Settings::default();
+    if head.flags & SMALL_LIMITS != 0 {
+        (settings.body_bytes, settings.error_body_bytes) = (400, 300);
+        (settings.challenge_bytes, settings.challenges) = (200, 2);
+        (settings.headers, settings.head_bytes) = (2, 300);
+        (settings.token_bytes, settings.attempts) = (60, 3);
+        settings.wait = Duration::from_secs(10);
+        settings.total_wait = Duration::from_secs(15);
     }
-    if input.flags & SINGLE_ATTEMPT != 0 {
-        limits.retry.attempts = RetryPolicy::never().attempts;
+    if head.flags & SINGLE_ATTEMPT != 0 {
+        settings.attempts = 1;
     }
-    if input.flags & NO_RETRY_STATUSES != 0 {
-        limits.retry.statuses.clear();
+    if head.flags & NO_RETRY_STATUSES != 0 {
+        settings.statuses.clear();
     }
-    limits.retry.waits_out_rate_limits = input.flags & WAITS_OUT_RATE_LIMITS != 0;
-    for (name, value) in &input.limits {
+    settings.waits_out_rate_limits = head.flags & WAITS_OUT_RATE_LIMITS != 0;
+    for (name, value) in &head.limits {
         let (size, seconds) = (usize::from(*value), Duration::from_secs(u64::from(*value)));
         match *name {
-            "attempts" => limits.retry.attempts = u32::from(*value),
+            "attempts" => settings.attempts = u32::from(*value),
             // Without any jitter, rate limits that are waited out would never end.
-            "base" => limits.retry.base = seconds / 10 + Duration::from_millis(100),
-            "cap" => limits.retry.cap = seconds + Duration::from_secs(1),
-            "wait" => limits.retry.wait = seconds,
-            "total_wait" => limits.retry.total_wait = seconds,
-            "challenges" => limits.challenges = size,
-            "challenge_bytes" => limits.challenge_bytes = 2 * size,
-            "token_bytes" => limits.token_bytes = size,
-            "body_bytes" => limits.body_bytes = 4 * size,
-            "error_body_bytes" => limits.error_body_bytes = 4 * size,
-            "headers" => limits.headers = size,
-            "head_bytes" => limits.head_bytes = 2 * size,
+            "base" => settings.base = seconds / 10 + Duration::from_millis(100),
+            "cap" => settings.cap = seconds + Duration::from_secs(1),
+            "wait" => settings.wait = seconds,
+            "total_wait" => settings.total_wait = seconds,
+            "challenges" => settings.challenges = size,
+            "challenge_bytes" => settings.challenge_bytes = 2 * size,
+            "token_bytes" => settings.token_bytes = size,
+            "body_bytes" => settings.body_bytes = 4 * size,
+            "error_body_bytes" => settings.error_body_bytes = 4 * size,
+            "headers" => settings.headers = size,
+            "head_bytes" => settings.head_bytes = 2 * size,
+            name => assert_eq!(name, "detail_bytes"),
+        }
+    }
+    settings
+}
+
+/// Returns the core's limits, in which only those that are not as documented are set.
+fn limits(settings: &Settings, head: &Head) -> Limits {
+    let documented = Settings::default();
+    let mut limits = Limits::default();
+    macro_rules! set {
+        ($limits:expr, $($name:ident)*) => {
+            $(if settings.$name != documented.$name {
+                $limits.$name = settings.$name.clone();
+            })*
+        };
+    }
+    set!(limits, headers head_bytes body_bytes error_body_bytes token_bytes challenges challenge_bytes);
+    set!(limits.retry, attempts base cap wait total_wait statuses waits_out_rate_limits);
+    if head.flags & SMALL_LIMITS != 0 {
+        (limits.detail_bytes, limits.nesting) = (40, 4);
+    }
+    for (name, value) in &head.limits {
+        if *name == "detail_bytes" {
             // The codes that mean something are shorter.
-            "detail_bytes" => limits.detail_bytes = 40 + size,
-            name => unreachable!("{name} is not a limit"),
+            limits.detail_bytes = 40 + usize::from(*value);
         }
     }
     limits
