@@ -1441,15 +1441,19 @@ fn session_rules() -> Vec<(String, Scenario)> {
             .start(0)
             .respond(0, 401, &[("x-error-code", "ORG_REQUIRES_ACCESS_LIST")]),
     );
-    let basic = format!(r#"Basic realm="x", {}"#, digest("z", false));
-    let even = format!("{basic}{}", " ".repeat(basic.len() % 2));
-    for (limit, exact) in [("challenges", 2), ("challenge_bytes", even.len() / 2)] {
+    // Two challenges in an even number of bytes, which is the unit of the limit.
+    let two = ["z", "zz"]
+        .map(|nonce| format!(r#"Basic realm="x", {}"#, digest(nonce, false)))
+        .into_iter()
+        .find(|two| two.len() % 2 == 0)
+        .expect("one of them has an even number of bytes");
+    for (limit, exact) in [("challenges", 2), ("challenge_bytes", two.len() / 2)] {
         for value in [exact - 1, exact] {
             let scenario = Scenario::limited(API_KEY, &[(limit, value)]).start(0);
             add(
                 &format!("{limit}-{value}"),
                 scenario
-                    .respond(0, 401, &[("www-authenticate", &even)])
+                    .respond(0, 401, &[("www-authenticate", &two)])
                     .friendly(0),
             );
         }
@@ -1519,6 +1523,19 @@ fn session_rules() -> Vec<(String, Scenario)> {
             .start(1)
             .respond(0, 429, &[("retry-after", "17")])
             .respond(1, 406, &[]),
+    );
+
+    let left = Scenario::new(BEARER, 0)
+        .start(0)
+        .respond(0, 200, &[("ratelimit-remaining", "0")]);
+    add(
+        "place-is-free-during-a-wait",
+        left.start(0)
+            .respond(0, 503, &[])
+            .start(1)
+            .resume(0)
+            .friendly(1)
+            .resume(0),
     );
 
     // Versions.
