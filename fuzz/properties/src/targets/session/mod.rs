@@ -16,7 +16,7 @@
 //!
 //! **Properties**
 //!
-//! - Each step is the one that a reference model (`oracles/session_model.rs`) requires: the request (for a token, or the own
+//! - Each step is the one that a reference model (`oracles/session_model/`) requires: the request (for a token, or the own
 //!   one with this version, token, or nonce and count), the exact wait, the result, or the error with its attempts. So what
 //!   must be retried is retried, a 401 renews the token, a refused version moves on, every limit is exact on both sides,
 //!   and no nonce, token or place under a rate limit is lost or used twice.

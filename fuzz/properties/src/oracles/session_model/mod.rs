@@ -1,179 +1,46 @@
 //! A reference model of a session: it says which step must come after each input.
 //!
 //! It is written from the rules in `docs/design.md` and in the documentation of `Session`, `RetryPolicy` and `Limits`, with
-//! types of its own. It reads no bytes: the facts about a response are in [`Response`]. An exchange has a number.
+//! types of its own (`types.rs`). It reads no bytes: the facts about a response are in [`Response`]. An exchange has a number.
+//! This file moves exchanges from step to step; `tokens.rs` and `rate_limits.rs` have what they share.
+
+mod rate_limits;
+mod tokens;
+mod types;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use rate_limits::RateLimits;
+use tokens::Token;
+pub(crate) use types::{
+    At, Authorization, Cause, Credential, Failure, Kind, Refused, Request, Response, Settings, Step,
+};
+
 const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// An exchange that waits for another one checks by itself after this time.
 const POLL: Duration = Duration::from_secs(30);
 /// The least that a wait for another exchange, or for the end of a pause, counts, even if the clock stands still.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
-/// The longest pause after a 429.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// A token is renewed this long before its end, or a quarter of its life before it if that is less.
-const TOKEN_MARGIN: Duration = Duration::from_secs(30);
-/// A `RateLimit-Remaining` from this number on does not begin to limit a scope.
-const AMPLE: u64 = 128;
 /// The challenges that an attempt answers. All but the first must be stale.
 const CHALLENGES: u32 = 3;
 const IDLE_NONCES: usize = 64;
-const REPLACED_TOKENS: usize = 100;
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Credential {
-    Bearer,
-    ServiceAccount,
-    ApiKey,
-}
-
-/// The limits of the session.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Settings {
-    pub(crate) attempts: u32,
-    pub(crate) base: Duration,
-    pub(crate) cap: Duration,
-    pub(crate) wait: Duration,
-    pub(crate) total_wait: Duration,
-    pub(crate) statuses: Vec<RangeInclusive<u16>>,
-    pub(crate) waits_out_rate_limits: bool,
-    pub(crate) headers: usize,
-    pub(crate) head_bytes: usize,
-    pub(crate) body_bytes: usize,
-    pub(crate) error_body_bytes: usize,
-    pub(crate) token_bytes: usize,
-    pub(crate) challenges: usize,
-    pub(crate) challenge_bytes: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            attempts: 5,
-            base: Duration::from_secs(1),
-            cap: Duration::from_secs(40),
-            wait: Duration::from_secs(90),
-            total_wait: Duration::from_secs(180),
-            statuses: vec![429..=429, 500..=999],
-            waits_out_rate_limits: false,
-            headers: 128,
-            head_bytes: 64 << 10,
-            body_bytes: 16 << 20,
-            error_body_bytes: 64 << 10,
-            token_bytes: 8 << 10,
-            challenges: 16,
-            challenge_bytes: 8 << 10,
-        }
-    }
-}
-
-/// The time, and a random number that stands for a part of a duration: of all of it, times `random` / 2³².
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct At {
-    pub(crate) now: Duration,
-    pub(crate) random: u32,
-}
-
-/// What an exchange asks for. Requests with an equal `scope` share a rate limit. Versions are numbered from 0.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Request {
-    pub(crate) operation: usize,
-    pub(crate) scope: u8,
-    pub(crate) versions: usize,
-}
-
-/// The facts about a response. `status` is that of the envelope if one was requested.
-#[derive(Clone, Debug)]
-pub(crate) struct Response {
-    pub(crate) http_status: u16,
-    pub(crate) status: u16,
-    pub(crate) headers: usize,
-    pub(crate) head_bytes: usize,
-    pub(crate) body_bytes: usize,
-    pub(crate) retry_after: Option<Duration>,
-    pub(crate) remaining: Option<u64>,
-    /// The code says that the credential is known but not allowed.
-    pub(crate) is_not_allowed: bool,
-    /// The code is `invalid_client`.
-    pub(crate) is_invalid_client: bool,
-    /// The nonce of the strongest challenge, and whether it replaces a stale one.
-    pub(crate) challenge: Option<(Vec<u8>, bool)>,
-    /// The token and its life, if the body is a valid token response, however long the token.
-    pub(crate) token: Option<(String, Duration)>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Kind {
-    NotSent,
-    Lost,
-    TimedOut,
-    Permanent,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Refused {
-    ServiceAccount,
-    Token,
-    ApiKey,
-    Challenge,
-    Nonce,
-    NotAllowed,
-}
-
-/// Why an exchange waits.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Cause {
-    Status(u16),
-    Failure(Kind),
-}
-
-#[rustfmt::skip]
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Failure {
-    Api { status: u16, is_token: bool },
-    Authentication { refused: Refused, status: u16 },
-    RateLimited { attempts: u32, wait: Duration },
-    GaveUp { status: u16, attempts: u32, wait: Duration },
-    Transport { kind: Kind, attempts: u32 },
-    InvalidResponse,
-    Limit(usize),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Authorization {
-    Unsigned,
-    Caller,
-    Token(String),
-    Digest { nonce: Vec<u8>, count: u32 },
-}
-
-#[rustfmt::skip]
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Step {
-    FetchToken { attempt: u32 },
-    Send { version: usize, authorization: Authorization, attempt: u32 },
-    /// Waits for another exchange.
-    Follow { delay: Duration },
-    Wait { delay: Duration, cause: Cause },
-    Done { attempts: u32 },
-    Fail(Failure),
-}
 
 /// A span of time that also ends when the clock is set back.
 #[derive(Clone, Copy, Debug)]
-struct Period(Duration, Duration);
+struct Period {
+    since: Duration,
+    until: Duration,
+}
 
 impl Period {
-    fn new(now: Duration, length: Duration) -> Self {
-        Self(now, now.saturating_add(length))
+    fn new(since: Duration, length: Duration) -> Self {
+        let until = since.saturating_add(length);
+        Self { since, until }
     }
 
     fn left(self, now: Duration) -> Option<Duration> {
-        (self.0 <= now && now < self.1).then(|| self.1 - now)
+        (self.since <= now && now < self.until).then(|| self.until - now)
     }
 }
 
@@ -237,34 +104,13 @@ impl Exchange {
 }
 
 #[derive(Debug)]
-enum Token {
-    None,
-    /// The token request with this number is in flight, and nobody else requests a token within the period.
-    Fetching(u64, Period),
-    Present {
-        text: String,
-        fresh_until: Duration,
-        is_fetched: bool,
-    },
-}
-
-#[derive(Debug, Default)]
-struct Scope {
-    pause: Option<Period>,
-    /// The requests that remain, in a window with a number.
-    window: Option<(u64, Period, u64)>,
-}
-
-#[derive(Debug)]
 pub(crate) struct Model {
     credential: Credential,
     settings: Settings,
     exchanges: BTreeMap<u32, Exchange>,
     /// The current version of each operation.
     versions: BTreeMap<usize, usize>,
-    scopes: BTreeMap<u8, Scope>,
-    windows: u64,
-    longest_pause: Option<Period>,
+    rate_limits: RateLimits,
     token: Token,
     /// The number of the newest token, and that of the newest token request.
     tokens: u64,
@@ -285,9 +131,7 @@ impl Model {
             settings,
             exchanges: BTreeMap::new(),
             versions: BTreeMap::new(),
-            scopes: BTreeMap::new(),
-            windows: 0,
-            longest_pause: None,
+            rate_limits: RateLimits::default(),
             token: Token::None,
             tokens: 0,
             fetches: 0,
@@ -305,7 +149,7 @@ impl Model {
     }
 
     pub(crate) fn longest_pause(&self, now: Duration) -> Option<Duration> {
-        self.longest_pause?.left(now)
+        self.rate_limits.longest_pause(now)
     }
 
     /// Begins an exchange with this number.
@@ -395,37 +239,6 @@ impl Model {
         }
     }
 
-    /// Returns the number of tokens that were issued or restored.
-    pub(crate) fn tokens(&self) -> u64 {
-        self.tokens
-    }
-
-    /// Returns the text of the token, and until when it is fresh.
-    pub(crate) fn token(&self) -> Option<(&str, Duration)> {
-        match &self.token {
-            Token::Present {
-                text, fresh_until, ..
-            } => Some((text, *fresh_until)),
-            _ => None,
-        }
-    }
-
-    /// Takes over a token of another session.
-    pub(crate) fn restore(&mut self, text: String, until: Duration, now: Duration) {
-        let life = until.saturating_sub(now).min(DAY);
-        self.store(text, now.saturating_add(life), false);
-    }
-
-    /// Takes the token that is revoked next: the current one, or else one that was replaced.
-    pub(crate) fn revoke(&mut self) -> Option<String> {
-        if let Token::Present { text, .. } = &self.token {
-            let text = text.clone();
-            self.token = Token::None;
-            return Some(text);
-        }
-        self.replaced.pop_front()
-    }
-
     fn change(&mut self, id: u32, step: impl FnOnce(&mut Self, &mut Exchange) -> Step) -> Step {
         let exchange = self.exchanges.remove(&id).expect("it was started");
         self.keep(id, exchange, step)
@@ -471,8 +284,8 @@ impl Model {
             // It took too long, and another exchange has taken over.
             exchange.stage = Stage::Requesting(None);
         }
-        let scope = self.scopes.get(&exchange.request.scope);
-        if let Some(left) = scope.and_then(|scope| scope.pause?.left(at.now)) {
+        let scope = exchange.request.scope;
+        if let Some(left) = self.rate_limits.pause_left(scope, at.now) {
             let jitter = part_of(self.settings.base, at);
             return self.wait(
                 exchange,
@@ -487,68 +300,17 @@ impl Model {
         {
             return step;
         }
-        if exchange.slot.is_none() {
-            match self.window(exchange.request.scope, at.now) {
-                Some((window, remaining)) => {
-                    let others = self.exchanges.values();
-                    let in_flight = others.filter(|other| other.slot == Some(window)).count();
-                    if in_flight as u64 >= remaining.max(1) {
-                        return self.follow(exchange, at);
-                    }
-                    exchange.slot = Some(window);
-                }
-                None => {}
+        if exchange.slot.is_none()
+            && let Some((window, most)) = self.rate_limits.window(scope, at.now)
+        {
+            let others = self.exchanges.values();
+            let in_flight = others.filter(|other| other.slot == Some(window)).count();
+            if in_flight as u64 >= most {
+                return self.follow(exchange, at);
             }
+            exchange.slot = Some(window);
         }
         self.send(exchange)
-    }
-
-    fn window(&self, scope: u8, now: Duration) -> Option<(u64, u64)> {
-        let (window, period, remaining) = self.scopes.get(&scope)?.window?;
-        period.left(now).map(|_| (window, remaining))
-    }
-
-    /// Returns the step of an exchange that has no token yet. Otherwise it notes the token that the exchange uses.
-    fn need_token(&mut self, exchange: &mut Exchange, at: At) -> Option<Step> {
-        match &self.token {
-            Token::Present { fresh_until, .. } => {
-                let own = exchange.stage == Stage::Requesting(Some(self.tokens));
-                if own || at.now < *fresh_until {
-                    exchange.auth = Auth::Token(self.tokens);
-                    if let Stage::Following(_) = exchange.stage {
-                        exchange.stage = Stage::Requesting(None);
-                    }
-                    return None;
-                }
-            }
-            Token::Fetching(number, period) => {
-                let number = *number;
-                let mut others = self.exchanges.values();
-                let is_alive = others.any(|other| other.stage == Stage::Fetching(number));
-                if is_alive && period.left(at.now).is_some() {
-                    exchange.stage = Stage::Following(number);
-                    return Some(self.follow(exchange, at));
-                }
-            }
-            Token::None => {}
-        }
-        if let Some((failed, failure)) = &self.failed_fetch
-            && exchange.stage == Stage::Following(*failed)
-        {
-            return Some(Step::Fail(failure.clone()));
-        }
-        self.fetches += 1;
-        self.failed_fetch = None;
-        self.token = Token::Fetching(self.fetches, Period::new(at.now, MINUTE));
-        exchange.stage = Stage::Fetching(self.fetches);
-        Some(self.fetch_token(exchange, at))
-    }
-
-    fn fetch_token(&mut self, exchange: &mut Exchange, at: At) -> Step {
-        exchange.auth = Auth::None;
-        self.extend_fetch(exchange, at, Duration::ZERO);
-        let attempt = exchange.token.failed + 1;
-        Step::FetchToken { attempt }
     }
 
     fn send(&mut self, exchange: &mut Exchange) -> Step {
@@ -594,61 +356,12 @@ impl Model {
         Step::Follow { delay: POLL }
     }
 
-    fn token_response(&mut self, exchange: &mut Exchange, response: &Response, at: At) -> Step {
-        let status = response.status;
-        let retry = &self.settings;
-        if status == 200 {
-            let failure = match &response.token {
-                _ if response.body_bytes > retry.error_body_bytes => {
-                    Failure::Limit(retry.error_body_bytes)
-                }
-                Some((text, _)) if text.len() > retry.token_bytes => {
-                    Failure::Limit(retry.token_bytes)
-                }
-                Some((text, life))
-                    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) =>
-                {
-                    let life = (*life).min(DAY);
-                    let fresh = life - TOKEN_MARGIN.min(life / 4);
-                    self.store(text.clone(), at.now.saturating_add(fresh), true);
-                    exchange.stage = Stage::Requesting(Some(self.tokens));
-                    exchange.token = Attempts::default();
-                    return self.advance(exchange, at);
-                }
-                _ => Failure::InvalidResponse,
-            };
-            return self.fail_for_all(exchange, failure);
-        }
-        if status == 429 || status >= 500 {
-            let cause = Cause::Status(status);
-            let asked = response.retry_after.unwrap_or_default();
-            // A token may have been issued after any status but these two.
-            let may_retry = matches!(status, 429 | 503)
-                || !std::mem::replace(&mut exchange.may_have_lost_token, true);
-            if may_retry && self.is_retried(status) {
-                return self.retry(exchange, cause, asked, at);
-            }
-            exchange.token.failed += 1;
-            return self.end_with(exchange, cause, asked);
-        }
-        let failure = match status == 401 || response.is_invalid_client {
-            true => Failure::Authentication {
-                refused: Refused::ServiceAccount,
-                status,
-            },
-            false => Failure::Api {
-                status,
-                is_token: true,
-            },
-        };
-        self.fail_for_all(exchange, failure)
-    }
-
     fn own_response(&mut self, exchange: &mut Exchange, response: &Response, at: At) -> Step {
         let status = response.status;
         let asked = response.retry_after.unwrap_or_default();
         if let Some(remaining) = response.remaining {
-            self.set_remaining(exchange.request.scope, remaining, at.now);
+            self.rate_limits
+                .set_remaining(exchange.request.scope, remaining, at.now);
         }
         match status {
             200 => {
@@ -732,82 +445,12 @@ impl Model {
         }
     }
 
-    /// Returns whether there is a newer token than the refused one, or may be one. Only the current token is removed.
-    fn token_refused(&mut self, number: u64, now: Duration) -> bool {
-        if number != self.tokens {
-            return true;
-        }
-        let is_fresh = match &self.token {
-            Token::Fetching(..) => return true,
-            Token::Present { fresh_until, .. } => now < *fresh_until,
-            Token::None => true,
-        };
-        if is_fresh {
-            if self
-                .renewed
-                .is_some_and(|period| period.left(now).is_some())
-            {
-                return false;
-            }
-            self.renewed = Some(Period::new(now, MINUTE));
-        }
-        if let Token::Present {
-            text,
-            is_fetched: true,
-            ..
-        } = &self.token
-            && is_fresh
-        {
-            // It may still be valid, so it has to be revoked.
-            self.replaced.truncate(REPLACED_TOKENS - 1);
-            self.replaced.push_front(text.clone());
-        }
-        self.token = Token::None;
-        true
-    }
-
     fn return_nonce(&mut self, exchange: &mut Exchange) {
         if let Auth::Digest { nonce, .. } = std::mem::replace(&mut exchange.auth, Auth::None)
             && self.idle.len() < IDLE_NONCES
         {
             self.idle.push(nonce);
         }
-    }
-
-    fn store(&mut self, text: String, fresh_until: Duration, is_fetched: bool) {
-        self.tokens += 1;
-        self.token = Token::Present {
-            text,
-            fresh_until,
-            is_fetched,
-        };
-    }
-
-    fn set_remaining(&mut self, scope: u8, remaining: u64, now: Duration) {
-        if remaining >= AMPLE && !self.scopes.contains_key(&scope) {
-            return;
-        }
-        // A request that takes longer than the window is no longer counted.
-        let window = self.window(scope, now).map_or_else(
-            || {
-                self.windows += 1;
-                self.windows
-            },
-            |(window, _)| window,
-        );
-        let period = Period::new(now, MINUTE);
-        self.scopes.entry(scope).or_default().window = Some((window, period, remaining));
-    }
-
-    fn pause(&mut self, scope: u8, now: Duration, length: Duration) {
-        let longer = |known: &mut Option<Period>| {
-            let new = Period::new(now, length);
-            if known.is_none_or(|known| known.left(now).is_none() || known.1 < new.1) {
-                *known = Some(new);
-            }
-        };
-        longer(&mut self.longest_pause);
-        longer(&mut self.scopes.entry(scope).or_default().pause);
     }
 
     fn is_retried(&self, status: u16) -> bool {
@@ -835,7 +478,8 @@ impl Model {
                 .saturating_add(jitter)
                 .min(self.settings.wait)
                 .max(asked);
-            self.pause(exchange.request.scope, at.now, length.min(LONGEST_PAUSE));
+            self.rate_limits
+                .pause(exchange.request.scope, at.now, length);
         }
         exchange.forgive_challenges();
         if failed - rate_limited >= self.settings.attempts {
@@ -877,31 +521,6 @@ impl Model {
     fn end_with(&mut self, exchange: &mut Exchange, cause: Cause, wait: Duration) -> Step {
         let failure = failure(cause, exchange.attempts().failed, wait);
         self.fail_for_all(exchange, failure)
-    }
-
-    fn is_current_fetch(&self, own: u64) -> bool {
-        matches!(self.token, Token::Fetching(number, _) if number == own)
-    }
-
-    /// The others keep waiting for a token request whose exchange continues after a delay.
-    fn extend_fetch(&mut self, exchange: &Exchange, at: At, delay: Duration) {
-        if let (Stage::Fetching(own), Token::Fetching(number, period)) =
-            (exchange.stage, &mut self.token)
-            && own == *number
-        {
-            *period = Period::new(at.now, delay.saturating_add(MINUTE));
-        }
-    }
-
-    /// Ends an exchange with an error. If it was fetching the token, those that wait for it get the same error.
-    fn fail_for_all(&mut self, exchange: &Exchange, failure: Failure) -> Step {
-        if let Stage::Fetching(own) = exchange.stage
-            && self.is_current_fetch(own)
-        {
-            self.token = Token::None;
-            self.failed_fetch = Some((own, failure.clone()));
-        }
-        Step::Fail(failure)
     }
 }
 
