@@ -1613,41 +1613,65 @@ fn session_rules() -> Vec<(String, Scenario)> {
         (0..3).fold(follower, |scenario, _| scenario.clock(20).resume(1)),
     );
 
-    // Sizes.
-    let body = r#"{"results":[],"links":[]}   "#;
-    let refusal = r#"{"errorCode":"USER_UNAUTHORIZED"}   "#;
-    let issued = r#"{"access_token":"zq7-ab"}   "#;
-    for difference in [0, 1] {
-        let limited = |credential, name, size| {
-            Scenario::limited(credential, &[(name, size - difference)]).start(0)
-        };
-        let mut size = |name: &str, scenario| add(&format!("{name}-{difference}"), scenario);
+    let exact = Scenario::limited(SERVICE_ACCOUNT, &[("total_wait", 30)])
+        .start(0)
+        .start(1);
+    add(
+        "follower-waits-exactly-as-long",
+        exact.clock(30).resume(1).milliseconds(1).resume(1),
+    );
+    let day = account()
+        .start(0)
+        .raw(0, 200, r#"{"access_token":"zq7-day","expires_in":999999}"#);
+    let minutes = |scenario: Scenario, by| {
+        Scenario(
+            scenario
+                .0
+                .byte(action(ActionCode::Clock))
+                .number(by)
+                .byte(2),
+        )
+    };
+    add(
+        "token-of-a-day",
+        minutes(minutes(day, 1439).start(1), 1).start(2),
+    );
+
+    // Sizes: as large as the limit, and a byte larger.
+    for more in [0, 1] {
+        let pad = " ".repeat(more);
+        let body = format!(r#"{{"results":[],"links":[]}}   {pad}"#);
+        let refusal = format!(r#"{{"errorCode":"USER_UNAUTHORIZED"}}   {pad}"#);
+        let issued = format!(r#"{{"access_token":"zq7-ab"}}   {pad}"#);
+        let limited =
+            |credential, name, size| Scenario::limited(credential, &[(name, size)]).start(0);
+        let mut size = |name: &str, scenario| add(&format!("{name}-and-{more}"), scenario);
         size(
             "body",
             limited(BEARER, "body_bytes", body.len() / 4)
-                .raw(0, 200, body)
+                .raw(0, 200, &body)
                 .start(0)
-                .raw(0, 404, body),
+                .raw(0, 404, &body),
         );
         size(
             "error-body",
-            limited(SERVICE_ACCOUNT, "error_body_bytes", refusal.len() / 4)
-                .token(0, "")
-                .raw(0, 401, refusal),
+            limited(BEARER, "error_body_bytes", refusal.len() / 4).raw(0, 401, &refusal),
         );
         size(
             "token-body",
-            limited(SERVICE_ACCOUNT, "error_body_bytes", issued.len() / 4).raw(0, 200, issued),
+            limited(SERVICE_ACCOUNT, "error_body_bytes", issued.len() / 4).raw(0, 200, &issued),
         );
         size(
             "token-bytes",
-            limited(SERVICE_ACCOUNT, "token_bytes", 6).raw(0, 200, issued),
+            limited(SERVICE_ACCOUNT, "token_bytes", 6 - more).raw(0, 200, &issued),
         );
         let headers = [("x-other", "1234"), ("location", "123")];
         size(
             "headers",
-            limited(BEARER, "headers", 2).respond(0, 200, &headers),
+            limited(BEARER, "headers", 2 - more).respond(0, 200, &headers),
         );
+        let longer = format!("1234{}", "5".repeat(more));
+        let headers = [("x-other", longer.as_str()), ("location", "123")];
         size(
             "head",
             limited(BEARER, "head_bytes", 11).respond(0, 200, &headers),
