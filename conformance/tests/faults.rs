@@ -370,11 +370,10 @@ fn assert_no_secret_in_error(error: &Error, secrets: &[String]) {
 /// Checks that the text contains no twelve consecutive characters of a secret.
 fn assert_no_secret(text: &str, secrets: &[String]) {
     for secret in secrets {
-        let mut runs = secret
-            .as_bytes()
-            .windows(12)
-            .map(|run| str::from_utf8(run).unwrap());
-        let shown = runs.find(|run| text.contains(run));
+        let mut runs = secret.as_bytes().windows(12);
+        // In a build for tests, it is ten times as fast as `str::contains`.
+        let shown = runs.find(|run| memchr::memmem::find(text.as_bytes(), run).is_some());
+        let shown = shown.map(String::from_utf8_lossy);
         assert!(shown.is_none(), "{shown:?} in {text}");
     }
 }
