@@ -47,7 +47,7 @@ const SLACK: Duration = Duration::from_secs(20);
 const MAX_MEMORY: u64 = 64 << 20;
 
 /// The number of processes of each client.
-const PROCESSES: usize = 12;
+const PROCESSES: usize = 8;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
