@@ -1,82 +1,21 @@
-//! The properties that the fuzz targets check, as plain functions: each [`Check`] panics if a property
-//! does not hold.
-//!
-//! libFuzzer calls them through `fuzz_targets/`; `cargo test` replays the seeds and the regressions
-//! through the same functions, on any toolchain. Each module documents its properties, the layout of
-//! its input, and the known differences between the core and the implementation it is compared with.
+//! The programs that fuzzing engines run: each passes the inputs of an engine to a target of
+//! `atlas_model_keys_properties`.
 
-#[macro_use]
-mod macros;
+#[doc(hidden)]
+pub use atlas_model_keys_properties as properties;
 
-pub mod challenge;
-pub mod dates;
-mod drift;
-pub mod emulator;
-pub mod input;
-mod json;
-pub mod page;
-pub mod redaction;
-pub mod reply;
-pub mod request;
-pub mod session;
-mod shown;
-pub mod wire;
+/// Defines the `main` of a target: that of the engine, or else one that checks the files named on the command line.
+#[macro_export]
+macro_rules! target {
+    ($name:ident) => {
+        #[cfg(all(fuzzing, feature = "libfuzzer"))]
+        ::libfuzzer_sys::fuzz_target!(|input: &[u8]| $crate::properties::targets::$name::check(
+            input
+        ));
 
-use std::panic::{catch_unwind, resume_unwind};
-use std::path::Path;
-use std::process::ExitCode;
-use std::{fs, io};
-
-/// Checks one input, and panics if a property does not hold.
-pub type Check = fn(&[u8]);
-
-/// All targets, each with the name that its files share.
-pub const TARGETS: [(&str, Check); 9] = [
-    ("challenge", challenge::check),
-    ("dates", dates::check),
-    ("emulator", emulator::check),
-    ("page", page::check),
-    ("redaction", redaction::check),
-    ("reply", reply::check),
-    ("request", request::check),
-    ("session", session::check),
-    ("wire", wire::check),
-];
-
-/// Checks a file, or all files below a folder in order of their names, and returns how many there were.
-///
-/// # Errors
-/// Fails if a file or folder cannot be read.
-pub fn replay(path: &Path, check: Check) -> io::Result<usize> {
-    if !path.is_dir() {
-        let input = fs::read(path)?;
-        if let Err(panic) = catch_unwind(|| check(&input)) {
-            eprintln!("the failing input is {}", path.display());
-            resume_unwind(panic);
+        #[cfg(not(fuzzing))]
+        fn main() -> ::std::process::ExitCode {
+            $crate::properties::main($crate::properties::targets::$name::check)
         }
-        return Ok(1);
-    }
-    let mut entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    entries
-        .iter()
-        .map(|entry| replay(&entry.path(), check))
-        .sum()
-}
-
-/// Runs a target without libFuzzer: checks the files named on the command line and prints the parsed inputs.
-/// This allows a finding to be debugged with a stable toolchain.
-#[must_use]
-pub fn main(check: Check) -> ExitCode {
-    input::print_parsed();
-    for path in std::env::args_os().skip(1) {
-        match replay(Path::new(&path), check) {
-            Ok(files) => println!("{}: {files} checked", path.display()),
-            Err(error) => {
-                eprintln!("{}: {error}", path.display());
-                return ExitCode::FAILURE;
-            }
-        }
-    }
-    ExitCode::SUCCESS
+    };
 }

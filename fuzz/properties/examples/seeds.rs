@@ -1,0 +1,1092 @@
+//! Writes the seeds that come from the core's transcripts and fixtures, and from examples of RFCs and of Atlas: run
+//! `cargo run --example seeds` in the folder `fuzz/properties`. A test finds those that are not written yet. The README describes
+//! how a campaign adds more.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, io};
+
+use atlas_model_keys_properties::TARGETS;
+use atlas_model_keys_properties::generators::bytes::Writer;
+use atlas_model_keys_properties::generators::session::{
+    ACTION_CODES, ActionCode, BODY_TYPES, BodyType, ENVELOPE, HEADERS, OPERATION_SHIFT, OPERATIONS,
+    PINNED_VERSION, SINGLE_ATTEMPT, STATUSES, WAITS_OUT_RATE_LIMITS,
+};
+use atlas_model_keys_properties::targets::redaction;
+use atlas_model_keys_properties::targets::{emulator, reply, request};
+
+fn main() -> io::Result<()> {
+    for (target, name, bytes) in seeds()?.missing()? {
+        let folder = Path::new(FOLDER).join(target);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(name), bytes)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn every_seed_is_written() {
+    let missing = seeds()
+        .and_then(Seeds::missing)
+        .expect("the files can be read");
+    let missing: Vec<_> = missing
+        .iter()
+        .map(|(target, name, _)| (target, name))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "write the seeds {missing:?} with `cargo run --example seeds` in the folder fuzz/properties"
+    );
+}
+
+/// Returns all seeds.
+fn seeds() -> io::Result<Seeds> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../core/tests");
+    let fixtures = files(&tests.join("fixtures"), "json")?;
+    let transcripts = files(&tests.join("transcripts"), "txt")?;
+    let mut seeds = Seeds(Vec::new());
+
+    for (name, body) in &fixtures {
+        seeds.add("page", name, body);
+        let status = name
+            .get(..3)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or(200);
+        seeds.add("reply", name, &reply_input(status, &[], body));
+        let head = format!(
+            "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        seeds.add("wire", name, &wire_input(&[head.as_bytes(), body].concat()));
+    }
+    for (name, text) in &transcripts {
+        let text = String::from_utf8_lossy(text);
+        seeds.add("session", name, &session_input(&text));
+        for (n, response) in responses(&text).iter().enumerate() {
+            let name = format!("{name}-{n}");
+            let headers: Vec<_> = response
+                .headers
+                .iter()
+                .map(|(n, v)| (n.as_str(), v.as_str()))
+                .collect();
+            seeds.add(
+                "reply",
+                &name,
+                &reply_input(response.status, &headers, response.body.as_bytes()),
+            );
+            seeds.add("wire", &name, &wire_input(&stream(response)));
+            if !response.body.is_empty() {
+                seeds.add("page", &name, response.body.as_bytes());
+            }
+        }
+    }
+    for (name, body) in OTHER_BODIES {
+        seeds.add("reply", name, &reply_input(200, &[], body.as_bytes()));
+    }
+    for (name, bytes) in session_inputs() {
+        seeds.add("session", name, &bytes);
+    }
+    let unknown: String = (0..70).map(|n| format!(r#","{n}":0"#)).collect();
+    seeds.add(
+        "page",
+        "many-unknown",
+        format!(r#"{{"results":[]{unknown}}}"#).as_bytes(),
+    );
+    seeds.add(
+        "page",
+        "new-fields",
+        br#"{"links":[{"href":"h","rel":"next","title":"a \"b\""}],"results":[{"apiKeyId":"a","expiresAt":null,"scopes":["A",["B",{}]],"usage":{"used":true,"tokens":12,"unit":"\u00e4"}}],"totalCount":2,"totalPages":1}"#,
+    );
+    let interim = "HTTP/1.1 103 X\r\n\r\n".repeat(17);
+    seeds.add("wire", "many-interim", &wire_input(interim.as_bytes()));
+    for (n, stream) in STREAMS.iter().enumerate() {
+        seeds.add(
+            "wire",
+            &format!("stream-{n}"),
+            &wire_input(stream.as_bytes()),
+        );
+        // The same stream with small limits.
+        for limits in 1..5 {
+            let bounded = Writer::default().byte(0).byte(limits).number(3);
+            let name = format!("bounded-{n}-{limits}");
+            seeds.add("wire", &name, &bounded.rest(stream).0);
+        }
+    }
+    seeds.add(
+        "wire",
+        "head",
+        &Writer::default()
+            .byte(1)
+            .byte(0)
+            .number(1)
+            .rest(STREAMS[0])
+            .0,
+    );
+    seeds.add(
+        "wire",
+        "small",
+        &Writer::default()
+            .byte(0)
+            .byte(1)
+            .number(2)
+            .rest(STREAMS[1])
+            .0,
+    );
+    for (n, body) in BODIES.iter().enumerate() {
+        seeds.add("page", &format!("body-{n}"), body.as_bytes());
+        seeds.add(
+            "reply",
+            &format!("body-{n}"),
+            &reply_input(200, &[], body.as_bytes()),
+        );
+    }
+    for (n, headers) in HEADER_SETS.iter().enumerate() {
+        seeds.add(
+            "reply",
+            &format!("headers-{n}"),
+            &reply_input(200, headers, b"{\"results\":[]}"),
+        );
+    }
+    seeds.add(
+        "reply",
+        "long-error",
+        &reply_input(404, &[("content-length", "16777217")], b"{}"),
+    );
+    for (n, challenge) in CHALLENGES.iter().enumerate() {
+        let user = byte(n % 4);
+        let bytes = Writer::default().byte(user).byte(0).rest(challenge).0;
+        seeds.add("challenge", &format!("challenge-{n}"), &bytes);
+    }
+    for (n, date) in DATES.iter().enumerate() {
+        let bytes = Writer::default().rest([n as u8; 8]).rest(date).0;
+        seeds.add("dates", &format!("date-{n}"), &bytes);
+    }
+    for (n, (base, text)) in TEXTS.iter().enumerate() {
+        seeds.add(
+            "request",
+            &format!("text-{n}"),
+            &request_input(base, text, n),
+        );
+    }
+    for (name, bytes) in redaction_inputs() {
+        seeds.add("redaction", &name, &bytes);
+    }
+    for (name, bytes) in emulator_inputs() {
+        seeds.add("emulator", &name, &bytes);
+    }
+    Ok(seeds)
+}
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../seeds");
+
+/// Seeds: the target, the name and the bytes of each.
+struct Seeds(Vec<(&'static str, String, Vec<u8>)>);
+
+impl Seeds {
+    fn add(&mut self, target: &'static str, name: &str, bytes: &[u8]) {
+        self.0.push((target, name.to_owned(), bytes.to_owned()));
+    }
+
+    /// Returns the seeds whose bytes no file of their target has, each once.
+    fn missing(mut self) -> io::Result<Vec<(&'static str, String, Vec<u8>)>> {
+        let mut known = BTreeSet::new();
+        for (target, _) in TARGETS {
+            for entry in fs::read_dir(Path::new(FOLDER).join(target))? {
+                known.insert((target, fs::read(entry?.path())?));
+            }
+        }
+        self.0
+            .retain(|(target, _, bytes)| known.insert((target, bytes.clone())));
+        Ok(self.0)
+    }
+}
+
+/// Returns the files below a folder with this extension, in order. A name has no extension, and the names of the
+/// folders before it.
+fn files(folder: &Path, extension: &str) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        if path.is_dir() {
+            let inner = files(&path, extension)?.into_iter();
+            found.extend(inner.map(|(inner, bytes)| (format!("{name}-{inner}"), bytes)));
+        } else if path.extension().is_some_and(|e| e == extension) {
+            found.push((name.to_owned(), fs::read(&path)?));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn byte(n: usize) -> u8 {
+    u8::try_from(n).expect("a byte")
+}
+
+/// Returns the byte that selects a choice.
+fn index_of<T: PartialEq>(choices: &[T], choice: &T) -> u8 {
+    byte(
+        choices
+            .iter()
+            .position(|known| known == choice)
+            .expect("a known choice"),
+    )
+}
+
+fn action(code: ActionCode) -> u8 {
+    index_of(&ACTION_CODES, &code)
+}
+
+fn wire_input(stream: &[u8]) -> Vec<u8> {
+    Writer::default().byte(0).byte(0).number(7).rest(stream).0
+}
+
+fn reply_input(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let known = |name: &str| reply::NAMES.iter().position(|known| *known == name);
+    let headers: Vec<_> = headers
+        .iter()
+        .filter_map(|(name, value)| Some((u8::try_from(known(name)?).ok()?, value)))
+        .take(7)
+        .collect();
+    let count = byte(headers.len());
+    let mut writer = Writer::default().number(status).byte(count);
+    for (name, value) in headers {
+        writer = writer.byte(name).short(value);
+    }
+    writer.rest(body).0
+}
+
+/// A response of a transcript.
+struct Response {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+/// Parses the lines of a response: status, headers, and a body after an empty line.
+fn response(lines: &[&str]) -> Response {
+    let mut lines = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix('<'))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line));
+    let status = lines.next().and_then(|status| status.get(..3));
+    let status = status.and_then(|status| status.parse().ok());
+    let headers = lines.by_ref().take_while(|line| !line.is_empty());
+    Response {
+        status: status.expect("a status"),
+        headers: headers
+            .map(|line| line.split_once(": ").expect("a header"))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        body: lines.collect::<Vec<_>>().join("\n"),
+    }
+}
+
+/// Returns the lines of a transcript. The lines of a response are together.
+fn blocks<'l, 't>(lines: &'l [&'t str]) -> impl Iterator<Item = &'l [&'t str]> {
+    lines.chunk_by(|a, b| a.starts_with('<') && b.starts_with('<'))
+}
+
+fn responses(transcript: &str) -> Vec<Response> {
+    let lines: Vec<&str> = transcript.lines().collect();
+    blocks(&lines)
+        .filter(|block| block[0].starts_with('<'))
+        .map(response)
+        .collect()
+}
+
+fn stream(response: &Response) -> Vec<u8> {
+    let mut head = format!("HTTP/1.1 {} X\r\n", response.status);
+    for (name, value) in &response.headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    head += "Transfer-Encoding: chunked\r\n\r\n";
+    if !response.body.is_empty() {
+        head += &format!("{:x}\r\n{}\r\n", response.body.len(), response.body);
+    }
+    (head + "0\r\n\r\n").into_bytes()
+}
+
+/// Converts a transcript to actions in the first slot.
+fn session_input(transcript: &str) -> Vec<u8> {
+    let lines: Vec<&str> = transcript.lines().collect();
+    let setting = |name| {
+        lines
+            .iter()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    };
+    let kind = match setting("credentials").and_then(|value| value.split(' ').next()) {
+        Some("bearer") => 0,
+        Some("service") => 1,
+        _ => 2,
+    };
+    let pinned = if setting("version").is_some() {
+        PINNED_VERSION
+    } else {
+        0
+    };
+    let single = if setting("attempts") == Some("1") {
+        SINGLE_ATTEMPT
+    } else {
+        0
+    };
+    let mut writer = Writer::default().byte(kind).byte(1).byte(pinned | single);
+    for block in blocks(&lines) {
+        let (word, rest) = block[0].split_once(' ').unwrap_or((block[0], ""));
+        let operation = OPERATIONS.iter().position(|name| *name == word);
+        writer = if let Some(operation) = operation {
+            let envelope = if rest.contains("envelope=true") {
+                ENVELOPE
+            } else {
+                0
+            };
+            start(writer, 0, byte(operation) << OPERATION_SHIFT | envelope)
+        } else if word == "<" {
+            respond(
+                writer.byte(action(ActionCode::Respond)).byte(0),
+                &response(block),
+            )
+        } else if let Some(failure) = rest.split_once(": ").filter(|_| word == "!") {
+            let failures = ["not sent", "lost", "permanent", "timed out"];
+            let kind = index_of(&failures, &failure.0);
+            writer.byte(action(ActionCode::Fail)).byte(0).byte(kind)
+        } else if word == "wait" {
+            let seconds = rest
+                .split(' ')
+                .next()
+                .and_then(|number| number.parse().ok());
+            let seconds = Duration::from_secs_f64(seconds.expect("seconds"))
+                .as_millis()
+                .div_ceil(1000);
+            resume(
+                clock(writer, u16::try_from(seconds).expect("a short wait"), 1),
+                0,
+            )
+        } else if let Some(unit) = rest.strip_suffix(" later") {
+            let (factor, unit) = match unit {
+                "s" => (1, 1),
+                "min" => (1, 2),
+                _ => (60, 2),
+            };
+            clock(writer, factor * word.parse::<u16>().expect("a time"), unit)
+        } else if word == "=" && (rest.starts_with("page") || rest.starts_with("key")) {
+            writer
+                .byte(action(ActionCode::Export))
+                .byte(action(ActionCode::Restore))
+                .byte(0)
+                .short("x")
+        } else {
+            writer
+        };
+    }
+    writer
+        .byte(action(ActionCode::Revoke))
+        .byte(0)
+        .byte(0)
+        .byte(2)
+        .0
+}
+
+fn start(writer: Writer, slot: u8, flags: u8) -> Writer {
+    writer
+        .byte(action(ActionCode::Start))
+        .byte(slot)
+        .byte(flags)
+}
+
+fn resume(writer: Writer, slot: u8) -> Writer {
+    writer.byte(action(ActionCode::Resume)).byte(slot)
+}
+
+/// Moves the clock by a number of units (see [`UNITS`](atlas_model_keys_properties::generators::session::UNITS)).
+fn clock(writer: Writer, number: u16, unit: u8) -> Writer {
+    writer
+        .byte(action(ActionCode::Clock))
+        .number(number)
+        .byte(unit)
+}
+
+fn respond(writer: Writer, response: &Response) -> Writer {
+    let headers: Vec<_> = response
+        .headers
+        .iter()
+        .filter_map(|(name, value)| {
+            let name = HEADERS.iter().position(|(known, _)| known == name)?;
+            let known = HEADERS[name].1.iter().position(|known| known == value);
+            Some((u8::try_from(name).ok()?, known, value))
+        })
+        .take(3)
+        .collect();
+    let mut writer = writer
+        .byte(index_of(&STATUSES, &response.status))
+        .byte(byte(headers.len()));
+    for (name, known, value) in headers {
+        writer = match known {
+            Some(known) => writer.byte(name).byte(byte(known)),
+            None => writer.byte(name).byte(255).short(value),
+        };
+    }
+    let body_type = |body: BodyType| index_of(&BODY_TYPES, &body);
+    if response.body.contains("access_token") {
+        return writer.byte(body_type(BodyType::Token)).short("a").byte(0);
+    }
+    writer.byte(body_type(BodyType::Raw)).long(&response.body)
+}
+
+/// Returns scenarios that no transcript has: refused credentials, several exchanges at the same time, and limits.
+fn session_inputs() -> Vec<(&'static str, Vec<u8>)> {
+    let start_of = start;
+    let start = |writer, slot| start(writer, slot, 0);
+    let friendly = |writer: Writer, slot| writer.byte(action(ActionCode::Friendly)).byte(slot);
+    let with = |writer: Writer, slot, status, header: (&str, usize)| {
+        let (name, value) = header;
+        let response = Response {
+            status,
+            headers: HEADERS
+                .iter()
+                .filter(|(known, _)| *known == name)
+                .map(|(known, values)| ((*known).to_owned(), values[value].to_owned()))
+                .collect(),
+            body: r#"{"results":[]}"#.to_owned(),
+        };
+        respond(
+            writer.byte(action(ActionCode::Respond)).byte(slot),
+            &response,
+        )
+    };
+    let session = |kind: u8, flags: u8| Writer::default().byte(kind).byte(0).byte(flags);
+
+    let mut refused = start(session(2, 0), 0);
+    for _ in 0..2 {
+        refused = with(refused, 0, 401, ("www-authenticate", 0));
+    }
+    // Exchanges in every slot, with each type of credential, which receive only refusals at the end.
+    let under_way = |kind| (0..4).fold(session(kind, 0), start);
+    let mut stale = start(session(2, 0), 0);
+    for _ in 0..4 {
+        stale = with(stale, 0, 401, ("www-authenticate", 1));
+    }
+    let left = with(start(session(0, 0), 0), 0, 200, ("ratelimit-remaining", 0));
+    let left = friendly(resume(start(start(left, 0), 1), 1), 0);
+    let held = with(
+        start(start(session(0, 0), 0), 1),
+        0,
+        429,
+        ("retry-after", 3),
+    );
+    let held = start(with(held, 1, 503, ("retry-after", 2)), 2)
+        .byte(action(ActionCode::GiveUp))
+        .byte(2);
+    let set_back = with(start(session(0, 0), 0), 0, 429, ("retry-after", 3));
+    let set_back = start(
+        set_back
+            .byte(action(ActionCode::Clock))
+            .number((-3_i16).cast_unsigned())
+            .byte(1),
+        1,
+    );
+    let set_back = with(set_back, 1, 429, ("x-other", 0))
+        .byte(action(ActionCode::Clock))
+        .number(5)
+        .byte(1);
+    let set_back = start(set_back, 2);
+    let followed = start(start(start(session(1, 0), 0), 1), 2);
+    let followed = resume(
+        friendly(friendly(followed, 0), 0)
+            .byte(action(ActionCode::Drop))
+            .byte(1),
+        2,
+    );
+    let renewed = friendly(start(session(1, 0), 0), 0);
+    let renewed = with(
+        friendly(with(renewed, 0, 401, ("x-other", 0)), 0),
+        0,
+        401,
+        ("x-other", 0),
+    );
+    // A response to a request with the first token repeats that token after a second one was issued.
+    let echo = |writer: Writer, slot| {
+        writer
+            .byte(action(ActionCode::Respond))
+            .byte(slot)
+            .byte(index_of(&STATUSES, &400))
+            .byte(0)
+            .byte(index_of(&BODY_TYPES, &BodyType::AllSecrets))
+    };
+    let late = friendly(start(friendly(start(session(1, 0), 0), 0), 1), 2);
+    let late = friendly(with(start(late, 2), 0, 401, ("x-other", 0)), 0);
+    let late = echo(echo(late, 1), 2);
+    let once = with(start(session(0, 4), 0), 0, 503, ("retry-after", 1));
+    let unrepeated = with(start(session(0, 8), 0), 0, 429, ("retry-after", 1));
+    let lost = |writer: Writer| writer.byte(action(ActionCode::Fail)).byte(0).byte(1);
+    let lost = lost(resume(lost(start(session(1, 0), 0)), 0));
+    let clock = |writer, seconds| clock(writer, seconds, 1);
+    // An exchange that fetches a token is silent for more than a minute, then fails, resumes, or receives a token.
+    let abandoned = start(clock(start(session(1, 0), 0), 61), 1);
+    let late_failure = with(abandoned.clone(), 0, 503, ("x-other", 0));
+    let late_failure = resume(clock(late_failure, 9), 0);
+    let late_token = friendly(start(friendly(abandoned.clone(), 0), 2), 1);
+    let late_wait = with(start(session(1, 0), 0), 0, 429, ("retry-after", 2));
+    let late_wait = resume(friendly(start(clock(late_wait, 90), 1), 1), 0);
+    // Two token requests may have issued a token.
+    let issued = with(start(session(1, 0), 0), 0, 500, ("x-other", 0));
+    let issued = with(resume(issued, 0), 0, 600, ("x-other", 0));
+    // A request that is counted as in flight is silent for more than a minute.
+    let place = with(start(session(0, 0), 0), 0, 200, ("ratelimit-remaining", 0));
+    let place = start(clock(start(place, 0), 61), 1);
+    let place = with(place, 1, 200, ("ratelimit-remaining", 0));
+    let place = start(start(place, 2), 3);
+    let fraction = with(start(session(0, 0), 0), 0, 503, ("retry-after", 8));
+    let partial_page = with(start(session(0, 0), 0), 0, 206, ("x-other", 0));
+    // A token in another success than 200 is not accepted.
+    let partial_token = with(start(session(1, 0), 0), 0, 206, ("x-other", 0));
+    let partial_token = start(partial_token, 1)
+        .byte(action(ActionCode::Respond))
+        .byte(1);
+    let partial_token = partial_token
+        .byte(index_of(&STATUSES, &206))
+        .byte(0)
+        .byte(index_of(&BODY_TYPES, &BodyType::Token))
+        .short("a")
+        .byte(0);
+    // A body beyond the limit for errors, and one beyond the limit for pages.
+    let raw = Response {
+        status: 404,
+        headers: Vec::new(),
+        body: format!(r#"{{"detail":"{}"}}"#, "x".repeat(500)),
+    };
+    let large = respond(
+        start(session(0, 2), 0)
+            .byte(action(ActionCode::Respond))
+            .byte(0),
+        &raw,
+    );
+    let raw = Response { status: 200, ..raw };
+    let large = respond(
+        start(large, 0).byte(action(ActionCode::Respond)).byte(0),
+        &raw,
+    );
+    let cable = start(session(2, 0), 0)
+        .byte(action(ActionCode::Fail))
+        .byte(0)
+        .byte(0);
+    let cable = resume(cable, 0).byte(action(ActionCode::GiveUp)).byte(0);
+    let gone = with(start(session(0, 0), 0), 0, 406, ("x-other", 0));
+    let gone = with(gone, 0, 410, ("x-other", 0));
+    let token = index_of(&BODY_TYPES, &BodyType::Token);
+    let long = start(session(1, 2), 0)
+        .byte(action(ActionCode::Respond))
+        .byte(0)
+        .byte(0)
+        .byte(0);
+    let long = long.byte(token).short("x".repeat(70)).byte(0);
+    let foreign = start(session(1, 2), 0)
+        .byte(action(ActionCode::Foreign))
+        .byte(0);
+    let moved = with(start(session(0, 0), 0), 0, 410, ("x-other", 0));
+    let moved = friendly(with(moved, 0, 429, ("retry-after", 1)), 0);
+    let longer = with(start(session(0, 2), 0), 0, 429, ("retry-after", 2));
+    let longer = with(
+        resume(longer.byte(action(ActionCode::Clock)).number(9).byte(1), 0),
+        0,
+        429,
+        ("retry-after", 2),
+    );
+    // The operations share a session, but their scopes and versions are their own.
+    let every = |writer: Writer, slots: [u8; 4]| {
+        (0..).zip(slots).fold(writer, |writer, (slot, operation)| {
+            start_of(writer, slot, operation << OPERATION_SHIFT)
+        })
+    };
+    let to_each = |writer, status, header| {
+        (0..4).fold(writer, |writer, slot| with(writer, slot, status, header))
+    };
+    let scopes = to_each(every(session(0, 0), [0, 1, 3, 4]), 429, ("retry-after", 3));
+    let scopes = every(scopes, [2, 3, 1, 4]);
+    // Only one scope is paused, and then another one for longer.
+    let paused = with(
+        every(session(0, 0), [3, 0, 4, 2]),
+        0,
+        429,
+        ("retry-after", 3),
+    );
+    let paused = every(with(paused, 2, 429, ("retry-after", 4)), [0, 2, 1, 3]);
+    let unlike = to_each(
+        every(session(1, 0), [2, 0, 4, 1]),
+        200,
+        ("ratelimit-remaining", 0),
+    );
+    let unlike = every(friendly(unlike, 0), [1, 3, 0, 4]);
+    let versions = to_each(
+        every(session(0, PINNED_VERSION), [0, 1, 2, 4]),
+        410,
+        ("x-other", 0),
+    );
+    let versions = to_each(versions, 406, ("x-other", 0));
+    let moved_key = to_each(every(session(2, 0), [2, 3, 4, 0]), 406, ("x-other", 0));
+    // More rate limits than attempts, before and after another token.
+    let waited_out = |writer| {
+        (0..6).fold(writer, |writer, _| {
+            resume(clock(with(writer, 0, 429, ("retry-after", 0)), 41), 0)
+        })
+    };
+    let waited = waited_out(start(session(0, WAITS_OUT_RATE_LIMITS), 0));
+    let renewed_late = friendly(start(session(1, WAITS_OUT_RATE_LIMITS), 0), 0);
+    let renewed_late = with(waited_out(renewed_late), 0, 401, ("x-other", 0));
+    let renewed_late = waited_out(friendly(waited_out(renewed_late), 0));
+    [
+        ("scopes", scopes),
+        ("paused", paused),
+        ("unlike", unlike),
+        ("versions", versions),
+        ("moved-key", moved_key),
+        ("waited-out", waited),
+        ("renewed-late", renewed_late),
+        ("cable", cable),
+        ("fraction", fraction),
+        ("issued", issued),
+        ("late", late),
+        ("late-failure", late_failure),
+        ("late-token", late_token),
+        ("late-wait", late_wait),
+        ("long-token", long),
+        ("longer", longer),
+        ("lost", lost),
+        ("partial", partial_page),
+        ("partial-token", partial_token),
+        ("large", large),
+        ("place", place),
+        ("refused", refused),
+        ("set-back", set_back),
+        ("stale", stale),
+        ("under-way-0", under_way(0)),
+        ("under-way-1", under_way(1)),
+        ("under-way-2", under_way(2)),
+        ("left", left),
+        ("gone", gone),
+        ("held", held),
+        ("followed", followed),
+        ("renewed", renewed),
+        ("once", once),
+        ("unrepeated", unrepeated),
+        ("foreign", foreign),
+        ("moved", moved),
+    ]
+    .map(|(name, writer)| (name, writer.0))
+    .into()
+}
+
+/// Returns an input with these texts and a request to encode.
+fn request_input(base: &str, text: &str, n: usize) -> Vec<u8> {
+    let number = byte(n);
+    let body = if n.is_multiple_of(2) { "" } else { "a=b" };
+    Writer::default()
+        .rest([number.wrapping_mul(37); 12])
+        .byte(number.wrapping_mul(29))
+        .number(u16::from(number) * 20)
+        .rest(u32::from(number).to_le_bytes())
+        .short(base)
+        .short(text)
+        .byte(byte(n % request::METHODS.len()))
+        .short(
+            [
+                "http://a.example/x?y=z",
+                "https://u:p@a.example:8443",
+                "/only/a/path",
+                "*",
+                "a.example:443",
+            ][n % 5],
+        )
+        .byte(2)
+        .short("x-one")
+        .short(" a\tb ")
+        .short(["host", "content-length", "transfer-encoding", "x-two"][n % 4])
+        .short(["b.example", "3", "chunked", "\u{e9}"][n % 4])
+        .rest(body)
+        .0
+}
+
+/// Returns runs of a secret for each type of credential, in each encoding, and in several encodings.
+fn redaction_inputs() -> Vec<(String, Vec<u8>)> {
+    let code = |code| index_of(&redaction::PIECE_CODES, &code);
+    let text =
+        |writer: Writer, text: &str| writer.byte(code(redaction::PieceCode::Text)).short(text);
+    // The parts are the secret, the start, the additional length, and whether a text follows.
+    let run = |writer: Writer, parts: [u8; 4], encodings: &[u8]| {
+        let writer = writer.byte(code(redaction::PieceCode::Run));
+        parts
+            .into_iter()
+            .fold(writer, Writer::byte)
+            .short(encodings)
+    };
+    let secrets = [
+        "eyJhbGci.Zr8Xq2/Lm9Vb+Kt4W~1",
+        "mdb_sa_sk_hunter3/+%x\"tail",
+        "01234567-89ab-cdef-0123-456789abcdef",
+        "zq7-!#$&'()*,:;<=>?@[\\]^_`{|}",
+        "short",
+    ];
+    let mut seeds = Vec::new();
+    for (n, secret) in secrets.into_iter().enumerate() {
+        let begin = |flags: u8| Writer::default().byte(byte(n)).byte(flags).short(secret);
+        for encoding in 0..redaction::ENCODINGS.len() {
+            let status = byte(2 * (encoding % redaction::STATUSES.len()));
+            let begun = text(begin(status), "token <");
+            let whole = run(begun, [0, 0, 255, 1], &[byte(encoding)]);
+            let whole = text(whole, "> is \u{e9} bad, not ");
+            let part = run(whole, [0, 3, 2, 0], &[0, byte(encoding), 1, 0, 4]);
+            seeds.push((format!("secret-{n}-{encoding}"), part.0));
+        }
+        let chain = text(begin(0), "cable pulled").byte(code(redaction::PieceCode::Source));
+        let chain = run(text(chain, "GOAWAY "), [1, 0, 0, 1], &[0])
+            .byte(code(redaction::PieceCode::Source));
+        seeds.push((format!("chain-{n}"), text(chain, "\x1b[31mon port 443").0));
+        // The limit is within the secret or within its escapes.
+        for before in [20, 30, 39, 42] {
+            let cut = text(
+                begin(redaction::SMALL_TEXT_LIMIT),
+                &format!("\u{1}{}", "x".repeat(before - 5)),
+            );
+            let cut = run(cut, [0, 0, 255, 1], &[0]);
+            seeds.push((format!("cut-{n}-{before}"), cut.0));
+        }
+        // Each source contains less than a run of the secret.
+        let (beginning, end) = (&secret[..secret.len().min(11)], &secret[secret.len() / 2..]);
+        let none = text(
+            begin(0),
+            &format!("%41&lt;\\u0041 {} no secret", &beginning[1..]),
+        );
+        let none = none.byte(code(redaction::PieceCode::Source));
+        let none = text(
+            none,
+            &format!("\"only\" a text{}", &end[..end.len().min(11)]),
+        );
+        seeds.push((format!("none-{n}"), none.0));
+    }
+    seeds
+}
+
+fn emulator_inputs() -> Vec<(String, Vec<u8>)> {
+    use emulator::Credential as C;
+    let [none, known, issued, basic, digest] = [C::None, C::Known, C::Issued, C::Basic, C::Digest]
+        .map(|credential| index_of(&emulator::CREDENTIALS, &credential));
+    // The parts are the clock's move, method, path, query, version, credential, other headers, and body.
+    let ask = |writer: Writer, parts: [u8; 8]| {
+        parts[1..]
+            .iter()
+            .fold(writer.number(u16::from(parts[0])), |writer, part| {
+                writer.byte(*part)
+            })
+    };
+    let world = |flags: u8| Writer::default().byte(7).byte(3).byte(5).byte(flags);
+    let dialogues: [(&str, Writer, &[[u8; 8]]); 10] = [
+        (
+            "operations",
+            world(8),
+            &[
+                [0, 0, 7, 0, 1, known, 0, 0],
+                [0, 0, 8, 0, 0, known, 0, 0],
+                [0, 0, 9, 2, 1, known, 1, 0],
+                [0, 0, 8, 2, 1, known, 0, 0],
+                [0, 0, 2, 1, 2, known, 1, 0],
+                [0, 0, 7, 2, 1, none, 0, 0],
+                [0, 0, 7, 2, 1, digest, 0, 0],
+            ],
+        ),
+        (
+            "unknown-keys",
+            world(0),
+            &[
+                [0, 0, 10, 0, 0, known, 0, 0],
+                [0, 0, 11, 0, 1, known, 0, 0],
+                [0, 0, 12, 2, 1, known, 0, 0],
+                [0, 0, 13, 3, 1, known, 0, 0],
+                [0, 2, 8, 0, 0, known, 0, 0],
+                [0, 0, 9, 0, 1, none, 0, 0],
+                [0, 0, 9, 0, 1, digest, 0, 0],
+            ],
+        ),
+        (
+            "control",
+            world(16),
+            &[
+                [0, 0, 0, 0, 0, none, 0, 0],
+                [0, 0, 14, 6, 0, none, 0, 0],
+                [0, 5, 17, 0, 0, none, 0, 5],
+                [0, 0, 0, 0, 0, digest, 0, 0],
+                [0, 5, 17, 0, 0, none, 0, 6],
+                [0, 0, 18, 7, 0, none, 0, 0],
+                [0, 4, 14, 0, 0, none, 0, 0],
+            ],
+        ),
+        (
+            "faults",
+            world(24),
+            &[
+                [0, 5, 16, 0, 0, none, 0, 4],
+                [0, 0, 0, 0, 0, known, 0, 0],
+                [0, 0, 16, 0, 0, none, 0, 0],
+                [0, 0, 0, 0, 0, digest, 1, 0],
+                [0, 4, 16, 0, 0, none, 0, 0],
+                [0, 1, 15, 0, 0, none, 0, 0],
+                [0, 0, 0, 0, 1, known, 0, 0],
+            ],
+        ),
+        (
+            "digest",
+            world(0),
+            &[
+                [0, 0, 0, 0, 0, none, 0, 0],
+                [1, 0, 0, 0, 0, digest, 1, 0],
+                [1, 0, 0, 1, 1, digest, 0, 0],
+            ],
+        ),
+        (
+            "account",
+            world(8),
+            &[
+                [0, 1, 3, 0, 0, basic, 0, 1],
+                [1, 0, 0, 3, 1, issued, 1, 0],
+                [1, 1, 4, 0, 0, basic, 0, 2],
+            ],
+        ),
+        (
+            "queries",
+            world(0),
+            &[
+                [0, 0, 0, 4, 0, known, 0, 0],
+                [0, 0, 0, 2, 0, known, 0, 0],
+                [0, 0, 5, 5, 1, known, 0, 0],
+            ],
+        ),
+        (
+            "others",
+            world(4),
+            &[
+                [0, 0, 1, 0, 0, known, 0, 0],
+                [0, 0, 2, 0, 2, known, 1, 0],
+                [0, 0, 6, 0, 0, known, 0, 0],
+                [0, 2, 0, 0, 3, known, 0, 0],
+            ],
+        ),
+        (
+            "refused",
+            world(1),
+            &[
+                [0, 4, 0, 0, 0, none, 0, 0],
+                [0, 1, 3, 0, 0, none, 0, 3],
+                [9, 0, 0, 0, 0, issued, 0, 0],
+            ],
+        ),
+        (
+            "expired",
+            world(3),
+            &[[0, 0, 0, 0, 0, none, 0, 0], [200, 0, 0, 0, 0, digest, 0, 0]],
+        ),
+    ];
+    dialogues
+        .into_iter()
+        .map(|(name, writer, requests)| {
+            (
+                name.to_owned(),
+                requests.iter().fold(writer, |w, parts| ask(w, *parts)).0,
+            )
+        })
+        .collect()
+}
+
+const STREAMS: [&str; 21] = [
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhelloHTTP/1.1 200",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\"b\"\r\nhello\r\nA \t; c\r\n0123456789\r\n0\r\nX: y\r\n\r\n",
+    "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n\r\nuntil the end",
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+    "HTTP/1.1 304\r\nContent-Length: 10\r\n\r\n",
+    "HTTP/1.1 200 \r\nX-Folded: a\r\n b\r\n\tc\r\nContent-Length: 2, 2\r\n\r\nok",
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+    "\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nName : x\r\nContent-Length: +1\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n00000000000000001\r\nx\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1 x;a\r\nx\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a\x7f\r\nx\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\nConnection: a, close\r\n\r\n",
+    "HTTP/1.1 500 X\r\nContent-Length: 99999999999\r\n\r\nhello, this is an error with a long body",
+    "HTTP/1.1 206 X\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello,\r\n2a\r\nthis is a part of a page with a long body, and so on\r\n0\r\n\r\n",
+    "HTTP/1.1 999 X\r\n\r\nhello, this is an error with a long body",
+    "HTTP/1.1 404 X\r\nContent-Length: 6\r\n\r\nhello,HTTP/1.1 200",
+];
+
+const BODIES: [&str; 31] = [
+    r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":5}"#,
+    r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":3}"#,
+    r#"{"links":[{"href":"https://x/?pageNum=1","rel":"self"},{"href":"//evil","rel":"next"}],"results":[{"apiKeyId":"k","cloud":"ANY","createdAt":"2026-01-15T16:47:49Z","createdBy":"\u00e4\"\\","endpoint":"ai.mongodb.com","geography":"ANY","groupId":null,"lastUsedAt":null,"maskedSecret":"al-****odu2","name":"ключ 鍵 \ud83d\ude00","secret":"al-live","status":"ACTIVE","new":{"a":[1,-2.5e3,true,null,"\n"]}}],"status":200,"totalCount":12}"#,
+    r#"{"status":404,"content":{"detail":"No group","error":404,"errorCode":"GROUP_NOT_FOUND","parameters":["x",1],"reason":"Not Found"}}"#,
+    r#"{"error":"invalid_client","error_description":"Invalid credentials provided.","status":"401"}"#,
+    r#"{"error":400,"errorCode":"VALIDATION_ERROR","badRequestDetail":{"fields":[{"field":"itemsPerPage","description":"\u001b[31mtoo many"},{"field":null}]},"parameters":null}"#,
+    r#"{"errorCode":"X","results":null}"#,
+    r#"{"results":[{"name":1}]}"#,
+    r#"{"results":[{"name":"a","name":"b"}]}"#,
+    r#"{"results":[],"x":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}"#,
+    r#"{"results":[],"x":"\ud800"}"#,
+    r#"{"results":[],"x":1e999}"#,
+    "{\"results\":[],\n\"x\":\"\u{202e}\"",
+    r#"[{"results":[]}]"#,
+    r#"{"results":[{},[]],"links":null,"totalCount":-1.5}"#,
+    "<html>502 Bad Gateway</html>",
+    r#"{"results":[{"x":"\ud800"}]}"#,
+    r#"{"results":[{"x":-1e999}],"links":[]}"#,
+    r#"{"results":[{"x":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[{}]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}]}"#,
+    r#"{"results":[],"links":[{"x":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}]}"#,
+    r#"{"links":[{"rel":"a","rel":null}],"results":[]}"#,
+    r#"{"links":[{"rel":"next"}],"results":[]}"#,
+    r#"{"results":[{}],"links":[{"rel":"previous"},{"rel":"\u006eext"}],"totalCount":9}"#,
+    r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":250}"#,
+    r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"},{"apiKeyId":"c"}],"links":null,"totalCount":5}"#,
+    r#"{"results":[{"apiKeyId":"a"},{},{"apiKeyId":"b"}],"links":[null,{"rel":"next","href":null}],"totalCount":1e400}"#,
+    r#"{"results":[{"x":-1e400}],"totalCount":{"$serde_json::private::Number":"7"},"status":1e999}"#,
+    r#"{"results":[{"name":1e400}],"links":[]}"#,
+    r#"{"error":599,"errorCode":"E","detail":"Why.","parameters":[1e400,7,"1e400"]}"#,
+    r#"{"status":600,"content":{"detail":"Why.","x":1e400}}"#,
+    r#"{"results":[{"apiKeyId":"q"}],"links":[{"rel":"next"}],"totalCount":179769313486231570000e288}"#,
+];
+
+const HEADER_SETS: [&[(&str, &str)]; 6] = [
+    &[("retry-after", "2.5"), ("content-length", "16777217")],
+    &[("retry-after", "0.000"), ("content-length", "+5")],
+    &[
+        (
+            "content-type",
+            "application/vnd.atlas.2025-03-12+json;charset=utf-8",
+        ),
+        ("x-mongodb-service-version", "gitHash=0"),
+    ],
+    &[
+        ("ratelimit-limit", "1200"),
+        ("ratelimit-remaining", "0"),
+        ("retry-after", "17"),
+    ],
+    &[
+        ("deprecation", "@1722816000"),
+        ("sunset", "Mon, 5 Aug 2024 00:00:00 GMT"),
+        ("date", "Mon, 05 Aug 2024 00:00:00 GMT"),
+    ],
+    &[
+        ("x-error-code", "RATE_LIMITED"),
+        ("content-encoding", "gzip"),
+        ("location", "https://evil.example/"),
+    ],
+];
+
+const CHALLENGES: [&str; 13] = [
+    r#"Digest realm="MMS Public API", domain="", nonce="Nfx+VMFO0sY4tpgy1sHRakvvv0NN4S91", algorithm=MD5, qop="auth", stale=false"#,
+    r#"Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#,
+    r#"Digest realm="api@example.org", qop="auth", algorithm=SHA-512-256, nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS", charset=UTF-8, userhash=true"#,
+    r#"Digest realm="r", nonce="n", qop=auth, algorithm=md5-SESS"#,
+    r#"Basic realm="x", Digest realm="a\"b\\c", nonce="n", qop="auth", Digest realm="r", nonce="m", qop="auth", algorithm=SHA-256-sess, stale=TRUE"#,
+    "Negotiate YII=\nDigest realm=\"r\", nonce=\"n\", qop=\"auth\"\nDigest realm=\"r\", nonce=\"m\", qop=\"auth\", algorithm=SHA-256",
+    r#",, Digest realm = "r" ,nonce= n,, qop="x,auth" , unknown="y","#,
+    r#"Digest realm="r", nonce="n""#,
+    r#"Digest realm="r", nonce="n", qop="auth-int""#,
+    r#"Digest realm="r", nonce="n", qop="auth", qop="auth""#,
+    r#"Digest realm="r", nonce="n", qop="auth", algorithm=SHA3"#,
+    r#"Digest realm="r, nonce="n", qop="auth""#,
+    "Digest realm=\"\u{e9}\", nonce=\"\", qop=\"auth\"",
+];
+
+const DATES: [&str; 23] = [
+    "2.5",
+    "0.0000",
+    "18446744073709551615.1",
+    "Sun, 06 Nov 1994 08:49:37 GMT",
+    "Mon, 5 Aug 2024 00:00:00 GMT",
+    "Sunday, 06-Nov-94 08:49:37 GMT",
+    "Sun Nov  6 08:49:37 1994",
+    "Sat, 29 Feb 2020 23:59:60 GMT",
+    "Thu, 01 Jan 1970 00:00:00 GMT",
+    "Fri, 31 Dec 9999 23:59:59 GMT",
+    "@1722816000",
+    "17",
+    "0",
+    "99999999999999999999",
+    "2026-01-15T16:47:49Z",
+    "2026-01-15T16:47:49.855000+00:00",
+    "2026-01-15t16:47:49.1234567891-23:59",
+    "0000-01-01 00:00:00z",
+    "2016-12-31T23:59:60Z",
+    "2025-03-12",
+    "2024-02-29",
+    "2025-02-29",
+    "preview",
+];
+
+/// The bodies of operations that do not list keys.
+const OTHER_BODIES: [(&str, &str); 8] = [
+    (
+        "key",
+        r#"{"apiKeyId":"a86r5kwrfsk5r5ku5tgvhmpj","cloud":"ANY","lastUsedAt":null,"name":"\u0041","secret":"al-hunter2hunter2","status":"ACTIVE"}"#,
+    ),
+    (
+        "key-envelope",
+        r#"{"content":{"name":"a","status":"ACTIVE","content":1},"status":200}"#,
+    ),
+    (
+        "key-envelope-error",
+        r#"{"content":{"name":"a","error":404},"status":true}"#,
+    ),
+    (
+        "key-twice",
+        r#"{"name":"a","content":{"name":"b","n\u0061me":"c"}}"#,
+    ),
+    ("key-status", r#"{"status":"404","errorCode":"C"}"#),
+    ("key-content", r#"{"name":"a","content":[],"error":1e400}"#),
+    (
+        "groups",
+        r#"{"links":[{"rel":"next"}],"results":[{"clusterCount":1,"created":"","id":"0123456789abcdef01234567","links":[],"name":"a","orgId":"b","tags":[{}]},{"id":null,"endpoint":7},{}],"totalCount":9}"#,
+    ),
+    (
+        "groups-twice",
+        r#"{"results":[{"id":"a","id":"b"}],"status":200}"#,
+    ),
+];
+
+/// Base URLs or proxies, each with a parameter or exceptions of `NO_PROXY`.
+const TEXTS: [(&str, &str); 26] = [
+    ("https://cloud.mongodb.com", "0123456789abcdef01234567"),
+    ("HTTPS://Cloud.MongoDB.com:443/", "500"),
+    ("https://gw.example:8443/some/prefix/", "4294967295"),
+    ("http://[::1]:8080", "501"),
+    ("http://127.8.9.1:1", "mdb_sa_id_1"),
+    ("http://localhost", "mdb_sa_id_1 mdb_sa_sk_2"),
+    ("http://atlas.example", "mdb_sa_sk_2"),
+    (
+        "https://user:password@atlas.example",
+        "01234567-89ab-cdef-0123-456789abcdef",
+    ),
+    ("https://atlas.example/?x=1", "abcdefgh"),
+    (
+        "https://atlas.example/#x",
+        "my-service/1.0 (ops@example.com)",
+    ),
+    ("https://a.example/%2e%2e/x", "a\r\nX: y"),
+    ("https://a.example/a/../b", "eyJhbGciOiJI.abc/def+ghi=="),
+    ("https://[fd00::1]:8443", "fd00::/8, 10.0.0.0/8"),
+    ("https://10.1.2.3", "10.1.2.3:443 [fd00::1]:8443"),
+    ("http://me:p%40ss%3a@proxy.example:3128", "*.mongodb.com"),
+    ("proxy.example", "MONGODB.com:443"),
+    ("socks5://127.0.0.1:1", "*"),
+    ("https://a_b.example.", ".example."),
+    ("https://127.1", "0.0.0.0/0"),
+    ("https://xn--a.example", "::/0"),
+    ("", ""),
+    ("ftp://x", "+1"),
+    ("https://cloud.mongodb.com", "a86r5kwrfsk5r5ku5tgvhmpj"),
+    ("https://gw.example/prefix", "..~-_A"),
+    ("https://gw.example/prefix", ".."),
+    ("https://gw.example/prefix", "al-hunter2hunter2"),
+];

@@ -1,0 +1,5 @@
+//! Structured inputs: how bytes become what a target runs.
+
+pub mod bytes;
+pub mod redaction;
+pub mod session;

@@ -1,0 +1,212 @@
+//! Decodes texts and finds secrets in them, independently of the core.
+
+use atlas_model_keys_core::is_unsafe_to_show;
+
+/// The length of the shortest run that is recognised. A shorter secret is recognised as a whole.
+pub(crate) const RUN: usize = 12;
+
+/// The names of visible characters in HTML: the first name of each, and other common ones.
+pub const NAMED: [(&str, char); 36] = [
+    ("excl", '!'),
+    ("quot", '"'),
+    ("num", '#'),
+    ("dollar", '$'),
+    ("percnt", '%'),
+    ("amp", '&'),
+    ("apos", '\''),
+    ("lpar", '('),
+    ("rpar", ')'),
+    ("ast", '*'),
+    ("plus", '+'),
+    ("comma", ','),
+    ("hyphen", '-'),
+    ("dash", '-'),
+    ("period", '.'),
+    ("sol", '/'),
+    ("colon", ':'),
+    ("semi", ';'),
+    ("lt", '<'),
+    ("equals", '='),
+    ("gt", '>'),
+    ("quest", '?'),
+    ("commat", '@'),
+    ("lsqb", '['),
+    ("lbrack", '['),
+    ("bsol", '\\'),
+    ("rsqb", ']'),
+    ("rbrack", ']'),
+    ("Hat", '^'),
+    ("lowbar", '_'),
+    ("grave", '`'),
+    ("lcub", '{'),
+    ("verbar", '|'),
+    ("vert", '|'),
+    ("rcub", '}'),
+    ("Tilde", '~'),
+];
+
+/// Decodes the escape at the front of a text. Returns the decoded bytes and the length of the escape.
+fn decode_escape(text: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let number = |digits: &[u8], radix: u32| -> Option<u32> {
+        let is_number =
+            !digits.is_empty() && digits.iter().all(|byte| char::from(*byte).is_digit(radix));
+        let digits = std::str::from_utf8(digits).ok().filter(|_| is_number)?;
+        u32::from_str_radix(digits, radix).ok()
+    };
+    let character = |code: u32| Some(char::from_u32(code)?.to_string().into_bytes());
+    match text[0] {
+        b'\n' | b'\r' => {
+            let rest = text[1..].iter();
+            let spaces = rest.take_while(|byte| byte.is_ascii_whitespace()).count();
+            Some((Vec::new(), 1 + spaces))
+        }
+        b'%' => {
+            let byte = number(text.get(1..3)?, 16)?;
+            Some((vec![u8::try_from(byte).ok()?], 3))
+        }
+        b'\\' => match *text.get(1)? {
+            b'u' if text.get(2) == Some(&b'{') => {
+                let end = text.iter().position(|byte| *byte == b'}')?;
+                let code = number(text.get(3..end)?, 16).filter(|_| end <= 9)?;
+                Some((character(code)?, end + 1))
+            }
+            b'u' => {
+                let unit = |at: usize| number(text.get(at..at + 4)?, 16);
+                let first = unit(2)?;
+                let second = match text.get(6..8) {
+                    Some(b"\\u") => unit(8),
+                    _ => None,
+                };
+                let pair = [Some(first), second].into_iter().flatten();
+                let pair: Vec<u16> = pair.map(|unit| unit as u16).collect();
+                match char::decode_utf16(pair).next()? {
+                    Ok(c) => Some((c.to_string().into_bytes(), 6 * c.len_utf16())),
+                    Err(_) => None,
+                }
+            }
+            b'x' => Some((character(number(text.get(2..4)?, 16)?)?, 4)),
+            b'n' => Some((b"\n".into(), 2)),
+            b'r' => Some((b"\r".into(), 2)),
+            b't' => Some((b"\t".into(), 2)),
+            b'b' => Some((b"\x08".into(), 2)),
+            b'f' => Some((b"\x0c".into(), 2)),
+            c @ (b'"' | b'\'' | b'\\' | b'/') => Some((vec![c], 2)),
+            _ => None,
+        },
+        b'&' => {
+            let (value, length) = if text.get(1) == Some(&b'#') {
+                let (radix, from) = match text.get(2)? {
+                    b'x' | b'X' => (16, 3),
+                    _ => (10, 2),
+                };
+                let digits = text[from..].iter();
+                let digits = digits.take_while(|byte| char::from(**byte).is_digit(radix));
+                let end = from + digits.count();
+                (character(number(&text[from..end], radix)?)?, end)
+            } else {
+                let is_named = |(name, _): &&(&str, char)| text[1..].starts_with(name.as_bytes());
+                // One name may be the beginning of another; the longest one counts.
+                let named = NAMED.iter().filter(is_named);
+                let (name, c) = named.max_by_key(|(name, _)| name.len())?;
+                (c.to_string().into_bytes(), 1 + name.len())
+            };
+            Some((value, length + usize::from(text.get(length) == Some(&b';'))))
+        }
+        _ => None,
+    }
+}
+
+/// Returns a text, and the result of each of up to `decodings` decodings.
+pub(crate) fn layers(text: &[u8], decodings: usize) -> Vec<Vec<u8>> {
+    let mut layers = vec![text.to_vec()];
+    for n in 0..decodings {
+        let (mut next, mut rest) = (Vec::new(), layers[n].as_slice());
+        while !rest.is_empty() {
+            let (bytes, length) = decode_escape(rest).unwrap_or_else(|| (vec![rest[0]], 1));
+            next.extend(bytes);
+            rest = &rest[length..];
+        }
+        if next == layers[n] {
+            // Further decodings change nothing.
+            break;
+        }
+        layers.push(next);
+    }
+    layers
+}
+
+/// Returns whether a text contains a run of a secret, or all of a shorter secret.
+pub(crate) fn has_run(text: &[u8], secret: &[u8]) -> bool {
+    let length = RUN.min(secret.len());
+    if length == 0 {
+        return false;
+    }
+    // The first two bytes rule out most positions quickly.
+    let runs: Vec<&[u8]> = secret.windows(length).collect();
+    let pair = |run: &[u8]| usize::from(run[0]) * 256 + usize::from(*run.get(1).unwrap_or(&0));
+    let mut begins = vec![false; 1 << 16];
+    runs.iter().for_each(|run| begins[pair(run)] = true);
+    let mut parts = text.windows(length).filter(|part| begins[pair(part)]);
+    parts.any(|part| runs.contains(&part))
+}
+
+/// Returns whether redaction may find a secret in a text. A secret may itself look like an encoded text.
+pub(crate) fn may_have_run(text: &str, secrets: &[String]) -> bool {
+    let layers = layers(text.as_bytes(), 4);
+    let mut needles = secrets
+        .iter()
+        .flat_map(|secret| self::layers(secret.as_bytes(), 4));
+    needles.any(|needle| layers.iter().any(|layer| has_run(layer, &needle)))
+}
+
+/// Returns whether a shown text contains a run of a secret, directly or encoded.
+pub(crate) fn contains_run(shown: &str, secret: &str) -> bool {
+    // The core inserts `[redacted]` and escapes. A text that is too long may end within the marker.
+    const MARKER: &str = "[redacted]";
+    let cut = shown.strip_suffix('…').and_then(|shown| {
+        let mut beginnings = (1..MARKER.len()).rev().map(|length| &MARKER[..length]);
+        beginnings.find_map(|beginning| shown.strip_suffix(beginning))
+    });
+    let shown = unescaped(&cut.unwrap_or(shown).replace(MARKER, "\0"));
+    let mut layers = layers(shown.as_bytes(), 3).into_iter();
+    layers.any(|layer| has_run(&layer, secret.as_bytes()))
+}
+
+/// Reverses the escaping of unsafe characters.
+pub(crate) fn unescaped(shown: &str) -> String {
+    let mut text = String::new();
+    let mut rest = shown;
+    while let Some((before, after)) = rest.split_once("\\u{") {
+        text.push_str(before);
+        let escape = after.split_once('}').and_then(|(digits, after)| {
+            let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+            is_unsafe_to_show(c).then_some((c, after))
+        });
+        match escape {
+            Some((c, after)) => {
+                text.push(c);
+                rest = after;
+            }
+            None => {
+                text.push_str("\\u{");
+                rest = after;
+            }
+        }
+    }
+    text + rest
+}
+
+/// Returns a text as it is shown if it contains no secret: escaped and truncated.
+pub(crate) fn escaped(text: &str, limit: usize) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        if shown.len() >= limit {
+            return shown + "…";
+        }
+        match is_unsafe_to_show(c) {
+            true => shown += &format!("\\u{{{:x}}}", u32::from(c)),
+            false => shown.push(c),
+        }
+    }
+    shown
+}

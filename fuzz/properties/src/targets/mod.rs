@@ -1,0 +1,11 @@
+//! The properties, a module for each target.
+
+pub mod challenge;
+pub mod dates;
+pub mod emulator;
+pub mod page;
+pub mod redaction;
+pub mod reply;
+pub mod request;
+pub mod session;
+pub mod wire;

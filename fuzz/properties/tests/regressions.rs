@@ -1,0 +1,39 @@
+//! Replays the seeds and the regressions of every target, on any toolchain, so that an input that once
+//! failed is checked on every run.
+
+use std::path::Path;
+
+use atlas_model_keys_properties::{TARGETS, replay};
+
+#[test]
+fn seeds_and_regressions_hold() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (name, check) in TARGETS {
+        let seeds = replay(&fuzz.join("seeds").join(name), check);
+        assert!(seeds.is_ok_and(|files| files > 0), "{name} has no seeds");
+        let regressions = fuzz.join("regressions").join(name);
+        if regressions.is_dir() {
+            replay(&regressions, check).expect("the files can be read");
+        }
+        // A campaign's corpora, for example to measure their coverage.
+        if let Some(more) = std::env::var_os("FUZZ_REPLAY") {
+            let more = Path::new(&more).join(name);
+            if more.is_dir() {
+                replay(&more, check).expect("the files can be read");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_target_has_a_program_and_a_line_in_the_readme() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = std::fs::read_to_string(fuzz.join("README.md")).expect("README.md can be read");
+    for (name, _) in TARGETS {
+        assert!(
+            fuzz.join(format!("fuzz_targets/{name}.rs")).is_file(),
+            "{name}"
+        );
+        assert!(readme.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
