@@ -1,5 +1,6 @@
 //! Structured inputs: how bytes become what a target runs.
 
 pub mod bytes;
+pub mod listing;
 pub mod redaction;
 pub mod session;
