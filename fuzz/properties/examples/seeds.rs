@@ -15,7 +15,8 @@ use atlas_model_keys_properties::generators::session::{
     PINNED_VERSION, SINGLE_ATTEMPT, STATUSES, WAITS_OUT_RATE_LIMITS,
 };
 use atlas_model_keys_properties::targets::redaction;
-use atlas_model_keys_properties::targets::{emulator, reply, request};
+use atlas_model_keys_properties::targets::{emulator, reply, request, wire};
+use http::Method;
 
 fn main() -> io::Result<()> {
     for (target, name, bytes) in seeds()?.missing()? {
@@ -101,6 +102,13 @@ fn seeds() -> io::Result<Seeds> {
     );
     let interim = "HTTP/1.1 103 X\r\n\r\n".repeat(17);
     seeds.add("wire", "many-interim", &wire_input(interim.as_bytes()));
+    let interim = "HTTP/1.1 103 X\r\n\r\n".repeat(16) + "HTTP/1.1 204 X\r\n\r\n";
+    seeds.add("wire", "most-interim", &wire_input(interim.as_bytes()));
+    for (n, (method, stream)) in EXCHANGES.iter().enumerate() {
+        let method = index_of(&wire::METHODS, method);
+        let bytes = Writer::default().byte(method).byte(0).number(5);
+        seeds.add("wire", &format!("exchange-{n}"), &bytes.rest(stream).0);
+    }
     for (n, stream) in STREAMS.iter().enumerate() {
         seeds.add(
             "wire",
@@ -1123,6 +1131,93 @@ const STREAMS: [&str; 21] = [
     "HTTP/1.1 206 X\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello,\r\n2a\r\nthis is a part of a page with a long body, and so on\r\n0\r\n\r\n",
     "HTTP/1.1 999 X\r\n\r\nhello, this is an error with a long body",
     "HTTP/1.1 404 X\r\nContent-Length: 6\r\n\r\nhello,HTTP/1.1 200",
+];
+
+/// The method of a request, and its response: what makes a connection persist, and how values are folded.
+const EXCHANGES: [(Method, &str); 26] = [
+    (
+        Method::GET,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: a, close\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close,\r\n a\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: a, Close , b\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: a\r\nConnection: close\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: closed, not-close\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close keep-alive\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: a, Keep-Alive\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\nConnection: close\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.0 204 X\r\nConnection: keep-alive\r\n\r\n",
+    ),
+    (Method::HEAD, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+    (
+        Method::HEAD,
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ),
+    (Method::HEAD, "HTTP/1.1 200 OK\r\n\r\n"),
+    (
+        Method::HEAD,
+        "HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\n",
+    ),
+    (Method::HEAD, "HTTP/1.1 204 X\r\nContent-Length: 5\r\n\r\n"),
+    (Method::HEAD, "HTTP/1.0 304 X\r\n\r\n"),
+    (Method::GET, "HTTP/1.1 304 X\r\n\r\n"),
+    (
+        Method::GET,
+        "HTTP/1.1 304 X\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 304 X\r\nContent-Length: 1\r\nConnection: close\r\n\r\n",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ),
+    (Method::GET, "HTTP/1.1 204 X\r\nContent-Length: 0\r\n\r\n"),
+    (Method::CONNECT, "HTTP/1.1 204 X\r\n\r\ntunnel"),
+    (
+        Method::CONNECT,
+        "HTTP/1.1 407 X\r\nContent-Length: 1\r\n\r\nx",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nA: \r\n  b \r\n\t\r\n \tc\td \r\nA: e\r\nB: \r\n \r\na: f\r\nContent-Length:\r\n 0\r\n\r\n",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n000000000000000f \t;a\r\n0123456789abcde\r\n00\r\nA: b\r\nC:\r\n\r\n",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\nx\r\n0\r\n\r\n",
+    ),
 ];
 
 const BODIES: [&str; 31] = [

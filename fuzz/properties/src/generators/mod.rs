@@ -4,3 +4,4 @@ pub mod bytes;
 pub mod listing;
 pub mod redaction;
 pub mod session;
+pub mod wire;

@@ -7,3 +7,4 @@ pub(crate) mod json;
 pub(crate) mod paging;
 pub(crate) mod redaction;
 pub(crate) mod shown;
+pub(crate) mod ureq_response;
