@@ -167,6 +167,13 @@ fn seeds() -> io::Result<Seeds> {
         let bytes = Writer::default().byte(user).byte(0).rest(challenge).0;
         seeds.add("challenge", &format!("challenge-{n}"), &bytes);
     }
+    // As many challenges as are read, the strongest as the last, and one more.
+    for others in [15, 16] {
+        let others = r#"Basic realm="r", "#.repeat(others);
+        let text = format!(r#"{others}Digest realm="r", nonce="n", qop="auth""#);
+        let bytes = Writer::default().byte(0).byte(0).rest(text).0;
+        seeds.add("challenge", &format!("after-{}", others.len() / 17), &bytes);
+    }
     for (n, date) in DATES.iter().enumerate() {
         let bytes = Writer::default().rest([n as u8; 8]).rest(date).0;
         seeds.add("dates", &format!("date-{n}"), &bytes);
@@ -736,7 +743,8 @@ fn listing_inputs() -> Vec<(String, Vec<u8>)> {
     let wrong = |links: u8, index: u8, keys: &[u8]| {
         [&[links | 3 << 3, byte(keys.len()), index], keys].concat()
     };
-    let sequences: [(&str, u8, u8, u8, Vec<Vec<u8>>); 19] = [
+    type Sequence = (&'static str, u8, u8, u8, Vec<Vec<u8>>);
+    let sequences: [Sequence; 19] = [
         (
             "distinct",
             0,

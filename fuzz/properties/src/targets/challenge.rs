@@ -5,7 +5,8 @@
 //!
 //! **Properties**
 //!
-//! - If `http-auth` parses every header, the core uses the challenge that RFC 7616 requires: the first of the
+//! - If `http-auth` parses every header within the limits (also with each of them set to exactly what the headers need, and
+//!   to one less), the core uses the challenge that RFC 7616 requires: the first of the
 //!   strongest known ones with `qop=auth`, a realm and a nonce, in which no parameter occurs twice.
 //! - Every answer is one line in the form of RFC 7616 §3.4, repeats realm, nonce and opaque, counts up, and
 //!   contains the response that an independent computation gives; it is marked sensitive.
@@ -85,41 +86,48 @@ pub fn check(bytes: &[u8]) {
     let Some(input) = input::read::<Input>(bytes) else {
         return;
     };
-    let challenge = Challenge::strongest(&input.headers, &input.limits);
-    let expected = parse_with_http_auth(&input.headers);
-    let is_unlimited =
-        input.limits == Limits::default() && are_within(&input.headers, &input.limits);
-    if let Some(challenges) = &expected
-        && is_unlimited
-        && challenges.len() <= input.limits.challenges
-    {
-        let best = strongest(challenges);
-        assert_eq!(
-            challenge.is_some(),
-            best.is_some(),
-            "{challenge:?}, but {best:?}"
-        );
+    let headers = &input.headers;
+    let challenge = assert_strongest(headers, &input.limits, input.user);
+    // Each limit is exactly what the headers need, and one less.
+    let count = parse_with_http_auth(headers).map_or(0, |challenges| challenges.len());
+    let bytes: usize = headers.iter().map(HeaderValue::len).sum();
+    for less in [0, 1] {
+        let mut limits = input.limits.clone();
+        limits.challenges = count.saturating_sub(less);
+        assert_strongest(headers, &limits, input.user);
+        limits = input.limits.clone();
+        limits.challenge_bytes = bytes.saturating_sub(less);
+        assert_strongest(headers, &limits, input.user);
     }
-    let Some(challenge) = challenge else { return };
-    let answered = answer(&challenge, input.user);
-    assert_eq!(answered.stale, challenge.is_stale());
-    if let Some(challenges) = expected {
-        let usable: Vec<ChallengeValues> = challenges.iter().filter_map(usable).collect();
-        match strongest(&challenges) {
-            Some(best) if is_unlimited && challenges.len() <= input.limits.challenges => {
-                assert_eq!(answered, best);
-            }
-            // With smaller limits, it is one of them.
-            _ => assert!(
-                usable.contains(&answered),
-                "{answered:?} is not in {usable:?}"
-            ),
-        }
+    // With a user whose parts have other characters, too.
+    if let Some(challenge) = challenge {
+        answer(&challenge, USERS[3]);
     }
 }
 
-fn are_within(headers: &[HeaderValue], limits: &Limits) -> bool {
-    headers.iter().map(HeaderValue::len).sum::<usize>() <= limits.challenge_bytes
+/// Asserts that the core chooses the challenge that it must within the limits, and answers it correctly.
+fn assert_strongest(
+    headers: &[HeaderValue],
+    limits: &Limits,
+    user: (&str, &str),
+) -> Option<Challenge> {
+    let challenge = Challenge::strongest(headers, limits);
+    let answered = challenge.as_ref().map(|challenge| answer(challenge, user));
+    if let Some(mut challenges) = parse_with_http_auth(within(headers, limits.challenge_bytes)) {
+        challenges.truncate(limits.challenges);
+        assert_eq!(answered, strongest(&challenges));
+    }
+    challenge
+}
+
+/// Returns the headers before the one that exceeds a limit of bytes in total.
+fn within(headers: &[HeaderValue], most: usize) -> &[HeaderValue] {
+    let mut bytes = 0;
+    let is_within = |header: &&HeaderValue| {
+        bytes += header.len();
+        bytes <= most
+    };
+    &headers[..headers.iter().take_while(is_within).count()]
 }
 
 /// Parses every challenge of every header with `http-auth`. Returns `None` if it rejects one of them.

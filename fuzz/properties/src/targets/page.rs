@@ -10,6 +10,7 @@
 //!   [`Limits::elements`] elements, and the body contains no failed status. (A derived struct also accepts an array
 //!   in place of an object; this is excluded here. A number that is too large for the parser counts as a value of
 //!   another type.)
+//! - This also holds with each limit set to exactly what a page needs, and to one less; the error then names the limit.
 //! - Borrowed and owned keys, links, count and status have the values of the derived struct.
 //! - `Debug` of a key shows every field but its secret.
 //! - A [`Listing`] that reads the page, also before and after other or empty pages, follows a second
@@ -31,7 +32,7 @@ use atlas_model_keys_core::{
 };
 
 use crate::oracles::derived::{
-    DerivedKey, DerivedPage, KEY_FIELDS, borrowed, expected_debug, owned,
+    DerivedKey, DerivedPage, KEY_FIELDS, borrowed, expected_debug, is_within, longest_list, owned,
 };
 use crate::oracles::json::Json;
 use crate::oracles::{drift, shown};
@@ -46,6 +47,7 @@ pub fn check(body: &[u8]) {
     let elements = (body.len() / 2).min(2 * Limits::default().elements);
     let result = result.expect("the closure ran");
     assert_same_with_a_space(body, &result);
+    assert_limits_are_exact(body);
     match result {
         Ok(page) => {
             // A growing list is held twice for a moment, and a key takes a hundred bytes.
@@ -95,6 +97,68 @@ fn assert_same_with_a_space(body: &[u8], result: &Result<Page<&[u8]>, Error>) {
         (Err(error), Err(other)) => assert_eq!(error.status(), other.status()),
         (result, other) => panic!("{result:?}, but {other:?} with a space"),
     }
+}
+
+/// Asserts that a page is accepted exactly within its limits, each set to what the page needs and to one less, and that an
+/// error names the limit.
+fn assert_limits_are_exact(body: &[u8]) {
+    let Some((derived, json)) = DerivedPage::<DerivedKey>::read_unlimited(body) else {
+        return;
+    };
+    if derived.results.is_none() || derived.failed_status().is_some() {
+        return;
+    }
+    let (depth, elements) = (
+        u8::try_from(json.depth()).unwrap_or(u8::MAX),
+        longest_list(&json),
+    );
+    // A documented page is nested three levels deep, so smaller limits make no sense and are not enforced.
+    let changes = [
+        (depth.max(3), elements),
+        ((depth - 1).max(3), elements),
+        (u8::MAX, elements),
+        (depth.max(3), elements.saturating_sub(1)),
+    ];
+    for (nesting, elements) in changes {
+        let mut limits = Limits::default();
+        (limits.nesting, limits.elements) = (nesting, elements);
+        let is_accepted = is_within(&json, &limits);
+        match read_within(body, &limits) {
+            Ok(page) => {
+                assert!(is_accepted, "{limits:?}");
+                assert_eq!(page.len(), derived.results.iter().flatten().count());
+            }
+            Err(Error::InvalidResponse(error)) => {
+                assert!(!is_accepted, "{error} with {limits:?}");
+                assert_eq!(error.kind(), InvalidResponseKind::Shape);
+                let is_too_deep = json.depth() > usize::from(nesting.min(100));
+                let is_named = match error.to_string() {
+                    line if line.contains("it is nested deeper than the limit") => is_too_deep,
+                    line if line.contains("it has more elements than the limit") => {
+                        longest_list(&json) > elements
+                    }
+                    _ => false,
+                };
+                assert!(is_named, "{error}");
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    for body_bytes in [body.len(), body.len() - 1] {
+        let mut limits = Limits::default();
+        (limits.nesting, limits.body_bytes) = (u8::MAX, body_bytes);
+        match read_within(body, &limits) {
+            Err(Error::Limit { what, limit }) => {
+                assert_eq!((what, limit), ("bytes of body", body_bytes as u64));
+                assert!(body_bytes < body.len());
+            }
+            _ => assert_eq!(body_bytes, body.len()),
+        }
+    }
+}
+
+fn read_within<'b>(body: &'b [u8], limits: &Limits) -> Result<Page<&'b [u8]>, Error> {
+    Reply::from_response_with(http::Response::new(body), limits)?.into_page()
 }
 
 /// Asserts that a page has the values of the derived struct.
