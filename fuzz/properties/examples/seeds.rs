@@ -150,6 +150,19 @@ fn seeds() -> io::Result<Seeds> {
             &reply_input(200, &[], body.as_bytes()),
         );
     }
+    for (n, name) in NAMES_IN_ATLAS_LAYOUT.iter().enumerate() {
+        seeds.add(
+            "page",
+            &format!("atlas-layout-{n}"),
+            atlas_page(name).as_bytes(),
+        );
+    }
+    // Small limits of shown texts.
+    let error = r#"{"error":404,"errorCode":"GROUP_NOT_FOUND","detail":"No \u001b[1mgroup \u202e\u00e4","parameters":["123456789"],"reason":"Not Found"}"#;
+    for (n, code) in [1, 2, 3].iter().enumerate() {
+        let bytes = Writer::default().number(404).byte(code << 3).rest(error).0;
+        seeds.add("reply", &format!("short-texts-{n}"), &bytes);
+    }
     for (n, headers) in HEADER_SETS.iter().enumerate() {
         seeds.add(
             "reply",
@@ -1227,6 +1240,42 @@ const EXCHANGES: [(Method, &str); 26] = [
         "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\nx\r\n0\r\n\r\n",
     ),
 ];
+
+/// Values in a page of Atlas's usual layout, which the core's fast path reads: escapes, valid and invalid ones, and texts that
+/// end next to the borders of words.
+const NAMES_IN_ATLAS_LAYOUT: [&str; 16] = [
+    "Production key",
+    r"\ud83d\ude00 and \u00e9\u0000\n\/",
+    r"\ud800\u0041",
+    r"\ud800",
+    r"\ud800 \udc00",
+    r"\udc00\ud800",
+    r"\ud800\ud800\udc00",
+    r"\udbff\udfff\ue000\ud7ff",
+    r"\u+041",
+    r"\u00e",
+    r"\x41",
+    "\u{e9}\u{9375}\u{1f600}",
+    "1234567\\\"9",
+    "12345678\\\\",
+    "a tab\tor\u{7f}",
+    "ends in a backslash\\",
+];
+
+/// Returns a page of three keys with distinct values in Atlas's usual layout. The second has this name.
+fn atlas_page(name: &str) -> String {
+    let key = |n: u32, name: &str| {
+        format!(
+            r#"{{"apiKeyId":"a86r5kwrfsk5r5ku5tgvhmp{n}","cloud":"C{n}","createdAt":"2026-01-1{n}T16:47:49Z","createdBy":"user-{n}","endpoint":"ai{n}.mongodb.com","geography":"G{n}","groupId":"69681d39c9e8cfd37538631{n}","lastUsedAt":null,"maskedSecret":"al-****odu{n}","name":"{name}","secret":"al-{n}","status":"S{n}"}}"#
+        )
+    };
+    format!(
+        r#"{{"links":[{{"href":"https://cloud.mongodb.com/x?pageNum=1","rel":"self"}},{{"href":"https://cloud.mongodb.com/x?pageNum=2","rel":"next"}}],"results":[{},{},{}],"totalCount":42}}"#,
+        key(1, "first"),
+        key(2, name),
+        key(3, "third \\u00e9"),
+    )
+}
 
 const BODIES: [&str; 31] = [
     r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":5}"#,

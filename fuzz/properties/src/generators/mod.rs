@@ -3,5 +3,6 @@
 pub mod bytes;
 pub mod listing;
 pub mod redaction;
+pub mod reply;
 pub mod session;
 pub mod wire;

@@ -7,4 +7,5 @@ pub(crate) mod json;
 pub(crate) mod paging;
 pub(crate) mod redaction;
 pub(crate) mod shown;
+pub(crate) mod unicode;
 pub(crate) mod ureq_response;

@@ -3,7 +3,9 @@
 use std::error::Error as StdError;
 use std::fmt::{Debug, Display};
 
-use atlas_model_keys_core::{Error, is_unsafe_to_show};
+use atlas_model_keys_core::Error;
+
+use crate::oracles::unicode::is_unsafe;
 
 /// Returns `Display` and `Debug` of an error and of all its sources.
 pub(crate) fn error_text(error: &(dyn StdError + 'static)) -> String {
@@ -19,10 +21,7 @@ pub(crate) fn error_text(error: &(dyn StdError + 'static)) -> String {
 /// Asserts that an error's message is one bounded line, safe for a terminal, that does not repeat its source.
 pub(crate) fn assert_one_line(error: &Error) {
     let line = error.to_string();
-    assert!(
-        !line.is_empty() && !line.chars().any(is_unsafe_to_show),
-        "{line:?}"
-    );
+    assert!(!line.is_empty() && !line.chars().any(is_unsafe), "{line:?}");
     // At most three texts and 16 fields of two texts each, of 1 KiB (plus the escape that crosses the
     // limit), and the words around them.
     assert!(line.len() < 40 * (1024 + 16), "{} bytes", line.len());
@@ -67,5 +66,5 @@ pub(crate) fn assert_debug_has_no_secret<S: AsRef<str>>(value: &dyn Debug, secre
 /// Asserts that `Display` of a value contains no character that a terminal would interpret.
 pub(crate) fn assert_safe(value: &dyn Display) {
     let line = value.to_string();
-    assert!(!line.chars().any(is_unsafe_to_show), "{line:?}");
+    assert!(!line.chars().any(is_unsafe), "{line:?}");
 }

@@ -40,6 +40,7 @@ use url::Url;
 
 use crate::generators::bytes as input;
 use crate::oracles::shown;
+use crate::oracles::unicode::is_unsafe;
 
 /// Methods of requests.
 pub const METHODS: [Method; 8] = [
@@ -423,7 +424,7 @@ fn check_credentials(text: &str) {
     // credential. Whether such a text is accepted is not checked here.
     let is_stray = |c: char| {
         c.is_whitespace()
-            || atlas_model_keys_core::is_unsafe_to_show(c)
+            || is_unsafe(c)
             || "\"'`´«»\u{2018}\u{2019}\u{201a}\u{201b}\u{201c}\u{201d}\u{201e}\u{201f}".contains(c)
     };
     let is_paste_error = text.starts_with(['$', '%'])
