@@ -159,6 +159,10 @@ fn layers_with_sources(text: &str) -> Vec<Layer> {
             next.extend(bytes.into_iter().map(|byte| (byte, source.clone())));
             at += length;
         }
+        if next.iter().map(|(byte, _)| byte).eq(&plain) {
+            // Further decodings change nothing.
+            break;
+        }
         layers.push(next);
     }
     layers
@@ -184,11 +188,23 @@ pub(crate) fn redacted(text: &str, secrets: &[String]) -> String {
         .iter()
         .flat_map(|secret| layers(secret.as_bytes(), 4));
     let needles: Vec<Vec<u8>> = needles.filter(|needle| !needle.is_empty()).collect();
+    // Most bytes cannot begin a run.
+    let mut may_begin = [false; 256];
+    for needle in &needles {
+        let starts = &needle[..=needle.len() - RUN.min(needle.len())];
+        starts
+            .iter()
+            .for_each(|byte| may_begin[usize::from(*byte)] = true);
+    }
     let mut hidden = Vec::new();
     for layer in layers_with_sources(text) {
         let bytes: Vec<u8> = layer.iter().map(|(byte, _)| *byte).collect();
         let mut at = 0;
         while at < bytes.len() {
+            if !may_begin[usize::from(bytes[at])] {
+                at += 1;
+                continue;
+            }
             let lengths = needles
                 .iter()
                 .map(|needle| run_length(&bytes[at..], needle));
