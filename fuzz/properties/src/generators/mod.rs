@@ -5,5 +5,6 @@ pub mod dates;
 pub mod listing;
 pub mod redaction;
 pub mod reply;
+pub mod request;
 pub mod session;
 pub mod wire;

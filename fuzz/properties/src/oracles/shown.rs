@@ -1,7 +1,7 @@
 //! Checks of text that users see: error messages and `Debug` output must be safe and contain no secret.
 
 use std::error::Error as StdError;
-use std::fmt::{Debug, Display};
+use std::fmt::{self, Debug, Display, Write as _};
 
 use atlas_model_keys_core::Error;
 
@@ -67,4 +67,17 @@ pub(crate) fn assert_debug_has_no_secret<S: AsRef<str>>(value: &dyn Debug, secre
 pub(crate) fn assert_safe(value: &dyn Display) {
     let line = value.to_string();
     assert!(!line.chars().any(is_unsafe), "{line:?}");
+}
+
+/// Returns whether a value is shown as a text. Unlike `to_string`, it allocates nothing.
+pub(crate) fn is(value: &dyn Display, text: &str) -> bool {
+    struct Rest<'t>(&'t str);
+    impl fmt::Write for Rest<'_> {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            self.0 = self.0.strip_prefix(part).ok_or(fmt::Error)?;
+            Ok(())
+        }
+    }
+    let mut rest = Rest(text);
+    write!(rest, "{value}").is_ok() && rest.0.is_empty()
 }

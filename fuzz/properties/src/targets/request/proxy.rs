@@ -1,33 +1,42 @@
 //! Checks proxy URLs and the exceptions of `NO_PROXY`.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use atlas_model_keys_core::{BaseUrl, Proxy};
 use url::Url;
 
-/// Checks a text as a proxy's URL and as the target's base URL; `exceptions` is the value of `NO_PROXY`.
-pub(super) fn check(text: &str, exceptions: &str) {
-    for base in [
+use super::assert_no_value;
+use crate::generators::request::Input;
+use crate::oracles::shown;
+
+/// Base URLs of targets.
+static TARGETS: LazyLock<[BaseUrl; 4]> = LazyLock::new(|| {
+    [
         "https://cloud.mongodb.com",
         "https://10.1.2.3:8443",
         "https://[fd00::1]",
         "https://localhost",
-        text,
-    ] {
-        if let Ok(base) = BaseUrl::allowing_plain_http(base) {
-            check_environment(&base, text, exceptions);
-            // The same target with a valid proxy.
-            check_environment(&base, "proxy.example:3128", exceptions);
-        }
+    ]
+    .map(|url| BaseUrl::new(url).expect("a valid base URL"))
+});
+
+/// Checks the text of a base URL as a proxy's URL; `plain` is the base URL if it is one. The other text is the value of
+/// `NO_PROXY`.
+pub(super) fn check(input: &Input<'_>, plain: Option<&BaseUrl>) {
+    let (text, exceptions) = (input.base.as_str(), input.text.as_str());
+    let target = TARGETS.get(usize::from(input.selector % 5)).or(plain);
+    if let Some(target) = target {
+        check_environment(target, text, exceptions);
+        // The same target with a valid proxy.
+        check_environment(target, "proxy.example:3128", exceptions);
     }
     let proxy = match Proxy::new(text) {
         Ok(proxy) => proxy,
         Err(error) => {
             // The message does not repeat the text, which may contain a password.
-            assert_eq!(
-                error.to_string(),
-                format!("proxy is not valid: {}", error.rule())
-            );
+            assert_eq!(error.parameter(), "proxy");
+            assert_no_value(&error);
             return;
         }
     };
@@ -109,23 +118,17 @@ fn check_environment(base: &BaseUrl, proxy: &str, exceptions: &str) {
         "NO_PROXY" => Some(exceptions.into()),
         _ => None,
     });
-    let expected = Proxy::new(proxy.trim());
     match result {
         Err(error) => {
-            assert!(expected.is_err() && !base.is_loopback());
+            assert!(Proxy::new(proxy.trim()).is_err() && !base.is_loopback());
             // A proxy that is not used does not have to be valid.
             assert!(!is_excluded(base, exceptions));
             assert_eq!(error.parameter(), "all_proxy");
-            assert_eq!(
-                error.to_string(),
-                format!("all_proxy is not valid: {}", error.rule())
-            );
+            assert_no_value(&error);
         }
-        Ok(Some(check_environment)) => {
-            assert_eq!(
-                Some(check_environment.to_string()),
-                expected.ok().map(|proxy| proxy.to_string())
-            );
+        Ok(Some(found)) => {
+            let expected = Proxy::new(proxy.trim()).expect("it was accepted");
+            assert!(shown::is(&found, &expected.to_string()));
             assert!(!base.is_loopback());
             assert!(
                 !is_excluded(base, exceptions),
