@@ -1,6 +1,7 @@
 //! Structured inputs: how bytes become what a target runs.
 
 pub mod bytes;
+pub mod challenge;
 pub mod dates;
 pub mod listing;
 pub mod redaction;

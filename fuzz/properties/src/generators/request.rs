@@ -36,7 +36,11 @@ impl<'a> Arbitrary<'a> for Input<'a> {
     fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         let id: [u8; 12] = u.arbitrary()?;
         let selector = id[0];
-        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digit = |n: u8| char::from_digit(n.into(), 16).expect("four bits");
+        let id: String = id
+            .iter()
+            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+            .collect();
         Ok(Self {
             selector,
             group: GroupId::new(&id).expect("24 hexadecimal digits"),

@@ -120,8 +120,7 @@ fn check_listing(input: &Input<'_>, base: &BaseUrl) {
     };
     assert_eq!(pairs(uri.query().unwrap_or_default()), expected);
     if let Ok(url) = Url::parse(&text) {
-        assert_eq!(url.path(), path);
-        assert_eq!(url.query_pairs().into_owned().collect::<Vec<_>>(), expected);
+        assert_eq!((url.path(), url.query()), (path.as_str(), uri.query()));
         assert!(url.fragment().is_none() && url.has_host());
     }
 
@@ -181,11 +180,11 @@ fn check_key_id(input: &Input<'_>, base: &BaseUrl) {
 /// Asserts that an error names the parameter and the rule, and is safe to show.
 fn assert_rejection(error: &InvalidValue, parameter: &str) {
     assert_eq!(error.parameter(), parameter);
-    let debug = format!("{error:?}");
-    let line = debug.strip_prefix("InvalidValue(");
-    let line = line.and_then(|line| line.strip_suffix(')'));
-    let line = line.unwrap_or_else(|| panic!("{debug}"));
-    assert!(shown::is(error, line), "{error} instead of {line}");
+    let line = error.to_string();
+    // All parameters have the same `Debug`, and nearly every text is no id of a group.
+    if parameter == "groupId" {
+        assert_eq!(format!("{error:?}"), format!("InvalidValue({line})"));
+    }
     assert!(!line.contains(unicode::is_unsafe), "{line:?}");
     assert!(
         line.starts_with(parameter) && line.ends_with(error.rule()),
