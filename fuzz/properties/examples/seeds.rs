@@ -89,6 +89,15 @@ fn seeds() -> io::Result<Seeds> {
     for (name, bytes) in session_inputs() {
         seeds.add("session", name, &bytes);
     }
+    // The deepest value that any limit allows, and one level more.
+    for depth in [99, 100] {
+        let body = format!(
+            r#"{{"results":[],"x":{}{}}}"#,
+            "[".repeat(depth),
+            "]".repeat(depth)
+        );
+        seeds.add("page", &format!("depth-{}", depth + 1), body.as_bytes());
+    }
     let unknown: String = (0..70).map(|n| format!(r#","{n}":0"#)).collect();
     seeds.add(
         "page",
@@ -197,6 +206,12 @@ fn seeds() -> io::Result<Seeds> {
             &format!("text-{n}"),
             &request_input(base, text, n),
         );
+    }
+    for (name, bytes) in text_inputs() {
+        seeds.add("request", &name, &bytes);
+    }
+    for (name, bytes) in encoding_inputs() {
+        seeds.add("request", &name, &bytes);
     }
     for (name, bytes) in listing_inputs() {
         seeds.add("listing", &name, &bytes);
@@ -742,6 +757,128 @@ fn request_input(base: &str, text: &str, n: usize) -> Vec<u8> {
 }
 
 /// Returns runs of a secret for each type of credential, in each encoding, and in several encodings.
+/// Returns texts at the limits of what base URLs, ids and exceptions of `NO_PROXY` may be.
+fn text_inputs() -> Vec<(String, Vec<u8>)> {
+    let label = |n| format!("https://{}.example", "a".repeat(n));
+    let bases = [
+        label(63),
+        label(64),
+        "https://a.example:080".to_owned(),
+        "https://a.example:0".to_owned(),
+        "https://a.example:65535/".to_owned(),
+        "https://a.example:65536".to_owned(),
+        "https://a.example/./b".to_owned(),
+        "https://a.example/a//b".to_owned(),
+        "https://a.example/-._~!$&'()*+,;=://".to_owned(),
+        "http://127.255.255.255".to_owned(),
+        "http://128.0.0.1".to_owned(),
+    ];
+    // The selector is the index of the target: cloud.mongodb.com, 10.1.2.3:8443, fd00::1.
+    let texts = [
+        (0, "a".repeat(64)),
+        (0, "a".repeat(65)),
+        (0, "ongodb.com".to_owned()),
+        (0, "mongodb.com. x".to_owned()),
+        (1, "10.1.2.3/32".to_owned()),
+        (1, "10.1.2.2/31,10.1.3.0/24".to_owned()),
+        (1, "10.1.2.4/32,10.1.2.3/33".to_owned()),
+        (2, "fd00::1/128".to_owned()),
+        (2, "fd00::/127".to_owned()),
+        (2, "fd00::2/127,fd00::1/129".to_owned()),
+    ];
+    let bases = bases.into_iter().map(|base| (0, base, String::new()));
+    let texts = texts.map(|(n, text)| (n, "proxy.example".to_owned(), text));
+    let input = |(n, (selector, base, text)): (usize, (u8, String, String))| {
+        let writer = Writer::default().byte(selector).rest([0; 18]);
+        (format!("limit-{n}"), writer.short(base).short(text).0)
+    };
+    bases.chain(texts).enumerate().map(input).collect()
+}
+
+/// Returns requests to encode: fields that occur twice or contradict the request, and unusual targets.
+fn encoding_inputs() -> Vec<(String, Vec<u8>)> {
+    type Fields = &'static [(&'static str, &'static str)];
+    let requests: [(&str, Method, &str, Fields, &str); 12] = [
+        (
+            "two-hosts",
+            Method::GET,
+            "http://a.example/",
+            &[("host", "a.example"), ("host", "b.example")],
+            "",
+        ),
+        (
+            "equal-hosts",
+            Method::GET,
+            "/x",
+            &[("host", "a.example"), ("Host", "a.example")],
+            "",
+        ),
+        (
+            "other-host",
+            Method::GET,
+            "http://u@b@a.example:80/x",
+            &[("host", "b.example")],
+            "",
+        ),
+        (
+            "user-with-at",
+            Method::GET,
+            "http://u%40x:p@a.example:80/x?y@z",
+            &[("x", "a"), ("x", "b"), ("X", "a")],
+            "",
+        ),
+        ("no-host", Method::GET, "/x", &[("x", " ")], ""),
+        (
+            "two-lengths",
+            Method::POST,
+            "http://a.example",
+            &[("content-length", "3"), ("content-length", "3")],
+            "a=b",
+        ),
+        (
+            "wrong-length",
+            Method::POST,
+            "http://a.example",
+            &[("content-length", "4")],
+            "a=b",
+        ),
+        (
+            "right-length",
+            Method::POST,
+            "http://a.example",
+            &[("content-length", "3")],
+            "a=b",
+        ),
+        (
+            "zero-length",
+            Method::POST,
+            "http://a.example",
+            &[("content-length", "0")],
+            "",
+        ),
+        (
+            "chunked",
+            Method::PUT,
+            "http://a.example",
+            &[("transfer-encoding", "chunked")],
+            "a=b",
+        ),
+        ("trace", Method::TRACE, "http://a.example", &[], "a=b"),
+        ("star", Method::OPTIONS, "*", &[("host", "a.example")], ""),
+    ];
+    let bytes = requests.map(|(name, method, uri, fields, body)| {
+        let writer = Writer::default().rest([0; 19]).short("").short("");
+        let method = index_of(&request::METHODS, &method);
+        let writer = writer.byte(method).short(uri).byte(byte(fields.len()));
+        let fields = fields.iter();
+        let writer = fields.fold(writer, |writer, (name, value)| {
+            writer.short(name).short(value)
+        });
+        (format!("encode-{name}"), writer.rest(body).0)
+    });
+    bytes.into()
+}
+
 /// Returns listings of keys and of groups with each of these sequences of pages.
 fn listing_inputs() -> Vec<(String, Vec<u8>)> {
     // The codes of links are indices of `LINKS`: next, none, no `links`, previous, ...
@@ -757,7 +894,7 @@ fn listing_inputs() -> Vec<(String, Vec<u8>)> {
         [&[links | 3 << 3, byte(keys.len()), index], keys].concat()
     };
     type Sequence = (&'static str, u8, u8, u8, Vec<Vec<u8>>);
-    let sequences: [Sequence; 19] = [
+    let sequences: [Sequence; 20] = [
         (
             "distinct",
             0,
@@ -888,6 +1025,13 @@ fn listing_inputs() -> Vec<(String, Vec<u8>)> {
             ],
         ),
         (
+            "total-reached",
+            0,
+            0,
+            0,
+            vec![counted(0, 2, &[2, 3]), counted(0, 2, &[4, 5]), end(&[6])],
+        ),
+        (
             "counts",
             4,
             1,
@@ -984,6 +1128,27 @@ fn redaction_inputs() -> Vec<(String, Vec<u8>)> {
             );
             let cut = run(cut, [0, 0, 255, 1], &[0]);
             seeds.push((format!("cut-{n}-{before}"), cut.0));
+        }
+        // Encoded in unusual ways, and next to each character that ends a word.
+        let encoded = |encode: fn(u32) -> String| -> String {
+            secret
+                .chars()
+                .take(16)
+                .map(|c| encode(u32::from(c)))
+                .collect()
+        };
+        for (name, shown) in [
+            ("capital", encoded(|c| format!("&#X{c:X}"))),
+            ("four-times", encoded(|c| format!("%252525{c:02x}"))),
+            ("five-times", encoded(|c| format!("%25252525{c:02x}"))),
+            ("backtick", format!("<{secret}`a` {secret}")),
+            ("apostrophe", format!("'{secret}'a {secret}\u{3000}b")),
+            (
+                "unsafe",
+                format!("\u{7f}{secret}\u{85}\u{202e} \u{ad}\u{7f}\u{80}\u{feff}"),
+            ),
+        ] {
+            seeds.push((format!("{name}-{n}"), text(begin(0), &shown).0));
         }
         // Each source contains less than a run of the secret.
         let (beginning, end) = (&secret[..secret.len().min(11)], &secret[secret.len() / 2..]);
@@ -1277,7 +1442,7 @@ fn atlas_page(name: &str) -> String {
     )
 }
 
-const BODIES: [&str; 31] = [
+const BODIES: [&str; 41] = [
     r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":5}"#,
     r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":3}"#,
     r#"{"links":[{"href":"https://x/?pageNum=1","rel":"self"},{"href":"//evil","rel":"next"}],"results":[{"apiKeyId":"k","cloud":"ANY","createdAt":"2026-01-15T16:47:49Z","createdBy":"\u00e4\"\\","endpoint":"ai.mongodb.com","geography":"ANY","groupId":null,"lastUsedAt":null,"maskedSecret":"al-****odu2","name":"ключ 鍵 \ud83d\ude00","secret":"al-live","status":"ACTIVE","new":{"a":[1,-2.5e3,true,null,"\n"]}}],"status":200,"totalCount":12}"#,
@@ -1309,6 +1474,16 @@ const BODIES: [&str; 31] = [
     r#"{"error":599,"errorCode":"E","detail":"Why.","parameters":[1e400,7,"1e400"]}"#,
     r#"{"status":600,"content":{"detail":"Why.","x":1e400}}"#,
     r#"{"results":[{"apiKeyId":"q"}],"links":[{"rel":"next"}],"totalCount":179769313486231570000e288}"#,
+    r#"{"results":[],"results":[]}"#,
+    r#"{"links":[],"results":[],"links":[]}"#,
+    r#"{"results":[],"totalCount":1,"totalCount":1}"#,
+    r#"{"results":[],"status":200,"status":200}"#,
+    r#"{"results":[{"apiKeyId":"a","name":"b","status":"S","name":"c"}],"totalCount":1}"#,
+    r#"{"results":[{"apiKeyId":"a","status":"S","secret":"c","secret":"c"}],"totalCount":1}"#,
+    "{\"results\":[{\"name\":\"\u{1f}\"}]}",
+    "{\"results\":[{\"name\":\"12345678\u{7f}\u{1f}\"}]}",
+    r#"{"error":400,"errorCode":"\u007f\u0080\u009f\u00a0\u00ad\u061c","detail":"\u200b\u200c\u200e\u2028\u2029\u202a\u202e\u2060\u2065\u2066\u206f\ufeff","reason":"\ufff9\ufffb\udb40\udc01\udb40\udc7f"}"#,
+    r#"{"error":400,"errorCode":"E","parameters":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}"#,
 ];
 
 const HEADER_SETS: [&[(&str, &str)]; 6] = [
@@ -1338,7 +1513,7 @@ const HEADER_SETS: [&[(&str, &str)]; 6] = [
     ],
 ];
 
-const CHALLENGES: [&str; 13] = [
+const CHALLENGES: [&str; 15] = [
     r#"Digest realm="MMS Public API", domain="", nonce="Nfx+VMFO0sY4tpgy1sHRakvvv0NN4S91", algorithm=MD5, qop="auth", stale=false"#,
     r#"Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#,
     r#"Digest realm="api@example.org", qop="auth", algorithm=SHA-512-256, nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS", charset=UTF-8, userhash=true"#,
@@ -1352,9 +1527,11 @@ const CHALLENGES: [&str; 13] = [
     r#"Digest realm="r", nonce="n", qop="auth", algorithm=SHA3"#,
     r#"Digest realm="r, nonce="n", qop="auth""#,
     "Digest realm=\"\u{e9}\", nonce=\"\", qop=\"auth\"",
+    r#"Digest realm="r", nonce="first", qop="auth", algorithm=SHA-256, Digest realm="r", nonce="second", qop="auth", algorithm=SHA-256"#,
+    r#"Digest realm="r", nonce="n", qop="auth", Nonce="m", Digest realm="q\"\\", nonce="\"", qop="auth""#,
 ];
 
-const DATES: [&str; 23] = [
+const DATES: [&str; 44] = [
     "2.5",
     "0.0000",
     "18446744073709551615.1",
@@ -1378,6 +1555,27 @@ const DATES: [&str; 23] = [
     "2024-02-29",
     "2025-02-29",
     "preview",
+    "2016-12-31T23:59:61Z",
+    "Sun, 06 Nov 1994 08:49:61 GMT",
+    "Sunday, 06-Nov-69 08:49:37 GMT",
+    "Sunday, 06-Nov-70 08:49:37 GMT",
+    "2026-01-15T16:47:49+23:59",
+    "2026-01-15T16:47:49+00:60",
+    "2026-01-15T16:47:49-24:00",
+    "2026-01-15T24:00:00Z",
+    "2026-01-15T16:60:49Z",
+    "2.05",
+    "2025-03-00",
+    "2025-13-01",
+    "2025-04-31",
+    "2025-12-31",
+    "2004-02-29",
+    "1900-02-29",
+    "2000-02-29T00:00:00Z",
+    "2100-02-29T00:00:00Z",
+    "Fri, 30 Feb 2024 00:00:00 GMT",
+    "Fri, 00 Mar 2024 00:00:00 GMT",
+    "Wed, 31 Apr 2024 00:00:00 GMT",
 ];
 
 /// The bodies of operations that do not list keys.

@@ -1,5 +1,6 @@
 //! What must come, computed independently of the code that is checked.
 
+pub(crate) mod base_url;
 pub(crate) mod derived;
 pub(crate) mod digest;
 pub(crate) mod drift;

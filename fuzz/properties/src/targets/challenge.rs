@@ -94,8 +94,8 @@ fn answer(challenge: &Challenge, (user, password): (&str, &str)) -> ChallengeVal
     let first = check_answer(&mut answerer, user, password, 1);
     let second = check_answer(&mut answerer, user, password, 2);
     assert_eq!(first, second);
-    answerer.set_count(0xfffe);
-    check_answer(&mut answerer, user, password, 0xffff);
+    answerer.set_count(0xfedc_ba97);
+    check_answer(&mut answerer, user, password, 0xfedc_ba98);
     answerer.set_count(u32::MAX);
     assert!(answerer.authorization(METHOD, TARGET, [0; 16]).is_none());
     assert_eq!(answerer.nonce(), first.nonce);

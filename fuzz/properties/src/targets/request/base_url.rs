@@ -5,12 +5,14 @@ use std::net::Ipv6Addr;
 use atlas_model_keys_core::BaseUrl;
 use url::Url;
 
+use crate::oracles::base_url::is_base_url;
 use crate::oracles::shown;
 
 use super::{assert_no_value, assert_rejection};
 
 /// Parses a base URL, and compares it with `url`. `plain` is the base URL if plain HTTP is allowed.
 pub(super) fn parse(text: &str, plain: Option<&BaseUrl>) -> Option<BaseUrl> {
+    assert_eq!(plain.is_some(), is_base_url(text), "{text:?}");
     let base = match BaseUrl::new(text) {
         Ok(base) => base,
         Err(error) => {
