@@ -894,7 +894,7 @@ fn listing_inputs() -> Vec<(String, Vec<u8>)> {
         [&[links | 3 << 3, byte(keys.len()), index], keys].concat()
     };
     type Sequence = (&'static str, u8, u8, u8, Vec<Vec<u8>>);
-    let sequences: [Sequence; 20] = [
+    let sequences: [Sequence; 21] = [
         (
             "distinct",
             0,
@@ -1025,6 +1025,13 @@ fn listing_inputs() -> Vec<(String, Vec<u8>)> {
             ],
         ),
         (
+            "without-one-id-again",
+            0,
+            1,
+            0,
+            vec![next(&[2, 3, 0]), next(&[2, 3]), next(&[0, 2, 3]), end(&[2])],
+        ),
+        (
             "total-reached",
             0,
             0,
@@ -1070,6 +1077,18 @@ fn listing_inputs() -> Vec<(String, Vec<u8>)> {
         ("full", 0, 0, 0, pages.clone()),
         ("full-pages-of-three", 6, 0, 0, pages),
     ];
+    // Each kind of links, on a page whose `totalCount` says that there are more keys, and on an empty one.
+    let with_links = (0..byte(listing::LINKS.len())).map(|links| {
+        let pages = [
+            next(&[2]),
+            counted(links, 9, &[3]),
+            next(&[4]),
+            counted(links, 9, &[]),
+            end(&[5]),
+        ];
+        let head = Writer::default().byte(0).byte(0).byte(0);
+        (format!("links-{links}"), head.rest(pages.concat()).0)
+    });
     let all = sequences.into_iter().chain(more);
     all.flat_map(|(name, flags, first, limit, pages)| {
         ["", "-groups"]
@@ -1083,6 +1102,7 @@ fn listing_inputs() -> Vec<(String, Vec<u8>)> {
                 (format!("{name}{kind}"), head.rest(pages.concat()).0)
             })
     })
+    .chain(with_links)
     .collect()
 }
 
@@ -1320,7 +1340,27 @@ const STREAMS: [&str; 21] = [
 ];
 
 /// The method of a request, and its response: what makes a connection persist, and how values are folded.
-const EXCHANGES: [(Method, &str); 26] = [
+const EXCHANGES: [(Method, &str); 31] = [
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nContent-Length: 2, 02\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA b: c\r\n\r\n",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\x01\r\n\r\n",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n c\r\n\r\n",
+    ),
     (
         Method::GET,
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: a, close\r\n\r\nok",
@@ -1442,7 +1482,7 @@ fn atlas_page(name: &str) -> String {
     )
 }
 
-const BODIES: [&str; 41] = [
+const BODIES: [&str; 42] = [
     r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":5}"#,
     r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":3}"#,
     r#"{"links":[{"href":"https://x/?pageNum=1","rel":"self"},{"href":"//evil","rel":"next"}],"results":[{"apiKeyId":"k","cloud":"ANY","createdAt":"2026-01-15T16:47:49Z","createdBy":"\u00e4\"\\","endpoint":"ai.mongodb.com","geography":"ANY","groupId":null,"lastUsedAt":null,"maskedSecret":"al-****odu2","name":"ключ 鍵 \ud83d\ude00","secret":"al-live","status":"ACTIVE","new":{"a":[1,-2.5e3,true,null,"\n"]}}],"status":200,"totalCount":12}"#,
@@ -1474,6 +1514,7 @@ const BODIES: [&str; 41] = [
     r#"{"error":599,"errorCode":"E","detail":"Why.","parameters":[1e400,7,"1e400"]}"#,
     r#"{"status":600,"content":{"detail":"Why.","x":1e400}}"#,
     r#"{"results":[{"apiKeyId":"q"}],"links":[{"rel":"next"}],"totalCount":179769313486231570000e288}"#,
+    r#"{"results":[],"error":1,"status":299,"links":[],"totalCount":0}"#,
     r#"{"results":[],"results":[]}"#,
     r#"{"links":[],"results":[],"links":[]}"#,
     r#"{"results":[],"totalCount":1,"totalCount":1}"#,
@@ -1557,8 +1598,8 @@ const DATES: [&str; 44] = [
     "preview",
     "2016-12-31T23:59:61Z",
     "Sun, 06 Nov 1994 08:49:61 GMT",
-    "Sunday, 06-Nov-69 08:49:37 GMT",
-    "Sunday, 06-Nov-70 08:49:37 GMT",
+    "Wednesday, 06-Nov-69 08:49:37 GMT",
+    "Friday, 06-Nov-70 08:49:37 GMT",
     "2026-01-15T16:47:49+23:59",
     "2026-01-15T16:47:49+00:60",
     "2026-01-15T16:47:49-24:00",
