@@ -236,12 +236,15 @@ pub(crate) fn has_run(text: &[u8], secret: &[u8]) -> bool {
     if length == 0 {
         return false;
     }
-    // The first two bytes rule out most positions quickly.
+    // The first two bytes rule out most positions quickly. Each pair has a bit.
     let runs: Vec<&[u8]> = secret.windows(length).collect();
     let pair = |run: &[u8]| usize::from(run[0]) * 256 + usize::from(*run.get(1).unwrap_or(&0));
-    let mut begins = vec![false; 1 << 16];
-    runs.iter().for_each(|run| begins[pair(run)] = true);
-    let mut parts = text.windows(length).filter(|part| begins[pair(part)]);
+    let mut begins = [0u64; (1 << 16) / 64];
+    for run in &runs {
+        begins[pair(run) / 64] |= 1 << (pair(run) % 64);
+    }
+    let may_begin = |part: &&[u8]| begins[pair(part) / 64] & 1 << (pair(part) % 64) != 0;
+    let mut parts = text.windows(length).filter(may_begin);
     parts.any(|part| runs.contains(&part))
 }
 
