@@ -34,7 +34,7 @@
 use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
-use atlas_model_keys_core::{ApiVersion, Reply, Timestamp, UnixTime};
+use atlas_model_keys_core::{ApiVersion, InvalidValue, Reply, Timestamp, UnixTime};
 use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use http::header::{DATE, RETRY_AFTER};
@@ -42,6 +42,7 @@ use http::{HeaderName, HeaderValue, Response};
 
 use crate::generators::bytes as input;
 use crate::generators::dates::Input;
+use crate::oracles::{shown, unicode};
 
 /// Checks one input.
 pub fn check(bytes: &[u8]) {
@@ -133,6 +134,13 @@ fn formatted_time_is_parsed(time: u64) {
     }
 }
 
+/// Asserts that an error is safe to show. It repeats the text, so a safe text needs no look at the error.
+fn assert_safe(error: &InvalidValue, text: &str) {
+    if text.contains(unicode::is_unsafe) {
+        shown::assert_safe(error);
+    }
+}
+
 /// Compares a timestamp (RFC 3339) with `chrono`.
 fn compare_timestamp(text: &str) {
     let timestamp = Timestamp::new(text);
@@ -141,7 +149,7 @@ fn compare_timestamp(text: &str) {
     let ours = timestamp.parse();
     if let Err(error) = &ours {
         assert_eq!(error.parameter(), "timestamp");
-        crate::oracles::shown::assert_safe(error);
+        assert_safe(error, text);
     }
     let theirs = DateTime::parse_from_rfc3339(text).ok();
     // `chrono` represents a leap second as more than a second of nanoseconds.
@@ -177,7 +185,7 @@ fn compare_version(text: &str) {
         Err(error) => {
             assert!(!is_date && text != "preview");
             assert_eq!(error.parameter(), "version");
-            crate::oracles::shown::assert_safe(&error);
+            assert_safe(&error, text);
         }
     }
 }
