@@ -9,13 +9,15 @@ use std::{fs, io};
 
 use atlas_model_keys_properties::TARGETS;
 use atlas_model_keys_properties::generators::bytes::Writer;
+use atlas_model_keys_properties::generators::listing;
 use atlas_model_keys_properties::generators::session::{
     ACTION_CODES, ActionCode, BODY_TYPES, BodyType, CHOSEN_LIMITS, ENVELOPE, HEADERS, LIMITS,
     NO_RETRY_STATUSES, OPERATION_SHIFT, OPERATIONS, OTHER_GROUP, PINNED_VERSION, SINGLE_ATTEMPT,
     STATUSES, WAITS_OUT_RATE_LIMITS,
 };
 use atlas_model_keys_properties::targets::redaction;
-use atlas_model_keys_properties::targets::{emulator, reply, request};
+use atlas_model_keys_properties::targets::{emulator, reply, request, wire};
+use http::Method;
 
 fn main() -> io::Result<()> {
     for (target, name, bytes) in seeds()?.missing()? {
@@ -91,6 +93,15 @@ fn seeds() -> io::Result<Seeds> {
     for (name, Scenario(writer)) in session_rules() {
         seeds.add("session", &name, &writer.0);
     }
+    // The deepest value that any limit allows, and one level more.
+    for depth in [99, 100] {
+        let body = format!(
+            r#"{{"results":[],"x":{}{}}}"#,
+            "[".repeat(depth),
+            "]".repeat(depth)
+        );
+        seeds.add("page", &format!("depth-{}", depth + 1), body.as_bytes());
+    }
     let unknown: String = (0..70).map(|n| format!(r#","{n}":0"#)).collect();
     seeds.add(
         "page",
@@ -104,6 +115,13 @@ fn seeds() -> io::Result<Seeds> {
     );
     let interim = "HTTP/1.1 103 X\r\n\r\n".repeat(17);
     seeds.add("wire", "many-interim", &wire_input(interim.as_bytes()));
+    let interim = "HTTP/1.1 103 X\r\n\r\n".repeat(16) + "HTTP/1.1 204 X\r\n\r\n";
+    seeds.add("wire", "most-interim", &wire_input(interim.as_bytes()));
+    for (n, (method, stream)) in EXCHANGES.iter().enumerate() {
+        let method = index_of(&wire::METHODS, method);
+        let bytes = Writer::default().byte(method).byte(0).number(5);
+        seeds.add("wire", &format!("exchange-{n}"), &bytes.rest(stream).0);
+    }
     for (n, stream) in STREAMS.iter().enumerate() {
         seeds.add(
             "wire",
@@ -145,6 +163,19 @@ fn seeds() -> io::Result<Seeds> {
             &reply_input(200, &[], body.as_bytes()),
         );
     }
+    for (n, name) in NAMES_IN_ATLAS_LAYOUT.iter().enumerate() {
+        seeds.add(
+            "page",
+            &format!("atlas-layout-{n}"),
+            atlas_page(name).as_bytes(),
+        );
+    }
+    // Small limits of shown texts.
+    let error = r#"{"error":404,"errorCode":"GROUP_NOT_FOUND","detail":"No \u001b[1mgroup \u202e\u00e4","parameters":["123456789"],"reason":"Not Found"}"#;
+    for (n, code) in [1, 2, 3].iter().enumerate() {
+        let bytes = Writer::default().number(404).byte(code << 3).rest(error).0;
+        seeds.add("reply", &format!("short-texts-{n}"), &bytes);
+    }
     for (n, headers) in HEADER_SETS.iter().enumerate() {
         seeds.add(
             "reply",
@@ -162,6 +193,13 @@ fn seeds() -> io::Result<Seeds> {
         let bytes = Writer::default().byte(user).byte(0).rest(challenge).0;
         seeds.add("challenge", &format!("challenge-{n}"), &bytes);
     }
+    // As many challenges as are read, the strongest as the last, and one more.
+    for others in [15, 16] {
+        let others = r#"Basic realm="r", "#.repeat(others);
+        let text = format!(r#"{others}Digest realm="r", nonce="n", qop="auth""#);
+        let bytes = Writer::default().byte(0).byte(0).rest(text).0;
+        seeds.add("challenge", &format!("after-{}", others.len() / 17), &bytes);
+    }
     for (n, date) in DATES.iter().enumerate() {
         let bytes = Writer::default().rest([n as u8; 8]).rest(date).0;
         seeds.add("dates", &format!("date-{n}"), &bytes);
@@ -172,6 +210,15 @@ fn seeds() -> io::Result<Seeds> {
             &format!("text-{n}"),
             &request_input(base, text, n),
         );
+    }
+    for (name, bytes) in text_inputs() {
+        seeds.add("request", &name, &bytes);
+    }
+    for (name, bytes) in encoding_inputs() {
+        seeds.add("request", &name, &bytes);
+    }
+    for (name, bytes) in listing_inputs() {
+        seeds.add("listing", &name, &bytes);
     }
     for (name, bytes) in redaction_inputs() {
         seeds.add("redaction", &name, &bytes);
@@ -714,6 +761,355 @@ fn request_input(base: &str, text: &str, n: usize) -> Vec<u8> {
 }
 
 /// Returns runs of a secret for each type of credential, in each encoding, and in several encodings.
+/// Returns texts at the limits of what base URLs, ids and exceptions of `NO_PROXY` may be.
+fn text_inputs() -> Vec<(String, Vec<u8>)> {
+    let label = |n| format!("https://{}.example", "a".repeat(n));
+    let bases = [
+        label(63),
+        label(64),
+        "https://a.example:080".to_owned(),
+        "https://a.example:0".to_owned(),
+        "https://a.example:65535/".to_owned(),
+        "https://a.example:65536".to_owned(),
+        "https://a.example/./b".to_owned(),
+        "https://a.example/a//b".to_owned(),
+        "https://a.example/-._~!$&'()*+,;=://".to_owned(),
+        "http://127.255.255.255".to_owned(),
+        "http://128.0.0.1".to_owned(),
+    ];
+    // The selector is the index of the target: cloud.mongodb.com, 10.1.2.3:8443, fd00::1.
+    let texts = [
+        (0, "a".repeat(64)),
+        (0, "a".repeat(65)),
+        (0, "ongodb.com".to_owned()),
+        (0, "mongodb.com. x".to_owned()),
+        (1, "10.1.2.3/32".to_owned()),
+        (1, "10.1.2.2/31,10.1.3.0/24".to_owned()),
+        (1, "10.1.2.4/32,10.1.2.3/33".to_owned()),
+        (2, "fd00::1/128".to_owned()),
+        (2, "fd00::/127".to_owned()),
+        (2, "fd00::2/127,fd00::1/129".to_owned()),
+    ];
+    let bases = bases.into_iter().map(|base| (0, base, String::new()));
+    let texts = texts.map(|(n, text)| (n, "proxy.example".to_owned(), text));
+    let input = |(n, (selector, base, text)): (usize, (u8, String, String))| {
+        let writer = Writer::default().byte(selector).rest([0; 18]);
+        (format!("limit-{n}"), writer.short(base).short(text).0)
+    };
+    bases.chain(texts).enumerate().map(input).collect()
+}
+
+/// Returns requests to encode: fields that occur twice or contradict the request, and unusual targets.
+fn encoding_inputs() -> Vec<(String, Vec<u8>)> {
+    type Fields = &'static [(&'static str, &'static str)];
+    let requests: [(&str, Method, &str, Fields, &str); 12] = [
+        (
+            "two-hosts",
+            Method::GET,
+            "http://a.example/",
+            &[("host", "a.example"), ("host", "b.example")],
+            "",
+        ),
+        (
+            "equal-hosts",
+            Method::GET,
+            "/x",
+            &[("host", "a.example"), ("Host", "a.example")],
+            "",
+        ),
+        (
+            "other-host",
+            Method::GET,
+            "http://u@b@a.example:80/x",
+            &[("host", "b.example")],
+            "",
+        ),
+        (
+            "user-with-at",
+            Method::GET,
+            "http://u%40x:p@a.example:80/x?y@z",
+            &[("x", "a"), ("x", "b"), ("X", "a")],
+            "",
+        ),
+        ("no-host", Method::GET, "/x", &[("x", " ")], ""),
+        (
+            "two-lengths",
+            Method::POST,
+            "http://a.example",
+            &[("content-length", "3"), ("content-length", "3")],
+            "a=b",
+        ),
+        (
+            "wrong-length",
+            Method::POST,
+            "http://a.example",
+            &[("content-length", "4")],
+            "a=b",
+        ),
+        (
+            "right-length",
+            Method::POST,
+            "http://a.example",
+            &[("content-length", "3")],
+            "a=b",
+        ),
+        (
+            "zero-length",
+            Method::POST,
+            "http://a.example",
+            &[("content-length", "0")],
+            "",
+        ),
+        (
+            "chunked",
+            Method::PUT,
+            "http://a.example",
+            &[("transfer-encoding", "chunked")],
+            "a=b",
+        ),
+        ("trace", Method::TRACE, "http://a.example", &[], "a=b"),
+        ("star", Method::OPTIONS, "*", &[("host", "a.example")], ""),
+    ];
+    let bytes = requests.map(|(name, method, uri, fields, body)| {
+        let writer = Writer::default().rest([0; 19]).short("").short("");
+        let method = index_of(&request::METHODS, &method);
+        let writer = writer.byte(method).short(uri).byte(byte(fields.len()));
+        let fields = fields.iter();
+        let writer = fields.fold(writer, |writer, (name, value)| {
+            writer.short(name).short(value)
+        });
+        (format!("encode-{name}"), writer.rest(body).0)
+    });
+    bytes.into()
+}
+
+/// Returns listings of keys and of groups with each of these sequences of pages.
+fn listing_inputs() -> Vec<(String, Vec<u8>)> {
+    // The codes of links are indices of `LINKS`: next, none, no `links`, previous, ...
+    let [full, last, escaped] = [listing::FULL, listing::LINKS_LAST, listing::ESCAPED_NAME];
+    let next = |keys: &[u8]| [&[0, byte(keys.len())], keys].concat();
+    let end = |keys: &[u8]| [&[3, byte(keys.len())], keys].concat();
+    let untold = |keys: &[u8]| [&[2, byte(keys.len())], keys].concat();
+    // `totalCount` is written in the next byte.
+    let counted = |links: u8, total: u8, keys: &[u8]| {
+        [&[links | 1 << 3, byte(keys.len()), total], keys].concat()
+    };
+    let wrong = |links: u8, index: u8, keys: &[u8]| {
+        [&[links | 3 << 3, byte(keys.len()), index], keys].concat()
+    };
+    type Sequence = (&'static str, u8, u8, u8, Vec<Vec<u8>>);
+    let sequences: [Sequence; 21] = [
+        (
+            "distinct",
+            0,
+            0,
+            0,
+            vec![next(&[2, 3]), next(&[4, 5]), end(&[6])],
+        ),
+        (
+            "shifted",
+            0,
+            0,
+            0,
+            vec![next(&[2, 3, 7]), next(&[7, 8, 9]), next(&[9, 2]), end(&[2])],
+        ),
+        (
+            "equal-ends",
+            0,
+            0,
+            0,
+            vec![
+                next(&[2, 6, 10, 14]),
+                next(&[18, 22, 26, 30]),
+                end(&[3, 7, 11, 15]),
+            ],
+        ),
+        (
+            "equal-beginnings",
+            0,
+            0,
+            0,
+            vec![next(&[4, 8, 12]), next(&[5, 9, 13]), end(&[36, 40])],
+        ),
+        (
+            "prefix-of-the-other",
+            0,
+            0,
+            0,
+            vec![next(&[8]), next(&[9]), next(&[10]), end(&[4])],
+        ),
+        (
+            "without-ids",
+            0,
+            0,
+            0,
+            vec![next(&[0, 1]), next(&[0, 1]), next(&[0, 2]), end(&[0, 2])],
+        ),
+        ("repeated", 0, 1, 0, vec![next(&[2, 3]), next(&[2, 3])]),
+        (
+            "repeated-in-another-order",
+            0,
+            1,
+            0,
+            vec![next(&[2, 3]), next(&[3, 2]), end(&[2])],
+        ),
+        (
+            "repeated-with-other-texts",
+            0,
+            1,
+            0,
+            vec![next(&[6, 7]), next(&[70, 135]), next(&[2])],
+        ),
+        (
+            "one-key-again",
+            0,
+            2,
+            0,
+            vec![next(&[2]), next(&[2]), next(&[2]), next(&[2]), next(&[3])],
+        ),
+        (
+            "one-key-again-twice",
+            0,
+            2,
+            0,
+            vec![next(&[2]), next(&[2]), next(&[2]), end(&[3])],
+        ),
+        (
+            "one-key-again-after-empty",
+            0,
+            2,
+            0,
+            vec![
+                next(&[2]),
+                next(&[]),
+                next(&[2]),
+                next(&[]),
+                next(&[2]),
+                end(&[2]),
+            ],
+        ),
+        (
+            "empty",
+            0,
+            0,
+            0,
+            vec![
+                next(&[]),
+                next(&[]),
+                next(&[2]),
+                next(&[]),
+                next(&[]),
+                next(&[]),
+            ],
+        ),
+        (
+            "empty-after-announced",
+            0,
+            0,
+            0,
+            vec![next(&[2]), end(&[]), end(&[3]), end(&[])],
+        ),
+        (
+            "empty-after-announced-twice",
+            0,
+            0,
+            0,
+            vec![next(&[2]), end(&[]), end(&[])],
+        ),
+        (
+            "without-links",
+            2,
+            2,
+            0,
+            vec![
+                untold(&[2, 3]),
+                counted(2, 30, &[4]),
+                wrong(2, 2, &[5, 6]),
+                untold(&[]),
+            ],
+        ),
+        (
+            "without-one-id-again",
+            0,
+            1,
+            0,
+            vec![next(&[2, 3, 0]), next(&[2, 3]), next(&[0, 2, 3]), end(&[2])],
+        ),
+        (
+            "total-reached",
+            0,
+            0,
+            0,
+            vec![counted(0, 2, &[2, 3]), counted(0, 2, &[4, 5]), end(&[6])],
+        ),
+        (
+            "counts",
+            4,
+            1,
+            0,
+            vec![
+                counted(0, 5, &[2, 3]),
+                counted(0, 0, &[4, 5]),
+                wrong(0, 4, &[6, 7]),
+                counted(4, 11, &[8]),
+                counted(5, 10, &[9]),
+            ],
+        ),
+        ("limit", 2, 0, 2, vec![next(&[2]), next(&[3]), next(&[4])]),
+        (
+            "last-number",
+            2,
+            3,
+            0,
+            vec![next(&[2]), next(&[3]), next(&[4])],
+        ),
+    ];
+    let layouts = vec![
+        vec![last, 2, 2, 3],
+        vec![last, 2, 2, 3],
+        vec![escaped, 1, 4],
+        vec![escaped, 1, 4],
+    ];
+    let pages = vec![
+        vec![2, full, 10],
+        vec![2, full, 60],
+        vec![2, full, 160],
+        vec![2, 1, 2],
+    ];
+    let more = [
+        ("layouts", 0, 0, 0, layouts),
+        ("full", 0, 0, 0, pages.clone()),
+        ("full-pages-of-three", 6, 0, 0, pages),
+    ];
+    // Each kind of links, on a page whose `totalCount` says that there are more keys, and on an empty one.
+    let with_links = (0..byte(listing::LINKS.len())).map(|links| {
+        let pages = [
+            next(&[2]),
+            counted(links, 9, &[3]),
+            next(&[4]),
+            counted(links, 9, &[]),
+            end(&[5]),
+        ];
+        let head = Writer::default().byte(0).byte(0).byte(0);
+        (format!("links-{links}"), head.rest(pages.concat()).0)
+    });
+    let all = sequences.into_iter().chain(more);
+    all.flat_map(|(name, flags, first, limit, pages)| {
+        ["", "-groups"]
+            .into_iter()
+            .zip(0..)
+            .map(move |(kind, groups)| {
+                let head = Writer::default()
+                    .byte(flags | groups)
+                    .byte(first)
+                    .byte(limit);
+                (format!("{name}{kind}"), head.rest(pages.concat()).0)
+            })
+    })
+    .chain(with_links)
+    .collect()
+}
+
 fn redaction_inputs() -> Vec<(String, Vec<u8>)> {
     let code = |code| index_of(&redaction::PIECE_CODES, &code);
     let text =
@@ -756,6 +1152,27 @@ fn redaction_inputs() -> Vec<(String, Vec<u8>)> {
             );
             let cut = run(cut, [0, 0, 255, 1], &[0]);
             seeds.push((format!("cut-{n}-{before}"), cut.0));
+        }
+        // Encoded in unusual ways, and next to each character that ends a word.
+        let encoded = |encode: fn(u32) -> String| -> String {
+            secret
+                .chars()
+                .take(16)
+                .map(|c| encode(u32::from(c)))
+                .collect()
+        };
+        for (name, shown) in [
+            ("capital", encoded(|c| format!("&#X{c:X}"))),
+            ("four-times", encoded(|c| format!("%252525{c:02x}"))),
+            ("five-times", encoded(|c| format!("%25252525{c:02x}"))),
+            ("backtick", format!("<{secret}`a` {secret}")),
+            ("apostrophe", format!("'{secret}'a {secret}\u{3000}b")),
+            (
+                "unsafe",
+                format!("\u{7f}{secret}\u{85}\u{202e} \u{ad}\u{7f}\u{80}\u{feff}"),
+            ),
+        ] {
+            seeds.push((format!("{name}-{n}"), text(begin(0), &shown).0));
         }
         // Each source contains less than a run of the secret.
         let (beginning, end) = (&secret[..secret.len().min(11)], &secret[secret.len() / 2..]);
@@ -926,7 +1343,150 @@ const STREAMS: [&str; 21] = [
     "HTTP/1.1 404 X\r\nContent-Length: 6\r\n\r\nhello,HTTP/1.1 200",
 ];
 
-const BODIES: [&str; 31] = [
+/// The method of a request, and its response: what makes a connection persist, and how values are folded.
+const EXCHANGES: [(Method, &str); 31] = [
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nContent-Length: 2, 02\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA b: c\r\n\r\n",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\x01\r\n\r\n",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n c\r\n\r\n",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: a, close\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close,\r\n a\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: a, Close , b\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: a\r\nConnection: close\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: closed, not-close\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close keep-alive\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: a, Keep-Alive\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\nConnection: close\r\n\r\nok",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.0 204 X\r\nConnection: keep-alive\r\n\r\n",
+    ),
+    (Method::HEAD, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+    (
+        Method::HEAD,
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ),
+    (Method::HEAD, "HTTP/1.1 200 OK\r\n\r\n"),
+    (
+        Method::HEAD,
+        "HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\n",
+    ),
+    (Method::HEAD, "HTTP/1.1 204 X\r\nContent-Length: 5\r\n\r\n"),
+    (Method::HEAD, "HTTP/1.0 304 X\r\n\r\n"),
+    (Method::GET, "HTTP/1.1 304 X\r\n\r\n"),
+    (
+        Method::GET,
+        "HTTP/1.1 304 X\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 304 X\r\nContent-Length: 1\r\nConnection: close\r\n\r\n",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 204 X\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ),
+    (Method::GET, "HTTP/1.1 204 X\r\nContent-Length: 0\r\n\r\n"),
+    (Method::CONNECT, "HTTP/1.1 204 X\r\n\r\ntunnel"),
+    (
+        Method::CONNECT,
+        "HTTP/1.1 407 X\r\nContent-Length: 1\r\n\r\nx",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nA: \r\n  b \r\n\t\r\n \tc\td \r\nA: e\r\nB: \r\n \r\na: f\r\nContent-Length:\r\n 0\r\n\r\n",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n000000000000000f \t;a\r\n0123456789abcde\r\n00\r\nA: b\r\nC:\r\n\r\n",
+    ),
+    (
+        Method::GET,
+        "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\nx\r\n0\r\n\r\n",
+    ),
+];
+
+/// Values in a page of Atlas's usual layout, which the core's fast path reads: escapes, valid and invalid ones, and texts that
+/// end next to the borders of words.
+const NAMES_IN_ATLAS_LAYOUT: [&str; 16] = [
+    "Production key",
+    r"\ud83d\ude00 and \u00e9\u0000\n\/",
+    r"\ud800\u0041",
+    r"\ud800",
+    r"\ud800 \udc00",
+    r"\udc00\ud800",
+    r"\ud800\ud800\udc00",
+    r"\udbff\udfff\ue000\ud7ff",
+    r"\u+041",
+    r"\u00e",
+    r"\x41",
+    "\u{e9}\u{9375}\u{1f600}",
+    "1234567\\\"9",
+    "12345678\\\\",
+    "a tab\tor\u{7f}",
+    "ends in a backslash\\",
+];
+
+/// Returns a page of three keys with distinct values in Atlas's usual layout. The second has this name.
+fn atlas_page(name: &str) -> String {
+    let key = |n: u32, name: &str| {
+        format!(
+            r#"{{"apiKeyId":"a86r5kwrfsk5r5ku5tgvhmp{n}","cloud":"C{n}","createdAt":"2026-01-1{n}T16:47:49Z","createdBy":"user-{n}","endpoint":"ai{n}.mongodb.com","geography":"G{n}","groupId":"69681d39c9e8cfd37538631{n}","lastUsedAt":null,"maskedSecret":"al-****odu{n}","name":"{name}","secret":"al-{n}","status":"S{n}"}}"#
+        )
+    };
+    format!(
+        r#"{{"links":[{{"href":"https://cloud.mongodb.com/x?pageNum=1","rel":"self"}},{{"href":"https://cloud.mongodb.com/x?pageNum=2","rel":"next"}}],"results":[{},{},{}],"totalCount":42}}"#,
+        key(1, "first"),
+        key(2, name),
+        key(3, "third \\u00e9"),
+    )
+}
+
+const BODIES: [&str; 42] = [
     r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":5}"#,
     r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":3}"#,
     r#"{"links":[{"href":"https://x/?pageNum=1","rel":"self"},{"href":"//evil","rel":"next"}],"results":[{"apiKeyId":"k","cloud":"ANY","createdAt":"2026-01-15T16:47:49Z","createdBy":"\u00e4\"\\","endpoint":"ai.mongodb.com","geography":"ANY","groupId":null,"lastUsedAt":null,"maskedSecret":"al-****odu2","name":"ключ 鍵 \ud83d\ude00","secret":"al-live","status":"ACTIVE","new":{"a":[1,-2.5e3,true,null,"\n"]}}],"status":200,"totalCount":12}"#,
@@ -958,6 +1518,17 @@ const BODIES: [&str; 31] = [
     r#"{"error":599,"errorCode":"E","detail":"Why.","parameters":[1e400,7,"1e400"]}"#,
     r#"{"status":600,"content":{"detail":"Why.","x":1e400}}"#,
     r#"{"results":[{"apiKeyId":"q"}],"links":[{"rel":"next"}],"totalCount":179769313486231570000e288}"#,
+    r#"{"results":[],"error":1,"status":299,"links":[],"totalCount":0}"#,
+    r#"{"results":[],"results":[]}"#,
+    r#"{"links":[],"results":[],"links":[]}"#,
+    r#"{"results":[],"totalCount":1,"totalCount":1}"#,
+    r#"{"results":[],"status":200,"status":200}"#,
+    r#"{"results":[{"apiKeyId":"a","name":"b","status":"S","name":"c"}],"totalCount":1}"#,
+    r#"{"results":[{"apiKeyId":"a","status":"S","secret":"c","secret":"c"}],"totalCount":1}"#,
+    "{\"results\":[{\"name\":\"\u{1f}\"}]}",
+    "{\"results\":[{\"name\":\"12345678\u{7f}\u{1f}\"}]}",
+    r#"{"error":400,"errorCode":"\u007f\u0080\u009f\u00a0\u00ad\u061c","detail":"\u200b\u200c\u200e\u2028\u2029\u202a\u202e\u2060\u2065\u2066\u206f\ufeff","reason":"\ufff9\ufffb\udb40\udc01\udb40\udc7f"}"#,
+    r#"{"error":400,"errorCode":"E","parameters":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}"#,
 ];
 
 const HEADER_SETS: [&[(&str, &str)]; 6] = [
@@ -987,7 +1558,7 @@ const HEADER_SETS: [&[(&str, &str)]; 6] = [
     ],
 ];
 
-const CHALLENGES: [&str; 13] = [
+const CHALLENGES: [&str; 15] = [
     r#"Digest realm="MMS Public API", domain="", nonce="Nfx+VMFO0sY4tpgy1sHRakvvv0NN4S91", algorithm=MD5, qop="auth", stale=false"#,
     r#"Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#,
     r#"Digest realm="api@example.org", qop="auth", algorithm=SHA-512-256, nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS", charset=UTF-8, userhash=true"#,
@@ -1001,9 +1572,11 @@ const CHALLENGES: [&str; 13] = [
     r#"Digest realm="r", nonce="n", qop="auth", algorithm=SHA3"#,
     r#"Digest realm="r, nonce="n", qop="auth""#,
     "Digest realm=\"\u{e9}\", nonce=\"\", qop=\"auth\"",
+    r#"Digest realm="r", nonce="first", qop="auth", algorithm=SHA-256, Digest realm="r", nonce="second", qop="auth", algorithm=SHA-256"#,
+    r#"Digest realm="r", nonce="n", qop="auth", Nonce="m", Digest realm="q\"\\", nonce="\"", qop="auth""#,
 ];
 
-const DATES: [&str; 23] = [
+const DATES: [&str; 44] = [
     "2.5",
     "0.0000",
     "18446744073709551615.1",
@@ -1027,6 +1600,27 @@ const DATES: [&str; 23] = [
     "2024-02-29",
     "2025-02-29",
     "preview",
+    "2016-12-31T23:59:61Z",
+    "Sun, 06 Nov 1994 08:49:61 GMT",
+    "Wednesday, 06-Nov-69 08:49:37 GMT",
+    "Friday, 06-Nov-70 08:49:37 GMT",
+    "2026-01-15T16:47:49+23:59",
+    "2026-01-15T16:47:49+00:60",
+    "2026-01-15T16:47:49-24:00",
+    "2026-01-15T24:00:00Z",
+    "2026-01-15T16:60:49Z",
+    "2.05",
+    "2025-03-00",
+    "2025-13-01",
+    "2025-04-31",
+    "2025-12-31",
+    "2004-02-29",
+    "1900-02-29",
+    "2000-02-29T00:00:00Z",
+    "2100-02-29T00:00:00Z",
+    "Fri, 30 Feb 2024 00:00:00 GMT",
+    "Fri, 00 Mar 2024 00:00:00 GMT",
+    "Wed, 31 Apr 2024 00:00:00 GMT",
 ];
 
 /// The bodies of operations that do not list keys.

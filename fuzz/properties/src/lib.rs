@@ -18,16 +18,19 @@ use std::process::ExitCode;
 use std::{fs, io};
 
 use generators::bytes::print_parsed;
-use targets::{challenge, dates, emulator, page, redaction, reply, request, session, wire};
+use targets::{
+    challenge, dates, emulator, listing, page, redaction, reply, request, session, wire,
+};
 
 /// Checks one input, and panics if a property does not hold.
 pub type Check = fn(&[u8]);
 
 /// All targets, each with the name that its files share.
-pub const TARGETS: [(&str, Check); 9] = [
+pub const TARGETS: [(&str, Check); 10] = [
     ("challenge", challenge::check),
     ("dates", dates::check),
     ("emulator", emulator::check),
+    ("listing", listing::check),
     ("page", page::check),
     ("redaction", redaction::check),
     ("reply", reply::check),

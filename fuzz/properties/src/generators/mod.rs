@@ -1,6 +1,12 @@
 //! Structured inputs: how bytes become what a target runs.
 
 pub mod bytes;
+pub mod challenge;
+pub mod dates;
+pub mod listing;
 pub mod redaction;
+pub mod reply;
+pub mod request;
 pub mod session;
 pub mod session_mutator;
+pub mod wire;

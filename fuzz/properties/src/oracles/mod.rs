@@ -1,11 +1,16 @@
 //! What must come, computed independently of the code that is checked.
 
+pub(crate) mod base_url;
 pub(crate) mod derived;
+pub(crate) mod digest;
 pub(crate) mod drift;
 pub(crate) mod http_grammar;
 pub(crate) mod json;
+pub(crate) mod no_proxy;
 pub(crate) mod paging;
 pub(crate) mod redaction;
 pub(crate) mod session_model;
 pub(crate) mod session_text;
 pub(crate) mod shown;
+pub(crate) mod unicode;
+pub(crate) mod ureq_response;

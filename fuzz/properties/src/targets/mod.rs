@@ -3,6 +3,7 @@
 pub mod challenge;
 pub mod dates;
 pub mod emulator;
+pub mod listing;
 pub mod page;
 pub mod redaction;
 pub mod reply;
