@@ -9,12 +9,13 @@ use std::{fs, io};
 
 use atlas_model_keys_properties::TARGETS;
 use atlas_model_keys_properties::generators::bytes::Writer;
+use atlas_model_keys_properties::generators::emulator;
 use atlas_model_keys_properties::generators::session::{
     ACTION_CODES, ActionCode, BODY_TYPES, BodyType, ENVELOPE, HEADERS, OPERATION_SHIFT, OPERATIONS,
     PINNED_VERSION, SINGLE_ATTEMPT, STATUSES, WAITS_OUT_RATE_LIMITS,
 };
 use atlas_model_keys_properties::targets::redaction;
-use atlas_model_keys_properties::targets::{emulator, reply, request};
+use atlas_model_keys_properties::targets::{reply, request};
 
 fn main() -> io::Result<()> {
     for (target, name, bytes) in seeds()?.missing()? {

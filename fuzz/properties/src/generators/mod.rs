@@ -1,5 +1,7 @@
 //! Structured inputs: how bytes become what a target runs.
 
 pub mod bytes;
+pub mod emulator;
 pub mod redaction;
 pub mod session;
+pub(crate) mod world;
