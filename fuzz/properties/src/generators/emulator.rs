@@ -4,7 +4,7 @@
 //! Requests follow until the end of the input: two bytes for the clock's move in seconds; one byte each for the method (from
 //! [`METHODS`]), the path (from [`PATHS`]), the query (from [`QUERIES`]), `Accept` (from [`ACCEPTS`]), the credential
 //! (from [`CREDENTIALS`]), other headers, and the body (from [`BODIES`]). For a text, a byte beyond the choices is
-//! followed by a short text. A byte for the number of repetitions comes after that for other headers if its bit 4 is set.
+//! followed by a short text. Bit 1 of the other headers asks for gzip, which the first such request gets. A byte for the number of repetitions comes after that for other headers if its bit 4 is set.
 
 use std::time::Duration;
 
@@ -269,9 +269,14 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Returns whether each request is handled twice, to compare the responses.
+    /// Returns whether each request is handled twice, to compare the responses. It takes time, so few inputs have it.
     pub(crate) fn is_repeated(self) -> bool {
         self.seed % 4 == 3
+    }
+
+    /// Returns whether requests are recorded and responses may be compressed, which takes time as well.
+    pub(crate) fn has_extras(self) -> bool {
+        self.seed % 2 == 1
     }
 
     pub(crate) fn token_ttl(self) -> Duration {
@@ -365,6 +370,7 @@ fn choice(u: &mut Unstructured<'_>, choices: &[&str]) -> arbitrary::Result<Strin
 
 impl<'a> Arbitrary<'a> for Input {
     fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let mut may_compress = true;
         let [seed, groups, keys, flags]: [u8; 4] = u.arbitrary()?;
         let mut input = Self {
             setup: Setup {
@@ -372,7 +378,7 @@ impl<'a> Arbitrary<'a> for Input {
                 groups: (groups % 5).max(1),
                 keys: keys % 9,
                 flags,
-                more: groups / 5,
+                more: groups / 5 % 16,
             },
             requests: Vec::new(),
         };
@@ -401,6 +407,8 @@ impl<'a> Arbitrary<'a> for Input {
                 _ => input::byte(u)? % 128,
             };
             let body = choice(u, &BODIES)?;
+            let gzip =
+                other & 1 != 0 && input.setup.has_extras() && std::mem::take(&mut may_compress);
             input.requests.push(RequestPlan {
                 clock_move,
                 method,
@@ -410,7 +418,7 @@ impl<'a> Arbitrary<'a> for Input {
                 credential,
                 selection,
                 authorization,
-                gzip: other & 1 != 0,
+                gzip,
                 header,
                 repetitions,
                 body,

@@ -15,7 +15,10 @@ use serde_json::{Map, Value, json};
 use super::emulator::Setup;
 
 /// The number of emulators that are kept.
-const MAX_KEPT: usize = 256;
+const MAX_KEPT: usize = 512;
+
+/// The number of keys that the second generated group keeps.
+const SECOND_GROUP: usize = 5;
 
 /// Everything that an emulator serves.
 pub(crate) struct Facts {
@@ -101,6 +104,7 @@ fn make(setup: Setup) -> (Emulator, Rc<Facts>) {
         .with_shared_rate_limit(setup.has_shared_limit())
         .with_include_secrets(setup.has_secrets())
         .with_control(setup.has_control())
+        .with_seen_limit(if setup.has_extras() { 10_000 } else { 0 })
         .with_digest(setup.digest().to_vec())
         .with_total_count(match setup.total_count() {
             None => TotalCount::Exact,
@@ -118,12 +122,16 @@ fn make(setup: Setup) -> (Emulator, Rc<Facts>) {
         let data = Data::from_json(to_json(&facts).as_bytes()).expect("the data is valid");
         (Emulator::new(config.with_data(data)), facts)
     } else {
-        let emulator = Emulator::new(
+        let mut emulator = Emulator::new(
             config
                 .with_names(Names::Hostile)
                 .with_groups(setup.groups.into())
                 .with_keys_per_group(setup.keys.into()),
         );
+        let second = emulator.groups().nth(1);
+        if let Some(keys) = second.and_then(|group| emulator.keys_mut(group)) {
+            keys.truncate(SECOND_GROUP);
+        }
         let facts = generated_facts(&emulator);
         (emulator, facts)
     };
