@@ -173,6 +173,14 @@ fn seeds() -> io::Result<Seeds> {
     for (name, bytes) in redaction_inputs() {
         seeds.add("redaction", &name, &bytes);
     }
+    for (name, pieces, padding, stream) in SERVER {
+        let input = |padding| [&[pieces, padding], stream.as_bytes()].concat();
+        seeds.add("server", name, &input(padding));
+        if padding > 0 {
+            // One more than allowed.
+            seeds.add("server", &format!("{name}-and-more"), &input(padding + 1));
+        }
+    }
     for (name, bytes) in emulator_inputs().into_iter().chain(emulator_refusals()) {
         seeds.add("emulator", &name, &bytes);
     }
@@ -193,7 +201,11 @@ impl Seeds {
     fn missing(mut self) -> io::Result<Vec<(&'static str, String, Vec<u8>)>> {
         let mut known = BTreeSet::new();
         for (target, _) in TARGETS {
-            for entry in fs::read_dir(Path::new(FOLDER).join(target))? {
+            let folder = Path::new(FOLDER).join(target);
+            if !folder.is_dir() {
+                continue;
+            }
+            for entry in fs::read_dir(folder)? {
                 known.insert((target, fs::read(entry?.path())?));
             }
         }
@@ -1328,3 +1340,172 @@ fn emulator_refusals() -> Vec<(String, Vec<u8>)> {
     }
     inputs
 }
+
+/// Streams of requests: the name, the size of the pieces, the padding and the bytes.
+const SERVER: [(&str, u8, u8, &str); 30] = [
+    (
+        "get",
+        1,
+        0,
+        "GET /api?x=1 HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost:\r\n\r\n",
+    ),
+    (
+        "http-1.0",
+        3,
+        0,
+        "GET / HTTP/1.0\r\n\r\nGET /ignored HTTP/1.0\r\n\r\n",
+    ),
+    (
+        "http-1.0-kept",
+        3,
+        0,
+        "GET / HTTP/1.0\r\nConnection: x, Keep-Alive\r\n\r\nGET / HTTP/1.0\r\n\r\n",
+    ),
+    (
+        "close",
+        0,
+        0,
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: a, Close\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    ),
+    (
+        "head",
+        0,
+        0,
+        "HEAD / HTTP/1.1\r\nHost: h\r\n\r\nHEAD / HTTP/1.1\r\nHost: h\r\n\r\n",
+    ),
+    (
+        "length",
+        2,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    ),
+    (
+        "length-most",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1048576\r\n\r\nx",
+    ),
+    (
+        "length-too-large",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1048577\r\n\r\nx",
+    ),
+    (
+        "two-lengths",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+    ),
+    (
+        "length-list",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5, 5\r\n\r\nhello",
+    ),
+    (
+        "length-signed",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +5\r\n\r\nhello",
+    ),
+    (
+        "length-empty",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\n",
+    ),
+    (
+        "length-and-chunks",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "chunks",
+        1,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n0A;x=\"y\"\r\n0123456789\r\n0\r\nT: x\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    ),
+    (
+        "chunks-twice",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "chunks-in-1.0",
+        0,
+        0,
+        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "other-coding",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "chunk-without-size",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\r\n\r\n",
+    ),
+    (
+        "chunk-with-only-an-extension",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n;x\r\n\r\n",
+    ),
+    (
+        "line-feed-in-extension",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2;\nxx\r\nab\r\n0\r\n\r\n",
+    ),
+    (
+        "chunk-too-long",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n",
+    ),
+    (
+        "line-feeds",
+        0,
+        0,
+        "GET / HTTP/1.1\nHost: h\n\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    ),
+    (
+        "folded",
+        0,
+        0,
+        "GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n",
+    ),
+    (
+        "space-before-colon",
+        0,
+        0,
+        "GET / HTTP/1.1\r\nHost : h\r\n\r\n",
+    ),
+    (
+        "hosts",
+        0,
+        0,
+        "GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
+    ),
+    ("no-host", 0, 0, "GET / HTTP/1.1\r\n\r\n"),
+    (
+        "expect",
+        1,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\nx",
+    ),
+    (
+        "expect-more",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nExpect: more\r\n\r\n",
+    ),
+    ("longest-head", 0, 64, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"),
+    ("most-fields", 0, 192, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"),
+];

@@ -5,6 +5,7 @@ pub(crate) mod derived;
 pub(crate) mod digest;
 pub(crate) mod drift;
 pub(crate) mod http_grammar;
+pub(crate) mod http_request;
 pub(crate) mod json;
 pub(crate) mod paging;
 pub(crate) mod redaction;

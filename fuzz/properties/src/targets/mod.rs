@@ -7,5 +7,6 @@ pub mod page;
 pub mod redaction;
 pub mod reply;
 pub mod request;
+pub mod server;
 pub mod session;
 pub mod wire;
