@@ -173,6 +173,9 @@ fn seeds() -> io::Result<Seeds> {
     for (name, bytes) in redaction_inputs() {
         seeds.add("redaction", &name, &bytes);
     }
+    for (name, bytes) in driver_inputs() {
+        seeds.add("driver", &name, &bytes);
+    }
     for (name, pieces, padding, stream) in SERVER {
         let input = |padding| [&[pieces, padding], stream.as_bytes()].concat();
         seeds.add("server", name, &input(padding));
@@ -1509,3 +1512,76 @@ const SERVER: [(&str, u8, u8, &str); 30] = [
     ("longest-head", 0, 64, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"),
     ("most-fields", 0, 192, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"),
 ];
+
+/// Returns inputs of both clients: each credential, each fate, pages that are read ahead, streams that are dropped, and
+/// delays beyond the deadline.
+fn driver_inputs() -> Vec<(String, Vec<u8>)> {
+    const BLOCKING: u8 = 1;
+    const ASYNC: u8 = 0;
+    const SPAWNS: u8 = 2;
+    let mut inputs = Vec::new();
+    let mut add = |name: String, start: [u8; 7], outcomes: &[[u8; 2]], choices: &[u8]| {
+        let count = [byte(outcomes.len())];
+        inputs.push((
+            name,
+            [&start, &count[..], outcomes.as_flattened(), choices].concat(),
+        ));
+    };
+    for (client, flags) in [
+        ("blocking", BLOCKING),
+        ("async", ASYNC),
+        ("spawned", SPAWNS),
+    ] {
+        for credential in 0..3 {
+            let name = |case: &str| format!("{client}-{credential}-{case}");
+            add(name("calm"), [flags, credential, 2, 0, 1, 0, 0], &[], &[]);
+            add(
+                name("read-ahead"),
+                [flags, credential, 0, 3, 0, 0, 0],
+                &[],
+                &[1, 2, 0, 1, 3, 2, 1, 0, 2, 1],
+            );
+            add(
+                name("late"),
+                [flags, credential, 0, 4, 0, 0, 0],
+                &[[0, 0], [0, 3], [0, 9], [0, 1], [0, 5]],
+                &[2, 1],
+            );
+            for fate in 1..8 {
+                add(
+                    name(&format!("fate-{fate}")),
+                    [flags, credential, 1, 2, 1, 0, 0],
+                    &[[0, 0], [fate, 0], [fate, 0]],
+                    &[1],
+                );
+            }
+            add(
+                name("failures"),
+                [flags, credential, 0, 0, 1, 0, 0],
+                &[[1, 0], [3, 0], [2, 0], [4, 0]],
+                &[],
+            );
+            add(
+                name("deadline"),
+                [flags, credential, 1, 2, 1, 5, 0],
+                &[[0, 2], [0, 4], [0, 200]],
+                &[1],
+            );
+            add(
+                name("deadline-in-wait"),
+                [flags, credential, 0, 0, 1, 2, 0],
+                &[[3, 0], [3, 1], [3, 0], [3, 1], [3, 1]],
+                &[],
+            );
+            for drop_at in [1, 3, 6, 12] {
+                add(
+                    name(&format!("dropped-{drop_at}")),
+                    [flags, credential, 2, 2, 0, 0, drop_at],
+                    &[[0, 1], [0, 2], [1, 0]],
+                    &[0, 1, 2],
+                );
+            }
+        }
+    }
+    inputs
+}

@@ -23,15 +23,18 @@ use std::process::ExitCode;
 use std::{fs, io};
 
 use generators::bytes::print_parsed;
-use targets::{challenge, dates, emulator, page, redaction, reply, request, server, session, wire};
+use targets::{
+    challenge, dates, driver, emulator, page, redaction, reply, request, server, session, wire,
+};
 
 /// Checks one input, and panics if a property does not hold.
 pub type Check = fn(&[u8]);
 
 /// All targets, each with the name that its files share.
-pub const TARGETS: [(&str, Check); 10] = [
+pub const TARGETS: [(&str, Check); 11] = [
     ("challenge", challenge::check),
     ("dates", dates::check),
+    ("driver", driver::check),
     ("emulator", emulator::check),
     ("page", page::check),
     ("redaction", redaction::check),

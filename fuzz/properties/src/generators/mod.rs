@@ -4,4 +4,5 @@ pub mod bytes;
 pub mod emulator;
 pub mod redaction;
 pub mod session;
+pub mod simulation;
 pub(crate) mod world;

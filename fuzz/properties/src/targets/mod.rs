@@ -2,6 +2,7 @@
 
 pub mod challenge;
 pub mod dates;
+pub mod driver;
 pub mod emulator;
 pub mod page;
 pub mod redaction;
