@@ -216,7 +216,9 @@ fn parse_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
 fn is_chunk_line(line: &[u8]) -> bool {
     let text = line.strip_suffix(b"\r\n").unwrap_or(line);
     text.first().is_some_and(u8::is_ascii_hexdigit)
-        && text.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control())
+        && text
+            .iter()
+            .all(|byte| *byte == b'\t' || !byte.is_ascii_control())
 }
 
 /// Values that a response on the wire depends on, in addition to the response itself.

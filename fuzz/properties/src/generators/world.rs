@@ -104,7 +104,7 @@ fn make(setup: Setup) -> (Emulator, Rc<Facts>) {
         .with_shared_rate_limit(setup.has_shared_limit())
         .with_include_secrets(setup.has_secrets())
         .with_control(setup.has_control())
-        .with_seen_limit(if setup.has_extras() { 10_000 } else { 0 })
+        .with_seen_limit(if setup.is_recorded { 10_000 } else { 0 })
         .with_digest(setup.digest().to_vec())
         .with_total_count(match setup.total_count() {
             None => TotalCount::Exact,
@@ -118,8 +118,7 @@ fn make(setup: Setup) -> (Emulator, Rc<Facts>) {
         config = config.with_link_base(base);
     }
     let (mut emulator, facts) = if setup.groups > 2 {
-        let facts = facts(setup);
-        let data = Data::from_json(to_json(&facts).as_bytes()).expect("the data is valid");
+        let (data, facts) = data(setup);
         (Emulator::new(config.with_data(data)), facts)
     } else {
         let mut emulator = Emulator::new(
@@ -132,14 +131,29 @@ fn make(setup: Setup) -> (Emulator, Rc<Facts>) {
         if let Some(keys) = second.and_then(|group| emulator.keys_mut(group)) {
             keys.truncate(SECOND_GROUP);
         }
-        let facts = generated_facts(&emulator);
+        let facts = Rc::new(generated_facts(&emulator));
         (emulator, facts)
     };
     // The first request collects the secrets, which copies share then.
     let request = Request::get("/").body("").expect("a valid request");
     let _ = emulator.handle(&request, Duration::ZERO);
     emulator.forget_seen();
-    (emulator, Rc::new(facts))
+    (emulator, facts)
+}
+
+/// Returns the data of the harness, as the emulator reads it and as facts.
+fn data(setup: Setup) -> (Data, Rc<Facts>) {
+    thread_local! {
+        // There are eight sets of roles, two numbers of groups and nine of keys.
+        static KEPT: RefCell<HashMap<[u8; 3], (Data, Rc<Facts>)>> = RefCell::default();
+    }
+    let make = || {
+        let facts = facts(setup);
+        let data = Data::from_json(to_json(&facts).as_bytes()).expect("the data is valid");
+        (data, Rc::new(facts))
+    };
+    let key = [setup.seed / 4, setup.groups, setup.keys];
+    KEPT.with_borrow_mut(|kept| kept.entry(key).or_insert_with(make).clone())
 }
 
 /// Returns what an emulator has generated.

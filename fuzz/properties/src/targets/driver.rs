@@ -42,6 +42,7 @@ const SETUP: Setup = Setup {
     keys: 8,
     flags: 4,
     more: 0,
+    is_recorded: false,
 };
 
 /// The deadline unless the input has one.

@@ -7,7 +7,7 @@
 //! - Status, error, challenges, rate limit, `Retry-After` and body of each response are those of a model of the documentation
 //!   (`oracles/atlas_model.rs`): a credential is accepted exactly if it is right, a page has exactly its items, in order,
 //!   and its links, a token bucket is empty exactly when it must be.
-//! - Equal emulators give equal responses to equal requests, byte for byte (for every fourth seed).
+//! - Equal emulators give equal responses to equal requests, byte for byte (in an eighth of the inputs).
 //! - A response that is written as HTTP/1.1 is decoded completely, and unchanged, by [`Decoder`].
 //! - A response that claims to be JSON is JSON; an error object contains the status; a page of keys or groups is one for
 //!   the core and has at most 500 entries; a key is a key for the core and has the requested id; each of them is as
@@ -62,7 +62,7 @@ pub fn check(bytes: &[u8]) {
         return;
     };
     let mut client = Client::new(input.setup);
-    let mut second_emulator = input.setup.is_repeated().then(|| client.emulator.clone());
+    let mut second_emulator = input.is_repeated.then(|| client.emulator.clone());
     let mut repetitions = MAX_REPETITIONS;
     for plan in &input.requests {
         client.move_clock(plan.clock_move);
@@ -95,12 +95,13 @@ pub fn check(bytes: &[u8]) {
                 continue;
             }
             let body = decompressed(&response);
+            let has_model = expected.is_some();
             if let Some(expected) = expected {
                 check_expected(&response, &body, &expected, input.setup);
                 client.check_seen(&expected);
             }
             if number == 0 {
-                client.check_response(&request, &response, &body, plan);
+                client.check_response(&request, &response, &body, plan, has_model);
             }
             client.learn(&response, &body);
         }
@@ -427,7 +428,7 @@ impl Client {
 
     /// Checks the status and the credential in the record of the last request.
     fn check_seen(&self, expected: &Expected) {
-        if !self.setup.has_extras() {
+        if !self.setup.is_recorded {
             return;
         }
         let seen = self
@@ -490,18 +491,24 @@ impl Client {
         response: &Response<Vec<u8>>,
         body: &[u8],
         plan: &RequestPlan,
+        has_model: bool,
     ) {
         assert_decoded_unchanged(request.method(), response);
         let status = response.status();
         self.check_secrets(request, response, body);
         check_coding(request, response, body, plan);
-        let json = serde_json::from_slice::<Value>(body).ok();
+        // The body of a success is parsed below, or was compared with the model's.
+        let json = match status.is_success() && has_model {
+            true => None,
+            false => serde_json::from_slice::<Value>(body).ok(),
+        };
         let content_type = response
             .headers()
             .get(CONTENT_TYPE)
             .map(HeaderValue::as_bytes);
         if content_type.is_some_and(|value| value.windows(4).any(|part| part == b"json")) {
-            assert!(json.is_some(), "{}", body.escape_ascii());
+            let is_compared = status.is_success() && has_model;
+            assert!(is_compared || json.is_some(), "{}", body.escape_ascii());
         }
         let mut copy = Response::new(body);
         *copy.status_mut() = status;
@@ -534,10 +541,7 @@ impl Client {
             &self.facts.service_accounts[0].secret,
         ];
         for secret in secrets {
-            let has = |text: &[u8]| {
-                text.windows(secret.len())
-                    .any(|part| part == secret.as_bytes())
-            };
+            let has = |text: &[u8]| String::from_utf8_lossy(text).contains(secret.as_str());
             let mut values = response.headers().values().map(HeaderValue::as_bytes);
             if has(body) || values.any(has) {
                 let sent = format!("{:?}", request.uri());
