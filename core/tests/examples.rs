@@ -33,7 +33,7 @@ fn documented_page_is_read() {
         key.created_at().map(Timestamp::as_str),
         Some("2026-01-15T16:47:49.855000+00:00")
     );
-    assert_eq!(key.created_by(), Some("John Doe"));
+    assert_eq!(key.created_by(), Some("Jane Roe"));
     assert_eq!(key.group_id(), Some("69681d39c9e8cfd375386316"));
     let last_used = key.last_used_at().unwrap().parse().unwrap();
     assert_eq!(
@@ -78,7 +78,7 @@ fn page_of_the_dated_version_is_read() {
 
 #[test]
 fn documented_errors_are_read() {
-    let example = "(This is just an example, the exception may not be related to this endpoint)";
+    let example = "(An example of an error. Other operations have it, too.)";
     for (status, body, code, reason, detail) in [
         (
             401,
@@ -99,7 +99,7 @@ fn documented_errors_are_read() {
             include_str!("fixtures/404.json"),
             "RESOURCE_NOT_FOUND",
             "Not Found",
-            " Cannot find resource AWS",
+            " No resource has this name: AWS.",
         ),
         (
             500,

@@ -120,7 +120,8 @@ mod tests {
         }));
         let elapsed = begun.elapsed();
         assert!(elapsed >= Duration::from_millis(10), "{elapsed:?}");
-        assert_eq!(nested, 3);
+        // Fewer if a busy machine lets the first polls take as long.
+        assert!(nested <= 3, "{nested}");
     }
 
     #[test]
