@@ -1278,6 +1278,17 @@ fn emulator_refusals() -> Vec<(String, Vec<u8>)> {
             input([7, groups, 8, 32], &requests),
         );
     }
+    // Bodies of about 220 bytes, the largest that are not compressed: an error contains the path twice.
+    let lengths = (43..51).flat_map(|length| [(length, 0), (length, 2)]);
+    let near = lengths.fold(
+        Writer::default().rest(world(0)),
+        |writer, (length, query)| {
+            let path = format!("/{}", "a".repeat(length));
+            let writer = writer.number(0).rest([GET, 255]).short(path);
+            writer.rest([query, 0]).rest(none).rest([0, 0])
+        },
+    );
+    add("bodies-near-the-limit-of-compression", near.0);
     for (name, path) in [
         ("keys", KEYS),
         ("org-keys", ORG_KEYS),
@@ -1331,7 +1342,7 @@ fn emulator_refusals() -> Vec<(String, Vec<u8>)> {
             route: [GET, KEYS, 0, version],
             ..get(0, KEYS, &known)
         });
-        let of_groups = (2..6).map(|version| Ask {
+        let of_groups = (0..6).map(|version| Ask {
             route: [GET, GROUPS, 2, version],
             ..get(0, GROUPS, &known)
         });

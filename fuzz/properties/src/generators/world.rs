@@ -79,10 +79,13 @@ impl Account {
     }
 }
 
+/// Something that serves these facts.
+type Known<T> = (T, Rc<Facts>);
+
 /// Returns a new emulator with this configuration, and what it serves.
 pub(crate) fn emulator(setup: Setup) -> (Emulator, Rc<Facts>) {
     thread_local! {
-        static KEPT: RefCell<HashMap<Setup, (Emulator, Rc<Facts>)>> = RefCell::default();
+        static KEPT: RefCell<HashMap<Setup, Known<Emulator>>> = RefCell::default();
     }
     KEPT.with_borrow_mut(|kept| {
         if kept.len() == MAX_KEPT && !kept.contains_key(&setup) {
@@ -145,7 +148,7 @@ fn make(setup: Setup) -> (Emulator, Rc<Facts>) {
 fn data(setup: Setup) -> (Data, Rc<Facts>) {
     thread_local! {
         // There are eight sets of roles, two numbers of groups and nine of keys.
-        static KEPT: RefCell<HashMap<[u8; 3], (Data, Rc<Facts>)>> = RefCell::default();
+        static KEPT: RefCell<HashMap<[u8; 3], Known<Data>>> = RefCell::default();
     }
     let make = || {
         let facts = facts(setup);

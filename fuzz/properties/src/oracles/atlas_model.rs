@@ -190,7 +190,7 @@ impl Model {
             &asked,
             now,
         );
-        let mut expected = result.unwrap_or_else(|error| error);
+        let mut expected = result.unwrap_or_else(|error| *error);
         expected.credential = Some(self.name(holder));
         Some(expected)
     }
@@ -387,7 +387,7 @@ impl Model {
         holder: Holder,
         asked: &[String],
         now: Duration,
-    ) -> Result<Expected, Expected> {
+    ) -> Result<Expected, Box<Expected>> {
         let facts = Rc::clone(&self.facts);
         let roles = self.account(holder).roles.clone();
         let (version, bucket, value) = match route {
@@ -395,7 +395,7 @@ impl Model {
                 let is_served =
                     |version: &&String| version.as_str() >= FIRST_OF_GROUPS && *version != PREVIEW;
                 if !asked.iter().any(|version| is_served(&version)) {
-                    return Err(error(406, "INVALID_VERSION_DATE", view));
+                    return Err(error(406, "INVALID_VERSION_DATE", view).into());
                 }
                 let paging =
                     Paging::parse(query, true).ok_or(error(400, "VALIDATION_ERROR", view))?;
@@ -429,14 +429,14 @@ impl Model {
                 let groups: Vec<_> = facts.groups.iter().filter(owned).collect();
                 let allowed = match (is_group, groups.first()) {
                     (true, Some(group)) => lists_group(&facts, roles.as_deref(), group),
-                    (true, None) if is_id => return Err(error(404, "GROUP_NOT_FOUND", view)),
+                    (true, None) if is_id => return Err(error(404, "GROUP_NOT_FOUND", view).into()),
                     (false, _) if facts.orgs.iter().any(|org| org == owner) => {
                         lists_org(roles.as_deref(), owner)
                     }
-                    _ => return Err(error(404, "RESOURCE_NOT_FOUND", view)),
+                    _ => return Err(error(404, "RESOURCE_NOT_FOUND", view).into()),
                 };
                 if !allowed {
-                    return Err(error(401, "USER_UNAUTHORIZED", view));
+                    return Err(error(401, "USER_UNAUTHORIZED", view).into());
                 }
                 let keys = groups.iter().flat_map(|group| &group.keys);
                 let show = |key: &Map<String, Value>| {
@@ -467,7 +467,9 @@ impl Model {
                 };
                 (version, bucket, value)
             }
-            Route::Token | Route::Revoke => return Err(error(404, "RESOURCE_NOT_FOUND", view)),
+            Route::Token | Route::Revoke => {
+                return Err(error(404, "RESOURCE_NOT_FOUND", view).into());
+            }
         };
         let remaining = self
             .take(bucket, now.as_secs())
@@ -490,7 +492,7 @@ impl Model {
     }
 
     /// Returns the version in which a request gets its keys.
-    fn key_version(&self, asked: &[String], view: &View) -> Result<&'static str, Expected> {
+    fn key_version(&self, asked: &[String], view: &View) -> Result<&'static str, Box<Expected>> {
         let is_gone = |version: &str| version == PREVIEW && self.setup.is_preview_withdrawn();
         let served = asked.iter().find_map(|version| {
             let served = [PREVIEW, DATED]
@@ -499,8 +501,8 @@ impl Model {
             (!is_gone(served)).then_some(served)
         });
         served.ok_or_else(|| match asked.iter().any(|version| is_gone(version)) {
-            true => error(410, "VERSION_GONE", view),
-            false => error(406, "INVALID_VERSION_DATE", view),
+            true => error(410, "VERSION_GONE", view).into(),
+            false => error(406, "INVALID_VERSION_DATE", view).into(),
         })
     }
 
