@@ -9,14 +9,14 @@ use std::{fs, io};
 
 use atlas_model_keys_properties::TARGETS;
 use atlas_model_keys_properties::generators::bytes::Writer;
-use atlas_model_keys_properties::generators::listing;
+use atlas_model_keys_properties::generators::{emulator, listing};
 use atlas_model_keys_properties::generators::session::{
     ACTION_CODES, ActionCode, BODY_TYPES, BodyType, CHOSEN_LIMITS, ENVELOPE, HEADERS, LIMITS,
     NO_RETRY_STATUSES, OPERATION_SHIFT, OPERATIONS, OTHER_GROUP, PINNED_VERSION, SINGLE_ATTEMPT,
     STATUSES, WAITS_OUT_RATE_LIMITS,
 };
 use atlas_model_keys_properties::targets::redaction;
-use atlas_model_keys_properties::targets::{emulator, reply, request, wire};
+use atlas_model_keys_properties::targets::{reply, request, wire};
 use http::Method;
 
 fn main() -> io::Result<()> {
@@ -223,7 +223,18 @@ fn seeds() -> io::Result<Seeds> {
     for (name, bytes) in redaction_inputs() {
         seeds.add("redaction", &name, &bytes);
     }
-    for (name, bytes) in emulator_inputs() {
+    for (name, bytes) in driver_inputs() {
+        seeds.add("driver", &name, &bytes);
+    }
+    for (name, pieces, padding, stream) in SERVER {
+        let input = |padding| [&[pieces, padding], stream.as_bytes()].concat();
+        seeds.add("server", name, &input(padding));
+        if padding > 0 {
+            // One more than allowed.
+            seeds.add("server", &format!("{name}-and-more"), &input(padding + 1));
+        }
+    }
+    for (name, bytes) in emulator_inputs().into_iter().chain(emulator_refusals()) {
         seeds.add("emulator", &name, &bytes);
     }
     Ok(seeds)
@@ -243,7 +254,11 @@ impl Seeds {
     fn missing(mut self) -> io::Result<Vec<(&'static str, String, Vec<u8>)>> {
         let mut known = BTreeSet::new();
         for (target, _) in TARGETS {
-            for entry in fs::read_dir(Path::new(FOLDER).join(target))? {
+            let folder = Path::new(FOLDER).join(target);
+            if !folder.is_dir() {
+                continue;
+            }
+            for entry in fs::read_dir(folder)? {
                 known.insert((target, fs::read(entry?.path())?));
             }
         }
@@ -2272,4 +2287,493 @@ fn session_rules() -> Vec<(String, Scenario)> {
         );
     }
     all
+
+/// A request of the target `emulator`: two bytes for the clock's move; method, path, query and version; the credential with its
+/// selection; other headers with the number of repetitions; and the body.
+struct Ask {
+    after: u16,
+    route: [u8; 4],
+    credential: Vec<u8>,
+    other: Vec<u8>,
+    body: u8,
+}
+
+/// Returns inputs about what the emulator refuses, and about each rule from both sides.
+fn emulator_refusals() -> Vec<(String, Vec<u8>)> {
+    use emulator::{CREDENTIALS, Credential as C, FORGERIES, Forgery as F, PAIRS};
+    const GET: u8 = 0;
+    const POST: u8 = 1;
+    const KEYS: u8 = 0;
+    const GROUPS: u8 = 2;
+    const TOKEN: u8 = 3;
+    const REVOKE: u8 = 4;
+    const ORG_KEYS: u8 = 7;
+    const DATED: u8 = 1;
+    let code = |credential| index_of(&CREDENTIALS, &credential);
+    let known = [code(C::Known)];
+    let none = [code(C::None)];
+    let issued = [code(C::Issued)];
+    let forged = |forgery: &F| [code(C::Forged), index_of(&FORGERIES, forgery), 0];
+    let pair = |number| [code(C::Pair), number];
+    let token = |number| [code(C::Token), number];
+    let get = |after, path, credential: &[u8]| Ask {
+        after,
+        route: [GET, path, 0, if path == GROUPS { 2 } else { DATED }],
+        credential: credential.to_vec(),
+        other: vec![0],
+        body: 0,
+    };
+    let post = |after, path, credential: &[u8], other: &[u8], body| Ask {
+        after,
+        route: [POST, path, 0, 0],
+        credential: credential.to_vec(),
+        other: other.to_vec(),
+        body,
+    };
+    let input = |setup: [u8; 4], requests: &[Ask]| {
+        let start = Writer::default().rest(setup);
+        let write = |writer: Writer, ask: &Ask| {
+            let writer = writer.number(ask.after).rest(ask.route);
+            writer.rest(&ask.credential).rest(&ask.other).byte(ask.body)
+        };
+        requests.iter().fold(start, write).0
+    };
+    // The seed, the groups, the keys and the flags. The seeds 3, 7, 11 … differ in their roles.
+    let world = |flags| [7, 3, 8, flags];
+    let mut inputs = Vec::new();
+    let mut add = |name: &str, bytes| inputs.push((name.to_owned(), bytes));
+
+    for (number, forgeries) in FORGERIES.chunks(12).enumerate() {
+        for flags in [0, 64] {
+            let credentials: Vec<_> = forgeries.iter().map(forged).collect();
+            let mut requests = vec![get(0, GROUPS, &none)];
+            requests.extend(
+                credentials
+                    .iter()
+                    .map(|credential| get(1, GROUPS, credential)),
+            );
+            add(
+                &format!("forgeries-{number}-{flags}"),
+                input(world(flags), &requests),
+            );
+        }
+    }
+    let [right, reused, zero, ahead] =
+        [F::Right, F::CountReused, F::CountZero, F::CountFarAhead].map(|forgery| forged(&forgery));
+    let counts = [
+        &none[..],
+        &right,
+        &reused,
+        &right,
+        &ahead,
+        &reused,
+        &zero,
+        &right,
+    ];
+    let counts = counts.map(|credential| get(0, KEYS, credential));
+    add("nonce-counts", input(world(0), &counts));
+    for (flags, ttl) in [(0, 60), (2, 2)] {
+        let requests = [
+            get(0, KEYS, &none),
+            get(ttl - 1, KEYS, &right),
+            get(1, KEYS, &right),
+            get(0, KEYS, &right),
+        ];
+        add(
+            &format!("nonce-expires-after-{ttl}"),
+            input(world(flags), &requests),
+        );
+    }
+    for (flags, ttl) in [(0, 3600), (1, 3)] {
+        let requests = [
+            post(0, TOKEN, &pair(0), &[0], 1),
+            get(ttl - 1, KEYS, &issued),
+            get(1, KEYS, &issued),
+        ];
+        add(
+            &format!("token-expires-after-{ttl}"),
+            input(world(flags), &requests),
+        );
+    }
+    let limit = [
+        post(0, TOKEN, &pair(0), &[4, 98], 1),
+        post(0, TOKEN, &pair(0), &[4, 1], 1),
+        post(0, TOKEN, &pair(1), &[0], 1),
+        get(0, KEYS, &issued),
+        post(0, REVOKE, &pair(0), &[0], 8),
+        post(0, TOKEN, &pair(0), &[4, 1], 1),
+    ];
+    add("token-limit", input(world(0), &limit));
+    let revocations = [
+        post(0, TOKEN, &pair(0), &[0], 1),
+        post(0, REVOKE, &pair(1), &[0], 7),
+        get(0, KEYS, &issued),
+        post(0, REVOKE, &pair(0), &[0], 14),
+        post(0, REVOKE, &pair(0), &[0], 12),
+        get(0, KEYS, &issued),
+        post(0, REVOKE, &pair(0), &[0], 9),
+        get(0, KEYS, &known),
+        post(0, TOKEN, &pair(0), &[0], 1),
+        post(0, REVOKE, &pair(0), &[0], 7),
+        get(0, KEYS, &issued),
+        get(0, KEYS, &token(2)),
+        get(0, KEYS, &token(130)),
+        get(0, KEYS, &token(128)),
+    ];
+    add("revocations", input(world(0), &revocations));
+    let pairs: Vec<_> = (0..byte(PAIRS.len())).map(pair).collect();
+    let pairs: Vec<_> = pairs
+        .iter()
+        .map(|pair| post(0, TOKEN, pair, &[0], 1))
+        .collect();
+    add("pairs", input(world(0), &pairs));
+    let forms = [0, 1, 2, 3, 10, 11, 13, 15, 16].map(|body| post(0, TOKEN, &[3], &[0], body));
+    add("forms", input(world(0), &forms));
+
+    for (name, groups, path) in [
+        ("keys", 3, KEYS),
+        ("keys-shared", 8, KEYS),
+        ("org-keys", 3, ORG_KEYS),
+        ("groups", 3, GROUPS),
+        ("key", 3, 8),
+        ("org-key", 3, 9),
+    ] {
+        let again = Ask {
+            other: vec![4, 2],
+            ..get(0, path, &known)
+        };
+        let requests = [
+            again,
+            get(0, path, &known),
+            get(3, path, &known),
+            get(1, path, &known),
+            get(0, 19, &known),
+            Ask {
+                other: vec![4, 3],
+                ..get(60, path, &known)
+            },
+            get(7, path, &known),
+        ];
+        add(
+            &format!("rate-limit-{name}"),
+            input([7, groups, 8, 32], &requests),
+        );
+    }
+    // Bodies of about 220 bytes, the largest that are not compressed: an error contains the path twice.
+    let lengths = (43..51).flat_map(|length| [(length, 0), (length, 2)]);
+    let near = lengths.fold(
+        Writer::default().rest(world(0)),
+        |writer, (length, query)| {
+            let path = format!("/{}", "a".repeat(length));
+            let writer = writer.number(0).rest([GET, 255]).short(path);
+            writer.rest([query, 0]).rest(none).rest([0, 0])
+        },
+    );
+    add("bodies-near-the-limit-of-compression", near.0);
+    for (name, path) in [
+        ("keys", KEYS),
+        ("org-keys", ORG_KEYS),
+        ("groups", GROUPS),
+        ("key", 8),
+    ] {
+        let version = if path == GROUPS { 2 } else { DATED };
+        let queries = (0..byte(emulator::QUERIES.len())).map(|query| Ask {
+            route: [GET, path, query, version],
+            ..get(0, path, &known)
+        });
+        let queries: Vec<_> = queries.collect();
+        add(&format!("queries-{name}-1"), input(world(8), &queries[..9]));
+        add(
+            &format!("queries-{name}-2"),
+            input(world(128), &queries[9..]),
+        );
+    }
+    for (name, path) in [("keys", KEYS), ("org-keys", ORG_KEYS), ("groups", GROUPS)] {
+        for per_page in [1, 2, 3, 4, 8] {
+            let mut writer = Writer::default().rest([7, 4, 8, 0]);
+            for page in 1..=9 {
+                let query = format!("?itemsPerPage={per_page}&pageNum={page}");
+                let version = if path == GROUPS { 2 } else { DATED };
+                writer = writer.number(0).rest([GET, path, 255]).short(query);
+                writer = writer.byte(version).rest(known).rest([0, 0]);
+            }
+            add(&format!("pages-{name}-{per_page}"), writer.0);
+        }
+    }
+    for seed in (3..32).step_by(4) {
+        let paths = [KEYS, 19, GROUPS, ORG_KEYS, 20, 8, 9, 21, 22, 1, 6];
+        let second = token(1);
+        let requests = paths.map(|path| get(0, path, &second));
+        add(&format!("roles-{seed}"), input([seed, 4, 8, 0], &requests));
+    }
+    let second = [
+        get(0, GROUPS, &none),
+        get(0, 19, &right),
+        get(0, GROUPS, &right),
+        get(0, KEYS, &right),
+    ];
+    add("forbidden-group", input([7, 2, 3, 0], &second));
+    for (name, groups) in [
+        ("served", 3),
+        ("withdrawn", 13),
+        ("zero-count", 23),
+        ("no-count", 43),
+    ] {
+        let versions = (0..byte(emulator::ACCEPTS.len())).map(|version| Ask {
+            route: [GET, KEYS, 0, version],
+            ..get(0, KEYS, &known)
+        });
+        let of_groups = (0..6).map(|version| Ask {
+            route: [GET, GROUPS, 2, version],
+            ..get(0, GROUPS, &known)
+        });
+        let requests: Vec<_> = versions.chain(of_groups).collect();
+        add(
+            &format!("versions-{name}"),
+            input([7, groups, 2, 0], &requests),
+        );
+    }
+    inputs
+}
+
+/// Streams of requests: the name, the size of the pieces, the padding and the bytes.
+const SERVER: [(&str, u8, u8, &str); 30] = [
+    (
+        "get",
+        1,
+        0,
+        "GET /api?x=1 HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost:\r\n\r\n",
+    ),
+    (
+        "http-1.0",
+        3,
+        0,
+        "GET / HTTP/1.0\r\n\r\nGET /ignored HTTP/1.0\r\n\r\n",
+    ),
+    (
+        "http-1.0-kept",
+        3,
+        0,
+        "GET / HTTP/1.0\r\nConnection: x, Keep-Alive\r\n\r\nGET / HTTP/1.0\r\n\r\n",
+    ),
+    (
+        "close",
+        0,
+        0,
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: a, Close\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    ),
+    (
+        "head",
+        0,
+        0,
+        "HEAD / HTTP/1.1\r\nHost: h\r\n\r\nHEAD / HTTP/1.1\r\nHost: h\r\n\r\n",
+    ),
+    (
+        "length",
+        2,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    ),
+    (
+        "length-most",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1048576\r\n\r\nx",
+    ),
+    (
+        "length-too-large",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1048577\r\n\r\nx",
+    ),
+    (
+        "two-lengths",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+    ),
+    (
+        "length-list",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5, 5\r\n\r\nhello",
+    ),
+    (
+        "length-signed",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +5\r\n\r\nhello",
+    ),
+    (
+        "length-empty",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\n",
+    ),
+    (
+        "length-and-chunks",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "chunks",
+        1,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n0A;x=\"y\"\r\n0123456789\r\n0\r\nT: x\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    ),
+    (
+        "chunks-twice",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "chunks-in-1.0",
+        0,
+        0,
+        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "other-coding",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "chunk-without-size",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\r\n\r\n",
+    ),
+    (
+        "chunk-with-only-an-extension",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n;x\r\n\r\n",
+    ),
+    (
+        "line-feed-in-extension",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2;\nxx\r\nab\r\n0\r\n\r\n",
+    ),
+    (
+        "chunk-too-long",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n",
+    ),
+    (
+        "line-feeds",
+        0,
+        0,
+        "GET / HTTP/1.1\nHost: h\n\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    ),
+    (
+        "folded",
+        0,
+        0,
+        "GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n",
+    ),
+    (
+        "space-before-colon",
+        0,
+        0,
+        "GET / HTTP/1.1\r\nHost : h\r\n\r\n",
+    ),
+    (
+        "hosts",
+        0,
+        0,
+        "GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
+    ),
+    ("no-host", 0, 0, "GET / HTTP/1.1\r\n\r\n"),
+    (
+        "expect",
+        1,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\nx",
+    ),
+    (
+        "expect-more",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nExpect: more\r\n\r\n",
+    ),
+    ("longest-head", 0, 64, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"),
+    ("most-fields", 0, 192, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"),
+];
+
+/// Returns inputs of both clients: each credential, each fate, pages that are read ahead, streams that are dropped, and
+/// delays beyond the deadline.
+fn driver_inputs() -> Vec<(String, Vec<u8>)> {
+    const BLOCKING: u8 = 1;
+    const ASYNC: u8 = 0;
+    const SPAWNS: u8 = 2;
+    let mut inputs = Vec::new();
+    let mut add = |name: String, start: [u8; 7], outcomes: &[[u8; 2]], choices: &[u8]| {
+        let count = [byte(outcomes.len())];
+        inputs.push((
+            name,
+            [&start, &count[..], outcomes.as_flattened(), choices].concat(),
+        ));
+    };
+    for (client, flags) in [
+        ("blocking", BLOCKING),
+        ("async", ASYNC),
+        ("spawned", SPAWNS),
+    ] {
+        for credential in 0..3 {
+            let name = |case: &str| format!("{client}-{credential}-{case}");
+            add(name("calm"), [flags, credential, 2, 0, 1, 0, 0], &[], &[]);
+            add(
+                name("read-ahead"),
+                [flags, credential, 0, 3, 0, 0, 0],
+                &[],
+                &[1, 2, 0, 1, 3, 2, 1, 0, 2, 1],
+            );
+            add(
+                name("late"),
+                [flags, credential, 0, 4, 0, 0, 0],
+                &[[0, 0], [0, 3], [0, 9], [0, 1], [0, 5]],
+                &[2, 1],
+            );
+            for fate in 1..8 {
+                add(
+                    name(&format!("fate-{fate}")),
+                    [flags, credential, 1, 2, 1, 0, 0],
+                    &[[0, 0], [fate, 0], [fate, 0]],
+                    &[1],
+                );
+            }
+            add(
+                name("failures"),
+                [flags, credential, 0, 0, 1, 0, 0],
+                &[[1, 0], [3, 0], [2, 0], [4, 0]],
+                &[],
+            );
+            add(
+                name("deadline"),
+                [flags, credential, 1, 2, 1, 5, 0],
+                &[[0, 2], [0, 4], [0, 200]],
+                &[1],
+            );
+            add(
+                name("deadline-in-wait"),
+                [flags, credential, 0, 0, 1, 2, 0],
+                &[[3, 0], [3, 1], [3, 0], [3, 1], [3, 1]],
+                &[],
+            );
+            for drop_at in [1, 3, 6, 12] {
+                add(
+                    name(&format!("dropped-{drop_at}")),
+                    [flags, credential, 2, 2, 0, 0, drop_at],
+                    &[[0, 1], [0, 2], [1, 0]],
+                    &[0, 1, 2],
+                );
+            }
+        }
+    }
+    inputs
 }
