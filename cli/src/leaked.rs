@@ -452,10 +452,10 @@ mod tests {
         use std::io::{Read as _, Seek as _, SeekFrom};
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
         let mut memory = std::fs::File::open("/proc/self/mem").unwrap();
-        let is_text = |window: &[u8]| {
-            let (pairs, _) = window.as_chunks::<2>();
-            let mut pairs = pairs.iter().zip(odd.bytes().zip(even.bytes()));
-            pairs.all(|(pair, (odd, even))| *pair == [odd, even])
+        let starts_with_text = |bytes: &[u8]| {
+            let (pairs, _) = bytes.as_chunks::<2>();
+            let text = odd.bytes().zip(even.bytes()).map(|(odd, even)| [odd, even]);
+            pairs.iter().copied().take(odd.len()).eq(text)
         };
         let mut writable = maps.lines().filter(|line| line.contains(" rw"));
         writable.any(|line| {
@@ -466,7 +466,9 @@ mod tests {
             let mut bytes = Zeroizing::new(vec![0; usize::try_from(end - start).unwrap()]);
             memory.seek(SeekFrom::Start(start)).unwrap();
             // Some of it cannot be read.
-            memory.read_exact(&mut bytes).is_ok() && bytes.windows(2 * odd.len()).any(is_text)
+            memory.read_exact(&mut bytes).is_ok()
+                && memchr::memchr_iter(odd.as_bytes()[0], &bytes)
+                    .any(|start| starts_with_text(&bytes[start..]))
         })
     }
 

@@ -122,18 +122,23 @@ still work. `conformance/tests/faults.rs` writes and checks this file.
 
 /// Returns the outcome of each fault with this client.
 fn outcomes(name: &str) -> Vec<String> {
+    let cases: Vec<(Fault, CredentialKind, bool)> = Fault::all()
+        .flat_map(|fault| {
+            let kinds = affected_credentials(fault).iter().enumerate();
+            kinds.map(move |(n, kind)| (fault, *kind, n == 0))
+        })
+        .collect();
     let next = AtomicUsize::new(0);
     let share = || {
         let mut process = Process::start(name);
         let mut outcomes = Vec::new();
-        while let Some((n, fault)) = {
+        while let Some((n, (fault, kind, is_in_table))) = {
             let n = next.fetch_add(1, Ordering::Relaxed);
-            Fault::all().nth(n).map(|fault| (n, fault))
+            cases.get(n).map(|case| (n, *case))
         } {
-            let (first, rest) = affected_credentials(fault);
-            outcomes.push((n, outcome(&mut process, fault, first)));
-            for kind in rest {
-                outcome(&mut process, fault, *kind);
+            let outcome = outcome(&mut process, fault, kind);
+            if is_in_table {
+                outcomes.push((n, outcome));
             }
         }
         let peak: u64 = process.request("peak").parse().unwrap();
@@ -158,14 +163,12 @@ fn outcomes(name: &str) -> Vec<String> {
 }
 
 /// Returns the kinds of credentials that a fault affects. The first is the one whose outcome is in the table.
-fn affected_credentials(fault: Fault) -> (CredentialKind, &'static [CredentialKind]) {
+fn affected_credentials(fault: Fault) -> &'static [CredentialKind] {
+    use CredentialKind::{ApiKey, Bearer, ServiceAccount};
     match fault.area() {
-        Area::Token => (CredentialKind::ServiceAccount, &[]),
-        Area::Digest => (CredentialKind::ApiKey, &[]),
-        _ => (
-            CredentialKind::Bearer,
-            &[CredentialKind::ServiceAccount, CredentialKind::ApiKey],
-        ),
+        Area::Token => &[ServiceAccount],
+        Area::Digest => &[ApiKey],
+        _ => &[Bearer, ServiceAccount, ApiKey],
     }
 }
 
@@ -370,11 +373,10 @@ fn assert_no_secret_in_error(error: &Error, secrets: &[String]) {
 /// Checks that the text contains no twelve consecutive characters of a secret.
 fn assert_no_secret(text: &str, secrets: &[String]) {
     for secret in secrets {
-        let mut runs = secret
-            .as_bytes()
-            .windows(12)
-            .map(|run| str::from_utf8(run).unwrap());
-        let shown = runs.find(|run| text.contains(run));
+        let mut runs = secret.as_bytes().windows(12);
+        // In a build for tests, it is ten times as fast as `str::contains`.
+        let shown = runs.find(|run| memchr::memmem::find(text.as_bytes(), run).is_some());
+        let shown = shown.map(String::from_utf8_lossy);
         assert!(shown.is_none(), "{shown:?} in {text}");
     }
 }

@@ -45,10 +45,10 @@ fn memory_holds((odd, even): Halves) -> bool {
             if memory.read_exact(piece).is_err() {
                 continue;
             }
-            found |= piece.windows(length).any(|window| {
-                let (pairs, _) = window.as_chunks::<2>();
-                let mut pairs = pairs.iter().zip(odd.bytes().zip(even.bytes()));
-                pairs.all(|(pair, (odd, even))| *pair == [odd, even])
+            found |= memchr::memchr_iter(odd.as_bytes()[0], piece).any(|start| {
+                let (pairs, _) = piece[start..].as_chunks::<2>();
+                let text = odd.bytes().zip(even.bytes()).map(|(odd, even)| [odd, even]);
+                pairs.iter().copied().take(odd.len()).eq(text)
             });
         }
     }

@@ -198,10 +198,10 @@ mod tests {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
         let mut memory = std::fs::File::open("/proc/self/mem").unwrap();
         let holds = |bytes: &[u8]| {
-            bytes.windows(2 * odd.len()).any(|window| {
-                let (pairs, _) = window.as_chunks::<2>();
-                let mut pairs = pairs.iter().zip(odd.bytes().zip(even.bytes()));
-                pairs.all(|(pair, (odd, even))| *pair == [odd, even])
+            memchr::memchr_iter(odd.as_bytes()[0], bytes).any(|start| {
+                let (pairs, _) = bytes[start..].as_chunks::<2>();
+                let text = odd.bytes().zip(even.bytes()).map(|(odd, even)| [odd, even]);
+                pairs.iter().copied().take(odd.len()).eq(text)
             })
         };
         maps.lines()
