@@ -31,7 +31,9 @@ macro_rules! target {
         #[cfg(all(fuzzing, feature = "honggfuzz"))]
         fn main() {
             loop {
-                ::honggfuzz::fuzz!(|input: &[u8]| $crate::properties::targets::$name::check(input));
+                ::honggfuzz::fuzz!(|input: &[u8]| {
+                    $crate::properties::targets::$name::check(input);
+                });
             }
         }
 

@@ -13,7 +13,7 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 
 /// The inputs of a target that `cargo test` makes.
-const CASES: u32 = 200;
+const CASES: u32 = 500;
 
 #[test]
 fn properties_hold_for_random_inputs() {
