@@ -4,8 +4,18 @@
 #[doc(hidden)]
 pub use atlas_model_keys_properties as properties;
 
+#[cfg(any(
+    all(feature = "libfuzzer", any(feature = "afl", feature = "honggfuzz")),
+    all(feature = "afl", feature = "honggfuzz"),
+))]
+compile_error!(
+    "a program has one engine: use --no-default-features with the feature of another engine than libFuzzer"
+);
+
 /// Defines the `main` of a target: that of the engine, or else one that checks the files named on the command line. With a
 /// mutator (a module of `generators`), libFuzzer uses it for three of four changes.
+///
+/// The feature selects the engine, because all of them compile with `cfg(fuzzing)`.
 #[macro_export]
 macro_rules! target {
     ($name:ident, $mutator:ident) => {
@@ -27,6 +37,20 @@ macro_rules! target {
         ::libfuzzer_sys::fuzz_target!(|input: &[u8]| $crate::properties::targets::$name::check(
             input
         ));
+
+        #[cfg(all(fuzzing, feature = "afl"))]
+        fn main() {
+            ::afl::fuzz!(|input: &[u8]| $crate::properties::targets::$name::check(input));
+        }
+
+        #[cfg(all(fuzzing, feature = "honggfuzz"))]
+        fn main() {
+            loop {
+                ::honggfuzz::fuzz!(|input: &[u8]| {
+                    $crate::properties::targets::$name::check(input);
+                });
+            }
+        }
 
         #[cfg(not(fuzzing))]
         fn main() -> ::std::process::ExitCode {

@@ -9,12 +9,12 @@ use std::{fs, io};
 
 use atlas_model_keys_properties::TARGETS;
 use atlas_model_keys_properties::generators::bytes::Writer;
-use atlas_model_keys_properties::generators::{emulator, listing};
 use atlas_model_keys_properties::generators::session::{
     ACTION_CODES, ActionCode, BODY_TYPES, BodyType, CHOSEN_LIMITS, ENVELOPE, HEADERS, LIMITS,
     NO_RETRY_STATUSES, OPERATION_SHIFT, OPERATIONS, OTHER_GROUP, PINNED_VERSION, SINGLE_ATTEMPT,
     STATUSES, WAITS_OUT_RATE_LIMITS,
 };
+use atlas_model_keys_properties::generators::{emulator, listing};
 use atlas_model_keys_properties::targets::redaction;
 use atlas_model_keys_properties::targets::{reply, request, wire};
 use http::Method;
@@ -2287,6 +2287,7 @@ fn session_rules() -> Vec<(String, Scenario)> {
         );
     }
     all
+}
 
 /// A request of the target `emulator`: two bytes for the clock's move; method, path, query and version; the credential with its
 /// selection; other headers with the number of repetitions; and the body.
