@@ -127,6 +127,10 @@ impl Simulation {
             drop(ready);
             if drops_first {
                 drop(tasks[0].take());
+                // That may have woken another task, which comes before the clock.
+                if id.is_none() {
+                    continue;
+                }
             }
             match id {
                 Some(id) => {

@@ -517,7 +517,7 @@ impl Client {
             Ok(reply) => {
                 // An error keeps its HTTP status in an envelope, too.
                 let checked = self.check_reply(request, reply);
-                assert!(checked.is_ok(), "{checked:?}");
+                assert!(checked.is_ok(), "{checked:?}: {}", body.escape_ascii());
             }
             Err(error) => {
                 assert_eq!(error.status(), Some(status));
@@ -555,7 +555,7 @@ impl Client {
 
     /// Checks the reply to an operation.
     fn check_reply(&self, request: &Request<Vec<u8>>, reply: Reply<&[u8]>) -> Result<(), Error> {
-        let path = request.uri().path();
+        let path = &*atlas_model::decode_unreserved(request.uri().path());
         let (parent, name) = path.rsplit_once('/').unwrap_or_default();
         let is_of_org = path.starts_with("/api/atlas/v2/orgs/");
         if path.starts_with("/api/oauth/") {
