@@ -3,7 +3,7 @@
 //! Everything is read from the front: numbers are little-endian, a text is preceded by its length, and a
 //! list continues to the end of the input. A truncated value is read as far as it goes, and a missing one
 //! is zero. Therefore every input is valid, a small change of the bytes is a small change of the
-//! meaning, and seeds can be written by hand (with [`Writer`], as in `examples/seeds.rs`).
+//! meaning, and seeds can be written by hand (with [`Writer`], as in `examples/seeds/`).
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
