@@ -12,11 +12,26 @@ compile_error!(
     "a program has one engine: use --no-default-features with the feature of another engine than libFuzzer"
 );
 
-/// Defines the `main` of a target: that of the engine, or else one that checks the files named on the command line.
+/// Defines the `main` of a target: that of the engine, or else one that checks the files named on the command line. With a
+/// mutator (a module of `generators`), libFuzzer uses it for three of four changes.
 ///
 /// The feature selects the engine, because all of them compile with `cfg(fuzzing)`.
 #[macro_export]
 macro_rules! target {
+    ($name:ident, $mutator:ident) => {
+        $crate::target!($name);
+
+        #[cfg(all(fuzzing, feature = "libfuzzer"))]
+        ::libfuzzer_sys::fuzz_mutator!(|data: &mut [u8],
+                                        size: usize,
+                                        max_size: usize,
+                                        seed: u32| {
+            match seed % 4 {
+                0 => ::libfuzzer_sys::fuzzer_mutate(data, size, max_size),
+                _ => $crate::properties::generators::$mutator::mutate(data, size, max_size, seed),
+            }
+        });
+    };
     ($name:ident) => {
         #[cfg(all(fuzzing, feature = "libfuzzer"))]
         ::libfuzzer_sys::fuzz_target!(|input: &[u8]| $crate::properties::targets::$name::check(

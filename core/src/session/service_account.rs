@@ -384,6 +384,20 @@ mod tests {
     }
 
     #[test]
+    fn token_that_expires_now_is_not_restored() {
+        let (base, limits) = (BaseUrl::default(), Limits::default());
+        let mut account = ServiceAccount::new("id", Secret::new("s"));
+        let text = format!("{EXPORT_HEADER}\n{base}\nid\n1003\nt\n");
+        let mut restore = |milliseconds| {
+            let now = Duration::from_millis(milliseconds);
+            account.restore(&Secret::new(text.as_str()), &base, now, &limits)
+        };
+        assert_eq!(restore(1_002_999), Ok(()));
+        let error = restore(1_003_000).unwrap_err();
+        assert!(error.starts_with("the token has expired"), "{error}");
+    }
+
+    #[test]
     fn token_is_renewed_before_it_expires() {
         let mut tokens = ServiceAccount::new("id", Secret::new("s"));
         let now = Duration::from_secs(1000);

@@ -216,6 +216,18 @@ fn token_of_another_session_can_be_revoked_and_is_redacted() {
 }
 
 #[test]
+fn revoked_token_is_percent_encoded() {
+    let mut world = world(CredentialKind::ServiceAccount);
+    // In a form, a plus sign would be a space.
+    let token = Secret::new("a+b/c==&d%20");
+    let request = world.session.revoke(&token).unwrap();
+    assert_eq!(
+        request.body().as_bytes(),
+        b"token=a%2Bb%2Fc%3D%3D%26d%2520&token_type_hint=access_token"
+    );
+}
+
+#[test]
 fn revoked_token_is_removed() {
     let mut world = world(CredentialKind::ServiceAccount);
     assert!(world.session.revoke_token().is_none());

@@ -177,7 +177,11 @@ fn parse_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
             Ok(httparse::Status::Partial) if rest.len() <= MAX_CHUNK_LINE => return Ok(None),
             _ => return Err(StatusCode::BAD_REQUEST),
         };
-        rest = rest.get(line..).unwrap_or_default();
+        let (line, after) = rest.split_at_checked(line).unwrap_or_default();
+        if !is_chunk_line(line) {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        rest = after;
         if size == 0 {
             break;
         }
@@ -205,6 +209,16 @@ fn parse_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
         Ok(httparse::Status::Partial) if rest.len() <= MAX_HEAD => Ok(None),
         _ => Err(StatusCode::BAD_REQUEST),
     }
+}
+
+/// Returns whether the line of a chunk's size has a size, and no control character before its end. `httparse` takes a missing
+/// size for 0 and ignores a line feed in an extension, where another parser may see the end of the line.
+fn is_chunk_line(line: &[u8]) -> bool {
+    let text = line.strip_suffix(b"\r\n").unwrap_or(line);
+    text.first().is_some_and(u8::is_ascii_hexdigit)
+        && text
+            .iter()
+            .all(|byte| *byte == b'\t' || !byte.is_ascii_control())
 }
 
 /// Values that a response on the wire depends on, in addition to the response itself.
@@ -420,6 +434,11 @@ mod tests {
         for (bytes, status) in [
             ("x\r\n", 400),
             ("1\r\nabc", 400),
+            // Another parser may find no size, or another end of the line.
+            ("\r\n\r\n", 400),
+            (";x\r\n\r\n", 400),
+            ("1;\nx\r\na\r\n", 400),
+            ("1;\rx\r\na\r\n", 400),
             ("100001\r\n", 413),
             ("ffffffffffffffff\r\n", 413),
             ("fffffffffffffffff\r\n", 400),

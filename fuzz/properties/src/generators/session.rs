@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::json;
 
 use crate::generators::bytes as input;
+pub(crate) use crate::oracles::session_model::Credential as CredentialType;
 
 /// The base URLs of the session.
 pub const BASES: [&str; 3] = [
@@ -30,6 +31,27 @@ pub const NO_RETRY_STATUSES: u8 = 8;
 /// The flag for a policy that waits out rate limits.
 pub const WAITS_OUT_RATE_LIMITS: u8 = 16;
 
+/// The flag for limits that follow: after the flags, a byte for their number, and for each a byte for its name (from
+/// [`LIMITS`]) and one for its value.
+pub const CHOSEN_LIMITS: u8 = 128;
+
+/// The limits that an input can choose.
+pub const LIMITS: [&str; 13] = [
+    "attempts",
+    "base",
+    "cap",
+    "wait",
+    "total_wait",
+    "challenges",
+    "challenge_bytes",
+    "token_bytes",
+    "body_bytes",
+    "error_body_bytes",
+    "headers",
+    "head_bytes",
+    "detail_bytes",
+];
+
 /// The flag of a request for an envelope.
 pub const ENVELOPE: u8 = 1;
 /// The flag of a request for the other group or organization.
@@ -45,14 +67,6 @@ pub const OPERATIONS: [&str; 5] = [
     "organization-key",
     "groups",
 ];
-
-/// The types of credentials.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum CredentialType {
-    Bearer,
-    ServiceAccount,
-    ApiKey,
-}
 
 /// The types of credentials, by their byte in the input.
 const CREDENTIAL_TYPES: [CredentialType; 3] = [
@@ -313,7 +327,7 @@ impl ServerResponse {
                     .to_string()
                     .into()
             }
-            BodyType::AllSecrets => error_with_all_secrets().into(),
+            BodyType::AllSecrets => ERROR_WITH_ALL_SECRETS.as_bytes().into(),
         };
         Ok(Self {
             response,
@@ -328,8 +342,8 @@ pub(crate) const PAGE_BODY: &[u8] = br#"{"results":[{"apiKeyId":"k","secret":"al
 /// The placeholder for the issued tokens in a body that repeats every secret.
 pub(crate) const TOKENS_PLACEHOLDER: &str = "@tokens@";
 
-/// Returns an error object that repeats every secret, in each form that is recognised.
-fn error_with_all_secrets() -> String {
+/// An error object that repeats every secret, in each form that is recognised.
+static ERROR_WITH_ALL_SECRETS: LazyLock<String> = LazyLock::new(|| {
     let mut all = TOKENS_PLACEHOLDER.to_owned();
     for secret in all_secrets() {
         all += &format!("<{secret}|{}>", percent_encoded(&secret));
@@ -344,7 +358,7 @@ fn error_with_all_secrets() -> String {
         "badRequestDetail": {"fields": [{"field": &all, "description": beginnings.join(" ")}]},
     })
     .to_string()
-}
+});
 
 /// The Basic credentials of the service account: `base64(id:secret)`.
 pub(crate) static BASIC_CREDENTIALS: LazyLock<String> =
@@ -372,21 +386,54 @@ pub(crate) fn secrets_of(credential: CredentialType) -> Vec<String> {
 
 /// Percent-encodes everything but unreserved characters (RFC 3986 §2.3).
 pub(crate) fn percent_encoded(text: &str) -> String {
-    let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    text.bytes()
-        .map(|b| match unreserved(b) {
-            true => char::from(b).to_string(),
-            false => format!("%{b:02X}"),
-        })
-        .collect()
+    let mut encoded = String::with_capacity(3 * text.len());
+    for b in text.bytes() {
+        match b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
+            true => encoded.push(char::from(b)),
+            false => {
+                let digit = |n: u8| char::from(b"0123456789ABCDEF"[usize::from(n)]);
+                encoded.extend(['%', digit(b >> 4), digit(b & 15)]);
+            }
+        }
+    }
+    encoded
+}
+
+/// The largest number of actions that are read.
+pub(crate) const MOST_ACTIONS: usize = 120;
+
+/// The settings before the actions.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) credential: CredentialType,
+    pub(crate) base: &'static str,
+    pub(crate) flags: u8,
+    /// The chosen limits, each with its value.
+    pub(crate) limits: Vec<(&'static str, u8)>,
+}
+
+impl Head {
+    pub(crate) fn read(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        let mut head = Self {
+            credential: input::pick(u, &CREDENTIAL_TYPES)?,
+            base: input::pick(u, &BASES)?,
+            flags: input::byte(u)?,
+            limits: Vec::new(),
+        };
+        if head.flags & CHOSEN_LIMITS != 0 {
+            for _ in 0..input::byte(u)? % 8 {
+                let name = input::pick(u, &LIMITS)?;
+                head.limits.push((name, input::byte(u)?));
+            }
+        }
+        Ok(head)
+    }
 }
 
 /// A scenario.
 #[derive(Debug)]
 pub(crate) struct Input {
-    pub(crate) credential: CredentialType,
-    pub(crate) base: &'static str,
-    pub(crate) flags: u8,
+    pub(crate) head: Head,
     pub(crate) actions: Vec<Action>,
 }
 
@@ -395,47 +442,50 @@ fn slot(u: &mut Unstructured<'_>) -> arbitrary::Result<usize> {
     Ok(usize::from(input::byte(u)? % 4))
 }
 
+impl Action {
+    pub(crate) fn read(u: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        Ok(match input::pick(u, &ACTION_CODES)? {
+            ActionCode::Start => Action::Start {
+                slot: slot(u)?,
+                flags: input::byte(u)?,
+            },
+            ActionCode::Respond => Action::Respond {
+                slot: slot(u)?,
+                response: ServerResponse::read(u)?,
+            },
+            ActionCode::Fail => Action::Fail {
+                slot: slot(u)?,
+                kind: input::pick(u, &FAILURES)?,
+            },
+            ActionCode::Resume => Action::Resume { slot: slot(u)? },
+            ActionCode::Drop => Action::Drop { slot: slot(u)? },
+            ActionCode::GiveUp => Action::GiveUp { slot: slot(u)? },
+            ActionCode::Clock => Action::Clock {
+                by: u.arbitrary()?,
+                unit: input::pick(u, &UNITS)?,
+            },
+            ActionCode::Export => Action::Export,
+            ActionCode::Restore => Action::Restore {
+                how: input::byte(u)?,
+                text: input::text(input::short(u)?),
+            },
+            ActionCode::Revoke => Action::Revoke {
+                response: ServerResponse::read(u)?,
+            },
+            ActionCode::Foreign => Action::Foreign { slot: slot(u)? },
+            ActionCode::Friendly => Action::Friendly { slot: slot(u)? },
+        })
+    }
+}
+
 impl<'a> Arbitrary<'a> for Input {
     fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         let mut input = Self {
-            credential: input::pick(u, &CREDENTIAL_TYPES)?,
-            base: input::pick(u, &BASES)?,
-            flags: input::byte(u)?,
+            head: Head::read(u)?,
             actions: Vec::new(),
         };
-        while !u.is_empty() && input.actions.len() < 120 {
-            let action = match input::pick(u, &ACTION_CODES)? {
-                ActionCode::Start => Action::Start {
-                    slot: slot(u)?,
-                    flags: input::byte(u)?,
-                },
-                ActionCode::Respond => Action::Respond {
-                    slot: slot(u)?,
-                    response: ServerResponse::read(u)?,
-                },
-                ActionCode::Fail => Action::Fail {
-                    slot: slot(u)?,
-                    kind: input::pick(u, &FAILURES)?,
-                },
-                ActionCode::Resume => Action::Resume { slot: slot(u)? },
-                ActionCode::Drop => Action::Drop { slot: slot(u)? },
-                ActionCode::GiveUp => Action::GiveUp { slot: slot(u)? },
-                ActionCode::Clock => Action::Clock {
-                    by: u.arbitrary()?,
-                    unit: input::pick(u, &UNITS)?,
-                },
-                ActionCode::Export => Action::Export,
-                ActionCode::Restore => Action::Restore {
-                    how: input::byte(u)?,
-                    text: input::text(input::short(u)?),
-                },
-                ActionCode::Revoke => Action::Revoke {
-                    response: ServerResponse::read(u)?,
-                },
-                ActionCode::Foreign => Action::Foreign { slot: slot(u)? },
-                ActionCode::Friendly => Action::Friendly { slot: slot(u)? },
-            };
-            input.actions.push(action);
+        while !u.is_empty() && input.actions.len() < MOST_ACTIONS {
+            input.actions.push(Action::read(u)?);
         }
         Ok(input)
     }

@@ -58,15 +58,18 @@ pub(crate) const KEY_FIELDS: [(&str, bool); 12] = [
 ];
 
 impl<E: DeserializeOwned> DerivedPage<E> {
-    /// Parses a body with the documented fields, with or without `results`.
+    /// Parses a body with the documented fields, with or without `results`, within the default limits.
     pub(crate) fn read(body: &[u8]) -> Option<(Self, Json)> {
-        let limits = Limits::default();
+        let read = Self::read_unlimited(body)?;
+        is_within(&read.1, &Limits::default()).then_some(read)
+    }
+
+    /// Parses a body with the documented fields, nested as deep as the parser allows.
+    pub(crate) fn read_unlimited(body: &[u8]) -> Option<(Self, Json)> {
         let json = Json::read(body)?;
         let lists = [json.elements("results"), json.elements("links")];
         let [keys, links] = lists;
         let has_page_shape = json.is_object()
-            && json.depth() <= usize::from(limits.nesting)
-            && lists.iter().all(|list| list.len() <= limits.elements)
             && keys.iter().all(Json::is_object)
             && links.iter().all(|link| link.is_object() || link.is_null());
         let body = json::with_small_numbers(body);
@@ -105,6 +108,17 @@ impl<E: DeserializeOwned> DerivedPage<E> {
     pub(crate) fn envelope_status(&self) -> Option<u16> {
         count(self.status.as_ref()).and_then(|status| u16::try_from(status).ok())
     }
+}
+
+/// Returns the number of elements of the longest list.
+pub(crate) fn longest_list(json: &Json) -> usize {
+    let lists = ["results", "links"].map(|name| json.elements(name).len());
+    lists.into_iter().max().unwrap_or(0)
+}
+
+/// Returns whether a page is within the limits. A limit of nesting above 100 counts as 100.
+pub(crate) fn is_within(json: &Json, limits: &Limits) -> bool {
+    json.depth() <= usize::from(limits.nesting.min(100)) && longest_list(json) <= limits.elements
 }
 
 fn count(value: Option<&Value>) -> Option<u64> {

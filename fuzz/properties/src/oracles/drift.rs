@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use atlas_model_keys_core::{ApiVersion, Drift, is_unsafe_to_show};
+use atlas_model_keys_core::{ApiVersion, Drift};
 
 use crate::oracles::json::Json;
 use crate::oracles::shown;
+use crate::oracles::unicode::is_unsafe;
 
 /// The documented fields of an object, and whether each also exists in versions without the dated fields.
 type Fields<'f> = &'f [(&'f str, bool)];
@@ -45,7 +46,7 @@ impl Count {
         for (name, _) in object.entries() {
             let is_known = known.iter().any(|(known, _)| known == name);
             if !is_known && !optional.contains(&name.as_str()) {
-                self.names_are_changed |= name.len() > 80 || name.chars().any(is_unsafe_to_show);
+                self.names_are_changed |= name.len() > 80 || name.chars().any(is_unsafe);
                 *self.unknown.entry(format!("{prefix}{name}")).or_default() += 1;
             }
         }

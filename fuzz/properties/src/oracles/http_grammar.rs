@@ -1,87 +1,394 @@
-//! A simple parser for RFC 9112 that splits the complete stream. It is as strict as the core documents, and limits
-//! only the number of interim responses and the length of an error's body.
+//! A simple parser for RFC 9112 that reads the complete stream, as strict as the core documents and with its limits.
 
 use atlas_model_keys_core::Limits;
+use atlas_model_keys_core::wire::{CHUNK_EXTENSION_BYTES, MAX_INTERIM, WireErrorKind as Kind};
 use http::Method;
 
-/// A response, without its fields.
+/// The first response of a stream.
 #[derive(Debug)]
 pub(crate) struct GrammarResponse {
+    /// The digit after `HTTP/1.`.
+    pub(crate) minor: u8,
     pub(crate) status: u16,
+    /// The fields of the head, in order: lower-case names and unfolded values.
+    pub(crate) fields: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
     /// The length of the response in the stream.
     pub(crate) end: usize,
-    pub(crate) body: Vec<u8>,
+    /// Whether the connection can be used again.
+    pub(crate) keep_alive: bool,
     /// Whether the end of the stream ends the body.
     pub(crate) ends_with_stream: bool,
     /// Whether the body was truncated at the limit for errors.
     pub(crate) is_truncated: bool,
+    /// The bytes of all heads and trailers, and their fields.
+    pub(crate) head_bytes: usize,
+    pub(crate) head_fields: usize,
 }
 
-/// Returns the first response of a stream, or `None` if it is invalid or incomplete.
-pub(crate) fn read(method: &Method, limits: &Limits, stream: &[u8]) -> Option<GrammarResponse> {
-    let (minor, status, fields, end) = last_head(stream)?;
-    let most = match status {
-        200 => usize::MAX,
-        _ => limits.body_bytes.min(limits.error_body_bytes + 1),
+/// The rule that a stream violates, and where, if the position follows from the rule.
+pub(crate) type Violation = (Kind, Option<usize>);
+
+/// Returns the first response of a stream, or the rule that it violates.
+pub(crate) fn read(
+    method: &Method,
+    limits: &Limits,
+    stream: &[u8],
+) -> Result<GrammarResponse, Violation> {
+    let mut reader = Reader {
+        stream,
+        bytes_left: limits.head_bytes,
+        fields_left: limits.headers,
+        at: 0,
     };
-    message(method, stream, minor, status, &fields, end, most)
-}
-
-/// Returns the status of the first response of a stream.
-pub(crate) fn status(stream: &[u8]) -> Option<u16> {
-    last_head(stream).map(|(_, status, ..)| status)
-}
-
-/// Returns the first head that is not that of an interim response.
-fn last_head(stream: &[u8]) -> Option<(u8, u16, Fields, usize)> {
-    let mut at = 0;
-    for _ in 0..=16 {
-        let head = head(stream, at)?;
-        match head.1 {
-            101 => return None,
-            100..200 => at = head.3,
-            _ => return Some(head),
+    let mut interim = 0;
+    let head = loop {
+        let begin = reader.at;
+        let head = reader.head()?;
+        let status_at = Some(begin + "HTTP/1.1 ".len());
+        match head.status {
+            101 => return Err((Kind::Upgrade, status_at)),
+            100..200 if interim == MAX_INTERIM => return Err((Kind::TooManyInterim, status_at)),
+            100..200 => interim += 1,
+            _ => break head,
         }
-    }
-    None
+    };
+    // Only a 200 must be complete.
+    let (most, may_truncate) = match head.status {
+        200 => (limits.body_bytes, false),
+        _ => (
+            limits
+                .body_bytes
+                .min(limits.error_body_bytes.saturating_add(1)),
+            true,
+        ),
+    };
+    let body = reader.body(method, &head, most, may_truncate)?;
+    Ok(GrammarResponse {
+        minor: head.minor,
+        status: head.status,
+        body: body.bytes,
+        end: reader.at,
+        keep_alive: body.has_certain_end && !body.is_truncated && head.persists(),
+        ends_with_stream: body.ends_with_stream,
+        is_truncated: body.is_truncated,
+        head_bytes: limits.head_bytes - reader.bytes_left,
+        head_fields: limits.headers - reader.fields_left,
+        fields: head.fields.into_iter().map(|f| (f.name, f.value)).collect(),
+    })
 }
 
-type Fields = Vec<(String, Vec<u8>)>;
+struct Field {
+    name: String,
+    value: Vec<u8>,
+    /// The position of the value in the stream.
+    at: usize,
+}
 
-/// Parses the head that begins at an index. Returns version, status, fields, and the index of its end.
-fn head(stream: &[u8], at: usize) -> Option<(u8, u16, Fields, usize)> {
-    let rest = &stream[at..];
-    let length = rest.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let mut lines = lines(&rest[..length])?.into_iter();
-    let (minor, status) = status_line(lines.next()?)?;
-    let mut fields: Fields = Vec::new();
-    for line in lines {
-        if let [b' ' | b'\t', ..] = line {
-            // A folded line continues a value (§5.2).
-            let (_, value) = fields.last_mut()?;
-            let more = line.trim_ascii();
-            if !value.is_empty() && !more.is_empty() {
-                value.push(b' ');
+struct Head {
+    minor: u8,
+    status: u16,
+    fields: Vec<Field>,
+}
+
+impl Head {
+    fn values(&self, name: &str) -> Vec<&[u8]> {
+        let named = self.fields.iter().filter(|field| field.name == name);
+        named.map(|field| field.value.as_slice()).collect()
+    }
+
+    /// Returns the elements of all fields with a name, which are lists (RFC 9110 §5.6.1).
+    fn elements(&self, name: &str) -> Vec<&[u8]> {
+        let values = self.values(name).into_iter();
+        let elements = values.flat_map(|value| value.split(|byte| *byte == b','));
+        elements.map(<[u8]>::trim_ascii).collect()
+    }
+
+    /// Returns whether version and fields let the connection persist (RFC 9112 §9.3).
+    fn persists(&self) -> bool {
+        let elements = self.elements("connection");
+        let has = |option: &[u8]| elements.iter().any(|e| e.eq_ignore_ascii_case(option));
+        !has(b"close") && (self.minor == 1 || has(b"keep-alive"))
+    }
+
+    /// Returns the framing of the body by RFC 9112 §6.3, items 3 to 8.
+    fn framing(&self) -> Result<Framing, Violation> {
+        let codings = self.values("transfer-encoding");
+        let lengths = self.elements("content-length");
+        if !codings.is_empty() {
+            return match codings[..] {
+                _ if self.minor == 0 => Err((Kind::TransferEncodingVersion, None)),
+                _ if !lengths.is_empty() => Err((Kind::TwoLengths, None)),
+                [coding] if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
+                _ => Err((Kind::TransferEncoding, None)),
+            };
+        }
+        let Some((length, others)) = lengths.split_first() else {
+            return Ok(Framing::UntilClose);
+        };
+        let is_number = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+        let number = str::from_utf8(length)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        match number {
+            Some(number) if is_number && others.iter().all(|other| other == length) => {
+                Ok(Framing::Length(number))
             }
-            value.extend(more);
-        } else {
-            fields.push(field(line)?);
+            _ => Err((Kind::ContentLength, None)),
         }
     }
-    Some((minor, status, fields, at + length + 4))
 }
 
-/// Splits a section at CR LF. Returns `None` if it contains a control character other than HTAB.
-fn lines(section: &[u8]) -> Option<Vec<&[u8]>> {
-    let mut lines = Vec::new();
-    let mut rest = section;
-    while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
-        lines.push(&rest[..end]);
-        rest = &rest[end + 2..];
+enum Framing {
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+/// The bytes of a body, and how it ended.
+#[derive(Default)]
+struct Body {
+    bytes: Vec<u8>,
+    is_truncated: bool,
+    ends_with_stream: bool,
+    /// Whether it is certain that the response ends here.
+    has_certain_end: bool,
+}
+
+struct Reader<'s> {
+    stream: &'s [u8],
+    /// The number of bytes that heads and trailers may still take.
+    bytes_left: usize,
+    /// The number of fields that they may still have.
+    fields_left: usize,
+    at: usize,
+}
+
+impl<'s> Reader<'s> {
+    fn truncated<T>(&self) -> Result<T, Violation> {
+        Err((Kind::Truncated, Some(self.stream.len())))
     }
-    lines.push(rest);
-    let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
-    (!lines.iter().any(|line| line.iter().any(is_control))).then_some(lines)
+
+    /// Takes this many bytes.
+    fn take(&mut self, length: usize) -> Result<&'s [u8], Violation> {
+        match self.stream[self.at..].get(..length) {
+            Some(taken) => {
+                self.at += length;
+                Ok(taken)
+            }
+            None => self.truncated(),
+        }
+    }
+
+    /// Takes a head or trailers, byte by byte, and returns the lines with their positions.
+    fn section(&mut self, has_status_line: bool) -> Result<Vec<(usize, &'s [u8])>, Violation> {
+        const PROTOCOL: &[u8] = b"HTTP/1.";
+        let begin = self.at;
+        let (mut lines, mut line) = (Vec::new(), begin);
+        loop {
+            let at = self.at;
+            let Some(byte) = self.stream.get(at).copied() else {
+                return self.truncated();
+            };
+            if at - begin == self.bytes_left {
+                return Err((Kind::HeadTooLong, Some(at)));
+            }
+            if has_status_line && at - begin < PROTOCOL.len() {
+                if byte != PROTOCOL[at - begin] {
+                    return Err((Kind::NotHttp, Some(at)));
+                }
+            } else {
+                let is_after_cr = at > line && self.stream[at - 1] == b'\r';
+                match byte {
+                    b'\n' if is_after_cr && at == line + 1 => {
+                        self.at += 1;
+                        self.bytes_left -= self.at - begin;
+                        return Ok(lines);
+                    }
+                    b'\n' if is_after_cr => {
+                        lines.push((line, &self.stream[line..at - 1]));
+                        line = at + 1;
+                    }
+                    b'\n' => return Err((Kind::LineEnd, Some(at))),
+                    _ if is_after_cr => return Err((Kind::LineEnd, Some(at - 1))),
+                    b' ' | b'\t' | b'\r' => {}
+                    // A line that begins otherwise is a field.
+                    _ if at == line => match self.fields_left.checked_sub(1) {
+                        Some(left) => self.fields_left = left,
+                        None => return Err((Kind::TooManyFields, Some(at))),
+                    },
+                    _ => {}
+                }
+            }
+            self.at += 1;
+        }
+    }
+
+    fn head(&mut self) -> Result<Head, Violation> {
+        let mut lines = self.section(true)?.into_iter();
+        let status_line = lines.next().and_then(|(_, line)| status_line(line));
+        let (minor, status) = status_line.ok_or((Kind::StatusLine, None))?;
+        let mut fields: Vec<Field> = Vec::new();
+        for (at, line) in lines {
+            match (line, fields.last_mut()) {
+                // A folded line continues a value (§5.2).
+                ([b' ' | b'\t', ..], Some(folded)) => {
+                    let more = line.trim_ascii();
+                    if more.iter().any(is_control) {
+                        return Err((Kind::FieldValue, None));
+                    }
+                    if !folded.value.is_empty() && !more.is_empty() {
+                        folded.value.push(b' ');
+                    }
+                    if folded.value.is_empty() {
+                        let spaces = line.len() - line.trim_ascii_start().len();
+                        folded.at = at + spaces;
+                    }
+                    folded.value.extend(more);
+                }
+                _ => fields.push(field(at, line)?),
+            }
+        }
+        Ok(Head {
+            minor,
+            status,
+            fields,
+        })
+    }
+
+    /// Takes the body by the rules of §6.3.
+    fn body(
+        &mut self,
+        method: &Method,
+        head: &Head,
+        most: usize,
+        may_truncate: bool,
+    ) -> Result<Body, Violation> {
+        let whole = |bytes: &[u8], has_certain_end: bool| Body {
+            bytes: bytes.to_vec(),
+            has_certain_end,
+            ..Body::default()
+        };
+        let truncated = |bytes: &[u8]| Body {
+            is_truncated: true,
+            ..whole(bytes, false)
+        };
+        if method == Method::CONNECT && (200..300).contains(&head.status) {
+            return Ok(whole(b"", false));
+        }
+        let framing = head.framing();
+        if method == Method::HEAD || matches!(head.status, 204 | 304) {
+            // A 204 that announces a body may be followed by one.
+            let is_clear = match framing {
+                Ok(Framing::UntilClose | Framing::Length(0)) => true,
+                Ok(_) => head.status != 204,
+                Err(_) => false,
+            };
+            return Ok(whole(b"", is_clear));
+        }
+        let framing = framing?;
+        if may_truncate && most == 0 && !matches!(framing, Framing::Length(0)) {
+            return Ok(truncated(b""));
+        }
+        match framing {
+            Framing::Length(length) if length <= most as u64 => {
+                Ok(whole(self.take(length as usize)?, true))
+            }
+            Framing::Length(_) if may_truncate => Ok(truncated(self.take(most)?)),
+            Framing::Length(_) => {
+                let mut lengths = head.fields.iter().filter(|f| f.name == "content-length");
+                Err((Kind::BodyTooLong, lengths.next().map(|field| field.at)))
+            }
+            Framing::Chunked => self.chunks(most, may_truncate),
+            Framing::UntilClose => match self.stream.len() - self.at {
+                left if left >= most && may_truncate => Ok(truncated(self.take(most)?)),
+                left if left > most => Err((Kind::BodyTooLong, Some(self.at + most))),
+                left => Ok(Body {
+                    ends_with_stream: true,
+                    ..whole(self.take(left)?, false)
+                }),
+            },
+        }
+    }
+
+    /// Takes chunks, with their extensions and trailers (§7.1).
+    fn chunks(&mut self, most: usize, may_truncate: bool) -> Result<Body, Violation> {
+        let mut body = Body::default();
+        let mut extensions_left = CHUNK_EXTENSION_BYTES;
+        loop {
+            let size = self.chunk_size()?;
+            let room = most - body.bytes.len();
+            if size > room as u64 && !may_truncate {
+                return Err((Kind::BodyTooLong, Some(self.at)));
+            }
+            self.extensions(&mut extensions_left)?;
+            if size == 0 {
+                break;
+            }
+            body.bytes
+                .extend(self.take(room.min(usize::try_from(size).unwrap_or(room)))?);
+            if may_truncate && body.bytes.len() == most {
+                body.is_truncated = true;
+                return Ok(body);
+            }
+            for expected in *b"\r\n" {
+                if self.take(1)? != [expected] {
+                    return Err((Kind::ChunkEnd, Some(self.at - 1)));
+                }
+            }
+        }
+        // Trailers end with an empty line (§7.1.2), and have no folded lines.
+        for (at, line) in self.section(false)? {
+            field(at, line)?;
+        }
+        body.has_certain_end = true;
+        Ok(body)
+    }
+
+    /// Takes the digits of a chunk's size. A CR, a semicolon or white space follows.
+    fn chunk_size(&mut self) -> Result<u64, Violation> {
+        let mut digits = String::new();
+        loop {
+            match self.take(1)? {
+                [digit] if digit.is_ascii_hexdigit() && digits.len() < 16 => {
+                    digits.push(char::from(*digit));
+                }
+                [b'\r' | b';' | b' ' | b'\t'] if !digits.is_empty() => {
+                    self.at -= 1;
+                    return Ok(u64::from_str_radix(&digits, 16).expect("1 to 16 digits"));
+                }
+                _ => return Err((Kind::ChunkSize, Some(self.at - 1))),
+            }
+        }
+    }
+
+    /// Takes the extensions after a chunk's size, and the line end. White space may precede a semicolon (§7.1.1).
+    fn extensions(&mut self, left: &mut usize) -> Result<(), Violation> {
+        let mut is_inside = false;
+        loop {
+            let byte = self.take(1)?[0];
+            let at = Some(self.at - 1);
+            let is_after_space = !is_inside && matches!(self.stream[self.at - 2], b' ' | b'\t');
+            match byte {
+                b'\r' if !is_after_space => break,
+                b';' => is_inside = true,
+                b' ' | b'\t' => {}
+                _ if !is_inside => return Err((Kind::ChunkSize, at)),
+                _ if is_control(&byte) => return Err((Kind::ChunkExtension, at)),
+                _ => {}
+            }
+            *left = left.checked_sub(1).ok_or((Kind::ExtensionsTooLong, at))?;
+        }
+        match self.take(1)? {
+            b"\n" => Ok(()),
+            _ => Err((Kind::LineEnd, Some(self.at - 1))),
+        }
+    }
+}
+
+/// Returns whether a byte is a control character other than HTAB.
+fn is_control(byte: &u8) -> bool {
+    byte.is_ascii_control() && *byte != b'\t'
 }
 
 /// Parses a status line (§4). The reason and the space before it are optional.
@@ -93,154 +400,32 @@ fn status_line(line: &[u8]) -> Option<(u8, u16)> {
         a @ b'1'..=b'9',
         b,
         c,
-        rest @ ..,
+        reason @ ..,
     ] = rest
     else {
         return None;
     };
     let digits = [*a, *b, *c];
-    let is_status = digits.iter().all(u8::is_ascii_digit) && matches!(rest, [] | [b' ', ..]);
-    let status = std::str::from_utf8(&digits).ok()?.parse().ok()?;
-    is_status.then_some((minor - b'0', status))
+    let is_valid = digits.iter().all(u8::is_ascii_digit)
+        && matches!(reason, [] | [b' ', ..])
+        && !reason.iter().any(is_control);
+    let status = str::from_utf8(&digits).ok()?.parse().ok()?;
+    is_valid.then_some((minor - b'0', status))
 }
 
 /// Parses a field: a token, directly followed by a colon, and a value (§5).
-fn field(line: &[u8]) -> Option<(String, Vec<u8>)> {
-    let colon = line.iter().position(|byte| *byte == b':')?;
-    let (name, value) = line.split_at(colon);
+fn field(at: usize, line: &[u8]) -> Result<Field, Violation> {
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    if name.is_empty() || !name.iter().all(is_token) {
-        return None;
+    let end = line.iter().position(|byte| !is_token(byte));
+    let end = end.filter(|end| *end > 0 && line[*end] == b':');
+    let end = end.ok_or((Kind::FieldName, None))?;
+    let (name, value) = (&line[..end], &line[end + 1..]);
+    if value.iter().any(is_control) {
+        return Err((Kind::FieldValue, None));
     }
-    let name = String::from_utf8(name.to_ascii_lowercase()).ok()?;
-    Some((name, value[1..].trim_ascii().to_vec()))
-}
-
-/// Determines the body by the rules of §6.3.
-fn message(
-    method: &Method,
-    stream: &[u8],
-    minor: u8,
-    status: u16,
-    fields: &Fields,
-    end: usize,
-    most: usize,
-) -> Option<GrammarResponse> {
-    let response = |end: usize, body: &[u8], is_truncated: bool| {
-        Some(GrammarResponse {
-            status,
-            end,
-            body: body.to_vec(),
-            ends_with_stream: false,
-            is_truncated,
-        })
-    };
-    let whole = |end: usize, body: &[u8]| response(end, body, false);
-    // A longer body is truncated at the limit, if that many bytes have arrived.
-    let truncated = || response(end + most, stream.get(end..)?.get(..most)?, true);
-    let tunnels = method == Method::CONNECT && (200..300).contains(&status);
-    if tunnels || method == Method::HEAD || matches!(status, 204 | 304) {
-        return whole(end, b"");
-    }
-    let values = |name: &str| -> Vec<&[u8]> {
-        let named = fields.iter().filter(|(known, _)| known == name);
-        named.map(|(_, value)| value.as_slice()).collect()
-    };
-    let lengths: Vec<&[u8]> = values("content-length")
-        .into_iter()
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .collect();
-    match (
-        values("transfer-encoding").as_slice(),
-        lengths.split_first(),
-    ) {
-        ([], None) if stream.len() - end >= most => truncated(),
-        ([], None) => Some(GrammarResponse {
-            status,
-            end: stream.len(),
-            body: stream[end..].to_vec(),
-            ends_with_stream: true,
-            is_truncated: false,
-        }),
-        ([], Some((length, others))) => {
-            let is_number = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
-            if !is_number || others.iter().any(|other| other != length) {
-                return None;
-            }
-            let length: u64 = std::str::from_utf8(length).ok()?.parse().ok()?;
-            if length > most as u64 {
-                return truncated();
-            }
-            let last = end.checked_add(usize::try_from(length).ok()?)?;
-            whole(last, stream.get(end..last)?)
-        }
-        ([coding], None) if minor == 1 && coding.eq_ignore_ascii_case(b"chunked") => {
-            let (last, body, is_truncated) = chunks(stream, end, most)?;
-            response(last, &body, is_truncated)
-        }
-        _ => None,
-    }
-}
-
-/// Parses the chunks that begin at an index (§7.1). Returns the index of their end, the data, and whether it was
-/// truncated.
-fn chunks(stream: &[u8], at: usize, most: usize) -> Option<(usize, Vec<u8>, bool)> {
-    let (mut at, mut body) = (at, Vec::new());
-    loop {
-        if body.len() == most {
-            return Some((at, body, true));
-        }
-        let rest = &stream[at..];
-        let end = rest.windows(2).position(|two| two == b"\r\n")?;
-        let (line, _) = rest.split_at(end);
-        at += end + 2;
-        let digits = line
-            .iter()
-            .take_while(|byte| byte.is_ascii_hexdigit())
-            .count();
-        let (digits, extensions) = line.split_at(digits);
-        let is_extension = |text: &[u8]| {
-            let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
-            text.first() == Some(&b';') && !text.iter().any(is_control)
-        };
-        // Only spaces and tabs may precede an extension (§7.1.1); `trim` would accept other characters.
-        let space = extensions
-            .iter()
-            .take_while(|byte| matches!(byte, b' ' | b'\t'))
-            .count();
-        let is_valid = (1..=16).contains(&digits.len())
-            && (extensions.is_empty() || is_extension(&extensions[space..]));
-        if !is_valid {
-            return None;
-        }
-        let size = u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-        if size == 0 {
-            break;
-        }
-        let left = most - body.len();
-        if size >= left as u64 {
-            body.extend(stream.get(at..)?.get(..left)?);
-            return Some((at + left, body, true));
-        }
-        let last = at.checked_add(usize::try_from(size).ok()?)?;
-        body.extend(stream.get(at..last)?);
-        at = last + 2;
-        if stream.get(last..at)? != b"\r\n" {
-            return None;
-        }
-    }
-    // Trailers end with an empty line (§7.1.2).
-    loop {
-        let rest = &stream[at..];
-        let end = rest.windows(2).position(|two| two == b"\r\n")?;
-        at += end + 2;
-        if end == 0 {
-            return Some((at, body, false));
-        }
-        let [line] = lines(&rest[..end])?[..] else {
-            return None;
-        };
-        field(line)?;
-    }
+    Ok(Field {
+        name: String::from_utf8(name.to_ascii_lowercase()).expect("a token is ASCII"),
+        value: value.trim_ascii().to_vec(),
+        at: at + line.len() - value.trim_ascii_start().len(),
+    })
 }

@@ -1,6 +1,8 @@
-//! Decodes texts and finds secrets in them, independently of the core.
+//! Decodes texts, and finds and replaces secrets in them, independently of the core.
 
-use atlas_model_keys_core::is_unsafe_to_show;
+use std::ops::Range;
+
+use crate::oracles::unicode::is_unsafe;
 
 /// The length of the shortest run that is recognised. A shorter secret is recognised as a whole.
 pub(crate) const RUN: usize = 12;
@@ -135,18 +137,114 @@ pub(crate) fn layers(text: &[u8], decodings: usize) -> Vec<Vec<u8>> {
     layers
 }
 
+/// A decoded text, with the range of the original text that each of its bytes comes from.
+type Layer = Vec<(u8, Range<usize>)>;
+
+/// Returns the layers of a text: itself, and the result of each of up to four decodings.
+fn layers_with_sources(text: &str) -> Vec<Layer> {
+    let bytes = |(at, c): (usize, char)| {
+        let source = at..at + c.len_utf8();
+        text[source.clone()]
+            .bytes()
+            .map(move |byte| (byte, source.clone()))
+    };
+    let mut layers: Vec<Layer> = vec![text.char_indices().flat_map(bytes).collect()];
+    for n in 0..4 {
+        let plain: Vec<u8> = layers[n].iter().map(|(byte, _)| *byte).collect();
+        let (mut next, mut at) = (Layer::new(), 0);
+        while at < plain.len() {
+            let (bytes, length) =
+                decode_escape(&plain[at..]).unwrap_or_else(|| (vec![plain[at]], 1));
+            let source = layers[n][at].1.start..layers[n][at + length - 1].1.end;
+            next.extend(bytes.into_iter().map(|byte| (byte, source.clone())));
+            at += length;
+        }
+        if next.iter().map(|(byte, _)| byte).eq(&plain) {
+            // Further decodings change nothing.
+            break;
+        }
+        layers.push(next);
+    }
+    layers
+}
+
+/// Returns the length of the longest run of a needle at the front of a text, or 0. A needle that is shorter than a run counts
+/// as a whole.
+fn run_length(text: &[u8], needle: &[u8]) -> usize {
+    let least = RUN.min(needle.len());
+    let starts = 0..=needle.len() - least;
+    let common = |start: usize| {
+        let pairs = needle[start..].iter().zip(text);
+        pairs.take_while(|(a, b)| a == b).count()
+    };
+    let lengths = starts.map(common).filter(|length| *length >= least);
+    lengths.max().unwrap_or(0)
+}
+
+/// Returns a text in which every secret is replaced, from the first byte of a run to the next space or quote after its last
+/// byte. The longest run counts, and the search goes on after it.
+pub(crate) fn redacted(text: &str, secrets: &[String]) -> String {
+    let needles = secrets
+        .iter()
+        .flat_map(|secret| layers(secret.as_bytes(), 4));
+    let needles: Vec<Vec<u8>> = needles.filter(|needle| !needle.is_empty()).collect();
+    // Most bytes cannot begin a run.
+    let mut may_begin = [false; 256];
+    for needle in &needles {
+        let starts = &needle[..=needle.len() - RUN.min(needle.len())];
+        starts
+            .iter()
+            .for_each(|byte| may_begin[usize::from(*byte)] = true);
+    }
+    let mut hidden = Vec::new();
+    for layer in layers_with_sources(text) {
+        let bytes: Vec<u8> = layer.iter().map(|(byte, _)| *byte).collect();
+        let mut at = 0;
+        while at < bytes.len() {
+            if !may_begin[usize::from(bytes[at])] {
+                at += 1;
+                continue;
+            }
+            let lengths = needles
+                .iter()
+                .map(|needle| run_length(&bytes[at..], needle));
+            let length = lengths.max().unwrap_or(0);
+            if length > 0 {
+                let (start, end) = (layer[at].1.start, layer[at + length - 1].1.end);
+                let is_end = |c: char| c.is_whitespace() || "\"'`".contains(c);
+                let rest = text[end..].find(is_end).unwrap_or(text.len() - end);
+                hidden.push(start..end + rest);
+            }
+            at += length.max(1);
+        }
+    }
+    // Ranges that overlap share a marker.
+    hidden.sort_by_key(|range| range.start);
+    let (mut shown, mut end) = (String::new(), 0);
+    for range in hidden {
+        if range.start >= end {
+            shown = shown + &text[end..range.start] + "[redacted]";
+        }
+        end = end.max(range.end);
+    }
+    shown + &text[end..]
+}
+
 /// Returns whether a text contains a run of a secret, or all of a shorter secret.
 pub(crate) fn has_run(text: &[u8], secret: &[u8]) -> bool {
     let length = RUN.min(secret.len());
     if length == 0 {
         return false;
     }
-    // The first two bytes rule out most positions quickly.
+    // The first two bytes rule out most positions quickly. Each pair has a bit.
     let runs: Vec<&[u8]> = secret.windows(length).collect();
     let pair = |run: &[u8]| usize::from(run[0]) * 256 + usize::from(*run.get(1).unwrap_or(&0));
-    let mut begins = vec![false; 1 << 16];
-    runs.iter().for_each(|run| begins[pair(run)] = true);
-    let mut parts = text.windows(length).filter(|part| begins[pair(part)]);
+    let mut begins = [0u64; (1 << 16) / 64];
+    for run in &runs {
+        begins[pair(run) / 64] |= 1 << (pair(run) % 64);
+    }
+    let may_begin = |part: &&[u8]| begins[pair(part) / 64] & 1 << (pair(part) % 64) != 0;
+    let mut parts = text.windows(length).filter(may_begin);
     parts.any(|part| runs.contains(&part))
 }
 
@@ -180,7 +278,7 @@ pub(crate) fn unescaped(shown: &str) -> String {
         text.push_str(before);
         let escape = after.split_once('}').and_then(|(digits, after)| {
             let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
-            is_unsafe_to_show(c).then_some((c, after))
+            is_unsafe(c).then_some((c, after))
         });
         match escape {
             Some((c, after)) => {
@@ -203,7 +301,7 @@ pub(crate) fn escaped(text: &str, limit: usize) -> String {
         if shown.len() >= limit {
             return shown + "…";
         }
-        match is_unsafe_to_show(c) {
+        match is_unsafe(c) {
             true => shown += &format!("\\u{{{:x}}}", u32::from(c)),
             false => shown.push(c),
         }

@@ -1,9 +1,11 @@
 //! Checks of text that users see: error messages and `Debug` output must be safe and contain no secret.
 
 use std::error::Error as StdError;
-use std::fmt::{Debug, Display};
+use std::fmt::{self, Debug, Display, Write as _};
 
-use atlas_model_keys_core::{Error, is_unsafe_to_show};
+use atlas_model_keys_core::Error;
+
+use crate::oracles::unicode::is_unsafe;
 
 /// Returns `Display` and `Debug` of an error and of all its sources.
 pub(crate) fn error_text(error: &(dyn StdError + 'static)) -> String {
@@ -19,10 +21,7 @@ pub(crate) fn error_text(error: &(dyn StdError + 'static)) -> String {
 /// Asserts that an error's message is one bounded line, safe for a terminal, that does not repeat its source.
 pub(crate) fn assert_one_line(error: &Error) {
     let line = error.to_string();
-    assert!(
-        !line.is_empty() && !line.chars().any(is_unsafe_to_show),
-        "{line:?}"
-    );
+    assert!(!line.is_empty() && !line.chars().any(is_unsafe), "{line:?}");
     // At most three texts and 16 fields of two texts each, of 1 KiB (plus the escape that crosses the
     // limit), and the words around them.
     assert!(line.len() < 40 * (1024 + 16), "{} bytes", line.len());
@@ -66,6 +65,25 @@ pub(crate) fn assert_debug_has_no_secret<S: AsRef<str>>(value: &dyn Debug, secre
 
 /// Asserts that `Display` of a value contains no character that a terminal would interpret.
 pub(crate) fn assert_safe(value: &dyn Display) {
-    let line = value.to_string();
-    assert!(!line.chars().any(is_unsafe_to_show), "{line:?}");
+    struct Safe;
+    impl fmt::Write for Safe {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            assert!(!part.contains(is_unsafe), "{part:?}");
+            Ok(())
+        }
+    }
+    let _ = write!(Safe, "{value}");
+}
+
+/// Returns whether a value is shown as a text. Unlike `to_string`, it allocates nothing.
+pub(crate) fn is(value: &dyn Display, text: &str) -> bool {
+    struct Rest<'t>(&'t str);
+    impl fmt::Write for Rest<'_> {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            self.0 = self.0.strip_prefix(part).ok_or(fmt::Error)?;
+            Ok(())
+        }
+    }
+    let mut rest = Rest(text);
+    write!(rest, "{value}").is_ok() && rest.0.is_empty()
 }

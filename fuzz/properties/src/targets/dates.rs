@@ -5,7 +5,7 @@
 //!
 //! **Properties**
 //!
-//! - A time that `chrono` formats in any form of RFC 9110 §5.6.7 (also with the unpadded day that Atlas writes)
+//! - A time that `chrono` formats in a form of RFC 9110 §5.6.7 (also with the unpadded day that Atlas writes)
 //!   or of RFC 3339 is parsed as that time.
 //! - The core parses a text as the same HTTP date as `httpdate`, and each parses what the other does, except for the
 //!   known differences. This also holds for RFC 3339 and `chrono`.
@@ -31,29 +31,18 @@
 //! | a leap second (RFC 3339 §5.6) | the next second | more than a second of nanoseconds |
 //! | U+2212 for a minus (RFC 3339 §5.6 has `-` only) | rejects | accepts it |
 
+use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
-use arbitrary::{Arbitrary, Unstructured};
-use atlas_model_keys_core::{ApiVersion, Reply, Timestamp, UnixTime};
+use atlas_model_keys_core::{ApiVersion, InvalidValue, Reply, Timestamp, UnixTime};
+use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
-use http::{HeaderValue, Response};
+use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Response};
 
 use crate::generators::bytes as input;
-
-#[derive(Debug)]
-struct Input<'a> {
-    time: u64,
-    text: &'a [u8],
-}
-
-impl<'a> Arbitrary<'a> for Input<'a> {
-    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
-        Ok(Self {
-            time: u.arbitrary()?,
-            text: input::rest(u)?,
-        })
-    }
-}
+use crate::generators::dates::Input;
+use crate::oracles::{shown, unicode};
 
 /// Checks one input.
 pub fn check(bytes: &[u8]) {
@@ -71,63 +60,84 @@ pub fn check(bytes: &[u8]) {
 }
 
 /// Returns a reply with these headers.
-fn reply(headers: &[(&'static str, &HeaderValue)]) -> Reply<&'static [u8]> {
+fn reply(headers: &[(HeaderName, &HeaderValue)]) -> Reply<&'static [u8]> {
     let mut response = Response::new(b"".as_slice());
     for (name, value) in headers {
-        response.headers_mut().append(*name, (*value).clone());
+        response.headers_mut().insert(name, (*value).clone());
     }
     Reply::from_response(response).expect("the status is 200")
 }
 
+const SUNSET: HeaderName = HeaderName::from_static("sunset");
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+
 /// Parses a date in a header with the core.
 fn parse_with_core(text: &str) -> Option<i64> {
     let value = HeaderValue::from_str(text).ok()?;
-    let reply = reply(&[("sunset", &value), ("deprecation", &value)]);
-    assert_eq!(reply.sunset(), reply.deprecation());
-    reply.sunset().map(|time| {
-        assert_eq!(time.nanoseconds(), 0);
-        time.seconds()
-    })
+    Some(reply(&[(SUNSET, &value)]).sunset()?.seconds())
 }
 
 /// The first second after the years of four digits.
 const YEAR_10000: i64 = 253_402_300_800;
 
-/// The date formats of RFC 9110 §5.6.7.
-const FORMATS: [&str; 3] = [
-    "%a, %d %b %Y %H:%M:%S GMT",
-    "%A, %d-%b-%y %H:%M:%S GMT",
-    "%a %b %e %H:%M:%S %Y",
-];
+/// A date format of `chrono`, parsed once.
+type Format = Vec<Item<'static>>;
 
-/// Asserts that a time is parsed from every format of it.
+/// The date formats of RFC 9110 §5.6.7, and the first of them with the unpadded day that Atlas writes.
+static FORMATS: LazyLock<[Format; 4]> = LazyLock::new(|| {
+    [
+        "%a, %d %b %Y %H:%M:%S GMT",
+        "%A, %d-%b-%y %H:%M:%S GMT",
+        "%a %b %e %H:%M:%S %Y",
+        "%a, %-d %b %Y %H:%M:%S GMT",
+    ]
+    .map(|form| StrftimeItems::new(form).collect())
+});
+
+fn format(date: DateTime<Utc>, form: &Format) -> String {
+    date.format_with_items(form.iter()).to_string()
+}
+
+/// Returns the strict form of a time from 1970 on.
+fn strict_form(seconds: u64) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+/// Asserts that a time is parsed from a format of it. The time selects the format, because formatting costs more than
+/// anything else.
 fn formatted_time_is_parsed(time: u64) {
     let seconds = i64::try_from(time >> 1).expect("a number of 63 bits") % YEAR_10000;
     let nanoseconds = u32::try_from(time >> 34).expect("a number of 30 bits") % 1_000_000_000;
     let date =
         DateTime::<Utc>::from_timestamp(seconds, nanoseconds).expect("chrono supports the date");
-    let unpadded = "%a, %-d %b %Y %H:%M:%S GMT";
-    for form in FORMATS.into_iter().chain([unpadded]) {
+    let expected = UnixTime::new(seconds, nanoseconds).expect("less than a second");
+    match usize::try_from(time % 8).expect("a number below 8") {
         // A year of two digits is one before 2070.
-        if !form.contains("%y") || seconds < 3_155_760_000 {
-            let text = date.format(form).to_string();
+        1 if seconds >= 3_155_760_000 => {}
+        form @ ..4 => {
+            let text = format(date, &FORMATS[form]);
             assert_eq!(parse_with_core(&text), Some(seconds), "{text}");
         }
-    }
-    assert_eq!(parse_with_core(&format!("@{seconds}")), Some(seconds));
-    let expected = UnixTime::new(seconds, nanoseconds).expect("less than a second");
-    assert_eq!(expected.to_string().parse(), Ok(expected));
-    for zulu in [false, true] {
-        let text = date.to_rfc3339_opts(SecondsFormat::Nanos, zulu);
-        assert_eq!(Timestamp::new(&text).parse(), Ok(expected), "{text}");
-        // With another offset, the instant has another text.
-        let offset = i32::try_from(time >> 40 & 0x7ff).expect("a number of 11 bits") - 0x3ff;
-        let there = chrono::FixedOffset::east_opt(offset * 60).expect("less than a day");
-        let there = date.with_timezone(&there);
-        if chrono::Datelike::year(&there) < 10_000 && chrono::Datelike::year(&there) >= 0 {
-            let text = there.to_rfc3339_opts(SecondsFormat::Nanos, zulu);
-            assert_eq!(Timestamp::new(&text).parse(), Ok(expected), "{text}");
+        4 => assert_eq!(parse_with_core(&format!("@{seconds}")), Some(seconds)),
+        5 => assert_eq!(expected.to_string().parse(), Ok(expected)),
+        form => {
+            // With another offset, the instant has another text.
+            let offset = i32::try_from(time >> 40 & 0x7ff).expect("a number of 11 bits") - 0x3ff;
+            let offset = if offset % 4 == 0 { 0 } else { offset };
+            let there = chrono::FixedOffset::east_opt(offset * 60).expect("less than a day");
+            let there = date.with_timezone(&there);
+            if (0..10_000).contains(&chrono::Datelike::year(&there)) {
+                let text = there.to_rfc3339_opts(SecondsFormat::Nanos, form == 6);
+                assert_eq!(Timestamp::new(&text).parse(), Ok(expected), "{text}");
+            }
         }
+    }
+}
+
+/// Asserts that an error is safe to show. It repeats the text, so a safe text needs no look at the error.
+fn assert_safe(error: &InvalidValue, text: &str) {
+    if text.contains(unicode::is_unsafe) {
+        shown::assert_safe(error);
     }
 }
 
@@ -139,7 +149,7 @@ fn compare_timestamp(text: &str) {
     let ours = timestamp.parse();
     if let Err(error) = &ours {
         assert_eq!(error.parameter(), "timestamp");
-        crate::oracles::shown::assert_safe(error);
+        assert_safe(error, text);
     }
     let theirs = DateTime::parse_from_rfc3339(text).ok();
     // `chrono` represents a leap second as more than a second of nanoseconds.
@@ -175,7 +185,7 @@ fn compare_version(text: &str) {
         Err(error) => {
             assert!(!is_date && text != "preview");
             assert_eq!(error.parameter(), "version");
-            crate::oracles::shown::assert_safe(&error);
+            assert_safe(&error, text);
         }
     }
 }
@@ -203,75 +213,23 @@ pub(crate) fn parse_seconds(text: &str) -> Option<u64> {
 /// Compares a header value, as a date and as `Retry-After`, with `httpdate`.
 fn compare_header(value: &HeaderValue, time: u64) {
     let text = value.to_str().ok();
-    let ours = text.and_then(parse_with_core);
-    let theirs = text.and_then(|text| {
-        let date = httpdate::parse_http_date(text).ok()?;
-        let since = date
-            .duration_since(UNIX_EPOCH)
-            .expect("httpdate rejects dates before 1970");
-        Some(i64::try_from(since.as_secs()).expect("httpdate rejects years after 9999"))
+    let reply_to = reply(&[(SUNSET, value), (DEPRECATION, value), (RETRY_AFTER, value)]);
+    assert_eq!(reply_to.sunset(), reply_to.deprecation());
+    let ours = reply_to.sunset().map(|time| {
+        assert_eq!(time.nanoseconds(), 0);
+        time.seconds()
     });
-    if let (Some(theirs), Some(text)) = (theirs, text) {
-        let date = DateTime::<Utc>::from_timestamp(theirs, 0).expect("chrono supports the date");
-        let is_strict = FORMATS
-            .iter()
-            .any(|form| text.trim() == date.format(form).to_string());
-        assert!(
-            ours == Some(theirs) || (ours.is_none() && !is_strict),
-            "{text}"
-        );
-    }
-    // If only the core accepts a date, the strict form of its result is parsed as the same time.
-    if let (Some(ours), None, Some(text)) = (ours, theirs, text)
-        && !text.trim().starts_with('@')
-        // The leap second at the end of year 9999 is in year 10000.
-        && ours < YEAR_10000
-    {
-        let date =
-            DateTime::<Utc>::from_timestamp(ours, 0).expect("chrono supports years of four digits");
-        let strict = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        assert_eq!(parse_with_core(&strict), Some(ours));
-        if ours >= 0 {
-            let again = httpdate::parse_http_date(&strict).expect("the date is in the strict form");
-            assert_eq!(again, UNIX_EPOCH + Duration::from_secs(ours.unsigned_abs()));
-        }
-        // The result has the numbers of the text after the name of the day, in any order.
-        let leap = text.contains(":60");
-        let text = text
-            .trim()
-            .split_once([' ', '\t'])
-            .map_or("", |(_, rest)| rest);
-        let numbers = |text: &str| {
-            let split = |c: char| !c.is_ascii_digit();
-            let mut numbers: Vec<u32> = text
-                .split(split)
-                .filter_map(|n| n.parse().ok())
-                .map(|n: u32| n % 100)
-                .collect();
-            numbers.sort_unstable();
-            numbers
-        };
-        assert!(
-            leap || numbers(text).iter().all(|n| numbers(&strict).contains(n)),
-            "{text} was parsed as {strict}"
-        );
+    if let Some(text) = text {
+        compare_date(text, ours);
     }
 
-    let without_date = reply(&[("retry-after", value)]).retry_after();
+    let without_date = reply_to.retry_after();
     let seconds = text.map(str::trim).and_then(parse_seconds);
-    match seconds {
-        Some(seconds) => assert_eq!(without_date, Some(Duration::from_secs(seconds))),
-        // Without `Date`, a date gives no delay, because the core has no clock.
-        None => assert_eq!(without_date, None),
-    }
-    let sent = i64::try_from(time % 4_000_000_000).expect("a number below 4,000,000,000");
-    let date = DateTime::<Utc>::from_timestamp(sent, 0).expect("chrono supports the date");
-    let date = HeaderValue::try_from(date.format("%a, %d %b %Y %H:%M:%S GMT").to_string());
-    let with_date = reply(&[
-        ("retry-after", value),
-        ("date", &date.expect("a formatted date is ASCII")),
-    ])
-    .retry_after();
+    // Without `Date`, a date gives no delay, because the core has no clock.
+    assert_eq!(without_date, seconds.map(Duration::from_secs));
+    let sent = time % 4_000_000_000;
+    let date = HeaderValue::try_from(strict_form(sent)).expect("a formatted date is ASCII");
+    let with_date = reply(&[(RETRY_AFTER, value), (DATE, &date)]).retry_after();
     if text.is_some_and(|text| text.trim().starts_with('@')) {
         // Only `Deprecation` and `Sunset` may be `@` and seconds since 1970; here `@…` may be the name of a day.
         return;
@@ -279,11 +237,60 @@ fn compare_header(value: &HeaderValue, time: u64) {
     match (seconds, ours) {
         (Some(_), _) => assert_eq!(with_date, without_date),
         (None, Some(until)) => {
-            let wait = u64::try_from(until.max(0) - sent).unwrap_or(0);
+            let wait = until.max(0).unsigned_abs().saturating_sub(sent);
             assert_eq!(with_date, Some(Duration::from_secs(wait)));
         }
         (None, None) => assert_eq!(with_date, None),
     }
+}
+
+/// Compares the date that the core found in a text with that of `httpdate`.
+fn compare_date(text: &str, ours: Option<i64>) {
+    let theirs = httpdate::parse_http_date(text).ok().map(|date| {
+        let since = date
+            .duration_since(UNIX_EPOCH)
+            .expect("httpdate rejects dates before 1970");
+        i64::try_from(since.as_secs()).expect("httpdate rejects years after 9999")
+    });
+    match (ours, theirs) {
+        (None, None) => {}
+        (Some(ours), Some(theirs)) => assert_eq!(ours, theirs, "{text}"),
+        (None, Some(theirs)) => {
+            let date = DateTime::from_timestamp(theirs, 0).expect("chrono supports the date");
+            let mut strict = FORMATS[..3].iter().map(|form| format(date, form));
+            assert!(strict.all(|strict| strict != text.trim()), "{text}");
+        }
+        // The leap second at the end of year 9999 is in year 10000.
+        (Some(ours), None) if !text.trim().starts_with('@') && ours < YEAR_10000 => {
+            check_lenient_date(text, ours);
+        }
+        (Some(_), None) => {}
+    }
+}
+
+/// Checks a date that only the core accepts: the strict form of its result is parsed as the same time.
+fn check_lenient_date(text: &str, ours: i64) {
+    let date = DateTime::from_timestamp(ours, 0).expect("chrono supports years of four digits");
+    let strict = format(date, &FORMATS[0]);
+    assert_eq!(parse_with_core(&strict), Some(ours));
+    if ours >= 0 {
+        let again = httpdate::parse_http_date(&strict).expect("the date is in the strict form");
+        assert_eq!(again, UNIX_EPOCH + Duration::from_secs(ours.unsigned_abs()));
+    }
+    // The result has the numbers of the text after the name of the day, in any order.
+    let leap = text.contains(":60");
+    let after_day = text.trim().split_once([' ', '\t']);
+    let after_day = after_day.map_or("", |(_, rest)| rest);
+    let numbers = |text: &str| -> Vec<u32> {
+        let numbers = text.split(|c: char| !c.is_ascii_digit());
+        let numbers = numbers.filter_map(|n| n.parse().ok());
+        numbers.map(|n: u32| n % 100).collect()
+    };
+    let found = numbers(&strict);
+    assert!(
+        leap || numbers(after_day).iter().all(|n| found.contains(n)),
+        "{text} was parsed as {strict}"
+    );
 }
 
 #[cfg(test)]

@@ -1,261 +1,112 @@
-//! The emulator responds to every request, and the core can parse its responses.
+//! The emulator responds to every request as its documentation says, and the core can parse its responses.
 //!
-//! **Input**: one byte each for the seed, the number of groups, the number of keys and the configuration; then
-//! requests until the end of the input: two bytes for the clock's move in seconds; one byte each for the method (from
-//! [`METHODS`]), the path (from [`PATHS`]), the query (from [`QUERIES`]), `Accept` (from [`ACCEPTS`]), the credential
-//! (from [`CREDENTIALS`]), other headers, and the body (from [`BODIES`]). For a text, a byte beyond the choices is
-//! followed by a short text.
+//! **Input**: a configuration and requests, see [`generators::emulator`](crate::generators::emulator).
 //!
 //! **Properties**
 //!
-//! - Equal emulators give equal responses to equal requests, byte for byte.
+//! - Status, error, challenges, rate limit, `Retry-After` and body of each response are those of a model of the documentation
+//!   (`oracles/atlas_model.rs`): a credential is accepted exactly if it is right, a page has exactly its items, in order,
+//!   and its links, a token bucket is empty exactly when it must be.
+//! - Equal emulators give equal responses to equal requests, byte for byte (in an eighth of the inputs).
 //! - A response that is written as HTTP/1.1 is decoded completely, and unchanged, by [`Decoder`].
 //! - A response that claims to be JSON is JSON; an error object contains the status; a page of keys or groups is one for
 //!   the core and has at most 500 entries; a key is a key for the core and has the requested id; each of them is as
 //!   documented, but for the names, times of use and secrets that the emulator leaves out; a compressed body is gzip and
-//!   says so.
+//!   says so, and it is compressed exactly if it is long and the request allows it.
 //! - A success needs a credential.
-//! - The core can answer every challenge, and the answer is accepted while its nonce is valid.
+//! - The core can answer every challenge.
 //! - No response contains the private key or the client secret.
-//! - The record of a request contains none of the secrets of the emulator, even if the request does.
+//! - The record of a request has the status and the credential of the model. It contains none of the secrets of the
+//!   emulator, even if the request does.
 //!
-//! One bit of the configuration switches the control interface on. Its requests set faults and the time; while there
-//! are faults, only the first, the second and the last property hold.
+//! One bit of the configuration switches the control interface on. Its requests set faults and the time; after that, the
+//! model says no more, and while there are faults, only the properties about equal responses, decoding and secrets of the
+//! record hold.
 
+use std::fmt::Write as _;
 use std::io::Read;
+use std::rc::Rc;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use arbitrary::{Arbitrary, Unstructured};
 use atlas_model_keys_core::digest::{Answerer, Challenge};
 use atlas_model_keys_core::wire::{Decoder, Progress};
 use atlas_model_keys_core::{
     Error, GroupsRequest, KeyRequest, Limits, ListRequest, Operation, OrgKeyRequest,
     OrgListRequest, Reply,
 };
-use atlas_model_keys_emulator::{Config, Emulator, Fault, Injection, Names, TokenBucket};
+use atlas_model_keys_emulator::{Config, DigestAlgorithm, Emulator, Fault, Injection};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST,
-    WWW_AUTHENTICATE,
+    RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::generators::bytes as input;
+use crate::generators::emulator::{
+    Credential, FORGERIES, Forgery, Input, PAIRS, Pair, RequestPlan, Setup,
+};
+use crate::generators::world::{self, Account, Facts};
+use crate::oracles::atlas_model::{self, Content, Expected, Model};
+use crate::oracles::digest_answer::Answer;
 
-/// Methods of requests.
-pub const METHODS: [Method; 6] = [
-    Method::GET,
-    Method::POST,
-    Method::HEAD,
-    Method::OPTIONS,
-    Method::DELETE,
-    Method::PUT,
-];
-
-/// Paths of requests; `{group}` stands for the first group, `{key}` for the last of its keys, and `{org}` for the
-/// organization.
-pub const PATHS: [&str; 19] = [
-    "/api/atlas/v2/groups/{group}/aiModelApiKeys",
-    "/api/atlas/v2/groups/0123456789abcdef01234567/aiModelApiKeys",
-    "/api/atlas/v2/groups",
-    "/api/oauth/token",
-    "/api/oauth/revoke",
-    "https://cloud.mongodb.com/api/atlas/v2/groups/{group}/aiModelApiKeys",
-    "/api/atlas/v2/orgs/0123456789abcdef01234567/aiModelApiKeys",
-    "/api/atlas/v2/orgs/{org}/aiModelApiKeys",
-    "/api/atlas/v2/groups/{group}/aiModelApiKeys/{key}",
-    "/api/atlas/v2/orgs/{org}/aiModelApiKeys/{key}",
-    "/api/atlas/v2/groups/{group}/aiModelApiKeys/a86r5kwrfsk5r5ku5tgvhmpj",
-    "/api/atlas/v2/groups/0123456789abcdef01234567/aiModelApiKeys/{key}",
-    "/api/atlas/v2/orgs/{org}/aiModelApiKeys/a86r5kwrfsk5r5ku5tgvhmpj",
-    "/api/atlas/v2/orgs/0123456789abcdef01234567/aiModelApiKeys/{key}",
-    "/_emulator/requests",
-    "/_emulator/reset",
-    "/_emulator/faults",
-    "/_emulator/time",
-    "/_emulator/environment",
-];
-
-/// Queries of requests.
-pub const QUERIES: [&str; 8] = [
-    "",
-    "?itemsPerPage=2&pageNum=2",
-    "?envelope=true",
-    "?pretty=true&itemsPerPage=500",
-    "?pageNum=0",
-    "?pageNum=2147483647&envelope=true",
-    "?since=1&route=listGroupKeys",
-    "?format=dotenv",
-];
-
-/// Values of `Accept`.
-pub const ACCEPTS: [&str; 4] = [
-    "application/vnd.atlas.preview+json",
-    "application/vnd.atlas.2025-03-12+json",
-    "application/vnd.atlas.2023-01-01+json",
-    "*/*",
-];
-
-/// The credential of a request.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Credential {
-    /// No credential.
-    None,
-    /// The emulator's predefined access token.
-    Known,
-    /// The token of the last token request.
-    Issued,
-    /// The service account's id and secret.
-    Basic,
-    /// An answer to the last challenge, with the API key.
-    Digest,
-    /// A short text as `Authorization`.
-    Text,
-}
-
-/// The credentials, by their byte in the input.
-pub const CREDENTIALS: [Credential; 6] = [
-    Credential::None,
-    Credential::Known,
-    Credential::Issued,
-    Credential::Basic,
-    Credential::Digest,
-    Credential::Text,
-];
-
-/// Bodies of requests.
-pub const BODIES: [&str; 7] = [
-    "",
-    "grant_type=client_credentials",
-    "token=eyJhbGciOiJFUzI1NiJ9&token_type_hint=access_token",
-    "grant_type=password",
-    r#"["results-missing*1","echo-plain","digest-never*2"]"#,
-    r#"{"advance":"2h"}"#,
-    r#"{"now":"2027-01-01T00:00:00Z"}"#,
-];
-
-#[derive(Debug)]
-struct Input {
-    seed: u8,
-    groups: u8,
-    keys: u8,
-    flags: u8,
-    requests: Vec<RequestPlan>,
-}
-
-/// The description of a request, before it is built.
-#[derive(Debug)]
-struct RequestPlan {
-    clock_move: i16,
-    method: Method,
-    path: String,
-    query: String,
-    accept: String,
-    credential: Credential,
-    authorization: Vec<u8>,
-    gzip: bool,
-    header: Option<(Vec<u8>, Vec<u8>)>,
-    body: Vec<u8>,
-}
-
-/// Reads a byte that selects a choice, or is followed by a short text.
-fn choice(u: &mut Unstructured<'_>, choices: &[&str]) -> arbitrary::Result<String> {
-    match choices.get(usize::from(input::byte(u)?)) {
-        Some(choice) => Ok((*choice).to_owned()),
-        None => Ok(input::text(input::short(u)?)),
-    }
-}
-
-impl<'a> Arbitrary<'a> for Input {
-    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
-        let mut input = Self {
-            seed: input::byte(u)?,
-            groups: input::byte(u)?,
-            keys: input::byte(u)?,
-            flags: input::byte(u)?,
-            requests: Vec::new(),
-        };
-        while !u.is_empty() && input.requests.len() < 16 {
-            let clock_move = u.arbitrary()?;
-            let method = METHODS[usize::from(input::byte(u)?) % METHODS.len()].clone();
-            let path = choice(u, &PATHS)?;
-            let query = choice(u, &QUERIES)?;
-            let accept = choice(u, &ACCEPTS)?;
-            let credential = input::pick(u, &CREDENTIALS)?;
-            let authorization = match credential {
-                Credential::Text => input::short(u)?.to_vec(),
-                _ => Vec::new(),
-            };
-            let other = input::byte(u)?;
-            let header = match other & 2 {
-                0 => None,
-                _ => Some((input::short(u)?.to_vec(), input::short(u)?.to_vec())),
-            };
-            let body = choice(u, &BODIES)?.into_bytes();
-            let gzip = other & 1 != 0;
-            input.requests.push(RequestPlan {
-                clock_move,
-                method,
-                path,
-                query,
-                accept,
-                credential,
-                authorization,
-                gzip,
-                header,
-                body,
-            });
-        }
-        Ok(input)
-    }
-}
+/// The most repetitions of requests in an input.
+const MAX_REPETITIONS: u32 = 240;
 
 /// Checks one input.
 pub fn check(bytes: &[u8]) {
     let Some(input) = input::read::<Input>(bytes) else {
         return;
     };
-    let flag = |bit: u8| input.flags & bit != 0;
-    let seconds =
-        |short: bool, [usual, low]: [u64; 2]| Duration::from_secs(if short { low } else { usual });
-    let config = Config::default()
-        .with_seed(u64::from(input.seed))
-        .with_groups(usize::from(input.groups % 5))
-        .with_keys_per_group(usize::from(input.keys % 9))
-        .with_token_ttl(seconds(flag(1), [3600, 3]))
-        .with_nonce_ttl(seconds(flag(2), [60, 2]))
-        .with_rate_limit((!flag(4)).then(TokenBucket::default))
-        .with_include_secrets(flag(8))
-        .with_control(flag(16))
-        .with_names(Names::Hostile);
-    let has_secrets = config.include_secrets;
-    let mut client = Client::new(Emulator::new(config), has_secrets);
-    let mut second_emulator = client.emulator.clone();
+    let mut client = Client::new(input.setup);
+    let mut second_emulator = input.is_repeated.then(|| client.emulator.clone());
+    let mut repetitions = MAX_REPETITIONS;
     for plan in &input.requests {
         client.move_clock(plan.clock_move);
-        let Some(request) = client.request(plan) else {
-            continue;
-        };
-        let is_faulty = client.emulator.faults().next().is_some();
-        let response = client.emulator.handle(&request, client.now);
-        let second_response = second_emulator.handle(&request, client.now);
-        assert_eq!(response.status(), second_response.status());
-        assert_eq!(response.headers(), second_response.headers());
-        assert_eq!(response.body(), second_response.body());
-        if client.emulator.faults().any(is_expensive) {
-            client.emulator.heal();
-            second_emulator.heal();
-        }
-        client.check_record();
-        let is_control = flag(16) && request.uri().path().contains("_emulator");
-        if is_control {
-            client.check_control(&request, &response);
-        } else if !is_faulty {
-            client.check_response(&request, &response, plan);
+        let count = u32::from(plan.repetitions).min(repetitions);
+        repetitions -= count;
+        for number in 0..=count {
+            let Some(request) = client.request(plan) else {
+                break;
+            };
+            let expected = client.expect(&request);
+            let is_faulty = client.emulator.faults().next().is_some();
+            let response = client.emulator.handle(&request, client.now);
+            if let Some(second) = &mut second_emulator {
+                let second_response = second.handle(&request, client.now);
+                assert_eq!(response.status(), second_response.status());
+                assert_eq!(response.headers(), second_response.headers());
+                assert_eq!(response.body(), second_response.body());
+            }
+            if client.emulator.faults().any(is_expensive) {
+                client.emulator.heal();
+                if let Some(second) = &mut second_emulator {
+                    second.heal();
+                }
+            }
+            if client.is_control(&request) {
+                client.check_control(&request, &response);
+                continue;
+            }
+            if is_faulty {
+                continue;
+            }
+            let body = decompressed(&response);
+            let has_model = expected.is_some();
+            if let Some(expected) = expected {
+                check_expected(&response, &body, &expected, input.setup);
+                client.check_seen(&expected);
+            }
+            if number == 0 {
+                client.check_response(&request, &response, &body, plan, has_model);
+            }
+            client.learn(&response, &body);
         }
     }
+    client.check_records();
 }
 
 /// Returns whether a fault makes responses so large that they would slow a campaign down.
@@ -267,41 +118,46 @@ fn is_expensive(injection: Injection) -> bool {
 
 /// An emulator and the state of its client.
 struct Client {
+    setup: Setup,
+    facts: Rc<Facts>,
     emulator: Emulator,
     now: Duration,
+    /// The rules, until a request changes more than they know.
+    model: Option<Model>,
     /// The placeholders of paths, and their values.
-    ids: [(&'static str, String); 3],
-    /// Whether keys have their secrets.
-    has_secrets: bool,
-    secrets: [String; 2],
-    issued: Option<String>,
+    ids: [(&'static str, String); 6],
+    /// The access tokens so far.
+    tokens: Vec<String>,
+    /// The nonces so far, each with the last count.
+    nonces: Vec<(String, u32)>,
     answerer: Option<Answerer>,
-    /// The time until which the emulator must accept the nonce.
-    nonce_valid_until: Duration,
-    nonce_ttl: Duration,
 }
 
 impl Client {
-    fn new(emulator: Emulator, has_secrets: bool) -> Self {
-        let group = emulator.first_group();
-        let key = emulator.keys(group).last();
-        let key = key.and_then(|key| key.api_key_id.clone());
+    fn new(setup: Setup) -> Self {
+        let (emulator, facts) = world::emulator(setup);
+        let (first, last) = (&facts.groups[0], &facts.groups[facts.groups.len() - 1]);
+        let key = |group: &world::GroupFacts| {
+            let id = group.keys.last().and_then(|key| key["apiKeyId"].as_str());
+            id.unwrap_or("none").to_owned()
+        };
+        let tokens = facts.access_tokens.iter();
         Self {
             now: Duration::from_secs(1_790_000_000),
+            model: Some(Model::new(setup, Rc::clone(&facts))),
             ids: [
-                ("{group}", group.to_string()),
-                ("{key}", key.unwrap_or_else(|| "none".to_owned())),
-                ("{org}", emulator.first_org().to_string()),
+                ("{group}", first.id.clone()),
+                ("{key}", key(first)),
+                ("{org}", first.org.clone()),
+                ("{other}", last.id.clone()),
+                ("{other-key}", key(last)),
+                ("{other-org}", last.org.clone()),
             ],
-            has_secrets,
-            secrets: [
-                emulator.api_key().private_key.clone(),
-                emulator.service_account().client_secret.clone(),
-            ],
-            issued: None,
+            tokens: tokens.map(|account| account.name.clone()).collect(),
+            nonces: Vec::new(),
             answerer: None,
-            nonce_valid_until: Duration::ZERO,
-            nonce_ttl: Duration::from_secs(2),
+            setup,
+            facts,
             emulator,
         }
     }
@@ -314,13 +170,32 @@ impl Client {
         };
     }
 
+    /// Returns the issued tokens, without those that exist from the start.
+    fn issued(&self) -> &[String] {
+        &self.tokens[self.facts.access_tokens.len()..]
+    }
+
     /// Builds a request. Returns `None` if its parts are not valid.
     fn request(&mut self, plan: &RequestPlan) -> Option<Request<Vec<u8>>> {
-        let target = format!("{}{}", plan.path, plan.query);
-        let ids = self.ids.iter();
-        let target = ids.fold(target, |target, (name, id)| target.replace(name, id));
+        let mut target = format!("{}{}", plan.path, plan.query);
+        if target.contains('{') {
+            let ids = self.ids.iter();
+            target = ids.fold(target, |target, (name, id)| target.replace(name, id));
+        }
         let uri: Uri = target.parse().ok()?;
-        let mut request = Request::new(plan.body.clone());
+        let mut body = plan.body.clone();
+        let known = Some(&self.tokens[0]);
+        let tokens = [
+            ("{known}", known),
+            ("{issued}", self.issued().last()),
+            ("{first}", self.issued().first()),
+        ];
+        for (name, token) in tokens {
+            if body.contains(name) {
+                body = body.replace(name, token.map_or("none", String::as_str));
+            }
+        }
+        let mut request = Request::new(body.into_bytes());
         *request.method_mut() = plan.method.clone();
         let target = uri
             .path_and_query()
@@ -328,13 +203,11 @@ impl Client {
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.insert(HOST, HeaderValue::from_static("localhost"));
-        if let Ok(accept) = HeaderValue::from_str(&plan.accept) {
-            headers.insert(ACCEPT, accept);
-        }
+        headers.insert(ACCEPT, HeaderValue::try_from(&plan.accept).ok()?);
         if plan.gzip {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        if !plan.body.is_empty() {
+        if plan.method == Method::POST {
             let form = HeaderValue::from_static("application/x-www-form-urlencoded");
             headers.insert(CONTENT_TYPE, form);
         }
@@ -345,23 +218,39 @@ impl Client {
             headers.append(name, value);
         }
         let text = |text: String| HeaderValue::try_from(text).ok();
-        let account = self.emulator.service_account();
+        let [selected, second] = plan.selection;
         let authorization = match plan.credential {
             Credential::None => None,
-            Credential::Known => text(format!("Bearer {}", self.emulator.access_token())),
+            Credential::Known => text(format!("Bearer {}", self.tokens[0])),
             Credential::Issued => self
-                .issued
-                .as_ref()
+                .issued()
+                .last()
                 .and_then(|token| text(format!("Bearer {token}"))),
-            Credential::Basic => {
-                let pair = format!("{}:{}", account.client_id, account.client_secret);
-                text(format!("Basic {}", BASE64_STANDARD.encode(pair)))
-            }
+            Credential::Basic => text(self.pair(Pair::First)),
             Credential::Digest => {
                 let answerer = self.answerer.as_mut();
-                answerer.and_then(|a| a.authorization(plan.method.as_str(), &target, [7; 16]))
+                let value =
+                    answerer.and_then(|a| a.authorization(plan.method.as_str(), &target, [7; 16]));
+                if let Some((_, count)) = self.nonces.last_mut() {
+                    *count += u32::from(value.is_some());
+                }
+                value
             }
             Credential::Text => HeaderValue::from_bytes(&plan.authorization).ok(),
+            Credential::Forged => {
+                let forgery = FORGERIES[usize::from(selected) % FORGERIES.len()];
+                text(self.forged(forgery, second, &plan.method, &target))
+            }
+            Credential::Token => {
+                let mut token =
+                    self.tokens[usize::from(selected % 128) % self.tokens.len()].clone();
+                if selected >= 128 {
+                    let last = token.pop();
+                    token.push(if last == Some('A') { 'B' } else { 'A' });
+                }
+                text(format!("Bearer {token}"))
+            }
+            Credential::Pair => text(self.pair(PAIRS[usize::from(selected) % PAIRS.len()])),
         };
         if let Some(authorization) = authorization {
             headers.append(AUTHORIZATION, authorization);
@@ -369,25 +258,223 @@ impl Client {
         Some(request)
     }
 
-    /// Checks the record of the last request.
-    fn check_record(&self) {
-        let Some(seen) = self.emulator.seen().last() else {
-            return;
+    /// Returns the value of `Authorization` for Basic authentication.
+    fn pair(&self, pair: Pair) -> String {
+        let accounts = &self.facts.service_accounts;
+        let (first, second) = (&accounts[0], &accounts[accounts.len() - 1]);
+        let Account { name, secret, .. } = first;
+        let text = match pair {
+            Pair::First | Pair::SchemeInCapitals => format!("{name}:{secret}"),
+            Pair::Second => format!("{}:{}", second.name, second.secret),
+            Pair::FirstWithSecretOfSecond => format!("{name}:{}", second.secret),
+            Pair::SecretCut => format!("{name}:{}", &secret[..secret.len() - 1]),
+            Pair::SecretLonger => format!("{name}:{secret}x"),
+            Pair::SecretEmpty => format!("{name}:"),
+            Pair::IdCut => format!("{}:{secret}", &name[..name.len() - 1]),
+            Pair::WithoutColon => format!("{name}{secret}"),
+            Pair::PercentEncoded => format!("{name}:{}", secret.replace('_', "%5F")),
         };
-        let record = seen.to_json();
-        assert!(serde_json::from_str::<Value>(&record).is_ok(), "{record}");
-        assert!(!record.contains('\n'), "{record}");
-        let tokens = [self.emulator.access_token()].into_iter();
-        let secrets = self.secrets.iter().map(String::as_str);
-        for secret in tokens.chain(secrets).chain(self.issued.as_deref()) {
-            assert!(!record.contains(secret), "a secret is in {record}");
+        let scheme = if pair == Pair::SchemeInCapitals {
+            "BASIC"
+        } else {
+            "Basic"
+        };
+        format!("{scheme} {}", BASE64_STANDARD.encode(text))
+    }
+
+    /// Returns an answer to a challenge, with this difference from the right one.
+    fn forged(&mut self, forgery: Forgery, nonce: u8, method: &Method, target: &str) -> String {
+        use Forgery as F;
+        let keys = &self.facts.api_keys;
+        let (first, last) = (&keys[0], &keys[keys.len() - 1]);
+        let place = usize::from(nonce) % self.nonces.len().max(1);
+        let mut unused = 0;
+        let (nonce, last_count) = match self.nonces.iter_mut().rev().nth(place) {
+            Some((nonce, count)) => (nonce.clone(), count),
+            None => ("0123456789abcdef0123456789abcdef".to_owned(), &mut unused),
+        };
+        let count = match forgery {
+            F::CountReused => *last_count,
+            F::CountZero => 0,
+            F::CountFarAhead => last_count.saturating_add(0xa0),
+            _ => last_count.saturating_add(1),
+        };
+        // A count is used up even if the answer is refused.
+        *last_count = count.max(*last_count);
+        let user = match forgery {
+            F::SecondUser | F::SecondUserWithFirstPassword => last,
+            _ => first,
+        };
+        let mut answer = Answer {
+            user: user.name.clone(),
+            has_user_hash: forgery == F::HashedUser,
+            realm: "MMS Public API".to_owned(),
+            nonce,
+            uri: target.to_owned(),
+            algorithm: match forgery {
+                F::Algorithm(algorithm) => algorithm,
+                F::NoAlgorithm => DigestAlgorithm::Md5,
+                _ => self.setup.digest()[0],
+            },
+            cnonce: "0a4f113b".to_owned(),
+            count,
+            nc: format!("{count:08x}"),
+            response: String::new(),
+        };
+        match forgery {
+            F::OtherUri => answer.uri.push('x'),
+            F::OtherRealm => answer.realm.push('x'),
+            F::UnknownUser => answer.user = "nobody".to_owned(),
+            F::UnknownNonce => answer.nonce.push('x'),
+            F::NonceOfAnotherEmulator => answer.nonce.clone_from(&NONCE_OF_ANOTHER_EMULATOR),
+            F::CountOfSevenDigits => answer.nc = format!("{count:07x}"),
+            F::CountWithSign => answer.nc = format!("+{count:07x}"),
+            F::NoCnonce => answer.cnonce.clear(),
+            F::HashedUser => answer.user = answer.user_hash(&user.name),
+            _ => {}
+        }
+        let password = match forgery {
+            F::OtherPassword => "01234567-89ab-cdef-0123-456789abcdee",
+            F::SecondUserWithFirstPassword => &first.secret,
+            _ => &user.secret,
+        };
+        let method = if forgery == F::OtherMethod {
+            "PATCH"
+        } else {
+            method.as_str()
+        };
+        let mut response = answer.right_response(&user.name, password, method);
+        let flipped = |digit: &str| if digit == "0" { "1" } else { "0" };
+        let length = response.len();
+        match forgery {
+            F::LastDigitOfResponse => {
+                let digit = flipped(&response[length - 1..]);
+                response.replace_range(length - 1.., digit);
+            }
+            F::SecondHalfOfResponse => {
+                let half: String = response[length / 2..]
+                    .chars()
+                    .map(|c| if c == '0' { '1' } else { '0' })
+                    .collect();
+                response.replace_range(length / 2.., &half);
+            }
+            F::ResponseCut => response.truncate(length - 1),
+            F::ResponseLonger => response.push('0'),
+            F::ResponseInCapitals => response.make_ascii_uppercase(),
+            F::ResponseEmpty => response.clear(),
+            _ => {}
+        }
+        answer.response = response;
+        if forgery == F::OtherCnonce {
+            answer.cnonce.push('x');
+        }
+        let rest = match forgery {
+            F::UserhashOfPlainUser => ", userhash=true, qop=auth",
+            F::QopAuthInt => ", qop=auth-int",
+            F::NoQop => "",
+            F::ParameterTwice => ", qop=auth, realm=\"MMS Public API\"",
+            _ => ", qop=auth",
+        };
+        let value = answer.to_header(forgery != F::NoAlgorithm, rest);
+        match forgery {
+            F::OtherScheme => value.replacen("Digest", "Digestive", 1),
+            _ => value,
+        }
+    }
+
+    /// Returns the response that must come, as long as the model knows the state of the emulator.
+    fn expect(&mut self, request: &Request<Vec<u8>>) -> Option<Expected> {
+        if self.is_control(request) {
+            let is_reading = [Method::GET, Method::HEAD].contains(request.method());
+            if !is_reading && !request.uri().path().ends_with("/requests") {
+                self.model = None;
+            }
+            return None;
+        }
+        let expected = self.model.as_mut()?.expect(request, self.now);
+        if expected.is_none() {
+            self.model = None;
+        }
+        expected
+    }
+
+    fn is_control(&self, request: &Request<Vec<u8>>) -> bool {
+        let path = atlas_model::decode_unreserved(request.uri().path());
+        self.setup.has_control() && path.starts_with("/_emulator/")
+    }
+
+    /// Learns nonces and tokens from a response.
+    fn learn(&mut self, response: &Response<Vec<u8>>, body: &[u8]) {
+        let challenges = response.headers().get_all(WWW_AUTHENTICATE);
+        let nonce = nonce_of(response.headers());
+        let json =
+            match body.starts_with(b"{\"access_token\"") && response.status() == StatusCode::OK {
+                true => serde_json::from_slice::<Value>(body).ok(),
+                false => None,
+            };
+        let token = json.as_ref().and_then(|json| json["access_token"].as_str());
+        if let Some(model) = &mut self.model {
+            model.observe(nonce.as_deref(), token, self.now);
+        }
+        self.tokens.extend(token.map(str::to_owned));
+        if let Some(nonce) = nonce {
+            self.nonces.push((nonce, 0));
+            let challenge = Challenge::strongest(challenges, &Limits::default())
+                .expect("the challenge can be answered");
+            let key = &self.facts.api_keys[0];
+            self.answerer = Some(Answerer::new(challenge, &key.name, &key.secret, [9; 16]));
+        }
+    }
+
+    /// Checks the status and the credential in the record of the last request.
+    fn check_seen(&self, expected: &Expected) {
+        if !self.setup.is_recorded {
+            return;
+        }
+        let seen = self
+            .emulator
+            .seen()
+            .last()
+            .expect("each request is recorded");
+        assert_eq!(
+            seen.status.map(|status| status.as_u16()),
+            Some(expected.status)
+        );
+        let credential = seen
+            .credential
+            .map(|kind| (kind.as_str(), seen.principal.clone()));
+        assert_eq!(credential, expected.credential);
+    }
+
+    /// Checks the records of all requests.
+    fn check_records(&self) {
+        let mut records = String::new();
+        for seen in self.emulator.seen() {
+            let start = records.len();
+            let _ = write!(records, "{}", seen.to_json());
+            let record = &records[start..];
+            assert!(!record.contains('\n'), "{record}");
+            assert!(
+                serde_json::from_str::<serde::de::IgnoredAny>(record).is_ok(),
+                "{record}"
+            );
+            records.push('\n');
+        }
+        let Facts {
+            api_keys,
+            service_accounts,
+            ..
+        } = &*self.facts;
+        let accounts = api_keys.iter().chain(service_accounts);
+        let secrets = accounts.map(|account| account.secret.as_str());
+        for secret in secrets.chain(self.tokens.iter().map(String::as_str)) {
+            assert!(!records.contains(secret), "a secret is in {records}");
         }
     }
 
     /// Checks the response to a request for the control interface, which may have changed the time and the nonces.
-    fn check_control(&mut self, request: &Request<Vec<u8>>, response: &Response<Vec<u8>>) {
+    fn check_control(&self, request: &Request<Vec<u8>>, response: &Response<Vec<u8>>) {
         assert_decoded_unchanged(request.method(), response);
-        self.nonce_valid_until = Duration::ZERO;
         if response
             .headers()
             .get(CONTENT_TYPE)
@@ -399,48 +486,38 @@ impl Client {
     }
 
     fn check_response(
-        &mut self,
+        &self,
         request: &Request<Vec<u8>>,
         response: &Response<Vec<u8>>,
+        body: &[u8],
         plan: &RequestPlan,
+        has_model: bool,
     ) {
         assert_decoded_unchanged(request.method(), response);
-        let body = decompressed(response);
         let status = response.status();
-        for secret in &self.secrets {
-            // The emulator may repeat parts of the request.
-            if format!("{plan:?}").contains(secret.as_str()) {
-                continue;
-            }
-            let has = |text: &[u8]| {
-                text.windows(secret.len())
-                    .any(|part| part == secret.as_bytes())
-            };
-            assert!(!has(&body), "a secret is in the body");
-            assert!(
-                !response
-                    .headers()
-                    .values()
-                    .any(|value| has(value.as_bytes()))
-            );
-        }
-        let json = serde_json::from_slice::<Value>(&body).ok();
+        self.check_secrets(request, response, body);
+        check_coding(request, response, body, plan);
+        // The body of a success is parsed below, or was compared with the model's.
+        let json = match status.is_success() && has_model {
+            true => None,
+            false => serde_json::from_slice::<Value>(body).ok(),
+        };
         let content_type = response
             .headers()
             .get(CONTENT_TYPE)
             .map(HeaderValue::as_bytes);
         if content_type.is_some_and(|value| value.windows(4).any(|part| part == b"json")) {
-            assert!(json.is_some(), "{}", body.escape_ascii());
+            let is_compared = status.is_success() && has_model;
+            assert!(is_compared || json.is_some(), "{}", body.escape_ascii());
         }
-        let path = request.uri().path();
-        let mut copy = Response::new(body.as_slice());
+        let mut copy = Response::new(body);
         *copy.status_mut() = status;
         *copy.headers_mut() = response.headers().clone();
         match Reply::from_response(copy) {
             Ok(reply) => {
                 // An error keeps its HTTP status in an envelope, too.
                 let checked = self.check_reply(request, reply);
-                assert!(checked.is_ok(), "{checked:?}");
+                assert!(checked.is_ok(), "{checked:?}: {}", body.escape_ascii());
             }
             Err(error) => {
                 assert_eq!(error.status(), Some(status));
@@ -454,18 +531,31 @@ impl Client {
                 );
             }
         }
-        if path.ends_with("/oauth/token")
-            && status == 200
-            && let Some(token) = json.as_ref().and_then(|json| json.get("access_token"))
-        {
-            self.issued = token.as_str().map(str::to_owned);
+    }
+
+    /// Checks that no secret of the emulator is in the response, unless the request has it: the emulator may repeat parts of
+    /// the request.
+    fn check_secrets(&self, request: &Request<Vec<u8>>, response: &Response<Vec<u8>>, body: &[u8]) {
+        let secrets = [
+            &self.facts.api_keys[0].secret,
+            &self.facts.service_accounts[0].secret,
+        ];
+        for secret in secrets {
+            let has = |text: &[u8]| String::from_utf8_lossy(text).contains(secret.as_str());
+            let mut values = response.headers().values().map(HeaderValue::as_bytes);
+            if has(body) || values.any(has) {
+                let sent = format!("{:?}", request.uri());
+                assert!(
+                    sent.contains(secret.as_str()),
+                    "a secret is in the response"
+                );
+            }
         }
-        self.check_challenge(response.headers(), status, plan);
     }
 
     /// Checks the reply to an operation.
     fn check_reply(&self, request: &Request<Vec<u8>>, reply: Reply<&[u8]>) -> Result<(), Error> {
-        let path = request.uri().path();
+        let path = &*atlas_model::decode_unreserved(request.uri().path());
         let (parent, name) = path.rsplit_once('/').unwrap_or_default();
         let is_of_org = path.starts_with("/api/atlas/v2/orgs/");
         if path.starts_with("/api/oauth/") {
@@ -488,38 +578,183 @@ impl Client {
         let has_credential = request.headers().contains_key(AUTHORIZATION);
         assert!(has_credential, "a success without a credential");
         assert!(drift.unknown.is_empty() && !drift.more_unknown, "{drift}");
+        // A query may leave out the number of groups.
+        let is_counted = self.setup.total_count().is_none() && request.uri().query().is_none();
         // Some keys were never used.
         let is_left_out = |field: &String| {
-            field.ends_with("lastUsedAt") || !self.has_secrets && field.ends_with("secret")
+            field == "totalCount" && !is_counted
+                || field.ends_with("lastUsedAt")
+                || !self.setup.has_secrets() && field.ends_with("secret")
         };
         assert!(drift.missing.keys().all(is_left_out), "{drift}");
         Ok(())
     }
+}
 
-    fn check_challenge(&mut self, headers: &HeaderMap, status: StatusCode, plan: &RequestPlan) {
-        let challenges = headers.get_all(WWW_AUTHENTICATE);
-        // The endpoints of OAuth ask for Basic.
-        let asks_for_digest = challenges
-            .iter()
-            .any(|value| value.as_bytes().starts_with(b"Digest"));
-        let has_answer = matches!(plan.credential, Credential::Digest)
-            && self.answerer.is_some()
-            && plan.header.is_none();
-        if has_answer && self.now <= self.nonce_valid_until {
-            let is_rejected = status == StatusCode::UNAUTHORIZED && asks_for_digest;
-            assert!(!is_rejected, "a correct answer was rejected");
+/// Checks whether the body is compressed exactly if it must be.
+fn check_coding(
+    request: &Request<Vec<u8>>,
+    response: &Response<Vec<u8>>,
+    body: &[u8],
+    plan: &RequestPlan,
+) {
+    // The input may have added a value.
+    if request.headers().get_all(ACCEPT_ENCODING).iter().count() > usize::from(plan.gzip) {
+        return;
+    }
+    let is_long = body.len() > 220;
+    let is_compressed = response.headers().contains_key(CONTENT_ENCODING);
+    assert_eq!(is_compressed, plan.gzip && is_long);
+    let vary = response
+        .headers()
+        .get(VARY)
+        .map_or(&[][..], HeaderValue::as_bytes);
+    assert_eq!(
+        vary.ends_with(b"Accept-Encoding"),
+        is_long,
+        "{}",
+        vary.escape_ascii()
+    );
+}
+
+/// Checks a response against that of the model.
+fn check_expected(response: &Response<Vec<u8>>, body: &[u8], expected: &Expected, setup: Setup) {
+    let shown = || format!("{response:?}, not {expected:?}");
+    assert_eq!(response.status().as_u16(), expected.status, "{}", shown());
+    let headers = response.headers();
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().expect("visible ASCII"))
+    };
+    let number = |name| text(name).map(|text| text.parse::<u64>().expect("a number"));
+    assert_eq!(
+        number(RETRY_AFTER.as_str()),
+        expected.retry_after,
+        "{}",
+        shown()
+    );
+    let rate_limit = [number("ratelimit-limit"), number("ratelimit-remaining")];
+    assert_eq!(
+        rate_limit,
+        expected
+            .rate_limit
+            .map_or([None; 2], |limit| limit.map(Some)),
+        "{}",
+        shown()
+    );
+    check_challenges(headers, &expected.challenge, setup.digest(), &shown);
+    let json = || serde_json::from_slice::<Value>(body).expect("the body is JSON");
+    match &expected.content {
+        Content::Error { code, has_envelope } => {
+            assert_eq!(text("x-error-code"), *code, "{}", shown());
+            let json = json();
+            assert_eq!(json["errorCode"].as_str(), *code, "{}", shown());
+            assert_eq!(json["error"], expected.status);
+            let status = has_envelope.then_some(expected.status);
+            assert_eq!(
+                json.get("status"),
+                status.map(Value::from).as_ref(),
+                "{}",
+                shown()
+            );
         }
-        if asks_for_digest {
-            let challenge = Challenge::strongest(challenges, &Limits::default())
-                .expect("the challenge can be answered");
-            let key = self.emulator.api_key();
-            let answerer = Answerer::new(challenge, &key.public_key, &key.private_key, [9; 16]);
-            self.answerer = Some(answerer);
-            self.nonce_valid_until = self
-                .now
-                .saturating_add(self.nonce_ttl - Duration::from_secs(1));
+        Content::OauthError(error) => assert_eq!(json()["error"], *error, "{}", shown()),
+        Content::Token(lifetime) => {
+            let mut json = json();
+            let token = json["access_token"].take();
+            assert!(
+                token.as_str().is_some_and(|token| token.len() > 40),
+                "{token}"
+            );
+            let rest =
+                json!({ "access_token": null, "expires_in": lifetime, "token_type": "Bearer" });
+            assert_eq!(json, rest);
+            assert_eq!(text("cache-control"), Some("no-store"));
+        }
+        Content::Empty => assert!(body.is_empty(), "{}", shown()),
+        Content::Json {
+            version,
+            value,
+            is_pretty,
+        } => {
+            let content_type = format!("application/vnd.atlas.{version}+json;charset=utf-8");
+            assert_eq!(text("content-type"), Some(content_type.as_str()));
+            let mut value = value.clone();
+            // The harness does not know when a generated group was created.
+            if let Some(groups) = value.get_mut("results").and_then(Value::as_array_mut)
+                && groups
+                    .iter()
+                    .any(|group| group.get("created") == Some(&Value::Null))
+            {
+                for (group, sent) in groups
+                    .iter_mut()
+                    .zip(json()["results"].as_array_mut().expect("a list"))
+                {
+                    group["created"] = sent["created"].take();
+                }
+            }
+            // All of Atlas's objects have their fields in alphabetical order, as those of `Value`.
+            let text = match is_pretty {
+                true => serde_json::to_string_pretty(&value),
+                false => serde_json::to_string(&value),
+            };
+            assert_eq!(
+                String::from_utf8_lossy(body),
+                text.expect("JSON can be written")
+            );
         }
     }
+}
+
+/// Checks that the challenges are the expected ones, in the order of the configured algorithms, with one nonce.
+fn check_challenges(
+    headers: &HeaderMap,
+    expected: &atlas_model::Challenge,
+    algorithms: &[DigestAlgorithm],
+    shown: &dyn Fn() -> String,
+) {
+    use atlas_model::Challenge as C;
+    let values: Vec<&str> = headers
+        .get_all(WWW_AUTHENTICATE)
+        .iter()
+        .map(|value| value.to_str().expect("visible ASCII"))
+        .collect();
+    match expected {
+        C::None => assert!(values.is_empty(), "{}", shown()),
+        C::Basic => assert_eq!(values, [r#"Basic realm="MMS Public API""#]),
+        C::InvalidToken => assert_eq!(values, [r#"Bearer error="invalid_token""#]),
+        C::Digest { stale } => {
+            let nonce = nonce_of(headers).unwrap_or_else(|| panic!("{}", shown()));
+            let due = algorithms.iter().map(|algorithm| {
+                format!(
+                    "Digest realm=\"MMS Public API\", domain=\"\", nonce=\"{nonce}\", algorithm={algorithm}, \
+                     qop=\"auth\", stale={stale}"
+                )
+            });
+            assert_eq!(values, due.collect::<Vec<_>>(), "{}", shown());
+        }
+    }
+}
+
+/// A nonce that the emulator of the client did not issue.
+static NONCE_OF_ANOTHER_EMULATOR: LazyLock<String> = LazyLock::new(|| {
+    let config = Config::default()
+        .with_seed(1000)
+        .with_groups(1)
+        .with_keys_per_group(0);
+    let request = Request::get("/api/atlas/v2/groups")
+        .body("")
+        .expect("a valid request");
+    let response = Emulator::new(config).handle(&request, Duration::ZERO);
+    nonce_of(response.headers()).expect("a challenge has a nonce")
+});
+
+/// Returns the nonce of the first challenge.
+fn nonce_of(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(WWW_AUTHENTICATE)?.to_str().ok()?;
+    let (_, rest) = value.split_once("nonce=\"")?;
+    Some(rest.split_once('"')?.0.to_owned())
 }
 
 /// Returns the decompressed body.

@@ -10,10 +10,11 @@
 //!   [`Limits::elements`] elements, and the body contains no failed status. (A derived struct also accepts an array
 //!   in place of an object; this is excluded here. A number that is too large for the parser counts as a value of
 //!   another type.)
+//! - This also holds with each limit set to exactly what a page needs, and to one less; the error then names the limit.
 //! - Borrowed and owned keys, links, count and status have the values of the derived struct.
 //! - `Debug` of a key shows every field but its secret.
 //! - A [`Listing`] that reads the page, also before and after other or empty pages, follows a second
-//!   implementation of the paging rules (`page/paging.rs`), with decoded and undecoded pages: it requests the next
+//!   implementation of the paging rules (see [`listing`](super::listing)), with decoded and undecoded pages: it requests the next
 //!   page (independent of the link's target), repeats the request, ends, or fails. A key with an id that was on
 //!   the previous page is omitted. Owned keys, created one at a time, equal the borrowed ones.
 //! - `has_next` of an undecoded page equals that of the decoded page; reading ahead requests the pages after it, up to
@@ -23,16 +24,18 @@
 //! - An error has the right kind, names a position and a documented path, and contains nothing of the body.
 //! - Memory is bounded by the size of the body and by the number of elements.
 
+mod paging;
+
 use atlas_model_keys_core::{
     ApiVersion, BaseUrl, Error, GroupId, InvalidResponse, InvalidResponseKind, ItemsPerPage,
     Limits, ListRequest, Listing, ModelKey, Page, PageNum, Reply,
 };
 
 use crate::oracles::derived::{
-    DerivedKey, DerivedPage, KEY_FIELDS, borrowed, expected_debug, owned,
+    DerivedKey, DerivedPage, KEY_FIELDS, borrowed, expected_debug, is_within, longest_list, owned,
 };
 use crate::oracles::json::Json;
-use crate::oracles::{drift, paging, shown};
+use crate::oracles::{drift, shown};
 
 /// Checks one input.
 pub fn check(body: &[u8]) {
@@ -44,6 +47,7 @@ pub fn check(body: &[u8]) {
     let elements = (body.len() / 2).min(2 * Limits::default().elements);
     let result = result.expect("the closure ran");
     assert_same_with_a_space(body, &result);
+    assert_limits_are_exact(body);
     match result {
         Ok(page) => {
             // A growing list is held twice for a moment, and a key takes a hundred bytes.
@@ -54,7 +58,7 @@ pub fn check(body: &[u8]) {
             assert_same_page(&page, &derived, &json);
             assert_owned_keys_equal_borrowed(body, &page);
             assert_eq!(has_next, page.has_next());
-            paging::assert_rules_hold(&page, &derived, body);
+            paging::assert_rules_hold(&derived, body);
             assert_eq!(page.into_body(), body);
         }
         Err(error) => {
@@ -93,6 +97,68 @@ fn assert_same_with_a_space(body: &[u8], result: &Result<Page<&[u8]>, Error>) {
         (Err(error), Err(other)) => assert_eq!(error.status(), other.status()),
         (result, other) => panic!("{result:?}, but {other:?} with a space"),
     }
+}
+
+/// Asserts that a page is accepted exactly within its limits, each set to what the page needs and to one less, and that an
+/// error names the limit.
+fn assert_limits_are_exact(body: &[u8]) {
+    let Some((derived, json)) = DerivedPage::<DerivedKey>::read_unlimited(body) else {
+        return;
+    };
+    if derived.results.is_none() || derived.failed_status().is_some() {
+        return;
+    }
+    let (depth, elements) = (
+        u8::try_from(json.depth()).unwrap_or(u8::MAX),
+        longest_list(&json),
+    );
+    // A documented page is nested three levels deep, so smaller limits make no sense and are not enforced.
+    let changes = [
+        (depth.max(3), elements),
+        ((depth - 1).max(3), elements),
+        (u8::MAX, elements),
+        (depth.max(3), elements.saturating_sub(1)),
+    ];
+    for (nesting, elements) in changes {
+        let mut limits = Limits::default();
+        (limits.nesting, limits.elements) = (nesting, elements);
+        let is_accepted = is_within(&json, &limits);
+        match read_within(body, &limits) {
+            Ok(page) => {
+                assert!(is_accepted, "{limits:?}");
+                assert_eq!(page.len(), derived.results.iter().flatten().count());
+            }
+            Err(Error::InvalidResponse(error)) => {
+                assert!(!is_accepted, "{error} with {limits:?}");
+                assert_eq!(error.kind(), InvalidResponseKind::Shape);
+                let is_too_deep = json.depth() > usize::from(nesting.min(100));
+                let is_named = match error.to_string() {
+                    line if line.contains("it is nested deeper than the limit") => is_too_deep,
+                    line if line.contains("it has more elements than the limit") => {
+                        longest_list(&json) > elements
+                    }
+                    _ => false,
+                };
+                assert!(is_named, "{error}");
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    for body_bytes in [body.len(), body.len() - 1] {
+        let mut limits = Limits::default();
+        (limits.nesting, limits.body_bytes) = (u8::MAX, body_bytes);
+        match read_within(body, &limits) {
+            Err(Error::Limit { what, limit }) => {
+                assert_eq!((what, limit), ("bytes of body", body_bytes as u64));
+                assert!(body_bytes < body.len());
+            }
+            _ => assert_eq!(body_bytes, body.len()),
+        }
+    }
+}
+
+fn read_within<'b>(body: &'b [u8], limits: &Limits) -> Result<Page<&'b [u8]>, Error> {
+    Reply::from_response_with(http::Response::new(body), limits)?.into_page()
 }
 
 /// Asserts that a page has the values of the derived struct.

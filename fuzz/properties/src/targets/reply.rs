@@ -1,16 +1,18 @@
 //! A response is a page, Atlas's error, or neither, but never both.
 //!
-//! **Input**: two bytes for the status; one for the number of headers, and for each a byte for its name (from
-//! [`NAMES`]) and a short value; the rest is the body.
+//! **Input**: two bytes for the status; one for the number of headers and (bits 3 and 4) the limit of shown texts; for each
+//! header a byte for its name (from [`NAMES`]) and a short value; the rest is the body.
 //!
 //! **Properties**
 //!
 //! - A status other than 200, also another success, is an error with that status and any body. A 200 is a page if
 //!   and only if the derived struct ([`page`]) accepts it and it contains no error. An error object, at
 //!   the top or enveloped, with texts or numbers, is that error. Every other body is an error that names a
-//!   position. A 200 that announces more than [`Limits::body_bytes`] is rejected.
+//!   position.
+//! - A response beyond a limit is rejected for the first one that it exceeds; each limit is also set to exactly what the
+//!   response needs, and to one less.
 //! - The fields of an error are those of the JSON, otherwise those of the header or of the OAuth form; each is
-//!   bounded and escaped, and an error shows nothing else of the body.
+//!   escaped and cut exactly at the limit, and an error shows nothing else of the body.
 //! - A body that is not JSON is reported as not decompressed exactly if `Content-Encoding` names a coding.
 //! - The accessors of headers agree with a second implementation.
 //! - `Debug` of a reply does not show its body.
@@ -22,65 +24,21 @@
 
 mod operations;
 
-use arbitrary::{Arbitrary, Unstructured};
 use atlas_model_keys_core::{
-    ApiError, ApiVersion, Endpoint, Error, InvalidResponseKind, Limits, Reply, is_unsafe_to_show,
+    ApiError, ApiVersion, Endpoint, Error, InvalidResponseKind, Limits, Reply,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Map, Value};
 
+pub use crate::generators::reply::NAMES;
+
 use crate::generators::bytes as input;
+use crate::generators::reply::Input;
 use crate::oracles::derived::{DerivedKey, DerivedPage};
+use crate::oracles::redaction::escaped;
 use crate::oracles::{json, shown};
 use crate::targets::dates;
 use crate::targets::page;
-
-/// Names of headers that the core reads, and some that it ignores.
-pub const NAMES: [&str; 13] = [
-    "retry-after",
-    "date",
-    "ratelimit-limit",
-    "ratelimit-remaining",
-    "deprecation",
-    "sunset",
-    "content-type",
-    "x-error-code",
-    "x-mongodb-service-version",
-    "www-authenticate",
-    "location",
-    "content-encoding",
-    "content-length",
-];
-
-/// A response.
-#[derive(Debug)]
-struct Input<'a> {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: &'a [u8],
-}
-
-impl<'a> Arbitrary<'a> for Input<'a> {
-    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
-        let status = u.arbitrary::<u16>()?;
-        let count = input::byte(u)? % 8;
-        let mut headers = HeaderMap::new();
-        for _ in 0..count {
-            let name = HeaderName::from_static(input::pick(u, &NAMES)?);
-            if let Ok(value) = HeaderValue::from_bytes(input::short(u)?) {
-                headers.append(name, value);
-            }
-        }
-        Ok(Self {
-            // A valid status is used unchanged, so that seeds are readable.
-            status: StatusCode::from_u16(status)
-                .or_else(|_| StatusCode::from_u16(100 + status % 900))
-                .expect("a status from 100 to 999"),
-            headers,
-            body: input::rest(u)?,
-        })
-    }
-}
 
 /// The expected result of a 200.
 #[derive(Debug, PartialEq)]
@@ -91,7 +49,7 @@ enum ExpectedResult {
 }
 
 /// Determines the expected result of a 200 without the core.
-fn expected_result(body: &[u8]) -> ExpectedResult {
+fn expected_result(body: &[u8], limits: &Limits) -> ExpectedResult {
     let derived = DerivedPage::<DerivedKey>::read(body);
     if let Some((page, _)) = &derived {
         if let Some(status) = page.failed_status() {
@@ -101,12 +59,12 @@ fn expected_result(body: &[u8]) -> ExpectedResult {
             return ExpectedResult::Page;
         }
     }
-    error_in(body).map_or(ExpectedResult::Neither, ExpectedResult::Failed)
+    error_in(body, limits).map_or(ExpectedResult::Neither, ExpectedResult::Failed)
 }
 
 /// Returns the failed status of an error object. It may have any other fields, but not a list of results.
-fn error_in(body: &[u8]) -> Option<u16> {
-    error_object(body)
+fn error_in(body: &[u8], limits: &Limits) -> Option<u16> {
+    error_object(body, limits)
         .filter(|object| !object.get("results").is_some_and(Value::is_array))
         .and_then(|object| {
             let number = |name| match object.get(name)? {
@@ -124,8 +82,8 @@ fn error_in(body: &[u8]) -> Option<u16> {
 }
 
 /// Returns the error object of a body: the top, or the `content` of an envelope with the envelope's status.
-fn error_object(body: &[u8]) -> Option<Map<String, Value>> {
-    if body.len() > Limits::default().error_body_bytes {
+fn error_object(body: &[u8], limits: &Limits) -> Option<Map<String, Value>> {
+    if body.len() > limits.error_body_bytes {
         return None;
     }
     let body = json::with_small_numbers(body);
@@ -145,50 +103,109 @@ pub fn check(bytes: &[u8]) {
     let Some(input) = input::read::<Input<'_>>(bytes) else {
         return;
     };
+    let Input { headers, body, .. } = &input;
+    check_with(&input, &input.limits);
+    if input.status == 200 && limit_error(&input, &input.limits).is_none() {
+        operations::check(body, error_in(body, &input.limits));
+    }
+
+    // Limits that are exactly what the response needs change nothing; one less of each is too little.
+    let mut exact = input.limits.clone();
+    let announced = content_length(headers).and_then(|length| usize::try_from(length).ok());
+    exact.headers = headers.len();
+    exact.head_bytes = head_bytes(headers);
+    exact.body_bytes = body.len().max(announced.unwrap_or(0));
+    exact.error_body_bytes = body.len();
+    check_with(&input, &exact);
+    let changes: [fn(&mut Limits); 4] = [
+        |limits| limits.headers = limits.headers.saturating_sub(1),
+        |limits| limits.head_bytes = limits.head_bytes.saturating_sub(1),
+        |limits| limits.body_bytes = limits.body_bytes.saturating_sub(1),
+        |limits| limits.error_body_bytes = limits.error_body_bytes.saturating_sub(1),
+    ];
+    for change in changes {
+        let mut limits = exact.clone();
+        change(&mut limits);
+        check_with(&input, &limits);
+    }
+}
+
+fn head_bytes(headers: &HeaderMap) -> usize {
+    let fields = headers.iter();
+    fields
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
+}
+
+/// Returns the first limit that a response exceeds. Only a 200 is rejected for the length of its body.
+fn limit_error(input: &Input<'_>, limits: &Limits) -> Option<(&'static str, u64)> {
     let Input {
         status,
         headers,
         body,
+        ..
     } = input;
+    let body = content_length(headers).unwrap_or(0).max(body.len() as u64);
+    let body = if *status == 200 { body } else { 0 };
+    [
+        ("header fields", headers.len() as u64, limits.headers),
+        (
+            "bytes of head",
+            head_bytes(headers) as u64,
+            limits.head_bytes,
+        ),
+        ("bytes of body", body, limits.body_bytes),
+    ]
+    .into_iter()
+    .find(|(_, size, limit)| *size > *limit as u64)
+    .map(|(what, _, limit)| (what, limit as u64))
+}
+
+/// Checks a response with these limits.
+fn check_with(input: &Input<'_>, limits: &Limits) {
+    let Input {
+        status,
+        headers,
+        body,
+        ..
+    } = input;
+    let (status, body) = (*status, *body);
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers.clone();
+    let limit_error = limit_error(input, limits);
 
-    let reply = match Reply::from_response(response) {
+    let reply = match Reply::from_response_with(response, limits) {
         Ok(reply) => reply,
         Err(error) => {
             shown::assert_one_line(&error);
             match &error {
                 Error::Api(api_error) => {
                     assert_ne!(status, 200, "{error}");
-                    assert_fields(api_error, status, &headers, body);
+                    assert_eq!(limit_error, None);
+                    assert_fields(api_error, status, input, limits);
                     let retryable = status == 429 || status.as_u16() >= 500;
                     assert_eq!(error.is_retryable(), retryable);
                 }
-                Error::Limit { what, limit } => {
-                    assert_eq!((status.as_u16(), *what), (200, "bytes of body"));
-                    assert!(content_length(&headers).is_some_and(|length| length > *limit));
-                }
+                Error::Limit { what, limit } => assert_eq!(limit_error, Some((*what, *limit))),
                 _ => panic!("{error:?}"),
             }
             return;
         }
     };
     assert!(status == 200 && reply.status() == status);
-    let most = Limits::default().body_bytes as u64;
-    assert!(content_length(&headers).is_none_or(|length| length <= most));
-    assert_eq!(reply.headers(), &headers);
+    assert_eq!(limit_error, None);
+    assert_eq!(reply.headers(), headers);
     assert_eq!(*reply.body(), body);
     let shown = format!("{reply:?}");
     assert!(
         shown.contains(&format!("body_bytes: {}", body.len())) && shown.len() < 120,
         "{shown}"
     );
-    assert_accessors(&reply, &headers);
-    operations::check(body, error_in(body));
+    assert_accessors(&reply, headers);
 
     let result = reply.into_page();
-    match (expected_result(body), result) {
+    match (expected_result(body, limits), result) {
         (ExpectedResult::Page, Ok(page)) => {
             let (derived, json) = DerivedPage::read(body).expect("the body is a page");
             page::assert_same_page(&page, &derived, &json);
@@ -199,7 +216,7 @@ pub fn check(bytes: &[u8]) {
                 panic!("{error:?}");
             };
             let status = StatusCode::from_u16(status).expect("a status from 400 to 999");
-            assert_fields(&api_error, status, &headers, body);
+            assert_fields(&api_error, status, input, limits);
         }
         (ExpectedResult::Neither, Err(Error::InvalidResponse(error))) => {
             page::assert_invalid_response(&error, body);
@@ -254,51 +271,42 @@ fn assert_accessors(reply: &Reply<&[u8]>, headers: &HeaderMap) {
 }
 
 /// Asserts that an error has the fields of the response.
-fn assert_fields(api_error: &ApiError, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
+fn assert_fields(api_error: &ApiError, status: StatusCode, input: &Input<'_>, limits: &Limits) {
+    let headers = &input.headers;
     assert_eq!(api_error.status, status);
     assert_eq!(api_error.endpoint, Endpoint::ModelKeys);
     if let Some(seconds) = retry_after_seconds(headers) {
         let wait = api_error.retry_after.map(|wait| wait.as_secs());
         assert_eq!(wait, Some(seconds));
     }
-    let object = error_object(body).unwrap_or_default();
+    let object = error_object(input.body, limits).unwrap_or_default();
     let text = |name: &str| object.get(name).and_then(Value::as_str);
+    let shown = |raw: Option<&str>| raw.map(|raw| escaped(raw, limits.detail_bytes));
     let header = headers
         .get("x-error-code")
         .and_then(|value| value.to_str().ok());
-    assert_optional_text(
-        &api_error.error_code,
-        text("errorCode").or(text("error")).or(header),
+    assert_eq!(
+        api_error.error_code,
+        shown(text("errorCode").or(text("error")).or(header))
     );
-    assert_optional_text(&api_error.reason, text("reason"));
-    assert_optional_text(
-        &api_error.detail,
-        text("detail").or(text("error_description")),
-    );
+    assert_eq!(api_error.reason, shown(text("reason")));
+    let detail = text("detail").or(text("error_description"));
+    assert_eq!(api_error.detail, shown(detail));
 
-    let parameters: Vec<String> = array(object.get("parameters"))
-        .filter_map(|value| match value {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(api_error.parameters.len(), parameters.len());
-    for (shown, raw) in api_error.parameters.iter().zip(&parameters) {
-        assert_text(shown, raw);
-    }
+    let parameters = array(object.get("parameters")).filter_map(|value| match value {
+        Value::String(text) => shown(Some(text)),
+        Value::Number(number) => shown(Some(&number.to_string())),
+        _ => None,
+    });
+    assert!(parameters.eq(api_error.parameters.iter().cloned()));
     let detail = object.get("badRequestDetail");
-    let fields: Vec<_> = array(detail.and_then(|detail| detail.get("fields")))
-        .filter_map(Value::as_object)
-        .collect();
-    assert_eq!(api_error.fields.len(), fields.len());
-    for (shown, raw) in api_error.fields.iter().zip(fields) {
-        assert_optional_text(&shown.field, raw.get("field").and_then(Value::as_str));
-        assert_optional_text(
-            &shown.description,
-            raw.get("description").and_then(Value::as_str),
-        );
-    }
+    let fields = array(detail.and_then(|detail| detail.get("fields")));
+    let fields = fields.filter_map(Value::as_object).map(|object| {
+        let text = |name: &str| shown(object.get(name).and_then(Value::as_str));
+        (text("field"), text("description"))
+    });
+    let found = api_error.fields.iter();
+    assert!(fields.eq(found.map(|field| (field.field.clone(), field.description.clone()))));
 }
 
 /// Returns the first sixteen entries of a list: the core keeps no more.
@@ -308,26 +316,4 @@ fn array(value: Option<&Value>) -> impl Iterator<Item = &Value> {
         .into_iter()
         .flatten()
         .take(16)
-}
-
-fn assert_optional_text(shown: &Option<String>, raw: Option<&str>) {
-    assert_eq!(shown.is_some(), raw.is_some(), "{shown:?} for {raw:?}");
-    if let (Some(shown), Some(raw)) = (shown, raw) {
-        assert_text(shown, raw);
-    }
-}
-
-/// Asserts that a text is shown unchanged up to the first unsafe character or the limit, and bounded.
-fn assert_text(shown: &str, raw: &str) {
-    let limit = Limits::default().detail_bytes;
-    // An escape that crosses the limit is completed, and an ellipsis follows.
-    assert!(shown.len() <= limit + 10 + '…'.len_utf8());
-    assert!(!shown.chars().any(is_unsafe_to_show), "{shown:?}");
-    let harmless = raw.find(is_unsafe_to_show).unwrap_or(raw.len());
-    let end = raw.floor_char_boundary(harmless.min(limit));
-    let (harmless, rest) = raw.split_at(end);
-    assert!(shown.starts_with(harmless), "{shown:?} for {raw:?}");
-    if rest.is_empty() {
-        assert_eq!(shown, raw);
-    }
 }

@@ -1,33 +1,42 @@
 //! Checks proxy URLs and the exceptions of `NO_PROXY`.
 
-use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use atlas_model_keys_core::{BaseUrl, Proxy};
 use url::Url;
 
-/// Checks a text as a proxy's URL and as the target's base URL; `exceptions` is the value of `NO_PROXY`.
-pub(super) fn check(text: &str, exceptions: &str) {
-    for base in [
+use super::assert_no_value;
+use crate::generators::request::Input;
+use crate::oracles::no_proxy::is_excluded;
+use crate::oracles::shown;
+
+/// Base URLs of targets.
+static TARGETS: LazyLock<[BaseUrl; 4]> = LazyLock::new(|| {
+    [
         "https://cloud.mongodb.com",
         "https://10.1.2.3:8443",
         "https://[fd00::1]",
         "https://localhost",
-        text,
-    ] {
-        if let Ok(base) = BaseUrl::allowing_plain_http(base) {
-            check_environment(&base, text, exceptions);
-            // The same target with a valid proxy.
-            check_environment(&base, "proxy.example:3128", exceptions);
-        }
+    ]
+    .map(|url| BaseUrl::new(url).expect("a valid base URL"))
+});
+
+/// Checks the text of a base URL as a proxy's URL; `plain` is the base URL if it is one. The other text is the value of
+/// `NO_PROXY`.
+pub(super) fn check(input: &Input<'_>, plain: Option<&BaseUrl>) {
+    let (text, exceptions) = (input.base.as_str(), input.text.as_str());
+    let target = TARGETS.get(usize::from(input.selector % 5)).or(plain);
+    if let Some(target) = target {
+        check_environment(target, text, exceptions);
+        // The same target with a valid proxy.
+        check_environment(target, "proxy.example:3128", exceptions);
     }
     let proxy = match Proxy::new(text) {
         Ok(proxy) => proxy,
         Err(error) => {
             // The message does not repeat the text, which may contain a password.
-            assert_eq!(
-                error.to_string(),
-                format!("proxy is not valid: {}", error.rule())
-            );
+            assert_eq!(error.parameter(), "proxy");
+            assert_no_value(&error);
             return;
         }
     };
@@ -109,23 +118,17 @@ fn check_environment(base: &BaseUrl, proxy: &str, exceptions: &str) {
         "NO_PROXY" => Some(exceptions.into()),
         _ => None,
     });
-    let expected = Proxy::new(proxy.trim());
     match result {
         Err(error) => {
-            assert!(expected.is_err() && !base.is_loopback());
+            assert!(Proxy::new(proxy.trim()).is_err() && !base.is_loopback());
             // A proxy that is not used does not have to be valid.
             assert!(!is_excluded(base, exceptions));
             assert_eq!(error.parameter(), "all_proxy");
-            assert_eq!(
-                error.to_string(),
-                format!("all_proxy is not valid: {}", error.rule())
-            );
+            assert_no_value(&error);
         }
-        Ok(Some(check_environment)) => {
-            assert_eq!(
-                Some(check_environment.to_string()),
-                expected.ok().map(|proxy| proxy.to_string())
-            );
+        Ok(Some(found)) => {
+            let expected = Proxy::new(proxy.trim()).expect("it was accepted");
+            assert!(shown::is(&found, &expected.to_string()));
             assert!(!base.is_loopback());
             assert!(
                 !is_excluded(base, exceptions),
@@ -140,84 +143,4 @@ fn check_environment(base: &BaseUrl, proxy: &str, exceptions: &str) {
             );
         }
     }
-}
-
-/// Returns whether `NO_PROXY` excludes a host: it lists names (with their subdomains), addresses and networks, each
-/// with an optional port, or `*`.
-fn is_excluded(base: &BaseUrl, exceptions: &str) -> bool {
-    let origin = base.origin();
-    let (_, host) = origin.split_once("://").expect("an origin has a scheme");
-    let default = if base.is_https() { "443" } else { "80" };
-    let (host, port) = match host.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') => (name, port),
-        _ => (host, default),
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port: u16 = port.parse().expect("a port is a number");
-    exceptions
-        .split([',', ' ', '\t'])
-        .any(|entry| entry == "*" || (!entry.is_empty() && matches_entry(entry, host, port)))
-}
-
-/// Returns whether an entry of `NO_PROXY` matches a host and port.
-fn matches_entry(entry: &str, host: &str, port: u16) -> bool {
-    let address = host.parse::<IpAddr>().ok();
-    let bare = |text: &str| -> Option<IpAddr> {
-        let inside = text
-            .strip_prefix('[')
-            .and_then(|text| text.strip_suffix(']'));
-        inside.unwrap_or(text).parse().ok()
-    };
-    if let Some((network, bits)) = entry.split_once('/') {
-        let (Some(network), Ok(bits)) = (bare(network), bits.parse::<u32>()) else {
-            return false;
-        };
-        // The address as the highest bits of one number.
-        let number = |address: IpAddr| match address {
-            IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32),
-            IpAddr::V6(address) => (address.to_bits(), 128),
-        };
-        let Some(address) = address else { return false };
-        let ((a, width), (b, other)) = (number(address), number(network));
-        let differ = (a ^ b).leading_zeros();
-        return width == other && bits <= width && differ >= bits;
-    }
-    // An IPv6 address contains colons, which do not separate a port.
-    if let Some(named) = bare(entry) {
-        return Some(named) == address;
-    }
-    let (name, wanted) = match entry.rsplit_once(':') {
-        Some((name, digits)) if !name.contains(':') || name.ends_with(']') => {
-            match digits.parse::<u16>() {
-                Ok(wanted) => (name, wanted),
-                Err(_) => return false,
-            }
-        }
-        _ => (entry, port),
-    };
-    if wanted != port {
-        return false;
-    }
-    if let Some(address) = address {
-        let inside = name
-            .strip_prefix('[')
-            .and_then(|name| name.strip_suffix(']'))
-            .unwrap_or(name);
-        return inside
-            .trim_start_matches("*.")
-            .trim_start_matches('.')
-            .parse()
-            == Ok(address);
-    }
-    let labels = |name: &str| -> Vec<String> {
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
-        name.split('.').map(str::to_owned).collect()
-    };
-    let inside = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'))
-        .unwrap_or(name);
-    let name = inside.trim_start_matches("*.").trim_start_matches('.');
-    let (name, host) = (labels(name), labels(host));
-    name != [""] && host.ends_with(&name)
 }

@@ -2,8 +2,8 @@
 //! the base URL, and no secret is shown.
 //!
 //! **Input**: a byte for the credential (a bearer token, a service account or an API key), one for the base URL (from
-//! [`BASES`]), one for the flags [`PINNED_VERSION`], [`SMALL_LIMITS`], [`SINGLE_ATTEMPT`], [`NO_RETRY_STATUSES`] and
-//! [`WAITS_OUT_RATE_LIMITS`]; then actions until the end of the input, each a byte (see [`ActionCode`]) and its
+//! [`BASES`]), one for the flags [`PINNED_VERSION`], [`SMALL_LIMITS`], [`SINGLE_ATTEMPT`], [`NO_RETRY_STATUSES`],
+//! [`WAITS_OUT_RATE_LIMITS`] and [`CHOSEN_LIMITS`]; then actions until the end of the input, each a byte (see [`ActionCode`]) and its
 //! arguments. Up to four exchanges are in progress at the same time, each in a slot, and each for any of the five
 //! operations. A response is
 //!
@@ -12,60 +12,54 @@
 //!   of the name), where a byte beyond the values is followed by a short text;
 //! - a byte for the type of the body (see [`BodyType`]) and its arguments.
 //!
+//! If the flags have [`CHOSEN_LIMITS`], limits follow them.
+//!
 //! **Properties**
 //!
-//! - An exchange ends within a number of requests that follows from its attempts. Each retry wait is within
-//!   [`RetryPolicy::wait`](atlas_model_keys_core::RetryPolicy) and their sum within `total_wait`; so is the sum of
-//!   the waits for other exchanges.
-//! - Only a 200 is a result. With any other status, the status counts, even if the body is too long.
-//! - A policy that waits out rate limits gives up after a 429 only if the wait would be too long.
-//! - After a 406 or 410, an exchange changes the version at most once, to the next one of its operation, and never if a
-//!   version is pinned. No other operation changes its version. A token request that may have issued a token (it is lost,
-//!   or its response has a status of 500 or more, but not 503) is repeated at most once. A permanent failure and the
-//!   caller's deadline are not retried.
-//! - After a 401, an exchange requests another token at most once; with a bearer token it ends.
-//! - Every request goes to the base URL, and is that of the exchange's operation, a token request or a revocation. It has
-//!   the right credential, marked sensitive: the bearer token, an issued token, or a digest whose nonce and count were
-//!   never sent before. One exchange at a time fetches a token; another takes over when it is silent for a minute.
-//! - After `RateLimit-Remaining`, no more requests of the scope (a group, an organization, or neither) are in flight than
-//!   remain; a request that takes longer than a minute is no longer counted.
-//! - No retry is sent before `Retry-After` has passed, and no request of a scope before the delay of a 429 has passed.
-//!   Requests of other scopes are not delayed. The session's longest pause covers that of every scope, and is at most
-//!   five minutes.
-//! - An exchange that is given up returns the error that caused its last retry, or otherwise the transport's error.
+//! - Each step is the one that a reference model (`oracles/session_model/`) requires: the request (for a token, or the own
+//!   one with this version, token, or nonce and count), the exact wait, the result, or the error with its attempts. So what
+//!   must be retried is retried, a 401 renews the token, a refused version moves on, every limit is exact on both sides,
+//!   and no nonce, token or place under a rate limit is lost or used twice.
+//! - The session's versions, longest pause and token are those of the model after each action.
+//! - Every request goes to the base URL, and is that of the exchange's operation, a token request or a revocation. Its
+//!   credential is marked sensitive.
 //! - No error (`Display`, `Debug`, sources) and no `Debug` of a session, step, ticket, request or reply shows a secret,
-//!   even if a server repeats it: as a whole or its beginning, plain or percent-encoded.
+//!   even if a server repeats it: as a whole or its beginning, plain or percent-encoded. Of steps of the same kind, the
+//!   first one of an input is formatted.
 //! - Another session rejects a ticket, and also an exported token, unless it has the same base URL and client id.
-//! - At the end, after all exchanges have ended and time has passed, an ordinary exchange of each operation succeeds.
+//! - At the end, exchanges that receive nothing but refusals end. After an hour, an ordinary exchange succeeds, whose
+//!   operation is that of the number of actions.
 //!
-//! The files import each other in one direction: `input` ← `operations` ← `world` ← `rules` ← this one, which drives
-//! the session.
+//! The files import each other in one direction: `operations` ← `world` ← `facts`, `seen`, `requests` ← this one, which
+//! drives the session.
 
 use std::time::Duration;
 
 use atlas_model_keys_core::{
     BaseUrl, Credentials, Endpoint, Error, Exchange, FailureKind, ListRequest, Moment, Pending,
-    Secret, Session, Step, Wait,
+    Secret, Session, Step, Wait, wire,
 };
 use http::header::AUTHORIZATION;
 use http::{Method, Response};
 
+mod facts;
 mod operations;
-mod rules;
+mod requests;
+mod seen;
 mod world;
 
 pub use crate::generators::session::{
-    ACTION_CODES, ActionCode, BASES, BODY_TYPES, BodyType, ENVELOPE, HEADERS, NO_RETRY_STATUSES,
-    OPERATION_SHIFT, OPERATIONS, OTHER_GROUP, PINNED_VERSION, SINGLE_ATTEMPT, SMALL_LIMITS,
-    STATUSES, TOKEN_LIFETIMES, UNITS, WAITS_OUT_RATE_LIMITS,
+    ACTION_CODES, ActionCode, BASES, BODY_TYPES, BodyType, CHOSEN_LIMITS, ENVELOPE, HEADERS,
+    LIMITS, NO_RETRY_STATUSES, OPERATION_SHIFT, OPERATIONS, OTHER_GROUP, PINNED_VERSION,
+    SINGLE_ATTEMPT, SMALL_LIMITS, STATUSES, TOKEN_LIFETIMES, UNITS, WAITS_OUT_RATE_LIMITS,
 };
 
 use crate::generators::session::{
     Action, CLIENT_ID, CLIENT_SECRET, CredentialType, Input, PAGE_BODY, ServerResponse,
 };
-use crate::oracles::shown;
-use operations::{AnyRequest, StepResult, group};
-use rules::{ResponseFacts, Rules, TrackedExchange};
+use crate::oracles::session_model::{self as model, Model};
+use facts::Reading;
+use operations::{AnyRequest, StepResult, current_versions, group};
 use world::{World, credentials};
 
 /// Checks one input.
@@ -73,12 +67,21 @@ pub fn check(bytes: &[u8]) {
     let Some(input) = crate::generators::bytes::read::<Input>(bytes) else {
         return;
     };
-    let mut driver = Driver::new(World::new(input.credential, input.base, input.flags));
+    let mut driver = Driver::new(World::new(&input.head), !input.head.limits.is_empty());
+    let operation = input.actions.len() % OPERATIONS.len();
     for action in input.actions {
         driver.apply(action);
     }
     driver.drain();
-    driver.recover();
+    driver.recover(operation);
+    let (at, _) = driver.world.moment();
+    let text = driver
+        .world
+        .texts
+        .add(format_args!("{at:?} {:?}", driver.session));
+    // Nonces are made from the entropy, so it is not shown.
+    assert!(text.starts_with("Moment { now: ") && text.contains("s, .. } Session {"));
+    driver.world.texts.assert_no_secret();
 }
 
 /// A ticket of the session.
@@ -88,281 +91,354 @@ enum Ticket {
         is_token: bool,
         is_signed: bool,
     },
-    /// A wait, and when it began.
-    Wait(Wait, Duration),
+    Wait(Wait),
 }
 
-type Slots = [Option<(TrackedExchange, Ticket)>; 4];
-
-/// Returns the exchanges in the slots.
-fn exchanges(slots: &Slots) -> impl Iterator<Item = &TrackedExchange> {
-    slots.iter().flatten().map(|(exchange, _)| exchange)
+/// An exchange in progress, and its number in the model.
+struct InProgress {
+    id: u32,
+    request: AnyRequest,
+    ticket: Ticket,
 }
 
 /// The session under test and everything that it is checked against.
 struct Driver {
     session: Session,
     world: World,
-    rules: Rules,
-    slots: Slots,
+    model: Model,
+    slots: [Option<InProgress>; 4],
     exchanges_started: u32,
+    results: u32,
     exports: Vec<Secret>,
+    has_chosen_limits: bool,
+    /// The kinds of steps that were formatted, and the error of a failure outside an exchange.
+    formatted: [bool; 7],
 }
 
 impl Driver {
-    fn new(world: World) -> Self {
+    fn new(world: World, has_chosen_limits: bool) -> Self {
         Self {
             session: world.session(),
-            rules: Rules::new(&world),
+            model: Model::new(world.credential, world.settings.clone()),
             world,
             slots: [const { None }; 4],
             exchanges_started: 0,
+            results: 0,
             exports: Vec::new(),
+            has_chosen_limits,
+            formatted: [false; 7],
         }
     }
 
     fn apply(&mut self, action: Action) {
-        let at = self.world.moment();
         match action {
-            Action::Start { slot, flags } => self.start(slot, flags, at),
+            Action::Start { slot, flags } => self.start(slot, flags),
             Action::Respond { slot, response } => self.respond(slot, response),
             Action::Friendly { slot } => self.respond_like_atlas(slot),
-            Action::Fail { slot, kind } => self.fail(slot, kind, at),
+            Action::Fail { slot, kind } => self.fail(slot, kind),
             Action::Resume { slot } => self.resume(slot),
             Action::Drop { slot } => drop(self.take(slot)),
             Action::GiveUp { slot } => self.give_up(slot),
-            Action::Clock { by, unit } => {
-                self.world.move_clock(by, unit);
-                self.rules.clock_moved(self.world.now);
-            }
-            Action::Export => self.export(at),
-            Action::Restore { how, text } => self.restore(how, &text, at),
-            Action::Revoke { response } => self.revoke(&response, at),
-            Action::Foreign { slot } => self.pass_to_another_session(slot, at),
+            Action::Clock { by, unit } => self.world.move_clock(by, unit),
+            Action::Export => self.export(),
+            Action::Restore { how, text } => self.restore(how, &text),
+            Action::Revoke { response } => self.revoke(&response),
+            Action::Foreign { slot } => self.pass_to_another_session(slot),
         }
-        self.rules.check_session(&self.world, &self.session);
+        self.check_session();
+    }
+
+    /// Checks what the session tells about itself.
+    fn check_session(&mut self) {
+        let pinned = self.world.pinned_version;
+        for (operation, version) in current_versions(&self.session).into_iter().enumerate() {
+            let expected = operations::versions(operation, &pinned)[self.model.version(operation)];
+            assert_eq!(version, expected);
+        }
+        let (at, model_at) = self.world.moment();
+        assert_eq!(
+            self.session.longest_pause(at),
+            self.model.longest_pause(model_at.now)
+        );
     }
 
     /// Takes the exchange in a slot, which ends it.
-    fn take(&mut self, slot: usize) -> Option<(TrackedExchange, Ticket)> {
-        let taken = self.slots[slot].take();
-        if let Some((exchange, _)) = &taken {
-            self.rules.exchange_ended(exchange.id);
-        }
-        taken
+    fn take(&mut self, slot: usize) -> Option<InProgress> {
+        let taken = self.slots[slot].take()?;
+        self.model.end(taken.id);
+        Some(taken)
     }
 
-    /// Takes the exchange in a slot if its request is in flight. Returns also whether that is a token request.
-    fn take_pending(&mut self, slot: usize) -> Option<(TrackedExchange, Pending, bool)> {
-        let place = &mut self.slots[slot];
-        match place.take_if(|(_, ticket)| matches!(ticket, Ticket::Pending { .. }))? {
-            (
-                exchange,
-                Ticket::Pending {
-                    pending, is_token, ..
-                },
-            ) => Some((exchange, pending, is_token)),
-            (_, Ticket::Wait(..)) => None,
+    /// Takes the ticket in a slot if its request is in flight. Returns also whether that is a token request.
+    fn take_pending(&mut self, slot: usize) -> Option<(u32, AnyRequest, Pending, bool)> {
+        let is_pending = |taken: &mut InProgress| matches!(taken.ticket, Ticket::Pending { .. });
+        let InProgress {
+            id,
+            request,
+            ticket,
+        } = self.slots[slot].take_if(is_pending)?;
+        match ticket {
+            Ticket::Pending {
+                pending, is_token, ..
+            } => Some((id, request, pending, is_token)),
+            Ticket::Wait(_) => None,
         }
     }
 
-    fn start(&mut self, slot: usize, flags: u8, at: Moment) {
+    fn start(&mut self, slot: usize, flags: u8) {
+        let (at, model_at) = self.world.moment();
         let request = AnyRequest::new(flags);
         // The exchange that was in the slot is cancelled.
         drop(self.take(slot));
-        let next = request.start(&mut self.session, at);
-        self.rules.check_start(&request, &next);
         self.exchanges_started += 1;
-        let exchange = TrackedExchange::new(self.exchanges_started, request);
-        self.proceed(slot, exchange, next, true);
+        let id = self.exchanges_started;
+        let facts = model::Request {
+            operation: request.operation(),
+            scope: request.scope(),
+            versions: operations::versions(request.operation(), &self.world.pinned_version).len(),
+        };
+        let expected = self.model.start(id, facts, model_at);
+        let next = request.start(&mut self.session, at);
+        self.proceed(slot, (id, request), next, &expected, false);
     }
 
     fn respond_like_atlas(&mut self, slot: usize) {
-        if let Some((
-            exchange,
-            Ticket::Pending {
+        if let Some(InProgress {
+            request, ticket, ..
+        }) = &self.slots[slot]
+            && let Ticket::Pending {
                 is_token,
                 is_signed,
                 ..
-            },
-        )) = &self.slots[slot]
+            } = ticket
         {
-            let request = &exchange.request;
             let response = self.world.atlas_response(request, *is_token, *is_signed);
             self.respond(slot, ServerResponse::new(response));
         }
     }
 
     fn respond(&mut self, slot: usize, response: ServerResponse) {
-        let at = self.world.moment();
-        let Some((mut exchange, pending, is_token)) = self.take_pending(slot) else {
+        let (at, model_at) = self.world.moment();
+        let Some((id, request, pending, is_token)) = self.take_pending(slot) else {
             return;
         };
         let repeats_secrets = response.repeats_secrets;
-        let response = self.world.response(response);
-        let facts = ResponseFacts::new(&response, is_token);
-        let next = self.session.respond(pending, response, at);
-        self.rules
-            .check_versions(&self.world, &self.session, &exchange.request, &facts, &next);
-        let others = self.slots.iter_mut().flatten().map(|(other, _)| other);
-        self.rules
-            .check_response(&mut self.world, &mut exchange, others, facts, &next);
-        if let Err(error) = &next {
-            rules::assert_error(&self.world, error, repeats_secrets);
+        let mut response = self.world.response(response);
+        let reading = Reading {
+            is_token,
+            is_enveloped: request.is_enveloped(),
+            limits: &self.world.settings,
+            now: self.world.now,
+            odd_tokens: &self.world.odd_tokens,
+        };
+        let facts = reading.facts(&mut response);
+        let tokens = self.model.tokens();
+        let expected = self.model.respond(id, &facts, model_at);
+        if self.model.tokens() > tokens
+            && let Some((token, _)) = &facts.token
+        {
+            self.world.token_arrived(token);
         }
-        // A challenge is answered at once, even if the scope is held back.
-        let is_rate_limited = self.world.credential != CredentialType::ApiKey;
-        self.proceed(slot, exchange, next, is_rate_limited);
+        let next = self.session.respond(pending, response, at);
+        self.proceed(slot, (id, request), next, &expected, repeats_secrets);
     }
 
-    fn fail(&mut self, slot: usize, kind: FailureKind, at: Moment) {
-        let Some((mut exchange, pending, is_token)) = self.take_pending(slot) else {
+    fn fail(&mut self, slot: usize, kind: FailureKind) {
+        let (at, model_at) = self.world.moment();
+        let Some((id, request, pending, _)) = self.take_pending(slot) else {
             return;
         };
         let failure = self.world.failure(kind);
+        let expected = self.model.fail(id, seen::kind(kind), model_at);
         let next = self.session.fail(pending, failure, at);
-        let is_final = matches!(kind, FailureKind::TimedOut | FailureKind::Permanent);
-        assert!(next.is_err() || !is_final);
-        if next.is_ok() && is_token && kind == FailureKind::Lost {
-            exchange.token_may_be_lost();
-        }
-        self.proceed(slot, exchange, next, true);
+        self.proceed(slot, (id, request), next, &expected, false);
     }
 
     fn resume(&mut self, slot: usize) {
-        let at = self.world.moment();
-        let place = &mut self.slots[slot];
-        match place.take() {
-            Some((mut exchange, Ticket::Wait(wait, since))) => {
-                if wait.on_change() {
-                    let least = Duration::from_millis(1);
-                    let waited = self.world.now.saturating_sub(since);
-                    exchange.follow_wait += waited.clamp(least, wait.delay());
-                }
-                let next = self.session.resume(wait, at);
-                self.proceed(slot, exchange, next, true);
-            }
-            other => *place = other,
+        let (at, model_at) = self.world.moment();
+        let is_wait = |taken: &mut InProgress| matches!(taken.ticket, Ticket::Wait(_));
+        if let Some(InProgress {
+            id,
+            request,
+            ticket,
+        }) = self.slots[slot].take_if(is_wait)
+            && let Ticket::Wait(wait) = ticket
+        {
+            let expected = self.model.resume(id, model_at);
+            let next = self.session.resume(wait, at);
+            self.proceed(slot, (id, request), next, &expected, false);
         }
     }
 
     fn give_up(&mut self, slot: usize) {
-        let assert_error = rules::assert_give_up_error;
-        match self.take(slot) {
-            Some((exchange, Ticket::Wait(wait, _))) => {
-                let error = wait.give_up();
-                let cause = exchange.retry_cause;
-                assert_error(&self.world, &error, cause, FailureKind::TimedOut);
+        let Some(InProgress { id, ticket, .. }) = self.slots[slot].take() else {
+            return;
+        };
+        let lost = self.world.failure(FailureKind::Lost);
+        let (error, in_flight) = match ticket {
+            Ticket::Wait(wait) => {
+                let delay = wait.delay();
+                (wait.give_up(), Err(delay))
             }
-            Some((exchange, Ticket::Pending { pending, .. })) => {
-                let lost = || self.world.failure(FailureKind::Lost);
-                let error = self.session.give_up(pending, lost());
-                let cause = exchange.retry_cause;
-                assert_error(&self.world, &error, cause, FailureKind::Lost);
-                let error = self.session.transport_error(lost(), 1);
-                assert_error(&self.world, &error, None, FailureKind::Lost);
+            Ticket::Pending { pending, .. } => {
+                let error = self.session.give_up(pending, lost);
+                (error, Ok(model::Kind::Lost))
             }
-            None => {}
+        };
+        assert_eq!(seen::failure(&error), self.model.give_up(id, in_flight));
+        self.world.assert_error(&error, false);
+        if std::mem::replace(&mut self.formatted[6], true) {
+            return;
         }
+        let lost = self.world.failure(FailureKind::Lost);
+        let error = self.session.transport_error(lost, 1);
+        let (kind, attempts) = (model::Kind::Lost, 1);
+        let expected = model::Failure::Transport { kind, attempts };
+        assert_eq!(seen::failure(&error), expected);
+        self.world.assert_error(&error, false);
     }
 
     /// Checks the next step of an exchange, and keeps its ticket.
     fn proceed(
         &mut self,
         slot: usize,
-        mut exchange: TrackedExchange,
+        (id, request): (u32, AnyRequest),
         next: StepResult,
-        is_rate_limited: bool,
+        expected: &model::Step,
+        repeats_secrets: bool,
     ) {
-        let step = match next {
-            Ok(step) => step,
-            Err(error) => {
-                self.rules.exchange_ended(exchange.id);
-                return rules::assert_error(&self.world, &error, false);
-            }
-        };
-        shown::assert_debug_has_no_secret(&step, self.world.secrets());
-        let others = exchanges(&self.slots);
-        let ticket = match step {
-            Step::Send(Exchange { request, pending }) => {
-                let expected = &exchange.request;
-                let is_token = rules::check_request(&mut self.world, &request, expected);
+        let step = seen::step(&self.world, &request, &next);
+        assert_eq!(step, *expected, "left: the session, right: the model");
+        self.format(&step, &next);
+        let ticket = match next {
+            Err(error) => return self.world.assert_error(&error, repeats_secrets),
+            Ok(Step::Send(Exchange {
+                request: sent,
+                pending,
+            })) => {
+                requests::check_request(&self.world, &sent, &request);
+                let is_token = matches!(step, model::Step::FetchToken { .. });
                 assert_eq!(pending.is_for_token(), is_token);
-                let attempts = exchange.most_attempts(&self.world);
-                assert!((1..=attempts).contains(&pending.attempt()));
-                self.rules.request_sent(
-                    &self.world,
-                    &mut exchange,
-                    others,
-                    is_token,
-                    is_rate_limited,
-                );
                 Ticket::Pending {
                     pending,
                     is_token,
-                    is_signed: request.headers().contains_key(AUTHORIZATION),
+                    is_signed: sent.headers().contains_key(AUTHORIZATION),
                 }
             }
-            Step::Wait(wait) => {
-                self.rules
-                    .check_wait(&self.world, &mut exchange, others, &wait);
-                Ticket::Wait(wait, self.world.now)
-            }
-            Step::Done(reply) => {
-                self.rules.exchange_ended(exchange.id);
-                return rules::check_reply(&self.world, &exchange.request, reply);
+            Ok(Step::Wait(wait)) => Ticket::Wait(wait),
+            Ok(Step::Done(reply)) => {
+                self.results += 1;
+                return requests::check_reply(&mut self.world, &request, reply);
             }
         };
-        self.slots[slot] = Some((exchange, ticket));
+        self.slots[slot] = Some(InProgress {
+            id,
+            request,
+            ticket,
+        });
     }
 
-    /// Exports the token, and checks which sessions accept it.
-    fn export(&mut self, at: Moment) {
-        let Some(exported) = self.session.export_token(at) else {
+    /// Collects `Debug` of a step, if it is the first one of its kind.
+    fn format(&mut self, step: &model::Step, next: &StepResult) {
+        let kind = match step {
+            model::Step::FetchToken { .. } => 0,
+            model::Step::Send {
+                authorization: model::Authorization::Unsigned,
+                ..
+            } => 1,
+            model::Step::Send { .. } => 2,
+            model::Step::Follow { .. } => 3,
+            model::Step::Wait { .. } => 4,
+            model::Step::Done { .. } => 5,
+            model::Step::Fail(_) => return,
+        };
+        if std::mem::replace(&mut self.formatted[kind], true) {
             return;
-        };
-        assert_eq!(format!("{exported:?}"), "[redacted]");
-        let session = |base: &str, credentials| {
-            let base = BaseUrl::new(base).expect("a valid base URL");
-            Session::new(base, credentials).with_limits(self.world.limits.clone())
-        };
+        }
+        let texts = &mut self.world.texts;
+        texts.add(format_args!("{next:?}"));
+        match next {
+            Ok(Step::Send(exchange)) => {
+                let bytes = wire::encode(&exchange.request).expect("the request can be encoded");
+                assert!(format!("{bytes:?}").starts_with("Encoded("));
+            }
+            Ok(Step::Wait(wait)) => {
+                if let Some((_, source)) = wait.failure() {
+                    texts.add(format_args!(
+                        "{}",
+                        crate::oracles::shown::error_text(source)
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Exports the token. The first time, checks which sessions accept it.
+    fn export(&mut self) {
+        let (at, _) = self.world.moment();
+        let token = self.session.access_token();
+        let expected = self.model.token().map(|(text, _)| text);
+        assert_eq!(token.as_ref().map(Secret::expose), expected);
+        let exported = self.session.export_token(at);
         let base = self.world.base.as_str();
-        let mut same = session(base, credentials(CredentialType::ServiceAccount));
-        same.restore_token(&exported, at)
-            .expect("an equal session accepts the token");
-        let list = ListRequest::new(group(0));
-        let Ok(Step::Send(exchange)) = same.start::<Vec<u8>>(&list, at) else {
-            panic!("a session with a token sends at once");
-        };
-        let bearer = exchange.request.headers()[AUTHORIZATION]
-            .to_str()
-            .expect("a token is ASCII");
+        let expected = self.model.token().and_then(|(text, until)| {
+            // In whole seconds, as it is restored.
+            let until = Duration::from_secs(until.as_secs());
+            let seconds = until.as_secs();
+            (self.world.now < until).then(|| {
+                format!("atlas-model-keys token 1\n{base}\n{CLIENT_ID}\n{seconds}\n{text}\n")
+            })
+        });
         assert_eq!(
-            Some(bearer.strip_prefix("Bearer ").expect("a bearer token")),
-            self.world.newest_token()
+            exported.as_ref().map(Secret::expose),
+            expected.as_deref(),
+            "the exported token"
         );
-        let other = Credentials::service_account("mdb_sa_id_2", CLIENT_SECRET);
-        let others = [
-            session(
-                "https://evil.example",
-                credentials(CredentialType::ServiceAccount),
-            ),
-            session(base, other.expect("the credentials are valid")),
-            session(base, credentials(CredentialType::Bearer)),
-        ];
-        for mut session in others {
-            let error = session
-                .restore_token(&exported, at)
-                .expect_err("another session rejects the token");
-            shown::assert_no_secret(&format!("{error} {error:?}"), self.world.secrets());
+        let Some(exported) = exported else { return };
+        if self.exports.is_empty() {
+            self.check_export(&exported, at);
         }
         if self.exports.len() < 4 {
             self.exports.push(exported);
         }
     }
 
+    fn check_export(&mut self, exported: &Secret, at: Moment) {
+        assert_eq!(format!("{exported:?}"), "[redacted]");
+        let limits = &self.world.limits;
+        let session = |base: &BaseUrl, credentials| {
+            Session::new(base.clone(), credentials).with_limits(limits.clone())
+        };
+        let base = &self.world.base;
+        let own = || credentials(CredentialType::ServiceAccount);
+        let mut same = session(base, own());
+        same.restore_token(exported, at)
+            .expect("an equal session accepts the token");
+        let list = ListRequest::new(group(0));
+        let Ok(Step::Send(exchange)) = same.start::<Vec<u8>>(&list, at) else {
+            panic!("a session with a token sends at once");
+        };
+        let bearer = exchange.request.headers()[AUTHORIZATION].to_str();
+        let bearer = bearer.expect("a token is ASCII").strip_prefix("Bearer ");
+        assert_eq!(bearer, self.model.token().map(|(text, _)| text));
+        let evil = BaseUrl::new("https://evil.example").expect("a valid base URL");
+        let other = Credentials::service_account("mdb_sa_id_2", CLIENT_SECRET);
+        let others = [
+            session(&evil, own()),
+            session(base, other.expect("the credentials are valid")),
+            session(base, credentials(CredentialType::Bearer)),
+        ];
+        for mut session in others {
+            let error = session
+                .restore_token(exported, at)
+                .expect_err("another session rejects the token");
+            self.world.texts.add(format_args!("{error} {error:?}"));
+        }
+    }
+
     /// Restores an exported token, which `how` selects and may change in one line, or the text.
-    fn restore(&mut self, how: u8, text: &str, at: Moment) {
+    fn restore(&mut self, how: u8, text: &str) {
         let exported = self.exports.get(usize::from(how) % 4);
         let token = match (exported.map(Secret::expose), how >> 2) {
             (None, _) => text.to_owned(),
@@ -374,48 +450,60 @@ impl Driver {
                 lines.join("\n")
             }
         };
+        let (at, _) = self.world.moment();
+        let expected = self.restored(&token);
         match self.session.restore_token(&Secret::new(token.as_str()), at) {
             Ok(()) => {
-                let lines: Vec<&str> = token.lines().collect();
-                assert_eq!(self.world.credential, CredentialType::ServiceAccount);
-                assert_eq!(lines[1..3], [self.world.base.as_str(), CLIENT_ID]);
-                let until: u64 = lines[3].parse().expect("the end of the lifetime");
-                assert!(Duration::from_secs(until) > self.world.now);
-                let token = lines[4];
-                assert!(!token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()));
-                self.world.token_arrived(token.to_owned());
-                self.rules.token_was_replaced = true;
+                let (token, until) = expected.expect("this token must be rejected");
+                self.model.restore(token.to_owned(), until, self.world.now);
+                self.world.token_arrived(token);
             }
             Err(error) => {
-                shown::assert_no_secret(&format!("{error} {error:?}"), self.world.secrets());
+                assert!(expected.is_none(), "this token must be accepted: {error}");
+                self.world.texts.add(format_args!("{error} {error:?}"));
             }
         }
     }
 
-    fn revoke(&mut self, response: &ServerResponse, at: Moment) {
-        let Some(request) = self.session.revoke_token() else {
+    /// Returns the token in an exported text and its end, if the session must accept it.
+    fn restored<'t>(&self, exported: &'t str) -> Option<(&'t str, Duration)> {
+        let lines: Vec<&str> = exported.lines().collect();
+        let [title, base, id, until, token] = lines[..] else {
+            return None;
+        };
+        let until = Duration::from_secs(until.parse().ok()?);
+        let is_accepted = self.world.credential == CredentialType::ServiceAccount
+            && title == "atlas-model-keys token 1"
+            && base == self.world.base.as_str()
+            && id == CLIENT_ID
+            && (1..=self.world.settings.token_bytes).contains(&token.len())
+            && token.bytes().all(|b| b.is_ascii_graphic())
+            && until > self.world.now;
+        is_accepted.then_some((token, until))
+    }
+
+    fn revoke(&mut self, response: &ServerResponse) {
+        let (at, _) = self.world.moment();
+        let request = self.session.revoke_token();
+        let expected = self.model.revoke();
+        assert_eq!(request.is_some(), expected.is_some(), "a token to revoke");
+        let (Some(request), Some(token)) = (request, expected) else {
             return;
         };
-        self.rules.token_was_replaced = true;
-        shown::assert_debug_has_no_secret(&request, self.world.secrets());
+        self.world.texts.add(format_args!("{request:?}"));
         assert_eq!(request.method(), Method::POST);
         let uri = format!("{}/api/oauth/revoke", self.world.base);
         assert_eq!(request.uri().to_string(), uri);
         let value = &request.headers()[AUTHORIZATION];
         assert!(value.is_sensitive());
-        rules::assert_basic(value.to_str().ok());
+        requests::assert_basic(Some(value));
         let form: Vec<_> = url::form_urlencoded::parse(request.body().as_bytes()).collect();
-        // The current one, or one that was replaced after a 401.
-        let (name, token) = &form[0];
-        assert_eq!(name, "token");
-        assert!(self.world.has_issued(token), "{token}");
-        assert_eq!(form[1], ("token_type_hint".into(), "access_token".into()));
-        assert_eq!(form.len(), 2);
-        assert!(self.session.export_token(at).is_none());
+        let hint = ("token_type_hint".into(), "access_token".into());
+        assert_eq!(form, [("token".into(), token.into()), hint]);
         match self.session.revoked(&response.response, at) {
             Ok(()) => assert!(response.response.status().is_success()),
             Err(error) => {
-                rules::assert_error(&self.world, &error, response.repeats_secrets);
+                self.world.assert_error(&error, response.repeats_secrets);
                 match &error {
                     Error::Api(api_error) => assert_eq!(api_error.endpoint, Endpoint::Revocation),
                     error => assert!(matches!(error, Error::Limit { .. })),
@@ -425,14 +513,15 @@ impl Driver {
     }
 
     /// Checks that another session rejects a ticket.
-    fn pass_to_another_session(&mut self, slot: usize, at: Moment) {
-        let Some((_, ticket)) = self.take(slot) else {
+    fn pass_to_another_session(&mut self, slot: usize) {
+        let (at, _) = self.world.moment();
+        let Some(InProgress { ticket, .. }) = self.take(slot) else {
             return;
         };
         let credentials = credentials(self.world.credential);
         let mut other = Session::new(BaseUrl::default(), credentials);
         let next: StepResult = match ticket {
-            Ticket::Wait(wait, _) => other.resume(wait, at),
+            Ticket::Wait(wait) => other.resume(wait, at),
             Ticket::Pending {
                 pending,
                 is_token: true,
@@ -444,74 +533,60 @@ impl Driver {
         };
         let error = next.expect_err("another session rejects the ticket");
         assert!(matches!(error, Error::Invalid(_)));
-        rules::assert_error(&self.world, &error, false);
+        self.world.assert_error(&error, false);
     }
 
     /// Ends all exchanges with refusals only: each slot always receives the same status.
     fn drain(&mut self) {
         for (slot, status) in (0..).zip([401, 503, 429, 406]) {
             for steps in 0.. {
-                assert!(steps < 500, "the exchange does not end");
+                assert!(
+                    steps < 500 || self.has_chosen_limits,
+                    "the exchange does not end"
+                );
                 match &self.slots[slot] {
                     None => break,
-                    Some((_, Ticket::Wait(wait, _))) => {
+                    // Chosen limits may allow any number of attempts.
+                    Some(_) if self.has_chosen_limits && steps >= 20 => drop(self.take(slot)),
+                    Some(InProgress {
+                        ticket: Ticket::Wait(wait),
+                        ..
+                    }) => {
                         self.world.now = self.world.now.saturating_add(wait.delay());
                         self.resume(slot);
                     }
                     // In half of the slots, token requests succeed.
-                    Some((_, Ticket::Pending { is_token: true, .. })) if slot < 2 => {
-                        self.apply(Action::Friendly { slot });
+                    Some(InProgress {
+                        ticket: Ticket::Pending { is_token: true, .. },
+                        ..
+                    }) if slot < 2 => {
+                        self.respond_like_atlas(slot);
                     }
                     Some(_) => {
                         let stale = r#"Digest realm="r", nonce="s", qop="auth", stale=true"#;
                         let response = world::challenge(status, stale);
                         self.respond(slot, ServerResponse::new(response));
-                        self.rules.check_session(&self.world, &self.session);
                     }
                 }
+                self.check_session();
             }
         }
     }
 
-    /// Checks that an ordinary exchange of each operation succeeds after an hour.
-    fn recover(&mut self) {
+    /// Checks that an ordinary exchange of an operation succeeds after an hour.
+    fn recover(&mut self, operation: usize) {
         self.world.now = self.world.now.saturating_add(Duration::from_secs(3600));
-        for operation in (0..).take(OPERATIONS.len()) {
-            self.succeed(operation << OPERATION_SHIFT);
+        let flags = u8::try_from(operation).expect("few operations") << OPERATION_SHIFT;
+        let results = self.results;
+        self.start(0, flags);
+        for _ in 0..3 {
+            let is_waiting = |taken: &InProgress| matches!(taken.ticket, Ticket::Wait(_));
+            let is_waiting = self.slots[0].as_ref().is_some_and(is_waiting);
+            assert!(!is_waiting, "there is nothing to wait for");
+            self.respond_like_atlas(0);
         }
-    }
-
-    /// Checks that an exchange with these flags succeeds.
-    fn succeed(&mut self, flags: u8) {
-        self.apply(Action::Start { slot: 0, flags });
-        for _ in 0..10 {
-            match &self.slots[0] {
-                None => break,
-                Some((_, Ticket::Wait(wait, _))) => {
-                    panic!("there is nothing to wait for: {wait:?}")
-                }
-                Some((_, Ticket::Pending { is_signed, .. })) => {
-                    let is_signed = *is_signed;
-                    let (exchange, pending, is_token) =
-                        self.take_pending(0).expect("a request is in flight");
-                    let request = &exchange.request;
-                    let response = self.world.atlas_response(request, is_token, is_signed);
-                    if is_token {
-                        let token = self.world.fresh_token();
-                        self.world.token_arrived(token);
-                        self.rules.token_fetched();
-                    }
-                    let at = self.world.moment();
-                    let next = self.session.respond(pending, response, at);
-                    assert!(next.is_ok(), "{next:?}");
-                    let is_done = matches!(next, Ok(Step::Done(_)));
-                    self.proceed(0, exchange, next, false);
-                    if is_done {
-                        return;
-                    }
-                }
-            }
-        }
-        panic!("the exchange does not end");
+        assert!(self.slots[0].is_none(), "the exchange does not end");
+        let is_done = self.results > results;
+        assert!(is_done || self.has_chosen_limits, "the exchange fails");
     }
 }

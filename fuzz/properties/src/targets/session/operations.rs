@@ -1,11 +1,15 @@
 //! The operations of exchanges: their requests, versions and scopes.
 
+use std::sync::OnceLock;
+
 use atlas_model_keys_core::{
     ApiKeyId, ApiVersion, BaseUrl, Error, GroupId, GroupsRequest, KeyRequest, Limits, ListRequest,
     Listing, Moment, Operation, OrgId, OrgKeyRequest, OrgListRequest, Paged, Reply, Session, Step,
 };
 
-use crate::generators::session::{ENVELOPE, OPERATION_SHIFT, OPERATIONS, OTHER_GROUP};
+use http::Uri;
+
+use crate::generators::session::{BASES, ENVELOPE, OPERATION_SHIFT, OPERATIONS, OTHER_GROUP};
 
 /// The result of a call of the session.
 pub(super) type StepResult = Result<Step<Vec<u8>>, Error>;
@@ -33,14 +37,6 @@ macro_rules! with {
     };
 }
 
-/// The requests that share a rate limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Scope {
-    Group(GroupId),
-    Org(OrgId),
-    General,
-}
-
 /// The versions of each operation, in the order in which a session requests them, and whether they can be pinned.
 const VERSIONS: [(&[ApiVersion], bool); OPERATIONS.len()] = [
     (&[ApiVersion::PREVIEW, ApiVersion::V2025_03_12], true),
@@ -55,6 +51,11 @@ pub(super) fn group(flags: u8) -> GroupId {
     GroupId::new(id(flags)).expect("24 hexadecimal digits")
 }
 
+/// Returns the organization that the flags of a request select.
+fn org(flags: u8) -> OrgId {
+    OrgId::new(id(flags)).expect("24 hexadecimal digits")
+}
+
 /// Returns the id of a group and of an organization: equal ids must not be confused.
 fn id(flags: u8) -> &'static str {
     match flags & OTHER_GROUP {
@@ -67,7 +68,7 @@ impl AnyRequest {
     /// Creates the request that the flags select.
     pub(super) fn new(flags: u8) -> Self {
         let group = group(flags);
-        let org = OrgId::new(id(flags)).expect("24 hexadecimal digits");
+        let org = org(flags);
         let key = ApiKeyId::new("a86r5kwrfsk5r5ku5tgvhmpj").expect("letters and digits");
         let is_enveloped = flags & ENVELOPE != 0;
         macro_rules! request {
@@ -98,13 +99,15 @@ impl AnyRequest {
         }
     }
 
-    pub(super) fn scope(&self) -> Scope {
+    /// Returns a number for the requests that share a rate limit: those of a group, of an organization, or of neither.
+    pub(super) fn scope(&self) -> u8 {
+        let is_other = |other: bool| u8::from(other);
         match self {
-            Self::List(list) => Scope::Group(list.group()),
-            Self::Key(key) => Scope::Group(key.group()),
-            Self::OrgList(list) => Scope::Org(list.org()),
-            Self::OrgKey(key) => Scope::Org(key.org()),
-            Self::Groups(_) => Scope::General,
+            Self::List(list) => is_other(list.group() != group(0)),
+            Self::Key(key) => is_other(key.group() != group(0)),
+            Self::OrgList(list) => 2 + is_other(list.org() != org(0)),
+            Self::OrgKey(key) => 2 + is_other(key.org() != org(0)),
+            Self::Groups(_) => 4,
         }
     }
 
@@ -112,19 +115,32 @@ impl AnyRequest {
         with!(self, request => request.is_enveloped())
     }
 
-    /// Returns the versions that the session may request, in order.
-    pub(super) fn versions(&self, pinned: Option<ApiVersion>) -> Vec<ApiVersion> {
-        versions(self.operation(), pinned)
-    }
-
     pub(super) fn start(&self, session: &mut Session, at: Moment) -> StepResult {
         with!(self, request => session.start(request, at))
     }
 
-    /// Returns the URI of the request.
-    pub(super) fn uri(&self, base: &BaseUrl) -> String {
-        let http = with!(self, request => request.to_http(base, &ApiVersion::PREVIEW));
-        http.uri().to_string()
+    /// Returns the URI of the request. Those of the few bases are computed once.
+    pub(super) fn uri(&self, base: &BaseUrl) -> &'static Uri {
+        static URIS: [[OnceLock<Uri>; 64]; BASES.len()] =
+            [const { [const { OnceLock::new() }; 64] }; BASES.len()];
+        let index = BASES.iter().position(|known| *known == base.as_str());
+        let known = &URIS[index.expect("a known base URL")];
+        known[usize::from(self.flags() % 64)].get_or_init(|| {
+            let http = with!(self, request => request.to_http(base, &ApiVersion::PREVIEW));
+            http.uri().clone()
+        })
+    }
+
+    /// Returns flags that select this request.
+    fn flags(&self) -> u8 {
+        let operation = u8::try_from(self.operation()).expect("few operations");
+        let other = if matches!(self.scope(), 1 | 3) {
+            OTHER_GROUP
+        } else {
+            0
+        };
+        let envelope = if self.is_enveloped() { ENVELOPE } else { 0 };
+        operation << OPERATION_SHIFT | other | envelope
     }
 
     /// Returns the body of a usual response.
@@ -158,11 +174,11 @@ fn read_page<O: Paged>(list: &O, reply: Reply<Vec<u8>>, limits: &Limits) -> Resu
     Ok(())
 }
 
-fn versions(operation: usize, pinned: Option<ApiVersion>) -> Vec<ApiVersion> {
-    let (versions, can_pin) = VERSIONS[operation];
-    match pinned.filter(|_| can_pin) {
-        Some(pinned) => vec![pinned],
-        None => versions.to_vec(),
+/// Returns the versions of an operation, in the order in which a session requests them.
+pub(super) fn versions(operation: usize, pinned: &Option<ApiVersion>) -> &[ApiVersion] {
+    match (VERSIONS[operation], pinned) {
+        ((_, true), Some(pinned)) => std::slice::from_ref(pinned),
+        ((versions, _), _) => versions,
     }
 }
 
@@ -175,9 +191,4 @@ pub(super) fn current_versions(session: &Session) -> [ApiVersion; OPERATIONS.len
         session.version::<OrgKeyRequest>(),
         session.version::<GroupsRequest>(),
     ]
-}
-
-/// Returns the version that a new session requests for each operation.
-pub(super) fn first_versions(pinned: Option<ApiVersion>) -> [ApiVersion; OPERATIONS.len()] {
-    std::array::from_fn(|operation| versions(operation, pinned)[0])
 }

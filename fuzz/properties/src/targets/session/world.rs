@@ -1,10 +1,11 @@
-//! The world around the session: its clock and settings, and a server that issues tokens and remembers what it received.
+//! The world around the session: its clock and settings, a server that issues tokens, and the texts that were shown.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use atlas_model_keys_core::{
-    ApiVersion, BaseUrl, Credentials, Failure, FailureKind, Limits, Moment, RetryPolicy, Session,
+    ApiVersion, BaseUrl, Credentials, Error, Failure, FailureKind, Limits, Moment, Session,
 };
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, Response, StatusCode};
@@ -12,72 +13,59 @@ use http::{HeaderValue, Response, StatusCode};
 use super::operations::AnyRequest;
 use crate::generators::bytes as input;
 use crate::generators::session::{
-    BEARER, CLIENT_ID, CLIENT_SECRET, CredentialType, NO_RETRY_STATUSES, PINNED_VERSION,
-    PRIVATE_KEY, PUBLIC_KEY, SINGLE_ATTEMPT, SMALL_LIMITS, ServerResponse, TOKENS_PLACEHOLDER,
-    WAITS_OUT_RATE_LIMITS, all_secrets, percent_encoded, secrets_of,
+    BASES, BEARER, CLIENT_ID, CLIENT_SECRET, CredentialType, Head, NO_RETRY_STATUSES,
+    PINNED_VERSION, PRIVATE_KEY, PUBLIC_KEY, SINGLE_ATTEMPT, SMALL_LIMITS, ServerResponse,
+    TOKENS_PLACEHOLDER, WAITS_OUT_RATE_LIMITS, all_secrets, percent_encoded, secrets_of,
 };
+use crate::oracles::session_model::{At, Settings};
+use crate::oracles::session_text::ShownTexts;
 use crate::oracles::shown;
 
 /// The clock, the settings of the session, and the state of the server.
 pub(super) struct World {
     pub(super) credential: CredentialType,
     pub(super) base: BaseUrl,
+    pub(super) settings: Settings,
     pub(super) limits: Limits,
     /// The pinned version, for the operations that can be pinned.
     pub(super) pinned_version: Option<ApiVersion>,
     pub(super) now: Duration,
-    /// Whether the clock was ever set back. Then the session may end some waits earlier than the rules expect.
-    pub(super) clock_was_set_back: bool,
     /// The seed of the entropy of moments.
-    entropy: u8,
-    /// All tokens that were issued or restored.
-    tokens: BTreeSet<String>,
+    seed: u64,
+    /// The number of tokens that were issued or restored, and those that any text may contain.
+    tokens: usize,
+    pub(super) odd_tokens: Vec<String>,
     /// The latest tokens, which the session still redacts, newest first.
     recent_tokens: VecDeque<String>,
-    /// The beginnings of all secrets that must not be shown.
-    secrets: Vec<String>,
-    /// The nonces that were received, and all pairs of nonce and count.
-    nonces: BTreeSet<Vec<u8>>,
-    counts: BTreeSet<(Vec<u8>, Vec<u8>)>,
+    pub(super) texts: ShownTexts,
 }
 
+static URLS: LazyLock<[BaseUrl; BASES.len()]> =
+    LazyLock::new(|| BASES.map(|base| BaseUrl::new(base).expect("a valid base URL")));
+
 impl World {
-    pub(super) fn new(credential: CredentialType, base: &str, flags: u8) -> Self {
-        let mut limits = Limits::default();
-        if flags & SMALL_LIMITS != 0 {
-            (limits.body_bytes, limits.error_body_bytes) = (400, 300);
-            (limits.detail_bytes, limits.token_bytes) = (40, 60);
-            (limits.challenge_bytes, limits.challenges) = (200, 2);
-            (limits.headers, limits.head_bytes, limits.nesting) = (2, 300, 4);
-            limits.retry.attempts = 3;
-            limits.retry.wait = Duration::from_secs(10);
-            limits.retry.total_wait = Duration::from_secs(15);
+    pub(super) fn new(head: &Head) -> Self {
+        let settings = settings(head);
+        let base = BASES.iter().position(|base| *base == head.base);
+        let mut texts = ShownTexts::default();
+        for secret in secrets_of(head.credential) {
+            texts.hide(&secret);
+            texts.hide(&percent_encoded(&secret));
         }
-        if flags & SINGLE_ATTEMPT != 0 {
-            limits.retry.attempts = RetryPolicy::never().attempts;
-        }
-        if flags & NO_RETRY_STATUSES != 0 {
-            limits.retry.statuses.clear();
-        }
-        limits.retry.waits_out_rate_limits = flags & WAITS_OUT_RATE_LIMITS != 0;
-        let pinned_version = (flags & PINNED_VERSION != 0)
-            .then(|| ApiVersion::new("2026-01-01").expect("a valid version"));
-        let mut world = Self {
-            credential,
-            base: BaseUrl::new(base).expect("a valid base URL"),
-            limits,
-            pinned_version,
+        Self {
+            credential: head.credential,
+            base: URLS[base.expect("a known base URL")].clone(),
+            limits: limits(&settings, head),
+            settings,
+            pinned_version: (head.flags & PINNED_VERSION != 0)
+                .then(|| ApiVersion::new("2026-01-01").expect("a valid version")),
             now: Duration::from_secs(1_790_000_000),
-            clock_was_set_back: false,
-            entropy: 0,
-            tokens: BTreeSet::new(),
+            seed: 0,
+            tokens: 0,
+            odd_tokens: Vec::new(),
             recent_tokens: VecDeque::new(),
-            secrets: Vec::new(),
-            nonces: BTreeSet::new(),
-            counts: BTreeSet::new(),
-        };
-        world.collect_secrets();
-        world
+            texts,
+        }
     }
 
     /// Creates the session under test.
@@ -94,17 +82,21 @@ impl World {
         session
     }
 
-    /// Returns the current time with fresh entropy.
-    pub(super) fn moment(&mut self) -> Moment {
-        self.entropy = self.entropy.wrapping_mul(29).wrapping_add(7);
-        let moment = Moment::new(self.now, [self.entropy; 16]);
-        assert_eq!(moment.now(), self.now);
-        // Nonces are made from the entropy, so it is not shown.
-        assert_eq!(
-            format!("{moment:?}"),
-            format!("Moment {{ now: {:?}, .. }}", self.now)
-        );
-        moment
+    /// Returns the current time with fresh entropy, for the session and for the model.
+    pub(super) fn moment(&mut self) -> (Moment, At) {
+        // SplitMix64: equal inputs have equal entropy, and every bit of it changes.
+        let mut entropy = [0; 16];
+        for half in entropy.chunks_exact_mut(8) {
+            self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            half.copy_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes());
+        }
+        let [.., a, b, c, d] = entropy;
+        // Jitter is made from the last four bytes, the last one being the most significant.
+        let random = u32::from_le_bytes([a, b, c, d]);
+        let now = self.now;
+        (Moment::new(now, entropy), At { now, random })
     }
 
     /// Moves the clock forward, or back if `by` is negative.
@@ -114,50 +106,40 @@ impl World {
             true => self.now.saturating_sub(length),
             false => self.now.saturating_add(length),
         };
-        self.clock_was_set_back |= by < 0;
-    }
-
-    /// Returns the beginnings of all secrets that must not be shown.
-    pub(super) fn secrets(&self) -> &[String] {
-        &self.secrets
     }
 
     /// Records a token that the session received. The session may forget an older one.
-    pub(super) fn token_arrived(&mut self, token: String) {
-        self.tokens.insert(token.clone());
-        self.recent_tokens.truncate(3);
-        self.recent_tokens.push_front(token);
-        self.collect_secrets();
+    pub(super) fn token_arrived(&mut self, token: &str) {
+        if self.recent_tokens.len() > 3
+            && let Some(forgotten) = self.recent_tokens.pop_back()
+            && is_searched(&forgotten)
+        {
+            self.texts.forget(&forgotten);
+            self.texts.forget(&percent_encoded(&forgotten));
+        }
+        self.recent_tokens.push_front(token.to_owned());
+        self.tokens += 1;
+        if !is_searched(token) {
+            self.odd_tokens.push(token.to_owned());
+        } else {
+            self.texts.hide(token);
+            self.texts.hide(&percent_encoded(token));
+        }
     }
 
-    pub(super) fn newest_token(&self) -> Option<&str> {
-        self.recent_tokens.front().map(String::as_str)
-    }
-
-    pub(super) fn has_issued(&self, token: &str) -> bool {
-        self.tokens.contains(token)
-    }
-
-    fn collect_secrets(&mut self) {
-        // Any text may contain a short token, or a restored one, which the input chooses.
-        let is_searched = |token: &&String| token.len() > 8 && token.starts_with("zq7-");
-        let mut secrets = secrets_of(self.credential);
-        secrets.extend(self.recent_tokens.iter().filter(is_searched).cloned());
-        let encoded: Vec<_> = secrets.iter().map(|s| percent_encoded(s)).collect();
-        let beginnings = secrets.iter().chain(&encoded).map(|s| shown::beginning(s));
-        self.secrets = beginnings.collect();
-        self.secrets.sort();
-        self.secrets.dedup();
-    }
-
-    /// Records a digest with a nonce and its count. Returns whether it is the first one.
-    pub(super) fn digest_arrived(&mut self, nonce: Vec<u8>, count: Vec<u8>) -> bool {
-        self.nonces.insert(nonce.clone());
-        self.counts.insert((nonce, count))
-    }
-
-    pub(super) fn nonces_received(&self) -> usize {
-        self.nonces.len()
+    /// Asserts that an error is one line, and collects its text. If a response repeated all secrets, their ends are not
+    /// shown either.
+    pub(super) fn assert_error(&mut self, error: &Error, repeats_secrets: bool) {
+        shown::assert_one_line(error);
+        let text = self.texts.add(format_args!("{}", shown::error_text(error)));
+        if repeats_secrets {
+            for secret in secrets_of(self.credential) {
+                for form in [percent_encoded(&secret), secret] {
+                    let end: String = form.chars().skip(form.chars().count() - 6).collect();
+                    assert!(!text.contains(&end), "the end of a secret is in {text}");
+                }
+            }
+        }
     }
 
     /// Returns a transport's failure, whose text repeats all secrets of the session.
@@ -188,7 +170,7 @@ impl World {
 
     /// Returns a token that was not issued before.
     pub(super) fn fresh_token(&self) -> String {
-        format!("zq7-{}-of-a-friend", self.tokens.len())
+        format!("zq7-{}-of-a-friend", self.tokens)
     }
 
     /// Returns the response of Atlas: a token, a challenge, or a result.
@@ -204,7 +186,7 @@ impl World {
         if is_signed {
             return Response::new(request.usual_body().to_vec());
         }
-        let nonce = self.nonces.len();
+        let nonce = self.seed;
         challenge(
             401,
             &format!(r#"Digest realm="r", nonce="n{nonce}", qop="auth""#),
@@ -221,13 +203,89 @@ pub(super) fn challenge(status: u16, challenge: &str) -> Response<Vec<u8>> {
     response
 }
 
+/// Returns the documented limits, with those that the flags and the input choose.
+fn settings(head: &Head) -> Settings {
+    let mut settings = Settings::default();
+    if head.flags & SMALL_LIMITS != 0 {
+        (settings.body_bytes, settings.error_body_bytes) = (400, 300);
+        (settings.challenge_bytes, settings.challenges) = (200, 2);
+        (settings.headers, settings.head_bytes) = (2, 300);
+        (settings.token_bytes, settings.attempts) = (60, 3);
+        settings.wait = Duration::from_secs(10);
+        settings.total_wait = Duration::from_secs(15);
+    }
+    if head.flags & SINGLE_ATTEMPT != 0 {
+        settings.attempts = 1;
+    }
+    if head.flags & NO_RETRY_STATUSES != 0 {
+        settings.statuses.clear();
+    }
+    settings.waits_out_rate_limits = head.flags & WAITS_OUT_RATE_LIMITS != 0;
+    for (name, value) in &head.limits {
+        let (size, seconds) = (usize::from(*value), Duration::from_secs(u64::from(*value)));
+        match *name {
+            "attempts" => settings.attempts = u32::from(*value),
+            // Without any jitter, rate limits that are waited out would never end.
+            "base" => settings.base = seconds / 10 + Duration::from_millis(100),
+            "cap" => settings.cap = seconds + Duration::from_secs(1),
+            "wait" => settings.wait = seconds,
+            "total_wait" => settings.total_wait = seconds,
+            "challenges" => settings.challenges = size,
+            "challenge_bytes" => settings.challenge_bytes = 2 * size,
+            "token_bytes" => settings.token_bytes = size,
+            "body_bytes" => settings.body_bytes = 4 * size,
+            "error_body_bytes" => settings.error_body_bytes = 4 * size,
+            "headers" => settings.headers = size,
+            "head_bytes" => settings.head_bytes = 2 * size,
+            name => assert_eq!(name, "detail_bytes"),
+        }
+    }
+    settings
+}
+
+/// Returns the core's limits, in which only those that are not as documented are set.
+fn limits(settings: &Settings, head: &Head) -> Limits {
+    let documented = Settings::default();
+    let mut limits = Limits::default();
+    macro_rules! set {
+        ($limits:expr, $($name:ident)*) => {
+            $(if settings.$name != documented.$name {
+                $limits.$name = settings.$name.clone();
+            })*
+        };
+    }
+    set!(limits, headers head_bytes body_bytes error_body_bytes token_bytes challenges challenge_bytes);
+    set!(limits.retry, attempts base cap wait total_wait statuses waits_out_rate_limits);
+    if head.flags & SMALL_LIMITS != 0 {
+        (limits.detail_bytes, limits.nesting) = (40, 4);
+    }
+    for (name, value) in &head.limits {
+        if *name == "detail_bytes" {
+            // The codes that mean something are shorter.
+            limits.detail_bytes = 40 + usize::from(*value);
+        }
+    }
+    limits
+}
+
+/// Returns whether a token is searched in texts. Any text may contain a short token, or a restored one, which the input
+/// chooses.
+fn is_searched(token: &str) -> bool {
+    token.len() > 8 && token.starts_with("zq7-")
+}
+
 pub(super) fn credentials(credential: CredentialType) -> Credentials {
-    let credentials = match credential {
-        CredentialType::Bearer => Credentials::bearer(BEARER),
-        CredentialType::ServiceAccount => Credentials::service_account(CLIENT_ID, CLIENT_SECRET),
-        CredentialType::ApiKey => Credentials::api_key(PUBLIC_KEY, PRIVATE_KEY),
-    };
-    let credentials = credentials.expect("the credentials are valid");
-    shown::assert_debug_has_no_secret(&credentials, &all_secrets());
-    credentials
+    static CREDENTIALS: LazyLock<[Credentials; 3]> = LazyLock::new(|| {
+        [
+            Credentials::bearer(BEARER),
+            Credentials::service_account(CLIENT_ID, CLIENT_SECRET),
+            Credentials::api_key(PUBLIC_KEY, PRIVATE_KEY),
+        ]
+        .map(|credentials| {
+            let credentials = credentials.expect("the credentials are valid");
+            shown::assert_debug_has_no_secret(&credentials, &all_secrets());
+            credentials
+        })
+    });
+    CREDENTIALS[credential as usize].clone()
 }

@@ -1,0 +1,370 @@
+//! A simulated network and clock for clients: an emulator that fails, and answers late, as a script says.
+//!
+//! Nothing takes real time. [`Simulation`] implements both transports. For the async one, `run` is the runtime: it polls
+//! only tasks that were woken, and moves the clock only when there are none.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use atlas_model_keys_core::{Body, Failure, FailureKind, UnixTime};
+use atlas_model_keys_emulator::{Emulator, error_response};
+use atlas_model_keys_transport::{
+    AsyncTransport, CancelHandle, Clock, SendContext, Task, Transport,
+};
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Request, Response, StatusCode};
+
+/// The time of day at the start, in seconds.
+const START: u64 = 1_790_000_000;
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fate {
+    /// The emulator responds.
+    Answered,
+    /// It is not sent.
+    NotSent,
+    /// The emulator gets it, but its response is lost.
+    Lost,
+    /// An error with this status comes back; a 429 asks for a second.
+    Status(u16),
+    /// The transport fails for good.
+    Permanent,
+}
+
+/// The fates, by their byte in the input.
+pub const FATES: [Fate; 8] = [
+    Fate::Answered,
+    Fate::NotSent,
+    Fate::Lost,
+    Fate::Status(503),
+    Fate::Status(429),
+    Fate::Status(500),
+    Fate::Status(404),
+    Fate::Permanent,
+];
+
+impl Fate {
+    /// Returns whether the request is repeated, if it was not repeated too often.
+    pub(crate) fn is_temporary(self) -> bool {
+        !matches!(self, Self::Status(404) | Self::Permanent)
+    }
+}
+
+/// The fate of a request, and the seconds until its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) fate: Fate,
+    pub(crate) delay: u8,
+}
+
+/// Clones share the state.
+#[derive(Clone)]
+pub(crate) struct Simulation(Arc<Mutex<State>>);
+
+pub(crate) struct State {
+    emulator: Emulator,
+    elapsed: Duration,
+    outcomes: VecDeque<Outcome>,
+    /// The requests that were sent, by method and URI.
+    pub(crate) sent: Vec<String>,
+    /// The handle that is cancelled when this many requests have been sent.
+    pub(crate) cancel: Option<(usize, CancelHandle)>,
+    /// Whether the clock moves by a wait at once, because a blocking client would really wait.
+    jumps: bool,
+    /// Whether tasks can be spawned.
+    spawns: bool,
+    events: BTreeMap<u64, Event>,
+    last_id: u64,
+    tasks: Vec<Task>,
+}
+
+/// The end of a request or of a sleep.
+struct Event {
+    at: Duration,
+    request: Option<(Request<Body>, Fate)>,
+    result: Option<Result<Response<Vec<u8>>, Failure>>,
+    is_over: bool,
+    waker: Option<Waker>,
+}
+
+impl Simulation {
+    pub(crate) fn new(emulator: Emulator, outcomes: &[Outcome], jumps: bool, spawns: bool) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            emulator,
+            elapsed: Duration::ZERO,
+            outcomes: outcomes.iter().copied().collect(),
+            sent: Vec::new(),
+            cancel: None,
+            jumps,
+            spawns,
+            events: BTreeMap::new(),
+            last_id: 0,
+            tasks: Vec::new(),
+        })))
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no panic while it was locked")
+    }
+
+    /// Runs tasks until all are complete. `next` chooses one of this many woken tasks or simultaneous events, and says
+    /// whether to drop the first task now.
+    pub(crate) fn run(&self, first: Vec<Task>, mut next: impl FnMut(usize) -> (usize, bool)) {
+        let woken: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let mut tasks: Vec<Option<Task>> = first.into_iter().map(Some).collect();
+        woken.lock().expect("no panic").extend(0..tasks.len());
+        for _ in 0..100_000 {
+            let mut ready = woken.lock().expect("no panic");
+            ready.retain(|task| tasks[*task].is_some());
+            let choices = ready.len().max(1);
+            let (choice, drops_first) = next(choices);
+            let id = (!ready.is_empty()).then(|| ready.remove(choice % choices));
+            drop(ready);
+            if drops_first {
+                drop(tasks[0].take());
+                // That may have woken another task, which comes before the clock.
+                if id.is_none() {
+                    continue;
+                }
+            }
+            match id {
+                Some(id) => {
+                    let waker = Arc::new(TaskWaker(id, Arc::clone(&woken)));
+                    let task = tasks[id].as_mut();
+                    let polled = task
+                        .map(|task| task.as_mut().poll(&mut Context::from_waker(&waker.into())));
+                    if polled.is_some_and(|polled| polled.is_ready()) {
+                        tasks[id] = None;
+                    }
+                    for task in std::mem::take(&mut self.state().tasks) {
+                        woken.lock().expect("no panic").push(tasks.len());
+                        tasks.push(Some(task));
+                    }
+                }
+                None if tasks.iter().all(Option::is_none) => {
+                    assert!(
+                        self.state().events.is_empty(),
+                        "a request goes on although nobody waits for it"
+                    );
+                    return;
+                }
+                None => assert!(
+                    self.advance(choice),
+                    "a task waits for nothing: a wake-up is lost"
+                ),
+            }
+        }
+        panic!("the tasks do not end");
+    }
+
+    /// Moves the clock to the next event. Returns `false` if there is none.
+    fn advance(&self, choice: usize) -> bool {
+        let mut state = self.state();
+        let pending = state.events.iter().filter(|(_, event)| !event.is_over);
+        let Some(at) = pending.clone().map(|(_, event)| event.at).min() else {
+            return false;
+        };
+        let ids: Vec<u64> = pending
+            .filter(|(_, event)| event.at == at)
+            .map(|(id, _)| *id)
+            .collect();
+        state.elapsed = state.elapsed.max(at);
+        let id = ids[choice % ids.len()];
+        let request = state
+            .events
+            .get_mut(&id)
+            .and_then(|event| event.request.take());
+        let result = request.map(|(request, fate)| state.answer(&request, fate));
+        let event = state.events.get_mut(&id).expect("it is there");
+        event.is_over = true;
+        event.result = result;
+        let waker = event.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    fn event(&self, delay: Duration, request: Option<(Request<Body>, Fate)>) -> Pending {
+        let mut state = self.state();
+        let event = Event {
+            at: state.elapsed.saturating_add(delay),
+            request,
+            result: None,
+            is_over: false,
+            waker: None,
+        };
+        state.last_id += 1;
+        let id = state.last_id;
+        state.events.insert(id, event);
+        Pending(self.clone(), id)
+    }
+}
+
+impl State {
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    fn next_outcome(&mut self, request: &Request<Body>) -> Outcome {
+        self.sent
+            .push(format!("{} {}", request.method(), request.uri()));
+        let calm = Outcome {
+            fate: Fate::Answered,
+            delay: 0,
+        };
+        self.outcomes.pop_front().unwrap_or(calm)
+    }
+
+    fn answer(
+        &mut self,
+        request: &Request<Body>,
+        fate: Fate,
+    ) -> Result<Response<Vec<u8>>, Failure> {
+        let now = Duration::from_secs(START).saturating_add(self.elapsed);
+        match fate {
+            Fate::Answered => Ok(self.emulator.handle(request, now)),
+            Fate::NotSent => Err(Failure::new(FailureKind::NotSent, "refused")),
+            Fate::Lost => {
+                let _ = self.emulator.handle(request, now);
+                Err(Failure::new(FailureKind::Lost, "reset"))
+            }
+            Fate::Status(status) => {
+                let mut response = error_response(StatusCode::from_u16(status).expect("a status"));
+                if status == 429 {
+                    response
+                        .headers_mut()
+                        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                }
+                Ok(response)
+            }
+            Fate::Permanent => Err(Failure::new(FailureKind::Permanent, "untrusted")),
+        }
+    }
+}
+
+/// Waits for an event, and removes it when dropped.
+struct Pending(Simulation, u64);
+
+impl Future for Pending {
+    type Output = Option<Result<Response<Vec<u8>>, Failure>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.0.state();
+        let event = state
+            .events
+            .get_mut(&self.1)
+            .expect("it is there until the future is dropped");
+        if event.is_over {
+            return Poll::Ready(event.result.take());
+        }
+        event.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.state().events.remove(&self.1);
+    }
+}
+
+struct TaskWaker(usize, Arc<Mutex<Vec<usize>>>);
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        let mut woken = self.1.lock().expect("no panic");
+        if !woken.contains(&self.0) {
+            woken.push(self.0);
+        }
+    }
+}
+
+impl AsyncTransport for Simulation {
+    async fn send(
+        &self,
+        request: Request<Body>,
+        context: SendContext<'_>,
+    ) -> Result<Response<Vec<u8>>, Failure> {
+        assert!(
+            !context.remaining().is_zero(),
+            "a request is sent after the deadline"
+        );
+        let outcome = self.state().next_outcome(&request);
+        let event = self.event(
+            Duration::from_secs(outcome.delay.into()),
+            Some((request, outcome.fate)),
+        );
+        event.await.expect("a request has a result")
+    }
+
+    async fn sleep(&self, delay: Duration) {
+        self.event(delay, None).await;
+    }
+
+    fn spawn(&self, task: Task) -> Result<(), Task> {
+        let mut state = self.state();
+        match state.spawns {
+            true => state.tasks.push(task),
+            false => return Err(task),
+        }
+        Ok(())
+    }
+}
+
+impl Transport for Simulation {
+    fn send(
+        &self,
+        request: Request<Body>,
+        context: SendContext<'_>,
+    ) -> Result<Response<Vec<u8>>, Failure> {
+        let remaining = context.remaining();
+        assert!(!remaining.is_zero(), "a request is sent after the deadline");
+        let mut state = self.state();
+        let outcome = state.next_outcome(&request);
+        let delay = Duration::from_secs(outcome.delay.into());
+        state.elapsed += delay.min(remaining);
+        if delay >= remaining {
+            return Err(Failure::new(
+                FailureKind::TimedOut,
+                "the deadline has passed",
+            ));
+        }
+        if let Some((count, cancel)) = &state.cancel
+            && state.sent.len() == *count
+        {
+            cancel.cancel();
+        }
+        state.answer(&request, outcome.fate)
+    }
+}
+
+impl Clock for Simulation {
+    fn unix_time(&self) -> UnixTime {
+        UnixTime::from_duration(Duration::from_secs(START).saturating_add(self.state().elapsed))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.state().elapsed
+    }
+
+    fn jump(&self, delay: Duration) -> bool {
+        let mut state = self.state();
+        if state.jumps {
+            state.elapsed = state.elapsed.saturating_add(delay);
+        }
+        state.jumps
+    }
+}
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Simulation")
+    }
+}

@@ -1,0 +1,194 @@
+//! Chooses a Digest challenge, and computes what an answer must contain (RFC 7616).
+
+use http::HeaderValue;
+use http_auth::ChallengeRef;
+use http_auth::parser::ChallengeParser;
+use sha2::Digest;
+
+/// The values of a challenge that an answer depends on.
+#[derive(Debug, PartialEq)]
+pub(crate) struct ChallengeValues {
+    pub(crate) realm: Vec<u8>,
+    pub(crate) nonce: Vec<u8>,
+    pub(crate) opaque: Option<Vec<u8>>,
+    pub(crate) algorithm: Option<String>,
+    pub(crate) userhash: bool,
+    pub(crate) stale: bool,
+}
+
+/// Parses every challenge of every header with `http-auth`. Returns `None` if it rejects one of them.
+pub(crate) fn parse_with_http_auth(headers: &[HeaderValue]) -> Option<Vec<ChallengeRef<'_>>> {
+    let mut challenges = Vec::new();
+    for header in headers {
+        let text = std::str::from_utf8(header.as_bytes()).ok()?;
+        for challenge in ChallengeParser::new(text) {
+            challenges.push(challenge.ok()?);
+        }
+    }
+    Some(challenges)
+}
+
+/// Returns the strength of an algorithm's hash, and whether it is a `-sess` variant.
+pub(crate) fn parse_algorithm(algorithm: Option<&str>) -> Option<(u8, bool)> {
+    let Some(name) = algorithm else {
+        return Some((0, false));
+    };
+    let name = name.to_ascii_lowercase();
+    let (hash, session) = match name.strip_suffix("-sess") {
+        Some(hash) => (hash, true),
+        None => (name.as_str(), false),
+    };
+    let strength = ["md5", "sha-256", "sha-512-256"]
+        .iter()
+        .position(|known| *known == hash)?;
+    Some((
+        u8::try_from(strength).expect("an index below three"),
+        session,
+    ))
+}
+
+/// Returns the values of a challenge, or `None` if it is not usable (RFC 7616 §3.3).
+fn usable(challenge: &ChallengeRef<'_>) -> Option<ChallengeValues> {
+    if !challenge.scheme.eq_ignore_ascii_case("digest") {
+        return None;
+    }
+    let values = |name: &str| {
+        let named = challenge
+            .params
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        named
+            .map(|(_, value)| value.to_unescaped())
+            .collect::<Vec<_>>()
+    };
+    let names = [
+        "realm",
+        "nonce",
+        "opaque",
+        "algorithm",
+        "qop",
+        "stale",
+        "userhash",
+    ];
+    if names.iter().any(|name| values(name).len() > 1) {
+        return None;
+    }
+    let value = |name: &str| values(name).pop();
+    let is_true = |name: &str| value(name).is_some_and(|v| v.eq_ignore_ascii_case("true"));
+    let qop = value("qop")?;
+    let mut options = qop.split([',', ' ', '\t']);
+    options.find(|option| option.eq_ignore_ascii_case("auth"))?;
+    let algorithm = value("algorithm");
+    parse_algorithm(algorithm.as_deref())?;
+    Some(ChallengeValues {
+        realm: value("realm")?.into(),
+        nonce: value("nonce")?.into(),
+        opaque: value("opaque").map(Vec::from),
+        algorithm: algorithm.map(|name| name.to_ascii_lowercase()),
+        userhash: is_true("userhash"),
+        stale: is_true("stale"),
+    })
+}
+
+/// Returns the first of the strongest usable challenges.
+pub(crate) fn strongest(challenges: &[ChallengeRef<'_>]) -> Option<ChallengeValues> {
+    let strength = |usable: &ChallengeValues| {
+        parse_algorithm(usable.algorithm.as_deref()).map(|(hash, _)| hash)
+    };
+    let usable = challenges.iter().filter_map(usable);
+    usable.reduce(|best, next| {
+        if strength(&next) > strength(&best) {
+            next
+        } else {
+            best
+        }
+    })
+}
+
+/// Returns the hexadecimal digits of a hash of this strength.
+pub(crate) fn hex(strength: u8, bytes: &[u8]) -> Vec<u8> {
+    let digest = match strength {
+        0 => md5::Md5::digest(bytes).to_vec(),
+        1 => sha2::Sha256::digest(bytes).to_vec(),
+        _ => sha2::Sha512_256::digest(bytes).to_vec(),
+    };
+    digest
+        .iter()
+        .flat_map(|byte| format!("{byte:02x}").into_bytes())
+        .collect()
+}
+
+/// Parses the parameters of an answer, strictly in the form that the core writes: `name=token` or `name="…"`,
+/// separated by a comma and a space.
+pub(crate) fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut rest = value
+        .strip_prefix(b"Digest ")
+        .expect("an answer starts with the scheme Digest");
+    let mut parameters = Vec::new();
+    loop {
+        let equals = rest
+            .iter()
+            .position(|b| *b == b'=')
+            .expect("a name ends at an equals sign");
+        let (name, after) = rest.split_at(equals);
+        rest = &after[1..];
+        let mut value = Vec::new();
+        if let Some(mut quoted) = rest.strip_prefix(b"\"") {
+            loop {
+                match quoted {
+                    [b'"', after @ ..] => {
+                        rest = after;
+                        break;
+                    }
+                    [b'\\', escaped, after @ ..] => {
+                        value.push(*escaped);
+                        quoted = after;
+                    }
+                    [byte, after @ ..] => {
+                        value.push(*byte);
+                        quoted = after;
+                    }
+                    [] => panic!("a quoted string has no end"),
+                }
+            }
+        } else {
+            let end = rest.iter().position(|b| *b == b',').unwrap_or(rest.len());
+            let (token, after) = rest.split_at(end);
+            value.extend(token);
+            rest = after;
+        }
+        parameters.push((
+            String::from_utf8(name.into()).expect("a name is UTF-8"),
+            value,
+        ));
+        match rest {
+            [] => return parameters,
+            [b',', b' ', after @ ..] => rest = after,
+            _ => panic!("a value is not followed by a comma and a space"),
+        }
+    }
+}
+
+/// Decodes an extended value in UTF-8 (RFC 8187 §3.2).
+pub(crate) fn decode_extended(value: &[u8]) -> Vec<u8> {
+    let mut rest = value
+        .strip_prefix(b"UTF-8''")
+        .expect("an extended value names UTF-8");
+    let mut bytes = Vec::new();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            assert!(first.is_ascii_alphanumeric(), "{first:#x} is not encoded");
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, after) = rest.split_at(2);
+        let digits = std::str::from_utf8(digits).expect("hexadecimal digits are ASCII");
+        bytes.push(
+            u8::from_str_radix(digits, 16)
+                .expect("a percent sign is followed by two hexadecimal digits"),
+        );
+        rest = after;
+    }
+    bytes
+}

@@ -1,0 +1,380 @@
+//! The clients of the transport crate list keys over a simulated network, within their deadlines.
+//!
+//! **Input**: one byte each for the flags (1: blocking, 2: tasks can be spawned, 4: an endless wait is cancelled), the
+//! credential, the number of streams, the number of pages to read ahead, the items per page, the deadline in seconds (0 means
+//! the default), the step at which the first stream is dropped or the call cancelled (0 means never), and the number of
+//! outcomes; two bytes for each outcome, its fate (from [`FATES`]) and its delay in seconds; then one byte for each choice
+//! among woken tasks and simultaneous events.
+//!
+//! **Properties**
+//!
+//! - Each stream returns the keys in order, each once. It is complete unless it ends with an error.
+//! - There is no error without a cause: a few temporary failures without delays are repaired by retries.
+//! - A page takes no longer than the deadline, and no request is sent after it.
+//! - Without failures and delays no time passes, so nobody waits for another call longer than it takes. No wake-up is lost.
+//! - Each request is reported as sent, and, unless its call is dropped, once as answered or failed.
+//! - After a stream is dropped or a call is cancelled, its requests end, and other streams go on.
+//! - The blocking client sends the requests of a session that is driven by hand, with the same result.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arbitrary::{Arbitrary, Unstructured};
+use atlas_model_keys_core::{
+    BaseUrl, Credentials, Error, FailureKind, GroupId, ItemsPerPage, ListRequest, Moment,
+    Operation, Page, Session, Step,
+};
+use atlas_model_keys_emulator::Emulator;
+use atlas_model_keys_transport::{
+    CancelHandle, ClientSettings, Event, SendContext, Task, Transport, asynchronous, blocking,
+};
+
+use crate::generators::bytes as input;
+use crate::generators::emulator::Setup;
+use crate::generators::simulation::{FATES, Outcome, Simulation};
+use crate::generators::world;
+
+/// An emulator without a rate limit.
+const SETUP: Setup = Setup {
+    seed: 0,
+    groups: 3,
+    keys: 8,
+    flags: 4,
+    more: 0,
+    is_recorded: false,
+};
+
+/// The deadline unless the input has one.
+const DEADLINE: Duration = Duration::from_secs(240);
+
+/// The failures of a request that retries certainly repair: one less than the attempts.
+const REPAIRED: usize = 4;
+
+#[derive(Debug)]
+struct Input {
+    is_blocking: bool,
+    spawns: bool,
+    credential: u8,
+    streams: u8,
+    read_ahead: u8,
+    per_page: u8,
+    deadline: u8,
+    drop_at: u8,
+    outcomes: Vec<Outcome>,
+    choices: Vec<u8>,
+}
+
+impl<'a> Arbitrary<'a> for Input {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let [
+            flags,
+            credential,
+            streams,
+            read_ahead,
+            per_page,
+            deadline,
+            drop_at,
+            count,
+        ]: [u8; 8] = u.arbitrary()?;
+        let outcomes = (0..count % 16).map(|_| {
+            Ok(Outcome {
+                fate: input::pick(u, &FATES)?,
+                delay: input::byte(u)?,
+            })
+        });
+        Ok(Self {
+            is_blocking: flags & 1 != 0,
+            spawns: flags & 2 != 0,
+            credential: credential % 3,
+            streams: 1 + streams % 3,
+            read_ahead: read_ahead % 5,
+            per_page: 1 + per_page % 4,
+            deadline,
+            drop_at,
+            outcomes: outcomes.collect::<Result<_, _>>()?,
+            choices: input::rest(u)?.to_vec(),
+        })
+    }
+}
+
+impl Input {
+    fn deadline(&self) -> Duration {
+        match self.deadline {
+            0 => DEADLINE,
+            seconds => Duration::from_secs(seconds.into()),
+        }
+    }
+
+    /// Returns whether every request certainly gets its response.
+    fn is_repaired(&self) -> bool {
+        let temporary = self
+            .outcomes
+            .iter()
+            .all(|outcome| outcome.fate.is_temporary() && outcome.delay == 0);
+        self.deadline == 0 && temporary && self.failures() <= REPAIRED
+    }
+
+    fn failures(&self) -> usize {
+        self.outcomes
+            .iter()
+            .filter(|outcome| outcome.fate != FATES[0])
+            .count()
+    }
+
+    fn is_calm(&self) -> bool {
+        self.failures() == 0 && self.outcomes.iter().all(|outcome| outcome.delay == 0)
+    }
+}
+
+/// The numbers of reported events.
+#[derive(Default)]
+struct Reported {
+    sent: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+/// Checks one input.
+pub fn check(bytes: &[u8]) {
+    let Some(input) = input::read::<Input>(bytes) else {
+        return;
+    };
+    let (emulator, facts) = world::emulator(SETUP);
+    let group = &facts.groups[0];
+    let keys: Vec<String> = group
+        .keys
+        .iter()
+        .filter_map(|key| key["apiKeyId"].as_str().map(str::to_owned))
+        .collect();
+    let per_page = ItemsPerPage::new(input.per_page.into()).expect("1 to 500");
+    let group: GroupId = group.id.parse().expect("a valid id");
+    let list = ListRequest::new(group).with_items_per_page(per_page);
+    let credentials = credentials(&emulator, input.credential);
+    let reported = Arc::new(Reported::default());
+    let simulation = Simulation::new(
+        emulator.clone(),
+        &input.outcomes,
+        input.is_blocking,
+        input.spawns,
+    );
+    let settings = ClientSettings::new(BaseUrl::default(), credentials.clone())
+        .clock(simulation.clone())
+        .deadline(input.deadline())
+        .on_event({
+            let reported = Arc::clone(&reported);
+            move |event| match event {
+                Event::Sent(_) => _ = reported.sent.fetch_add(1, Ordering::Relaxed),
+                Event::Answered { .. } | Event::Failed { .. } => {
+                    _ = reported.ended.fetch_add(1, Ordering::Relaxed)
+                }
+                _ => {}
+            }
+        });
+    if input.is_blocking {
+        check_blocking(&input, &simulation, settings, &list, &keys);
+        if input.drop_at == 0
+            && input.deadline == 0
+            && input.outcomes.iter().all(|outcome| outcome.delay == 0)
+        {
+            check_by_hand(&input, &emulator, credentials, &list);
+        }
+    } else {
+        check_async(&input, &simulation, settings, &list, &keys);
+    }
+    let sent = simulation.state().sent.len();
+    assert_eq!(
+        reported.sent.load(Ordering::Relaxed),
+        sent,
+        "each request is reported"
+    );
+    let ended = reported.ended.load(Ordering::Relaxed);
+    let is_dropped = !input.is_blocking && (input.drop_at > 0 || input.read_ahead > 1);
+    assert!(
+        ended == sent || is_dropped && ended < sent,
+        "{ended} of {sent} requests have an end"
+    );
+    if input.is_calm() {
+        assert_eq!(
+            simulation.state().elapsed(),
+            Duration::ZERO,
+            "time passes, although nothing takes any"
+        );
+    }
+}
+
+fn credentials(emulator: &Emulator, kind: u8) -> Credentials {
+    let (key, account) = (emulator.api_key(), emulator.service_account());
+    let credentials = match kind {
+        0 => Credentials::bearer(emulator.access_token()),
+        1 => Credentials::service_account(&account.client_id, account.client_secret.as_str()),
+        _ => Credentials::api_key(&key.public_key, key.private_key.as_str()),
+    };
+    credentials.expect("the emulator's credentials are valid")
+}
+
+/// Checks the keys of one stream, and its error.
+fn check_keys(input: &Input, found: &[String], error: Option<&Error>, keys: &[String]) {
+    assert!(
+        keys.starts_with(found),
+        "{found:?} is not the beginning of {keys:?}"
+    );
+    match error {
+        None => assert_eq!(found.len(), keys.len(), "keys are missing"),
+        Some(error) => assert!(!input.is_repaired(), "an error without a cause: {error}"),
+    }
+}
+
+/// Lists keys with several streams at the same time.
+fn check_async(
+    input: &Input,
+    simulation: &Simulation,
+    settings: ClientSettings,
+    list: &ListRequest,
+    keys: &[String],
+) {
+    let client = asynchronous::Client::new(settings, simulation.clone()).expect("valid settings");
+    let results: Arc<Mutex<Vec<_>>> = Arc::default();
+    let streams = (0..input.streams).map(|number| {
+        let mut pages = client.pages(list).read_ahead(input.read_ahead.into());
+        let (simulation, results) = (simulation.clone(), Arc::clone(&results));
+        let deadline = input.deadline();
+        let stream: Task = Box::pin(async move {
+            let mut found = Vec::new();
+            let mut failed = None;
+            loop {
+                let begun = simulation.state().elapsed();
+                let page = pages.next().await;
+                let time = simulation.state().elapsed() - begun;
+                assert!(time <= deadline, "a page took {time:?}");
+                match page {
+                    Some(Ok(page)) => found.extend(ids(&page)),
+                    Some(Err(error)) => failed = Some(error),
+                    None => break,
+                }
+            }
+            drop(pages);
+            results
+                .lock()
+                .expect("no panic")
+                .push((number, found, failed));
+        });
+        stream
+    });
+    let mut choices = input.choices.iter().copied();
+    let mut steps = 0;
+    simulation.run(streams.collect(), |_| {
+        steps += 1;
+        let is_dropped = input.drop_at > 0 && steps == u32::from(input.drop_at);
+        (choices.next().unwrap_or_default().into(), is_dropped)
+    });
+    let results = results.lock().expect("no panic");
+    for (_, found, error) in results.iter() {
+        check_keys(input, found, error.as_ref(), keys);
+    }
+    let missing = usize::from(input.streams) - results.len();
+    let dropped =
+        usize::from(input.drop_at > 0 && !results.iter().any(|(number, ..)| *number == 0));
+    assert_eq!(missing, dropped, "a stream did not end");
+}
+
+/// Lists keys one page after the other.
+fn check_blocking(
+    input: &Input,
+    simulation: &Simulation,
+    settings: ClientSettings,
+    list: &ListRequest,
+    keys: &[String],
+) {
+    let client = blocking::Client::new(settings, simulation.clone()).expect("valid settings");
+    let cancel = CancelHandle::new();
+    let client = match input.drop_at {
+        0 => client,
+        at => {
+            simulation.state().cancel = Some((at.into(), cancel.clone()));
+            client.with_cancel_handle(&cancel)
+        }
+    };
+    let mut pages = client.pages(list);
+    let mut found = Vec::new();
+    let mut failed = None;
+    loop {
+        let begun = simulation.state().elapsed();
+        let page = pages.next();
+        let time = simulation.state().elapsed() - begun;
+        assert!(time <= input.deadline(), "a page took {time:?}");
+        match page {
+            Some(Ok(page)) => found.extend(ids(&page)),
+            Some(Err(error)) => failed = Some(error),
+            None => break,
+        }
+    }
+    if cancel.is_cancelled() {
+        assert!(keys.starts_with(&found));
+        let sent = simulation.state().sent.len();
+        assert!(client.list(list).is_err(), "a cancelled client lists keys");
+        assert_eq!(
+            simulation.state().sent.len(),
+            sent,
+            "a cancelled call sends a request"
+        );
+    } else {
+        check_keys(input, &found, failed.as_ref(), keys);
+    }
+}
+
+/// Lists one page with a session that is driven by hand and with a client, and compares requests and results.
+fn check_by_hand(input: &Input, emulator: &Emulator, credentials: Credentials, list: &ListRequest) {
+    let simulate = || Simulation::new(emulator.clone(), &input.outcomes, true, false);
+    let by_client = simulate();
+    let settings =
+        ClientSettings::new(BaseUrl::default(), credentials.clone()).clock(by_client.clone());
+    let client = blocking::Client::new(settings, by_client.clone()).expect("valid settings");
+    let listed = client.list(list);
+
+    let by_hand = simulate();
+    let limits = atlas_model_keys_core::Limits::default();
+    let mut session = Session::new(BaseUrl::default(), credentials);
+    let at = |simulation: &Simulation| {
+        let now = atlas_model_keys_transport::Clock::unix_time(simulation).to_duration();
+        Moment::new(now.unwrap_or_default(), [7; 16])
+    };
+    let mut step = session.start(list, at(&by_hand));
+    let result = loop {
+        step = match step {
+            Ok(Step::Send(exchange)) => {
+                let context = SendContext::new(&limits, DEADLINE, exchange.pending.is_for_token());
+                match Transport::send(&by_hand, exchange.request, context) {
+                    Ok(response) => session.respond(exchange.pending, response, at(&by_hand)),
+                    Err(failure) => session.fail(exchange.pending, failure, at(&by_hand)),
+                }
+            }
+            Ok(Step::Wait(wait)) => {
+                atlas_model_keys_transport::Clock::jump(&by_hand, wait.delay());
+                session.resume(wait, at(&by_hand))
+            }
+            Ok(Step::Done(reply)) => break ListRequest::read(reply),
+            Err(error) => break Err(error),
+        };
+    };
+    assert_eq!(by_client.state().sent, by_hand.state().sent);
+    match (listed, result) {
+        (Ok(listed), Ok(due)) => assert_eq!(ids(&listed), ids(&due)),
+        (Err(error), Err(due)) => assert_eq!(kind(&error), kind(&due)),
+        (listed, due) => panic!("{listed:?}, not {due:?}"),
+    }
+}
+
+fn ids(page: &Page<Vec<u8>>) -> Vec<String> {
+    let ids = page
+        .keys()
+        .filter_map(|key| key.api_key_id().map(str::to_owned));
+    ids.collect()
+}
+
+fn kind(error: &Error) -> (Option<FailureKind>, Option<http::StatusCode>) {
+    let kind = match error {
+        Error::Transport { kind, .. } => Some(*kind),
+        _ => None,
+    };
+    (kind, error.status())
+}
