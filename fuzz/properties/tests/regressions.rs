@@ -32,9 +32,7 @@ fn every_target_has_its_files_and_a_line_in_the_readme() {
     for (name, _) in TARGETS {
         for file in [
             format!("fuzz_targets/{name}.rs"),
-            // .clusterfuzzlite/build.sh copies them.
             format!("options/{name}.options"),
-            format!("dictionaries/{name}.dict"),
         ] {
             assert!(fuzz.join(&file).is_file(), "{file}");
         }
