@@ -23,7 +23,9 @@ fi
 host=$(rustc -vV | sed -n 's/^host: //p')
 programs=${CARGO_TARGET_DIR:-fuzz/target}/$host/release
 for target in "${targets[@]}"; do
-  cp "$programs/$target" "fuzz/options/$target.options" "fuzz/dictionaries/$target.dict" "$OUT/"
+  cp "$programs/$target" "fuzz/options/$target.options" "$OUT/"
+  # Not every input contains texts.
+  [[ ! -f fuzz/dictionaries/$target.dict ]] || cp "fuzz/dictionaries/$target.dict" "$OUT/"
   inputs=("seeds/$target")
   [[ ! -d fuzz/regressions/$target ]] || inputs+=("regressions/$target")
   (cd fuzz && zip -q -r "$OUT/${target}_seed_corpus.zip" "${inputs[@]}")

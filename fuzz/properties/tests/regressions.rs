@@ -26,14 +26,16 @@ fn seeds_and_regressions_hold() {
 }
 
 #[test]
-fn every_target_has_a_program_and_a_line_in_the_readme() {
+fn every_target_has_its_files_and_a_line_in_the_readme() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let readme = std::fs::read_to_string(fuzz.join("README.md")).expect("README.md can be read");
     for (name, _) in TARGETS {
-        assert!(
-            fuzz.join(format!("fuzz_targets/{name}.rs")).is_file(),
-            "{name}"
-        );
+        for file in [
+            format!("fuzz_targets/{name}.rs"),
+            format!("options/{name}.options"),
+        ] {
+            assert!(fuzz.join(&file).is_file(), "{file}");
+        }
         assert!(readme.contains(&format!("| `{name}` |")), "{name}");
     }
 }

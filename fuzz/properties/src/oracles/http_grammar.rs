@@ -233,10 +233,11 @@ impl<'s> Reader<'s> {
             match (line, fields.last_mut()) {
                 // A folded line continues a value (§5.2).
                 ([b' ' | b'\t', ..], Some(folded)) => {
-                    let more = line.trim_ascii();
-                    if more.iter().any(is_control) {
+                    // Also those that ASCII counts as white space, and that are trimmed below.
+                    if line.iter().any(is_control) {
                         return Err((Kind::FieldValue, None));
                     }
+                    let more = line.trim_ascii();
                     if !folded.value.is_empty() && !more.is_empty() {
                         folded.value.push(b' ');
                     }

@@ -32,7 +32,7 @@ use atlas_model_keys_transport::{
 
 use crate::generators::bytes as input;
 use crate::generators::emulator::Setup;
-use crate::generators::simulation::{FATES, Outcome, Simulation};
+use crate::generators::simulation::{FATES, Fate, Outcome, Simulation};
 use crate::generators::world;
 
 /// An emulator without a rate limit.
@@ -112,7 +112,14 @@ impl Input {
             .outcomes
             .iter()
             .all(|outcome| outcome.fate.is_temporary() && outcome.delay == 0);
-        self.deadline == 0 && temporary && self.failures() <= REPAIRED
+        // A token that may have been issued and lost is requested once more only.
+        let may_lose_token =
+            |outcome: &&Outcome| matches!(outcome.fate, Fate::Lost | Fate::Status(500));
+        let lost_tokens = match self.credential {
+            1 => self.outcomes.iter().filter(may_lose_token).count(),
+            _ => 0,
+        };
+        self.deadline == 0 && temporary && self.failures() <= REPAIRED && lost_tokens <= 1
     }
 
     fn failures(&self) -> usize {
