@@ -28,20 +28,25 @@ struct Failure {
     message: String,
 }
 
-/// Runs each input again, and returns a finding for each place. It removes the inputs that no longer fail, and all but the
-/// smallest of each place.
+/// Runs each input again, and returns a finding for each place. It removes all inputs but the smallest of each place, and
+/// keeps those that do not fail again apart.
 pub(crate) fn collect(engine: &Engine, inputs: Vec<PathBuf>) -> Result<Vec<Finding>, Error> {
     let mut by_place: BTreeMap<String, (Failure, Vec<(u64, PathBuf)>)> = BTreeMap::new();
     for input in inputs {
         let (fails, output) = engine.run_input(&input)?;
-        let failure = match fails {
-            true => failure(&output),
-            // An input that was too slow, or took too much memory, on a busy machine only.
-            false => Failure {
-                place: "not reproduced".into(),
-                message: String::new(),
-            },
-        };
+        if !fails {
+            // It was too slow, or took too much memory, on a busy machine only.
+            let kept = engine
+                .artifacts()
+                .join(file_name("not reproduced", &fs::read(&input)?));
+            eprintln!(
+                "an input did not fail again, and is no finding: {}",
+                kept.display()
+            );
+            fs::rename(&input, kept)?;
+            continue;
+        }
+        let failure = failure(&output);
         let size = fs::metadata(&input)?.len();
         let (_, known) = by_place
             .entry(failure.place.clone())
