@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use atlas_model_keys_core::{BaseUrl, Credentials, Endpoint, FailureKind, Session, Step};
+use atlas_model_keys_core::{BaseUrl, Credentials, Endpoint, FailureKind, Secret, Session, Step};
 use atlas_model_keys_emulator::{Config, Emulator, Route};
 
 use super::{response, world};
