@@ -21,7 +21,9 @@ pub(crate) fn report(fuzz: &Path, targets: &[String]) -> Result<(), Error> {
         .args(["build", "--bins", "--profile", "release", "--target-dir"])
         .arg(&folder)
         .current_dir(fuzz)
-        .env("RUSTFLAGS", "-C instrument-coverage -C debug-assertions");
+        .env("RUSTFLAGS", "-C instrument-coverage -C debug-assertions")
+        // Build scripts and macros are instrumented, too. Without a name they write into the sources.
+        .env("LLVM_PROFILE_FILE", folder.join("build.profraw"));
     if !build.status()?.success() {
         return Err("the targets were not built for the coverage".into());
     }
