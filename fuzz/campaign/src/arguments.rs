@@ -9,6 +9,7 @@ use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt as _;
 
 use crate::Error;
+use crate::report::Format;
 
 /// The text of `--help`.
 pub(crate) const HELP: &str = "\
@@ -52,7 +53,7 @@ pub(crate) struct Arguments {
     pub(crate) time: Duration,
     pub(crate) workers: usize,
     pub(crate) sanitizer: Sanitizer,
-    pub(crate) json: bool,
+    pub(crate) format: Format,
     pub(crate) coverage: bool,
 }
 
@@ -64,7 +65,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         time: Duration::from_secs(60),
         workers: available_parallelism().map_or(1, NonZero::get),
         sanitizer: Sanitizer::None,
-        json: false,
+        format: Format::Table,
         coverage: false,
     };
     while let Some(argument) = parser.next()? {
@@ -86,7 +87,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
                     }
                 };
             }
-            Long("json") => parsed.json = true,
+            Long("json") => parsed.format = Format::Json,
             Long("coverage") => parsed.coverage = true,
             Value(target) => parsed.targets.push(target.string()?),
             other => return Err(other.unexpected().into()),
@@ -141,7 +142,7 @@ mod tests {
             time: Duration::from_secs(7200),
             workers: 3,
             sanitizer: Sanitizer::Address,
-            json: true,
+            format: Format::Json,
             coverage: false,
         };
         assert_eq!(run, expected);

@@ -24,7 +24,7 @@ use std::{env, fs};
 
 use arguments::{Arguments, Command};
 use engine::Engine;
-use report::{Format, Row};
+use report::Row;
 
 /// An error that ends the program. The text says what to do.
 type Error = Box<dyn std::error::Error>;
@@ -80,10 +80,7 @@ fn run() -> Result<u8, Error> {
             break;
         }
     }
-    match arguments.json {
-        true => print!("{}", report::write(&rows, Format::Json)),
-        false => print!("{}", report::write(&rows, Format::Table)),
-    }
+    print!("{}", report::write(&rows, arguments.format));
     if rows.iter().any(|row| !row.findings.is_empty()) {
         Ok(FINDINGS)
     } else if is_interrupted.load(Ordering::SeqCst) {
@@ -154,7 +151,7 @@ struct Scratch(PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Nobody needs what stays behind.
+        // What stays behind is in the system's folder for temporary files.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

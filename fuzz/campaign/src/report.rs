@@ -8,7 +8,7 @@ use crate::engine::Run;
 use crate::findings::Finding;
 
 /// The form of the report.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Format {
     Table,
     Json,
