@@ -47,20 +47,11 @@ pub(crate) fn parse_algorithm(algorithm: Option<&str>) -> Option<(u8, bool)> {
     ))
 }
 
-/// Returns the values of a challenge, or `None` if it is not usable (RFC 7616 §3.3).
-fn usable(challenge: &ChallengeRef<'_>) -> Option<ChallengeValues> {
+/// Returns the strength of a challenge and its values, or `None` if it cannot be answered (RFC 7616 §3.3).
+fn usable(challenge: &ChallengeRef<'_>) -> Option<(u8, ChallengeValues)> {
     if !challenge.scheme.eq_ignore_ascii_case("digest") {
         return None;
     }
-    let values = |name: &str| {
-        let named = challenge
-            .params
-            .iter()
-            .filter(|(known, _)| known.eq_ignore_ascii_case(name));
-        named
-            .map(|(_, value)| value.to_unescaped())
-            .collect::<Vec<_>>()
-    };
     let names = [
         "realm",
         "nonce",
@@ -70,39 +61,37 @@ fn usable(challenge: &ChallengeRef<'_>) -> Option<ChallengeValues> {
         "stale",
         "userhash",
     ];
-    if names.iter().any(|name| values(name).len() > 1) {
-        return None;
+    let mut values: [Option<String>; 7] = [const { None }; 7];
+    for (name, value) in &challenge.params {
+        let known = names
+            .iter()
+            .position(|known| known.eq_ignore_ascii_case(name));
+        if known.is_some_and(|known| values[known].replace(value.to_unescaped()).is_some()) {
+            return None;
+        }
     }
-    let value = |name: &str| values(name).pop();
-    let is_true = |name: &str| value(name).is_some_and(|v| v.eq_ignore_ascii_case("true"));
-    let qop = value("qop")?;
+    let [realm, nonce, opaque, algorithm, qop, stale, userhash] = values;
+    let is_true = |value: Option<String>| value.is_some_and(|v| v.eq_ignore_ascii_case("true"));
+    let qop = qop?;
     let mut options = qop.split([',', ' ', '\t']);
     options.find(|option| option.eq_ignore_ascii_case("auth"))?;
-    let algorithm = value("algorithm");
-    parse_algorithm(algorithm.as_deref())?;
-    Some(ChallengeValues {
-        realm: value("realm")?.into(),
-        nonce: value("nonce")?.into(),
-        opaque: value("opaque").map(Vec::from),
+    let (strength, _) = parse_algorithm(algorithm.as_deref())?;
+    let values = ChallengeValues {
+        realm: realm?.into(),
+        nonce: nonce?.into(),
+        opaque: opaque.map(Vec::from),
         algorithm: algorithm.map(|name| name.to_ascii_lowercase()),
-        userhash: is_true("userhash"),
-        stale: is_true("stale"),
-    })
+        userhash: is_true(userhash),
+        stale: is_true(stale),
+    };
+    Some((strength, values))
 }
 
 /// Returns the first of the strongest usable challenges.
 pub(crate) fn strongest(challenges: &[ChallengeRef<'_>]) -> Option<ChallengeValues> {
-    let strength = |usable: &ChallengeValues| {
-        parse_algorithm(usable.algorithm.as_deref()).map(|(hash, _)| hash)
-    };
     let usable = challenges.iter().filter_map(usable);
-    usable.reduce(|best, next| {
-        if strength(&next) > strength(&best) {
-            next
-        } else {
-            best
-        }
-    })
+    let stronger = |best: (u8, _), next: (u8, _)| if next.0 > best.0 { next } else { best };
+    usable.reduce(stronger).map(|(_, values)| values)
 }
 
 /// Returns the hexadecimal digits of a hash of this strength.
@@ -116,6 +105,22 @@ pub(crate) fn hex(strength: u8, bytes: &[u8]) -> Vec<u8> {
         .iter()
         .flat_map(|byte| format!("{byte:02x}").into_bytes())
         .collect()
+}
+
+/// Returns the response to a challenge with `qop=auth` (RFC 7616 §3.4.1). The parts are those of `A1` (user, realm and password),
+/// the nonce with its count and the client's nonce, and those of `A2` (method and target).
+pub(crate) fn response(
+    (strength, is_session): (u8, bool),
+    a1: [&[u8]; 3],
+    [nonce, count, cnonce]: [&[u8]; 3],
+    a2: [&[u8]; 2],
+) -> Vec<u8> {
+    let hash = |parts: &[&[u8]]| hex(strength, &parts.join(&b':'));
+    let mut a1 = hash(&a1);
+    if is_session {
+        a1 = hash(&[&a1, nonce, cnonce]);
+    }
+    hash(&[&a1, nonce, count, cnonce, b"auth", &hash(&a2)])
 }
 
 /// Parses the parameters of an answer, strictly in the form that the core writes: `name=token` or `name="…"`,

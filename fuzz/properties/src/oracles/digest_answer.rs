@@ -1,10 +1,11 @@
-//! Digest authentication by RFC 7616: answers to challenges, written, parsed and computed without the code that is checked.
+//! Answers to Digest challenges, written and parsed without the code that is checked.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use atlas_model_keys_emulator::DigestAlgorithm;
-use sha2::Digest as _;
+
+use crate::oracles::digest;
 
 /// The value of `Authorization` after `Digest `, with `qop=auth`.
 #[derive(Clone, Debug)]
@@ -68,28 +69,26 @@ impl Answer {
     }
 
     pub(crate) fn user_hash(&self, user: &str) -> String {
-        hash(self.algorithm, &format!("{user}:{}", self.realm))
+        let (strength, _) = self.strength();
+        text(digest::hex(
+            strength,
+            format!("{user}:{}", self.realm).as_bytes(),
+        ))
     }
 
-    /// Returns the response of this user (RFC 7616 §3.4.1).
+    /// Returns the response of this user.
     pub(crate) fn right_response(&self, user: &str, password: &str, method: &str) -> String {
-        use DigestAlgorithm as A;
-        let Self {
-            realm,
-            nonce,
-            uri,
-            algorithm,
-            cnonce,
-            nc,
-            ..
-        } = self;
-        let hash = |text: &str| hash(*algorithm, text);
-        let mut a1 = hash(&format!("{user}:{realm}:{password}"));
-        if matches!(algorithm, A::Md5Sess | A::Sha256Sess | A::Sha512_256Sess) {
-            a1 = hash(&format!("{a1}:{nonce}:{cnonce}"));
-        }
-        let a2 = hash(&format!("{method}:{uri}"));
-        hash(&format!("{a1}:{nonce}:{nc}:{cnonce}:auth:{a2}"))
+        text(digest::response(
+            self.strength(),
+            [user, &self.realm, password].map(str::as_bytes),
+            [&self.nonce, &self.nc, &self.cnonce].map(|text| text.as_bytes()),
+            [method, &self.uri].map(str::as_bytes),
+        ))
+    }
+
+    /// Returns the strength of the algorithm's hash, and whether it is a `-sess` variant.
+    fn strength(&self) -> (u8, bool) {
+        digest::parse_algorithm(Some(&self.algorithm.to_string())).expect("all of them are known")
     }
 
     /// Returns the value of `Authorization`, with these further parameters.
@@ -131,12 +130,6 @@ fn algorithm(name: &str) -> Option<DigestAlgorithm> {
     })
 }
 
-fn hash(algorithm: DigestAlgorithm, text: &str) -> String {
-    use DigestAlgorithm as A;
-    let bytes = match algorithm {
-        A::Md5 | A::Md5Sess => md5::Md5::digest(text).to_vec(),
-        A::Sha256 | A::Sha256Sess => sha2::Sha256::digest(text).to_vec(),
-        _ => sha2::Sha512_256::digest(text).to_vec(),
-    };
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn text(digits: Vec<u8>) -> String {
+    String::from_utf8(digits).expect("hexadecimal digits are ASCII")
 }

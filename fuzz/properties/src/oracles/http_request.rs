@@ -154,7 +154,7 @@ pub(crate) struct Chunks {
 impl Chunks {
     /// Parses a chunked body (RFC 9112 §7.1), or returns `None` if no server may accept it, or if it is not complete.
     ///
-    /// The line of a size begins with a digit and has no control characters, so that nobody can find another end of the line.
+    /// The line of a size begins with a digit and has no control characters, so that no parser finds another end of the line.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut body = Vec::new();
         let mut rest = bytes;

@@ -32,7 +32,8 @@ pub(crate) use crate::oracles::digest::parameters;
 use crate::generators::bytes as input;
 use crate::generators::challenge::Input;
 use crate::oracles::digest::{
-    ChallengeValues, decode_extended, hex, parse_algorithm, parse_with_http_auth, strongest,
+    ChallengeValues, decode_extended, hex, parse_algorithm, parse_with_http_auth, response,
+    strongest,
 };
 use crate::oracles::shown;
 
@@ -153,13 +154,13 @@ fn check_answer(
     let nc = format!("{count:08x}");
     assert_eq!(need("nc"), nc.as_bytes());
 
-    let mut ha1 = hash(&[name, &realm, password.as_bytes()]);
-    if session {
-        ha1 = hash(&[&ha1, &nonce, &cnonce]);
-    }
-    let ha2 = hash(&[METHOD.as_bytes(), TARGET.as_bytes()]);
-    let response = hash(&[&ha1, &nonce, nc.as_bytes(), &cnonce, b"auth", &ha2]);
-    assert_eq!(need("response"), response);
+    let due = response(
+        (strength, session),
+        [name, &realm, password.as_bytes()],
+        [&nonce, nc.as_bytes(), &cnonce],
+        [METHOD.as_bytes(), TARGET.as_bytes()],
+    );
+    assert_eq!(need("response"), due);
     let shown = value.as_bytes().escape_ascii().to_string();
     shown::assert_no_secret(&shown, &[password.escape_default().to_string()]);
     ChallengeValues {

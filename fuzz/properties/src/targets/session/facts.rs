@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::generators::session::PAGE_BODY;
 use crate::oracles::json::{Json, with_small_numbers};
-use crate::oracles::{redaction, session_model as model};
+use crate::oracles::{digest, redaction, session_model as model};
 use crate::targets::dates;
 
 /// Codes of an error that say that the credential is known but not allowed.
@@ -155,64 +155,22 @@ fn retry_after(headers: &HeaderMap, now: Duration) -> Option<Duration> {
 
 /// Returns the nonce of the first of the strongest challenges within the limits, and whether it replaces a stale one.
 fn strongest(headers: &HeaderMap, limits: &model::Settings) -> Option<(Vec<u8>, bool)> {
-    let mut best: Option<(usize, (Vec<u8>, bool))> = None;
-    let (mut bytes, mut challenges) = (0, 0);
-    for value in headers.get_all(WWW_AUTHENTICATE) {
+    let mut challenges = Vec::new();
+    let mut bytes = 0;
+    'all: for value in headers.get_all(WWW_AUTHENTICATE) {
         bytes += value.len();
         if bytes > limits.challenge_bytes {
             break;
         }
         for challenge in ChallengeParser::new(value.to_str().ok()?) {
             let challenge = challenge.ok()?;
-            challenges += 1;
-            if challenges > limits.challenges {
-                return best.map(|(_, best)| best);
+            if challenges.len() == limits.challenges {
+                break 'all;
             }
-            let usable = usable(&challenge);
-            if let Some((strength, usable)) = usable
-                && best.as_ref().is_none_or(|(known, _)| *known < strength)
-            {
-                best = Some((strength, usable));
-            }
+            challenges.push(challenge);
         }
     }
-    best.map(|(_, best)| best)
-}
-
-/// Returns the strength of a challenge, its nonce and whether it is stale, if it can be answered (RFC 7616 §3.3).
-fn usable(challenge: &http_auth::ChallengeRef<'_>) -> Option<(usize, (Vec<u8>, bool))> {
-    if !challenge.scheme.eq_ignore_ascii_case("digest") {
-        return None;
-    }
-    let names = [
-        "realm",
-        "nonce",
-        "opaque",
-        "algorithm",
-        "qop",
-        "stale",
-        "userhash",
-    ];
-    let mut values: [Option<String>; 7] = [const { None }; 7];
-    for (name, value) in &challenge.params {
-        let known = names
-            .iter()
-            .position(|known| known.eq_ignore_ascii_case(name));
-        if known.is_some_and(|known| values[known].replace(value.to_unescaped()).is_some()) {
-            return None;
-        }
-    }
-    let [realm, nonce, _, algorithm, qop, stale, _] = values;
-    let algorithm = algorithm.map_or("md5".into(), |name| name.to_ascii_lowercase());
-    let hash = algorithm.strip_suffix("-sess").unwrap_or(&algorithm);
-    let hashes = ["md5", "sha-256", "sha-512-256"];
-    let strength = hashes.iter().position(|known| *known == hash)?;
-    let qop = qop?;
-    let mut options = qop.split([',', ' ', '\t']);
-    options.find(|option| option.eq_ignore_ascii_case("auth"))?;
-    realm?;
-    let is_stale = stale.is_some_and(|stale| stale.eq_ignore_ascii_case("true"));
-    Some((strength, (nonce?.into(), is_stale)))
+    digest::strongest(&challenges).map(|values| (values.nonce, values.stale))
 }
 
 /// Returns the token and its life in the body of a token response, if it is valid.
