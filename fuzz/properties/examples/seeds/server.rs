@@ -1,7 +1,7 @@
 //! Streams for the parser of the emulator's server.
 
 /// Streams of requests: the name, the size of the pieces, the padding and the bytes.
-pub(crate) const SERVER: [(&str, u8, u8, &str); 30] = [
+pub(crate) const SERVER: [(&str, u8, u8, &str); 31] = [
     (
         "get",
         1,
@@ -127,6 +127,12 @@ pub(crate) const SERVER: [(&str, u8, u8, &str); 30] = [
         0,
         0,
         "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n",
+    ),
+    (
+        "chunk-with-another-end",
+        0,
+        0,
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n",
     ),
     (
         "line-feeds",
