@@ -31,9 +31,10 @@ pub(crate) fn escaped(text: &str, limit: usize) -> String {
 
 /// Returns whether a character must be escaped before it is written to a terminal or a log.
 ///
-/// These are control characters (C0, DEL, C1), the line and paragraph separators, and invisible characters, some of
-/// which change the direction of the text around them (Unicode's `Bidi_Control`). The two joiners (U+200C, U+200D)
-/// are safe: several scripts and many emoji need them.
+/// These are control characters (C0, DEL, C1), the line and paragraph separators, and invisible characters (Unicode's
+/// `Default_Ignorable_Code_Point`, and U+FFF9 to U+FFFB), some of which change the direction of the text around them
+/// (`Bidi_Control`). The two joiners (U+200C, U+200D) and the variation selectors are safe: several scripts and many
+/// emoji need them.
 #[must_use]
 #[inline]
 pub fn is_unsafe_to_show(c: char) -> bool {
@@ -43,14 +44,25 @@ pub fn is_unsafe_to_show(c: char) -> bool {
     }
     c.is_control()
         || matches!(c,
-            '\u{061c}'
+            '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180e}'
             | '\u{200b}'
             | '\u{200e}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
             | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            // Tags, and what is reserved around them and around the variation selectors U+E0100 to U+E01EF.
+            | '\u{e0000}'..='\u{e00ff}'
+            | '\u{e01f0}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -67,6 +79,52 @@ mod tests {
             escaped("ключ 鍵 مفتاح می\u{200c}شود 👩\u{200d}💻", 100),
             "ключ 鍵 مفتاح می\u{200c}شود 👩\u{200d}💻"
         );
+    }
+
+    #[test]
+    fn invisible_characters_are_unsafe_and_those_that_scripts_and_emoji_need_are_safe() {
+        // Hyphens, fillers and vowels without a shape, the formats of shorthand and music, tags, and reserved characters.
+        for c in [
+            '\u{ad}',
+            '\u{34f}',
+            '\u{115f}',
+            '\u{17b5}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{2060}',
+            '\u{2065}',
+            '\u{3164}',
+            '\u{feff}',
+            '\u{ffa0}',
+            '\u{fff0}',
+            '\u{fffb}',
+            '\u{1bca0}',
+            '\u{1d17a}',
+            '\u{e0000}',
+            '\u{e007f}',
+            '\u{e00ff}',
+            '\u{e01f0}',
+            '\u{e0fff}',
+        ] {
+            assert!(is_unsafe_to_show(c), "{c:?}");
+        }
+        // Joiners, variation selectors, and marks with a shape.
+        for c in [
+            '\u{200c}',
+            '\u{200d}',
+            '\u{180b}',
+            '\u{180f}',
+            '\u{fe0f}',
+            '\u{e0100}',
+            '\u{e01ef}',
+            '\u{301}',
+            '\u{600}',
+            '\u{110bd}',
+            '\u{fffc}',
+            '\u{fffd}',
+        ] {
+            assert!(!is_unsafe_to_show(c), "{c:?}");
+        }
     }
 
     #[test]
