@@ -1,14 +1,12 @@
 //! One JSON document, or one key per line.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use atlas_model_keys_core::{KeyField, UnixTime, is_unsafe_to_show};
+use atlas_model_keys_core::{KeyField, UnixTime};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::ser::Formatter;
 
-use super::{Column, ListedSource, Row, Sink, SourceKind, Summary, field, write_whole};
+use super::{Column, ListedSource, Row, Sink, SourceKind, Summary, field, text, write_whole};
 
 /// Writes `{"results": […], "count": n, "projects": […]}`, each page as it arrives. If the listing is aborted, the
 /// object stays open, so that a parser of the output fails too.
@@ -70,7 +68,7 @@ impl<W: Write> Sink for Json<W> {
         };
         // The members of the summary's object continue that of the results.
         let tail = tail.strip_prefix('{').unwrap_or(&tail);
-        let text = format!("{begin}{end},{}\n", terminal_safe(tail));
+        let text = format!("{begin}{end},{}\n", text::visible_json(tail));
         write_whole(self.out, text.as_bytes())
     }
 
@@ -112,31 +110,6 @@ impl<W: Write> Sink for Ndjson<W> {
     }
 }
 
-/// Escapes every character of the JSON that is unsafe to show. The value of the JSON does not change.
-///
-/// In JSON such characters occur only within strings, where `\uXXXX` means the same, or as whitespace between
-/// the tokens. There, line ends and tabs are kept, and carriage returns, which could overwrite a line, are
-/// removed.
-pub(crate) fn terminal_safe(json: &str) -> Cow<'_, str> {
-    let is_fine = |c: char| matches!(c, '\n' | '\t') || !is_unsafe_to_show(c);
-    let is_plain = |byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t');
-    if json.bytes().all(is_plain) || json.chars().all(is_fine) {
-        return Cow::Borrowed(json);
-    }
-    let mut out = String::with_capacity(json.len() + 64);
-    for c in json.chars() {
-        if is_fine(c) {
-            out.push(c);
-        } else if c != '\r' {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                // Writing to a `String` cannot fail.
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        }
-    }
-    Cow::Owned(out)
-}
-
 /// Appends a key as JSON that is safe to show. Its values are copied straight from the page.
 fn push_key(out: &mut Vec<u8>, row: Row<'_>, indented: bool, show_secrets: bool) -> io::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(out, KeyFormatter { indented });
@@ -168,7 +141,7 @@ impl Formatter for KeyFormatter {
         out: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
-        out.write_all(terminal_safe(fragment).as_bytes())
+        out.write_all(text::visible_json(fragment).as_bytes())
     }
 }
 
@@ -248,7 +221,7 @@ impl Serialize for Source<'_> {
 
 #[cfg(test)]
 mod tests {
-    use atlas_model_keys_core::OwnedModelKey;
+    use atlas_model_keys_core::{OwnedModelKey, is_unsafe_to_show};
 
     use super::super::tests::{NOW, full_key, key, row, written, written_of};
     use super::*;
@@ -298,12 +271,6 @@ mod tests {
         assert!(text.contains("鍵🔑"), "{text}");
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["results"][0]["name"], hostile);
-    }
-
-    #[test]
-    fn line_ends_between_tokens_stay_and_carriage_returns_go() {
-        let body = "{\r\n\t\"a\": \"\u{202e}\"\r\n}";
-        assert_eq!(terminal_safe(body), "{\n\t\"a\": \"\\u202e\"\n}");
     }
 
     #[test]
@@ -423,7 +390,7 @@ mod tests {
             let indented = written(pages, Some(7), |out| Box::new(Json::new(out, true, false)));
             let whole = serde_json::json!({ "results": results });
             let whole = serde_json::to_string_pretty(&whole).unwrap();
-            let begin = terminal_safe(whole.strip_suffix("\n}").unwrap());
+            let begin = text::visible_json(whole.strip_suffix("\n}").unwrap());
             let count = results.len();
             assert_eq!(
                 indented,

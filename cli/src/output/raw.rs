@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::json::terminal_safe;
+use super::text::visible_json;
 
 /// Writes the body of a page. It was parsed before, so it is JSON.
 ///
@@ -19,7 +19,7 @@ pub(crate) fn write_raw(
     }
     if on_terminal {
         let text = String::from_utf8_lossy(&body);
-        out.write_all(terminal_safe(&text).as_bytes())?;
+        out.write_all(visible_json(&text).as_bytes())?;
         if !text.ends_with('\n') {
             out.write_all(b"\n")?;
         }

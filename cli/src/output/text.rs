@@ -1,4 +1,6 @@
-//! Escapes text from outside for a terminal, and measures its width there.
+//! Escapes text from outside for terminals and spreadsheets, and measures its width on a terminal.
+//!
+//! A fuzz target includes this file, so it imports nothing of the command.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -30,6 +32,43 @@ fn escaped(text: &str, is_unsafe: impl Fn(char) -> bool) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// Escapes every character of the JSON that is unsafe to show. The value of the JSON does not change.
+///
+/// In JSON such characters occur only within strings, where `\uXXXX` means the same, or as whitespace between
+/// the tokens. There, line ends and tabs are kept, and carriage returns, which could overwrite a line, are
+/// removed.
+pub(crate) fn visible_json(json: &str) -> Cow<'_, str> {
+    let is_fine = |c: char| matches!(c, '\n' | '\t') || !is_unsafe_to_show(c);
+    let is_plain = |byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t');
+    if json.bytes().all(is_plain) || json.chars().all(is_fine) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        if is_fine(c) {
+            out.push(c);
+        } else if c != '\r' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a `String` cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Escapes a text like [`visible`], and puts an apostrophe before one that a spreadsheet would treat as a formula, as
+/// OWASP advises ("CSV Injection").
+pub(crate) fn spreadsheet_cell(text: &str) -> Cow<'_, str> {
+    let shown = visible(text);
+    match text.chars().next() {
+        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠') => {
+            Cow::Owned(format!("'{shown}"))
+        }
+        _ => shown,
+    }
 }
 
 /// Returns the number of columns on a terminal. It is counted by character, because terminals disagree about
@@ -74,6 +113,31 @@ mod tests {
         );
         assert_eq!(visible_lines("a\n\tb"), "a\n\\u{9}b");
         assert!(matches!(visible("ключ 鍵 مفتاح"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn line_ends_between_tokens_stay_and_carriage_returns_go() {
+        let body = "{\r\n\t\"a\": \"\u{202e}\"\r\n}";
+        assert_eq!(visible_json(body), "{\n\t\"a\": \"\\u202e\"\n}");
+    }
+
+    #[test]
+    fn formulas_get_an_apostrophe() {
+        for (value, shown) in [
+            ("=SUM(A1)", "'=SUM(A1)"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@x", "'@x"),
+            ("\tx", "'\\u{9}x"),
+            ("\rx", "'\\u{d}x"),
+            ("＝x", "'＝x"),
+            ("a=b", "a=b"),
+            ("'=x", "'=x"),
+            ("", ""),
+            ("al-****odu2", "al-****odu2"),
+        ] {
+            assert_eq!(spreadsheet_cell(value), shown);
+        }
     }
 
     #[test]

@@ -24,20 +24,21 @@ use std::{fs, io};
 
 use generators::bytes::print_parsed;
 use targets::{
-    challenge, dates, driver, emulator, listing, page, redaction, reply, request, server, session,
-    wire,
+    challenge, dates, driver, emulator, listing, output, page, redaction, reply, request, server,
+    session, wire,
 };
 
 /// Checks one input, and panics if a property does not hold.
 pub type Check = fn(&[u8]);
 
 /// All targets, each with the name that its files share.
-pub const TARGETS: [(&str, Check); 12] = [
+pub const TARGETS: [(&str, Check); 13] = [
     ("challenge", challenge::check),
     ("dates", dates::check),
     ("driver", driver::check),
     ("emulator", emulator::check),
     ("listing", listing::check),
+    ("output", output::check),
     ("page", page::check),
     ("redaction", redaction::check),
     ("reply", reply::check),

@@ -7,6 +7,7 @@ mod dates;
 mod driver;
 mod emulator;
 mod listing;
+mod output;
 mod page;
 mod redaction;
 mod reply;
@@ -29,6 +30,7 @@ use crate::dates::DATES;
 use crate::driver::driver_inputs;
 use crate::emulator::{emulator_inputs, emulator_refusals};
 use crate::listing::listing_inputs;
+use crate::output::output_inputs;
 use crate::page::{BODIES, NAMES_IN_ATLAS_LAYOUT, OTHER_BODIES, atlas_page};
 use crate::redaction::redaction_inputs;
 use crate::reply::{HEADER_SETS, reply_input};
@@ -238,6 +240,9 @@ fn seeds() -> io::Result<Seeds> {
     }
     for (name, bytes) in listing_inputs() {
         seeds.add("listing", &name, &bytes);
+    }
+    for (name, bytes) in output_inputs() {
+        seeds.add("output", name, &bytes);
     }
     for (name, bytes) in redaction_inputs() {
         seeds.add("redaction", &name, &bytes);

@@ -5,6 +5,7 @@ pub mod challenge;
 pub mod dates;
 pub mod emulator;
 pub mod listing;
+pub mod output;
 pub mod redaction;
 pub mod reply;
 pub mod request;

@@ -5,6 +5,7 @@ pub mod dates;
 pub mod driver;
 pub mod emulator;
 pub mod listing;
+pub mod output;
 pub mod page;
 pub mod redaction;
 pub mod reply;
