@@ -1,6 +1,6 @@
 //! Dates, timestamps and versions.
 
-pub(crate) const DATES: [&str; 44] = [
+pub(crate) const DATES: [&str; 45] = [
     "2.5",
     "0.0000",
     "18446744073709551615.1",
@@ -45,4 +45,5 @@ pub(crate) const DATES: [&str; 44] = [
     "Fri, 30 Feb 2024 00:00:00 GMT",
     "Fri, 00 Mar 2024 00:00:00 GMT",
     "Wed, 31 Apr 2024 00:00:00 GMT",
+    "Thu, 15 Oct 2026 08:49:37 GMT",
 ];

@@ -29,15 +29,15 @@ pub(crate) struct DerivedLink {
 pub(crate) struct DerivedKey {
     pub(crate) api_key_id: Option<String>,
     cloud: Option<String>,
-    created_at: Option<String>,
+    pub(crate) created_at: Option<String>,
     created_by: Option<String>,
     endpoint: Option<String>,
     geography: Option<String>,
     group_id: Option<String>,
-    last_used_at: Option<String>,
+    pub(crate) last_used_at: Option<String>,
     masked_secret: Option<String>,
     name: Option<String>,
-    secret: Option<String>,
+    pub(crate) secret: Option<String>,
     status: Option<String>,
 }
 
@@ -148,7 +148,10 @@ pub(crate) fn owned(key: OwnedModelKey) -> DerivedKey {
     // All accessors of a field agree, and `field` never returns the secret.
     for field in KeyField::ALL {
         assert_eq!(key.field(*field), key.as_key().field(*field));
+        assert_eq!(field.to_string(), field.name());
     }
+    let times = KeyField::ALL.iter().filter(|field| field.is_timestamp());
+    assert!(times.eq(&[KeyField::CreatedAt, KeyField::LastUsedAt]));
     assert_eq!(key.name(), fields.name.as_deref());
     assert!(key.field(KeyField::Secret).is_none());
     fields

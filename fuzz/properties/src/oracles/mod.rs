@@ -15,5 +15,6 @@ pub(crate) mod redaction;
 pub(crate) mod session_model;
 pub(crate) mod session_text;
 pub(crate) mod shown;
+pub(crate) mod timestamp;
 pub(crate) mod unicode;
 pub(crate) mod ureq_response;

@@ -9,6 +9,10 @@
 //!   or of RFC 3339 is parsed as that time.
 //! - The core parses a text as the same HTTP date as `httpdate`, and each parses what the other does, except for the
 //!   known differences. This also holds for RFC 3339 and `chrono`.
+//! - The time between two instants, and the age of a timestamp, are exact, and zero if the second instant is the earlier one. An
+//!   instant is shown as `chrono` shows it, also before year 0 and after year 9999, and survives a round trip through the time
+//!   since the epoch.
+//! - The date of a response is its `Date`.
 //! - `Retry-After` is its number of seconds, rounded up, or the time from `Date` to its date. It is never longer than
 //!   requested, and absent if the value is not valid.
 //! - A version is `preview` or a date that `chrono` accepts, and is formatted as it was parsed.
@@ -42,7 +46,7 @@ use http::{HeaderName, HeaderValue, Response};
 
 use crate::generators::bytes as input;
 use crate::generators::dates::Input;
-use crate::oracles::{shown, unicode};
+use crate::oracles::{shown, timestamp, unicode};
 
 /// Checks one input.
 pub fn check(bytes: &[u8]) {
@@ -50,8 +54,9 @@ pub fn check(bytes: &[u8]) {
         return;
     };
     formatted_time_is_parsed(input.time);
+    check_instant(input.time);
     if let Ok(text) = std::str::from_utf8(input.text) {
-        compare_timestamp(text);
+        compare_timestamp(text, input.time);
         compare_version(text);
     }
     if let Ok(value) = HeaderValue::from_bytes(input.text) {
@@ -142,7 +147,7 @@ fn assert_safe(error: &InvalidValue, text: &str) {
 }
 
 /// Compares a timestamp (RFC 3339) with `chrono`.
-fn compare_timestamp(text: &str) {
+fn compare_timestamp(text: &str, now: u64) {
     let timestamp = Timestamp::new(text);
     assert_eq!(timestamp.as_str(), text);
     assert_eq!(timestamp.to_string(), text);
@@ -151,19 +156,46 @@ fn compare_timestamp(text: &str) {
         assert_eq!(error.parameter(), "timestamp");
         assert_safe(error, text);
     }
-    let theirs = DateTime::parse_from_rfc3339(text).ok();
-    // `chrono` represents a leap second as more than a second of nanoseconds.
-    let theirs = theirs.map(|time| {
-        let nanoseconds = time.timestamp_subsec_nanos();
-        let seconds = time.timestamp() + i64::from(nanoseconds / 1_000_000_000);
-        UnixTime::new(seconds, nanoseconds % 1_000_000_000).expect("less than a second")
-    });
-    match (&ours, theirs) {
-        (Ok(ours), Some(theirs)) => assert_eq!(*ours, theirs, "{text}"),
-        (Err(_), None) => {}
-        (Ok(_), None) => panic!("only the core accepts {text:?}"),
-        (Err(_), Some(_)) => assert!(text.contains('\u{2212}'), "only chrono accepts {text:?}"),
+    let theirs = timestamp::instant(text);
+    assert_eq!(ours.clone().ok(), theirs, "{text:?}");
+    let now = UnixTime::from_seconds(now.cast_signed());
+    let age = theirs.map(|then| timestamp::between(then, now));
+    assert_eq!(Timestamp::new(text).age(now).ok(), age);
+    assert_eq!(UnixTime::try_from(Timestamp::new(text)), ours);
+}
+
+/// Checks an instant in seconds, and one of any nanoseconds.
+fn check_instant(time: u64) {
+    let (high, low) = (
+        u32::try_from(time >> 32).expect("a number of 32 bits"),
+        u32::try_from(time & 0xffff_ffff).expect("a number of 32 bits"),
+    );
+    let seconds = time.cast_signed();
+    let Ok(instant) = UnixTime::new(seconds, high) else {
+        return assert!(high >= 1_000_000_000);
+    };
+    assert!(high < 1_000_000_000);
+    assert_eq!((instant.seconds(), instant.nanoseconds()), (seconds, high));
+    let since_epoch = u64::try_from(seconds).ok();
+    let since_epoch = since_epoch.map(|seconds| Duration::new(seconds, high));
+    assert_eq!(instant.to_duration(), since_epoch);
+    if let Some(since_epoch) = since_epoch {
+        assert_eq!(UnixTime::from_duration(since_epoch), instant);
     }
+    let other = UnixTime::from_seconds(i64::from(low));
+    for (earlier, later) in [(instant, other), (other, instant), (instant, instant)] {
+        let expected = timestamp::between(earlier, later);
+        assert_eq!(later.saturating_since(earlier), expected);
+    }
+
+    // Zeros at the end of a fraction are not shown. The years are those that `chrono` has.
+    let fraction = high / 10_u32.pow(low % 10) * 10_u32.pow(low % 10);
+    let seconds = seconds % 8_000_000_000_000;
+    let date = DateTime::<Utc>::from_timestamp(seconds, fraction).expect("chrono has the year");
+    let shown = date.to_rfc3339_opts(SecondsFormat::Nanos, true);
+    let shown = shown.trim_end_matches(['0', 'Z']).trim_end_matches('.');
+    let instant = UnixTime::new(seconds, fraction).expect("less than a second");
+    assert_eq!(instant.to_string(), format!("{shown}Z"));
 }
 
 /// Compares a version (`YYYY-MM-DD`) with `chrono`.
@@ -221,6 +253,10 @@ fn compare_header(value: &HeaderValue, time: u64) {
     });
     if let Some(text) = text {
         compare_date(text, ours);
+    }
+    if !text.is_some_and(|text| text.trim().starts_with('@')) {
+        let date = reply(&[(DATE, value)]).date();
+        assert_eq!(date.map(UnixTime::seconds), ours);
     }
 
     let without_date = reply_to.retry_after();

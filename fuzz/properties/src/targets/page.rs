@@ -13,6 +13,10 @@
 //! - This also holds with each limit set to exactly what a page needs, and to one less; the error then names the limit.
 //! - Borrowed and owned keys, links, count and status have the values of the derived struct.
 //! - `Debug` of a key shows every field but its secret.
+//! - A key, its owned copy, and one that is made from its fields are equal and have equal hashes, `Debug` and JSON, which is read
+//!   back without the secret. Two keys are equal exactly if all their fields but the secret are.
+//! - A key is unused for a duration exactly if its last use, or else its creation, is as long ago, by `chrono`.
+//! - Collected keys are counted exactly up to the limit of their memory.
 //! - A [`Listing`] that reads the page, also before and after other or empty pages, follows a second
 //!   implementation of the paging rules (see [`listing`](super::listing)), with decoded and undecoded pages: it requests the next
 //!   page (independent of the link's target), repeats the request, ends, or fails. A key with an id that was on
@@ -24,6 +28,7 @@
 //! - An error has the right kind, names a position and a documented path, and contains nothing of the body.
 //! - Memory is bounded by the size of the body and by the number of elements.
 
+mod keys;
 mod paging;
 
 use atlas_model_keys_core::{
@@ -56,6 +61,7 @@ pub fn check(body: &[u8]) {
             let (derived, json) = expected.expect("the core accepted it");
             assert_eq!(derived.failed_status(), None);
             assert_same_page(&page, &derived, &json);
+            keys::check(&page, derived.results.as_deref().unwrap_or_default());
             assert_owned_keys_equal_borrowed(body, &page);
             assert_eq!(has_next, page.has_next());
             paging::assert_rules_hold(&derived, body);
@@ -252,8 +258,15 @@ fn assert_owned_keys_equal_borrowed(body: &[u8], page: &Page<&[u8]>) {
     let mut listing = Listing::new(first_request(), &Limits::default());
     for _ in 0..2 {
         let mut keys = listing.clone().accept_owned(copy());
+        let shown = format!("{keys:?}");
+        let left = shown.strip_prefix("OwnedPageKeys { left: ");
+        let left = left.and_then(|left| left.strip_suffix(", .. }"));
         let expected: Vec<DerivedKey> = listing.accept(page).map(borrowed).collect();
         assert_eq!(keys.len(), expected.len());
+        assert!(
+            left.is_some_and(|left| left.parse::<usize>().is_ok()),
+            "{shown}"
+        );
         assert!((&mut keys).map(owned).eq(expected));
         assert_eq!(keys.into_body(), body);
     }
