@@ -5,8 +5,8 @@ use std::time::Duration;
 use atlas_model_keys_properties::generators::bytes::Writer;
 use atlas_model_keys_properties::generators::session::{
     ACTION_CODES, ActionCode, BODY_TYPES, BodyType, CHOSEN_LIMITS, ENVELOPE, HEADERS, LIMITS,
-    NO_RETRY_STATUSES, OPERATION_SHIFT, OPERATIONS, OTHER_GROUP, PINNED_VERSION, SINGLE_ATTEMPT,
-    STATUSES, WAITS_OUT_RATE_LIMITS,
+    NO_RETRY_STATUSES, OPERATION_SHIFT, OPERATIONS, OTHER_GROUP, PINNED_VERSION, RECORDED,
+    SINGLE_ATTEMPT, STATUSES, WAITS_OUT_RATE_LIMITS,
 };
 
 use crate::transcripts::{Response, blocks, response};
@@ -16,7 +16,7 @@ pub(crate) fn action(code: ActionCode) -> u8 {
     index_of(&ACTION_CODES, &code)
 }
 
-/// Converts a transcript to actions in the first slot.
+/// Converts a transcript to actions in the first slot, which are recorded.
 pub(crate) fn session_input(transcript: &str) -> Vec<u8> {
     let lines: Vec<&str> = transcript.lines().collect();
     let setting = |name| {
@@ -39,7 +39,8 @@ pub(crate) fn session_input(transcript: &str) -> Vec<u8> {
     } else {
         0
     };
-    let mut writer = Writer::default().byte(kind).byte(1).byte(pinned | single);
+    let flags = pinned | single | RECORDED;
+    let mut writer = Writer::default().byte(kind).byte(1).byte(flags);
     for block in blocks(&lines) {
         let (word, rest) = block[0].split_once(' ').unwrap_or((block[0], ""));
         let operation = OPERATIONS.iter().position(|name| *name == word);
@@ -619,6 +620,20 @@ pub(crate) fn session_rules() -> Vec<(String, Scenario)> {
             .raw(0, 200, r#"{"access_token":"zq7-once","expires_in":1}"#)
             .start(1),
     );
+    for (name, body) in [
+        ("token-in-an-array", r#"[{"access_token":"zq7-array"}]"#),
+        (
+            "token-for-a-fraction",
+            r#"{"access_token":"zq7-fraction","expires_in":46.5}"#,
+        ),
+        (
+            "token-for-a-text",
+            r#"{"access_token":"zq7-text","expires_in":"46.5"}"#,
+        ),
+    ] {
+        let fetched = account().start(0).raw(0, 200, body).friendly(0);
+        add(name, fetched.clock(1).start(1).friendly(1));
+    }
     for code in ["invalid_client", "other"] {
         let body = format!(r#"{{"error":"{code}"}}"#);
         add(

@@ -31,6 +31,9 @@ pub const NO_RETRY_STATUSES: u8 = 8;
 /// The flag for a policy that waits out rate limits.
 pub const WAITS_OUT_RATE_LIMITS: u8 = 16;
 
+/// The flag for a recording, which another session replays at the end.
+pub const RECORDED: u8 = 32;
+
 /// The flag for limits that follow: after the flags, a byte for their number, and for each a byte for its name (from
 /// [`LIMITS`]) and one for its value.
 pub const CHOSEN_LIMITS: u8 = 128;

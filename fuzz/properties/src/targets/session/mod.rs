@@ -3,7 +3,7 @@
 //!
 //! **Input**: a byte for the credential (a bearer token, a service account or an API key), one for the base URL (from
 //! [`BASES`]), one for the flags [`PINNED_VERSION`], [`SMALL_LIMITS`], [`SINGLE_ATTEMPT`], [`NO_RETRY_STATUSES`],
-//! [`WAITS_OUT_RATE_LIMITS`] and [`CHOSEN_LIMITS`]; then actions until the end of the input, each a byte (see [`ActionCode`]) and its
+//! [`WAITS_OUT_RATE_LIMITS`], [`RECORDED`] and [`CHOSEN_LIMITS`]; then actions until the end of the input, each a byte (see [`ActionCode`]) and its
 //! arguments. Up to four exchanges are in progress at the same time, each in a slot, and each for any of the five
 //! operations. A response is
 //!
@@ -27,6 +27,10 @@
 //!   even if a server repeats it: as a whole or its beginning, plain or percent-encoded. Of steps of the same kind, the
 //!   first one of an input is formatted.
 //! - Another session rejects a ticket, and also an exported token, unless it has the same base URL and client id.
+//! - A service account's session revokes any token that it is given, and then has it no more; another token stays. A session
+//!   with another credential revokes none.
+//! - With [`RECORDED`], all calls are stored as JSON, and another session that repeats them returns the same steps, requests
+//!   and errors. `Debug` of what is recorded shows no secret.
 //! - At the end, exchanges that receive nothing but refusals end. After an hour, an ordinary exchange succeeds, whose
 //!   operation is that of the number of actions.
 //!
@@ -37,20 +41,21 @@ use std::time::Duration;
 
 use atlas_model_keys_core::{
     BaseUrl, Credentials, Endpoint, Error, Exchange, FailureKind, ListRequest, Moment, Pending,
-    Secret, Session, Step, Wait, wire,
+    RecordedResponse, RequestOutline, Secret, Session, Step, Wait, wire,
 };
+use http::Response;
 use http::header::AUTHORIZATION;
-use http::{Method, Response};
 
 mod facts;
 mod operations;
+mod recording;
 mod requests;
 mod seen;
 mod world;
 
 pub use crate::generators::session::{
     ACTION_CODES, ActionCode, BASES, BODY_TYPES, BodyType, CHOSEN_LIMITS, ENVELOPE, HEADERS,
-    LIMITS, NO_RETRY_STATUSES, OPERATION_SHIFT, OPERATIONS, OTHER_GROUP, PINNED_VERSION,
+    LIMITS, NO_RETRY_STATUSES, OPERATION_SHIFT, OPERATIONS, OTHER_GROUP, PINNED_VERSION, RECORDED,
     SINGLE_ATTEMPT, SMALL_LIMITS, STATUSES, TOKEN_LIFETIMES, UNITS, WAITS_OUT_RATE_LIMITS,
 };
 
@@ -60,6 +65,7 @@ use crate::generators::session::{
 use crate::oracles::session_model::{self as model, Model};
 use facts::Reading;
 use operations::{AnyRequest, StepResult, current_versions, group};
+use recording::{Call, Outcome, Recording};
 use world::{World, credentials};
 
 /// Checks one input.
@@ -68,6 +74,9 @@ pub fn check(bytes: &[u8]) {
         return;
     };
     let mut driver = Driver::new(World::new(&input.head), !input.head.limits.is_empty());
+    if input.head.flags & RECORDED != 0 {
+        driver.recording = Some(Recording::default());
+    }
     let operation = input.actions.len() % OPERATIONS.len();
     for action in input.actions {
         driver.apply(action);
@@ -82,6 +91,9 @@ pub fn check(bytes: &[u8]) {
     // Nonces are made from the entropy, so it is not shown.
     assert!(text.starts_with("Moment { now: ") && text.contains("s, .. } Session {"));
     driver.world.texts.assert_no_secret();
+    if let Some(recording) = driver.recording {
+        recording.replay(driver.world.session());
+    }
 }
 
 /// A ticket of the session.
@@ -111,6 +123,7 @@ struct Driver {
     results: u32,
     exports: Vec<Secret>,
     has_chosen_limits: bool,
+    recording: Option<Recording>,
     /// The kinds of steps that were formatted, and the error of a failure outside an exchange.
     formatted: [bool; 7],
 }
@@ -126,6 +139,7 @@ impl Driver {
             results: 0,
             exports: Vec::new(),
             has_chosen_limits,
+            recording: None,
             formatted: [false; 7],
         }
     }
@@ -148,6 +162,20 @@ impl Driver {
         self.check_session();
     }
 
+    /// Records a call, if calls are recorded.
+    fn record(&mut self, call: impl FnOnce() -> Call) {
+        if let Some(recording) = &mut self.recording {
+            recording.call(call());
+        }
+    }
+
+    /// Records the outcome of a call, if calls are recorded.
+    fn record_outcome(&mut self, outcome: impl FnOnce() -> Outcome) {
+        if let Some(recording) = &mut self.recording {
+            recording.outcome(outcome());
+        }
+    }
+
     /// Checks what the session tells about itself.
     fn check_session(&mut self) {
         let pinned = self.world.pinned_version;
@@ -165,6 +193,7 @@ impl Driver {
     /// Takes the exchange in a slot, which ends it.
     fn take(&mut self, slot: usize) -> Option<InProgress> {
         let taken = self.slots[slot].take()?;
+        self.record(|| Call::Drop { slot });
         self.model.end(taken.id);
         Some(taken)
     }
@@ -198,6 +227,7 @@ impl Driver {
             versions: operations::versions(request.operation(), &self.world.pinned_version).len(),
         };
         let expected = self.model.start(id, facts, model_at);
+        self.record(|| Call::Start { slot, flags, at });
         let next = request.start(&mut self.session, at);
         self.proceed(slot, (id, request), next, &expected, false);
     }
@@ -232,6 +262,11 @@ impl Driver {
             odd_tokens: &self.world.odd_tokens,
         };
         let facts = reading.facts(&mut response);
+        if let Some(recording) = &mut self.recording {
+            let response = RecordedResponse::from(&response);
+            self.world.texts.add(format_args!("{response:?}"));
+            recording.call(Call::Respond { slot, response, at });
+        }
         let tokens = self.model.tokens();
         let expected = self.model.respond(id, &facts, model_at);
         if self.model.tokens() > tokens
@@ -250,6 +285,7 @@ impl Driver {
         };
         let failure = self.world.failure(kind);
         let expected = self.model.fail(id, seen::kind(kind), model_at);
+        self.record(|| Call::Fail { slot, kind, at });
         let next = self.session.fail(pending, failure, at);
         self.proceed(slot, (id, request), next, &expected, false);
     }
@@ -265,6 +301,7 @@ impl Driver {
             && let Ticket::Wait(wait) = ticket
         {
             let expected = self.model.resume(id, model_at);
+            self.record(|| Call::Resume { slot, at });
             let next = self.session.resume(wait, at);
             self.proceed(slot, (id, request), next, &expected, false);
         }
@@ -274,6 +311,7 @@ impl Driver {
         let Some(InProgress { id, ticket, .. }) = self.slots[slot].take() else {
             return;
         };
+        self.record(|| Call::GiveUp { slot });
         let lost = self.world.failure(FailureKind::Lost);
         let (error, in_flight) = match ticket {
             Ticket::Wait(wait) => {
@@ -286,6 +324,7 @@ impl Driver {
             }
         };
         assert_eq!(seen::failure(&error), self.model.give_up(id, in_flight));
+        self.record_outcome(|| Outcome::of_error(&error));
         self.world.assert_error(&error, false);
         if std::mem::replace(&mut self.formatted[6], true) {
             return;
@@ -309,6 +348,7 @@ impl Driver {
     ) {
         let step = seen::step(&self.world, &request, &next);
         assert_eq!(step, *expected, "left: the session, right: the model");
+        self.record_outcome(|| Outcome::of_step(&next));
         self.format(&step, &next);
         let ticket = match next {
             Err(error) => return self.world.assert_error(&error, repeats_secrets),
@@ -317,6 +357,10 @@ impl Driver {
                 pending,
             })) => {
                 requests::check_request(&self.world, &sent, &request);
+                if self.recording.is_some() {
+                    let outline = RequestOutline::from(&sent);
+                    self.world.texts.add(format_args!("{outline:?}"));
+                }
                 let is_token = matches!(step, model::Step::FetchToken { .. });
                 assert_eq!(pending.is_for_token(), is_token);
                 Ticket::Pending {
@@ -421,7 +465,16 @@ impl Driver {
         };
         let bearer = exchange.request.headers()[AUTHORIZATION].to_str();
         let bearer = bearer.expect("a token is ASCII").strip_prefix("Bearer ");
-        assert_eq!(bearer, self.model.token().map(|(text, _)| text));
+        let token = self.model.token().map(|(text, _)| text);
+        assert_eq!(bearer, token);
+        let token = token.expect("it was exported");
+        for (revoked, is_own) in [(format!("{token}-2"), false), (token.to_owned(), true)] {
+            let request = same.revoke(&Secret::new(revoked.as_str()));
+            let request = request.expect("a service account revokes tokens");
+            requests::assert_revokes(&self.world, &request, &revoked);
+            assert_eq!(same.access_token().is_none(), is_own);
+        }
+        assert!(same.revoke_token().is_none());
         let evil = BaseUrl::new("https://evil.example").expect("a valid base URL");
         let other = Credentials::service_account("mdb_sa_id_2", CLIENT_SECRET);
         let others = [
@@ -435,6 +488,10 @@ impl Driver {
                 .expect_err("another session rejects the token");
             self.world.texts.add(format_args!("{error} {error:?}"));
         }
+        let mut bearer = session(base, credentials(CredentialType::Bearer));
+        let error = bearer.revoke(&Secret::new(token));
+        let error = error.expect_err("a bearer token is not revoked");
+        self.world.texts.add(format_args!("{error} {error:?}"));
     }
 
     /// Restores an exported token, which `how` selects and may change in one line, or the text.
@@ -452,6 +509,11 @@ impl Driver {
         };
         let (at, _) = self.world.moment();
         let expected = self.restored(&token);
+        self.record(|| Call::Restore {
+            token: token.clone(),
+            at,
+        });
+        self.record_outcome(|| Outcome::Restored(expected.is_some()));
         match self.session.restore_token(&Secret::new(token.as_str()), at) {
             Ok(()) => {
                 let (token, until) = expected.expect("this token must be rejected");
@@ -486,20 +548,14 @@ impl Driver {
         let (at, _) = self.world.moment();
         let request = self.session.revoke_token();
         let expected = self.model.revoke();
+        self.record(|| Call::RevokeToken);
+        self.record_outcome(|| Outcome::Revokes(request.is_some()));
         assert_eq!(request.is_some(), expected.is_some(), "a token to revoke");
         let (Some(request), Some(token)) = (request, expected) else {
             return;
         };
         self.world.texts.add(format_args!("{request:?}"));
-        assert_eq!(request.method(), Method::POST);
-        let uri = format!("{}/api/oauth/revoke", self.world.base);
-        assert_eq!(request.uri().to_string(), uri);
-        let value = &request.headers()[AUTHORIZATION];
-        assert!(value.is_sensitive());
-        requests::assert_basic(Some(value));
-        let form: Vec<_> = url::form_urlencoded::parse(request.body().as_bytes()).collect();
-        let hint = ("token_type_hint".into(), "access_token".into());
-        assert_eq!(form, [("token".into(), token.into()), hint]);
+        requests::assert_revokes(&self.world, &request, &token);
         match self.session.revoked(&response.response, at) {
             Ok(()) => assert!(response.response.status().is_success()),
             Err(error) => {

@@ -28,12 +28,25 @@ pub(super) fn check_request(world: &World, request: &Request<Body>, expected: &A
     assert!(headers.keys().all(|name| names.contains(&name.as_str())));
 }
 
-pub(super) fn assert_basic(authorization: Option<&HeaderValue>) {
+fn assert_basic(authorization: Option<&HeaderValue>) {
     let text = authorization.and_then(|value| value.to_str().ok());
     assert_eq!(
         text.and_then(|text| text.strip_prefix("Basic ")),
         Some(BASIC_CREDENTIALS.as_str())
     );
+}
+
+/// Checks that a request revokes this token.
+pub(super) fn assert_revokes(world: &World, request: &Request<Body>, token: &str) {
+    assert_eq!(request.method(), Method::POST);
+    let uri = format!("{}/api/oauth/revoke", world.base);
+    assert_eq!(request.uri().to_string(), uri);
+    let value = &request.headers()[AUTHORIZATION];
+    assert!(value.is_sensitive());
+    assert_basic(Some(value));
+    let form: Vec<_> = url::form_urlencoded::parse(request.body().as_bytes()).collect();
+    let hint = ("token_type_hint".into(), "access_token".into());
+    assert_eq!(form, [("token".into(), token.into()), hint]);
 }
 
 /// Checks the reply of an exchange.

@@ -96,7 +96,9 @@ impl World {
         // Jitter is made from the last four bytes, the last one being the most significant.
         let random = u32::from_le_bytes([a, b, c, d]);
         let now = self.now;
-        (Moment::new(now, entropy), At { now, random })
+        let moment = Moment::new(now, entropy);
+        assert_eq!((moment.now(), moment.entropy()), (now, entropy));
+        (moment, At { now, random })
     }
 
     /// Moves the clock forward, or back if `by` is negative.
