@@ -82,7 +82,7 @@ pub(crate) const BODIES: [&str; 42] = [
 ];
 
 /// The bodies of operations that do not list keys.
-pub(crate) const OTHER_BODIES: [(&str, &str); 8] = [
+pub(crate) const OTHER_BODIES: [(&str, &str); 16] = [
     (
         "key",
         r#"{"apiKeyId":"a86r5kwrfsk5r5ku5tgvhmpj","cloud":"ANY","lastUsedAt":null,"name":"\u0041","secret":"al-hunter2hunter2","status":"ACTIVE"}"#,
@@ -101,6 +101,20 @@ pub(crate) const OTHER_BODIES: [(&str, &str); 8] = [
     ),
     ("key-status", r#"{"status":"404","errorCode":"C"}"#),
     ("key-content", r#"{"name":"a","content":[],"error":1e400}"#),
+    ("key-status-escaped", r#"{"status":"\u0041CTIVE"}"#),
+    ("key-status-null", r#"{"name":"a","status":null}"#),
+    ("key-status-negative", r#"{"name":"a","status":-404}"#),
+    ("key-status-fraction", r#"{"name":"a","status":404.5}"#),
+    ("key-status-list", r#"{"name":"a","status":[404]}"#),
+    (
+        "key-status-object",
+        r#"{"name":"a","status":{"status":404}}"#,
+    ),
+    (
+        "key-status-exponent",
+        r#"{"content":{"name":null},"status":4.04e2}"#,
+    ),
+    ("key-name-number", r#"{"content":{"name":1},"status":200}"#),
     (
         "groups",
         r#"{"links":[{"rel":"next"}],"results":[{"clusterCount":1,"created":"","id":"0123456789abcdef01234567","links":[],"name":"a","orgId":"b","tags":[{}]},{"id":null,"endpoint":7},{}],"totalCount":9}"#,

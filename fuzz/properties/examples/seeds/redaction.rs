@@ -60,6 +60,13 @@ pub(crate) fn redaction_inputs() -> Vec<(String, Vec<u8>)> {
             ("capital", encoded(|c| format!("&#X{c:X}"))),
             ("four-times", encoded(|c| format!("%252525{c:02x}"))),
             ("five-times", encoded(|c| format!("%25252525{c:02x}"))),
+            ("hexadecimal", encoded(|c| format!("\\x{c:02x}"))),
+            (
+                "escapes",
+                format!(
+                    "{secret}\\ud83d\\ude00\\ud83dx\\ud800\\u0041\\ud83d\\u12\\u{{1f600}}\\u{{d800}}\\u{{1234567}}\\u{{a\\x4\\xff\\r\\t\\b\\f\\q&#x;&#xd800;&#99999999999;&#65;&#"
+                ),
+            ),
             ("backtick", format!("<{secret}`a` {secret}")),
             ("apostrophe", format!("'{secret}'a {secret}\u{3000}b")),
             (

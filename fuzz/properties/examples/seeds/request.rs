@@ -267,7 +267,7 @@ pub(crate) const EXCHANGES: [(Method, &str); 31] = [
 ];
 
 /// Base URLs or proxies, each with a parameter or exceptions of `NO_PROXY`.
-pub(crate) const TEXTS: [(&str, &str); 26] = [
+pub(crate) const TEXTS: [(&str, &str); 44] = [
     ("https://cloud.mongodb.com", "0123456789abcdef01234567"),
     ("HTTPS://Cloud.MongoDB.com:443/", "500"),
     ("https://gw.example:8443/some/prefix/", "4294967295"),
@@ -300,4 +300,23 @@ pub(crate) const TEXTS: [(&str, &str); 26] = [
     ("https://gw.example/prefix", "..~-_A"),
     ("https://gw.example/prefix", ".."),
     ("https://gw.example/prefix", "al-hunter2hunter2"),
+    // Names of variables instead of their values, and characters around a value.
+    ("https://cloud.mongodb.com", "$ATLAS_TOKEN_2"),
+    ("https://cloud.mongodb.com", "$hunter2hunter2"),
+    ("https://cloud.mongodb.com", "${ATLAS_TOKEN}"),
+    ("https://cloud.mongodb.com", "$(pass atlas)"),
+    ("https://cloud.mongodb.com", "%ATLAS_TOKEN%"),
+    ("https://cloud.mongodb.com", "%a-b%"),
+    ("https://cloud.mongodb.com", "%"),
+    ("https://cloud.mongodb.com", "hunter2\n"),
+    ("https://cloud.mongodb.com", "\rhunter2"),
+    ("https://cloud.mongodb.com", "\thunter2"),
+    ("https://cloud.mongodb.com", "hunter2 "),
+    ("https://cloud.mongodb.com", "\u{a0}hunter2"),
+    ("https://cloud.mongodb.com", "hunter2\u{200b}"),
+    ("https://cloud.mongodb.com", "\u{feff}hunter2"),
+    ("https://cloud.mongodb.com", "hunter2\u{ad}"),
+    ("https://cloud.mongodb.com", "\u{201c}hunter2\u{201d}"),
+    ("https://cloud.mongodb.com", "\"hunter2\""),
+    ("https://cloud.mongodb.com", "'hunter2'"),
 ];

@@ -6,7 +6,7 @@ pub(crate) fn wire_input(stream: &[u8]) -> Vec<u8> {
     Writer::default().byte(0).byte(0).number(7).rest(stream).0
 }
 
-pub(crate) const STREAMS: [&str; 21] = [
+pub(crate) const STREAMS: [&str; 27] = [
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhelloHTTP/1.1 200",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\"b\"\r\nhello\r\nA \t; c\r\n0123456789\r\n0\r\nX: y\r\n\r\n",
     "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n\r\nuntil the end",
@@ -28,4 +28,10 @@ pub(crate) const STREAMS: [&str; 21] = [
     "HTTP/1.1 206 X\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello,\r\n2a\r\nthis is a part of a page with a long body, and so on\r\n0\r\n\r\n",
     "HTTP/1.1 999 X\r\n\r\nhello, this is an error with a long body",
     "HTTP/1.1 404 X\r\nContent-Length: 6\r\n\r\nhello,HTTP/1.1 200",
+    "",
+    "HTTP/2 200 OK\r\n\r\n",
+    "HTTP/1.1 099 X\r\n\r\n",
+    "HTTP/1.1 200 a\u{1}b\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nX: \u{1}\r\nContent-Length: ,\r\n\r\n",
 ];

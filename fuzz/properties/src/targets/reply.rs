@@ -15,7 +15,9 @@
 //!   escaped and cut exactly at the limit, and an error shows nothing else of the body.
 //! - A body that is not JSON is reported as not decompressed exactly if `Content-Encoding` names a coding.
 //! - The accessors of headers agree with a second implementation.
-//! - `Debug` of a reply does not show its body.
+//! - `Debug` of a reply does not show its body. With another body of the same bytes, a reply is the same page or error.
+//! - A recorded response can be stored as JSON and is replayed unchanged. A recording becomes a response exactly if HTTP allows
+//!   its status and headers.
 //! - The body of a 200 is one key, or a page of groups, exactly if a second implementation reads it as such (see
 //!   `reply/operations.rs`); otherwise it is the error that it holds, or an error that names a position. A session agrees
 //!   if an envelope was requested.
@@ -23,6 +25,7 @@
 //!   equals a second count (`drift.rs`).
 
 mod operations;
+mod record;
 
 use atlas_model_keys_core::{
     ApiError, ApiVersion, Endpoint, Error, InvalidResponseKind, Limits, Reply,
@@ -105,6 +108,8 @@ pub fn check(bytes: &[u8]) {
     };
     let Input { headers, body, .. } = &input;
     check_with(&input, &input.limits);
+    record::check(&input);
+    check_other_bodies(&input);
     if input.status == 200 && limit_error(&input, &input.limits).is_none() {
         operations::check(body, error_in(body, &input.limits));
     }
@@ -127,6 +132,38 @@ pub fn check(bytes: &[u8]) {
         let mut limits = exact.clone();
         change(&mut limits);
         check_with(&input, &limits);
+    }
+}
+
+/// Checks that a reply keeps everything but the body if this is replaced, and is the same page then.
+fn check_other_bodies(input: &Input<'_>) {
+    let reply = || {
+        let mut response = Response::new(input.body);
+        *response.status_mut() = input.status;
+        *response.headers_mut() = input.headers.clone();
+        Reply::from_response_with(response, &input.limits).ok()
+    };
+    let (Some(reply), Some(other)) = (reply(), reply()) else {
+        return;
+    };
+    let (shown, rest) = (format!("{reply:?}"), (reply.version(), reply.attempts()));
+    let copied = reply.map_body(<[u8]>::to_vec);
+    assert_eq!(format!("{copied:?}"), shown);
+    assert_eq!((copied.version(), copied.attempts()), rest);
+    assert_eq!(
+        (copied.status(), copied.headers()),
+        (input.status, &input.headers)
+    );
+    assert_eq!(copied.body(), input.body);
+    let date = copied.date();
+    match (copied.into_page(), other.into_page()) {
+        (Ok(page), Ok(other)) => {
+            assert!(page.keys().eq(other.keys()) && page.links().eq(other.links()));
+            assert_eq!((page.version(), page.date()), (rest.0, date));
+            assert_eq!(page.into_body(), other.into_body());
+        }
+        (Err(error), Err(other)) => assert_eq!(error.to_string(), other.to_string()),
+        (result, other) => panic!("{result:?}, but {other:?}"),
     }
 }
 

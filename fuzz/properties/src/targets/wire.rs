@@ -68,7 +68,13 @@ fn read<'s>(
     let mut pushed = 0;
     for piece in pieces {
         pushed += piece.len();
-        decoder = match decoder.push(piece) {
+        let progress = decoder.push(piece);
+        if piece.len() == length
+            && let Ok(progress) = &progress
+        {
+            assert_debug_shows_sizes(progress);
+        }
+        decoder = match progress {
             Ok(Progress::More(decoder)) => {
                 if piece.len() == length {
                     assert_debug_hides_bytes(&decoder, piece);
@@ -88,6 +94,21 @@ fn read<'s>(
         Err(error) => Outcome::Rejected(error),
     };
     (outcome, 0)
+}
+
+/// Asserts that `Debug` of a progress shows what is left over only by its size.
+fn assert_debug_shows_sizes(progress: &Progress<'_>) {
+    let shown = format!("{progress:?}");
+    match progress {
+        Progress::More(decoder) => assert_eq!(shown, format!("More({decoder:?})")),
+        Progress::Done { message, leftover } => {
+            let bytes = leftover.len();
+            assert_eq!(
+                shown,
+                format!("Done {{ message: {message:?}, leftover_bytes: {bytes} }}")
+            );
+        }
+    }
 }
 
 /// Asserts that `Debug` of a decoder shows its progress and none of the bytes.

@@ -193,6 +193,9 @@ fn check_groups(body: &[u8], error: Option<u16>) {
             let expected = page.results.iter().flatten();
             let expected =
                 expected.map(|g| (g.id.as_deref(), g.name.as_deref(), g.org_id.as_deref()));
+            let (count, total) = (page.results.iter().flatten().count(), page.total());
+            let start = format!("Groups {{ groups: {count}, total_count: {total:?}, version: ");
+            assert!(format!("{groups:?}").starts_with(&start), "{groups:?}");
             let fields = |group: &Group| {
                 let text = |text: Option<&str>| text.map(str::to_owned);
                 (text(group.id()), text(group.name()), text(group.org_id()))
@@ -245,6 +248,7 @@ fn assert_paging_agrees(body: &[u8], page: &DerivedPage<DerivedGroup>) {
     assert_eq!(groups.has_next(), page.has_next());
     assert_eq!(groups.total_count(), page.total());
     assert_eq!(groups.envelope_status(), page.envelope_status());
+    assert_eq!(groups.version(), reply(body).version());
     let mut decoded = Listing::new(GroupsRequest::new(), &Limits::default());
     let mut undecoded = decoded.clone();
     decoded.advance(&groups);

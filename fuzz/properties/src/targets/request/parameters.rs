@@ -21,6 +21,7 @@ pub(super) fn check(text: &str, number: u32) {
                 format!("{text} GroupId({text})")
             );
             assert_eq!(text.parse(), Ok(group));
+            assert_eq!(GroupId::try_from(text), Ok(group));
         }
         Err(error) => {
             assert!(!is_group);
@@ -50,6 +51,7 @@ pub(super) fn check(text: &str, number: u32) {
         Ok(items) => {
             assert!(u32::from(items.get()) == number && (1..=500).contains(&number));
             assert!(shown::is(&items, &number.to_string()));
+            assert_eq!(ItemsPerPage::try_from(number), Ok(items));
         }
         Err(error) => {
             assert!(number == 0 || number > 500);
@@ -57,7 +59,10 @@ pub(super) fn check(text: &str, number: u32) {
         }
     }
     match PageNum::new(number) {
-        Ok(page) => assert!(page.get() == number && shown::is(&page, &number.to_string())),
+        Ok(page) => {
+            assert!(page.get() == number && shown::is(&page, &number.to_string()));
+            assert_eq!(PageNum::try_from(number), Ok(page));
+        }
         Err(error) => {
             assert_eq!(number, 0);
             assert_rejection(&error, "pageNum");
