@@ -209,6 +209,10 @@ fn seeds() -> io::Result<Seeds> {
         "long-error",
         &reply_input(404, &[("content-length", "16777217")], b"{}"),
     );
+    for (coding, body) in [("gzip", "\u{1f}"), ("identity", "\u{1f}"), ("br", "{}")] {
+        let bytes = reply_input(200, &[("content-encoding", coding)], body.as_bytes());
+        seeds.add("reply", &format!("coding-{coding}"), &bytes);
+    }
     for (n, challenge) in CHALLENGES.iter().enumerate() {
         let user = byte(n % 4);
         let bytes = Writer::default().byte(user).byte(0).rest(challenge).0;

@@ -128,6 +128,8 @@ fn assert_limits_are_exact(body: &[u8]) {
     for (nesting, elements) in changes {
         let mut limits = Limits::default();
         (limits.nesting, limits.elements) = (nesting, elements);
+        let set = Limits::default().with_nesting(nesting);
+        assert_eq!(set.with_elements(elements), limits);
         let is_accepted = is_within(&json, &limits);
         match read_within(body, &limits) {
             Ok(page) => {

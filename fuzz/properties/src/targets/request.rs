@@ -88,6 +88,10 @@ fn check_listing(input: &Input<'_>, base: &BaseUrl) {
     assert_eq!(request.group(), input.group);
     assert_eq!(request.page_num(), page.unwrap_or(PageNum::FIRST));
     assert_eq!(request.is_enveloped(), has(2) && has(3));
+    assert_eq!(request.is_pretty(), has(4) && has(5));
+    if expected.is_empty() {
+        assert_eq!(request, ListRequest::from(input.group));
+    }
     let version = if has(6) {
         ApiVersion::V2025_03_12
     } else {
@@ -161,8 +165,13 @@ fn check_key_id(input: &Input<'_>, base: &BaseUrl) {
     );
     let org = OrgId::new(input.group.as_str()).expect("24 hexadecimal digits");
     let version = ApiVersion::V2025_03_12;
-    let of_group = KeyRequest::new(input.group, id).to_http(base, &version);
-    let of_org = OrgKeyRequest::new(org, id).to_http(base, &version);
+    let (of_group, of_org) = (
+        KeyRequest::new(input.group, id),
+        OrgKeyRequest::new(org, id),
+    );
+    assert_eq!((of_group.key(), of_org.key()), (id, id));
+    let of_group = of_group.to_http(base, &version);
+    let of_org = of_org.to_http(base, &version);
     for (request, kind) in [(of_group, "groups"), (of_org, "orgs")] {
         let path = format!(
             "{}/api/atlas/v2/{kind}/{org}/aiModelApiKeys/{text}",

@@ -164,6 +164,8 @@ impl AnyRequest {
 }
 
 fn read_page<O: Paged>(list: &O, reply: Reply<Vec<u8>>, limits: &Limits) -> Result<(), Error> {
+    let mut undecoded = Listing::new(*list, limits);
+    undecoded.advance_undecoded(&reply);
     let page = O::read(reply)?;
     let mut listing = Listing::new(*list, limits);
     listing.advance(&page);
@@ -171,6 +173,7 @@ fn read_page<O: Paged>(list: &O, reply: Reply<Vec<u8>>, limits: &Limits) -> Resu
         .request()
         .expect("the limit allows more than one page");
     assert!(next.is_none() || next == list.next_page());
+    assert_eq!(undecoded.request().ok().flatten(), next);
     Ok(())
 }
 

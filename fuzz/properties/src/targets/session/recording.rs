@@ -213,6 +213,6 @@ fn failure(kind: FailureKind) -> Failure {
     match kind {
         FailureKind::NotSent => Failure::not_sent(source),
         FailureKind::Lost => Failure::lost(source),
-        kind => Failure::new(kind, source),
+        kind => Failure::lost(source).with_kind(kind),
     }
 }
