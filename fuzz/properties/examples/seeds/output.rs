@@ -54,7 +54,7 @@ const TEXTS: [(&str, u8, &str); 12] = [
 ];
 
 /// Bodies of pages: with secrets at any depth, names with escapes, and characters that are unsafe to show.
-const BODIES: [(&str, &str); 9] = [
+const BODIES: [(&str, &str); 10] = [
     (
         "page",
         "{\"results\":[{\"name\":\"a\u{202e}\",\"secret\":\"al-hunter2\",\"status\":\"ACTIVE\"}],\"totalCount\":1}",
@@ -71,6 +71,10 @@ const BODIES: [(&str, &str); 9] = [
     (
         "secret-twice",
         r#"{"secret":"a","secret":["b"],"Secret":"c","a":{"secret":{"x":"y"},"z":"w"},"v":7}"#,
+    ),
+    (
+        "secret-with-members",
+        r#"{"secret":{"a":"x","b":"y","c":[1,22,{"d":3,"e":"z"}]},"f":"g"}"#,
     ),
     ("secret-as-a-text", r#""secret""#),
     (
