@@ -79,6 +79,8 @@ struct Needles<'s> {
     plain: Vec<&'s [u8]>,
     /// The decoded forms of secrets that look encoded. A parser may already have decoded the text.
     decoded: Vec<Zeroizing<Vec<u8>>>,
+    /// Whether a secret is shorter than a [`RUN`].
+    has_short: bool,
     /// A bit set of the hashes of all quads in the secrets. It rules out most positions quickly.
     quads: Vec<u64>,
 }
@@ -91,15 +93,18 @@ impl<'s> Needles<'s> {
         let secrets = secrets.iter().map(Secret::expose);
         let texts: Vec<&str> = secrets.filter(|secret| !secret.is_empty()).collect();
         let mut decoded = Vec::new();
-        for text in &texts {
+        for text in texts.iter().filter(|text| may_be_encoded(text.as_bytes())) {
             let layers = core::iter::successors(Layer::of(text).decoded(), Layer::decoded);
             decoded.extend(layers.take(LAYERS).map(|layer| layer.bytes));
         }
         let mut needles = Self {
             plain: texts.into_iter().map(str::as_bytes).collect(),
             decoded,
+            has_short: false,
             quads: Vec::new(),
         };
+        let has_short = needles.all().any(|needle| needle.len() < RUN);
+        needles.has_short = has_short;
         needles.quads = needles.quads();
         needles
     }
@@ -110,9 +115,12 @@ impl<'s> Needles<'s> {
     }
 
     fn quads(&self) -> Vec<u64> {
-        let mut quads = alloc::vec![0; (1 << 16) / 64];
+        // Few bits are set if there are sixteen for each byte, and most secrets are short: a large set takes longer to
+        // clear than a short text takes to search.
+        let bytes: usize = self.all().map(<[u8]>::len).sum();
+        let mut quads = alloc::vec![0; (bytes / 4 + 1).next_power_of_two()];
         for quad in self.all().flat_map(|needle| needle.windows(QUAD)) {
-            let (word, bit) = bit_of(quad);
+            let (word, bit) = bit_of(quad, quads.len());
             if let Some(word) = quads.get_mut(word) {
                 *word |= bit;
             }
@@ -148,6 +156,9 @@ impl<'s> Needles<'s> {
         let may_be_run = text
             .get(..RUN)
             .is_some_and(|run| run.chunks_exact(QUAD).all(|quad| self.may_have(quad)));
+        if !may_be_run && !self.has_short {
+            return None;
+        }
         let lengths = self.all().filter_map(|needle| {
             if needle.len() < RUN {
                 return text.starts_with(needle).then_some(needle.len());
@@ -166,18 +177,20 @@ impl<'s> Needles<'s> {
 
     /// Returns `false` if no secret has the quad. Another quad may have the same hash, so `true` is only a hint.
     fn may_have(&self, quad: &[u8]) -> bool {
-        let (word, bit) = bit_of(quad);
+        let (word, bit) = bit_of(quad, self.quads.len());
         self.quads.get(word).is_some_and(|word| word & bit != 0)
     }
 }
 
-/// Returns the position of a quad's bit in the bit set: the index of the word, and a word with this bit only.
-fn bit_of(quad: &[u8]) -> (usize, u64) {
+/// Returns the position of a quad's bit in a bit set of so many words, a power of two: the index of the word, and a word
+/// with this bit only.
+fn bit_of(quad: &[u8], words: usize) -> (usize, u64) {
     let number = quad
         .iter()
         .fold(0u32, |number, byte| (number << 8) | u32::from(*byte));
-    let hash = number.wrapping_mul(0x9e37_79b1) >> 16;
-    ((hash / 64) as usize, 1 << (hash % 64))
+    // The upper bits of the product are mixed best.
+    let hash = number.wrapping_mul(0x9e37_79b1);
+    ((hash >> 10) as usize & (words - 1), 1 << (hash >> 26))
 }
 
 /// Returns the length in bytes of the longest common beginning of two texts.
@@ -203,14 +216,15 @@ struct Layer {
 
 impl Layer {
     fn of(text: &str) -> Self {
-        let mut layer = Self {
-            bytes: Zeroizing::new(Vec::with_capacity(text.len())),
-            sources: Vec::with_capacity(text.len()),
-        };
+        let mut sources = Vec::with_capacity(text.len());
         for (start, c) in text.char_indices() {
-            layer.push(c, start..start + c.len_utf8());
+            let end = start + c.len_utf8();
+            sources.extend((start..end).map(|_| start..end));
         }
-        layer
+        Self {
+            bytes: Zeroizing::new(text.as_bytes().to_vec()),
+            sources,
+        }
     }
 
     /// Adds a character that was decoded from the range `source` of the original text.
@@ -228,12 +242,24 @@ impl Layer {
 
     /// Decodes one layer, and removes line breaks with the spaces after them. Returns `None` if nothing changes.
     fn decoded(&self) -> Option<Self> {
+        if !may_be_encoded(&self.bytes) {
+            return None;
+        }
         let mut decoded = Self {
             bytes: Zeroizing::new(Vec::with_capacity(self.bytes.len())),
             sources: Vec::with_capacity(self.bytes.len()),
         };
         let mut at = 0;
         while let Some(rest) = self.bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let plain = rest.iter().take_while(|byte| !may_be_escape(**byte));
+            let plain = plain.count();
+            if plain > 0 {
+                decoded.bytes.extend_from_slice(rest.get(..plain)?);
+                let sources = self.sources.get(at..at + plain)?;
+                decoded.sources.extend_from_slice(sources);
+                at += plain;
+                continue;
+            }
             let (decoding, length) = decode(rest);
             let start = self.sources.get(at)?.start;
             let end = self.sources.get(at + length - 1)?.end;
@@ -254,6 +280,16 @@ enum Decoding {
     LineBreak,
     Byte(u8),
     Char(char),
+}
+
+/// Returns `false` if nothing in the text can be decoded.
+fn may_be_encoded(text: &[u8]) -> bool {
+    text.iter().any(|byte| may_be_escape(*byte))
+}
+
+/// Returns whether a text that begins with this byte may have to be decoded; see [`decode`].
+fn may_be_escape(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | b'%' | b'\\' | b'&')
 }
 
 /// Decodes the beginning of the text. Returns its meaning, and the number of bytes that it takes.
