@@ -1,3 +1,3 @@
 //! The fuzz target for `atlas_model_keys_fuzz::wire`.
 #![cfg_attr(all(fuzzing, feature = "libfuzzer"), no_main)]
-atlas_model_keys_fuzz::target!(wire);
+atlas_model_keys_fuzz::target!(counting wire);

@@ -15,9 +15,23 @@ compile_error!(
 /// Defines the `main` of a target: that of the engine, or else one that checks the files named on the command line. With a
 /// mutator (a module of `generators`), libFuzzer uses it for three of four changes.
 ///
-/// The feature selects the engine, because all of them compile with `cfg(fuzzing)`.
+/// The feature selects the engine, because all of them compile with `cfg(fuzzing)`. A target that measures memory needs
+/// `counting`, which links an allocator that counts.
 #[macro_export]
 macro_rules! target {
+    (counting $name:ident) => {
+        mod counted {
+            /// Counts the memory that a check takes.
+            pub fn check(input: &[u8]) {
+                $crate::properties::allocations::count_with(|work| {
+                    ::allocation_counter::measure(work).bytes_max
+                });
+                $crate::properties::targets::$name::check(input);
+            }
+        }
+
+        $crate::target!(@check counted::check);
+    };
     ($name:ident, $mutator:ident) => {
         $crate::target!($name);
 
@@ -33,28 +47,29 @@ macro_rules! target {
         });
     };
     ($name:ident) => {
+        $crate::target!(@check $crate::properties::targets::$name::check);
+    };
+    (@check $check:path) => {
         #[cfg(all(fuzzing, feature = "libfuzzer"))]
-        ::libfuzzer_sys::fuzz_target!(|input: &[u8]| $crate::properties::targets::$name::check(
-            input
-        ));
+        ::libfuzzer_sys::fuzz_target!(|input: &[u8]| $check(input));
 
         #[cfg(all(fuzzing, feature = "afl"))]
         fn main() {
-            ::afl::fuzz!(|input: &[u8]| $crate::properties::targets::$name::check(input));
+            ::afl::fuzz!(|input: &[u8]| $check(input));
         }
 
         #[cfg(all(fuzzing, feature = "honggfuzz"))]
         fn main() {
             loop {
                 ::honggfuzz::fuzz!(|input: &[u8]| {
-                    $crate::properties::targets::$name::check(input);
+                    $check(input);
                 });
             }
         }
 
         #[cfg(not(fuzzing))]
         fn main() -> ::std::process::ExitCode {
-            $crate::properties::main($crate::properties::targets::$name::check)
+            $crate::properties::main($check)
         }
     };
 }

@@ -8,6 +8,7 @@
 //! - [`targets`] run the code and compare. Each module documents its properties, the layout of its input, and the known
 //!   differences between the core and the implementation that it is compared with.
 
+pub mod allocations;
 pub mod generators;
 mod oracles;
 pub mod targets;

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, thread};
 
-use atlas_model_keys_properties::{Check, TARGETS};
+use atlas_model_keys_properties::{Check, TARGETS, allocations};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::{Index, select};
@@ -17,6 +17,7 @@ const CASES: u32 = 500;
 
 #[test]
 fn properties_hold_for_random_inputs() {
+    allocations::count_with(|work| allocation_counter::measure(work).bytes_max);
     thread::scope(|scope| {
         for (name, check) in TARGETS {
             scope.spawn(move || check_random_inputs(name, check));

@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
-use atlas_model_keys_properties::{TARGETS, replay};
+use atlas_model_keys_properties::{TARGETS, allocations, replay};
 
 #[test]
 fn seeds_and_regressions_hold() {
+    allocations::count_with(|work| allocation_counter::measure(work).bytes_max);
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for (name, check) in TARGETS {
         let seeds = replay(&fuzz.join("seeds").join(name), check);

@@ -36,6 +36,7 @@ use atlas_model_keys_core::{
     Limits, ListRequest, Listing, ModelKey, Page, PageNum, Reply,
 };
 
+use crate::allocations;
 use crate::oracles::derived::{
     DerivedKey, DerivedPage, KEY_FIELDS, borrowed, expected_debug, is_within, longest_list, owned,
 };
@@ -47,17 +48,15 @@ pub fn check(body: &[u8]) {
     let reply = Reply::from_response(http::Response::new(body)).expect("the status is 200");
     let expected = DerivedPage::<DerivedKey>::read(body);
     let has_next = reply.has_next();
-    let mut result = None;
-    let memory = allocation_counter::measure(|| result = Some(reply.into_page()));
+    let (result, memory) = allocations::measure(|| reply.into_page());
     let elements = (body.len() / 2).min(2 * Limits::default().elements);
-    let result = result.expect("the closure ran");
     assert_same_with_a_space(body, &result);
     assert_limits_are_exact(body);
     match result {
         Ok(page) => {
             // A growing list is held twice for a moment, and a key takes a hundred bytes.
             let most = 1024 + 4 * body.len() + 3 * 100 * elements;
-            assert!(memory.bytes_max <= most as u64, "{memory:?}");
+            assert!(memory <= most as u64, "{memory} bytes");
             let (derived, json) = expected.expect("the core accepted it");
             assert_eq!(derived.failed_status(), None);
             assert_same_page(&page, &derived, &json);
@@ -71,7 +70,7 @@ pub fn check(body: &[u8]) {
             // An error object is parsed as a JSON value of any shape.
             let decoded = body.len().min(Limits::default().error_body_bytes);
             let most = 4096 + 4 * body.len() + 3 * 100 * elements + 400 * decoded;
-            assert!(memory.bytes_max <= most as u64, "{memory:?}");
+            assert!(memory <= most as u64, "{memory} bytes");
             shown::assert_one_line(&error);
             if let Some((derived, _)) = &expected {
                 let is_page = derived.results.is_some() && derived.failed_status().is_none();
