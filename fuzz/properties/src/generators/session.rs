@@ -72,7 +72,7 @@ pub const OPERATIONS: [&str; 5] = [
 ];
 
 /// The types of credentials, by their byte in the input.
-const CREDENTIAL_TYPES: [CredentialType; 3] = [
+pub(crate) const CREDENTIAL_TYPES: [CredentialType; 3] = [
     CredentialType::Bearer,
     CredentialType::ServiceAccount,
     CredentialType::ApiKey,

@@ -543,7 +543,7 @@ impl Model {
         let mut pages = items.chunks(paging.per_page);
         let number_of_pages = pages.len();
         let results = pages.nth(paging.number - 1).unwrap_or_default();
-        let results: Vec<Value> = results.iter().map(show).collect();
+        let results: Value = results.iter().map(show).collect();
         let authority = uri.authority().map(|authority| authority.as_str());
         let host = headers.get(HOST).and_then(|host| host.to_str().ok());
         let base = match self.setup.link_base() {
@@ -577,18 +577,21 @@ impl Model {
         if number < number_of_pages {
             links.push(neighbour("next", number + 1));
         }
-        let mut page = json!({ "links": links, "results": results });
+        // The macro would copy them.
+        let mut page = Map::new();
+        page.insert("links".to_owned(), Value::Array(links));
+        page.insert("results".to_owned(), results);
         if view.envelope {
-            page["status"] = json!(200);
+            page.insert("status".to_owned(), json!(200));
         }
         let count = self
             .setup
             .total_count()
             .unwrap_or(u64::try_from(total).ok());
         if let Some(count) = count.filter(|_| paging.has_count) {
-            page["totalCount"] = json!(count);
+            page.insert("totalCount".to_owned(), json!(count));
         }
-        page
+        page.into()
     }
 }
 
@@ -807,16 +810,19 @@ fn group_value(group: &GroupFacts) -> Value {
 }
 
 fn key_value(fields: &Map<String, Value>, is_dated: bool, has_secrets: bool) -> Value {
-    let mut key = fields.clone();
-    if !has_secrets {
-        key.remove("secret");
-    }
+    let is_shown = |name: &str| match name {
+        "secret" => has_secrets,
+        "cloud" | "endpoint" | "geography" => is_dated,
+        _ => true,
+    };
+    let shown = fields.iter().filter(|(name, _)| is_shown(name));
+    let mut key: Map<String, Value> = shown
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     if is_dated {
         for name in ["lastUsedAt", "secret"] {
             key.entry(name).or_insert(Value::Null);
         }
-    } else {
-        key.retain(|name, _| !["cloud", "endpoint", "geography"].contains(&name.as_str()));
     }
     key.into()
 }

@@ -101,9 +101,10 @@ pub(crate) fn hex(strength: u8, bytes: &[u8]) -> Vec<u8> {
         1 => sha2::Sha256::digest(bytes).to_vec(),
         _ => sha2::Sha512_256::digest(bytes).to_vec(),
     };
+    let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
     digest
         .iter()
-        .flat_map(|byte| format!("{byte:02x}").into_bytes())
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
         .collect()
 }
 
@@ -149,8 +150,11 @@ pub(crate) fn parameters(value: &[u8]) -> Vec<(String, Vec<u8>)> {
                         value.push(*escaped);
                         quoted = after;
                     }
-                    [byte, after @ ..] => {
-                        value.push(*byte);
+                    [_, ..] => {
+                        let is_special = |byte: &u8| matches!(byte, b'"' | b'\\');
+                        let plain = quoted.iter().position(is_special);
+                        let (plain, after) = quoted.split_at(plain.unwrap_or(quoted.len()));
+                        value.extend(plain);
                         quoted = after;
                     }
                     [] => panic!("a quoted string has no end"),

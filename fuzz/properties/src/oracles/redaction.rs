@@ -47,6 +47,11 @@ pub const NAMED: [(&str, char); 36] = [
     ("Tilde", '~'),
 ];
 
+/// Returns whether [`decode_escape`] may decode a text that begins with this byte.
+fn may_begin_escape(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r' | b'%' | b'\\' | b'&')
+}
+
 /// Decodes the escape at the front of a text. Returns the decoded bytes and the length of the escape.
 fn decode_escape(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     let number = |digits: &[u8], radix: u32| -> Option<u32> {
@@ -123,11 +128,22 @@ pub(crate) fn layers(text: &[u8], decodings: usize) -> Vec<Vec<u8>> {
     let mut layers = vec![text.to_vec()];
     for n in 0..decodings {
         let (mut next, mut rest) = (Vec::new(), layers[n].as_slice());
-        while !rest.is_empty() {
-            let (bytes, length) = decode_escape(rest).unwrap_or_else(|| (vec![rest[0]], 1));
-            next.extend(bytes);
+        while let Some(at) = rest.iter().position(may_begin_escape) {
+            next.extend(&rest[..at]);
+            rest = &rest[at..];
+            let length = match decode_escape(rest) {
+                Some((bytes, length)) => {
+                    next.extend(bytes);
+                    length
+                }
+                None => {
+                    next.push(rest[0]);
+                    1
+                }
+            };
             rest = &rest[length..];
         }
+        next.extend(rest);
         if next == layers[n] {
             // Further decodings change nothing.
             break;
@@ -151,10 +167,16 @@ fn layers_with_sources(text: &str) -> Vec<Layer> {
     let mut layers: Vec<Layer> = vec![text.char_indices().flat_map(bytes).collect()];
     for n in 0..4 {
         let plain: Vec<u8> = layers[n].iter().map(|(byte, _)| *byte).collect();
+        if !plain.iter().any(may_begin_escape) {
+            break;
+        }
         let (mut next, mut at) = (Layer::new(), 0);
         while at < plain.len() {
-            let (bytes, length) =
-                decode_escape(&plain[at..]).unwrap_or_else(|| (vec![plain[at]], 1));
+            let Some((bytes, length)) = decode_escape(&plain[at..]) else {
+                next.push(layers[n][at].clone());
+                at += 1;
+                continue;
+            };
             let source = layers[n][at].1.start..layers[n][at + length - 1].1.end;
             next.extend(bytes.into_iter().map(|byte| (byte, source.clone())));
             at += length;
@@ -233,19 +255,54 @@ pub(crate) fn redacted(text: &str, secrets: &[String]) -> String {
 /// Returns whether a text contains a run of a secret, or all of a shorter secret.
 pub(crate) fn has_run(text: &[u8], secret: &[u8]) -> bool {
     let length = RUN.min(secret.len());
-    if length == 0 {
-        return false;
+    if length < 2 {
+        return length == 1 && text.contains(&secret[0]);
     }
-    // The first two bytes rule out most positions quickly. Each pair has a bit.
-    let runs: Vec<&[u8]> = secret.windows(length).collect();
-    let pair = |run: &[u8]| usize::from(run[0]) * 256 + usize::from(*run.get(1).unwrap_or(&0));
-    let mut begins = [0u64; (1 << 16) / 64];
-    for run in &runs {
-        begins[pair(run) / 64] |= 1 << (pair(run) % 64);
+    let mut pairs = Pairs::default();
+    pairs.add(secret);
+    let is_run = |part: &[u8]| secret.windows(length).any(|run| run == part);
+    let mut places = pairs.places_in(text, length);
+    places.any(|place| text[place].windows(length).any(is_run))
+}
+
+/// The pairs of consecutive bytes of some needles. Another pair may have the place of one of them.
+pub(crate) struct Pairs([u64; 64]);
+
+impl Default for Pairs {
+    fn default() -> Self {
+        Self([0; 64])
     }
-    let may_begin = |part: &&[u8]| begins[pair(part) / 64] & 1 << (pair(part) % 64) != 0;
-    let mut parts = text.windows(length).filter(may_begin);
-    parts.any(|part| runs.contains(&part))
+}
+
+impl Pairs {
+    /// Adds all pairs of a needle.
+    pub(crate) fn add(&mut self, needle: &[u8]) {
+        for pair in needle.windows(2) {
+            let (word, bit) = Self::place_of(pair);
+            self.0[word] |= bit;
+        }
+    }
+
+    fn place_of(pair: &[u8]) -> (usize, u64) {
+        let number = (usize::from(pair[0]) * 67 + usize::from(pair[1])) % (64 * 64);
+        (number / 64, 1 << (number % 64))
+    }
+
+    /// Returns the ranges of a text in which a part of a needle may be that is `length` bytes long, at least two. Such a part
+    /// contains a pair that begins at a multiple of `length - 1`, so the other pairs are not looked up.
+    pub(crate) fn places_in(
+        &self,
+        text: &[u8],
+        length: usize,
+    ) -> impl Iterator<Item = Range<usize>> {
+        let step = length - 1;
+        let pairs = text.windows(2).enumerate().step_by(step);
+        pairs.filter_map(move |(at, pair)| {
+            let (word, bit) = Self::place_of(pair);
+            let (from, until) = (at.saturating_sub(step - 1), text.len().min(at + length));
+            (self.0[word] & bit != 0).then_some(from..until)
+        })
+    }
 }
 
 /// Returns whether redaction may find a secret in a text. A secret may itself look like an encoded text.

@@ -5,23 +5,27 @@ use std::fmt::{self, Debug, Display, Write as _};
 
 use atlas_model_keys_core::Error;
 
-use crate::oracles::unicode::is_unsafe;
+use crate::oracles::unicode::has_unsafe;
 
-/// Returns `Display` and `Debug` of an error and of all its sources.
-pub(crate) fn error_text(error: &(dyn StdError + 'static)) -> String {
-    let mut shown = format!("{error}\n{error:?}");
-    let mut next = error.source();
-    while let Some(source) = next {
-        shown += &format!("\n{source}\n{source:?}");
-        next = source.source();
+/// Shows `Display` and `Debug` of an error and of all its sources.
+pub(crate) struct ErrorText<'e>(pub(crate) &'e (dyn StdError + 'static));
+
+impl Display for ErrorText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{:?}", self.0, self.0)?;
+        let mut next = self.0.source();
+        while let Some(source) = next {
+            write!(f, "\n{source}\n{source:?}")?;
+            next = source.source();
+        }
+        Ok(())
     }
-    shown
 }
 
 /// Asserts that an error's message is one bounded line, safe for a terminal, that does not repeat its source.
 pub(crate) fn assert_one_line(error: &Error) {
     let line = error.to_string();
-    assert!(!line.is_empty() && !line.chars().any(is_unsafe), "{line:?}");
+    assert!(!line.is_empty() && !has_unsafe(&line), "{line:?}");
     // At most three texts and 16 fields of two texts each, of 1 KiB (plus the escape that crosses the
     // limit), and the words around them.
     assert!(line.len() < 40 * (1024 + 16), "{} bytes", line.len());
@@ -68,7 +72,7 @@ pub(crate) fn assert_safe(value: &dyn Display) {
     struct Safe;
     impl fmt::Write for Safe {
         fn write_str(&mut self, part: &str) -> fmt::Result {
-            assert!(!part.contains(is_unsafe), "{part:?}");
+            assert!(!has_unsafe(part), "{part:?}");
             Ok(())
         }
     }

@@ -42,6 +42,17 @@ pub(crate) fn is_unsafe(c: char) -> bool {
     }
 }
 
+/// Returns whether a text has a character that must be escaped.
+pub(crate) fn has_unsafe(text: &str) -> bool {
+    if text.is_ascii() {
+        // Without an early return, the compiler checks many bytes at a time.
+        return text
+            .bytes()
+            .fold(false, |found, byte| found | byte.is_ascii_control());
+    }
+    text.contains(is_unsafe)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

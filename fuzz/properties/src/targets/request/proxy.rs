@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use atlas_model_keys_core::{BaseUrl, Proxy};
+use atlas_model_keys_core::{BaseUrl, InvalidValue, Proxy};
 use url::Url;
 
 use super::assert_no_value;
@@ -21,17 +21,25 @@ static TARGETS: LazyLock<[BaseUrl; 4]> = LazyLock::new(|| {
     .map(|url| BaseUrl::new(url).expect("a valid base URL"))
 });
 
+/// A proxy, as it is written and parsed.
+const VALID: &str = "proxy.example:3128";
+static VALID_PROXY: LazyLock<Result<Proxy, InvalidValue>> = LazyLock::new(|| Proxy::new(VALID));
+
 /// Checks the text of a base URL as a proxy's URL; `plain` is the base URL if it is one. The other text is the value of
 /// `NO_PROXY`.
 pub(super) fn check(input: &Input<'_>, plain: Option<&BaseUrl>) {
     let (text, exceptions) = (input.base.as_str(), input.text.as_str());
     let target = TARGETS.get(usize::from(input.selector % 5)).or(plain);
+    let proxy = Proxy::new(text);
     if let Some(target) = target {
-        check_environment(target, text, exceptions);
-        // The same target with a valid proxy.
-        check_environment(target, "proxy.example:3128", exceptions);
+        // An environment variable may have spaces around it.
+        let trimmed = (text.trim() != text).then(|| Proxy::new(text.trim()));
+        let parsed = trimmed.as_ref().unwrap_or(&proxy);
+        check_environment(target, text, parsed, exceptions);
+        // With a valid proxy, only the exceptions decide.
+        check_environment(target, VALID, &VALID_PROXY, exceptions);
     }
-    let proxy = match Proxy::new(text) {
+    let proxy = match proxy {
         Ok(proxy) => proxy,
         Err(error) => {
             // The message does not repeat the text, which may contain a password.
@@ -109,8 +117,13 @@ pub(super) fn check(input: &Input<'_>, plain: Option<&BaseUrl>) {
     }
 }
 
-/// Checks the proxy and the exceptions as environment variables.
-fn check_environment(base: &BaseUrl, proxy: &str, exceptions: &str) {
+/// Checks the proxy and the exceptions as environment variables. `parsed` is the proxy without spaces around it.
+fn check_environment(
+    base: &BaseUrl,
+    proxy: &str,
+    parsed: &Result<Proxy, InvalidValue>,
+    exceptions: &str,
+) {
     let result = Proxy::from_variables(base, |name| match name {
         "https_proxy" | "http_proxy" => Some(" ".into()),
         "all_proxy" => Some(proxy.into()),
@@ -120,14 +133,14 @@ fn check_environment(base: &BaseUrl, proxy: &str, exceptions: &str) {
     });
     match result {
         Err(error) => {
-            assert!(Proxy::new(proxy.trim()).is_err() && !base.is_loopback());
+            assert!(parsed.is_err() && !base.is_loopback());
             // A proxy that is not used does not have to be valid.
             assert!(!is_excluded(base, exceptions));
             assert_eq!(error.parameter(), "all_proxy");
             assert_no_value(&error);
         }
         Ok(Some(found)) => {
-            let expected = Proxy::new(proxy.trim()).expect("it was accepted");
+            let expected = parsed.as_ref().expect("it was accepted");
             assert!(shown::is(&found, &expected.to_string()));
             assert!(!base.is_loopback());
             assert!(

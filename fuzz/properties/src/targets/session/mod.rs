@@ -63,6 +63,7 @@ use crate::generators::session::{
     Action, CLIENT_ID, CLIENT_SECRET, CredentialType, Input, PAGE_BODY, ServerResponse,
 };
 use crate::oracles::session_model::{self as model, Model};
+use crate::oracles::shown::ErrorText;
 use facts::Reading;
 use operations::{AnyRequest, StepResult, current_versions, group};
 use recording::{Call, Outcome, Recording};
@@ -408,10 +409,7 @@ impl Driver {
             }
             Ok(Step::Wait(wait)) => {
                 if let Some((_, source)) = wait.failure() {
-                    texts.add(format_args!(
-                        "{}",
-                        crate::oracles::shown::error_text(source)
-                    ));
+                    texts.add(format_args!("{}", ErrorText(source)));
                 }
             }
             _ => {}

@@ -1,6 +1,6 @@
 //! The operations of exchanges: their requests, versions and scopes.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use atlas_model_keys_core::{
     ApiKeyId, ApiVersion, BaseUrl, Error, GroupId, GroupsRequest, KeyRequest, Limits, ListRequest,
@@ -46,22 +46,21 @@ const VERSIONS: [(&[ApiVersion], bool); OPERATIONS.len()] = [
     (&[ApiVersion::V2023_01_01, ApiVersion::V2025_03_12], false),
 ];
 
+/// The ids of groups and of organizations: equal ids must not be confused.
+const IDS: [&str; 2] = ["0123456789abcdef01234567", "fedcba9876543210fedcba98"];
+
 /// Returns the group that the flags of a request select.
 pub(super) fn group(flags: u8) -> GroupId {
-    GroupId::new(id(flags)).expect("24 hexadecimal digits")
+    static GROUPS: LazyLock<[GroupId; 2]> =
+        LazyLock::new(|| IDS.map(|id| GroupId::new(id).expect("24 hexadecimal digits")));
+    GROUPS[usize::from(flags & OTHER_GROUP != 0)]
 }
 
 /// Returns the organization that the flags of a request select.
 fn org(flags: u8) -> OrgId {
-    OrgId::new(id(flags)).expect("24 hexadecimal digits")
-}
-
-/// Returns the id of a group and of an organization: equal ids must not be confused.
-fn id(flags: u8) -> &'static str {
-    match flags & OTHER_GROUP {
-        0 => "0123456789abcdef01234567",
-        _ => "fedcba9876543210fedcba98",
-    }
+    static ORGS: LazyLock<[OrgId; 2]> =
+        LazyLock::new(|| IDS.map(|id| OrgId::new(id).expect("24 hexadecimal digits")));
+    ORGS[usize::from(flags & OTHER_GROUP != 0)]
 }
 
 impl AnyRequest {
@@ -69,7 +68,10 @@ impl AnyRequest {
     pub(super) fn new(flags: u8) -> Self {
         let group = group(flags);
         let org = org(flags);
-        let key = ApiKeyId::new("a86r5kwrfsk5r5ku5tgvhmpj").expect("letters and digits");
+        static KEY: LazyLock<ApiKeyId> = LazyLock::new(|| {
+            ApiKeyId::new("a86r5kwrfsk5r5ku5tgvhmpj").expect("letters and digits")
+        });
+        let key = *KEY;
         let is_enveloped = flags & ENVELOPE != 0;
         macro_rules! request {
             ($request:expr) => {

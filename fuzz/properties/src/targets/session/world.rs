@@ -13,13 +13,14 @@ use http::{HeaderValue, Response, StatusCode};
 use super::operations::AnyRequest;
 use crate::generators::bytes as input;
 use crate::generators::session::{
-    BASES, BEARER, CLIENT_ID, CLIENT_SECRET, CredentialType, Head, NO_RETRY_STATUSES,
-    PINNED_VERSION, PRIVATE_KEY, PUBLIC_KEY, SINGLE_ATTEMPT, SMALL_LIMITS, ServerResponse,
-    TOKENS_PLACEHOLDER, WAITS_OUT_RATE_LIMITS, all_secrets, percent_encoded, secrets_of,
+    BASES, BEARER, CLIENT_ID, CLIENT_SECRET, CREDENTIAL_TYPES, CredentialType, Head,
+    NO_RETRY_STATUSES, PINNED_VERSION, PRIVATE_KEY, PUBLIC_KEY, SINGLE_ATTEMPT, SMALL_LIMITS,
+    ServerResponse, TOKENS_PLACEHOLDER, WAITS_OUT_RATE_LIMITS, all_secrets, percent_encoded,
+    secrets_of,
 };
 use crate::oracles::session_model::{At, Settings};
 use crate::oracles::session_text::ShownTexts;
-use crate::oracles::shown;
+use crate::oracles::shown::{self, ErrorText};
 
 /// The clock, the settings of the session, and the state of the server.
 pub(super) struct World {
@@ -48,9 +49,8 @@ impl World {
         let settings = settings(head);
         let base = BASES.iter().position(|base| *base == head.base);
         let mut texts = ShownTexts::default();
-        for secret in secrets_of(head.credential) {
-            texts.hide(&secret);
-            texts.hide(&percent_encoded(&secret));
+        for form in secret_forms(head.credential) {
+            texts.hide(form);
         }
         Self {
             credential: head.credential,
@@ -133,13 +133,12 @@ impl World {
     /// shown either.
     pub(super) fn assert_error(&mut self, error: &Error, repeats_secrets: bool) {
         shown::assert_one_line(error);
-        let text = self.texts.add(format_args!("{}", shown::error_text(error)));
+        let text = self.texts.add(format_args!("{}", ErrorText(error)));
         if repeats_secrets {
-            for secret in secrets_of(self.credential) {
-                for form in [percent_encoded(&secret), secret] {
-                    let end: String = form.chars().skip(form.chars().count() - 6).collect();
-                    assert!(!text.contains(&end), "the end of a secret is in {text}");
-                }
+            for form in secret_forms(self.credential) {
+                let (start, _) = form.char_indices().nth_back(5).expect("a long secret");
+                let is_shown = text.contains(&form[start..]);
+                assert!(!is_shown, "the end of a secret is in {text}");
             }
         }
     }
@@ -274,6 +273,20 @@ fn limits(settings: &Settings, head: &Head) -> Limits {
 /// chooses.
 fn is_searched(token: &str) -> bool {
     token.len() > 8 && token.starts_with("zq7-")
+}
+
+/// Returns the secrets of a credential, plain and percent-encoded.
+fn secret_forms(credential: CredentialType) -> &'static [String] {
+    static FORMS: LazyLock<[Vec<String>; 3]> = LazyLock::new(|| {
+        let mut forms = [const { Vec::new() }; 3];
+        for credential in CREDENTIAL_TYPES {
+            let plain = secrets_of(credential);
+            let encoded = plain.iter().map(|secret| percent_encoded(secret));
+            forms[credential as usize] = encoded.chain(plain.iter().cloned()).collect();
+        }
+        forms
+    });
+    &FORMS[credential as usize]
 }
 
 pub(super) fn credentials(credential: CredentialType) -> Credentials {
