@@ -106,6 +106,9 @@ const MODEL_KEY_MIN_LENGTH: usize = 12;
 /// The minimum length of a word with lower-case letters, capitals and digits that is taken for a secret.
 const SECRET_WORD_LENGTH: usize = 32;
 
+/// The length of a UUID, which is the form of an API key's private key.
+const UUID_LENGTH: usize = 36;
+
 pub(crate) fn holds_client_secret(text: &str) -> bool {
     text.contains(CLIENT_SECRET)
 }
@@ -118,11 +121,15 @@ fn is_client_id(text: &str) -> bool {
 
 /// Returns whether the text contains an API key's private key: hexadecimal digits in the form of a UUID.
 pub(crate) fn holds_private_key(text: &str) -> bool {
-    let is_digit = |c: char| c.is_ascii_hexdigit() || c == '-';
-    // Most parts of a text are shorter than a UUID, so they need no list.
-    let mut long = text.split(|c| !is_digit(c)).filter(|part| part.len() >= 36);
+    let is_digit = |b: &u8| b.is_ascii_hexdigit() || *b == b'-';
+    // Most texts and most parts of a text are shorter than a UUID, so they need no list.
+    if text.len() < UUID_LENGTH {
+        return false;
+    }
+    let parts = text.as_bytes().split(|b| !is_digit(b));
+    let mut long = parts.filter(|part| part.len() >= UUID_LENGTH);
     long.any(|digits| {
-        let lengths: Vec<usize> = digits.split('-').map(str::len).collect();
+        let lengths: Vec<usize> = digits.split(|b| *b == b'-').map(<[u8]>::len).collect();
         lengths.windows(5).any(|five| five == [8, 4, 4, 4, 12])
     })
 }

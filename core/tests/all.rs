@@ -13,3 +13,6 @@ mod run_examples;
 mod runner;
 mod transcripts;
 mod wire;
+
+/// The number of random dialogues here. The fuzz targets' tests, which are optimized, run 100,000 of them.
+const RANDOM_DIALOGUES: u64 = 2_000;

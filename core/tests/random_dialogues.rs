@@ -1,9 +1,10 @@
-//! 100,000 random dialogues between a session and the emulator, of all five operations, with expiring tokens and nonces,
+//! Random dialogues between a session and the emulator, of all five operations, with expiring tokens and nonces,
 //! rate limits, failing servers, lost requests, a withdrawn version, overlapping and dropped exchanges, and a clock
 //! that jumps. None panics or hangs, and every key and group arrives exactly once.
 
 use std::time::Duration;
 
+use crate::RANDOM_DIALOGUES as DIALOGUES;
 use crate::dialogue::{CREDENTIAL_KINDS, CredentialKind, World};
 use atlas_model_keys_core::{
     ApiKeyId, ApiVersion, Body, Error, FailureKind, GroupsRequest, ItemsPerPage, KeyRequest,
@@ -14,8 +15,6 @@ use atlas_model_keys_emulator::{
     Config, DigestAlgorithm, Names, Route, TokenBucket, error_response,
 };
 use http::{HeaderValue, Request, StatusCode, header};
-
-const DIALOGUES: u64 = 100_000;
 
 /// A random generator (splitmix64).
 struct Random(u64);

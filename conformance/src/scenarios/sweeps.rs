@@ -61,7 +61,7 @@ scenarios!(sweeps, {
     fn rate_limit_that_all_groups_share_is_waited_out<C: TestClient>() {
         let config = config()
             // `Retry-After` is in whole seconds.
-            .with_rate_limit(TokenBucket::new(30, 40, Duration::from_secs(1)))
+            .with_rate_limit(TokenBucket::new(15, 20, Duration::from_secs(1)))
             .with_shared_rate_limit(true)
             .with_keys_per_group(3);
         let atlas = EmulatedAtlas::start(config, Options::default());

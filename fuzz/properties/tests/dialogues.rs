@@ -1,0 +1,9 @@
+//! Many random dialogues between a session and the emulator, optimized. The tests of core run the same module with few.
+
+#[path = "../../../core/tests/dialogue/mod.rs"]
+mod dialogue;
+#[path = "../../../core/tests/random_dialogues.rs"]
+mod random_dialogues;
+
+/// The number of random dialogues.
+const RANDOM_DIALOGUES: u64 = 100_000;
