@@ -182,7 +182,10 @@ impl Client {
         let mut target = format!("{}{}", plan.path, plan.query);
         if target.contains('{') {
             let ids = self.ids.iter();
-            target = ids.fold(target, |target, (name, id)| target.replace(name, id));
+            target = ids.fold(target, |target, (name, id)| match target.contains(name) {
+                true => target.replace(name, id),
+                false => target,
+            });
         }
         let uri: Uri = target.parse().ok()?;
         let mut body = plan.body.clone();
@@ -193,7 +196,7 @@ impl Client {
             ("{first}", self.issued().first()),
         ];
         for (name, token) in tokens {
-            if body.contains(name) {
+            if body.contains('{') && body.contains(name) {
                 body = body.replace(name, token.map_or("none", String::as_str));
             }
         }
