@@ -115,7 +115,7 @@ fn every_fault_ends_with_all_keys_or_the_right_error(write: bool) {
 const INTRODUCTION: &str = "# Faults and their outcomes
 
 Each row is a listing of three pages from the emulator with one fault (`atlas-model-keys emulate --fault NAME`). Both clients,
-`atlas-model-keys-ureq` and `atlas-model-keys-hyper`, run it with two attempts, a read timeout of 300 ms, a deadline of 5 s for
+`atlas-model-keys-ureq` and `atlas-model-keys-hyper`, run it with two attempts, a read timeout of 600 ms, a deadline of 5 s for
 a page, and defaults otherwise. If the outcomes of the two clients differ, the row has both. After each fault, both clients
 still work. `conformance/tests/faults.rs` writes and checks this file.
 ";
@@ -310,7 +310,7 @@ fn client<C: TestClient>() {
                 let setup = Setup {
                     limits: Some(limits),
                     deadline: Some(DEADLINE),
-                    read_timeout: Some(Duration::from_millis(300)),
+                    read_timeout: Some(Duration::from_millis(600)),
                     ..Setup::default()
                 };
                 let base = BaseUrl::new(base).unwrap();
