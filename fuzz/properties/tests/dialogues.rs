@@ -1,5 +1,6 @@
 //! Many random dialogues between a session and the emulator, optimized. The tests of core run the same module with few.
 
+#[allow(dead_code, reason = "other tests of core use the rest")]
 #[path = "../../../core/tests/dialogue/mod.rs"]
 mod dialogue;
 #[path = "../../../core/tests/random_dialogues.rs"]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::operations::AnyRequest;
 use super::seen;
 use crate::oracles::session_model as model;
-use crate::oracles::shown::error_text;
+use crate::oracles::shown::ErrorText;
 
 /// A call of a session, with all that it is given.
 #[derive(Deserialize, Serialize)]
@@ -90,7 +90,7 @@ impl Outcome {
         // The texts of a transport's errors are not recorded.
         let text = match error {
             Error::Transport { .. } => None,
-            error => Some(error_text(error)),
+            error => Some(ErrorText(error).to_string()),
         };
         Self::Fails(seen::failure(error), text)
     }
