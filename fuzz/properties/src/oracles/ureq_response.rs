@@ -8,7 +8,7 @@
 //! | 100 with fields (RFC 9110 §15.2.1) | skips it | rejects |
 //! | a chunk's size and extensions of more than 20 bytes (RFC 9112 §7.1.1: to be ignored) | 16 KiB of extensions in all | rejects |
 //! | a bare CR inside an extension or a trailer (RFC 9112 §2.2) | an error | waits for more |
-//! | an invalid `Content-Length` with a status or method that has no body (RFC 9112 §6.3, item 1) | ignores it, does not reuse the connection | rejects |
+//! | an invalid `Content-Length` of an interim response, or with a status or method that has no body (RFC 9112 §6.3, item 1) | ignores it, does not reuse the connection | rejects |
 //! | a bare LF (RFC 9112 §2.2: "MAY"), empty lines before a status line | rejects | accepts |
 //! | `Content-Length: 5, 05` (RFC 9112 §6.3, item 5) | rejects: different texts | accepts: equal numbers |
 //! | `Transfer-Encoding` together with `Content-Length` (RFC 9112 §6.3, item 3: "ought to be handled as an error") | rejects | chunked |
@@ -161,7 +161,19 @@ pub(crate) fn is_more_lenient(input: &Input<'_>, response: &DecodedResponse) -> 
         response.headers.contains_key("transfer-encoding") && lines().any(|line| line.len() > 20);
     let no_body = matches!(input.method, Method::HEAD | Method::CONNECT)
         || matches!(response.status.as_u16(), 204 | 304);
-    folds || interim || long_size || no_body
+    let has_interim =
+        lines().any(|line| line.starts_with(b"HTTP/1.") && line.get(9) == Some(&b'1'));
+    let interim_length = has_interim && lines().any(is_invalid_length);
+    folds || interim || long_size || no_body || interim_length
+}
+
+/// Returns whether a line is a `Content-Length` that is not a number.
+fn is_invalid_length(line: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-length:";
+    line.split_at_checked(NAME.len())
+        .is_some_and(|(name, value)| {
+            name.eq_ignore_ascii_case(NAME) && !value.trim_ascii().iter().all(u8::is_ascii_digit)
+        })
 }
 
 #[cfg(test)]
@@ -198,6 +210,12 @@ mod tests {
             (long, true, false),
             (
                 "HTTP/1.1 204 X\r\nContent-Length: x\r\n\r\n".into(),
+                true,
+                false,
+            ),
+            (
+                "HTTP/1.1 103 X\r\nContent-Length: x\r\n\r\n".to_owned()
+                    + &head("Content-Length: 0\r\n"),
                 true,
                 false,
             ),
