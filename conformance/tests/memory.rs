@@ -1,4 +1,5 @@
-//! The memory that a client needs to stream 250,000 keys, which are 70 MB of pages. The client and the emulator are separate processes.
+//! The memory that a client needs to stream 250,000 keys, which are 70 MB of pages. The client and the emulator are
+//! separate processes.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
