@@ -290,7 +290,11 @@ async fn keys(client: Client, request: ListRequest, ahead: usize) -> usize {
 
 /// Drops the call after this number of rounds of polls. Returns false if it ended before.
 fn drop_after(rounds: usize, victim: Victim, kind: CredentialKind, spawns: bool) -> bool {
-    let mut emulator = Emulator::new(Config::default().with_keys_per_group(KEYS));
+    let mut emulator = Emulator::new(
+        Config::default()
+            .with_keys_per_group(KEYS)
+            .with_seen_limit(0),
+    );
     let (group, account) = (emulator.first_group(), emulator.service_account().clone());
     let credentials = match kind {
         CredentialKind::Bearer => Credentials::bearer(emulator.access_token()),

@@ -115,9 +115,9 @@ fn every_fault_ends_with_all_keys_or_the_right_error(write: bool) {
 const INTRODUCTION: &str = "# Faults and their outcomes
 
 Each row is a listing of three pages from the emulator with one fault (`atlas-model-keys emulate --fault NAME`). Both clients,
-`atlas-model-keys-ureq` and `atlas-model-keys-hyper`, run it with two attempts, a read timeout of 600 ms, a deadline of 5 s for
-a page, and defaults otherwise. If the outcomes of the two clients differ, the row has both. After each fault, both clients
-still work. `conformance/tests/faults.rs` writes and checks this file.
+`atlas-model-keys-ureq` and `atlas-model-keys-hyper`, run it with two attempts, at most 500 pages, a read timeout of 800 ms, a
+deadline of 5 s for a page, and defaults otherwise. If the outcomes of the two clients differ, the row has both. After each
+fault, both clients still work. `conformance/tests/faults.rs` writes and checks this file.
 ";
 
 /// Returns the outcome of each fault with this client.
@@ -307,10 +307,12 @@ fn client<C: TestClient>() {
                 };
                 let mut limits = fast_retries();
                 limits.retry.attempts = 2;
+                // So that an endless listing ends sooner than with the default of 10,000 pages.
+                limits.pages = 500;
                 let setup = Setup {
                     limits: Some(limits),
                     deadline: Some(DEADLINE),
-                    read_timeout: Some(Duration::from_millis(600)),
+                    read_timeout: Some(Duration::from_millis(800)),
                     ..Setup::default()
                 };
                 let base = BaseUrl::new(base).unwrap();

@@ -1,4 +1,4 @@
-//! The memory that a client needs to stream 250,000 keys, which are 70 MB of pages. The client and the emulator are
+//! The memory that a client needs to stream 180,000 keys, which are 50 MB of pages. The client and the emulator are
 //! separate processes.
 
 use std::io::{BufRead as _, BufReader};
@@ -10,7 +10,7 @@ use atlas_model_keys_conformance::{EmulatedAtlas, HyperClient, Setup, TestClient
 use atlas_model_keys_core::{BaseUrl, Credentials, GroupId, ItemsPerPage, ListRequest};
 
 /// The number of keys of the listing.
-const KEYS: usize = 250_000;
+const KEYS: usize = 180_000;
 
 const MEBIBYTE: u64 = 1 << 20;
 
@@ -22,12 +22,12 @@ fn main() {
         ["list_keys", "ureq", rest @ ..] => list_keys::<UreqClient>(rest),
         ["list_keys", "hyper", rest @ ..] => list_keys::<HyperClient>(rest),
         // For tools that list tests as the standard harness does.
-        _ if arguments.contains(&"--list") => println!("many_keys_need_less_than_32_mib: test"),
-        _ => many_keys_need_less_than_32_mib(),
+        _ if arguments.contains(&"--list") => println!("many_keys_need_less_than_24_mib: test"),
+        _ => many_keys_need_less_than_24_mib(),
     }
 }
 
-fn many_keys_need_less_than_32_mib() {
+fn many_keys_need_less_than_24_mib() {
     if !cfg!(target_os = "linux") {
         println!("skipped: only Linux reports the peak memory in /proc");
         return;
@@ -37,7 +37,7 @@ fn many_keys_need_less_than_32_mib() {
         let listing = emulator.list_with(client, ahead);
         println!("{client}, {ahead} in flight: {listing:?}");
         assert_eq!(listing.keys, KEYS as u64);
-        assert!(listing.peak < 32 * MEBIBYTE, "{client}: {}", listing.peak);
+        assert!(listing.peak < 24 * MEBIBYTE, "{client}: {}", listing.peak);
     };
     // Each client has a process of its own.
     thread::scope(|scope| {

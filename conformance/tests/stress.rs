@@ -25,7 +25,7 @@ use http::{Request, Response};
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
-const CALLS: usize = 6000;
+const CALLS: usize = 3000;
 
 const WORKERS: u64 = 32;
 

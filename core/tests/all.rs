@@ -15,4 +15,4 @@ mod transcripts;
 mod wire;
 
 /// The number of random dialogues here. The fuzz targets' tests, which are optimized, run 100,000 of them.
-const RANDOM_DIALOGUES: u64 = 2_000;
+const RANDOM_DIALOGUES: u64 = 1_000;

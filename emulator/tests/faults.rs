@@ -54,7 +54,7 @@ impl Seen {
     }
 
     fn head_length(&self) -> Option<usize> {
-        let at = self.bytes.windows(4).position(|part| part == b"\r\n\r\n");
+        let at = memchr::memmem::find(&self.bytes, b"\r\n\r\n");
         at.map(|at| at + 4)
     }
 

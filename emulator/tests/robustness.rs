@@ -75,7 +75,7 @@ fn random_requests_never_panic_and_always_get_a_response() {
     let forms = ["grant_type=client_credentials", "token=%41"].map(str::to_owned);
     let nows = [NOW, Duration::ZERO, Duration::MAX];
     let mut responses = 0;
-    for _ in 0..20_000 {
+    for _ in 0..5_000 {
         let target = cases.pick(&targets);
         let target = cases.mutate(target);
         let Ok(uri) = http::Uri::try_from(target) else {
@@ -111,7 +111,7 @@ fn random_requests_never_panic_and_always_get_a_response() {
         assert!(response.status().as_u16() >= 200);
         responses += 1;
     }
-    assert!(responses > 10_000, "{responses}");
+    assert!(responses > 2_500, "{responses}");
     assert_eq!(emulator.requests(), responses);
 }
 
@@ -164,7 +164,7 @@ fn keep_alive(server: &Server, good: &str, times: usize) {
 #[test]
 fn malformed_requests_do_not_disturb_good_ones() {
     const THREADS: u64 = 4;
-    const EACH: usize = 2500;
+    const EACH: usize = 1000;
     let (server, good) = serve(Config::default(), Options::default());
     let token = "POST /api/oauth/token HTTP/1.1\r\nHost: localhost\r\n";
     let requests = [
@@ -205,7 +205,7 @@ fn malformed_requests_do_not_disturb_good_ones() {
             .map(|client| client.join().unwrap())
             .sum()
     });
-    assert!(refused > 1000, "{refused}");
+    assert!(refused > 400, "{refused}");
     keep_alive(&server, &good, 1);
 }
 
@@ -272,10 +272,10 @@ fn many_requests_over_few_connections_keep_a_bounded_record() {
     let (server, good) = serve(Config::default().with_seen_limit(100), Options::default());
     thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| keep_alive(&server, &good, 5000));
+            scope.spawn(|| keep_alive(&server, &good, 2500));
         }
     });
-    server.with(|emulator| assert_record(emulator, 20_000));
+    server.with(|emulator| assert_record(emulator, 10_000));
 }
 
 #[test]
@@ -290,12 +290,12 @@ fn many_requests_in_memory_keep_a_bounded_record() {
         token_request(&emulator, "grant_type=client_credentials"),
         get("/nothing", DATED, ""),
     ];
-    for request in requests.iter().cycle().take(200_000) {
+    for request in requests.iter().cycle().take(40_000) {
         let _ = emulator.handle(request, NOW);
         assert!(emulator.seen().len() <= 100);
     }
-    assert_eq!(emulator.requests_for(Route::ListGroupKeys), 100_000);
-    assert_record(&emulator, 200_000);
+    assert_eq!(emulator.requests_for(Route::ListGroupKeys), 20_000);
+    assert_record(&emulator, 40_000);
 }
 
 /// Checks that the last hundred of this number of requests are kept.
