@@ -76,6 +76,7 @@ const PEERS: &[&str] = &[
     "hyper-util",
     "io-http",
     "reqwest",
+    "rustls",
     "serde_json",
     "simd-json",
     "sonic-rs",
