@@ -1,19 +1,19 @@
-//! Benchmarks of the command from start to end: the time of one page of 100 keys, compared with
-//! `/bin/true` and curl, and the instructions of 200 pages in each body encoding.
+//! Benchmarks of the command from start to end: the time of one page of 100 keys without and with TLS, compared
+//! with `/bin/true` and curl, and the instructions of 200 pages in each body encoding.
 //!
 //! ```text
 //! cargo bench --bench start              # also builds the command
 //! cargo bench --bench start -- --quick   # fewer rounds
-//! cargo bench --bench start -- start     # one part: start or instructions
+//! cargo bench --bench start -- start     # one part: start, start-tls or instructions
 //! ```
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use std::{env, fs};
 
 use atlas_model_keys_benches::arguments::Arguments;
-use atlas_model_keys_benches::atlas::{self, Atlas, BodyEncoding};
+use atlas_model_keys_benches::atlas::{self, Atlas, BodyEncoding, Settings, Tls};
 use atlas_model_keys_benches::drain::{PER_PAGE, Task};
 use atlas_model_keys_benches::results::{self, Row};
 use atlas_model_keys_benches::usage::{self, Process, median};
@@ -30,9 +30,13 @@ fn main() {
         return;
     };
     let mut rows = Vec::new();
+    let rounds = if arguments.is_quick() { 21 } else { 201 };
     if arguments.includes("start") {
-        let rounds = if arguments.is_quick() { 21 } else { 201 };
-        rows.extend(one_page(&build_command(), rounds));
+        let atlas = Atlas::start(&Settings::new(100));
+        rows.extend(one_page("start", &build_command(), &atlas, None, rounds));
+    }
+    if arguments.includes("start-tls") {
+        rows.extend(one_page_over_tls(&build_command(), rounds));
     }
     if arguments.includes("instructions") {
         rows.extend(instructions(&build_command()));
@@ -61,6 +65,7 @@ fn build_command() -> PathBuf {
 
 /// A command that is run repeatedly, and the time of each run.
 struct Subject {
+    group: &'static str,
     id: &'static str,
     command: Command,
     wall: Vec<Duration>,
@@ -68,9 +73,10 @@ struct Subject {
 }
 
 impl Subject {
-    fn new(id: &'static str, mut command: Command) -> Self {
+    fn new(group: &'static str, id: &'static str, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         Self {
+            group,
             id,
             command,
             wall: Vec::new(),
@@ -111,9 +117,9 @@ impl Subject {
             ("peak KiB", self.peak()),
         ];
         for (unit, value) in rows {
-            println!("{:32} {value:12.1} {unit}", self.id);
+            println!("{:10} {:32} {value:12.1} {unit}", self.group, self.id);
         }
-        let row = |(unit, value)| Row::new("start", self.id, unit, value);
+        let row = |(unit, value)| Row::new(self.group, self.id, unit, value);
         rows.into_iter().map(row).collect()
     }
 }
@@ -127,23 +133,38 @@ fn peak(program: &str, arguments: &[&str]) {
 }
 
 /// Measures 100 keys, alternately: `/bin/true`, the command without a request, the command with one, and
-/// curl if it is installed.
-fn one_page(command: &Path, rounds: usize) -> Vec<Row> {
-    let atlas = Atlas::start(100, Duration::ZERO, BodyEncoding::Length);
+/// curl if it is installed. `roots` is the file of the trusted certificates.
+fn one_page(
+    group: &'static str,
+    command: &Path,
+    atlas: &Atlas,
+    roots: Option<&Path>,
+    rounds: usize,
+) -> Vec<Row> {
     let mut version = Command::new(command);
     version.arg("--version");
+    let mut list = list(command, atlas);
+    if let Some(roots) = roots {
+        list.env("SSL_CERT_FILE", roots).env_remove("SSL_CERT_DIR");
+    }
     let mut all = vec![
-        Subject::new("/bin/true", Command::new("/bin/true")),
-        Subject::new("atlas-model-keys --version", version),
-        Subject::new("atlas-model-keys list", list(command, &atlas)),
+        Subject::new(group, "/bin/true", Command::new("/bin/true")),
+        Subject::new(group, "atlas-model-keys --version", version),
+        Subject::new(group, "atlas-model-keys list", list),
     ];
     if is_installed("curl") {
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--fail", "--oauth2-bearer", &atlas.token]);
         curl.args(["--header", &format!("Accept: {}", Task::ACCEPT)]);
-        let Atlas { base, group, .. } = &atlas;
-        curl.arg(format!("{base}/api/atlas/v2/groups/{group}/aiModelApiKeys"));
-        all.push(Subject::new("curl", curl));
+        if let Some(roots) = roots {
+            curl.arg("--cacert").arg(roots);
+        }
+        let Atlas { base, groups, .. } = atlas;
+        curl.arg(format!(
+            "{base}/api/atlas/v2/groups/{}/aiModelApiKeys",
+            groups[0]
+        ));
+        all.push(Subject::new(group, "curl", curl));
     } else {
         println!("skipped: curl is not installed");
     }
@@ -151,6 +172,29 @@ fn one_page(command: &Path, rounds: usize) -> Vec<Row> {
         all.iter_mut().for_each(Subject::run);
     }
     all.iter().flat_map(Subject::rows).collect()
+}
+
+/// The files of common systems that have their root certificates.
+const ROOTS: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+
+/// Measures 100 keys over TLS. The command and curl read one file, with the system's roots and the server's authority. The
+/// server offers HTTP/2, which curl speaks, and HTTP/1.1, which the command speaks.
+fn one_page_over_tls(command: &Path, rounds: usize) -> Vec<Row> {
+    let Some(system) = ROOTS.iter().find_map(|file| fs::read(file).ok()) else {
+        println!("skipped: the root certificates of this system were not found");
+        return Vec::new();
+    };
+    let atlas = Atlas::start(&Settings::new(100).with_tls(Tls::Http2));
+    let authority = fs::read(atlas.authority.as_ref().unwrap()).unwrap();
+    let roots = results::target().join("measured/roots.pem");
+    fs::write(&roots, [system, authority].concat()).unwrap();
+    let rows = one_page("start-tls", command, &atlas, Some(&roots), rounds);
+    fs::remove_file(&roots).unwrap();
+    rows
 }
 
 /// Counts the instructions for 200 pages.
@@ -161,7 +205,7 @@ fn instructions(command: &Path) -> Vec<Row> {
     }
     let mut rows = Vec::new();
     for encoding in BodyEncoding::ALL {
-        let atlas = Atlas::start(200 * PER_PAGE, Duration::ZERO, encoding);
+        let atlas = Atlas::start(&Settings::new(200 * PER_PAGE).with_encoding(encoding));
         let list = list(command, &atlas);
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
@@ -196,7 +240,7 @@ fn list(command: &Path, atlas: &Atlas) -> Command {
     let mut list = Command::new(command);
     list.args(["list", "--output", "ndjson"])
         .env("MONGODB_ATLAS_BASE_URL", &atlas.base)
-        .env("MONGODB_ATLAS_PROJECT_ID", &atlas.group)
+        .env("MONGODB_ATLAS_PROJECT_ID", &atlas.groups[0])
         .env("MONGODB_ATLAS_ACCESS_TOKEN", &atlas.token);
     list
 }

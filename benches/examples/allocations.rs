@@ -1,7 +1,7 @@
 //! Counts the allocations of each case and their bytes.
 //!
 //! ```text
-//! cargo run --release --no-default-features --example allocations
+//! cargo run --release --example allocations
 //! ```
 
 use std::io;

@@ -5,6 +5,8 @@ use std::error::Error;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::atlas::Atlas;
 use crate::usage::{self, Process};
 
@@ -12,21 +14,30 @@ use crate::usage::{self, Process};
 pub const PER_PAGE: usize = 500;
 
 /// The task of a process that lists all keys.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Task {
+    /// The name of the library.
+    pub library: String,
     /// The name of the loop.
     pub how: String,
     /// Atlas's base URL.
     pub base: String,
-    /// The id of the group whose keys are listed.
-    pub group: String,
+    /// The ids of the groups whose keys are listed. Most loops list those of the first group.
+    pub groups: Vec<String>,
+    /// How often each group is listed, in loops over groups.
+    pub repeat: usize,
     /// The access token.
     pub token: String,
+    /// The number of keys on a page.
+    pub per_page: usize,
     /// The number of pages, for loops that do not decode pages.
     pub pages: usize,
-    /// The maximum number of pages in flight.
-    pub ahead: usize,
+    /// The maximum number of requests in flight.
+    pub in_flight: usize,
+    /// The file with the certificate that is trusted, if the server speaks TLS. The variable `SSL_CERT_FILE` names
+    /// it, too.
+    pub authority: Option<String>,
 }
 
 /// The measurement of a process that has listed all keys.
@@ -49,27 +60,20 @@ pub type Outcome = Result<usize, Box<dyn Error>>;
 /// The name of a loop, and the loop.
 pub type Loop = (&'static str, fn(&Task) -> Outcome);
 
-/// Runs the process that [`run`] starts: reads the task, runs one of `loops`, and prints the measurement.
+/// Runs the process that [`run`] starts: reads the task, runs the loop that `find` returns for it, and prints the
+/// measurement.
 ///
 /// # Errors
 /// Returns the error of the loop.
 ///
 /// # Panics
-/// Panics if the arguments are not a task.
-pub fn list(loops: &[Loop], arguments: &[&str]) -> Result<(), Box<dyn Error>> {
-    let &[how, base, group, token, pages, ahead] = arguments else {
-        panic!("{arguments:?}");
-    };
-    let task = Task {
-        how: how.to_owned(),
-        base: base.to_owned(),
-        group: group.to_owned(),
-        token: token.to_owned(),
-        pages: pages.parse()?,
-        ahead: ahead.parse()?,
-    };
-    let mut loops = loops.iter();
-    let (_, run) = loops.find(|(how, _)| *how == task.how).unwrap();
+/// Panics if the argument is not a task.
+pub fn list(
+    task: &str,
+    find: impl FnOnce(&Task) -> Option<fn(&Task) -> Outcome>,
+) -> Result<(), Box<dyn Error>> {
+    let task: Task = serde_json::from_str(task)?;
+    let run = find(&task).unwrap();
     let before = usage::measure(Process::Own).cpu;
     let begun = Instant::now();
     let items = run(&task)?;
@@ -83,12 +87,62 @@ pub fn list(loops: &[Loop], arguments: &[&str]) -> Result<(), Box<dyn Error>> {
 }
 
 impl Task {
-    /// Returns the URL of a page, as a reader of Atlas's documentation would write it.
+    /// Returns the task of a library's loop over the first group, one request after the other.
+    #[must_use]
+    pub fn new(library: &str, how: &str, atlas: &Atlas, per_page: usize, pages: usize) -> Self {
+        Self {
+            library: library.to_owned(),
+            how: how.to_owned(),
+            base: atlas.base.clone(),
+            groups: atlas.groups.clone(),
+            repeat: 1,
+            token: atlas.token.clone(),
+            per_page,
+            pages,
+            in_flight: 1,
+            authority: atlas.authority.clone(),
+        }
+    }
+
+    /// Sets the maximum number of requests in flight.
+    #[must_use]
+    pub fn with_in_flight(self, in_flight: usize) -> Self {
+        Self { in_flight, ..self }
+    }
+
+    /// Sets how often each group is listed.
+    #[must_use]
+    pub fn with_repeat(self, repeat: usize) -> Self {
+        Self { repeat, ..self }
+    }
+
+    /// Returns the id of the first group.
+    ///
+    /// # Panics
+    /// Panics if there is no group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.groups.first().unwrap()
+    }
+
+    /// Returns the groups to list, as often as they are listed.
+    pub fn listings(&self) -> impl Iterator<Item = &str> + Clone {
+        let all = std::iter::repeat_n(&self.groups, self.repeat);
+        all.flatten().map(String::as_str)
+    }
+
+    /// Returns the URL of a page of the first group.
     #[must_use]
     pub fn url(&self, page: usize) -> String {
-        let Self { base, group, .. } = self;
+        self.url_of(self.group(), page)
+    }
+
+    /// Returns the URL of a page of a group, as a reader of Atlas's documentation would write it.
+    #[must_use]
+    pub fn url_of(&self, group: &str, page: usize) -> String {
+        let Self { base, per_page, .. } = self;
         format!(
-            "{base}/api/atlas/v2/groups/{group}/aiModelApiKeys?itemsPerPage={PER_PAGE}&pageNum={page}"
+            "{base}/api/atlas/v2/groups/{group}/aiModelApiKeys?itemsPerPage={per_page}&pageNum={page}"
         )
     }
 
@@ -102,45 +156,31 @@ impl Task {
     }
 }
 
-/// Starts this executable again with the argument `list`. It lists the `keys` of `atlas` with the loop `how` over
-/// `library`. Its `main` must pass the arguments after the library to [`list`].
+/// Starts this executable again with the argument `list` and a task. Its `main` must pass the task to [`list`].
 ///
 /// # Panics
-/// Panics if the process fails or reads a wrong number of keys.
+/// Panics if the process fails.
 #[must_use]
-pub fn run(library: &str, how: &str, ahead: usize, atlas: &Atlas, keys: usize) -> Measurement {
-    let pages = keys.div_ceil(PER_PAGE);
-    let output = Command::new(env::current_exe().unwrap())
-        .args([
-            "list",
-            library,
-            how,
-            &atlas.base,
-            &atlas.group,
-            &atlas.token,
-        ])
-        .args([pages.to_string(), ahead.to_string()])
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{library} {how}");
+pub fn run(task: &Task) -> Measurement {
+    let mut process = Command::new(env::current_exe().unwrap());
+    process.args(["list", &serde_json::to_string(task).unwrap()]);
+    if let Some(file) = &task.authority {
+        process
+            .env("SSL_CERT_FILE", file)
+            .env_remove("SSL_CERT_DIR");
+    }
+    let output = process.stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "{} {}", task.library, task.how);
     let text = String::from_utf8(output.stdout).unwrap();
     let numbers: Vec<u64> = text
         .split_whitespace()
         .map(|n| n.parse().unwrap())
         .collect();
     let [items, cpu, wall, peak] = numbers.try_into().unwrap();
-    let measurement = Measurement {
+    Measurement {
         items: usize::try_from(items).unwrap(),
         cpu: Duration::from_micros(cpu),
         wall: Duration::from_micros(wall),
         peak,
-    };
-    let undecoded = ["replies", "bare"].contains(&how);
-    assert_eq!(
-        measurement.items,
-        if undecoded { pages } else { keys },
-        "{how}"
-    );
-    measurement
+    }
 }

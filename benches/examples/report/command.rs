@@ -8,14 +8,21 @@ use crate::text::{digits, mebibytes, table, time};
 
 pub(crate) fn sections(rows: &[Row]) -> Vec<Section> {
     let of = |group: &str| -> Vec<&Row> { rows.iter().filter(|row| row.group == group).collect() };
-    let started = start(&of("start"));
-    started
-        .into_iter()
-        .chain(instructions(&of("instructions")))
-        .collect()
+    [
+        start("start", "One page of 100 keys", &of("start")),
+        start(
+            "start-tls",
+            "One page of 100 keys over TLS",
+            &of("start-tls"),
+        ),
+        instructions(&of("instructions")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
-fn start(rows: &[&Row]) -> Option<Section> {
+fn start(name: &str, title: &str, rows: &[&Row]) -> Option<Section> {
     let value = |id: &str, unit: &str| {
         let mut rows = rows.iter();
         let row = rows.find(|row| row.id == id && row.unit == unit);
@@ -51,9 +58,9 @@ fn start(rows: &[&Row]) -> Option<Section> {
         bars: bars.collect(),
     };
     Some(Section {
-        name: "start".to_owned(),
+        name: name.to_owned(),
         text: table(&headings, lines),
-        plot: Some(plot::bars("One page of 100 keys", &[group], true)),
+        plot: Some(plot::bars(title, &[group], true)),
     })
 }
 

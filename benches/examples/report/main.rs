@@ -5,11 +5,15 @@
 //! measurements and all other text do not change.
 
 mod command;
+mod connections;
 mod criterion;
 mod listings;
 mod plot;
 mod readme;
+mod rows;
 mod small;
+mod sweeps;
+mod targets;
 mod text;
 
 use std::error::Error;
@@ -21,6 +25,8 @@ use atlas_model_keys_benches::results::{self, Machine, Results};
 
 use crate::plot::Plot;
 use crate::readme::Readme;
+use crate::rows::Rows;
+use crate::targets::Measured;
 
 /// The text between two markers, with an optional plot below it.
 struct Section {
@@ -76,9 +82,18 @@ fn sections() -> Vec<Section> {
         let name = format!("{}/{}", row.group, row.id);
         order.iter().position(|case| *case == name)
     });
+    let (drain, start) = (rows(drain), rows(start));
+    let all = Measured {
+        small: Rows(&measured),
+        drain: Rows(&drain),
+        start: Rows(&start),
+    };
     let mut sections = small::sections(&measured);
-    sections.extend(listings::sections(&rows(drain)));
-    sections.extend(command::sections(&rows(start)));
+    sections.extend(listings::sections(&all.drain));
+    sections.extend(connections::sections(&all.drain));
+    sections.extend(sweeps::sections(&all.drain));
+    sections.extend(command::sections(&start));
+    sections.extend(all.section());
     sections.extend(machine.map(|machine| describe(&machine)));
     sections
 }

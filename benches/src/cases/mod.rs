@@ -2,9 +2,13 @@
 
 mod digest;
 mod page;
+#[cfg(feature = "benches")]
+mod page_peers;
 mod request;
 mod session;
 mod wire;
+#[cfg(feature = "benches")]
+mod wire_peers;
 
 use std::fmt;
 use std::hint::black_box;
@@ -79,14 +83,20 @@ impl fmt::Debug for Case {
     }
 }
 
-/// Returns all cases, group by group. The first of a group is the baseline of the others.
+/// Returns all cases. The first of a group is the baseline of the others.
+///
+/// Some peers need libraries that nothing else needs. The gate for instructions does without them.
 #[must_use]
 pub fn all() -> Vec<Case> {
     [
         page::cases(),
+        #[cfg(feature = "benches")]
+        page_peers::cases(),
         request::cases(),
         digest::cases(),
         wire::cases(),
+        #[cfg(feature = "benches")]
+        wire_peers::cases(),
         session::cases(),
     ]
     .into_iter()

@@ -62,39 +62,30 @@ fn indented(body: &[u8]) -> Vec<u8> {
     serde_json::to_vec_pretty(&page).expect("JSON")
 }
 
-pub(super) fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for keys in [1, 100, 500] {
-        let sample = Sample::new("page", keys, body(keys));
-        cases.extend([
-            sample.owned_by_serde_json(),
-            sample.borrowed(),
-            sample.case("ours, owned", |body| {
-                let page = page(body);
-                let has_next = page.has_next();
-                let keys: Vec<OwnedModelKey> = page.into_iter().collect();
-                black_box((has_next, keys));
-            }),
-            sample.case("serde_json, Value", |body| {
-                black_box(serde_json::from_slice::<Value>(body).expect("JSON"));
-            }),
-            sample.case("serde_json, syntax only", |body| {
-                black_box(serde_json::from_slice::<IgnoredAny>(body).expect("JSON"));
-            }),
-        ]);
-    }
+/// Returns the bodies that are decoded, with one, 100 and 500 keys in Atlas's usual layout, and 500 in others.
+pub(super) fn samples() -> Vec<Sample> {
+    let usual = [1, 100, 500].map(|keys| Sample::new("page", keys, body(keys)));
     let body = body(500);
-    for sample in [
+    let others = [
         Sample::new("page-new-fields", 500, with_new_fields(&body)),
         Sample::new("page-indented", 500, indented(&body)),
-    ] {
+    ];
+    usual.into_iter().chain(others).collect()
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for sample in samples() {
         cases.extend([sample.owned_by_serde_json(), sample.borrowed()]);
+        if sample.group == "page" {
+            cases.extend(sample.further());
+        }
     }
     cases
 }
 
 /// The input of the cases of a group.
-struct Sample {
+pub(super) struct Sample {
     group: &'static str,
     keys: usize,
     bytes: Rc<[u8]>,
@@ -106,7 +97,7 @@ impl Sample {
         Self { group, keys, bytes }
     }
 
-    fn case(&self, name: &'static str, run: fn(&[u8])) -> Case {
+    pub(super) fn case(&self, name: &'static str, mut run: impl FnMut(&[u8]) + 'static) -> Case {
         let (body, len) = (Rc::clone(&self.bytes), self.bytes.len());
         Case::new(self.group, name, move || run(&body)).with_size(self.keys, len)
     }
@@ -123,5 +114,22 @@ impl Sample {
             page.keys().for_each(visit);
             black_box(page.has_next());
         })
+    }
+
+    fn further(&self) -> [Case; 3] {
+        [
+            self.case("ours, owned", |body| {
+                let page = page(body);
+                let has_next = page.has_next();
+                let keys: Vec<OwnedModelKey> = page.into_iter().collect();
+                black_box((has_next, keys));
+            }),
+            self.case("serde_json, Value", |body| {
+                black_box(serde_json::from_slice::<Value>(body).expect("JSON"));
+            }),
+            self.case("serde_json, syntax only", |body| {
+                black_box(serde_json::from_slice::<IgnoredAny>(body).expect("JSON"));
+            }),
+        ]
     }
 }

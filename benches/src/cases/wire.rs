@@ -41,16 +41,33 @@ fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Message {
     panic!("the response does not end")
 }
 
-pub(super) fn cases() -> Vec<Case> {
-    let head = format!("{HEAD}content-length: 0\r\n\r\n");
+/// Returns a response that is only a head.
+pub(super) fn only_head() -> Rc<[u8]> {
+    format!("{HEAD}content-length: 0\r\n\r\n")
+        .into_bytes()
+        .into()
+}
+
+/// Returns a response with 500 keys.
+pub(super) fn whole_page() -> Rc<[u8]> {
     let body = page::body(500);
     let mut whole = format!("{HEAD}content-length: {}\r\n\r\n", body.len()).into_bytes();
     whole.extend(body);
-    let (head, whole): (Rc<[u8]>, Rc<[u8]>) = (head.into_bytes().into(), whole.into());
-    let case = |group, name, bytes: &Rc<[u8]>, run: fn(&[u8])| {
-        let (bytes, len) = (Rc::clone(bytes), bytes.len());
-        Case::new(group, name, move || run(&bytes)).with_bytes(len)
-    };
+    whole.into()
+}
+
+pub(super) fn case(
+    group: &'static str,
+    name: &'static str,
+    bytes: &Rc<[u8]>,
+    run: fn(&[u8]),
+) -> Case {
+    let (bytes, len) = (Rc::clone(bytes), bytes.len());
+    Case::new(group, name, move || run(&bytes)).with_bytes(len)
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let (head, whole) = (only_head(), whole_page());
     fn proto(bytes: &[u8]) -> (usize, http::Response<()>) {
         let parsed = try_parse_response::<64>(bytes).expect("a response");
         parsed.expect("a whole head")
