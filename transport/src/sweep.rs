@@ -17,9 +17,9 @@ use crate::listing::MAX_READ_AHEAD;
 /// The default number of groups that are listed at the same time.
 const CONCURRENCY: usize = 8;
 
-/// The largest number of started groups for each page that may be in flight. A started group without a page in flight has a
-/// page that waits for the groups before it. With only one group for each page, a slow group would stop the whole sweep.
-const STARTED: usize = 4;
+/// The largest number of pages held for each page that may be in flight: those in flight, and those that wait for the groups
+/// before them. With only one, a slow group would stop the whole sweep.
+const HELD: usize = 4;
 
 /// An item of a sweep: a page of keys of one group, or the error that ended the listing of that group.
 ///
@@ -53,17 +53,47 @@ pub(crate) struct SweepFetcher<I: Io> {
 struct GroupFetch {
     group: GroupId,
     listing: Listing,
-    page: NextPage,
+    /// The pages that have arrived. An error is the last one.
+    arrived: VecDeque<Result<Page<Vec<u8>>, Error>>,
+    next: NextPage,
 }
 
-/// The next page of a group.
+/// The page of a group after those that have arrived.
 enum NextPage {
     /// It is not requested yet.
     Wanted(ListRequest),
     InFlight(Job<Result<Page<Vec<u8>>, Error>>),
-    Fetched(Result<Page<Vec<u8>>, Error>),
-    /// The listing ends with this error instead of a next page.
-    Failed(Error),
+    /// The listing has ended.
+    None,
+}
+
+impl GroupFetch {
+    fn is_in_flight(&self) -> bool {
+        matches!(self.next, NextPage::InFlight(_))
+    }
+
+    /// Takes a page that has arrived, and finds the next one.
+    fn accept(&mut self, page: Result<Page<Vec<u8>>, Error>) {
+        self.next = NextPage::None;
+        let page = page.map(|page| self.listing.accept_page(page));
+        let has_failed = page.is_err();
+        self.arrived.push_back(page);
+        if has_failed {
+            return;
+        }
+        match self.listing.request() {
+            Ok(Some(request)) => self.next = NextPage::Wanted(request),
+            Ok(None) => {}
+            Err(error) => self.arrived.push_back(Err(error)),
+        }
+    }
+
+    /// Removes the first page that has arrived. The second value is whether it is the last one of the group.
+    fn take_arrived(&mut self) -> Option<(Result<Page<Vec<u8>>, Error>, bool)> {
+        let page = self.arrived.pop_front()?;
+        let is_last = self.arrived.is_empty() && matches!(self.next, NextPage::None);
+        Some((page, is_last))
+    }
 }
 
 impl<I: Io> SweepFetcher<I> {
@@ -96,28 +126,15 @@ impl<I: Io> SweepFetcher<I> {
         while self.poll_jobs(cx) {
             self.start();
         }
-        let Some(mut first) = self.groups.pop_front() else {
+        let Some(first) = self.groups.front_mut() else {
             return Poll::Ready(None);
         };
-        let page = match first.page {
-            NextPage::Wanted(_) | NextPage::InFlight(_) => {
-                self.groups.push_front(first);
-                return Poll::Pending;
-            }
-            NextPage::Fetched(Ok(page)) => Ok(first.listing.accept_page(page)),
-            NextPage::Fetched(Err(error)) | NextPage::Failed(error) => Err(error),
+        let group = first.group;
+        let Some((page, is_last)) = first.take_arrived() else {
+            return Poll::Pending;
         };
-        let next = match &page {
-            Ok(_) => first.listing.request().transpose(),
-            Err(_) => None,
-        };
-        let (group, is_last) = (first.group, next.is_none());
-        if let Some(next) = next {
-            first.page = match next {
-                Ok(request) => NextPage::Wanted(request),
-                Err(error) => NextPage::Failed(error),
-            };
-            self.groups.push_front(first);
+        if is_last {
+            self.groups.pop_front();
         }
         // The next pages are fetched while the caller uses this one.
         self.start();
@@ -128,24 +145,30 @@ impl<I: Io> SweepFetcher<I> {
         }))
     }
 
-    /// Requests as many pages as may be in flight: first those of the started groups, and then those of further groups.
+    /// Requests as many pages as may be in flight and held: first those of the started groups, and then those of further
+    /// groups.
     fn start(&mut self) {
-        let is_in_flight = |group: &&GroupFetch| matches!(group.page, NextPage::InFlight(_));
-        let mut in_flight = self.groups.iter().filter(is_in_flight).count();
         // Both fields are taken, so that the sweep has ended if the caller's iterator panics and the panic is caught.
         let mut requests = self.requests.take();
         let mut groups = std::mem::take(&mut self.groups);
-        for group in &mut groups {
-            if in_flight < self.concurrency
-                && let NextPage::Wanted(request) = group.page
+        let mut in_flight = groups.iter().filter(|group| group.is_in_flight()).count();
+        let arrived: usize = groups.iter().map(|group| group.arrived.len()).sum();
+        let most = self
+            .concurrency
+            .saturating_mul(HELD)
+            .saturating_sub(arrived);
+        let most = most.min(self.concurrency);
+        for (place, group) in groups.iter_mut().enumerate() {
+            // The caller waits for the first group, also if the pages of the other groups leave no room.
+            let is_awaited = place == 0 && group.arrived.is_empty();
+            if let NextPage::Wanted(request) = group.next
+                && (in_flight < most || is_awaited)
             {
-                group.page = NextPage::InFlight(self.fetch(request, false, in_flight));
+                group.next = NextPage::InFlight(self.fetch(request, false, in_flight));
                 in_flight += 1;
             }
         }
-        let most = self.concurrency.saturating_mul(STARTED);
-        while in_flight < self.concurrency
-            && groups.len() < most
+        while in_flight < most
             && let Some(further) = &mut requests
         {
             let Some(request) = further.next() else {
@@ -155,7 +178,8 @@ impl<I: Io> SweepFetcher<I> {
             groups.push_back(GroupFetch {
                 group: request.group(),
                 listing: Listing::new(request, &self.handle.driver.limits),
-                page: NextPage::InFlight(self.fetch(request, true, in_flight)),
+                arrived: VecDeque::new(),
+                next: NextPage::InFlight(self.fetch(request, true, in_flight)),
             });
             in_flight += 1;
         }
@@ -168,13 +192,13 @@ impl<I: Io> SweepFetcher<I> {
         // Both fields are taken, so that the sweep has ended if a job panics and the panic is caught.
         let requests = self.requests.take();
         let mut groups = std::mem::take(&mut self.groups);
-        for GroupFetch { page, .. } in &mut groups {
-            let NextPage::InFlight(job) = page else {
+        for group in &mut groups {
+            let NextPage::InFlight(job) = &mut group.next else {
                 continue;
             };
             if let Poll::Ready(fetched) = Pin::new(job).poll(cx) {
                 has_arrived = true;
-                *page = NextPage::Fetched(fetched.unwrap_or_else(|failure| {
+                group.accept(fetched.unwrap_or_else(|failure| {
                     let session = &self.handle.driver.session;
                     Err(session.transport_error(failure, 0))
                 }));

@@ -10,7 +10,7 @@ use atlas_model_keys_core::{
     BaseUrl, Body, Credentials, Error, Failure, GroupId, GroupsRequest, ItemsPerPage, KeyRequest,
     Limits, ListRequest, OrgKeyRequest, OrgListRequest, UnixTime,
 };
-use atlas_model_keys_emulator::{Config, Emulator, Route, TokenBucket};
+use atlas_model_keys_emulator::{Config, Data, Emulator, Route, TokenBucket};
 use atlas_model_keys_transport::{
     AsyncTransport, ClientSettings, Clock, InMemoryAtlas, SendContext, SweepItem, asynchronous,
 };
@@ -247,19 +247,41 @@ fn groups_come_in_order_and_a_failed_group_is_an_item() {
     assert_eq!(atlas.0.lock().unwrap().emulator.token_requests(), 1);
 }
 
+/// Returns the time of a sweep over all groups, and checks that it fetches this number of pages.
+fn time_of_sweep(
+    config: Config,
+    items_per_page: u32,
+    pages: usize,
+    concurrency: usize,
+) -> Duration {
+    let atlas = Simulation::new(config, LATENCY);
+    let client = atlas.client(Limits::default());
+    let items_per_page = ItemsPerPage::new(items_per_page).unwrap();
+    let list = |group| ListRequest::new(group).with_items_per_page(items_per_page);
+    let groups: Vec<_> = atlas.groups().into_iter().map(list).collect();
+    let sweep = client.sweep(groups).concurrency(concurrency);
+    let (items, time) = atlas.run(items(sweep));
+    let fetched = items.iter().filter(|item| item.page.is_ok()).count();
+    assert_eq!(fetched, pages);
+    assert_eq!(atlas.0.lock().unwrap().most_in_flight, concurrency);
+    time
+}
+
 #[test]
 fn eight_groups_at_a_time_are_at_least_seven_times_as_fast_as_one() {
-    let time = |concurrency| {
-        let atlas = Simulation::new(config(300), LATENCY);
-        let client = atlas.client(Limits::default());
-        let list = |group| ListRequest::new(group).with_items_per_page(ItemsPerPage::MAX);
-        let groups: Vec<_> = atlas.groups().into_iter().map(list).collect();
-        let sweep = client.sweep(groups).concurrency(concurrency);
-        let (items, time) = atlas.run(items(sweep));
-        assert_eq!(items.iter().filter(|item| item.page.is_ok()).count(), 299);
-        assert_eq!(atlas.0.lock().unwrap().most_in_flight, concurrency);
-        time
-    };
+    let time = |concurrency| time_of_sweep(config(300), 500, 299, concurrency);
+    let (one, eight) = (time(1), time(8));
+    assert!(one >= 7 * eight, "{one:?} {eight:?}");
+}
+
+#[test]
+fn groups_with_several_pages_are_listed_as_fast_as_those_with_one() {
+    let groups = (0..300).map(|n| format!("{{\"id\":\"{n:024x}\"}}\n"));
+    let keys = (0..3 * 300).map(|n| format!("{{\"groupId\":\"{:024x}\",\"name\":\"k\"}}\n", n / 3));
+    let data: String = groups.chain(keys).collect();
+    let data = Data::from_json(data.as_bytes()).unwrap();
+    let config = Config::default().with_data(data).with_rate_limit(None);
+    let time = |concurrency| time_of_sweep(config.clone(), 1, 3 * 300, concurrency);
     let (one, eight) = (time(1), time(8));
     assert!(one >= 7 * eight, "{one:?} {eight:?}");
 }
@@ -312,7 +334,10 @@ fn no_new_group_starts_during_a_pause() {
     let refuse = |state: &mut State| state.emulator.fail_next(1, route, status, &headers);
     refuse(&mut atlas.0.lock().unwrap());
     let client = atlas.client(Limits::default());
-    let (items, _) = atlas.run(items(client.sweep(atlas.groups())));
+    // With one page for each group, each request is for a new group.
+    let list = |group| ListRequest::new(group).with_items_per_page(ItemsPerPage::MAX);
+    let groups: Vec<_> = atlas.groups().into_iter().map(list).collect();
+    let (items, _) = atlas.run(items(client.sweep(groups)));
     assert_eq!(items.iter().filter(|item| item.is_last).count(), 40);
     let state = atlas.0.lock().unwrap();
     let (_, refused) = state
@@ -375,6 +400,25 @@ fn slow_group_does_not_stop_the_others() {
 }
 
 #[test]
+fn pages_behind_a_slow_group_are_held_only_up_to_the_limit() {
+    let atlas = Simulation::new(config(3).with_keys_per_group(1000), LATENCY);
+    let groups = atlas.groups();
+    let (long, slow) = (groups[0], groups[1]);
+    atlas.0.lock().unwrap().slow = Some((slow.to_string(), Duration::from_secs(60)));
+    let client = atlas.client(Limits::default());
+    let list = |group| ListRequest::new(group).with_items_per_page(ItemsPerPage::new(10).unwrap());
+    let mut sweep = client.sweep([slow, long].map(list)).concurrency(2);
+    let (first, time) = atlas.run(sweep.next());
+    assert_eq!(first.unwrap().group, slow);
+    assert!(time > Duration::from_secs(60), "{time:?}");
+    // The token, the page of the slow group, and the others.
+    assert_eq!(atlas.0.lock().unwrap().emulator.requests(), 1 + 4 * 2);
+    // The first group goes on although the others leave no room.
+    let (items, _) = atlas.run(items(sweep));
+    assert_eq!(items.iter().filter(|item| item.group == long).count(), 100);
+}
+
+#[test]
 fn endless_iterator_of_groups_is_read_only_as_far_as_needed() {
     let atlas = InMemoryAtlas::new(config(3));
     let client = atlas
@@ -386,7 +430,7 @@ fn endless_iterator_of_groups_is_read_only_as_far_as_needed() {
         assert_eq!(sweep.next().unwrap().page.unwrap().len(), 40);
     }
     drop(sweep);
-    // No more than four groups for each that is listed at the same time were started.
+    // No more than four pages for each that may be in flight were requested.
     assert!(atlas.with(|emulator| emulator.requests()) <= 3 + 4 * 4);
 }
 
