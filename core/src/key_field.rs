@@ -78,6 +78,13 @@ macro_rules! define_key_field {
                 }
             }
 
+            /// Returns what compact JSON has before the text of the field, such as `"name":"`.
+            pub(crate) const fn before_text(self) -> &'static [u8] {
+                match self {
+                    $(Self::$field => concat!("\"", $name, "\":\"").as_bytes(),)*
+                }
+            }
+
             /// Returns whether the value is a timestamp.
             #[must_use]
             pub const fn is_timestamp(self) -> bool {

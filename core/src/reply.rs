@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::api_error::{Redaction, status_in};
 use crate::date_header::{date, response_date};
@@ -286,12 +286,16 @@ pub(crate) fn read_envelope(
     failed.map_or(Ok(None), Err)
 }
 
-pub(crate) fn rate_limit(headers: &HeaderMap) -> RateLimit {
-    let number = |name| headers.get(name)?.to_str().ok()?.trim().parse().ok();
-    RateLimit {
-        limit: number("ratelimit-limit"),
-        remaining: number("ratelimit-remaining"),
-    }
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+static RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+
+/// Returns the value of `RateLimit-Remaining`.
+pub(crate) fn remaining_requests(headers: &HeaderMap) -> Option<u64> {
+    number_in(headers, &RATE_LIMIT_REMAINING)
+}
+
+fn number_in(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// Checks the size of a response against the limits, even if the transport did so before.
@@ -318,10 +322,8 @@ pub(crate) fn check_size<B: AsRef<[u8]>>(
         return Ok(());
     }
     // The announced length counts too: then a transport need not read a body that will be refused.
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| {
-        let length: u64 = length.to_str().ok()?.trim().parse().ok()?;
-        Some(usize::try_from(length).unwrap_or(usize::MAX))
-    });
+    let announced = number_in(headers, &CONTENT_LENGTH)
+        .map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     let length = response.body().as_ref().len();
     let length = length.max(announced.unwrap_or(0));
     bound("bytes of body", length, limits.body_bytes)
@@ -401,7 +403,10 @@ impl<B> Reply<B> {
     /// Returns the state of the rate limit from the headers.
     #[must_use]
     pub fn rate_limit(&self) -> RateLimit {
-        rate_limit(&self.headers)
+        RateLimit {
+            limit: number_in(&self.headers, &RATE_LIMIT),
+            remaining: remaining_requests(&self.headers),
+        }
     }
 
     /// Returns the time from which the version that responded is deprecated (`Deprecation`, RFC 9745). It may be past.

@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use super::decoded::{Arena, Decoded, Entry as _, KeySpans, LinkSpans, Span};
+use super::decoded::{Arena, Decoded, Entry as _, KEY_FIELDS, KeySpans, LinkSpans, Span};
 use super::layout::{KEY_DEPTH, LINK_DEPTH, MAX_NESTING, PAGE_DEPTH, PageField};
 use crate::limits::BodyLimits;
 use crate::{ItemsPerPage, KeyField};
@@ -19,6 +19,7 @@ pub(super) fn read(body: &[u8], limits: BodyLimits) -> Option<Decoded> {
         arena: Arena::default(),
         elements: limits.elements,
         nesting: limits.nesting.min(MAX_NESTING),
+        order: Order([KeyField::ApiKeyId; KEY_FIELDS + 1]),
     };
     let mut page = cursor.page()?;
     page.arena = cursor.arena;
@@ -32,6 +33,34 @@ struct Cursor<'b> {
     arena: Arena,
     elements: usize,
     nesting: u8,
+    order: Order,
+}
+
+/// The field at the start of the last keys, and the field that came after each field in them. A key usually has the fields
+/// of the key before it in the same order, so one comparison finds most of them.
+struct Order([KeyField; KEY_FIELDS + 1]);
+
+impl Order {
+    /// The place at the start of a key.
+    const START: usize = 0;
+
+    /// Returns the place after a field.
+    fn after(field: KeyField) -> usize {
+        field as usize + 1
+    }
+
+    /// Returns the field to expect at a place.
+    fn expected(&self, place: usize) -> KeyField {
+        let field = self.0.get(place).copied();
+        field.unwrap_or(KeyField::ApiKeyId)
+    }
+
+    /// Notes the field at a place.
+    fn note(&mut self, place: usize, field: KeyField) {
+        if let Some(expected) = self.0.get_mut(place) {
+            *expected = field;
+        }
+    }
 }
 
 /// The length of a short key. Atlas's documented example has 323 bytes.
@@ -43,7 +72,7 @@ impl<'b> Cursor<'b> {
         let mut seen = Seen::default();
         self.object(|cursor, name| {
             let Some(field) = PageField::from_name(name) else {
-                return cursor.undocumented(name, PAGE_DEPTH);
+                return cursor.skip(PAGE_DEPTH);
             };
             seen.first(field as u8)?;
             match field {
@@ -69,12 +98,22 @@ impl<'b> Cursor<'b> {
 
     fn key(&mut self, key: &mut KeySpans) -> Option<()> {
         let mut seen = Seen::default();
-        self.object(|cursor, name| {
-            let Some(field) = KeyField::from_bytes(name) else {
-                return cursor.undocumented(name, KEY_DEPTH);
+        let mut place = Order::START;
+        self.members(|cursor| {
+            let expected = cursor.order.expected(place);
+            let (field, text) = if cursor.eat(expected.before_text()).is_some() {
+                (expected, cursor.rest_of_text()?)
+            } else {
+                let name = cursor.name()?;
+                let Some(field) = KeyField::from_bytes(name) else {
+                    return cursor.skip(KEY_DEPTH);
+                };
+                cursor.order.note(place, field);
+                (field, cursor.text()?)
             };
             seen.first(field as u8)?;
-            key.set(field, cursor.text()?);
+            key.set(field, text);
+            place = Order::after(field);
             Some(())
         })
     }
@@ -85,7 +124,7 @@ impl<'b> Cursor<'b> {
             let (number, span) = match name {
                 b"rel" => (0, &mut link.rel),
                 b"href" => (1, &mut link.href),
-                _ => return cursor.undocumented(name, LINK_DEPTH),
+                _ => return cursor.skip(LINK_DEPTH),
             };
             seen.first(number)?;
             *span = cursor.text()?;
@@ -96,20 +135,36 @@ impl<'b> Cursor<'b> {
     /// Reads an object. `value` gets each field's name and reads its value.
     #[inline]
     fn object(&mut self, mut value: impl FnMut(&mut Self, &[u8]) -> Option<()>) -> Option<()> {
+        self.members(|cursor| {
+            let name = cursor.name()?;
+            value(cursor, name)
+        })
+    }
+
+    /// Reads an object. `member` reads each field's name and value.
+    #[inline]
+    fn members(&mut self, mut member: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.eat(b"{")?;
         if self.eat(b"}").is_some() {
             return Some(());
         }
         loop {
-            self.eat(b"\"")?;
-            let (name, rest) = self.rest.split_at_checked(plain_prefix(self.rest).0)?;
-            self.rest = rest;
-            self.eat(b"\":")?;
-            value(self, name)?;
+            member(self)?;
             if self.eat(b",").is_none() {
                 return self.eat(b"}");
             }
         }
+    }
+
+    /// Reads the name of a field and the colon after it. A name with other characters than ASCII is left to the reference
+    /// parser.
+    #[inline]
+    fn name(&mut self) -> Option<&'b [u8]> {
+        self.eat(b"\"")?;
+        let (name, rest) = self.rest.split_at_checked(ascii_prefix(self.rest))?;
+        self.rest = rest;
+        self.eat(b"\":")?;
+        Some(name)
     }
 
     /// Reads an array into `list`. `read` reads each element into a copy of `absent` that is already in the list, because
@@ -146,13 +201,6 @@ impl<'b> Cursor<'b> {
 
     /// Skips the value of an undocumented field that has `depth` arrays and objects around it.
     #[cold]
-    fn undocumented(&mut self, name: &[u8], depth: u8) -> Option<()> {
-        // ASCII is UTF-8; other names are left to the reference parser.
-        name.is_ascii().then_some(())?;
-        self.skip(depth)
-    }
-
-    /// Reads any value to its end and drops it.
     fn skip(&mut self, depth: u8) -> Option<()> {
         match self.rest.first()? {
             b'"' => {
@@ -175,35 +223,44 @@ impl<'b> Cursor<'b> {
                 }
                 Some(())
             }
-            b'{' => self.object(|cursor, name| cursor.undocumented(name, depth + 1)),
+            b'{' => self.object(|cursor, _| cursor.skip(depth + 1)),
             _ => self.unsigned_integer().map(|_| ()),
         }
     }
 
     /// Reads a string or null.
-    #[inline]
+    #[inline(never)] // Most texts follow an expected name.
     fn text(&mut self) -> Option<Span> {
         if self.eat(b"\"").is_none() {
             return self.eat(b"null").map(|()| Span::ABSENT);
         }
+        self.rest_of_text()
+    }
+
+    /// Reads a string whose first quote has been read.
+    #[inline(always)] // It is called for nearly every field, and a call would cost a third of the time.
+    fn rest_of_text(&mut self) -> Option<Span> {
         let start = self.len - self.rest.len();
+        let len = ascii_prefix(self.rest);
+        if let [b'"', rest @ ..] = self.rest.get(len..)? {
+            self.rest = rest;
+            return Span::in_body(start, len);
+        }
         match self.string()? {
             RawString::Plain(len) => Span::in_body(start, len),
             RawString::Escaped(text) => self.unescaped(text),
         }
     }
 
-    /// Reads a string whose first quote has been read.
-    #[inline]
+    /// Reads a string whose first quote has been read, with any characters.
+    #[inline(never)]
     fn string(&mut self) -> Option<RawString<'b>> {
-        let (len, is_ascii) = plain_prefix(self.rest);
+        let len = plain_prefix(self.rest);
         let (text, rest) = self.rest.split_at_checked(len)?;
         match rest {
             [b'"', rest @ ..] => {
                 self.rest = rest;
-                if !is_ascii {
-                    core::str::from_utf8(text).ok()?;
-                }
+                core::str::from_utf8(text).ok()?;
                 Some(RawString::Plain(len))
             }
             [b'\\', ..] => self.escaped(len).map(RawString::Escaped),
@@ -215,7 +272,7 @@ impl<'b> Cursor<'b> {
     #[cold]
     fn escaped(&mut self, mut len: usize) -> Option<&'b str> {
         while let [b'\\', _, rest @ ..] = self.rest.get(len..)? {
-            len += 2 + plain_prefix(rest).0;
+            len += 2 + plain_prefix(rest);
         }
         let (text, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest.strip_prefix(b"\"")?;
@@ -285,39 +342,53 @@ impl Seen {
     }
 }
 
-/// Returns the number of bytes before the first one that ends a string, begins an escape or is not allowed in a string,
-/// and whether these bytes are all ASCII.
-#[inline]
-fn plain_prefix(text: &[u8]) -> (usize, bool) {
-    let (words, tail) = text.as_chunks::<8>();
-    let (mut len, mut seen) = (0, 0);
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        let stops = stops(word);
-        if stops != 0 {
-            // One bit for each byte, with the first byte lowest.
-            let first = stops.trailing_zeros() / 8;
-            seen |= word & !(u64::MAX << (8 * first));
-            return (len + first as usize, seen & HIGHS == 0);
+/// Returns the number of bytes before the first one that ends a string, begins an escape or is not allowed in a string.
+fn plain_prefix(text: &[u8]) -> usize {
+    let mut len = 0;
+    loop {
+        let rest = text.get(len..).unwrap_or_default();
+        len += ascii_prefix(rest);
+        let rest = text.get(len..).unwrap_or_default();
+        match rest.iter().take_while(|byte| !byte.is_ascii()).count() {
+            0 => return len,
+            other => len += other,
         }
-        seen |= word;
+    }
+}
+
+/// Returns the number of bytes before the first one that is not an ordinary ASCII character of a string.
+#[inline]
+fn ascii_prefix(text: &[u8]) -> usize {
+    let (words, tail) = text.as_chunks::<8>();
+    let mut len = 0;
+    for word in words {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            // One bit for each byte, with the first byte lowest.
+            return len + (special.trailing_zeros() / 8) as usize;
+        }
         len += 8;
     }
-    let is_stop = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
-    let (tail, _) = tail.split_at(tail.iter().position(is_stop).unwrap_or(tail.len()));
-    (len + tail.len(), seen & HIGHS == 0 && tail.is_ascii())
+    len + tail.iter().take_while(|byte| !is_special(**byte)).count()
+}
+
+/// Returns whether a byte ends a string, begins an escape, is not allowed in a string or is not ASCII.
+#[inline]
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | ..b' ' | 0x80..)
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = ONES << 7;
 
-/// Returns a word with the highest bit of each byte that is `"`, `\` or below a space. Only the lowest such bit is
+/// Returns a word with the highest bit of each byte that [is special](is_special). Only the lowest such bit is
 /// reliable, because the subtractions borrow from the bytes above it.
 #[inline]
-fn stops(word: u64) -> u64 {
-    let is_below = |word: u64, n: u8| word.wrapping_sub(ONES * u64::from(n)) & !word;
-    let is = |byte: u8| is_below(word ^ (ONES * u64::from(byte)), 1);
-    (is_below(word, b' ') | is(b'"') | is(b'\\')) & HIGHS
+fn special_bytes(word: u64) -> u64 {
+    // The quote becomes 0x20 and the space 0x22, and bytes below the space stay below it.
+    let is_quote_or_below = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
+    let is_backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+    (is_quote_or_below | is_backslash | word) & HIGHS
 }
 
 /// Passes the parts of a string to `take`, each with the character of the escape after it (RFC 8259 §7). Returns `None`
@@ -523,24 +594,53 @@ mod tests {
                     let mut text = alloc::vec![b'x'; len];
                     text.insert(at, byte);
                     let ends = matches!(byte, b'"' | b'\\' | ..b' ');
-                    let expected = if ends {
-                        (at, true)
-                    } else {
-                        (len + 1, byte.is_ascii())
-                    };
-                    assert_eq!(plain_prefix(&text), expected, "{byte:#x} at {at} of {len}");
+                    let end = |ends| if ends { at } else { len + 1 };
+                    assert_eq!(
+                        (plain_prefix(&text), ascii_prefix(&text)),
+                        (end(ends), end(ends || !byte.is_ascii())),
+                        "{byte:#x} at {at} of {len}"
+                    );
                 }
             }
         }
         // Bytes after the end do not matter.
         for end in 0..20 {
             for other in 0..20 {
-                let mut text = [b'x'; 20];
-                text[other] = 0xff;
-                text[end] = b'"';
-                assert_eq!(plain_prefix(&text), (end, other >= end), "{other} {end}");
+                for byte in [0, b'!', b'"', b'#', b'[', b'\\', 0x7f, 0x80, 0xff] {
+                    let mut text = [b'x'; 20];
+                    text[other] = byte;
+                    text[end] = b'"';
+                    let is_special = matches!(byte, 0 | b'"' | b'\\' | 0x80..);
+                    let is_before = |is_special| is_special && other < end;
+                    let first = |is_special| if is_before(is_special) { other } else { end };
+                    assert_eq!(
+                        (plain_prefix(&text), ascii_prefix(&text)),
+                        (first(is_special && byte.is_ascii()), first(is_special)),
+                        "{byte:#x} at {other}, end at {end}"
+                    );
+                }
             }
         }
+    }
+
+    #[test]
+    fn fields_in_any_order_are_read_whatever_the_key_before_has() {
+        for keys in [
+            r#"{"name":"a","status":"b"},{"status":"c","name":"d"},{"name":"e","status":"f"}"#,
+            r#"{"name":"a","secret":"s","status":"b"},{"name":"c","status":"d"},{}"#,
+            r#"{"name":"a","new":1,"status":"b"},{"new":[],"name":"c"},{"name":null,"status":"d"}"#,
+            r#"{"status":"a"},{"name":"b","status":"c"},{"apiKeyId":"d","status":"e","name":"f"}"#,
+        ] {
+            assert!(
+                is_taken(format!(r#"{{"results":[{keys}]}}"#).as_bytes()),
+                "{keys}"
+            );
+        }
+        // A field twice, as expected after the key before it.
+        let keys = r#"{"name":"a"},{"name":"b","name":"c"}"#;
+        assert!(!is_taken(format!(r#"{{"results":[{keys}]}}"#).as_bytes()));
+        let keys = r#"{"name":"a","status":"b"},{"status":"c","name":"d","status":"e"}"#;
+        assert!(!is_taken(format!(r#"{{"results":[{keys}]}}"#).as_bytes()));
     }
 
     fn string() -> impl Strategy<Value = String> {

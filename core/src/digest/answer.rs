@@ -5,6 +5,7 @@ use core::fmt;
 
 use http::HeaderValue;
 use memchr::memchr2;
+use zeroize::Zeroizing;
 
 use super::challenge::{Algorithm, Challenge};
 use super::hash::Hex;
@@ -21,7 +22,7 @@ pub struct Answerer {
     /// The beginning of each answer, up to the target.
     beginning: Vec<u8>,
     /// `H(A1)`, the hash of the credential. It is a secret: for this realm it is equivalent to the password.
-    ha1: Hex,
+    ha1: Zeroizing<Hex>,
     /// The client nonce in `H(A1)` of a `-sess` algorithm, which each answer must repeat.
     session_cnonce: Option<[u8; 16]>,
     /// The `nc` of the last answer.
@@ -37,10 +38,10 @@ impl Answerer {
     pub fn new(challenge: Challenge, username: &str, password: &str, cnonce: [u8; 16]) -> Self {
         let Algorithm { hash, session } = challenge.algorithm;
         let (name, realm) = (username.as_bytes(), challenge.realm.as_slice());
-        let mut ha1 = hash.hex(&[name, realm, password.as_bytes()]);
+        let mut ha1 = Zeroizing::new(hash.hex(&[name, realm, password.as_bytes()]));
         if session {
             let cnonce = Hex::of(&cnonce);
-            ha1 = hash.hex(&[ha1.as_bytes(), &challenge.nonce, cnonce.as_bytes()]);
+            ha1 = Zeroizing::new(hash.hex(&[ha1.as_bytes(), &challenge.nonce, cnonce.as_bytes()]));
         }
         let mut beginning = Vec::from(b"Digest ");
         if challenge.userhash {
@@ -114,8 +115,11 @@ impl Answerer {
         let (count_hex, cnonce_hex) = (count.as_bytes(), cnonce.as_bytes());
         let response = hash.hex(&[ha1, nonce, count_hex, cnonce_hex, b"auth", ha2.as_bytes()]);
 
-        // 160 bytes are enough for the quotes and the longest hash.
-        let mut header = Vec::with_capacity(self.beginning.len() + target.len() + 160);
+        // Usually this is the exact size: a full buffer becomes a header value without another allocation.
+        let hex = [&count, &cnonce, &response];
+        let hex: usize = hex.iter().map(|hex| hex.as_bytes().len()).sum();
+        let size = self.beginning.len() + target.len() + AROUND_VALUES.len() + hex;
+        let mut header = Vec::with_capacity(size);
         header.extend_from_slice(&self.beginning);
         push_quoted(&mut header, b"", target.as_bytes());
         header.extend_from_slice(b", nc=");
@@ -127,6 +131,9 @@ impl Answerer {
         Some(value)
     }
 }
+
+/// What is written around the target, the count, the client nonce and the response.
+const AROUND_VALUES: &str = r#""", nc=, cnonce="", response="""#;
 
 impl fmt::Debug for Answerer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

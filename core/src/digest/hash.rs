@@ -2,7 +2,7 @@
 
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512_256};
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
 /// The hash functions, the weakest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,25 +35,35 @@ fn hex_of<D: Digest>(parts: &[&[u8]]) -> Hex {
     Hex::of(&hash.finalize())
 }
 
-/// Up to 32 bytes in lower-case hexadecimal, without a heap allocation. It is overwritten when it is dropped.
-pub(super) struct Hex(Zeroizing<[u8; 64]>, usize);
+/// Up to 32 bytes in lower-case hexadecimal, without a heap allocation.
+pub(super) struct Hex {
+    text: [[u8; 2]; 32],
+    bytes: usize,
+}
 
 impl Hex {
     pub(super) fn of(bytes: &[u8]) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = Zeroizing::new([0; 64]);
-        let mut len = 0;
-        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-            for (character, digit) in pair.iter_mut().zip([byte >> 4, byte & 0xf]) {
-                *character = DIGITS.get(usize::from(digit)).copied().unwrap_or(b'0');
-                len += 1;
-            }
+        let digit = |n: u8| if n < 10 { b'0' + n } else { b'a' - 10 + n };
+        let mut text = [[0; 2]; 32];
+        for (pair, byte) in text.iter_mut().zip(bytes) {
+            *pair = [digit(byte >> 4), digit(byte & 0xf)];
         }
-        Self(text, len)
+        let bytes = bytes.len().min(text.len());
+        Self { text, bytes }
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
-        self.0.get(..self.1).unwrap_or_default()
+        self.text
+            .get(..self.bytes)
+            .unwrap_or_default()
+            .as_flattened()
+    }
+}
+
+/// For a hash that is a secret.
+impl Zeroize for Hex {
+    fn zeroize(&mut self) {
+        self.text.as_flattened_mut().zeroize();
     }
 }
 

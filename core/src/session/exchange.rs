@@ -19,7 +19,7 @@ use crate::api_error::Redaction;
 use crate::call::{Call, DEFAULT_USER_AGENT};
 use crate::limits::{FOLLOWER_POLL_INTERVAL, MAX_PAUSE, MIN_WAIT};
 use crate::redaction::KnownSecrets;
-use crate::reply::{check_size, rate_limit, read_envelope};
+use crate::reply::{check_size, read_envelope, remaining_requests};
 use crate::status::is_server_error;
 use crate::{
     ApiError, BaseUrl, Body, Credentials, Endpoint, Error, FailureKind, ForeignError, InvalidValue,
@@ -344,7 +344,7 @@ impl Engine {
                 Err(error_status) => status = error_status,
             }
         }
-        if let Some(remaining) = rate_limit(response.headers()).remaining {
+        if let Some(remaining) = remaining_requests(response.headers()) {
             self.rate_limiter
                 .set_remaining(ticket.call.scope, at.now, remaining);
         }
