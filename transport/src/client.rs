@@ -30,8 +30,8 @@ macro_rules! client_methods {
         ///
         /// The items come group by group, in the order of `groups`, and page by page. If a group fails, its last
         /// item has the error, and the sweep goes on with the next group. All groups share the session and its token. After a
-        /// 429, no new group is started until the pause is over, because Atlas does not document which groups share a rate
-        /// limit. Memory is bounded: at most four pages for each that may be in flight, and one more.
+        /// 429, only the group whose items come next goes on before the pause is over, because Atlas does not document which
+        /// groups share a rate limit. Memory is bounded: at most four pages for each that may be in flight, and one more.
         ///
         /// To wait out every 429 instead of failing after several, set
         /// [`waits_out_rate_limits`](atlas_model_keys_core::RetryPolicy::waits_out_rate_limits).

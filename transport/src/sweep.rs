@@ -164,7 +164,7 @@ impl<I: Io> SweepFetcher<I> {
             if let NextPage::Wanted(request) = group.next
                 && (in_flight < most || is_awaited)
             {
-                group.next = NextPage::InFlight(self.fetch(request, false, in_flight));
+                group.next = NextPage::InFlight(self.fetch(request, place > 0, in_flight));
                 in_flight += 1;
             }
         }
@@ -208,17 +208,17 @@ impl<I: Io> SweepFetcher<I> {
         has_arrived
     }
 
-    /// Starts to fetch a page. `in_flight` is the number of other pages in flight. The first page of a group waits until no
-    /// rate limit pauses any group.
+    /// Starts to fetch a page. `in_flight` is the number of other pages in flight. All pages but those of the first group wait
+    /// until no rate limit pauses any group.
     fn fetch(
         &mut self,
         request: ListRequest,
-        is_first: bool,
+        waits_for_pauses: bool,
         in_flight: usize,
     ) -> Job<Result<Page<Vec<u8>>, Error>> {
         let (handle, abandoned) = (self.handle.clone(), Arc::clone(&self.abandoned));
         let work = async move {
-            if is_first {
+            if waits_for_pauses {
                 handle.wait_for_pauses().await?;
             }
             let reply = handle.reply(&request, Vec::new(), Some(abandoned)).await?;
