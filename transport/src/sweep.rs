@@ -21,6 +21,8 @@ const CONCURRENCY: usize = 8;
 /// before them. With only one, a slow group would stop the whole sweep.
 const HELD: usize = 4;
 
+type Fetched = Result<Page<Vec<u8>>, Error>;
+
 /// An item of a sweep: a page of keys of one group, or the error that ended the listing of that group.
 ///
 /// The items of a group come one after the other. `is_last` marks the last one.
@@ -54,7 +56,7 @@ struct GroupFetch {
     group: GroupId,
     listing: Listing,
     /// The pages that have arrived. An error is the last one.
-    arrived: VecDeque<Result<Page<Vec<u8>>, Error>>,
+    arrived: VecDeque<Fetched>,
     next: NextPage,
 }
 
@@ -62,7 +64,7 @@ struct GroupFetch {
 enum NextPage {
     /// It is not requested yet.
     Wanted(ListRequest),
-    InFlight(Job<Result<Page<Vec<u8>>, Error>>),
+    InFlight(Job<Fetched>),
     /// The listing has ended.
     None,
 }
@@ -73,7 +75,7 @@ impl GroupFetch {
     }
 
     /// Takes a page that has arrived, and finds the next one.
-    fn accept(&mut self, page: Result<Page<Vec<u8>>, Error>) {
+    fn accept(&mut self, page: Fetched) {
         self.next = NextPage::None;
         let page = page.map(|page| self.listing.accept_page(page));
         let has_failed = page.is_err();
@@ -89,7 +91,7 @@ impl GroupFetch {
     }
 
     /// Removes the first page that has arrived. The second value is whether it is the last one of the group.
-    fn take_arrived(&mut self) -> Option<(Result<Page<Vec<u8>>, Error>, bool)> {
+    fn take_arrived(&mut self) -> Option<(Fetched, bool)> {
         let page = self.arrived.pop_front()?;
         let is_last = self.arrived.is_empty() && matches!(self.next, NextPage::None);
         Some((page, is_last))
@@ -215,7 +217,7 @@ impl<I: Io> SweepFetcher<I> {
         request: ListRequest,
         waits_for_pauses: bool,
         in_flight: usize,
-    ) -> Job<Result<Page<Vec<u8>>, Error>> {
+    ) -> Job<Fetched> {
         let (handle, abandoned) = (self.handle.clone(), Arc::clone(&self.abandoned));
         let work = async move {
             if waits_for_pauses {
