@@ -9,6 +9,7 @@
 //! cargo bench --bench drain -- sizes     # one part, see `parts/mod.rs`
 //! ```
 
+mod concurrent;
 mod over_hyper;
 mod over_reqwest;
 mod over_ureq;

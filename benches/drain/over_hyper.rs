@@ -6,7 +6,7 @@ use std::io::Read as _;
 
 use atlas_model_keys_benches::drain::{Loop, Outcome, Task};
 use atlas_model_keys_benches::naive::PageBody;
-use atlas_model_keys_hyper::{BaseUrl, Client, Credentials, GroupId, ItemsPerPage, ListRequest};
+use atlas_model_keys_hyper::{BaseUrl, Client, Credentials, ListRequest};
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -15,8 +15,8 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
-use tokio::runtime::Builder;
 
+use crate::concurrent::{all_pages, block_on};
 use crate::tls;
 
 type Pool<C = HttpConnector> = legacy::Client<C, Empty<Bytes>>;
@@ -29,7 +29,7 @@ pub(crate) const LOOPS: &[Loop] = &[
     ("callers", |task| block_on(callers(task))),
     ("bare", |task| block_on(bare(task))),
     ("owned", |task| {
-        block_on(async { owned(&pool(task), task, task.url(1)).await })
+        block_on(async { owned(&pool(), task, task.url(1)).await })
     }),
     ("owned over TLS", |task| {
         block_on(async { owned(&secure_pool(task)?, task, task.url(1)).await })
@@ -40,24 +40,13 @@ pub(crate) const LOOPS: &[Loop] = &[
     ("owned groups", |task| block_on(owned_groups(task))),
 ];
 
-/// Runs a loop on one thread, so that all async loops have equal conditions.
-fn block_on(outcome: impl Future<Output = Outcome>) -> Outcome {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(outcome)
-}
-
 fn client(task: &Task) -> Result<(Client, ListRequest), Box<dyn Error>> {
     let client = Client::new(
         BaseUrl::new(&task.base)?,
         Credentials::bearer(task.token.as_str())?,
     )?;
-    let request = list(task, task.group().parse()?)?;
+    let request = task.request(task.group())?;
     Ok((client, request))
-}
-
-fn list(task: &Task, group: GroupId) -> Result<ListRequest, Box<dyn Error>> {
-    let per_page = ItemsPerPage::new(u32::try_from(task.per_page)?)?;
-    Ok(ListRequest::new(group).with_items_per_page(per_page))
 }
 
 async fn replies(task: &Task) -> Outcome {
@@ -95,10 +84,7 @@ async fn keys(task: &Task) -> Outcome {
 /// Lists all groups with a sweep.
 async fn sweep(task: &Task) -> Outcome {
     let (client, _) = client(task)?;
-    let requests: Result<Vec<_>, _> = task
-        .listings()
-        .map(|group| list(task, group.parse()?))
-        .collect();
+    let requests: Result<Vec<_>, _> = task.listings().map(|group| task.request(group)).collect();
     let mut sweep = client.sweep(requests?).concurrency(task.in_flight);
     let mut count = 0;
     while let Some(item) = sweep.next().await {
@@ -116,7 +102,7 @@ async fn callers(task: &Task) -> Outcome {
             .listings()
             .skip(caller)
             .step_by(task.in_flight)
-            .map(|group| list(task, group.parse()?))
+            .map(|group| task.request(group))
             .collect();
         let (client, requests) = (client.clone(), requests?);
         callers.push(tokio::spawn(async move {
@@ -137,7 +123,7 @@ async fn callers(task: &Task) -> Outcome {
     Ok(count)
 }
 
-fn pool(_: &Task) -> Pool {
+fn pool() -> Pool {
     legacy::Client::builder(TokioExecutor::new()).build_http()
 }
 
@@ -152,7 +138,7 @@ fn secure_pool(task: &Task) -> Result<Pool<HttpsConnector<HttpConnector>>, Box<d
 
 /// Reads only the bytes of the bodies: the minimum for a program that uses hyper.
 async fn bare(task: &Task) -> Outcome {
-    let pool = pool(task);
+    let pool = pool();
     for page in 1..=task.pages {
         black_box(get(&pool, task, &task.url(page)).await?);
     }
@@ -185,18 +171,12 @@ where
         let page: PageBody = black_box(serde_json::from_slice(&body)?);
         Ok(page.results.len())
     };
-    let first = page(1).await?;
-    let others = stream::iter(2..=task.pages)
-        .map(page)
-        .buffered(task.in_flight);
-    others
-        .try_fold(first, async |sum, count| Ok(sum + count))
-        .await
+    all_pages(task, page).await
 }
 
 /// Lists all groups, several at the same time.
 async fn owned_groups(task: &Task) -> Outcome {
-    let pool = pool(task);
+    let pool = pool();
     let listings = stream::iter(task.listings())
         .map(|group| owned(&pool, task, task.url_of(group, 1)))
         .buffer_unordered(task.in_flight);

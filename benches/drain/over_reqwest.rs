@@ -5,11 +5,9 @@ use std::hint::black_box;
 
 use atlas_model_keys_benches::drain::{Loop, Outcome, Task};
 use atlas_model_keys_benches::naive::PageBody;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::Client;
-use tokio::runtime::Builder;
 
-use crate::tls;
+use crate::{concurrent, tls};
 
 pub(crate) const LOOPS: &[Loop] = &[
     ("owned", |task| block_on(owned(task))),
@@ -21,8 +19,7 @@ pub(crate) const LOOPS: &[Loop] = &[
 fn block_on(outcome: impl Future<Output = Outcome>) -> Outcome {
     // reqwest needs one if it is built together with packages that use its TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(outcome)
+    concurrent::block_on(outcome)
 }
 
 /// Makes a client that loads no root certificates of the platform.
@@ -58,11 +55,5 @@ async fn owned_concurrently(task: &Task) -> Outcome {
         let page = black_box(get(&client, task, task.url(page)).await?);
         Ok(page.results.len())
     };
-    let first = page(1).await?;
-    let others = stream::iter(2..=task.pages)
-        .map(page)
-        .buffered(task.in_flight);
-    others
-        .try_fold(first, async |sum, count| Ok(sum + count))
-        .await
+    concurrent::all_pages(task, page).await
 }

@@ -7,7 +7,7 @@ use std::thread;
 
 use atlas_model_keys_benches::drain::{Loop, Outcome, Task};
 use atlas_model_keys_benches::naive::PageBody;
-use atlas_model_keys_ureq::{BaseUrl, Client, Credentials, GroupId, ItemsPerPage, ListRequest};
+use atlas_model_keys_ureq::{BaseUrl, Client, Credentials, ListRequest};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
@@ -30,13 +30,8 @@ fn client(task: &Task) -> Result<(Client, ListRequest), Box<dyn Error>> {
         BaseUrl::new(&task.base)?,
         Credentials::bearer(task.token.as_str())?,
     )?;
-    let request = list(task, task.group().parse()?)?;
+    let request = task.request(task.group())?;
     Ok((client, request))
-}
-
-fn list(task: &Task, group: GroupId) -> Result<ListRequest, Box<dyn Error>> {
-    let per_page = ItemsPerPage::new(u32::try_from(task.per_page)?)?;
-    Ok(ListRequest::new(group).with_items_per_page(per_page))
 }
 
 fn replies(task: &Task) -> Outcome {
@@ -71,10 +66,7 @@ fn keys(task: &Task) -> Outcome {
 /// Lists all groups with a sweep.
 fn sweep(task: &Task) -> Outcome {
     let (client, _) = client(task)?;
-    let requests: Result<Vec<_>, _> = task
-        .listings()
-        .map(|group| list(task, group.parse()?))
-        .collect();
+    let requests: Result<Vec<_>, _> = task.listings().map(|group| task.request(group)).collect();
     let mut count = 0;
     for item in client.sweep(requests?).concurrency(task.in_flight) {
         count += black_box(item.page?).len();
@@ -88,7 +80,7 @@ fn callers(task: &Task) -> Outcome {
     in_threads(task, |groups| {
         let mut count = 0;
         for group in groups {
-            for page in client.pages(&list(task, group.parse()?)?) {
+            for page in client.pages(&task.request(group)?) {
                 count += black_box(page?).len();
             }
         }

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use atlas_model_keys_core::{ItemsPerPage, ListRequest};
 use serde::{Deserialize, Serialize};
 
 use crate::atlas::Atlas;
@@ -129,6 +130,15 @@ impl Task {
     pub fn listings(&self) -> impl Iterator<Item = &str> + Clone {
         let all = std::iter::repeat_n(&self.groups, self.repeat);
         all.flatten().map(String::as_str)
+    }
+
+    /// Returns the request for the keys of a group.
+    ///
+    /// # Errors
+    /// Returns an error if the id of the group or the size of a page is not valid.
+    pub fn request(&self, group: &str) -> Result<ListRequest, Box<dyn Error>> {
+        let per_page = ItemsPerPage::new(u32::try_from(self.per_page)?)?;
+        Ok(ListRequest::new(group.parse()?).with_items_per_page(per_page))
     }
 
     /// Returns the URL of a page of the first group.

@@ -21,6 +21,7 @@ const CONCURRENCY: usize = 8;
 /// before them. With only one, a slow group would stop the whole sweep.
 const HELD: usize = 4;
 
+/// A page as it was fetched, or the error that ends the listing of its group.
 type Fetched = Result<Page<Vec<u8>>, Error>;
 
 /// An item of a sweep: a page of keys of one group, or the error that ended the listing of that group.

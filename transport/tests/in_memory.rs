@@ -518,6 +518,7 @@ fn faults_have_the_same_outcome_as_over_a_socket() {
         let mut limits = Limits::default();
         limits.retry.base = Duration::from_millis(1);
         limits.retry.attempts = 2;
+        // As in the test that writes the table.
         limits.pages = 500;
         let settings = atlas.settings(kind).unwrap().limits(limits);
         let client = blocking::Client::new(settings, atlas.clone()).unwrap();
