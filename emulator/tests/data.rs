@@ -458,8 +458,10 @@ fn long_values_are_cut_in_errors() {
 
 #[test]
 fn a_million_keys_are_read_and_one_more_is_refused() {
-    let error = error("{\"name\":null}\n".repeat(Data::MAX_KEYS + 1));
-    // Every line before this one was read.
+    let mut lines = "{\"name\":null}\n".repeat(Data::MAX_KEYS);
+    assert_eq!(data(&lines).key_count(), Data::MAX_KEYS);
+    lines.push_str("{\"name\":null}\n");
+    let error = error(&lines);
     assert_eq!(error.line(), Some(Data::MAX_KEYS + 1));
     assert!(
         error.to_string().contains("more than 1000000 keys"),

@@ -430,9 +430,11 @@ fn sweep_over_10_000_groups_takes_seconds() {
     let groups: Vec<_> = (0..10_000).map(group_id).collect();
     let roles = groups.iter().copied().map(Role::GroupReadOnly);
     let token = AccessToken::new("t").with_roles(roles);
+    // Groups of data have only the keys of the data, so that none have to be generated.
     let lines: String = groups
         .iter()
-        .map(|id| format!("{{\"id\":\"{id}\"}}\n"))
+        .zip((0..100).cycle())
+        .map(|(id, org)| format!("{{\"id\":\"{id}\",\"orgId\":\"{org:024x}\"}}\n"))
         .collect();
     let config = Config::default()
         .with_data(Data::from_json(lines.as_bytes()).unwrap())
