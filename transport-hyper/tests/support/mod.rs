@@ -3,18 +3,19 @@
 pub(crate) mod http2;
 pub(crate) mod tls;
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 
 use atlas_model_keys_hyper::protocol::FailureKind;
 use atlas_model_keys_hyper::{
     BaseUrl, BoxError, Client, ClientBuilder, Credentials, Error, GroupId, ListRequest,
 };
 use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, DuplexStream, duplex};
@@ -28,6 +29,10 @@ type Served = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 pub(crate) struct InMemory {
     serve: Arc<dyn Fn(DuplexStream) -> Served + Send + Sync>,
     is_http_2: bool,
+    /// The number of bytes that a side can send before the other one reads.
+    buffer: usize,
+    /// The number of bytes that clients have read.
+    read: Arc<AtomicUsize>,
 }
 
 impl InMemory {
@@ -38,6 +43,8 @@ impl InMemory {
         Self {
             serve: Arc::new(move |stream| Box::pin(serve(stream))),
             is_http_2: false,
+            buffer: 64 << 10,
+            read: Arc::default(),
         }
     }
 
@@ -47,6 +54,35 @@ impl InMemory {
             is_http_2: true,
             ..self
         }
+    }
+
+    /// Lets each side send this number of bytes before the other one reads.
+    pub(crate) fn with_buffer(self, buffer: usize) -> Self {
+        Self { buffer, ..self }
+    }
+
+    /// Measures the largest number of bytes that clients read between two turns of another task of this runtime, until the
+    /// returned task is aborted.
+    pub(crate) fn most_read_in_a_turn(&self) -> (JoinHandle<()>, impl Fn() -> usize) {
+        let most = Arc::new(AtomicUsize::new(0));
+        let (noted, read) = (Arc::clone(&most), Arc::clone(&self.read));
+        let other = tokio::spawn(async move {
+            loop {
+                let before = read.load(Ordering::SeqCst);
+                let mut has_yielded = false;
+                // `yield_now` would let many turns of others pass.
+                poll_fn(|cx| {
+                    cx.waker().wake_by_ref();
+                    match std::mem::replace(&mut has_yielded, true) {
+                        true => Poll::Ready(()),
+                        false => Poll::Pending,
+                    }
+                })
+                .await;
+                noted.fetch_max(read.load(Ordering::SeqCst) - before, Ordering::SeqCst);
+            }
+        });
+        (other, move || most.load(Ordering::SeqCst))
     }
 
     /// Returns a builder of a client with this connector.
@@ -66,17 +102,25 @@ impl Service<Uri> for InMemory {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let (client, server) = duplex(64 << 10);
+        let (client, server) = duplex(self.buffer);
         tokio::spawn((self.serve)(server));
-        std::future::ready(Ok(Pipe(TokioIo::new(client), self.is_http_2)))
+        std::future::ready(Ok(Pipe {
+            stream: TokioIo::new(client),
+            is_http_2: self.is_http_2,
+            read: Arc::clone(&self.read),
+        }))
     }
 }
 
-pub(crate) struct Pipe(TokioIo<DuplexStream>, bool);
+pub(crate) struct Pipe {
+    stream: TokioIo<DuplexStream>,
+    is_http_2: bool,
+    read: Arc<AtomicUsize>,
+}
 
 impl Connection for Pipe {
     fn connected(&self) -> Connected {
-        match self.1 {
+        match self.is_http_2 {
             true => Connected::new().negotiated_h2(),
             false => Connected::new(),
         }
@@ -87,9 +131,15 @@ impl Read for Pipe {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        let mut bytes = [0; 16 << 10];
+        let room = buffer.remaining().min(bytes.len());
+        let mut read = ReadBuf::new(&mut bytes[..room]);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, read.unfilled()))?;
+        buffer.put_slice(read.filled());
+        self.read.fetch_add(read.filled().len(), Ordering::SeqCst);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -99,15 +149,15 @@ impl Write for Pipe {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -160,19 +210,4 @@ pub(crate) fn told(error: &Error) -> String {
         cause = inner.source();
     }
     text
-}
-
-/// Measures the longest time that this runtime ran no other task, until the returned task is aborted.
-pub(crate) fn longest_pause() -> (JoinHandle<()>, impl Fn() -> Duration) {
-    let longest = Arc::new(Mutex::new(Duration::ZERO));
-    let noted = Arc::clone(&longest);
-    let others = tokio::spawn(async move {
-        loop {
-            let begun = Instant::now();
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            let mut longest = noted.lock().unwrap();
-            *longest = begun.elapsed().max(*longest);
-        }
-    });
-    (others, move || *longest.lock().unwrap())
 }
