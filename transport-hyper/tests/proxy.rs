@@ -146,5 +146,5 @@ async fn endless_head_of_a_proxy_ends_at_a_limit() {
         .await
         .unwrap_err();
     assert!(told(&error).contains(&address), "{}", told(&error));
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(20));
 }

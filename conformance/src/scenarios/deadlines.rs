@@ -23,7 +23,7 @@ fn times_out<C: TestClient>(base: &str, setup: Setup) {
     let error = client.list(&request()).unwrap_err();
     assert_eq!(failure(&error).0, FailureKind::TimedOut, "{error:?}");
     assert!(begun.elapsed() >= deadline);
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(20));
 }
 
 scenarios!(deadlines, {
