@@ -179,8 +179,9 @@ fn slow_response_ends_at_the_deadline<C: TestClient>() {
         };
         let (error, took) = error_of::<C>(setup, steps);
         assert_eq!(failure(&error), (FailureKind::TimedOut, 1), "{what}");
-        // Three times the deadline, because the machine may be busy.
-        assert!(took >= deadline && took < deadline * 3, "{what}: {took:?}");
+        // The server sends for 10 s or more, and the machine may be busy.
+        assert!(took >= deadline, "{what}: {took:?}");
+        assert!(took < Duration::from_secs(5), "{what}: {took:?}");
     }
 }
 
