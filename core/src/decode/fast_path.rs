@@ -205,7 +205,7 @@ impl<'b> Cursor<'b> {
         match self.rest.first()? {
             b'"' => {
                 self.eat(b"\"")?;
-                match self.string()? {
+                match self.string(0)? {
                     RawString::Plain(_) => Some(()),
                     RawString::Escaped(text) => unescape(text, |_, _| {}),
                 }
@@ -246,16 +246,16 @@ impl<'b> Cursor<'b> {
             self.rest = rest;
             return Span::in_body(start, len);
         }
-        match self.string()? {
+        match self.string(len)? {
             RawString::Plain(len) => Span::in_body(start, len),
             RawString::Escaped(text) => self.unescaped(text),
         }
     }
 
-    /// Reads a string whose first quote has been read, with any characters.
+    /// Reads a string whose first quote has been read, with any characters. Its first `ascii` bytes are known to be plain.
     #[inline(never)]
-    fn string(&mut self) -> Option<RawString<'b>> {
-        let len = plain_prefix(self.rest);
+    fn string(&mut self, ascii: usize) -> Option<RawString<'b>> {
+        let len = ascii + plain_prefix(self.rest.get(ascii..)?);
         let (text, rest) = self.rest.split_at_checked(len)?;
         match rest {
             [b'"', rest @ ..] => {
@@ -344,32 +344,34 @@ impl Seen {
 
 /// Returns the number of bytes before the first one that ends a string, begins an escape or is not allowed in a string.
 fn plain_prefix(text: &[u8]) -> usize {
-    let mut len = 0;
-    loop {
-        let rest = text.get(len..).unwrap_or_default();
-        len += ascii_prefix(rest);
-        let rest = text.get(len..).unwrap_or_default();
-        match rest.iter().take_while(|byte| !byte.is_ascii()).count() {
-            0 => return len,
-            other => len += other,
-        }
-    }
+    prefix(
+        text,
+        |word| special_bytes(word) & !word,
+        |byte| byte.is_ascii() && is_special(byte),
+    )
 }
 
 /// Returns the number of bytes before the first one that is not an ordinary ASCII character of a string.
 #[inline]
 fn ascii_prefix(text: &[u8]) -> usize {
+    prefix(text, special_bytes, is_special)
+}
+
+/// Returns the number of bytes before the first one that is an end. `ends_of` returns a word with the highest bit of each byte
+/// that is one, of which only the lowest needs to be reliable.
+#[inline(always)]
+fn prefix(text: &[u8], ends_of: impl Fn(u64) -> u64, is_end: impl Fn(u8) -> bool) -> usize {
     let (words, tail) = text.as_chunks::<8>();
     let mut len = 0;
     for word in words {
-        let special = special_bytes(u64::from_le_bytes(*word));
-        if special != 0 {
+        let ends = ends_of(u64::from_le_bytes(*word));
+        if ends != 0 {
             // One bit for each byte, with the first byte lowest.
-            return len + (special.trailing_zeros() / 8) as usize;
+            return len + (ends.trailing_zeros() / 8) as usize;
         }
         len += 8;
     }
-    len + tail.iter().take_while(|byte| !is_special(**byte)).count()
+    len + tail.iter().take_while(|byte| !is_end(**byte)).count()
 }
 
 /// Returns whether a byte ends a string, begins an escape, is not allowed in a string or is not ASCII.
@@ -381,8 +383,8 @@ fn is_special(byte: u8) -> bool {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = ONES << 7;
 
-/// Returns a word with the highest bit of each byte that [is special](is_special). Only the lowest such bit is
-/// reliable, because the subtractions borrow from the bytes above it.
+/// Returns a word with the highest bit of each byte that [is special](is_special). Above a special ASCII character the bits
+/// are not reliable, because the subtractions borrow from the bytes there.
 #[inline]
 fn special_bytes(word: u64) -> u64 {
     // The quote becomes 0x20 and the space 0x22, and bytes below the space stay below it.

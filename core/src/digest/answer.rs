@@ -8,7 +8,7 @@ use memchr::memchr2;
 use zeroize::Zeroizing;
 
 use super::challenge::{Algorithm, Challenge};
-use super::hash::Hex;
+use super::hash::{Begun, Hex};
 use crate::secret::percent_encoded;
 
 /// Computes the answers to one challenge. An answer is a value of `Authorization`.
@@ -16,13 +16,14 @@ use crate::secret::percent_encoded;
 /// Each answer raises the count `nc` by one. If several answerers may have the same nonce, because the server issues it
 /// more than once, the caller keeps the count and calls [`set_count`](Answerer::set_count) before each answer.
 ///
-/// It keeps the hash of the credential, and never the credential itself.
+/// It keeps a hash of the credential, and never the credential itself.
 pub struct Answerer {
     challenge: Challenge,
     /// The beginning of each answer, up to the target.
     beginning: Vec<u8>,
-    /// `H(A1)`, the hash of the credential. It is a secret: for this realm it is equivalent to the password.
-    ha1: Zeroizing<Hex>,
+    /// The hash of the beginning of each response: `H(A1)`, which is the hash of the credential, and the nonce. It is a secret:
+    /// with it, requests can be signed.
+    keyed: Begun,
     /// The client nonce in `H(A1)` of a `-sess` algorithm, which each answer must repeat.
     session_cnonce: Option<[u8; 16]>,
     /// The `nc` of the last answer.
@@ -43,6 +44,8 @@ impl Answerer {
             let cnonce = Hex::of(&cnonce);
             ha1 = Zeroizing::new(hash.hex(&[ha1.as_bytes(), &challenge.nonce, cnonce.as_bytes()]));
         }
+        let start = [ha1.as_bytes(), b":", &challenge.nonce, b":"].concat();
+        let keyed = hash.begin(&Zeroizing::new(start));
         let mut beginning = Vec::from(b"Digest ");
         if challenge.userhash {
             let hashed = hash.hex(&[name, realm]);
@@ -69,7 +72,7 @@ impl Answerer {
         beginning.extend_from_slice(b", qop=auth, uri=");
         Self {
             beginning,
-            ha1,
+            keyed,
             session_cnonce: session.then_some(cnonce),
             challenge,
             count: 0,
@@ -111,21 +114,23 @@ impl Answerer {
         let cnonce = Hex::of(&self.session_cnonce.unwrap_or(cnonce));
         let count = Hex::of(&self.count.to_be_bytes());
         let ha2 = hash.hex(&[method.as_bytes(), target.as_bytes()]);
-        let (ha1, nonce) = (self.ha1.as_bytes(), self.challenge.nonce.as_slice());
         let (count_hex, cnonce_hex) = (count.as_bytes(), cnonce.as_bytes());
-        let response = hash.hex(&[ha1, nonce, count_hex, cnonce_hex, b"auth", ha2.as_bytes()]);
+        let parts = [count_hex, cnonce_hex, b"auth", ha2.as_bytes()];
+        let response = self.keyed.hex(&parts);
 
         // Usually this is the exact size: a full buffer becomes a header value without another allocation.
-        let hex = [&count, &cnonce, &response];
-        let hex: usize = hex.iter().map(|hex| hex.as_bytes().len()).sum();
+        let hex = count_hex.len() + cnonce_hex.len() + response.as_bytes().len();
         let size = self.beginning.len() + target.len() + AROUND_VALUES.len() + hex;
         let mut header = Vec::with_capacity(size);
         header.extend_from_slice(&self.beginning);
         push_quoted(&mut header, b"", target.as_bytes());
         header.extend_from_slice(b", nc=");
-        header.extend_from_slice(count.as_bytes());
-        push_quoted(&mut header, b", cnonce=", cnonce.as_bytes());
-        push_quoted(&mut header, b", response=", response.as_bytes());
+        header.extend_from_slice(count_hex);
+        header.extend_from_slice(b", cnonce=\"");
+        header.extend_from_slice(cnonce_hex);
+        header.extend_from_slice(b"\", response=\"");
+        header.extend_from_slice(response.as_bytes());
+        header.push(b'"');
         let mut value = HeaderValue::try_from(header).ok()?;
         value.set_sensitive(true);
         Some(value)
@@ -172,7 +177,7 @@ mod tests {
 
     /// Returns the response and the hashed name of an answer with a fixed `cnonce`, as in the examples of the RFCs.
     fn response(
-        challenge: &'static str,
+        challenge: &str,
         user: (&str, &str),
         method: &str,
         uri: &str,
@@ -233,12 +238,12 @@ mod tests {
                 "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1",
             ),
         ] {
-            let challenge: &'static str = format!(
+            let challenge = format!(
                 r#"Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm={algorithm}, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#
-            ).leak();
+            );
             let cnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
             let (response, _) = response(
-                challenge,
+                &challenge,
                 ("Mufasa", "Circle of Life"),
                 "GET",
                 "/dir/index.html",
@@ -269,6 +274,25 @@ mod tests {
             response,
             "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5"
         );
+    }
+
+    #[test]
+    fn response_is_the_hash_of_all_parts_for_nonces_of_any_length() {
+        for name in ["MD5", "SHA-256", "SHA-512-256"] {
+            for len in 1..140 {
+                let nonce = "n".repeat(len);
+                let text = format!("Digest realm=r, nonce={nonce}, algorithm={name}, qop=auth");
+                let mut answerer = Answerer::new(strongest(&[&text]).unwrap(), "u", "p", [0; 16]);
+                let header = answerer.authorization("GET", "/", [0xab; 16]).unwrap();
+                let hash = strongest(&[&text]).unwrap().algorithm.hash;
+                let of = |parts: String| self::text(&hash.hex(&[parts.as_bytes()]));
+                let (ha1, ha2) = (of("u:r:p".into()), of("GET:/".into()));
+                let cnonce = "ab".repeat(16);
+                let response = of(format!("{ha1}:{nonce}:00000001:{cnonce}:auth:{ha2}"));
+                let end = format!(", response=\"{response}\"");
+                assert!(header.to_str().unwrap().ends_with(&end), "{name} {len}");
+            }
+        }
     }
 
     #[test]

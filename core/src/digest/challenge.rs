@@ -156,10 +156,10 @@ pub(super) mod tests {
     use super::*;
     use alloc::format;
 
-    pub(in crate::digest) fn strongest(headers: &[&'static str]) -> Option<Challenge> {
+    pub(in crate::digest) fn strongest(headers: &[&str]) -> Option<Challenge> {
         let headers: Vec<_> = headers
             .iter()
-            .map(|h| HeaderValue::from_static(h))
+            .map(|h| HeaderValue::from_str(h).unwrap())
             .collect();
         Challenge::strongest(&headers, &Limits::default())
     }

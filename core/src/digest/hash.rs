@@ -16,16 +16,42 @@ impl Hash {
     /// Returns `H` (RFC 7616 §3.3) of the parts, joined by `:`.
     pub(super) fn hex(self, parts: &[&[u8]]) -> Hex {
         match self {
-            Self::Md5 => hex_of::<Md5>(parts),
-            Self::Sha256 => hex_of::<Sha256>(parts),
-            Self::Sha512_256 => hex_of::<Sha512_256>(parts),
+            Self::Md5 => hex_of(Md5::new(), parts),
+            Self::Sha256 => hex_of(Sha256::new(), parts),
+            Self::Sha512_256 => hex_of(Sha512_256::new(), parts),
+        }
+    }
+
+    /// Returns the hash of a beginning, to which texts with the same beginning add their ends.
+    pub(super) fn begin(self, beginning: &[u8]) -> Begun {
+        match self {
+            Self::Md5 => Begun::Md5(Md5::new_with_prefix(beginning)),
+            Self::Sha256 => Begun::Sha256(Sha256::new_with_prefix(beginning)),
+            Self::Sha512_256 => Begun::Sha512_256(Sha512_256::new_with_prefix(beginning)),
         }
     }
 }
 
-/// Returns the hash of the parts, joined by `:`. The hash crates overwrite their state when it is dropped.
-fn hex_of<D: Digest>(parts: &[&[u8]]) -> Hex {
-    let mut hash = D::new();
+/// The hash of the beginning of a text. It is overwritten when it is dropped.
+pub(super) enum Begun {
+    Md5(Md5),
+    Sha256(Sha256),
+    Sha512_256(Sha512_256),
+}
+
+impl Begun {
+    /// Returns `H` of the beginning and the parts, joined by `:`. The beginning has its `:`, if it needs one.
+    pub(super) fn hex(&self, parts: &[&[u8]]) -> Hex {
+        match self {
+            Self::Md5(begun) => hex_of(begun.clone(), parts),
+            Self::Sha256(begun) => hex_of(begun.clone(), parts),
+            Self::Sha512_256(begun) => hex_of(begun.clone(), parts),
+        }
+    }
+}
+
+/// Adds the parts to a hash, joined by `:`, and returns it. The hash crates overwrite their state when it is dropped.
+fn hex_of<D: Digest>(mut hash: D, parts: &[&[u8]]) -> Hex {
     for (n, part) in parts.iter().enumerate() {
         if n > 0 {
             hash.update(b":");
@@ -43,10 +69,13 @@ pub(super) struct Hex {
 
 impl Hex {
     pub(super) fn of(bytes: &[u8]) -> Self {
-        let digit = |n: u8| if n < 10 { b'0' + n } else { b'a' - 10 + n };
         let mut text = [[0; 2]; 32];
         for (pair, byte) in text.iter_mut().zip(bytes) {
-            *pair = [digit(byte >> 4), digit(byte & 0xf)];
+            // Both halves of the byte at once. With 6 more, a half that is written as a letter is above 15.
+            let halves = u16::from(byte & 0xf) << 8 | u16::from(byte >> 4);
+            let is_letter = ((halves + 0x0606) >> 4) & 0x0101;
+            let to_letter = u16::from(b'a' - b'0' - 10);
+            *pair = (halves + 0x3030 + is_letter * to_letter).to_le_bytes();
         }
         let bytes = bytes.len().min(text.len());
         Self { text, bytes }
@@ -70,6 +99,17 @@ impl Zeroize for Hex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
+
+    #[test]
+    fn every_byte_is_written_as_two_digits() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(
+                Hex::of(&[byte]).as_bytes(),
+                format!("{byte:02x}").as_bytes()
+            );
+        }
+    }
 
     #[test]
     fn hashes_are_overwritten_when_they_are_dropped() {
