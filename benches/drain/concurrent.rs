@@ -10,6 +10,12 @@ pub(crate) fn block_on(outcome: impl Future<Output = Outcome>) -> Outcome {
     runtime.block_on(outcome)
 }
 
+/// Runs a loop on as many threads as there are cores, as `tokio::main` does, for loops that read ahead.
+pub(crate) fn block_on_all_cores(outcome: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(outcome)
+}
+
 /// Reads the first page, and then the others with several requests in flight. `page` returns the number of keys on a page.
 pub(crate) async fn all_pages<F>(task: &Task, page: impl Fn(usize) -> F) -> Outcome
 where

@@ -16,7 +16,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 
-use crate::concurrent::{all_pages, block_on};
+use crate::concurrent::{all_pages, block_on, block_on_all_cores};
 use crate::tls;
 
 type Pool<C = HttpConnector> = legacy::Client<C, Empty<Bytes>>;
@@ -25,11 +25,15 @@ pub(crate) const LOOPS: &[Loop] = &[
     ("replies", |task| block_on(replies(task))),
     ("pages", |task| block_on(pages(task))),
     ("keys", |task| block_on(keys(task))),
+    ("keys on all cores", |task| block_on_all_cores(keys(task))),
     ("sweep", |task| block_on(sweep(task))),
     ("callers", |task| block_on(callers(task))),
     ("bare", |task| block_on(bare(task))),
     ("owned", |task| {
         block_on(async { owned(&pool(), task, task.url(1)).await })
+    }),
+    ("owned on all cores", |task| {
+        block_on_all_cores(async { owned(&pool(), task, task.url(1)).await })
     }),
     ("owned over TLS", |task| {
         block_on(async { owned(&secure_pool(task)?, task, task.url(1)).await })

@@ -15,10 +15,14 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-use atlas_model_keys_benches::cases;
+use atlas_model_keys_benches::cases::{self, Case};
 use atlas_model_keys_benches::results::{Row, first_line, record};
 
 /// Hash seeds and memory addresses may cause this difference.
@@ -31,8 +35,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["run", case, times] => {
-            run(case, times.parse()?);
+        ["run", case] => {
+            run(case);
             Ok(ExitCode::SUCCESS)
         }
         _ if Command::new("valgrind").arg("--version").output().is_err() => {
@@ -58,8 +62,9 @@ impl Counts {
     fn measure() -> Result<Self, Box<dyn Error>> {
         let mut by_case = BTreeMap::new();
         let mut rows = Vec::new();
-        for case in cases::all() {
-            let count = instructions(&case.to_string())?;
+        let cases = cases::all();
+        let names: Vec<String> = cases.iter().map(ToString::to_string).collect();
+        for (case, count) in cases.iter().zip(count_all(&names)?) {
             println!("{count:>10}  {case}");
             rows.push(Row::new(
                 case.group,
@@ -115,8 +120,8 @@ impl Counts {
     }
 
     /// Returns the ratio of a case to the first one of its group and size.
-    fn ratio(&self, case: &cases::Case) -> Option<f64> {
-        let is_alike = |other: &&cases::Case| other.group == case.group && other.size == case.size;
+    fn ratio(&self, case: &Case) -> Option<f64> {
+        let is_alike = |other: &&Case| other.group == case.group && other.size == case.size;
         let all = cases::all();
         let first = all.iter().find(is_alike)?.to_string();
         Some(self.count(&case.to_string())? as f64 / self.count(&first)? as f64)
@@ -158,36 +163,71 @@ fn compare(known: &Counts, now: &Counts) -> Result<ExitCode, Box<dyn Error>> {
     })
 }
 
-fn run(name: &str, times: usize) {
+/// Runs a case. The first runs are not counted, because they may fill buffers.
+fn run(name: &str) {
     let mut cases = cases::all();
     let case = cases.iter_mut().find(|case| case.to_string() == name);
     let case = case.expect("a case of this name");
+    for _ in 0..2 {
+        (case.run)();
+    }
+    let times = times(case);
+    counted(case, times);
+    println!("{times}");
+}
+
+/// Returns how often a case is run. A small case needs more runs for an exact count.
+fn times(case: &Case) -> u32 {
+    match case.bytes {
+        Some(10_000..) => 10,
+        _ => 500,
+    }
+}
+
+/// The function whose instructions valgrind counts, by its name.
+#[inline(never)]
+fn counted(case: &mut Case, times: u32) {
     for _ in 0..times {
         (case.run)();
     }
 }
 
-/// Returns the instructions of one run. It is the difference between many runs and few, so the start of
-/// the process is not counted.
-fn instructions(case: &str) -> Result<u64, Box<dyn Error>> {
-    let warm = count_instructions(case, 2)?;
-    // The start of a process varies by more than a small case takes.
-    let few = count_instructions(case, 12)?.saturating_sub(warm) / 10;
-    // A small case needs more runs for an exact count.
-    Ok(match few {
-        0..100_000 => count_instructions(case, 502)?.saturating_sub(warm) / 500,
-        _ => few,
-    })
+/// Returns the instructions of each case, counted on all cores.
+fn count_all(names: &[String]) -> Result<Vec<u64>, Box<dyn Error>> {
+    let next = AtomicUsize::new(0);
+    let counts: Vec<OnceLock<Result<u64, String>>> =
+        names.iter().map(|_| OnceLock::new()).collect();
+    let count = || {
+        let next = || next.fetch_add(1, Ordering::Relaxed);
+        while let Some((name, place)) = names.iter().zip(&counts).nth(next()) {
+            let count = count_instructions(name).map_err(|error| format!("{name}: {error}"));
+            place.get_or_init(|| count);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(count);
+        }
+    });
+    let counts = counts.into_iter().map(|count| count.into_inner());
+    let counts = counts.map(|count| count.expect("a thread has counted it"));
+    counts.collect::<Result<_, _>>().map_err(Into::into)
 }
 
-fn count_instructions(case: &str, times: u32) -> Result<u64, Box<dyn Error>> {
+/// Returns the instructions of one run.
+fn count_instructions(case: &str) -> Result<u64, Box<dyn Error>> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg("--toggle-collect=*instructions::counted*")
         .arg(std::env::current_exe()?)
-        .args(["run", case, &times.to_string()])
+        .args(["run", case])
         .output()?;
     let text = String::from_utf8_lossy(&output.stderr);
     let count = |line: &str| line.split_once("Collected :")?.1.trim().parse().ok();
-    let count = text.lines().find_map(count);
-    count.ok_or_else(|| format!("valgrind printed no count: {text}").into())
+    let count: Option<u64> = text.lines().find_map(count);
+    let times = String::from_utf8_lossy(&output.stdout).trim().parse::<u32>();
+    match (count, times) {
+        (Some(count @ 1..), Ok(times)) => Ok(count / u64::from(times)),
+        _ => Err(format!("valgrind counted nothing: {text}").into()),
+    }
 }

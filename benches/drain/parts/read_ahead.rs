@@ -16,13 +16,16 @@ pub(super) fn measure(quick: bool) -> Vec<Row> {
         let latency = Duration::from_millis(latency);
         let atlas = Atlas::start(&Settings::new(KEYS).with_latency(latency));
         let mut all = Vec::new();
-        for library in [UREQ, HYPER] {
+        for (library, by_hand, keys) in [
+            (UREQ, "owned", "keys"),
+            (HYPER, "owned on all cores", "keys on all cores"),
+        ] {
             for (id, how, in_flight) in [
-                ("by hand", "owned", 1),
-                ("1 in flight", "keys", 1),
-                ("4 in flight", "keys", 4),
-                ("8 in flight", "keys", 8),
-                ("16 in flight", "keys", 16),
+                ("by hand", by_hand, 1),
+                ("1 in flight", keys, 1),
+                ("4 in flight", keys, 4),
+                ("8 in flight", keys, 8),
+                ("16 in flight", keys, 16),
             ] {
                 let group = format!("{library}/{distance}");
                 let subject = Subject::new(group, id, (library, how), &atlas, KEYS);

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, fmt, fs};
 
-use atlas_model_keys_emulator::{Config, Data, Emulator, Fault, Names, TokenBucket};
+use atlas_model_keys_emulator::{Config, Data, Emulator, Fault, TokenBucket};
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION};
 use http::{Request, Response};
 use serde::{Deserialize, Serialize};
@@ -230,7 +230,6 @@ pub fn emulator(groups: usize, keys: usize, rate_limit: Option<TokenBucket>) -> 
     let config = Config::default()
         .with_groups(1)
         .with_keys_per_group(keys)
-        .with_names(Names::Hostile)
         .with_token_ttl(Duration::from_secs(24 * 3600))
         .with_rate_limit(rate_limit)
         .with_shared_rate_limit(true);

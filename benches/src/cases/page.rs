@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 use super::Case;
 use crate::naive;
 
-/// Returns a page as the emulator sends it, with a link to a next page.
+/// Returns a page as the emulator sends it, with a link to a next page. Nearly all of its characters are ASCII.
 pub(super) fn body(keys: usize) -> Vec<u8> {
-    let mut emulator = Emulator::new(
-        Config::default()
-            .with_keys_per_group(keys + 1)
-            .with_names(Names::Hostile),
-    );
+    body_with(keys, Names::Plausible)
+}
+
+fn body_with(keys: usize, names: Names) -> Vec<u8> {
+    let config = Config::default().with_keys_per_group(keys + 1);
+    let mut emulator = Emulator::new(config.with_names(names));
     let request = Request::get(format!(
         "/api/atlas/v2/groups/{}/aiModelApiKeys?itemsPerPage={keys}",
         emulator.first_group()
@@ -62,11 +63,13 @@ fn indented(body: &[u8]) -> Vec<u8> {
     serde_json::to_vec_pretty(&page).expect("JSON")
 }
 
-/// Returns the bodies that are decoded, with one, 100 and 500 keys in Atlas's usual layout, and 500 in others.
+/// Returns the bodies that are decoded, with one, 100 and 500 keys in Atlas's usual layout, and 500 with other names and in other
+/// layouts.
 pub(super) fn samples() -> Vec<Sample> {
     let usual = [1, 100, 500].map(|keys| Sample::new("page", keys, body(keys)));
     let body = body(500);
     let others = [
+        Sample::new("page-non-ascii", 500, body_with(500, Names::Hostile)),
         Sample::new("page-new-fields", 500, with_new_fields(&body)),
         Sample::new("page-indented", 500, indented(&body)),
     ];
@@ -77,7 +80,7 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for sample in samples() {
         cases.extend([sample.owned_by_serde_json(), sample.borrowed()]);
-        if sample.group == "page" {
+        if ["page", "page-non-ascii"].contains(&sample.group) {
             cases.extend(sample.further());
         }
     }

@@ -105,7 +105,8 @@ pub(crate) fn run_as_compiler_wrapper() -> Option<ExitCode> {
     })
 }
 
-/// Removes the flags for instrumentation, unless the crate is one of those to search in.
+/// Removes the flags for instrumentation, unless the crate is one of those to search in. The others are then also compiled in
+/// parts, on all cores: cargo-fuzz has one part, because instrumented functions are not inlined across parts.
 fn compiler_arguments(arguments: Vec<OsString>) -> Vec<OsString> {
     let mut following = arguments
         .iter()
@@ -114,7 +115,9 @@ fn compiler_arguments(arguments: Vec<OsString>) -> Vec<OsString> {
     let is_instrumented = name.is_some_and(|name| INSTRUMENTED.contains(&&*name));
     let is_flag = |argument: &OsString| {
         let text = argument.to_string_lossy();
-        text.contains("passes=sancov") || text.contains("llvm-args=-sanitizer-coverage")
+        text.contains("passes=sancov")
+            || text.contains("llvm-args=-sanitizer-coverage")
+            || text == "-Ccodegen-units=1"
     };
     let is_kept = |argument: &OsString| is_instrumented || !is_flag(argument);
     arguments.into_iter().filter(is_kept).collect()
@@ -137,6 +140,7 @@ mod tests {
         let flags = [
             "-Cpasses=sancov-module",
             "-Cllvm-args=-sanitizer-coverage-level=4",
+            "-Ccodegen-units=1",
             "-Copt-level=3",
         ];
         let arguments = |name: &str| -> Vec<OsString> {

@@ -7,4 +7,4 @@ mod dialogue;
 mod random_dialogues;
 
 /// The number of random dialogues.
-const RANDOM_DIALOGUES: u64 = 100_000;
+const RANDOM_DIALOGUES: u64 = 20_000;
