@@ -225,7 +225,9 @@ fn count_instructions(case: &str) -> Result<u64, Box<dyn Error>> {
     let text = String::from_utf8_lossy(&output.stderr);
     let count = |line: &str| line.split_once("Collected :")?.1.trim().parse().ok();
     let count: Option<u64> = text.lines().find_map(count);
-    let times = String::from_utf8_lossy(&output.stdout).trim().parse::<u32>();
+    let times = String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse::<u32>();
     match (count, times) {
         (Some(count @ 1..), Ok(times)) => Ok(count / u64::from(times)),
         _ => Err(format!("valgrind counted nothing: {text}").into()),
