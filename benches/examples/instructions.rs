@@ -209,7 +209,7 @@ fn count_all(names: &[String]) -> Result<Vec<u64>, Box<dyn Error>> {
             scope.spawn(count);
         }
     });
-    let counts = counts.into_iter().map(|count| count.into_inner());
+    let counts = counts.into_iter().map(OnceLock::into_inner);
     let counts = counts.map(|count| count.expect("a thread has counted it"));
     counts.collect::<Result<_, _>>().map_err(Into::into)
 }
