@@ -4,13 +4,13 @@ use atlas_model_keys_benches::drain::{Outcome, Task};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::runtime::Builder;
 
-/// Runs a loop on one thread, so that all async loops have equal conditions.
+/// Runs a loop on one thread, so that async loops have equal conditions.
 pub(crate) fn block_on(outcome: impl Future<Output = Outcome>) -> Outcome {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(outcome)
 }
 
-/// Runs a loop on as many threads as there are cores, as `tokio::main` does, for loops that read ahead.
+/// Runs a loop on as many threads as there are cores, as `tokio::main` does, for the table of reading ahead.
 pub(crate) fn block_on_all_cores(outcome: impl Future<Output = Outcome>) -> Outcome {
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(outcome)

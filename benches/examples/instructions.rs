@@ -223,6 +223,9 @@ fn count_instructions(case: &str) -> Result<u64, Box<dyn Error>> {
         .args(["run", case])
         .output()?;
     let text = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("it failed: {text}").into());
+    }
     let count = |line: &str| line.split_once("Collected :")?.1.trim().parse().ok();
     let count: Option<u64> = text.lines().find_map(count);
     let times = String::from_utf8_lossy(&output.stdout)
@@ -230,6 +233,6 @@ fn count_instructions(case: &str) -> Result<u64, Box<dyn Error>> {
         .parse::<u32>();
     match (count, times) {
         (Some(count @ 1..), Ok(times)) => Ok(count / u64::from(times)),
-        _ => Err(format!("valgrind counted nothing: {text}").into()),
+        _ => Err(format!("valgrind printed no count: {text}").into()),
     }
 }

@@ -120,6 +120,14 @@ impl Scene {
     /// Makes a call on another thread, cancels it after a while, and returns its result. Checks that it has not ended before,
     /// and that it ends promptly.
     fn cancelled<T: Send + 'static>(&self, call: impl FnOnce(&Client) -> T + Send + 'static) -> T {
+        self.time_to_cancel(call).0
+    }
+
+    /// Does what [`cancelled`](Scene::cancelled) does, and returns also the time from the cancellation until the end.
+    fn time_to_cancel<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Client) -> T + Send + 'static,
+    ) -> (T, Duration) {
         let handle = CancelHandle::new();
         let client = self.client.with_cancel_handle(&handle);
         let (sender, result) = mpsc::channel();
@@ -130,7 +138,7 @@ impl Scene {
         let result = result.recv_timeout(STALL).unwrap();
         let elapsed = begun.elapsed();
         assert!(elapsed < PROMPT, "{elapsed:?}");
-        result
+        (result, elapsed)
     }
 
     /// Checks that another call succeeds, and does not wait for a stall.
@@ -266,6 +274,20 @@ fn head_that_never_comes_and_body_that_stalls_are_left_alone() {
             scene.goes_on();
         });
     }
+}
+
+#[test]
+fn cancelled_call_ends_within_a_quarter_of_a_second() {
+    let script = |_: &str, _| Answer {
+        before_head: STALL,
+        ..Answer::ok(EMPTY)
+    };
+    with_both(token, script, |scene| {
+        // A busy machine may delay some of them.
+        let times = (0..5).map(|_| scene.time_to_cancel(|client| client.list(&request())).1);
+        let shortest = times.min().unwrap();
+        assert!(shortest < Duration::from_millis(250), "{shortest:?}");
+    });
 }
 
 #[test]

@@ -14,5 +14,5 @@ mod runner;
 mod transcripts;
 mod wire;
 
-/// The number of random dialogues here. The fuzz targets' tests, which are optimized, run 100,000 of them.
+/// The number of random dialogues here. The fuzz targets' tests, in which core is optimized, run 20,000 of them.
 const RANDOM_DIALOGUES: u64 = 1_000;

@@ -669,7 +669,9 @@ mod on_a_terminal {
             let begun = Instant::now();
             send(signal, &child);
             let outcome = finish(child);
-            shortest = shortest.min(begun.elapsed());
+            let elapsed = begun.elapsed();
+            assert!(elapsed < Duration::from_secs(20), "{signal}: {elapsed:?}");
+            shortest = shortest.min(elapsed);
             assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(130), ""));
             let last = outcome.stderr.lines().last().unwrap();
             assert!(

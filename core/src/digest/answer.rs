@@ -8,7 +8,7 @@ use memchr::memchr2;
 use zeroize::Zeroizing;
 
 use super::challenge::{Algorithm, Challenge};
-use super::hash::{Begun, Hex};
+use super::hash::{HashState, Hex};
 use crate::secret::percent_encoded;
 
 /// Computes the answers to one challenge. An answer is a value of `Authorization`.
@@ -16,14 +16,14 @@ use crate::secret::percent_encoded;
 /// Each answer raises the count `nc` by one. If several answerers may have the same nonce, because the server issues it
 /// more than once, the caller keeps the count and calls [`set_count`](Answerer::set_count) before each answer.
 ///
-/// It keeps a hash of the credential, and never the credential itself.
+/// It keeps only the state of a hash that includes the credential, and never the credential itself.
 pub struct Answerer {
     challenge: Challenge,
     /// The beginning of each answer, up to the target.
     beginning: Vec<u8>,
-    /// The hash of the beginning of each response: `H(A1)`, which is the hash of the credential, and the nonce. It is a secret:
-    /// with it, requests can be signed.
-    keyed: Begun,
+    /// The state of the response's hash after `H(A1)`, which is the hash of the credential, and the nonce. It is a secret, because
+    /// it suffices to sign requests with this nonce.
+    keyed: HashState,
     /// The client nonce in `H(A1)` of a `-sess` algorithm, which each answer must repeat.
     session_cnonce: Option<[u8; 16]>,
     /// The `nc` of the last answer.
@@ -278,16 +278,20 @@ mod tests {
 
     #[test]
     fn response_is_the_hash_of_all_parts_for_nonces_of_any_length() {
-        for name in ["MD5", "SHA-256", "SHA-512-256"] {
+        for name in ["MD5", "SHA-256", "SHA-512-256", "MD5-sess", "SHA-256-sess"] {
             for len in 1..140 {
                 let nonce = "n".repeat(len);
                 let text = format!("Digest realm=r, nonce={nonce}, algorithm={name}, qop=auth");
-                let mut answerer = Answerer::new(strongest(&[&text]).unwrap(), "u", "p", [0; 16]);
+                let mut answerer =
+                    Answerer::new(strongest(&[&text]).unwrap(), "u", "p", [0xcd; 16]);
                 let header = answerer.authorization("GET", "/", [0xab; 16]).unwrap();
-                let hash = strongest(&[&text]).unwrap().algorithm.hash;
+                let Algorithm { hash, session } = strongest(&[&text]).unwrap().algorithm;
                 let of = |parts: String| self::text(&hash.hex(&[parts.as_bytes()]));
-                let (ha1, ha2) = (of("u:r:p".into()), of("GET:/".into()));
-                let cnonce = "ab".repeat(16);
+                let (mut ha1, ha2) = (of("u:r:p".into()), of("GET:/".into()));
+                let cnonce = if session { "cd" } else { "ab" }.repeat(16);
+                if session {
+                    ha1 = of(format!("{ha1}:{nonce}:{cnonce}"));
+                }
                 let response = of(format!("{ha1}:{nonce}:00000001:{cnonce}:auth:{ha2}"));
                 let end = format!(", response=\"{response}\"");
                 assert!(header.to_str().unwrap().ends_with(&end), "{name} {len}");

@@ -22,35 +22,35 @@ impl Hash {
         }
     }
 
-    /// Returns the hash of a beginning, to which texts with the same beginning add their ends.
-    pub(super) fn begin(self, beginning: &[u8]) -> Begun {
+    /// Returns the state of the hash after the beginning of a text.
+    pub(super) fn begin(self, beginning: &[u8]) -> HashState {
         match self {
-            Self::Md5 => Begun::Md5(Md5::new_with_prefix(beginning)),
-            Self::Sha256 => Begun::Sha256(Sha256::new_with_prefix(beginning)),
-            Self::Sha512_256 => Begun::Sha512_256(Sha512_256::new_with_prefix(beginning)),
+            Self::Md5 => HashState::Md5(Md5::new_with_prefix(beginning)),
+            Self::Sha256 => HashState::Sha256(Sha256::new_with_prefix(beginning)),
+            Self::Sha512_256 => HashState::Sha512_256(Sha512_256::new_with_prefix(beginning)),
         }
     }
 }
 
-/// The hash of the beginning of a text. It is overwritten when it is dropped.
-pub(super) enum Begun {
+/// The state of a hash after the beginning of a text. It is overwritten when it is dropped.
+pub(super) enum HashState {
     Md5(Md5),
     Sha256(Sha256),
     Sha512_256(Sha512_256),
 }
 
-impl Begun {
+impl HashState {
     /// Returns `H` of the beginning and the parts, joined by `:`. The beginning has its `:`, if it needs one.
     pub(super) fn hex(&self, parts: &[&[u8]]) -> Hex {
         match self {
-            Self::Md5(begun) => hex_of(begun.clone(), parts),
-            Self::Sha256(begun) => hex_of(begun.clone(), parts),
-            Self::Sha512_256(begun) => hex_of(begun.clone(), parts),
+            Self::Md5(state) => hex_of(state.clone(), parts),
+            Self::Sha256(state) => hex_of(state.clone(), parts),
+            Self::Sha512_256(state) => hex_of(state.clone(), parts),
         }
     }
 }
 
-/// Adds the parts to a hash, joined by `:`, and returns it. The hash crates overwrite their state when it is dropped.
+/// Adds the parts, joined by `:`, and returns the hash in hexadecimal. The hash crates overwrite their state when it is dropped.
 fn hex_of<D: Digest>(mut hash: D, parts: &[&[u8]]) -> Hex {
     for (n, part) in parts.iter().enumerate() {
         if n > 0 {

@@ -105,8 +105,9 @@ pub(crate) fn run_as_compiler_wrapper() -> Option<ExitCode> {
     })
 }
 
-/// Removes the flags for instrumentation, unless the crate is one of those to search in. The others are then also compiled in
-/// parts, on all cores: cargo-fuzz has one part, because instrumented functions are not inlined across parts.
+/// Removes the flags for instrumentation, unless the crate is one of those to search in. cargo-fuzz compiles each crate as one
+/// unit, because instrumented functions cannot be inlined across units. The other crates have several units, which are compiled
+/// at the same time.
 fn compiler_arguments(arguments: Vec<OsString>) -> Vec<OsString> {
     let mut following = arguments
         .iter()

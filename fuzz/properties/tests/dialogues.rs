@@ -1,4 +1,5 @@
-//! Many random dialogues between a session and the emulator, optimized. The tests of core run the same module with few.
+//! Many random dialogues between a session and the emulator, which are optimized here. The tests of core run the same module with
+//! few.
 
 #[allow(dead_code, reason = "other tests of core use the rest")]
 #[path = "../../../core/tests/dialogue/mod.rs"]

@@ -24,6 +24,12 @@ use tower_service::Service;
 
 type Served = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
+/// A buffer of a connection that holds so much that a client which reads all of it at once would block other tasks.
+pub(crate) const LARGE_BUFFER: usize = 8 << 20;
+
+/// The most that a client may read before other tasks get a turn: four parts of 16 KiB.
+pub(crate) const A_TURN: usize = 64 << 10;
+
 /// A connector for connections within this process, whose other ends are served by tasks. Time may be paused.
 #[derive(Clone)]
 pub(crate) struct InMemory {
@@ -61,7 +67,7 @@ impl InMemory {
         Self { buffer, ..self }
     }
 
-    /// Measures the largest number of bytes that clients read between two turns of another task of this runtime, until the
+    /// Measures the largest number of bytes that clients read between two polls of another task of this runtime, until the
     /// returned task is aborted.
     pub(crate) fn most_read_in_a_turn(&self) -> (JoinHandle<()>, impl Fn() -> usize) {
         let most = Arc::new(AtomicUsize::new(0));
@@ -70,7 +76,7 @@ impl InMemory {
             loop {
                 let before = read.load(Ordering::SeqCst);
                 let mut has_yielded = false;
-                // `yield_now` would let many turns of others pass.
+                // `yield_now` wakes a task only after tokio has polled its driver, which may be dozens of polls later.
                 poll_fn(|cx| {
                     cx.waker().wake_by_ref();
                     match std::mem::replace(&mut has_yielded, true) {
@@ -133,9 +139,8 @@ impl Read for Pipe {
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut bytes = [0; 16 << 10];
-        let room = buffer.remaining().min(bytes.len());
-        let mut read = ReadBuf::new(&mut bytes[..room]);
+        let mut bytes = vec![0; buffer.remaining()];
+        let mut read = ReadBuf::new(&mut bytes);
         ready!(Pin::new(&mut self.stream).poll_read(cx, read.unfilled()))?;
         buffer.put_slice(read.filled());
         self.read.fetch_add(read.filled().len(), Ordering::SeqCst);
