@@ -63,8 +63,8 @@ fn indented(body: &[u8]) -> Vec<u8> {
     serde_json::to_vec_pretty(&page).expect("JSON")
 }
 
-/// Returns the bodies that are decoded, with one, 100 and 500 keys in Atlas's usual layout, and 500 with names outside ASCII, with new
-/// fields, and indented.
+/// Returns the bodies that are decoded, with one, 100 and 500 keys in Atlas's usual layout, and 500 keys with names outside
+/// ASCII, with new fields, and indented.
 pub(super) fn samples() -> Vec<Sample> {
     let usual = [1, 100, 500].map(|keys| Sample::new("page", keys, body(keys)));
     let body = body(500);

@@ -358,8 +358,8 @@ fn ascii_prefix(text: &[u8]) -> usize {
     prefix(text, special_bytes, is_special)
 }
 
-/// Returns the number of bytes before the first one for which `is_end` holds. `ends_of` returns a word with the highest bit of each
-/// such byte. Of these bits only the lowest needs to be reliable.
+/// Returns the number of bytes before the first one for which `is_end` holds. `ends_of` returns a word with the highest bit
+/// of each such byte. Of these bits only the lowest needs to be reliable.
 #[inline(always)]
 fn prefix(text: &[u8], ends_of: impl Fn(u64) -> u64, is_end: impl Fn(u8) -> bool) -> usize {
     let (words, tail) = text.as_chunks::<8>();
@@ -384,8 +384,8 @@ fn is_special(byte: u8) -> bool {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = ONES << 7;
 
-/// Returns a word with the highest bit of each byte that [is special](is_special). The bits of the
-/// bytes after a special ASCII character are not reliable, because the subtractions borrow from them.
+/// Returns a word with the highest bit of each byte that [is special](is_special). The bits of the bytes after a special ASCII
+/// character are not reliable, because the subtractions borrow from them.
 #[inline]
 fn special_bytes(word: u64) -> u64 {
     // The quote becomes 0x20 and the space 0x22, and bytes below the space stay below it.

@@ -15,11 +15,7 @@ pub(super) enum Hash {
 impl Hash {
     /// Returns `H` (RFC 7616 §3.3) of the parts, joined by `:`.
     pub(super) fn hex(self, parts: &[&[u8]]) -> Hex {
-        match self {
-            Self::Md5 => hex_of(Md5::new(), parts),
-            Self::Sha256 => hex_of(Sha256::new(), parts),
-            Self::Sha512_256 => hex_of(Sha512_256::new(), parts),
-        }
+        self.begin(b"").hex(parts)
     }
 
     /// Returns the state of the hash after the beginning of a text.
