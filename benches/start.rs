@@ -44,13 +44,14 @@ fn main() {
     results::record("start", rows).unwrap();
 }
 
-/// Builds the command in release mode, which needs its own workspace, and returns its path.
+/// Builds the command as it is released, which needs its own workspace, and returns its path.
 fn build_command() -> PathBuf {
     let status = Command::new(env!("CARGO"))
         .args([
             "build",
             "--quiet",
-            "--release",
+            "--profile",
+            "dist",
             "--package",
             "atlas-model-keys",
             "--target-dir",
@@ -60,7 +61,7 @@ fn build_command() -> PathBuf {
         .status()
         .unwrap();
     assert!(status.success());
-    results::target().join("release/atlas-model-keys")
+    results::target().join("dist/atlas-model-keys")
 }
 
 /// A command that is run repeatedly, and the time of each run.

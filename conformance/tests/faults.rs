@@ -115,7 +115,7 @@ fn every_fault_ends_with_all_keys_or_the_right_error(write: bool) {
 const INTRODUCTION: &str = "# Faults and their outcomes
 
 Each row is a listing of three pages from the emulator with one fault (`atlas-model-keys emulate --fault NAME`). Both clients,
-`atlas-model-keys-ureq` and `atlas-model-keys-hyper`, run it with two attempts, at most 500 pages, a read timeout of 800 ms, a
+`atlas-model-keys-ureq` and `atlas-model-keys-hyper`, run it with two attempts, at most 100 pages, a read timeout of 800 ms, a
 deadline of 5 s for a page, and defaults otherwise. If the outcomes of the two clients differ, the row has both. After each
 fault, both clients still work. `conformance/tests/faults.rs` writes and checks this file.
 ";
@@ -308,7 +308,7 @@ fn client<C: TestClient>() {
                 let mut limits = fast_retries();
                 limits.retry.attempts = 2;
                 // So that an endless listing ends sooner than with the default of 10,000 pages.
-                limits.pages = 500;
+                limits.pages = 100;
                 let setup = Setup {
                     limits: Some(limits),
                     deadline: Some(DEADLINE),

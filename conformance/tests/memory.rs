@@ -1,4 +1,4 @@
-//! The memory that a client needs to stream 180,000 keys, which are 50 MB of pages. The client and the emulator are
+//! The memory that a client needs to stream 120,000 keys, which are 33 MB of pages. The client and the emulator are
 //! separate processes.
 
 use std::io::{BufRead as _, BufReader};
@@ -10,7 +10,7 @@ use atlas_model_keys_conformance::{EmulatedAtlas, HyperClient, Setup, TestClient
 use atlas_model_keys_core::{BaseUrl, Credentials, GroupId, ItemsPerPage, ListRequest};
 
 /// The number of keys of the listing.
-const KEYS: usize = 180_000;
+const KEYS: usize = 120_000;
 
 const MEBIBYTE: u64 = 1 << 20;
 

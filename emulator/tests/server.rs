@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{PREVIEW, bearer, keys_path, token_request};
 use atlas_model_keys_emulator::server::{Options, Server};
-use atlas_model_keys_emulator::{Config, Emulator, Names, Route};
+use atlas_model_keys_emulator::{Config, Emulator, Fault, Names, Route};
 use http::Response;
 
 fn start(options: Options) -> Server {
@@ -205,15 +205,27 @@ fn scripted_response_may_have_a_wrong_content_length() {
     assert!(all.ends_with("\r\n\r\n{\"results\":["), "{all}");
 }
 
+/// Returns clients whose responses do not come, so that their connections never wait for a request, and do not give way.
+fn stalled_clients(server: &Server, count: u32) -> Vec<TcpStream> {
+    let request = list_request(server, "GET", "");
+    server.with(|emulator| emulator.inject(Fault::STALL_BEFORE_HEAD.times(count)));
+    let clients: Vec<_> = (0..count).map(|_| connect(server)).collect();
+    for mut client in &clients {
+        client.write_all(request.as_bytes()).unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while server.with(|emulator| emulator.requests()) < u64::from(count) {
+        assert!(Instant::now() < deadline);
+        thread::sleep(Duration::from_millis(1));
+    }
+    clients
+}
+
 #[test]
 fn connection_beyond_the_limit_gets_503() {
     let server = start(Options::default().with_max_connections(2));
     let request = list_request(&server, "GET", "");
-    let mut kept: Vec<_> = (0..2).map(|_| connect(&server)).collect();
-    for client in &mut kept {
-        client.write_all(request.as_bytes()).unwrap();
-        assert_eq!(status(&read_response(client, false).0), "200");
-    }
+    let mut kept = stalled_clients(&server, 2);
     let mut third = connect(&server);
     assert_eq!(status(&read_response(&mut third, false).0), "503");
     assert!(is_closed(&mut third));
@@ -236,11 +248,7 @@ fn connection_beyond_the_limit_gets_503() {
 fn two_hundred_connections_beyond_the_limit_all_get_503() {
     let server = start(Options::default().with_max_connections(2));
     let request = list_request(&server, "GET", "");
-    let mut kept: Vec<_> = (0..2).map(|_| connect(&server)).collect();
-    for client in &mut kept {
-        client.write_all(request.as_bytes()).unwrap();
-        assert_eq!(status(&read_response(client, false).0), "200");
-    }
+    let _kept = stalled_clients(&server, 2);
     // Every tenth client sends nothing, and the others send their request only after all are connected.
     let mut clients: Vec<_> = (0..200).map(|_| connect(&server)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
