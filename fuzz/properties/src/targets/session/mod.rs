@@ -31,8 +31,9 @@
 //!   with another credential revokes none.
 //! - With [`RECORDED`], all calls are stored as JSON, and another session that repeats them returns the same steps, requests
 //!   and errors. `Debug` of what is recorded shows no secret.
-//! - At the end, exchanges that receive nothing but refusals end. After an hour, an ordinary exchange succeeds, whose
-//!   operation is that of the number of actions.
+//! - At the end, exchanges that receive nothing but refusals end. After an hour, an ordinary exchange succeeds without a
+//!   wait, whose operation is that of the number of actions. Only if the clock was set back, and now shows a time that is
+//!   less than five minutes after a 429 of its scope, may it wait or fail; then it succeeds when they are over.
 //!
 //! The files import each other in one direction: `operations` ← `world` ← `facts`, `seen`, `requests` ← this one, which
 //! drives the session.
@@ -68,6 +69,9 @@ use facts::Reading;
 use operations::{AnyRequest, StepResult, current_versions, group};
 use recording::{Call, Outcome, Recording};
 use world::{World, credentials};
+
+/// No pause after a 429 is longer. The model has a number of its own, so that a mistake in it shows.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// Checks one input.
 pub fn check(bytes: &[u8]) {
@@ -122,6 +126,8 @@ struct Driver {
     slots: [Option<InProgress>; 4],
     exchanges_started: u32,
     results: u32,
+    /// The scopes and the times of the 429 responses to requests other than token requests.
+    rate_limited: Vec<(u8, Duration)>,
     exports: Vec<Secret>,
     has_chosen_limits: bool,
     recording: Option<Recording>,
@@ -138,6 +144,7 @@ impl Driver {
             slots: [const { None }; 4],
             exchanges_started: 0,
             results: 0,
+            rate_limited: Vec::new(),
             exports: Vec::new(),
             has_chosen_limits,
             recording: None,
@@ -263,6 +270,9 @@ impl Driver {
             odd_tokens: &self.world.odd_tokens,
         };
         let facts = reading.facts(&mut response);
+        if facts.status == 429 && !is_token {
+            self.rate_limited.push((request.scope(), model_at.now));
+        }
         if let Some(recording) = &mut self.recording {
             let response = RecordedResponse::from(&response);
             self.world.texts.add(format_args!("{response:?}"));
@@ -631,16 +641,39 @@ impl Driver {
     fn recover(&mut self, operation: usize) {
         self.world.now = self.world.now.saturating_add(Duration::from_secs(3600));
         let flags = u8::try_from(operation).expect("few operations") << OPERATION_SHIFT;
+        let scope = AnyRequest::new(flags).scope();
         let results = self.results;
         self.start(0, flags);
+        // The session knows the time from the clock only. If that was set back, it can show the time of a pause again, and
+        // the pause holds again. Nothing else may keep the exchange from sending.
+        while !self.is_in_flight(0)
+            && let Some(end) = self.end_of_pause(scope)
+        {
+            self.world.now = end;
+            self.start(0, flags);
+        }
         for _ in 0..3 {
-            let is_waiting = |taken: &InProgress| matches!(taken.ticket, Ticket::Wait(_));
-            let is_waiting = self.slots[0].as_ref().is_some_and(is_waiting);
+            let is_waiting = self.slots[0].is_some() && !self.is_in_flight(0);
             assert!(!is_waiting, "there is nothing to wait for");
             self.respond_like_atlas(0);
         }
         assert!(self.slots[0].is_none(), "the exchange does not end");
         let is_done = self.results > results;
         assert!(is_done || self.has_chosen_limits, "the exchange fails");
+    }
+
+    /// Returns whether a request of the exchange in a slot is in flight.
+    fn is_in_flight(&self, slot: usize) -> bool {
+        let ticket = self.slots[slot].as_ref().map(|taken| &taken.ticket);
+        matches!(ticket, Some(Ticket::Pending { .. }))
+    }
+
+    /// Returns the latest end of a pause of the scope that may hold, by what the clock shows.
+    fn end_of_pause(&self, scope: u8) -> Option<Duration> {
+        let limited = self.rate_limited.iter();
+        let began = limited.filter(|(of, began)| *of == scope && *began <= self.world.now);
+        let latest = began.map(|(_, began)| *began).max()?;
+        let end = latest.saturating_add(LONGEST_PAUSE);
+        (self.world.now < end).then_some(end)
     }
 }
