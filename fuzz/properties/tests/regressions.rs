@@ -9,6 +9,11 @@ use atlas_model_keys_properties::{TARGETS, allocations, replay};
 fn seeds_and_regressions_hold() {
     allocations::count_with(|work| allocation_counter::measure(work).bytes_max);
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // The corpora of a campaign, for example to measure their coverage.
+    let corpora = std::env::var_os("FUZZ_REPLAY").map(|folder| fuzz.join(folder));
+    if let Some(folder) = &corpora {
+        assert!(folder.is_dir(), "FUZZ_REPLAY: no folder {folder:?}");
+    }
     for (name, check) in TARGETS {
         let seeds = replay(&fuzz.join("seeds").join(name), check);
         assert!(seeds.is_ok_and(|files| files > 0), "{name} has no seeds");
@@ -16,12 +21,10 @@ fn seeds_and_regressions_hold() {
         if regressions.is_dir() {
             replay(&regressions, check).expect("the files can be read");
         }
-        // A campaign's corpora, for example to measure their coverage.
-        if let Some(more) = std::env::var_os("FUZZ_REPLAY") {
-            let more = Path::new(&more).join(name);
-            if more.is_dir() {
-                replay(&more, check).expect("the files can be read");
-            }
+        if let Some(corpus) = corpora.as_ref().map(|folder| folder.join(name))
+            && corpus.is_dir()
+        {
+            replay(&corpus, check).expect("the files can be read");
         }
     }
 }
