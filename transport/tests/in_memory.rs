@@ -519,7 +519,7 @@ fn faults_have_the_same_outcome_as_over_a_socket() {
         limits.retry.base = Duration::from_millis(1);
         limits.retry.attempts = 2;
         // As in the test that writes the table.
-        limits.pages = 500;
+        limits.pages = 100;
         let settings = atlas.settings(kind).unwrap().limits(limits);
         let client = blocking::Client::new(settings, atlas.clone()).unwrap();
         let items = ItemsPerPage::new(2).unwrap();
