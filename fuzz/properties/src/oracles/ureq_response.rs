@@ -9,6 +9,7 @@
 //! | a chunk's size and extensions of more than 20 bytes (RFC 9112 §7.1.1: to be ignored) | 16 KiB of extensions in all | rejects |
 //! | a bare CR inside an extension or a trailer (RFC 9112 §2.2) | an error | waits for more |
 //! | an invalid `Content-Length` of an interim response, or with a status or method that has no body (RFC 9112 §6.3, item 1) | ignores it, does not reuse the connection | rejects |
+//! | an option that is no text beside others in `Connection` (RFC 9110 §7.6.1) | reads the others | ignores the field |
 //! | a bare LF (RFC 9112 §2.2: "MAY"), empty lines before a status line | rejects | accepts |
 //! | `Content-Length: 5, 05` (RFC 9112 §6.3, item 5) | rejects: different texts | accepts: equal numbers |
 //! | `Transfer-Encoding` together with `Content-Length` (RFC 9112 §6.3, item 3: "ought to be handled as an error") | rejects | chunked |
@@ -22,7 +23,7 @@
 //! If `ureq-proto` accepts a stream that the core rejects, the error must be one of those in `is_stricter`.
 
 use atlas_model_keys_core::wire::{CHUNK_EXTENSION_BYTES, MAX_INTERIM, WireError, WireErrorKind};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use ureq_proto::client::{Call, RecvBodyResult, RecvResponseResult, SendRequestResult};
 
 use crate::generators::wire::Input;
@@ -165,6 +166,12 @@ pub(crate) fn is_more_lenient(input: &Input<'_>, response: &DecodedResponse) -> 
         lines().any(|line| line.starts_with(b"HTTP/1.") && line.get(9) == Some(&b'1'));
     let interim_length = has_interim && lines().any(is_invalid_length);
     folds || interim || long_size || no_body || interim_length
+}
+
+/// Returns whether `ureq-proto` ignores a `Connection` field, and with it `keep-alive`, that the core reads; see the table above.
+pub(crate) fn ignores_connection(response: &DecodedResponse) -> bool {
+    let mut fields = response.headers.get_all(header::CONNECTION).iter();
+    fields.any(|value| value.to_str().is_err())
 }
 
 /// Returns whether a line is a `Content-Length` that is not a number.
