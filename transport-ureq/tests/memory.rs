@@ -41,10 +41,12 @@ fn memory_holds((odd, even): Halves) -> bool {
             let Some(piece) = buffer.get_mut(..size) else {
                 unreachable!();
             };
-            // Some pages cannot be read.
-            if memory.read_exact(piece).is_err() {
-                continue;
+            // Some pages cannot be read, or are given back by another thread meanwhile.
+            let mut filled = 0;
+            while let Ok(read @ 1..) = memory.read(&mut piece[filled..]) {
+                filled += read;
             }
+            let piece = &piece[..filled];
             found |= memchr::memchr_iter(odd.as_bytes()[0], piece).any(|start| {
                 let (pairs, _) = piece[start..].as_chunks::<2>();
                 let text = odd.bytes().zip(even.bytes()).map(|(odd, even)| [odd, even]);
