@@ -168,10 +168,11 @@ pub(crate) fn is_more_lenient(input: &Input<'_>, response: &DecodedResponse) -> 
     folds || interim || long_size || no_body || interim_length
 }
 
-/// Returns whether `ureq-proto` ignores a `Connection` field, and with it `keep-alive`, that the core reads; see the table above.
-pub(crate) fn ignores_connection(response: &DecodedResponse) -> bool {
+/// Returns whether `ureq-proto` may have ignored a `keep-alive` that the core reads; see the table above. Only in HTTP/1.0 does
+/// the connection end without it.
+pub(crate) fn may_ignore_keep_alive(response: &DecodedResponse) -> bool {
     let mut fields = response.headers.get_all(header::CONNECTION).iter();
-    fields.any(|value| value.to_str().is_err())
+    response.version == Version::HTTP_10 && fields.any(|value| value.to_str().is_err())
 }
 
 /// Returns whether a line is a `Content-Length` that is not a number.
