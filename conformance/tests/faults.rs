@@ -46,6 +46,9 @@ const SLACK: Duration = Duration::from_secs(20);
 /// The memory that a client may use, in bytes.
 const MAX_MEMORY: u64 = 64 << 20;
 
+/// The distance in the list of two cases that run one after the other. It is prime, and no divisor of their number.
+const STRIDE: usize = 101;
+
 /// The number of processes of each client.
 const PROCESSES: usize = 8;
 
@@ -128,13 +131,16 @@ fn outcomes(name: &str) -> Vec<String> {
             kinds.map(move |(n, kind)| (fault, *kind, n == 0))
         })
         .collect();
+    assert_ne!(cases.len() % STRIDE, 0, "choose another prime");
     let next = AtomicUsize::new(0);
     let share = || {
         let mut process = Process::start(name);
         let mut outcomes = Vec::new();
         while let Some((n, (fault, kind, is_in_table))) = {
             let n = next.fetch_add(1, Ordering::Relaxed);
-            cases.get(n).map(|case| (n, *case))
+            // Faults that only wait are next to each other in the list.
+            let n = (n < cases.len()).then(|| n * STRIDE % cases.len());
+            n.map(|n| (n, cases[n]))
         } {
             let outcome = outcome(&mut process, fault, kind);
             if is_in_table {

@@ -465,12 +465,14 @@ mod tests {
         file.read_to_string(&mut maps).unwrap();
         let mut memory = std::fs::File::open("/proc/self/mem").unwrap();
         let length = 2 * odd.len();
+        let starts_with_text = |bytes: &[u8]| {
+            let (pairs, _) = bytes.as_chunks::<2>();
+            let text = odd.bytes().zip(even.bytes()).map(|(odd, even)| [odd, even]);
+            pairs.iter().copied().take(odd.len()).eq(text)
+        };
         let holds = |bytes: &[u8]| {
-            bytes.windows(length).any(|window| {
-                let (pairs, _) = window.as_chunks::<2>();
-                let mut pairs = pairs.iter().zip(odd.bytes().zip(even.bytes()));
-                pairs.all(|(pair, (odd, even))| *pair == [odd, even])
-            })
+            memchr::memchr_iter(odd.as_bytes()[0], bytes)
+                .any(|start| starts_with_text(&bytes[start..]))
         };
         let mut bytes = vec![0; 4 << 20];
         maps.lines()
