@@ -136,12 +136,14 @@ fn outcomes(name: &str) -> Vec<String> {
     let share = || {
         let mut process = Process::start(name);
         let mut outcomes = Vec::new();
-        while let Some((n, (fault, kind, is_in_table))) = {
+        loop {
             let n = next.fetch_add(1, Ordering::Relaxed);
+            if n >= cases.len() {
+                break;
+            }
             // Faults that only wait are next to each other in the list.
-            let n = (n < cases.len()).then(|| n * STRIDE % cases.len());
-            n.map(|n| (n, cases[n]))
-        } {
+            let n = n * STRIDE % cases.len();
+            let (fault, kind, is_in_table) = cases[n];
             let outcome = outcome(&mut process, fault, kind);
             if is_in_table {
                 outcomes.push((n, outcome));
