@@ -1,6 +1,7 @@
 //! Measures 200 pages over TLS: on one connection, and with a new connection for each page.
 
-use atlas_model_keys_benches::atlas::{Atlas, Settings, Tls};
+use atlas_model_keys_benches::atlas::{Atlas, Settings, Tls, TlsConnections};
+use atlas_model_keys_benches::drain::PER_PAGE;
 use atlas_model_keys_benches::results::Row;
 
 use super::KEYS;
@@ -34,5 +35,27 @@ pub(super) fn measure(quick: bool) -> Vec<Row> {
             ));
         }
     }
-    subject::measure(rounds, all)
+    // One round more, in which the server renders its pages.
+    let processes = all.len() / connections.len() * (rounds + 1);
+    let rows = subject::measure(rounds, all);
+    for ((_, tls), atlas) in connections.iter().zip(atlases) {
+        check(*tls, atlas.end(), processes);
+    }
+    rows
+}
+
+/// Checks that every listing process had the connections that it is measured with.
+fn check(tls: Tls, connections: TlsConnections, processes: usize) {
+    let pages = KEYS.div_ceil(PER_PAGE);
+    let (all, resumed) = match tls {
+        Tls::Resumed => (processes * pages, processes * (pages - 1)),
+        Tls::NotResumed => (processes * pages, 0),
+        _ => (processes, 0),
+    };
+    let TlsConnections { http2, .. } = connections;
+    assert_eq!(
+        (connections.all, connections.resumed, http2),
+        (all, resumed, 0),
+        "{tls:?}"
+    );
 }

@@ -8,8 +8,9 @@ mod plain;
 mod secure;
 
 use std::collections::HashMap;
-use std::io::{self, BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, fmt, fs};
@@ -124,6 +125,7 @@ impl fmt::Display for BodyEncoding {
 #[non_exhaustive]
 pub struct Atlas {
     process: Child,
+    output: BufReader<ChildStdout>,
     /// The base URL.
     pub base: String,
     /// The ids of the groups.
@@ -148,8 +150,9 @@ impl Atlas {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let line = lines.next().unwrap().unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
         let Started {
             base,
             groups,
@@ -158,12 +161,37 @@ impl Atlas {
         } = serde_json::from_str(&line).unwrap();
         Self {
             process,
+            output,
             base,
             groups,
             token,
             authority,
         }
     }
+
+    /// Ends the server, and returns the connections over TLS that it had.
+    ///
+    /// # Panics
+    /// Panics if the server has ended before.
+    #[must_use]
+    pub fn end(mut self) -> TlsConnections {
+        drop(self.process.stdin.take());
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+}
+
+/// The number of connections over TLS that a server had. It shows that clients did what is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TlsConnections {
+    /// All connections.
+    pub all: usize,
+    /// Those that resumed a session.
+    pub resumed: usize,
+    /// Those with HTTP/2.
+    pub http2: usize,
 }
 
 /// What the process prints when it listens.
@@ -206,10 +234,11 @@ pub fn serve(arguments: &[&str]) {
         settings,
         emulator: Mutex::new(emulator),
     });
+    let counters = Arc::new(TlsCounters::default());
     let (base, authority) = match tls {
         None => (plain::listen(pages), None),
         #[cfg(feature = "benches")]
-        Some(tls) => secure::listen(pages, tls),
+        Some(tls) => secure::listen(pages, tls, Arc::clone(&counters)),
         #[cfg(not(feature = "benches"))]
         Some(_) => panic!("TLS needs the feature `benches`"),
     };
@@ -222,6 +251,27 @@ pub fn serve(arguments: &[&str]) {
     println!("{}", serde_json::to_string(&started).unwrap());
     // The input ends when the parent ends.
     let _ = io::copy(&mut io::stdin(), &mut io::sink());
+    // The parent may not read it.
+    let connections = serde_json::to_string(&counters.read()).unwrap();
+    let _ = writeln!(io::stdout(), "{connections}");
+}
+
+/// Counters of the connections over TLS.
+#[derive(Default)]
+struct TlsCounters {
+    all: AtomicUsize,
+    resumed: AtomicUsize,
+    http2: AtomicUsize,
+}
+
+impl TlsCounters {
+    fn read(&self) -> TlsConnections {
+        TlsConnections {
+            all: self.all.load(Ordering::Relaxed),
+            resumed: self.resumed.load(Ordering::Relaxed),
+            http2: self.http2.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// Returns an emulator whose groups have this number of keys each. They share the rate limit, if there is one.

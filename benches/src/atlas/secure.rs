@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use bytes::Bytes;
@@ -16,19 +17,23 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::NoServerSessionStorage;
+use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Pages, Rendered, Tls};
+use super::{Pages, Rendered, Tls, TlsCounters};
 use crate::results;
 
 /// Listens on a free port, and returns the base URL and the file of the authority's certificate.
-pub(super) fn listen(pages: Arc<Pages>, tls: Tls) -> (String, Option<String>) {
+pub(super) fn listen(
+    pages: Arc<Pages>,
+    tls: Tls,
+    counters: Arc<TlsCounters>,
+) -> (String, Option<String>) {
     let (config, authority) = config(tls);
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -38,6 +43,7 @@ pub(super) fn listen(pages: Arc<Pages>, tls: Tls) -> (String, Option<String>) {
         pages,
         base: base.clone(),
         tls,
+        counters,
         rendered: Rendered::default(),
     });
     thread::spawn(move || {
@@ -100,6 +106,7 @@ struct Server {
     pages: Arc<Pages>,
     base: String,
     tls: Tls,
+    counters: Arc<TlsCounters>,
     rendered: Rendered<Response<Bytes>>,
 }
 
@@ -110,7 +117,9 @@ impl Server {
         acceptor: TlsAcceptor,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         stream.set_nodelay(true)?;
-        let stream = TokioIo::new(acceptor.accept(stream).await?);
+        let stream = acceptor.accept(stream).await?;
+        self.count(stream.get_ref().1);
+        let stream = TokioIo::new(stream);
         let service = service_fn(move |request| {
             let server = Arc::clone(&self);
             async move { server.respond(request).await }
@@ -118,6 +127,19 @@ impl Server {
         auto::Builder::new(TokioExecutor::new())
             .serve_connection(stream, service)
             .await
+    }
+
+    fn count(&self, connection: &ServerConnection) {
+        let add = |counter: &AtomicUsize, counts| {
+            counter.fetch_add(usize::from(counts), Ordering::Relaxed);
+        };
+        let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        add(&self.counters.all, true);
+        add(&self.counters.resumed, is_resumed);
+        add(
+            &self.counters.http2,
+            connection.alpn_protocol() == Some(b"h2"),
+        );
     }
 
     async fn respond(
