@@ -63,6 +63,45 @@ impl Order {
     }
 }
 
+/// What compact JSON has before the text of a field, such as `"name":"`, so that one comparison of numbers finds it. A call
+/// of the C library's `memcmp` for each field would cost a fifth of the time.
+struct BeforeText {
+    text: u128,
+    /// Ones for each byte of `text`.
+    mask: u128,
+    len: usize,
+}
+
+/// What is before the text of each field, by the field's number.
+const BEFORE_TEXT: [BeforeText; KEY_FIELDS] = {
+    let mut all = [const { BeforeText::new(KeyField::ApiKeyId) }; KEY_FIELDS];
+    let mut number = 0;
+    while number < KEY_FIELDS {
+        all[number] = BeforeText::new(KeyField::ALL[number]);
+        number += 1;
+    }
+    all
+};
+
+impl BeforeText {
+    /// A text of more than 16 bytes would not compile.
+    const fn new(field: KeyField) -> Self {
+        let bytes = field.before_text();
+        let (mut text, mut mask) = ([0; 16], [0; 16]);
+        let mut place = 0;
+        while place < bytes.len() {
+            text[place] = bytes[place];
+            mask[place] = u8::MAX;
+            place += 1;
+        }
+        Self {
+            text: u128::from_le_bytes(text),
+            mask: u128::from_le_bytes(mask),
+            len: bytes.len(),
+        }
+    }
+}
+
 /// The length of a short key. Atlas's documented example has 323 bytes.
 const KEY_BYTES: usize = 200;
 
@@ -101,7 +140,7 @@ impl<'b> Cursor<'b> {
         let mut place = Order::START;
         self.members(|cursor| {
             let expected = cursor.order.expected(place);
-            let (field, text) = if cursor.eat(expected.before_text()).is_some() {
+            let (field, text) = if cursor.eat_before_text(expected).is_some() {
                 (expected, cursor.rest_of_text()?)
             } else {
                 let name = cursor.name()?;
@@ -313,6 +352,18 @@ impl<'b> Cursor<'b> {
                 .iter()
                 .fold(0, |n, digit| n * 10 + i64::from(digit - b'0')),
         )
+    }
+
+    /// Eats what is before the text of a field. Near the end of the body it may return `None` although the field is there.
+    #[inline]
+    fn eat_before_text(&mut self, field: KeyField) -> Option<()> {
+        let before = BEFORE_TEXT.get(field as usize)?;
+        let next = u128::from_le_bytes(*self.rest.first_chunk()?);
+        if next & before.mask != before.text {
+            return None;
+        }
+        self.rest = self.rest.get(before.len..)?;
+        Some(())
     }
 
     #[inline]
