@@ -684,6 +684,8 @@ mod tests {
             r#"{"name":"a","secret":"s","status":"b"},{"name":"c","status":"d"},{}"#,
             r#"{"name":"a","new":1,"status":"b"},{"new":[],"name":"c"},{"name":null,"status":"d"}"#,
             r#"{"status":"a"},{"name":"b","status":"c"},{"apiKeyId":"d","status":"e","name":"f"}"#,
+            // Names that differ in one bit from the expected ones are those of undocumented fields.
+            r#"{"name":"a","status":"b"},{"Name":"c","statuS":"d"},{"nAme":"e","status":"f"}"#,
         ] {
             assert!(
                 is_taken(format!(r#"{{"results":[{keys}]}}"#).as_bytes()),
