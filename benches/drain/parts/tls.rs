@@ -52,9 +52,8 @@ fn check(tls: Tls, connections: TlsConnections, processes: usize) {
         Tls::NotResumed => (processes * pages, 0),
         _ => (processes, 0),
     };
-    let TlsConnections { http2, .. } = connections;
     assert_eq!(
-        (connections.all, connections.resumed, http2),
+        (connections.all, connections.resumed, connections.http2),
         (all, resumed, 0),
         "{tls:?}"
     );

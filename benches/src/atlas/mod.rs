@@ -10,7 +10,6 @@ mod secure;
 use std::collections::HashMap;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, fmt, fs};
@@ -183,7 +182,7 @@ impl Atlas {
 }
 
 /// The number of connections over TLS that a server had. It shows that clients did what is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TlsConnections {
     /// All connections.
@@ -234,11 +233,11 @@ pub fn serve(arguments: &[&str]) {
         settings,
         emulator: Mutex::new(emulator),
     });
-    let counters = Arc::new(TlsCounters::default());
+    let connections = Arc::new(Mutex::new(TlsConnections::default()));
     let (base, authority) = match tls {
         None => (plain::listen(pages), None),
         #[cfg(feature = "benches")]
-        Some(tls) => secure::listen(pages, tls, Arc::clone(&counters)),
+        Some(tls) => secure::listen(pages, tls, Arc::clone(&connections)),
         #[cfg(not(feature = "benches"))]
         Some(_) => panic!("TLS needs the feature `benches`"),
     };
@@ -252,26 +251,8 @@ pub fn serve(arguments: &[&str]) {
     // The input ends when the parent ends.
     let _ = io::copy(&mut io::stdin(), &mut io::sink());
     // The parent may not read it.
-    let connections = serde_json::to_string(&counters.read()).unwrap();
+    let connections = serde_json::to_string(&*connections.lock().unwrap()).unwrap();
     let _ = writeln!(io::stdout(), "{connections}");
-}
-
-/// Counters of the connections over TLS.
-#[derive(Default)]
-struct TlsCounters {
-    all: AtomicUsize,
-    resumed: AtomicUsize,
-    http2: AtomicUsize,
-}
-
-impl TlsCounters {
-    fn read(&self) -> TlsConnections {
-        TlsConnections {
-            all: self.all.load(Ordering::Relaxed),
-            resumed: self.resumed.load(Ordering::Relaxed),
-            http2: self.http2.load(Ordering::Relaxed),
-        }
-    }
 }
 
 /// Returns an emulator whose groups have this number of keys each. They share the rate limit, if there is one.

@@ -3,8 +3,7 @@
 use std::convert::Infallible;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use bytes::Bytes;
@@ -25,14 +24,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Pages, Rendered, Tls, TlsCounters};
+use super::{Pages, Rendered, Tls, TlsConnections};
 use crate::results;
 
 /// Listens on a free port, and returns the base URL and the file of the authority's certificate.
 pub(super) fn listen(
     pages: Arc<Pages>,
     tls: Tls,
-    counters: Arc<TlsCounters>,
+    connections: Arc<Mutex<TlsConnections>>,
 ) -> (String, Option<String>) {
     let (config, authority) = config(tls);
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -43,7 +42,7 @@ pub(super) fn listen(
         pages,
         base: base.clone(),
         tls,
-        counters,
+        connections,
         rendered: Rendered::default(),
     });
     thread::spawn(move || {
@@ -106,7 +105,7 @@ struct Server {
     pages: Arc<Pages>,
     base: String,
     tls: Tls,
-    counters: Arc<TlsCounters>,
+    connections: Arc<Mutex<TlsConnections>>,
     rendered: Rendered<Response<Bytes>>,
 }
 
@@ -130,16 +129,14 @@ impl Server {
     }
 
     fn count(&self, connection: &ServerConnection) {
-        let add = |counter: &AtomicUsize, counts| {
-            counter.fetch_add(usize::from(counts), Ordering::Relaxed);
-        };
-        let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
-        add(&self.counters.all, true);
-        add(&self.counters.resumed, is_resumed);
-        add(
-            &self.counters.http2,
-            connection.alpn_protocol() == Some(b"h2"),
-        );
+        let mut connections = self.connections.lock().unwrap();
+        connections.all += 1;
+        if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
+            connections.resumed += 1;
+        }
+        if connection.alpn_protocol() == Some(b"h2") {
+            connections.http2 += 1;
+        }
     }
 
     async fn respond(
