@@ -31,7 +31,7 @@ use crate::driver::driver_inputs;
 use crate::emulator::{emulator_inputs, emulator_refusals};
 use crate::listing::listing_inputs;
 use crate::output::output_inputs;
-use crate::page::{BODIES, NAMES_IN_ATLAS_LAYOUT, OTHER_BODIES, atlas_page};
+use crate::page::{BODIES, NAMES_IN_ATLAS_LAYOUT, OTHER_BODIES, atlas_page, names_in_wrong_case};
 use crate::redaction::redaction_inputs;
 use crate::reply::{HEADER_SETS, reply_input};
 use crate::request::{EXCHANGES, TEXTS, encoding_inputs, request_input, text_inputs};
@@ -191,6 +191,11 @@ fn seeds() -> io::Result<Seeds> {
             atlas_page(name).as_bytes(),
         );
     }
+    seeds.add(
+        "page",
+        "names-in-wrong-case",
+        names_in_wrong_case().as_bytes(),
+    );
     // Small limits of shown texts.
     let error = r#"{"error":404,"errorCode":"GROUP_NOT_FOUND","detail":"No \u001b[1mgroup \u202e\u00e4","parameters":["123456789"],"reason":"Not Found"}"#;
     for (n, code) in [1, 2, 3].iter().enumerate() {

@@ -36,6 +36,33 @@ pub(crate) fn atlas_page(name: &str) -> String {
     )
 }
 
+/// Returns a page in which every second key has its fields' names with one letter, the nth, in the wrong case. Those fields are
+/// undocumented.
+pub(crate) fn names_in_wrong_case() -> String {
+    let names = [
+        "apiKeyId",
+        "cloud",
+        "createdBy",
+        "maskedSecret",
+        "name",
+        "secret",
+        "status",
+    ];
+    let field = |name: &str, wrong: Option<usize>| {
+        let mut name = name.to_owned();
+        if let Some(letter) = wrong.and_then(|n| name.get_mut(n..=n)) {
+            match letter.chars().all(|c| c.is_ascii_lowercase()) {
+                true => letter.make_ascii_uppercase(),
+                false => letter.make_ascii_lowercase(),
+            }
+        }
+        format!(r#""{name}":"a text""#)
+    };
+    let key = |wrong| format!("{{{}}}", names.map(|name| field(name, wrong)).join(","));
+    let keys: Vec<_> = (0..12).flat_map(|n| [key(None), key(Some(n))]).collect();
+    format!(r#"{{"results":[{}]}}"#, keys.join(","))
+}
+
 pub(crate) const BODIES: [&str; 42] = [
     r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":5}"#,
     r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":3}"#,
