@@ -21,6 +21,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::{fs, io};
 
+use atlas_model_keys_core::wire::CHUNK_EXTENSION_BYTES;
 use atlas_model_keys_properties::TARGETS;
 use atlas_model_keys_properties::generators::bytes::Writer;
 use atlas_model_keys_properties::targets::wire as wire_target;
@@ -138,6 +139,16 @@ fn seeds() -> io::Result<Seeds> {
     seeds.add("wire", "many-interim", &wire_input(interim.as_bytes()));
     let interim = "HTTP/1.1 103 X\r\n\r\n".repeat(16) + "HTTP/1.1 204 X\r\n\r\n";
     seeds.add("wire", "most-interim", &wire_input(interim.as_bytes()));
+    for (name, length) in [
+        ("chunk-extensions-most", CHUNK_EXTENSION_BYTES),
+        ("chunk-extensions-too-many", CHUNK_EXTENSION_BYTES + 1),
+    ] {
+        let extension = "x".repeat(length - 3);
+        let stream = format!(
+            "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n1 ;\r\nx\r\n0;{extension}\r\n\r\n"
+        );
+        seeds.add("wire", name, &wire_input(stream.as_bytes()));
+    }
     for (n, (method, stream)) in EXCHANGES.iter().enumerate() {
         let method = index_of(&wire_target::METHODS, method);
         let bytes = Writer::default().byte(method).byte(0).number(5);

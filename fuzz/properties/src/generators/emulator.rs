@@ -4,7 +4,8 @@
 //! Requests follow until the end of the input: two bytes for the clock's move in seconds; one byte each for the method (from
 //! [`METHODS`]), the path (from [`PATHS`]), the query (from [`QUERIES`]), `Accept` (from [`ACCEPTS`]), the credential
 //! (from [`CREDENTIALS`]), other headers, and the body (from [`BODIES`]). For a text, a byte beyond the choices is
-//! followed by a short text. Bit 1 of the other headers asks for gzip, which the first such request gets. A byte for the number of repetitions comes after that for other headers if its bit 4 is set.
+//! followed by a short text. If `1` is set in the byte of other headers, the request asks for gzip, which only the first such
+//! request of an input gets. If `4` is set, a byte with the number of repetitions comes after the other headers.
 
 use std::time::Duration;
 

@@ -367,23 +367,3 @@ fn check_error(input: &Input<'_>, error: WireError, other: Result<&UreqResponse,
         );
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use atlas_model_keys_core::wire::CHUNK_EXTENSION_BYTES;
-
-    use super::*;
-
-    /// Seeds with so many bytes would slow campaigns down.
-    #[test]
-    fn chunk_extensions_are_limited_from_both_sides() {
-        allocations::count_with(|work| allocation_counter::measure(work).bytes_max);
-        for length in [CHUNK_EXTENSION_BYTES, CHUNK_EXTENSION_BYTES + 1] {
-            let extension = "x".repeat(length - 3);
-            let stream = format!(
-                "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n1 ;\r\nx\r\n0;{extension}\r\n\r\n"
-            );
-            check(&[&[0; 4], stream.as_bytes()].concat());
-        }
-    }
-}
