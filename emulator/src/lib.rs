@@ -82,8 +82,8 @@
 //!   [`Config::with_api_key`], [`Config::organizations`], [`Emulator::grant_role`] …
 //! - Faults on demand, each a constant, from [`Fault::RESET_IN_BODY`] to [`Fault::DIGEST_NEVER`].
 //!   [`Emulator::inject`] switches one on, for all requests or for the next few
-//!   (`Fault::RESET_IN_BODY.times(2)`). Other methods change single responses or states: [`Emulator::respond_next`], [`Emulator::fail_next`],
-//!   [`Emulator::expire_nonces`], [`Emulator::revoke_tokens`], [`Emulator::withdraw`] …
+//!   (`Fault::RESET_IN_BODY.times(2)`). Other methods change single responses or states: [`Emulator::respond_next`],
+//!   [`Emulator::fail_next`], [`Emulator::expire_nonces`], [`Emulator::revoke_tokens`], [`Emulator::withdraw`] …
 //!
 //! # What it offers to tests
 //!

@@ -11,8 +11,9 @@ use crate::watched::Watched;
 
 /// Tells a client the time.
 ///
-/// The default is [`SystemClock`], and in the client over hyper a clock that follows tokio's paused time. A test can replace it, for example by a [`JumpingClock`], so that waits take no time and tokens expire when the test says so:
-/// see [`ClientSettings::clock`](crate::ClientSettings::clock).
+/// The default is [`SystemClock`], and in the client over hyper a clock that follows tokio's paused time. A test can
+/// replace it, for example by a [`JumpingClock`], so that waits take no time and tokens expire when the test says so: see
+/// [`ClientSettings::clock`](crate::ClientSettings::clock).
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Returns the time of day, which decides when tokens and nonces expire. It is called while the client's session is
     /// locked, so it must not call the client.

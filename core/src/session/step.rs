@@ -120,8 +120,8 @@ impl Wait {
         }
     }
 
-    /// Ends the exchange, and returns the error that caused the last retry, or a timeout if there was none. Call it when the caller's deadline
-    /// comes before the end of the wait. Other exchanges may be waiting for this one; see
+    /// Ends the exchange, and returns the error that caused the last retry, or a timeout if there was none. Call it when
+    /// the caller's deadline comes before the end of the wait. Other exchanges may be waiting for this one; see
     /// [`Wait::on_change`].
     #[must_use]
     pub fn give_up(self) -> Error {

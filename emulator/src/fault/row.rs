@@ -97,8 +97,8 @@ impl Row {
 
 /// Defines a table of faults of one area, and for each of them a row and a documented constant.
 ///
-/// A constant whose name does not agree with the text name does not compile. The names of the rows are those of functions: [`Row::fault`] or [`Row::harmless`], then one of
-/// [`Argument`] with the default, the minimum and the maximum.
+/// A constant whose name does not agree with the text name does not compile. The names of the rows are those of
+/// functions: [`Row::fault`] or [`Row::harmless`], then one of [`Argument`] with the default, the minimum and the maximum.
 macro_rules! faults {
     ($table:ident, $area:ident, $(
         $kind:ident($constant:ident, $name:literal, $description:literal, $apply:expr $(,)?)

@@ -3,9 +3,9 @@
 //!
 //! **Input**: a byte for the credential (a bearer token, a service account or an API key), one for the base URL (from
 //! [`BASES`]), one for the flags [`PINNED_VERSION`], [`SMALL_LIMITS`], [`SINGLE_ATTEMPT`], [`NO_RETRY_STATUSES`],
-//! [`WAITS_OUT_RATE_LIMITS`], [`RECORDED`] and [`CHOSEN_LIMITS`]; then actions until the end of the input, each a byte (see [`ActionCode`]) and its
-//! arguments. Up to four exchanges are in progress at the same time, each in a slot, and each for any of the five
-//! operations. A response is
+//! [`WAITS_OUT_RATE_LIMITS`], [`RECORDED`] and [`CHOSEN_LIMITS`]; then actions until the end of the input, each a byte
+//! (see [`ActionCode`]) and its arguments. Up to four exchanges are in progress at the same time, each in a slot, and each
+//! for any of the five operations. A response is
 //!
 //! - a byte for the status (from [`STATUSES`]);
 //! - a byte for the number of headers; for each a byte for its name (from [`HEADERS`]), and one for its value (from those
