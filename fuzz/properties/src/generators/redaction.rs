@@ -215,17 +215,24 @@ pub(crate) fn texts(pieces: &[Piece], secrets: &[String]) -> Vec<String> {
     texts
 }
 
-/// Returns the expected redacted text of the pieces, before it is escaped and truncated: each run is replaced to the
-/// end of its word.
-///
-/// Returns `None` if the end of a run is unclear: a secret looks encoded, or nothing follows the run. The text pieces
-/// may contain other runs.
-pub(crate) fn expected_redaction(pieces: &[Piece], secrets: &[String]) -> Option<String> {
-    let mut shown = String::new();
+/// What redaction must do if the only runs in a text are those of its pieces.
+pub(crate) struct Planted {
+    /// The redacted text, before it is escaped and truncated: each run is replaced to the end of its word.
+    pub(crate) shown: String,
+    /// The text without the runs. If it contains other ones, more may be replaced: one that begins in the rest of a replaced
+    /// word may go on behind it.
+    pub(crate) others: String,
+}
+
+/// Returns what must come of the pieces, or `None` if the end of a run is unclear: a secret looks encoded, or nothing
+/// follows the run.
+pub(crate) fn planted(pieces: &[Piece], secrets: &[String]) -> Option<Planted> {
+    let (mut shown, mut others) = (String::new(), String::new());
     let mut is_hidden = false;
     for piece in pieces {
         match piece {
             Piece::Text(part) => {
+                others.push_str(part);
                 let is_end = |c: char| c.is_whitespace() || "\"'`".contains(c);
                 let hidden = match is_hidden {
                     true => part.find(is_end),
@@ -247,8 +254,9 @@ pub(crate) fn expected_redaction(pieces: &[Piece], secrets: &[String]) -> Option
                     shown.push_str("<[redacted]");
                 }
                 is_hidden = true;
+                others = others + "<\0" + TRAILING_TEXT;
             }
         }
     }
-    Some(shown)
+    Some(Planted { shown, others })
 }
