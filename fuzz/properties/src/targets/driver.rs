@@ -11,11 +11,13 @@
 //! - Each stream returns the keys in order, each once. It is complete unless it ends with an error.
 //! - There is no error without a cause: a few temporary failures without delays are repaired by retries.
 //! - A page takes no longer than the deadline, and no request is sent after it.
-//! - Without failures and delays no time passes, so nobody waits for another call longer than it takes. No wake-up is lost.
+//! - Without failures and delays no time passes, so nobody waits for another call longer than it takes, and each stream
+//!   requests each page once. No wake-up is lost.
 //! - Each request is reported as sent, and, unless its call is dropped, once as answered or failed.
 //! - After a stream is dropped or a call is cancelled, its requests end, and other streams go on.
 //! - The blocking client sends the requests of a session that is driven by hand, with the same result.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -206,6 +208,20 @@ pub fn check(bytes: &[u8]) {
             Duration::ZERO,
             "time passes, although nothing takes any"
         );
+        check_requests(&input, &simulation);
+    }
+}
+
+/// Checks that each stream has requested each page once. With a Digest credential, the server may ask for an answer first.
+fn check_requests(input: &Input, simulation: &Simulation) {
+    let streams = if input.is_blocking { 1 } else { input.streams };
+    let attempts = if input.credential == 2 { 2 } else { 1 };
+    let state = simulation.state();
+    let mut counts = HashMap::new();
+    for request in &state.sent {
+        let count = counts.entry(request).or_insert(0);
+        *count += 1;
+        assert!(*count <= streams * attempts, "{request}: {count} times");
     }
 }
 
