@@ -2,12 +2,13 @@
 
 use crate::byte;
 
-/// Returns inputs of both clients: each credential, each fate, pages that are read ahead, streams that are dropped, and
-/// delays beyond the deadline.
+/// Returns inputs of both clients: each credential, each fate, pages that are read ahead, streams that are dropped, calls
+/// that are cancelled, and delays beyond the deadline.
 pub(crate) fn driver_inputs() -> Vec<(String, Vec<u8>)> {
     const BLOCKING: u8 = 1;
     const ASYNC: u8 = 0;
     const SPAWNS: u8 = 2;
+    const ENDLESS: u8 = 4;
     let mut inputs = Vec::new();
     let mut add = |name: String, start: [u8; 7], outcomes: &[[u8; 2]], choices: &[u8]| {
         let count = [byte(outcomes.len())];
@@ -62,6 +63,16 @@ pub(crate) fn driver_inputs() -> Vec<(String, Vec<u8>)> {
                 &[[3, 0], [3, 1], [3, 0], [3, 1], [3, 1]],
                 &[],
             );
+            if flags == BLOCKING {
+                for cancel_at in [1, 2] {
+                    add(
+                        name(&format!("endless-{cancel_at}")),
+                        [flags | ENDLESS, credential, 0, 0, 0, 0, cancel_at],
+                        &[],
+                        &[],
+                    );
+                }
+            }
             for drop_at in [1, 3, 6, 12] {
                 add(
                     name(&format!("dropped-{drop_at}")),

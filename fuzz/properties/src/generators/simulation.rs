@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::pin::Pin;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use atlas_model_keys_core::{Body, Failure, FailureKind, UnixTime};
 use atlas_model_keys_emulator::{Emulator, error_response};
@@ -72,8 +74,9 @@ pub(crate) struct State {
     outcomes: VecDeque<Outcome>,
     /// The requests that were sent, by method and URI.
     pub(crate) sent: Vec<String>,
-    /// The handle that is cancelled when this many requests have been sent.
-    pub(crate) cancel: Option<(usize, CancelHandle)>,
+    pub(crate) cancellation: Option<Cancellation>,
+    /// Whether a request had to be ended because its call went on after the cancellation.
+    pub(crate) is_stuck: bool,
     /// Whether the clock moves by a wait at once, because a blocking client would really wait.
     jumps: bool,
     /// Whether tasks can be spawned.
@@ -82,6 +85,18 @@ pub(crate) struct State {
     last_id: u64,
     tasks: Vec<Task>,
 }
+
+/// A blocking call is cancelled while it sends a request.
+pub(crate) struct Cancellation {
+    /// The number of that request, from 1.
+    pub(crate) at: usize,
+    pub(crate) handle: CancelHandle,
+    /// If it is there, the request has no result until the sender is dropped.
+    pub(crate) endless: Option<Receiver<()>>,
+}
+
+/// The longest wait for threads that must end at once, in real time.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The end of a request or of a sleep.
 struct Event {
@@ -99,7 +114,8 @@ impl Simulation {
             elapsed: Duration::ZERO,
             outcomes: outcomes.iter().copied().collect(),
             sent: Vec::new(),
-            cancel: None,
+            cancellation: None,
+            is_stuck: false,
             jumps,
             spawns,
             events: BTreeMap::new(),
@@ -160,6 +176,15 @@ impl Simulation {
             }
         }
         panic!("the tasks do not end");
+    }
+
+    /// Waits until the threads that have sent requests for a client have ended. The client must have been dropped.
+    pub(crate) fn join_threads(&self) {
+        let begun = Instant::now();
+        while Arc::strong_count(&self.0) > 1 {
+            assert!(begun.elapsed() < PATIENCE, "a thread does not end");
+            thread::yield_now();
+        }
     }
 
     /// Moves the clock to the next event. Returns `false` if there is none.
@@ -336,10 +361,15 @@ impl Transport for Simulation {
                 "the deadline has passed",
             ));
         }
-        if let Some((count, cancel)) = &state.cancel
-            && state.sent.len() == *count
-        {
-            cancel.cancel();
+        let number = state.sent.len();
+        if let Some(cancellation) = state.cancellation.as_mut().filter(|c| c.at == number) {
+            cancellation.handle.cancel();
+            if let Some(endless) = cancellation.endless.take() {
+                drop(state);
+                let end = endless.recv_timeout(PATIENCE);
+                state = self.state();
+                state.is_stuck |= end == Err(RecvTimeoutError::Timeout);
+            }
         }
         state.answer(&request, outcome.fate)
     }

@@ -1,9 +1,9 @@
 //! The clients of the transport crate list keys over a simulated network, within their deadlines.
 //!
-//! **Input**: one byte each for the flags (1: blocking, 2: tasks can be spawned, 4: an endless wait is cancelled), the
-//! credential, the number of streams, the number of pages to read ahead, the items per page, the deadline in seconds (0 means
-//! the default), the step at which the first stream is dropped or the call cancelled (0 means never), and the number of
-//! outcomes; two bytes for each outcome, its fate (from [`FATES`]) and its delay in seconds; then one byte for each choice
+//! **Input**: one byte each for the flags (1: blocking, 2: tasks can be spawned, 4: the request at which the call is
+//! cancelled has no result), the credential, the number of streams, the number of pages to read ahead, the items per page,
+//! the deadline in seconds (0 means the default), the step at which the first stream is dropped or the request at which the
+//! call is cancelled (0 means never), and the number of outcomes; two bytes for each outcome, its fate (from [`FATES`]) and its delay in seconds; then one byte for each choice
 //! among woken tasks and simultaneous events.
 //!
 //! **Properties**
@@ -14,12 +14,13 @@
 //! - Without failures and delays no time passes, so nobody waits for another call longer than it takes, and each stream
 //!   requests each page once. No wake-up is lost.
 //! - Each request is reported as sent, and, unless its call is dropped, once as answered or failed.
-//! - After a stream is dropped or a call is cancelled, its requests end, and other streams go on.
+//! - After a stream is dropped, its requests end, and other streams go on.
+//! - A cancelled call ends at once, even if its request has no result, and sends no other one.
 //! - The blocking client sends the requests of a session that is driven by hand, with the same result.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -34,7 +35,7 @@ use atlas_model_keys_transport::{
 
 use crate::generators::bytes as input;
 use crate::generators::emulator::Setup;
-use crate::generators::simulation::{FATES, Fate, Outcome, Simulation};
+use crate::generators::simulation::{Cancellation, FATES, Fate, Outcome, Simulation};
 use crate::generators::world;
 
 /// An emulator without a rate limit.
@@ -57,6 +58,8 @@ const REPAIRED: usize = 4;
 struct Input {
     is_blocking: bool,
     spawns: bool,
+    /// Whether the request at which the call is cancelled has no result.
+    is_endless: bool,
     credential: u8,
     streams: u8,
     read_ahead: u8,
@@ -88,6 +91,7 @@ impl<'a> Arbitrary<'a> for Input {
         Ok(Self {
             is_blocking: flags & 1 != 0,
             spawns: flags & 2 != 0,
+            is_endless: flags & 4 != 0,
             credential: credential % 3,
             streams: 1 + streams % 3,
             read_ahead: read_ahead % 5,
@@ -308,15 +312,17 @@ fn check_blocking(
     list: &ListRequest,
     keys: &[String],
 ) {
-    let client = blocking::Client::new(settings, simulation.clone()).expect("valid settings");
     let cancel = CancelHandle::new();
-    let client = match input.drop_at {
-        0 => client,
-        at => {
-            simulation.state().cancel = Some((at.into(), cancel.clone()));
-            client.with_cancel_handle(&cancel)
-        }
-    };
+    let (end, endless) = mpsc::channel();
+    let mut client = blocking::Client::new(settings, simulation.clone()).expect("valid settings");
+    if input.drop_at > 0 {
+        simulation.state().cancellation = Some(Cancellation {
+            at: input.drop_at.into(),
+            handle: cancel.clone(),
+            endless: input.is_endless.then_some(endless),
+        });
+        client = client.with_cancel_handle(&cancel);
+    }
     let mut pages = client.pages(list);
     let mut found = Vec::new();
     let mut failed = None;
@@ -335,6 +341,12 @@ fn check_blocking(
         assert!(keys.starts_with(&found));
         let sent = simulation.state().sent.len();
         assert!(client.list(list).is_err(), "a cancelled client lists keys");
+        drop((client, pages, end));
+        simulation.join_threads();
+        assert!(
+            !simulation.state().is_stuck,
+            "a cancelled call waits for its request"
+        );
         assert_eq!(
             simulation.state().sent.len(),
             sent,
