@@ -75,8 +75,8 @@ pub(crate) struct State {
     /// The requests that were sent, by method and URI.
     pub(crate) sent: Vec<String>,
     pub(crate) cancellation: Option<Cancellation>,
-    /// Whether a request had to be ended because its call went on after the cancellation.
-    pub(crate) is_stuck: bool,
+    /// What a cancelled call did wrong. A thread that panics would not end the check.
+    pub(crate) mistake: Option<&'static str>,
     /// Whether the clock moves by a wait at once, because a blocking client would really wait.
     jumps: bool,
     /// Whether tasks can be spawned.
@@ -115,7 +115,7 @@ impl Simulation {
             outcomes: outcomes.iter().copied().collect(),
             sent: Vec::new(),
             cancellation: None,
-            is_stuck: false,
+            mistake: None,
             jumps,
             spawns,
             events: BTreeMap::new(),
@@ -368,7 +368,12 @@ impl Transport for Simulation {
                 drop(state);
                 let end = endless.recv_timeout(PATIENCE);
                 state = self.state();
-                state.is_stuck |= end == Err(RecvTimeoutError::Timeout);
+                if end == Err(RecvTimeoutError::Timeout) {
+                    state.mistake = Some("it waits for its request");
+                }
+            }
+            if !context.remaining().is_zero() {
+                state.mistake = Some("its request may go on");
             }
         }
         state.answer(&request, outcome.fate)
