@@ -362,18 +362,19 @@ impl Transport for Simulation {
             ));
         }
         let number = state.sent.len();
-        if let Some(cancellation) = state.cancellation.as_mut().filter(|c| c.at == number) {
+        if let Some(cancellation) = state.cancellation.take_if(|c| c.at == number) {
+            // The clock, which may be read here, has the state, too.
+            drop(state);
             cancellation.handle.cancel();
-            if let Some(endless) = cancellation.endless.take() {
-                drop(state);
-                let end = endless.recv_timeout(PATIENCE);
-                state = self.state();
-                if end == Err(RecvTimeoutError::Timeout) {
-                    state.mistake = Some("it waits for its request");
-                }
+            let has_time = !context.remaining().is_zero();
+            let endless = cancellation.endless;
+            let end = endless.map(|endless| endless.recv_timeout(PATIENCE));
+            state = self.state();
+            if has_time {
+                state.mistake = Some("its request has time left");
             }
-            if !context.remaining().is_zero() {
-                state.mistake = Some("its request may go on");
+            if end == Some(Err(RecvTimeoutError::Timeout)) {
+                state.mistake = Some("it waits for its request");
             }
         }
         state.answer(&request, outcome.fate)
