@@ -5,7 +5,8 @@
 //! is zero. Therefore every input is valid, a small change of the bytes is a small change of the
 //! meaning, and seeds can be written by hand (with [`Writer`], as in `examples/seeds/`).
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -52,6 +53,24 @@ pub(crate) fn long<'a>(u: &mut Unstructured<'a>) -> arbitrary::Result<&'a [u8]> 
 /// Reads all remaining bytes.
 pub(crate) fn rest<'a>(u: &mut Unstructured<'a>) -> arbitrary::Result<&'a [u8]> {
     u.bytes(u.len())
+}
+
+/// Bytes that [`Debug`] shows as a text with escapes.
+#[derive(Clone, Copy)]
+pub(crate) struct Bytes<T>(pub(crate) T);
+
+impl<T: AsRef<[u8]>> Debug for Bytes<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b\"{}\"", self.0.as_ref().escape_ascii())
+    }
+}
+
+impl<T> Deref for Bytes<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
 }
 
 /// Converts bytes to text, and replaces invalid UTF-8.

@@ -347,9 +347,9 @@ pub(crate) struct RequestPlan {
     pub(crate) credential: Credential,
     /// The bytes that select among the credentials of a kind.
     pub(crate) selection: [u8; 2],
-    pub(crate) authorization: Vec<u8>,
+    pub(crate) authorization: input::Bytes<Vec<u8>>,
     pub(crate) gzip: bool,
-    pub(crate) header: Option<(Vec<u8>, Vec<u8>)>,
+    pub(crate) header: Option<[input::Bytes<Vec<u8>>; 2]>,
     /// How often the request is sent once more.
     pub(crate) repetitions: u8,
     pub(crate) body: String,
@@ -401,7 +401,9 @@ impl<'a> Arbitrary<'a> for Input {
             let other = input::byte(u)?;
             let header = match other & 2 {
                 0 => None,
-                _ => Some((input::short(u)?.to_vec(), input::short(u)?.to_vec())),
+                _ => Some(
+                    [input::short(u)?, input::short(u)?].map(|part| input::Bytes(part.to_vec())),
+                ),
             };
             let repetitions = match other & 4 {
                 0 => 0,
@@ -417,7 +419,7 @@ impl<'a> Arbitrary<'a> for Input {
                 accept,
                 credential,
                 selection,
-                authorization,
+                authorization: input::Bytes(authorization),
                 gzip,
                 header,
                 repetitions,

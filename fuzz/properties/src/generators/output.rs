@@ -11,7 +11,7 @@ pub(crate) struct Input<'a> {
     /// The byte between two texts.
     pub(crate) separator: u8,
     /// The texts and what separates them.
-    pub(crate) bytes: &'a [u8],
+    pub(crate) bytes: input::Bytes<&'a [u8]>,
 }
 
 impl Input<'_> {
@@ -29,7 +29,7 @@ impl<'a> Arbitrary<'a> for Input<'a> {
         Ok(Self {
             room: input::byte(u)?,
             separator: input::byte(u)?,
-            bytes: input::rest(u)?,
+            bytes: input::Bytes(input::rest(u)?),
         })
     }
 }

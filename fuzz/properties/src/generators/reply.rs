@@ -31,7 +31,7 @@ const DETAIL_BYTES: [usize; 4] = [1 << 10, 0, 1, 9];
 pub(crate) struct Input<'a> {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: &'a [u8],
+    pub(crate) body: input::Bytes<&'a [u8]>,
     pub(crate) limits: Limits,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Arbitrary<'a> for Input<'a> {
                 .or_else(|_| StatusCode::from_u16(100 + status % 900))
                 .expect("a status from 100 to 999"),
             headers,
-            body: input::rest(u)?,
+            body: input::Bytes(input::rest(u)?),
             limits,
         })
     }

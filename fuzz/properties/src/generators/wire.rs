@@ -15,7 +15,7 @@ pub(crate) struct Input<'a> {
     pub(crate) method: Method,
     pub(crate) limits: Limits,
     pub(crate) split_seed: u16,
-    pub(crate) stream: &'a [u8],
+    pub(crate) stream: input::Bytes<&'a [u8]>,
 }
 
 impl<'a> Arbitrary<'a> for Input<'a> {
@@ -35,7 +35,7 @@ impl<'a> Arbitrary<'a> for Input<'a> {
             method,
             limits,
             split_seed: u.arbitrary()?,
-            stream: input::rest(u)?,
+            stream: input::Bytes(input::rest(u)?),
         })
     }
 }

@@ -55,11 +55,11 @@ pub fn check(bytes: &[u8]) {
     };
     formatted_time_is_parsed(input.time);
     check_instant(input.time);
-    if let Ok(text) = std::str::from_utf8(input.text) {
+    if let Ok(text) = std::str::from_utf8(*input.text) {
         compare_timestamp(text, input.time);
         compare_version(text);
     }
-    if let Ok(value) = HeaderValue::from_bytes(input.text) {
+    if let Ok(value) = HeaderValue::from_bytes(*input.text) {
         compare_header(&value, input.time);
     }
 }

@@ -216,7 +216,7 @@ impl Client {
             let form = HeaderValue::from_static("application/x-www-form-urlencoded");
             headers.insert(CONTENT_TYPE, form);
         }
-        if let Some((name, value)) = &plan.header
+        if let Some([name, value]) = &plan.header
             && let (Ok(name), Ok(value)) =
                 (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
         {

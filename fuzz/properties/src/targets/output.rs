@@ -53,8 +53,8 @@ pub fn check(bytes: &[u8]) {
     }
     check_csv(&texts);
     check_json(&texts, room);
-    check_document(&input::text(input.bytes));
-    check_body(input.bytes);
+    check_document(&input::text(*input.bytes));
+    check_body(*input.bytes);
 }
 
 /// Returns the text with the characters escaped that are unsafe and not kept.

@@ -138,7 +138,7 @@ pub fn check(bytes: &[u8]) {
 /// Checks that a reply keeps everything but the body if this is replaced, and is the same page then.
 fn check_other_bodies(input: &Input<'_>) {
     let reply = || {
-        let mut response = Response::new(input.body);
+        let mut response = Response::new(*input.body);
         *response.status_mut() = input.status;
         *response.headers_mut() = input.headers.clone();
         Reply::from_response_with(response, &input.limits).ok()
@@ -154,10 +154,10 @@ fn check_other_bodies(input: &Input<'_>) {
         (copied.status(), copied.headers()),
         (input.status, &input.headers)
     );
-    assert_eq!(copied.body(), input.body);
+    assert_eq!(copied.body(), *input.body);
     let date = copied.date();
     if let Some(reply) = another {
-        assert_eq!(reply.into_body(), input.body);
+        assert_eq!(reply.into_body(), *input.body);
     }
     match (copied.into_page(), other.into_page()) {
         (Ok(page), Ok(other)) => {
@@ -209,7 +209,7 @@ fn check_with(input: &Input<'_>, limits: &Limits) {
         body,
         ..
     } = input;
-    let (status, body) = (*status, *body);
+    let (status, body) = (*status, body.0);
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers.clone();
@@ -319,7 +319,7 @@ fn assert_fields(api_error: &ApiError, status: StatusCode, input: &Input<'_>, li
         let wait = api_error.retry_after.map(|wait| wait.as_secs());
         assert_eq!(wait, Some(seconds));
     }
-    let object = error_object(input.body, limits).unwrap_or_default();
+    let object = error_object(*input.body, limits).unwrap_or_default();
     let text = |name: &str| object.get(name).and_then(Value::as_str);
     let shown = |raw: Option<&str>| raw.map(|raw| escaped(raw, limits.detail_bytes));
     let header = headers

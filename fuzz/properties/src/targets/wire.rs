@@ -143,7 +143,7 @@ pub fn check(bytes: &[u8]) {
     let Some(input) = input::read::<Input<'_>>(bytes) else {
         return;
     };
-    let stream = input.stream;
+    let stream = *input.stream;
     let ((outcome, leftover), memory) =
         allocations::measure(|| read(&input, [stream], stream.len()));
     // The bound covers the decoder, slots for parsing fields, a map of them, and the bytes that arrived: at most twice
@@ -315,8 +315,8 @@ fn assert_limits_are_exact(input: &Input<'_>, grammar: &GrammarResponse) {
                 limits,
                 ..input.clone()
             };
-            let (outcome, _) = read(&limited, [input.stream], input.stream.len());
-            let grammar = grammar::read(&limited.method, &limited.limits, limited.stream);
+            let (outcome, _) = read(&limited, [*input.stream], input.stream.len());
+            let grammar = grammar::read(&limited.method, &limited.limits, *limited.stream);
             compare_with_grammar(&outcome, &grammar, input.stream.len());
         }
     }

@@ -9,7 +9,7 @@ use crate::oracles::shown;
 /// Checks that a response survives a round trip through a recording, and that a recording becomes a response exactly if
 /// HTTP allows its status and headers.
 pub(super) fn check(input: &Input<'_>) {
-    let mut response = Response::new(input.body);
+    let mut response = Response::new(*input.body);
     *response.status_mut() = input.status;
     *response.headers_mut() = input.headers.clone();
     let recorded = RecordedResponse::from(&response);
@@ -31,10 +31,10 @@ pub(super) fn check(input: &Input<'_>) {
         (replayed.status(), replayed.headers()),
         (input.status, &input.headers)
     );
-    assert_eq!(replayed.body(), input.body);
+    assert_eq!(replayed.body(), *input.body);
 
     // The body is also the name and the value of a header, and its bytes make a status.
-    let name = String::from_utf8_lossy(input.body).into_owned();
+    let name = String::from_utf8_lossy(*input.body).into_owned();
     let status = input.body.iter().fold(0_u16, |n, byte| {
         n.wrapping_mul(10).wrapping_add(u16::from(*byte))
     });
@@ -56,7 +56,7 @@ pub(super) fn check(input: &Input<'_>) {
     for (other, is_valid) in [
         (with(status, "x", b""), is_status),
         (with(200, &name, b""), is_token),
-        (with(200, "x", input.body), is_value),
+        (with(200, "x", *input.body), is_value),
     ] {
         match Response::try_from(other) {
             Ok(_) => assert!(is_valid),
