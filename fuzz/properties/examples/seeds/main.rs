@@ -35,7 +35,9 @@ use crate::output::output_inputs;
 use crate::page::{BODIES, NAMES_IN_ATLAS_LAYOUT, OTHER_BODIES, atlas_page, names_in_wrong_case};
 use crate::redaction::redaction_inputs;
 use crate::reply::{HEADER_SETS, reply_input};
-use crate::request::{EXCHANGES, TEXTS, encoding_inputs, request_input, text_inputs};
+use crate::request::{
+    CREDENTIAL_TEXTS, EXCHANGES, TEXTS, encoding_inputs, request_input, text_inputs,
+};
 use crate::server::SERVER;
 use crate::session::{Scenario, session_input, session_inputs, session_rules};
 use crate::transcripts::{responses, stream};
@@ -250,6 +252,13 @@ fn seeds() -> io::Result<Seeds> {
             "request",
             &format!("text-{n}"),
             &request_input(base, text, n),
+        );
+    }
+    for (n, text) in CREDENTIAL_TEXTS.iter().enumerate() {
+        seeds.add(
+            "request",
+            &format!("credential-{n}"),
+            &request_input("", text, 0),
         );
     }
     for (name, bytes) in text_inputs() {

@@ -2,6 +2,7 @@
 
 pub(crate) mod atlas_model;
 pub(crate) mod base_url;
+pub(crate) mod credentials;
 pub(crate) mod derived;
 pub(crate) mod digest;
 pub(crate) mod digest_answer;
