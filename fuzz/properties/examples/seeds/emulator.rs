@@ -352,6 +352,34 @@ pub(crate) fn emulator_refusals() -> Vec<(String, Vec<u8>)> {
         let requests = paths.map(|path| get(0, path, &second));
         add(&format!("roles-{seed}"), input([seed, 4, 8, 0], &requests));
     }
+    // Secrets in the wrong place, encoded up to twice, in a record of the requests, which only some inputs have.
+    let paths = [
+        "/x/known-access-token-1",
+        "/x/%6Bnown-access-token-1",
+        "/x/%256Bnown-access-token-1",
+        "/api/atlas/v2/groups//aiModelApiKeys",
+    ];
+    let misplaced = |seed| {
+        let start = Writer::default().rest([seed, 3, 8, 0]);
+        let write = |writer: Writer, path: &str| {
+            let writer = writer.number(0).rest([GET, 255]).short(path).rest([0, 0]);
+            writer.rest(known).rest([0, 0])
+        };
+        let writer = paths.into_iter().fold(start, write);
+        let writer = writer.number(0).rest([GET, KEYS, 0, DATED]).rest(known);
+        let header = writer
+            .byte(2)
+            .short("authorization")
+            .short("Bearer known-access-token-1");
+        header.byte(0).0
+    };
+    let is_recorded =
+        |bytes: &Vec<u8>| bytes.iter().fold(0, |sum: u8, b| sum.wrapping_add(*b)) % 4 == 1;
+    let recorded = (7..11).map(misplaced).find(is_recorded);
+    add(
+        "misplaced-secrets",
+        recorded.expect("one of four in sequence"),
+    );
     let second = [
         get(0, GROUPS, &none),
         get(0, 19, &right),

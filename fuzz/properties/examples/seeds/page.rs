@@ -63,7 +63,7 @@ pub(crate) fn names_in_wrong_case() -> String {
     format!(r#"{{"results":[{}]}}"#, keys.join(","))
 }
 
-pub(crate) const BODIES: [&str; 42] = [
+pub(crate) const BODIES: [&str; 46] = [
     r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":5}"#,
     r#"{"results":[{"apiKeyId":"a"},{"apiKeyId":"b"}],"totalCount":3}"#,
     r#"{"links":[{"href":"https://x/?pageNum=1","rel":"self"},{"href":"//evil","rel":"next"}],"results":[{"apiKeyId":"k","cloud":"ANY","createdAt":"2026-01-15T16:47:49Z","createdBy":"\u00e4\"\\","endpoint":"ai.mongodb.com","geography":"ANY","groupId":null,"lastUsedAt":null,"maskedSecret":"al-****odu2","name":"ключ 鍵 \ud83d\ude00","secret":"al-live","status":"ACTIVE","new":{"a":[1,-2.5e3,true,null,"\n"]}}],"status":200,"totalCount":12}"#,
@@ -106,10 +106,14 @@ pub(crate) const BODIES: [&str; 42] = [
     "{\"results\":[{\"name\":\"12345678\u{7f}\u{1f}\"}]}",
     r#"{"error":400,"errorCode":"\u007f\u0080\u009f\u00a0\u00ad\u061c","detail":"\u200b\u200c\u200e\u2028\u2029\u202a\u202e\u2060\u2065\u2066\u206f\ufeff","reason":"\ufff9\ufffb\udb40\udc01\udb40\udc7f"}"#,
     r#"{"error":400,"errorCode":"E","parameters":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}"#,
+    r#"{"results":[{"status":"S","name":"n","apiKeyId":"a"},{"name":"\u00e9","apiKeyId":"b"}]}"#,
+    r#"{"results":[],"status":65736,"totalCount":-5}"#,
+    r#"{"error":400,"errorCode":"E","detail":"D","parameters":[-0,-0.0,-1,18446744073709551615,18446744073709551616,1.50]}"#,
+    r#"{"error":400,"errorCode":"A","detail":"x","errorCode":"B","detail":"y"}"#,
 ];
 
 /// The bodies of operations that do not list keys.
-pub(crate) const OTHER_BODIES: [(&str, &str); 16] = [
+pub(crate) const OTHER_BODIES: [(&str, &str); 19] = [
     (
         "key",
         r#"{"apiKeyId":"a86r5kwrfsk5r5ku5tgvhmpj","cloud":"ANY","lastUsedAt":null,"name":"\u0041","secret":"al-hunter2hunter2","status":"ACTIVE"}"#,
@@ -140,6 +144,18 @@ pub(crate) const OTHER_BODIES: [(&str, &str); 16] = [
     (
         "key-status-exponent",
         r#"{"content":{"name":null},"status":4.04e2}"#,
+    ),
+    (
+        "key-two-statuses",
+        r#"{"status":200,"content":{"name":"a","status":404}}"#,
+    ),
+    (
+        "key-outer-error",
+        r#"{"error":404,"content":{"name":"a"},"status":200}"#,
+    ),
+    (
+        "key-content-twice",
+        r#"{"content":{"name":"a","content":{"name":"b"}},"status":200}"#,
     ),
     ("key-name-number", r#"{"content":{"name":1},"status":200}"#),
     (
