@@ -16,7 +16,7 @@ pub(crate) const CHALLENGES: [&str; 19] = [
     "Digest realm=\"\u{e9}\", nonce=\"\", qop=\"auth\"",
     r#"Digest realm="r", nonce="first", qop="auth", algorithm=SHA-256, Digest realm="r", nonce="second", qop="auth", algorithm=SHA-256"#,
     r#"Digest realm="r", nonce="n", qop="auth", Nonce="m", Digest realm="q\"\\", nonce="\"", qop="auth""#,
-    "Digest realm=\"r\", nonce=\"n\", qop=\"auth\", !#$%&'*+-.^_`|~=\"x\"",
+    "Digest !#$%&'*+-.^_`|~=\"x\", realm=\"r\", nonce=\"n\", qop=\"auth\"",
     r#"Basic abc==  	, Digest realm="r", nonce="n", qop="auth""#,
     "Digest\trealm=\"r\", nonce=\"n\", qop=\"auth\"",
     r#"Negotiate a/b==, Digest realm="r", nonce="n", qop="auth""#,

@@ -1,8 +1,8 @@
 //! Chooses a Digest challenge, and computes what an answer must contain (RFC 7616).
 
 use http::HeaderValue;
-use http_auth::ChallengeRef;
 use http_auth::parser::ChallengeParser;
+use http_auth::{ChallengeRef, ParamValue};
 use sha2::Digest;
 
 /// The values of a challenge that an answer depends on.
@@ -16,16 +16,139 @@ pub(crate) struct ChallengeValues {
     pub(crate) stale: bool,
 }
 
+/// A challenge of any scheme.
+#[derive(Debug, PartialEq)]
+pub(crate) struct AnyChallenge {
+    scheme: Vec<u8>,
+    /// The parameters, with their values unescaped.
+    parameters: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
 /// Parses every challenge of every header with `http-auth`. Returns `None` if it rejects one of them.
-pub(crate) fn parse_with_http_auth(headers: &[HeaderValue]) -> Option<Vec<ChallengeRef<'_>>> {
+pub(crate) fn parse_with_http_auth(headers: &[HeaderValue]) -> Option<Vec<AnyChallenge>> {
     let mut challenges = Vec::new();
     for header in headers {
         let text = std::str::from_utf8(header.as_bytes()).ok()?;
         for challenge in ChallengeParser::new(text) {
-            challenges.push(challenge.ok()?);
+            let ChallengeRef { scheme, params } = challenge.ok()?;
+            let parameter = |(name, value): &(&str, ParamValue<'_>)| {
+                ((*name).into(), value.to_unescaped().into_bytes())
+            };
+            challenges.push(AnyChallenge {
+                scheme: scheme.into(),
+                parameters: params.iter().map(parameter).collect(),
+            });
         }
     }
     Some(challenges)
+}
+
+/// Returns the headers before the one that exceeds a limit of bytes in total.
+pub(crate) fn within(headers: &[HeaderValue], most: usize) -> &[HeaderValue] {
+    let mut bytes = 0;
+    let is_within = |header: &&HeaderValue| {
+        bytes += header.len();
+        bytes <= most
+    };
+    &headers[..headers.iter().take_while(is_within).count()]
+}
+
+/// Returns the challenges of each header before the first syntax error (RFC 9110 §11.6.1). A challenge is lost if the error is in
+/// the value of its parameter.
+pub(crate) fn parse(headers: &[HeaderValue]) -> Vec<AnyChallenge> {
+    let headers = headers.iter().map(HeaderValue::as_bytes);
+    headers.flat_map(parse_header).collect()
+}
+
+fn parse_header(header: &[u8]) -> Vec<AnyChallenge> {
+    let mut challenges: Vec<AnyChallenge> = Vec::new();
+    // Whether parameters may follow. None follow a `token68`.
+    let mut is_open = false;
+    for element in elements(header) {
+        let mut rest = trim(element);
+        while !rest.is_empty() {
+            let length = rest.iter().take_while(|byte| is_token_byte(byte)).count();
+            let (name, after) = rest.split_at(length);
+            let value = trim(after).strip_prefix(b"=");
+            match (value, challenges.last_mut().filter(|_| is_open)) {
+                _ if name.is_empty() => return challenges,
+                (Some(value), Some(challenge)) => {
+                    let Some(value) = parse_value(trim(value)) else {
+                        challenges.pop();
+                        return challenges;
+                    };
+                    challenge.parameters.push((name.to_vec(), value));
+                    rest = b"";
+                }
+                _ if !after.is_empty() && !after.starts_with(b" ") && !after.starts_with(b"\t") => {
+                    return challenges;
+                }
+                _ => {
+                    challenges.push(AnyChallenge {
+                        scheme: name.to_vec(),
+                        parameters: Vec::new(),
+                    });
+                    rest = trim(after);
+                    is_open = !is_token68(rest);
+                    if !is_open {
+                        rest = b"";
+                    }
+                }
+            }
+        }
+    }
+    challenges
+}
+
+/// Splits a list at the commas that are not in a quoted string.
+fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    list.split(move |byte| {
+        let is_comma = *byte == b',' && !is_quoted;
+        is_quoted ^= *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && is_quoted && !is_escaped;
+        is_comma
+    })
+}
+
+/// Returns the text without the spaces and tabs around it.
+fn trim(text: &[u8]) -> &[u8] {
+    text.trim_ascii()
+}
+
+fn is_token_byte(byte: &u8) -> bool {
+    byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(byte)
+}
+
+/// Returns whether a text is a `token68` (RFC 9110 §11.2).
+fn is_token68(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    let is_character = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
+    text.starts_with(is_character)
+        && text
+            .trim_start_matches(is_character)
+            .chars()
+            .all(|c| c == '=')
+}
+
+/// Returns the value of a whole token or quoted string, unescaped.
+fn parse_value(text: &[u8]) -> Option<Vec<u8>> {
+    let Some(mut rest) = text.strip_prefix(b"\"") else {
+        let is_token = !text.is_empty() && text.iter().all(is_token_byte);
+        return is_token.then(|| text.to_vec());
+    };
+    let mut value = Vec::new();
+    loop {
+        rest = match rest {
+            b"\"" => return Some(value),
+            [b'"', ..] => return None,
+            [b'\\', byte, rest @ ..] | [byte, rest @ ..] => {
+                value.push(*byte);
+                rest
+            }
+            [] => return None,
+        };
+    }
 }
 
 /// Returns the strength of an algorithm's hash, and whether it is a `-sess` variant.
@@ -48,8 +171,8 @@ pub(crate) fn parse_algorithm(algorithm: Option<&str>) -> Option<(u8, bool)> {
 }
 
 /// Returns the strength of a challenge and its values, or `None` if it cannot be answered (RFC 7616 §3.3).
-fn usable(challenge: &ChallengeRef<'_>) -> Option<(u8, ChallengeValues)> {
-    if !challenge.scheme.eq_ignore_ascii_case("digest") {
+fn usable(challenge: &AnyChallenge) -> Option<(u8, ChallengeValues)> {
+    if !challenge.scheme.eq_ignore_ascii_case(b"digest") {
         return None;
     }
     let names = [
@@ -61,20 +184,20 @@ fn usable(challenge: &ChallengeRef<'_>) -> Option<(u8, ChallengeValues)> {
         "stale",
         "userhash",
     ];
-    let mut values: [Option<String>; 7] = [const { None }; 7];
-    for (name, value) in &challenge.params {
+    let mut values: [Option<&[u8]>; 7] = [None; 7];
+    for (name, value) in &challenge.parameters {
         let known = names
             .iter()
-            .position(|known| known.eq_ignore_ascii_case(name));
-        if known.is_some_and(|known| values[known].replace(value.to_unescaped()).is_some()) {
+            .position(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+        if known.is_some_and(|known| values[known].replace(value).is_some()) {
             return None;
         }
     }
     let [realm, nonce, opaque, algorithm, qop, stale, userhash] = values;
-    let is_true = |value: Option<String>| value.is_some_and(|v| v.eq_ignore_ascii_case("true"));
-    let qop = qop?;
-    let mut options = qop.split([',', ' ', '\t']);
-    options.find(|option| option.eq_ignore_ascii_case("auth"))?;
+    let is_true = |value: Option<&[u8]>| value.is_some_and(|v| v.eq_ignore_ascii_case(b"true"));
+    let mut options = qop?.split(|byte| b", \t".contains(byte));
+    options.find(|option| option.eq_ignore_ascii_case(b"auth"))?;
+    let algorithm = algorithm.map(String::from_utf8_lossy);
     let (strength, _) = parse_algorithm(algorithm.as_deref())?;
     let values = ChallengeValues {
         realm: realm?.into(),
@@ -88,7 +211,7 @@ fn usable(challenge: &ChallengeRef<'_>) -> Option<(u8, ChallengeValues)> {
 }
 
 /// Returns the first of the strongest usable challenges.
-pub(crate) fn strongest(challenges: &[ChallengeRef<'_>]) -> Option<ChallengeValues> {
+pub(crate) fn strongest(challenges: &[AnyChallenge]) -> Option<ChallengeValues> {
     let usable = challenges.iter().filter_map(usable);
     let stronger = |best: (u8, _), next: (u8, _)| if next.0 > best.0 { next } else { best };
     usable.reduce(stronger).map(|(_, values)| values)

@@ -5,15 +5,14 @@
 //!
 //! **Properties**
 //!
-//! - If `http-auth` parses every header within the limits (also with each of them set to exactly what the headers need, and
-//!   to one less), the core uses the challenge that RFC 7616 requires: the first of the
-//!   strongest known ones with `qop=auth`, a realm and a nonce, in which no parameter occurs twice.
+//! - The core uses the challenge that RFC 7616 requires: the first of the strongest known ones with `qop=auth`, a realm and a
+//!   nonce, in which no parameter occurs twice. A second parser finds the challenges within the limits, also with each limit
+//!   set to exactly what the headers need, and to one less. If `http-auth` parses every header, it finds the same ones.
 //! - Every answer is one line in the form of RFC 7616 §3.4, repeats realm, nonce and opaque, counts up, and
 //!   contains the response that an independent computation gives; it is marked sensitive.
 //! - No part of the password is shown.
 //!
-//! **Known differences** from `http-auth`, which rejects all of these texts (so only the second and third
-//! property are checked for them):
+//! **Known differences** from `http-auth`, which rejects all of these texts:
 //!
 //! | case | the core | `http-auth` |
 //! |---|---|---|
@@ -32,8 +31,8 @@ pub(crate) use crate::oracles::digest::parameters;
 use crate::generators::bytes as input;
 use crate::generators::challenge::Input;
 use crate::oracles::digest::{
-    ChallengeValues, decode_extended, hex, parse_algorithm, parse_with_http_auth, response,
-    strongest,
+    ChallengeValues, decode_extended, hex, parse, parse_algorithm, parse_with_http_auth, response,
+    strongest, within,
 };
 use crate::oracles::shown;
 
@@ -48,7 +47,7 @@ pub fn check(bytes: &[u8]) {
     let headers = &input.headers;
     let challenge = assert_strongest(headers, &input.limits, input.user);
     // Each limit is exactly what the headers need, and one less.
-    let count = parse_with_http_auth(headers).map_or(0, |challenges| challenges.len());
+    let count = parse(headers).len();
     let bytes: usize = headers.iter().map(HeaderValue::len).sum();
     for less in [0, 1] {
         let mut limits = input.limits.clone();
@@ -72,21 +71,14 @@ fn assert_strongest(
 ) -> Option<Challenge> {
     let challenge = Challenge::strongest(headers, limits);
     let answered = challenge.as_ref().map(|challenge| answer(challenge, user));
-    if let Some(mut challenges) = parse_with_http_auth(within(headers, limits.challenge_bytes)) {
-        challenges.truncate(limits.challenges);
-        assert_eq!(answered, strongest(&challenges));
+    let headers = within(headers, limits.challenge_bytes);
+    let mut challenges = parse(headers);
+    if let Some(others) = parse_with_http_auth(headers) {
+        assert_eq!(challenges, others);
     }
+    challenges.truncate(limits.challenges);
+    assert_eq!(answered, strongest(&challenges));
     challenge
-}
-
-/// Returns the headers before the one that exceeds a limit of bytes in total.
-fn within(headers: &[HeaderValue], most: usize) -> &[HeaderValue] {
-    let mut bytes = 0;
-    let is_within = |header: &&HeaderValue| {
-        bytes += header.len();
-        bytes <= most
-    };
-    &headers[..headers.iter().take_while(is_within).count()]
 }
 
 /// Answers a challenge three times, checks the answers, and returns the values that they repeat.

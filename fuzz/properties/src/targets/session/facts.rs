@@ -176,21 +176,9 @@ fn retry_after(headers: &HeaderMap, now: Duration) -> Option<Duration> {
 
 /// Returns the nonce of the first of the strongest challenges within the limits, and whether it replaces a stale one.
 fn strongest(headers: &HeaderMap, limits: &model::Settings) -> Option<(Vec<u8>, bool)> {
-    let mut challenges = Vec::new();
-    let mut bytes = 0;
-    'all: for value in headers.get_all(WWW_AUTHENTICATE) {
-        bytes += value.len();
-        if bytes > limits.challenge_bytes {
-            break;
-        }
-        for challenge in ChallengeParser::new(value.to_str().ok()?) {
-            let challenge = challenge.ok()?;
-            if challenges.len() == limits.challenges {
-                break 'all;
-            }
-            challenges.push(challenge);
-        }
-    }
+    let headers: Vec<_> = headers.get_all(WWW_AUTHENTICATE).iter().cloned().collect();
+    let mut challenges = digest::parse(digest::within(&headers, limits.challenge_bytes));
+    challenges.truncate(limits.challenges);
     digest::strongest(&challenges).map(|values| (values.nonce, values.stale))
 }
 
