@@ -871,6 +871,24 @@ pub(crate) fn session_rules() -> Vec<(String, Scenario)> {
             add(&format!("attempts-{flags}-{status}"), failed);
         }
     }
+    // Rate limits that are waited out do not count, and other failures do.
+    for credential in [BEARER, SERVICE_ACCOUNT] {
+        let limited = Scenario::new(credential, WAITS_OUT_RATE_LIMITS).start(0);
+        for (name, statuses) in [
+            ("once", [429, 503, 503, 503, 503, 503, 503]),
+            ("often", [429, 429, 429, 429, 429, 429, 503]),
+        ] {
+            let failed = statuses
+                .into_iter()
+                .fold(limited.clone(), |scenario, status| {
+                    scenario.respond(0, status, &[]).clock(41).resume(0)
+                });
+            add(&format!("waited-out-{name}-{credential}"), failed);
+        }
+    }
+    // A value of `false` requests no envelope.
+    let plain = Scenario::new(BEARER, 0).start_with(0, OTHER_GROUP);
+    add("no-envelope", plain.enveloped(0, 404));
     for attempts in 0..4 {
         let failed = Scenario::limited(BEARER, &[("attempts", attempts)]).start(0);
         add(

@@ -72,16 +72,20 @@ impl AnyRequest {
             ApiKeyId::new("a86r5kwrfsk5r5ku5tgvhmpj").expect("letters and digits")
         });
         let key = *KEY;
+        let operation = usize::from(flags >> OPERATION_SHIFT) % OPERATIONS.len();
+        // The other group and the other organization have it set in any case.
+        let is_set = flags & OTHER_GROUP != 0 && OPERATIONS[operation] != "groups";
         let is_enveloped = flags & ENVELOPE != 0;
+        let envelope = (is_enveloped || is_set).then_some(is_enveloped);
         macro_rules! request {
             ($request:expr) => {
-                match is_enveloped {
-                    true => $request.with_envelope(true),
-                    false => $request,
+                match envelope {
+                    Some(envelope) => $request.with_envelope(envelope),
+                    None => $request,
                 }
             };
         }
-        match usize::from(flags >> OPERATION_SHIFT) % OPERATIONS.len() {
+        match operation {
             0 => Self::List(request!(ListRequest::new(group))),
             1 => Self::OrgList(request!(OrgListRequest::new(org))),
             2 => Self::Key(request!(KeyRequest::new(group, key))),
@@ -113,8 +117,11 @@ impl AnyRequest {
         }
     }
 
+    /// Returns whether the request asks for an envelope, by its query.
     pub(super) fn is_enveloped(&self) -> bool {
-        with!(self, request => request.is_enveloped())
+        let http =
+            with!(self, request => request.to_http(&BaseUrl::default(), &ApiVersion::PREVIEW));
+        http.uri().query() == Some("envelope=true")
     }
 
     pub(super) fn start(&self, session: &mut Session, at: Moment) -> StepResult {
