@@ -53,8 +53,8 @@ pub(crate) fn within(headers: &[HeaderValue], most: usize) -> &[HeaderValue] {
     &headers[..headers.iter().take_while(is_within).count()]
 }
 
-/// Returns the challenges of each header before the first syntax error (RFC 9110 §11.6.1). A challenge is lost if the error is in
-/// the value of its parameter.
+/// Returns the challenges of each header before the first syntax error (RFC 9110 §11.6.1). If the error is in the value of a
+/// parameter, its challenge is lost, too.
 pub(crate) fn parse(headers: &[HeaderValue]) -> Vec<AnyChallenge> {
     let headers = headers.iter().map(HeaderValue::as_bytes);
     headers.flat_map(parse_header).collect()
@@ -65,15 +65,15 @@ fn parse_header(header: &[u8]) -> Vec<AnyChallenge> {
     // Whether parameters may follow. None follow a `token68`.
     let mut is_open = false;
     for element in elements(header) {
-        let mut rest = trim(element);
+        let mut rest = element.trim_ascii();
         while !rest.is_empty() {
             let length = rest.iter().take_while(|byte| is_token_byte(byte)).count();
             let (name, after) = rest.split_at(length);
-            let value = trim(after).strip_prefix(b"=");
+            let value = after.trim_ascii().strip_prefix(b"=");
             match (value, challenges.last_mut().filter(|_| is_open)) {
                 _ if name.is_empty() => return challenges,
                 (Some(value), Some(challenge)) => {
-                    let Some(value) = parse_value(trim(value)) else {
+                    let Some(value) = parse_value(value.trim_ascii()) else {
                         challenges.pop();
                         return challenges;
                     };
@@ -88,7 +88,7 @@ fn parse_header(header: &[u8]) -> Vec<AnyChallenge> {
                         scheme: name.to_vec(),
                         parameters: Vec::new(),
                     });
-                    rest = trim(after);
+                    rest = after.trim_ascii();
                     is_open = !is_token68(rest);
                     if !is_open {
                         rest = b"";
@@ -109,11 +109,6 @@ fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
         is_escaped = *byte == b'\\' && is_quoted && !is_escaped;
         is_comma
     })
-}
-
-/// Returns the text without the spaces and tabs around it.
-fn trim(text: &[u8]) -> &[u8] {
-    text.trim_ascii()
 }
 
 fn is_token_byte(byte: &u8) -> bool {
