@@ -16,7 +16,14 @@ pub(super) type StepResult = Result<Step<Vec<u8>>, Error>;
 
 /// A request of any operation.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum AnyRequest {
+pub(super) struct AnyRequest {
+    /// The flags that select it.
+    flags: u8,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
     List(ListRequest),
     OrgList(OrgListRequest),
     Key(KeyRequest),
@@ -27,12 +34,12 @@ pub(super) enum AnyRequest {
 /// Evaluates an expression with the request, whatever its operation is.
 macro_rules! with {
     ($any:expr, $request:ident => $value:expr) => {
-        match $any {
-            AnyRequest::List($request) => $value,
-            AnyRequest::OrgList($request) => $value,
-            AnyRequest::Key($request) => $value,
-            AnyRequest::OrgKey($request) => $value,
-            AnyRequest::Groups($request) => $value,
+        match &$any.kind {
+            Kind::List($request) => $value,
+            Kind::OrgList($request) => $value,
+            Kind::Key($request) => $value,
+            Kind::OrgKey($request) => $value,
+            Kind::Groups($request) => $value,
         }
     };
 }
@@ -73,10 +80,10 @@ impl AnyRequest {
         });
         let key = *KEY;
         let operation = usize::from(flags >> OPERATION_SHIFT) % OPERATIONS.len();
-        // The other group and the other organization have it set in any case.
-        let is_set = flags & OTHER_GROUP != 0 && OPERATIONS[operation] != "groups";
+        // An explicit `false` means the same as no value.
         let is_enveloped = flags & ENVELOPE != 0;
-        let envelope = (is_enveloped || is_set).then_some(is_enveloped);
+        let is_set = is_enveloped || flags & OTHER_GROUP != 0;
+        let envelope = is_set.then_some(is_enveloped);
         macro_rules! request {
             ($request:expr) => {
                 match envelope {
@@ -85,43 +92,33 @@ impl AnyRequest {
                 }
             };
         }
-        match operation {
-            0 => Self::List(request!(ListRequest::new(group))),
-            1 => Self::OrgList(request!(OrgListRequest::new(org))),
-            2 => Self::Key(request!(KeyRequest::new(group, key))),
-            3 => Self::OrgKey(request!(OrgKeyRequest::new(org, key))),
-            _ => Self::Groups(request!(GroupsRequest::new())),
-        }
+        let kind = match operation {
+            0 => Kind::List(request!(ListRequest::new(group))),
+            1 => Kind::OrgList(request!(OrgListRequest::new(org))),
+            2 => Kind::Key(request!(KeyRequest::new(group, key))),
+            3 => Kind::OrgKey(request!(OrgKeyRequest::new(org, key))),
+            _ => Kind::Groups(request!(GroupsRequest::new())),
+        };
+        Self { flags, kind }
     }
 
     /// Returns the index of the operation in [`OPERATIONS`].
     pub(super) fn operation(&self) -> usize {
-        match self {
-            Self::List(_) => 0,
-            Self::OrgList(_) => 1,
-            Self::Key(_) => 2,
-            Self::OrgKey(_) => 3,
-            Self::Groups(_) => 4,
-        }
+        usize::from(self.flags >> OPERATION_SHIFT) % OPERATIONS.len()
     }
 
     /// Returns a number for the requests that share a rate limit: those of a group, of an organization, or of neither.
     pub(super) fn scope(&self) -> u8 {
-        let is_other = |other: bool| u8::from(other);
-        match self {
-            Self::List(list) => is_other(list.group() != group(0)),
-            Self::Key(key) => is_other(key.group() != group(0)),
-            Self::OrgList(list) => 2 + is_other(list.org() != org(0)),
-            Self::OrgKey(key) => 2 + is_other(key.org() != org(0)),
-            Self::Groups(_) => 4,
+        let is_other = u8::from(self.flags & OTHER_GROUP != 0);
+        match self.kind {
+            Kind::List(_) | Kind::Key(_) => is_other,
+            Kind::OrgList(_) | Kind::OrgKey(_) => 2 + is_other,
+            Kind::Groups(_) => 4,
         }
     }
 
-    /// Returns whether the request asks for an envelope, by its query.
     pub(super) fn is_enveloped(&self) -> bool {
-        let http =
-            with!(self, request => request.to_http(&BaseUrl::default(), &ApiVersion::PREVIEW));
-        http.uri().query() == Some("envelope=true")
+        self.flags & ENVELOPE != 0
     }
 
     pub(super) fn start(&self, session: &mut Session, at: Moment) -> StepResult {
@@ -130,44 +127,32 @@ impl AnyRequest {
 
     /// Returns the URI of the request. Those of the few bases are computed once.
     pub(super) fn uri(&self, base: &BaseUrl) -> &'static Uri {
-        static URIS: [[OnceLock<Uri>; 64]; BASES.len()] =
-            [const { [const { OnceLock::new() }; 64] }; BASES.len()];
+        static URIS: [[OnceLock<Uri>; 1 << 8]; BASES.len()] =
+            [const { [const { OnceLock::new() }; 1 << 8] }; BASES.len()];
         let index = BASES.iter().position(|known| *known == base.as_str());
         let known = &URIS[index.expect("a known base URL")];
-        known[usize::from(self.flags() % 64)].get_or_init(|| {
+        known[usize::from(self.flags)].get_or_init(|| {
             let http = with!(self, request => request.to_http(base, &ApiVersion::PREVIEW));
             http.uri().clone()
         })
     }
 
-    /// Returns flags that select this request.
-    fn flags(&self) -> u8 {
-        let operation = u8::try_from(self.operation()).expect("few operations");
-        let other = if matches!(self.scope(), 1 | 3) {
-            OTHER_GROUP
-        } else {
-            0
-        };
-        let envelope = if self.is_enveloped() { ENVELOPE } else { 0 };
-        operation << OPERATION_SHIFT | other | envelope
-    }
-
     /// Returns the body of a usual response.
     pub(super) fn usual_body(&self) -> &'static [u8] {
-        match self {
-            Self::Key(_) | Self::OrgKey(_) => br#"{"name":"a"}"#,
+        match self.kind {
+            Kind::Key(_) | Kind::OrgKey(_) => br#"{"name":"a"}"#,
             _ => br#"{"results":[]}"#,
         }
     }
 
     /// Reads the reply, and checks that a listing requests the next page or ends.
     pub(super) fn read(&self, reply: Reply<Vec<u8>>, limits: &Limits) -> Result<(), Error> {
-        match self {
-            Self::List(list) => read_page(list, reply, limits),
-            Self::OrgList(list) => read_page(list, reply, limits),
-            Self::Groups(list) => read_page(list, reply, limits),
-            Self::Key(_) => KeyRequest::read(reply).map(drop),
-            Self::OrgKey(_) => OrgKeyRequest::read(reply).map(drop),
+        match &self.kind {
+            Kind::List(list) => read_page(list, reply, limits),
+            Kind::OrgList(list) => read_page(list, reply, limits),
+            Kind::Groups(list) => read_page(list, reply, limits),
+            Kind::Key(_) => KeyRequest::read(reply).map(drop),
+            Kind::OrgKey(_) => OrgKeyRequest::read(reply).map(drop),
         }
     }
 }
