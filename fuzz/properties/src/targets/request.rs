@@ -12,6 +12,8 @@
 //! - A text is a base URL exactly if a second implementation of the rules accepts it. Parsed by `url`, it is `https` or
 //!   loopback, has a host, and has no user, query or fragment; it is unchanged when it is parsed again. An error does not
 //!   repeat a text that may contain a secret.
+//! - A text is a part of a credential, and looks like a credential, exactly if a second implementation of the rules says so. An
+//!   error has the right reason, and repeats no possible secret.
 //! - A text is the id of a key exactly if it has the documented characters and is no secret; the path of a request then ends
 //!   with the id, for `url` and for `http`.
 //! - A proxy equals what `url` parses, shows no login, and is bypassed exactly for the hosts of `NO_PROXY`, which a second
