@@ -1,12 +1,9 @@
 //! The facts about responses that the model needs, determined without the core.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::header::{DATE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response};
-use http_auth::parser::ChallengeParser;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -40,8 +37,8 @@ pub(super) struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Returns the facts about a response. What they do not cover (a lenient date, a challenge that `http-auth` rejects, an
-    /// unusual body in an envelope) is replaced first: other targets check how it is read.
+    /// Returns the facts about a response. What they do not cover (a lenient date, an unusual body in an envelope) is replaced
+    /// first: other targets check how it is read.
     pub(super) fn facts(&self, response: &mut Response<Vec<u8>>) -> model::Response {
         if !response
             .headers()
@@ -131,28 +128,8 @@ fn is_understood(name: &HeaderName, value: &HeaderValue) -> bool {
             dates::parse_seconds(text.trim()).is_some() || date(text).is_some() || text == "-1"
         }),
         DATE => text.is_some_and(|text| date(text).is_some() || text == "never"),
-        WWW_AUTHENTICATE => text.is_some_and(are_challenges),
         _ => true,
     }
-}
-
-/// Returns whether `http-auth` accepts a list of challenges. Most lists occur in many inputs, so its last answers are kept.
-fn are_challenges(text: &str) -> bool {
-    const MAX_KEPT: usize = 256;
-    thread_local! {
-        static KEPT: RefCell<HashMap<String, bool>> = RefCell::default();
-    }
-    KEPT.with_borrow_mut(|kept| {
-        if let Some(known) = kept.get(text) {
-            return *known;
-        }
-        if kept.len() == MAX_KEPT {
-            kept.clear();
-        }
-        let are_valid = ChallengeParser::new(text).all(|challenge| challenge.is_ok());
-        kept.insert(text.to_owned(), are_valid);
-        are_valid
-    })
 }
 
 /// Parses a date in its strict form, and one of the generator's in a lenient form.

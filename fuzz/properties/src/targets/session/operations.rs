@@ -70,6 +70,11 @@ fn org(flags: u8) -> OrgId {
     ORGS[usize::from(flags & OTHER_GROUP != 0)]
 }
 
+/// Returns the index of the operation that the flags of a request select, in [`OPERATIONS`].
+fn operation(flags: u8) -> usize {
+    usize::from(flags >> OPERATION_SHIFT) % OPERATIONS.len()
+}
+
 impl AnyRequest {
     /// Creates the request that the flags select.
     pub(super) fn new(flags: u8) -> Self {
@@ -79,7 +84,6 @@ impl AnyRequest {
             ApiKeyId::new("a86r5kwrfsk5r5ku5tgvhmpj").expect("letters and digits")
         });
         let key = *KEY;
-        let operation = usize::from(flags >> OPERATION_SHIFT) % OPERATIONS.len();
         // An explicit `false` means the same as no value.
         let is_enveloped = flags & ENVELOPE != 0;
         let is_set = is_enveloped || flags & OTHER_GROUP != 0;
@@ -92,7 +96,7 @@ impl AnyRequest {
                 }
             };
         }
-        let kind = match operation {
+        let kind = match operation(flags) {
             0 => Kind::List(request!(ListRequest::new(group))),
             1 => Kind::OrgList(request!(OrgListRequest::new(org))),
             2 => Kind::Key(request!(KeyRequest::new(group, key))),
@@ -104,7 +108,7 @@ impl AnyRequest {
 
     /// Returns the index of the operation in [`OPERATIONS`].
     pub(super) fn operation(&self) -> usize {
-        usize::from(self.flags >> OPERATION_SHIFT) % OPERATIONS.len()
+        operation(self.flags)
     }
 
     /// Returns a number for the requests that share a rate limit: those of a group, of an organization, or of neither.
