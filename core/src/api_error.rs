@@ -11,8 +11,8 @@ use crate::json::Json;
 use crate::limits::BodyLimits;
 use crate::numbers;
 use crate::redaction::KnownSecrets;
+use crate::retry;
 use crate::status::failed_status;
-use crate::{retry, text};
 
 /// An error response: its status, and the documented fields of Atlas's error object, if they were present.
 ///
@@ -96,9 +96,7 @@ pub(crate) struct Redaction<'a> {
 
 impl Redaction<'_> {
     pub(crate) fn clean(&self, raw: &str) -> String {
-        // Secrets are replaced first, because escaping or cutting could hide them from the search.
-        let raw = self.secrets.redact(raw);
-        text::escaped(&raw, self.limits.detail_bytes)
+        self.secrets.clean(raw, self.limits.detail_bytes)
     }
 }
 

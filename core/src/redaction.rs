@@ -1,22 +1,27 @@
-//! Replaces secrets in text from outside, even if they are encoded there.
+//! Makes text from outside safe to show: it replaces secrets, even if they are encoded there, escapes control characters,
+//! and cuts.
 //!
-//! Errors call it, by [`KnownSecrets::redact`], for every text that comes from a
+//! Errors call it, by [`KnownSecrets::clean`], for every text that comes from a
 //! server or from another library.
 //!
 //! A server that repeats a credential in an error may encode it in the way of the format around it: in a URL, in JSON
 //! (perhaps in a string of JSON within JSON), in HTML, or with line breaks in it. The text is decoded layer by layer, and
 //! each layer is searched. Each byte of a layer keeps its position in the original text.
+//!
+//! What is left of a text is searched again: if a text is replaced or cut in the middle of an escape, the rest of the escape
+//! may be that of another character. In the text `&#x2A23`, for example, `23` may be replaced, and `&#x2A` is an asterisk.
 
-use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::iter;
 use core::ops::Range;
 
 use zeroize::Zeroizing;
 
 use crate::Secret;
 use crate::secret::REDACTED;
+use crate::text;
 
 /// The secrets of a session, which are searched for in texts from outside.
 #[derive(Clone, Default)]
@@ -27,11 +32,11 @@ impl KnownSecrets {
         Self(Some(secrets.into_iter().collect()))
     }
 
-    /// Returns the text with every secret replaced; see [`redacted`].
-    pub(crate) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+    /// Returns the text with every secret replaced, escaped, and cut after about `limit` bytes; see [`cleaned`].
+    pub(crate) fn clean(&self, text: &str, limit: usize) -> String {
         match &self.0 {
-            Some(secrets) => redacted(text, secrets),
-            None => Cow::Borrowed(text),
+            Some(secrets) => cleaned(text, secrets, limit),
+            None => text::escaped(text, limit),
         }
     }
 }
@@ -45,33 +50,100 @@ const RUN: usize = 12;
 /// The number of layers that are decoded: JSON within JSON within a URL, and one more.
 const LAYERS: usize = 4;
 
-/// Returns the text with every secret replaced: from the first recognised byte to the next space or quote after the last
-/// one.
-pub(crate) fn redacted<'t>(text: &'t str, secrets: &[Secret]) -> Cow<'t, str> {
+/// The number of times that a text and what is left of it are searched. Only a text that is made for it needs more than
+/// four.
+const SEARCHES: usize = 8;
+
+/// Returns the text with every secret replaced, from the first recognised byte to the next space or quote after the last
+/// one, and escaped and cut by [`text::push_escaped`].
+///
+/// If the last search finds a secret, too, the whole text is replaced.
+fn cleaned(text: &str, secrets: &[Secret], limit: usize) -> String {
     let needles = Needles::new(secrets);
-    let mut found = Vec::new();
-    let mut layer = Layer::of(text);
-    for _ in 0..=LAYERS {
-        needles.find_in(&layer, text, &mut found);
-        match layer.decoded() {
-            Some(decoded) => layer = decoded,
-            None => break,
+    let mut shown = Shown::of(text);
+    for _ in 0..SEARCHES {
+        let mut found = Vec::new();
+        for part in shown.parts() {
+            needles.find_in(shown.text, part, &mut found);
+        }
+        if !found.is_empty() {
+            shown.replace(found);
+            continue;
+        }
+        match shown.write(limit) {
+            (out, None) => return out,
+            (_, Some(end)) => shown.cut(end),
         }
     }
-    if found.is_empty() {
-        return Cow::Borrowed(text);
-    }
-    found.sort_unstable_by_key(|range: &Range<usize>| range.start);
-    let (mut out, mut shown) = (String::with_capacity(text.len()), 0);
-    for range in found {
-        if range.start >= shown {
-            out.push_str(text.get(shown..range.start).unwrap_or_default());
-            out.push_str(REDACTED);
+    String::from(REDACTED)
+}
+
+/// What is shown of a text.
+struct Shown<'t> {
+    text: &'t str,
+    is_cut: bool,
+    /// The ranges that are replaced, in order. They do not touch each other.
+    replaced: Vec<Range<usize>>,
+}
+
+impl<'t> Shown<'t> {
+    fn of(text: &'t str) -> Self {
+        Self {
+            text,
+            is_cut: false,
+            replaced: Vec::new(),
         }
-        shown = shown.max(range.end);
     }
-    out.push_str(text.get(shown..).unwrap_or_default());
-    Cow::Owned(out)
+
+    /// Returns the ranges that are not replaced: one before each replaced range, and one at the end.
+    fn parts(&self) -> impl Iterator<Item = Range<usize>> {
+        let starts = self.replaced.iter().map(|range| range.end);
+        let ends = self.replaced.iter().map(|range| range.start);
+        let starts = iter::once(0).chain(starts);
+        let ends = ends.chain(iter::once(self.text.len()));
+        starts.zip(ends).map(|(start, end)| start..end)
+    }
+
+    /// Replaces more ranges. Those that overlap or touch become one.
+    fn replace(&mut self, ranges: Vec<Range<usize>>) {
+        self.replaced.extend(ranges);
+        self.replaced.sort_unstable_by_key(|range| range.start);
+        self.replaced.dedup_by(|next, last| {
+            let is_joined = next.start <= last.end;
+            if is_joined {
+                last.end = last.end.max(next.end);
+            }
+            is_joined
+        });
+    }
+
+    /// Cuts the text at a position that is not in a replaced range.
+    fn cut(&mut self, end: usize) {
+        self.text = self.text.get(..end).unwrap_or_default();
+        self.is_cut = true;
+        self.replaced.retain(|range| range.start < end);
+    }
+
+    /// Returns what is shown, and the position at which it must be cut, if that is in the text.
+    fn write(&self, limit: usize) -> (String, Option<usize>) {
+        let mut out = String::with_capacity(self.text.len().min(limit));
+        for (n, part) in self.parts().enumerate() {
+            let left = limit.saturating_sub(out.len());
+            if n > 0 && !text::push_escaped(&mut out, REDACTED, left).is_empty() {
+                return (out, None);
+            }
+            let left = limit.saturating_sub(out.len());
+            let visible = self.text.get(part.clone()).unwrap_or_default();
+            let cut = text::push_escaped(&mut out, visible, left);
+            if !cut.is_empty() {
+                return (out, Some(part.end - cut.len()));
+            }
+        }
+        if self.is_cut {
+            out.push(text::ELLIPSIS);
+        }
+        (out, None)
+    }
 }
 
 /// The secrets to search for.
@@ -94,7 +166,7 @@ impl<'s> Needles<'s> {
         let texts: Vec<&str> = secrets.filter(|secret| !secret.is_empty()).collect();
         let mut decoded = Vec::new();
         for text in texts.iter().filter(|text| may_be_encoded(text.as_bytes())) {
-            let layers = core::iter::successors(Layer::of(text).decoded(), Layer::decoded);
+            let layers = iter::successors(Layer::of(text, 0..text.len()).decoded(), Layer::decoded);
             decoded.extend(layers.take(LAYERS).map(|layer| layer.bytes));
         }
         let mut needles = Self {
@@ -128,8 +200,20 @@ impl<'s> Needles<'s> {
         quads
     }
 
+    /// Adds the ranges of `text` in which a part of it, by itself, holds a secret in any layer.
+    fn find_in(&self, text: &str, part: Range<usize>, found: &mut Vec<Range<usize>>) {
+        let mut layer = Layer::of(text, part);
+        for _ in 0..=LAYERS {
+            self.find_in_layer(&layer, text, found);
+            match layer.decoded() {
+                Some(decoded) => layer = decoded,
+                None => break,
+            }
+        }
+    }
+
     /// Adds the ranges of `text` in which the layer holds a secret.
-    fn find_in(&self, layer: &Layer, text: &str, found: &mut Vec<Range<usize>>) {
+    fn find_in_layer(&self, layer: &Layer, text: &str, found: &mut Vec<Range<usize>>) {
         let (mut at, mut end_of_last) = (0, 0);
         while let Some(rest) = layer.bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let Some(length) = self.longest_at(rest) else {
@@ -215,10 +299,13 @@ struct Layer {
 }
 
 impl Layer {
-    fn of(text: &str) -> Self {
+    /// Returns a part of a text, undecoded.
+    fn of(text: &str, part: Range<usize>) -> Self {
+        let first = part.start;
+        let text = text.get(part).unwrap_or_default();
         let mut sources = Vec::with_capacity(text.len());
         for (start, c) in text.char_indices() {
-            let end = start + c.len_utf8();
+            let (start, end) = (first + start, first + start + c.len_utf8());
             sources.extend((start..end).map(|_| start..end));
         }
         Self {
@@ -422,7 +509,11 @@ mod tests {
     const TOKEN: &str = "eyJhbGci.Zr8Xq2/Lm9Vb+Kt4W==";
 
     fn redact(text: &str) -> String {
-        redacted(text, &["short", TOKEN].map(Secret::new)).into_owned()
+        redacted(text, &["short", TOKEN].map(Secret::new))
+    }
+
+    fn redacted(text: &str, secrets: &[Secret]) -> String {
+        cleaned(text, secrets, usize::MAX)
     }
 
     #[test]
@@ -488,7 +579,8 @@ mod tests {
             let shown = redact(&format!("token ({encoded}) is bad"));
             let rest = shown.strip_prefix("token ([redacted]").unwrap_or_default();
             assert!(rest.ends_with(" is bad"), "{encoded}: {shown}");
-            assert!(rest.len() <= " is bad".len() + 9, "{encoded}: {shown}");
+            // An escaped line break may be left, too.
+            assert!(rest.len() <= " is bad".len() + 17, "{encoded}: {shown}");
         }
     }
 
@@ -517,8 +609,54 @@ mod tests {
             "pAss&w\\u0041rd-0123".to_string(),
             "pAss&wArd-0123".to_string(),
         ] {
-            let shown = redacted(&text, &[Secret::new(secret)]).into_owned();
+            let shown = redacted(&text, &[Secret::new(secret)]);
             assert_eq!(shown, REDACTED, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_replaced_or_cut_in_an_escape_completes_no_secret() {
+        // The asterisk is encoded without a semicolon, and digits follow, so it is another character.
+        let (first, second) = ("abcdefghijk*xyz", "23456789abcd");
+        let secrets = [first, second].map(Secret::new);
+        for (text, limit, expected) in [
+            (
+                "is abcdefghijk&#x2A23456789abcd here",
+                99,
+                "is [redacted] here",
+            ),
+            (
+                "abcdefghijk\\u{2a23456789abcd",
+                99,
+                "abcdefghijk\\u{2a[redacted]",
+            ),
+            // Encoded again.
+            ("abcdefghijk%26%23x2A23456789abcd", 99, "[redacted]"),
+            ("abcdefghijk&#x2A2345", 99, "abcdefghijk&#x2A2345"),
+            ("abcdefghijk&#x2A2345", 16, "[redacted]…"),
+            ("abcdefghijk&#x2A2345", 15, "abcdefghijk&#x2…"),
+            (
+                "23456789abcd abcdefghijk&#x2A2345 23456789abcd",
+                27,
+                "[redacted] [redacted]…",
+            ),
+        ] {
+            assert_eq!(cleaned(text, &secrets, limit), expected, "{text}, {limit}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_always_shows_another_secret_is_replaced_whole() {
+        // When the zeros are replaced, the asterisk before them completes the first secret, and so on.
+        let secrets = ["aaaaaaaaaaa*", "000000000000"].map(Secret::new);
+        for (searches, expected) in [
+            (2, "is [redacted]"),
+            (SEARCHES, "is [redacted]"),
+            (SEARCHES + 1, "[redacted]"),
+        ] {
+            let text = "aaaaaaaaaaa&#x2A".repeat(searches - 2);
+            let shown = redacted(&format!("is {text}000000000000"), &secrets);
+            assert_eq!(shown, expected, "{searches} searches");
         }
     }
 
@@ -568,14 +706,16 @@ mod tests {
             let text = format!("{before} {part} {after}");
             let shown = redacted(&text, &[Secret::new(&*secret)]);
             prop_assert!(shown.contains(REDACTED), "{text}");
-            prop_assert!(!shown.contains(&*part), "{text}: {shown}");
+            let part = text::escaped(&part, usize::MAX);
+            prop_assert!(!shown.contains(&part), "{text}: {shown}");
             prop_assert!(!shows(&shown, &secret), "{text}: {shown}");
         }
 
         #[test]
         fn text_without_a_secret_is_left_as_it_is(text in "\\PC{0,60}", secret in "[a-z]{14}") {
             prop_assume!(!shows(&text, &secret));
-            prop_assert_eq!(&*redacted(&text, &[Secret::new(secret)]), &*text);
+            let shown = redacted(&text, &[Secret::new(secret)]);
+            prop_assert_eq!(shown, text::escaped(&text, usize::MAX));
         }
     }
 }

@@ -4,14 +4,17 @@
 use alloc::string::String;
 use core::fmt::Write as _;
 
+/// Shows that a text is cut.
+pub(crate) const ELLIPSIS: char = '…';
+
 /// Appends `text` to `out`, with control and reordering characters escaped. Cuts it after about
-/// `limit` bytes, and marks that with an ellipsis.
-pub(crate) fn push_escaped(out: &mut String, text: &str, limit: usize) {
+/// `limit` bytes, and marks that with an ellipsis. Returns what was cut.
+pub(crate) fn push_escaped<'t>(out: &mut String, text: &'t str, limit: usize) -> &'t str {
     let end = out.len().saturating_add(limit);
-    for c in text.chars() {
+    for (at, c) in text.char_indices() {
         if out.len() >= end {
-            out.push('…');
-            return;
+            out.push(ELLIPSIS);
+            return text.get(at..).unwrap_or_default();
         }
         if is_unsafe_to_show(c) {
             // Writing to a `String` cannot fail.
@@ -20,6 +23,7 @@ pub(crate) fn push_escaped(out: &mut String, text: &str, limit: usize) {
             out.push(c);
         }
     }
+    ""
 }
 
 /// Returns the text escaped and cut as by [`push_escaped`].

@@ -89,5 +89,25 @@ pub(crate) fn redaction_inputs() -> Vec<(String, Vec<u8>)> {
         );
         seeds.push((format!("none-{n}"), none.0));
     }
+    // The end of an escape is replaced or cut: what is left is another character, and completes a run.
+    let (token, small) = ("aaaaaaaaaaa+000000000000", redaction::SMALL_TEXT_LIMIT);
+    let escape = "aaaaaaaaaaa&#x2B";
+    let chain = |count: usize| format!("see {}000000000000 here", escape.repeat(count));
+    let cut = |before: usize| format!("{} {escape}0000 here", "x".repeat(before));
+    for (name, flags, shown) in [
+        ("completed-once", 0, chain(1)),
+        ("completed-six-times", 0, chain(6)),
+        ("completed-seven-times", 0, chain(7)),
+        ("completed-by-the-cut", small, cut(23)),
+        ("not-completed-by-the-cut", small, cut(24)),
+        (
+            "completed-before-the-cut",
+            small,
+            format!("{} 000000000000", cut(16)),
+        ),
+    ] {
+        let seed = Writer::default().byte(0).byte(flags).short(token);
+        seeds.push((name.to_owned(), text(seed, &shown).0));
+    }
     seeds
 }

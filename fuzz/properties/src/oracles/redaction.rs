@@ -156,15 +156,15 @@ pub(crate) fn layers(text: &[u8], decodings: usize) -> Vec<Vec<u8>> {
 /// A decoded text, with the range of the original text that each of its bytes comes from.
 type Layer = Vec<(u8, Range<usize>)>;
 
-/// Returns the layers of a text: itself, and the result of each of up to four decodings.
-fn layers_with_sources(text: &str) -> Vec<Layer> {
+/// Returns the layers of a part of a text: itself, and the result of each of up to four decodings.
+fn layers_with_sources(text: &str, part: Range<usize>) -> Vec<Layer> {
     let bytes = |(at, c): (usize, char)| {
-        let source = at..at + c.len_utf8();
+        let source = part.start + at..part.start + at + c.len_utf8();
         text[source.clone()]
             .bytes()
             .map(move |byte| (byte, source.clone()))
     };
-    let mut layers: Vec<Layer> = vec![text.char_indices().flat_map(bytes).collect()];
+    let mut layers: Vec<Layer> = vec![text[part.clone()].char_indices().flat_map(bytes).collect()];
     for n in 0..4 {
         let plain: Vec<u8> = layers[n].iter().map(|(byte, _)| *byte).collect();
         if !plain.iter().any(may_begin_escape) {
@@ -203,53 +203,124 @@ fn run_length(text: &[u8], needle: &[u8]) -> usize {
     lengths.max().unwrap_or(0)
 }
 
-/// Returns a text in which every secret is replaced, from the first byte of a run to the next space or quote after its last
-/// byte. The longest run counts, and the search goes on after it.
-pub(crate) fn redacted(text: &str, secrets: &[String]) -> String {
-    let needles = secrets
-        .iter()
-        .flat_map(|secret| layers(secret.as_bytes(), 4));
-    let needles: Vec<Vec<u8>> = needles.filter(|needle| !needle.is_empty()).collect();
-    // Most bytes cannot begin a run.
-    let mut may_begin = [false; 256];
-    for needle in &needles {
-        let starts = &needle[..=needle.len() - RUN.min(needle.len())];
-        starts
+/// The texts that are searched for: the secrets, and what they are if a secret itself looks encoded.
+struct Needles {
+    needles: Vec<Vec<u8>>,
+    /// Whether a run may begin with a byte. Most bytes cannot.
+    may_begin: [bool; 256],
+}
+
+impl Needles {
+    fn new(secrets: &[String]) -> Self {
+        let needles = secrets
             .iter()
-            .for_each(|byte| may_begin[usize::from(*byte)] = true);
-    }
-    let mut hidden = Vec::new();
-    for layer in layers_with_sources(text) {
-        let bytes: Vec<u8> = layer.iter().map(|(byte, _)| *byte).collect();
-        let mut at = 0;
-        while at < bytes.len() {
-            if !may_begin[usize::from(bytes[at])] {
-                at += 1;
-                continue;
-            }
-            let lengths = needles
+            .flat_map(|secret| layers(secret.as_bytes(), 4));
+        let needles: Vec<Vec<u8>> = needles.filter(|needle| !needle.is_empty()).collect();
+        let mut may_begin = [false; 256];
+        for needle in &needles {
+            let starts = &needle[..=needle.len() - RUN.min(needle.len())];
+            starts
                 .iter()
-                .map(|needle| run_length(&bytes[at..], needle));
-            let length = lengths.max().unwrap_or(0);
-            if length > 0 {
-                let (start, end) = (layer[at].1.start, layer[at + length - 1].1.end);
-                let is_end = |c: char| c.is_whitespace() || "\"'`".contains(c);
-                let rest = text[end..].find(is_end).unwrap_or(text.len() - end);
-                hidden.push(start..end + rest);
+                .for_each(|byte| may_begin[usize::from(*byte)] = true);
+        }
+        Self { needles, may_begin }
+    }
+
+    /// Returns the ranges of a text that must be replaced because of a part of it: each from the first byte of a run to the
+    /// next space or quote after its last byte. The longest run counts, and the search goes on after it.
+    fn ranges_in(&self, text: &str, part: Range<usize>) -> Vec<Range<usize>> {
+        let mut ranges = Vec::new();
+        for layer in layers_with_sources(text, part) {
+            let bytes: Vec<u8> = layer.iter().map(|(byte, _)| *byte).collect();
+            let mut at = 0;
+            while at < bytes.len() {
+                if !self.may_begin[usize::from(bytes[at])] {
+                    at += 1;
+                    continue;
+                }
+                let needles = self.needles.iter();
+                let lengths = needles.map(|needle| run_length(&bytes[at..], needle));
+                let length = lengths.max().unwrap_or(0);
+                if length > 0 {
+                    let (start, end) = (layer[at].1.start, layer[at + length - 1].1.end);
+                    let is_end = |c: char| c.is_whitespace() || "\"'`".contains(c);
+                    let rest = text[end..].find(is_end).unwrap_or(text.len() - end);
+                    ranges.push(start..end + rest);
+                }
+                at += length.max(1);
             }
-            at += length.max(1);
+        }
+        ranges
+    }
+}
+
+/// What is shown in place of a secret.
+const MARKER: &str = "[redacted]";
+
+/// The number of times that a text is searched.
+const SEARCHES: usize = 8;
+
+/// Returns a text as it must be shown: every secret is replaced, and the rest is escaped and cut.
+///
+/// What is left between the replaced ranges and before the cut is searched again, each part by itself, until nothing is
+/// found. If the last search finds something, too, nothing of the text is shown.
+pub(crate) fn redacted(text: &str, secrets: &[String], limit: usize) -> String {
+    let needles = Needles::new(secrets);
+    let (mut text, mut is_cut) = (text, false);
+    let mut hidden = vec![false; text.len()];
+    for _ in 0..SEARCHES {
+        let mut found = Vec::new();
+        let mut start = 0;
+        for part in hidden.chunk_by(|a, b| a == b) {
+            let end = start + part.len();
+            if !part[0] {
+                found.extend(needles.ranges_in(text, start..end));
+            }
+            start = end;
+        }
+        if !found.is_empty() {
+            found.into_iter().for_each(|range| hidden[range].fill(true));
+            continue;
+        }
+        match written(text, &hidden, limit) {
+            Ok(shown) if is_cut => return shown + "…",
+            Ok(shown) => return shown,
+            Err(Cut::Marker(shown)) => return shown + "…",
+            Err(Cut::Text(end)) => {
+                (text, is_cut) = (&text[..end], true);
+                hidden.truncate(end);
+            }
         }
     }
-    // Ranges that overlap share a marker.
-    hidden.sort_by_key(|range| range.start);
-    let (mut shown, mut end) = (String::new(), 0);
-    for range in hidden {
-        if range.start >= end {
-            shown = shown + &text[end..range.start] + "[redacted]";
+    MARKER.to_owned()
+}
+
+/// Why a text that is partly hidden is not written to its end.
+enum Cut {
+    /// What is written ends in a marker.
+    Marker(String),
+    /// The text must be cut at this position.
+    Text(usize),
+}
+
+/// Writes a text of which some bytes are hidden, until it has reached the limit.
+fn written(text: &str, hidden: &[bool], limit: usize) -> Result<String, Cut> {
+    let mut shown = String::new();
+    for (at, c) in text.char_indices() {
+        if !hidden[at] {
+            if shown.len() >= limit {
+                return Err(Cut::Text(at));
+            }
+            push_escaped(&mut shown, c);
+        } else if at == 0 || !hidden[at - 1] {
+            let room = limit.saturating_sub(shown.len());
+            if room < MARKER.len() {
+                return Err(Cut::Marker(shown + &MARKER[..room]));
+            }
+            shown += MARKER;
         }
-        end = end.max(range.end);
     }
-    shown + &text[end..]
+    Ok(shown)
 }
 
 /// Returns whether a text contains a run of a secret, or all of a shorter secret.
@@ -314,10 +385,14 @@ pub(crate) fn may_have_run(text: &str, secrets: &[String]) -> bool {
     needles.any(|needle| layers.iter().any(|layer| has_run(layer, &needle)))
 }
 
+/// Returns whether redaction may find a secret in an expected text, which is escaped and perhaps truncated.
+pub(crate) fn may_show_run(expected: &str, secrets: &[String]) -> bool {
+    may_have_run(&unescaped(&expected.replace(MARKER, "\0")), secrets)
+}
+
 /// Returns whether a shown text contains a run of a secret, directly or encoded.
 pub(crate) fn contains_run(shown: &str, secret: &str) -> bool {
-    // The core inserts `[redacted]` and escapes. A text that is too long may end within the marker.
-    const MARKER: &str = "[redacted]";
+    // A text that is too long may end within the marker.
     let cut = shown.strip_suffix('…').and_then(|shown| {
         let mut beginnings = (1..MARKER.len()).rev().map(|length| &MARKER[..length]);
         beginnings.find_map(|beginning| shown.strip_suffix(beginning))
@@ -358,10 +433,14 @@ pub(crate) fn escaped(text: &str, limit: usize) -> String {
         if shown.len() >= limit {
             return shown + "…";
         }
-        match is_unsafe(c) {
-            true => shown += &format!("\\u{{{:x}}}", u32::from(c)),
-            false => shown.push(c),
-        }
+        push_escaped(&mut shown, c);
     }
     shown
+}
+
+fn push_escaped(shown: &mut String, c: char) {
+    match is_unsafe(c) {
+        true => *shown += &format!("\\u{{{:x}}}", u32::from(c)),
+        false => shown.push(c),
+    }
 }
