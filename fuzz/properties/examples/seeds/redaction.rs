@@ -67,6 +67,22 @@ pub(crate) fn redaction_inputs() -> Vec<(String, Vec<u8>)> {
                     "{secret}\\ud83d\\ude00\\ud83dx\\ud800\\u0041\\ud83d\\u12\\u{{1f600}}\\u{{d800}}\\u{{1234567}}\\u{{a\\x4\\xff\\r\\t\\b\\f\\q&#x;&#xd800;&#99999999999;&#65;&#"
                 ),
             ),
+            // The run until the line break, which is found undecoded, begins after that of the whole secret.
+            (
+                "one-line-break",
+                format!(
+                    "%{:02x}{}\n  {} and on",
+                    secret.as_bytes()[0],
+                    &secret[1..secret.len().min(18)],
+                    &secret[secret.len().min(18)..]
+                ),
+            ),
+            (
+                "touching",
+                format!("{0} {0}", &secret[8.min(secret.len())..])
+                    .repeat(2)
+                    .replace(' ', ""),
+            ),
             ("backtick", format!("<{secret}`a` {secret}")),
             ("apostrophe", format!("'{secret}'a {secret}\u{3000}b")),
             (
@@ -98,6 +114,7 @@ pub(crate) fn redaction_inputs() -> Vec<(String, Vec<u8>)> {
         ("completed-once", 0, chain(1)),
         ("completed-six-times", 0, chain(6)),
         ("completed-seven-times", 0, chain(7)),
+        ("completed-later", 0, format!("000000000000 {}", chain(1))),
         ("completed-by-the-cut", small, cut(23)),
         ("not-completed-by-the-cut", small, cut(24)),
         (

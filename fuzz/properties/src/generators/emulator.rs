@@ -253,6 +253,9 @@ pub const BODIES: [&str; 17] = [
     "grant_type=client_credentials+",
 ];
 
+/// The bit of [`Setup::more`] for pages without a total count.
+pub(crate) const NO_TOTAL_COUNT: u8 = 8;
+
 /// What is special about the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Setup {
@@ -321,7 +324,7 @@ impl Setup {
     pub(crate) fn total_count(self) -> Option<Option<u64>> {
         match self.more & 12 {
             4 => Some(Some(0)),
-            8 => Some(None),
+            NO_TOTAL_COUNT => Some(None),
             _ => None,
         }
     }

@@ -83,7 +83,12 @@ pub(crate) struct State {
     spawns: bool,
     events: BTreeMap<u64, Event>,
     last_id: u64,
-    tasks: Vec<Task>,
+    /// Tasks that were spawned just now, each with its owner.
+    spawned: Vec<(usize, Task)>,
+    /// The owner of the task that is polled now.
+    owner: usize,
+    /// The largest number of requests that one owner has had at the same time.
+    pub(crate) most_requests: usize,
 }
 
 /// A blocking call is cancelled while it sends a request.
@@ -100,7 +105,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The end of a request or of a sleep.
 struct Event {
+    /// The first task that it belongs to, perhaps through tasks that were spawned.
+    owner: usize,
     at: Duration,
+    is_request: bool,
     request: Option<(Request<Body>, Fate)>,
     result: Option<Result<Response<Vec<u8>>, Failure>>,
     is_over: bool,
@@ -120,7 +128,9 @@ impl Simulation {
             spawns,
             events: BTreeMap::new(),
             last_id: 0,
-            tasks: Vec::new(),
+            spawned: Vec::new(),
+            owner: 0,
+            most_requests: 0,
         })))
     }
 
@@ -130,52 +140,69 @@ impl Simulation {
 
     /// Runs tasks until all are complete. `next` chooses one of this many woken tasks or simultaneous events, and says
     /// whether to drop the first task now.
+    ///
+    /// A first task owns the tasks and requests that it begins. They must end when it is complete or dropped.
     pub(crate) fn run(&self, first: Vec<Task>, mut next: impl FnMut(usize) -> (usize, bool)) {
-        let woken: Arc<Mutex<Vec<usize>>> = Arc::default();
-        let mut tasks: Vec<Option<Task>> = first.into_iter().map(Some).collect();
-        woken.lock().expect("no panic").extend(0..tasks.len());
+        let wakes = Arc::new(Mutex::new(Wakes::default()));
+        let mut tasks: Vec<(usize, Option<Task>)> =
+            first.into_iter().map(Some).enumerate().collect();
+        wakes.lock().expect("no panic").woken.extend(0..tasks.len());
         for _ in 0..100_000 {
-            let mut ready = woken.lock().expect("no panic");
-            ready.retain(|task| tasks[*task].is_some());
-            let choices = ready.len().max(1);
+            let mut locked = wakes.lock().expect("no panic");
+            locked.woken.retain(|task| tasks[*task].1.is_some());
+            let choices = locked.woken.len().max(1);
             let (choice, drops_first) = next(choices);
-            let id = (!ready.is_empty()).then(|| ready.remove(choice % choices));
-            drop(ready);
+            let id = (!locked.woken.is_empty()).then(|| locked.woken.remove(choice % choices));
+            let waker = id.map(|id| TaskWaker::new(id, &mut locked, &wakes));
+            drop(locked);
             if drops_first {
-                drop(tasks[0].take());
+                drop(tasks[0].1.take());
                 // That may have woken another task, which comes before the clock.
                 if id.is_none() {
                     continue;
                 }
             }
-            match id {
-                Some(id) => {
-                    let waker = Arc::new(TaskWaker(id, Arc::clone(&woken)));
-                    let task = tasks[id].as_mut();
+            match id.zip(waker) {
+                Some((id, waker)) => {
+                    let (owner, task) = &mut tasks[id];
+                    self.state().owner = *owner;
                     let polled = task
+                        .as_mut()
                         .map(|task| task.as_mut().poll(&mut Context::from_waker(&waker.into())));
                     if polled.is_some_and(|polled| polled.is_ready()) {
-                        tasks[id] = None;
+                        *task = None;
                     }
-                    for task in std::mem::take(&mut self.state().tasks) {
-                        woken.lock().expect("no panic").push(tasks.len());
-                        tasks.push(Some(task));
+                    for (owner, task) in std::mem::take(&mut self.state().spawned) {
+                        wakes.lock().expect("no panic").woken.push(tasks.len());
+                        tasks.push((owner, Some(task)));
                     }
                 }
-                None if tasks.iter().all(Option::is_none) => {
-                    assert!(
-                        self.state().events.is_empty(),
-                        "a request goes on although nobody waits for it"
-                    );
-                    return;
+                None => {
+                    self.check_owners(&tasks);
+                    if tasks.iter().all(|(_, task)| task.is_none()) {
+                        return;
+                    }
+                    let advanced = self.advance(choice);
+                    assert!(advanced, "a task waits for nothing: a wake-up is lost");
                 }
-                None => assert!(
-                    self.advance(choice),
-                    "a task waits for nothing: a wake-up is lost"
-                ),
             }
         }
         panic!("the tasks do not end");
+    }
+
+    /// Checks, when no task is woken, that requests and tasks have ended with their owners.
+    fn check_owners(&self, tasks: &[(usize, Option<Task>)]) {
+        let mut state = self.state();
+        let mut requests = BTreeMap::<usize, usize>::new();
+        for event in state.events.values() {
+            assert!(
+                tasks[event.owner].1.is_some(),
+                "a request goes on although nobody waits for it"
+            );
+            *requests.entry(event.owner).or_default() += usize::from(event.is_request);
+        }
+        let most = requests.into_values().max().unwrap_or_default();
+        state.most_requests = state.most_requests.max(most);
     }
 
     /// Waits until the threads that have sent requests for a client have ended. The client must have been dropped.
@@ -219,6 +246,8 @@ impl Simulation {
     fn event(&self, delay: Duration, request: Option<(Request<Body>, Fate)>) -> Pending {
         let mut state = self.state();
         let event = Event {
+            owner: state.owner,
+            is_request: request.is_some(),
             at: state.elapsed.saturating_add(delay),
             request,
             result: None,
@@ -300,13 +329,38 @@ impl Drop for Pending {
     }
 }
 
-struct TaskWaker(usize, Arc<Mutex<Vec<usize>>>);
+/// The tasks that were woken, and the last waker of each task.
+#[derive(Default)]
+struct Wakes {
+    woken: Vec<usize>,
+    polls: BTreeMap<usize, u64>,
+}
+
+/// Wakes a task, unless it was polled again with another waker: a future must keep the last one.
+struct TaskWaker {
+    task: usize,
+    poll: u64,
+    wakes: Arc<Mutex<Wakes>>,
+}
+
+impl TaskWaker {
+    fn new(task: usize, locked: &mut Wakes, wakes: &Arc<Mutex<Wakes>>) -> Arc<Self> {
+        let poll = locked.polls.entry(task).or_default();
+        *poll += 1;
+        Arc::new(Self {
+            task,
+            poll: *poll,
+            wakes: Arc::clone(wakes),
+        })
+    }
+}
 
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        let mut woken = self.1.lock().expect("no panic");
-        if !woken.contains(&self.0) {
-            woken.push(self.0);
+        let mut wakes = self.wakes.lock().expect("no panic");
+        let is_last = wakes.polls.get(&self.task) == Some(&self.poll);
+        if is_last && !wakes.woken.contains(&self.task) {
+            wakes.woken.push(self.task);
         }
     }
 }
@@ -336,7 +390,10 @@ impl AsyncTransport for Simulation {
     fn spawn(&self, task: Task) -> Result<(), Task> {
         let mut state = self.state();
         match state.spawns {
-            true => state.tasks.push(task),
+            true => {
+                let owner = state.owner;
+                state.spawned.push((owner, task));
+            }
             false => return Err(task),
         }
         Ok(())
@@ -356,10 +413,13 @@ impl Transport for Simulation {
         let delay = Duration::from_secs(outcome.delay.into());
         state.elapsed += delay.min(remaining);
         if delay >= remaining {
-            return Err(Failure::new(
-                FailureKind::TimedOut,
-                "the deadline has passed",
-            ));
+            // A transport may not know why its request has failed.
+            let kind = match outcome.fate {
+                Fate::NotSent => FailureKind::NotSent,
+                Fate::Lost => FailureKind::Lost,
+                _ => FailureKind::TimedOut,
+            };
+            return Err(Failure::new(kind, "the deadline has passed"));
         }
         let number = state.sent.len();
         if let Some(cancellation) = state.cancellation.take_if(|c| c.at == number) {

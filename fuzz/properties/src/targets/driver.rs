@@ -1,27 +1,36 @@
 //! The clients of the transport crate list keys over a simulated network, within their deadlines.
 //!
 //! **Input**: one byte each for the flags (1: blocking, 2: tasks can be spawned, 4: the request at which the call is
-//! cancelled has no result), the credential, the number of streams, the number of pages to read ahead, the items per page,
-//! the deadline in seconds (0 means the default), the step at which the first stream is dropped or the request at which the
-//! call is cancelled (0 means never), and the number of outcomes; two bytes for each outcome, its fate (from [`FATES`]) and its delay in seconds; then one byte for each choice
-//! among woken tasks and simultaneous events.
+//! cancelled has no result, 8: pages have no total count, 16: each stream has a deadline that is a second longer than that
+//! of the stream before), the credential, the number of streams, the number of pages to read ahead, the items per page, the
+//! deadline in seconds (0 means the default), the step at which the first stream is dropped or the request at which the
+//! call is cancelled (0 means never), and the number of outcomes; two bytes for each outcome, its fate (from [`FATES`])
+//! and its delay in seconds; then one byte for each choice among woken tasks and simultaneous events.
 //!
 //! **Properties**
 //!
-//! - Each stream returns the keys in order, each once. It is complete unless it ends with an error.
+//! - Each stream returns the keys in order, each once. It is complete unless it ends with an error. It returns a page only
+//!   if the page before it has announced it, and ends at once after an error.
 //! - There is no error without a cause: a few temporary failures without delays are repaired by retries.
-//! - A page takes no longer than the deadline, and no request is sent after it.
+//! - A page takes no longer than the deadline, and no request is sent after it. If the deadline ends a request, that is
+//!   reported as a timeout, and nothing else is.
 //! - Without failures and delays no time passes, so nobody waits for another call longer than it takes, and each stream
 //!   requests each page once. No wake-up is lost.
 //! - Each request is reported as sent, and, unless its call is dropped, once as answered or failed.
-//! - After a stream is dropped, its requests end, and other streams go on.
+//! - After a stream has ended or is dropped, its requests end at once, and other streams go on.
+//! - A stream has at most as many requests at the same time as pages are read ahead, and exactly as many if nothing fails
+//!   or is late. It has one if no tasks can be spawned.
+//! - A future keeps the last waker that it was polled with. Calls of earlier ones are ignored.
 //! - A cancelled call ends at once, even if its request has no result, and sends no other one. The transport has no time
 //!   left for that request.
 //! - The blocking client sends the requests of a session that is driven by hand, with the same result.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::Poll;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -35,19 +44,9 @@ use atlas_model_keys_transport::{
 };
 
 use crate::generators::bytes as input;
-use crate::generators::emulator::Setup;
+use crate::generators::emulator::{NO_TOTAL_COUNT, Setup};
 use crate::generators::simulation::{Cancellation, FATES, Fate, Outcome, Simulation};
 use crate::generators::world;
-
-/// An emulator without a rate limit.
-const SETUP: Setup = Setup {
-    seed: 0,
-    groups: 3,
-    keys: 8,
-    flags: 4,
-    more: 0,
-    is_recorded: false,
-};
 
 /// The deadline unless the input has one.
 const DEADLINE: Duration = Duration::from_secs(240);
@@ -61,6 +60,9 @@ struct Input {
     spawns: bool,
     /// Whether the request at which the call is cancelled has no result.
     is_endless: bool,
+    /// Whether pages have a total count. Without it, pages beyond the end may be read ahead.
+    has_total_count: bool,
+    has_own_deadlines: bool,
     credential: u8,
     streams: u8,
     read_ahead: u8,
@@ -93,6 +95,8 @@ impl<'a> Arbitrary<'a> for Input {
             is_blocking: flags & 1 != 0,
             spawns: flags & 2 != 0,
             is_endless: flags & 4 != 0,
+            has_total_count: flags & 8 == 0,
+            has_own_deadlines: flags & 16 != 0,
             credential: credential % 3,
             streams: 1 + streams % 3,
             read_ahead: read_ahead % 5,
@@ -106,6 +110,22 @@ impl<'a> Arbitrary<'a> for Input {
 }
 
 impl Input {
+    /// Returns an emulator without a rate limit.
+    fn setup(&self) -> Setup {
+        Setup {
+            seed: 0,
+            groups: 3,
+            keys: 8,
+            flags: 4,
+            more: if self.has_total_count {
+                0
+            } else {
+                NO_TOTAL_COUNT
+            },
+            is_recorded: false,
+        }
+    }
+
     fn deadline(&self) -> Duration {
         match self.deadline {
             0 => DEADLINE,
@@ -153,7 +173,7 @@ pub fn check(bytes: &[u8]) {
     let Some(input) = input::read::<Input>(bytes) else {
         return;
     };
-    let (emulator, facts) = world::emulator(SETUP);
+    let (emulator, facts) = world::emulator(input.setup());
     let group = &facts.groups[0];
     let keys: Vec<String> = group
         .keys
@@ -252,6 +272,18 @@ fn check_keys(input: &Input, found: &[String], error: Option<&Error>, keys: &[St
     }
 }
 
+/// Checks the time that a page took.
+fn check_time<T>(time: Duration, deadline: Duration, page: &Option<Result<T, Error>>) {
+    assert!(time <= deadline, "a page took {time:?}");
+    if let Some(Err(Error::Transport { kind, .. })) = page {
+        match kind {
+            FailureKind::TimedOut => assert_eq!(time, deadline, "a timeout before the deadline"),
+            FailureKind::Permanent => {}
+            _ => assert_ne!(time, deadline, "{kind:?} at the deadline"),
+        }
+    }
+}
+
 /// Lists keys with several streams at the same time.
 fn check_async(
     input: &Input,
@@ -263,28 +295,42 @@ fn check_async(
     let client = asynchronous::Client::new(settings, simulation.clone()).expect("valid settings");
     let results: Arc<Mutex<Vec<_>>> = Arc::default();
     let streams = (0..input.streams).map(|number| {
+        let (mut client, mut deadline) = (client.clone(), input.deadline());
+        if input.has_own_deadlines {
+            deadline += Duration::from_secs(number.into());
+            client = client.with_deadline(deadline);
+        }
         let mut pages = client.pages(list).read_ahead(input.read_ahead.into());
         let (simulation, results) = (simulation.clone(), Arc::clone(&results));
-        let deadline = input.deadline();
         let stream: Task = Box::pin(async move {
             let mut found = Vec::new();
             let mut failed = None;
+            let mut is_announced = true;
             loop {
                 let begun = simulation.state().elapsed();
                 let page = pages.next().await;
                 let time = simulation.state().elapsed() - begun;
-                assert!(time <= deadline, "a page took {time:?}");
+                check_time(time, deadline, &page);
+                assert!(is_announced || page.is_none(), "{page:?} was not announced");
                 match page {
-                    Some(Ok(page)) => found.extend(ids(&page)),
+                    Some(Ok(page)) => {
+                        found.extend(ids(&page));
+                        is_announced = page.has_next();
+                    }
                     Some(Err(error)) => failed = Some(error),
                     None => break,
                 }
+                if failed.is_some() {
+                    let mut next = pin!(pages.next());
+                    let next = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
+                    assert!(matches!(next, Poll::Ready(None)), "{next:?} after an error");
+                }
             }
-            drop(pages);
+            // The stream is kept, but its requests must have ended.
             results
                 .lock()
                 .expect("no panic")
-                .push((number, found, failed));
+                .push((number, found, failed, pages));
         });
         stream
     });
@@ -296,8 +342,19 @@ fn check_async(
         (choices.next().unwrap_or_default().into(), is_dropped)
     });
     let results = results.lock().expect("no panic");
-    for (_, found, error) in results.iter() {
+    for (_, found, error, _) in results.iter() {
         check_keys(input, found, error.as_ref(), keys);
+    }
+    let requests = simulation.state().most_requests;
+    let most = match input.spawns {
+        true => usize::from(input.read_ahead).max(1),
+        false => 1,
+    };
+    assert!(requests <= most, "{requests} requests, more than {most}");
+    if input.is_calm() && input.drop_at == 0 {
+        // The first page is fetched alone.
+        let others = keys.len().div_ceil(input.per_page.into()) - 1;
+        assert!(requests >= most.min(others), "only {requests} requests");
     }
     let missing = usize::from(input.streams) - results.len();
     let dropped =
@@ -327,13 +384,20 @@ fn check_blocking(
     let mut pages = client.pages(list);
     let mut found = Vec::new();
     let mut failed = None;
+    let mut is_announced = true;
     loop {
         let begun = simulation.state().elapsed();
         let page = pages.next();
         let time = simulation.state().elapsed() - begun;
-        assert!(time <= input.deadline(), "a page took {time:?}");
+        if !cancel.is_cancelled() {
+            check_time(time, input.deadline(), &page);
+        }
+        assert!(is_announced || page.is_none(), "{page:?} was not announced");
         match page {
-            Some(Ok(page)) => found.extend(ids(&page)),
+            Some(Ok(page)) => {
+                found.extend(ids(&page));
+                is_announced = page.has_next();
+            }
             Some(Err(error)) => failed = Some(error),
             None => break,
         }
