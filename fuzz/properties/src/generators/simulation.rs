@@ -190,15 +190,18 @@ impl Simulation {
         panic!("the tasks do not end");
     }
 
-    /// Checks, when no task is woken, that requests and tasks have ended with their owners.
+    /// Checks, when no task is woken, that tasks, requests and waits have ended with their owners. Counts the requests.
     fn check_owners(&self, tasks: &[(usize, Option<Task>)]) {
+        let is_complete = |owner: usize| tasks[owner].1.is_none();
+        for (owner, task) in tasks {
+            let goes_on = task.is_some() && is_complete(*owner);
+            assert!(!goes_on, "a task goes on although nobody waits for it");
+        }
         let mut state = self.state();
         let mut requests = BTreeMap::<usize, usize>::new();
         for event in state.events.values() {
-            assert!(
-                tasks[event.owner].1.is_some(),
-                "a request goes on although nobody waits for it"
-            );
+            let goes_on = is_complete(event.owner);
+            assert!(!goes_on, "a request goes on although nobody waits for it");
             *requests.entry(event.owner).or_default() += usize::from(event.is_request);
         }
         let most = requests.into_values().max().unwrap_or_default();
