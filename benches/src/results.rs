@@ -174,7 +174,8 @@ fn file(bench: &str) -> PathBuf {
     target().join("measured").join(format!("{bench}.json"))
 }
 
-/// Returns cargo's target folder. It is the folder around this executable that has cargo's tag file.
+/// Returns cargo's target folder. It is the folder around this executable that has cargo's notes about the compiler. Cargo
+/// writes its tag file, `CACHEDIR.TAG`, only into a folder that it has created itself.
 ///
 /// # Panics
 /// Panics if this executable is not in cargo's target folder.
@@ -183,7 +184,7 @@ pub fn target() -> PathBuf {
     let executable = env::current_exe().unwrap_or_default();
     let mut folders = executable.ancestors().skip(1);
     folders
-        .find(|folder| folder.join("CACHEDIR.TAG").exists())
+        .find(|folder| folder.join(".rustc_info.json").exists())
         .expect("this executable is in cargo's target folder")
         .to_owned()
 }
