@@ -8,7 +8,7 @@
 //! | 100 with fields (RFC 9110 §15.2.1) | skips it | rejects |
 //! | a chunk's size and extensions of more than 20 bytes (RFC 9112 §7.1.1: to be ignored) | 16 KiB of extensions in all | rejects |
 //! | a bare CR inside an extension or a trailer (RFC 9112 §2.2) | an error | waits for more |
-//! | an invalid `Content-Length` of an interim response, or with a status or method that has no body (RFC 9112 §6.3, item 1) | ignores it, does not reuse the connection | rejects |
+//! | an invalid `Content-Length` (or several different ones) of an interim response, or with a status or method that has no body (RFC 9112 §6.3, item 1) | ignores it, does not reuse the connection | rejects |
 //! | an option that is no text beside others in `Connection` (RFC 9110 §7.6.1) | reads the others | ignores the field |
 //! | a bare LF (RFC 9112 §2.2: "MAY"), empty lines before a status line | rejects | accepts |
 //! | `Content-Length: 5, 05` (RFC 9112 §6.3, item 5) | rejects: different texts | accepts: equal numbers |
@@ -162,10 +162,7 @@ pub(crate) fn is_more_lenient(input: &Input<'_>, response: &DecodedResponse) -> 
         response.headers.contains_key("transfer-encoding") && lines().any(|line| line.len() > 20);
     let no_body = matches!(input.method, Method::HEAD | Method::CONNECT)
         || matches!(response.status.as_u16(), 204 | 304);
-    let has_interim =
-        lines().any(|line| line.starts_with(b"HTTP/1.") && line.get(9) == Some(&b'1'));
-    let interim_length = has_interim && lines().any(is_invalid_length);
-    folds || interim || long_size || no_body || interim_length
+    folds || interim || long_size || no_body || has_invalid_interim_length(&input.stream)
 }
 
 /// Returns whether `ureq-proto` may have ignored a `keep-alive` that the core reads; see the table above. Only in HTTP/1.0 does
@@ -175,13 +172,31 @@ pub(crate) fn may_ignore_keep_alive(response: &DecodedResponse) -> bool {
     response.version == Version::HTTP_10 && fields.any(|value| value.to_str().is_err())
 }
 
-/// Returns whether a line is a `Content-Length` that is not a number.
-fn is_invalid_length(line: &[u8]) -> bool {
+/// Returns whether an interim response has a `Content-Length` that is not a number, or several different ones.
+fn has_invalid_interim_length(stream: &[u8]) -> bool {
+    let lines = stream.split(|byte| *byte == b'\n');
+    let lines: Vec<&[u8]> = lines
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .collect();
+    lines.split(|line| line.is_empty()).any(|head| {
+        let is_interim = head
+            .first()
+            .is_some_and(|line| line.starts_with(b"HTTP/1.") && line.get(9) == Some(&b'1'));
+        let lengths = head.iter().filter_map(|line| content_length(line));
+        let lengths: Vec<&[u8]> = lengths.collect();
+        let is_invalid = |length: &&[u8]| {
+            length.is_empty() || !length.iter().all(u8::is_ascii_digit) || *length != lengths[0]
+        };
+        is_interim && lengths.iter().any(is_invalid)
+    })
+}
+
+/// Returns the value of a line that is a `Content-Length`.
+fn content_length(line: &[u8]) -> Option<&[u8]> {
     const NAME: &[u8] = b"content-length:";
-    line.split_at_checked(NAME.len())
-        .is_some_and(|(name, value)| {
-            name.eq_ignore_ascii_case(NAME) && !value.trim_ascii().iter().all(u8::is_ascii_digit)
-        })
+    let (name, value) = line.split_at_checked(NAME.len())?;
+    name.eq_ignore_ascii_case(NAME)
+        .then_some(value.trim_ascii())
 }
 
 #[cfg(test)]
@@ -223,6 +238,12 @@ mod tests {
             ),
             (
                 "HTTP/1.1 103 X\r\nContent-Length: x\r\n\r\n".to_owned()
+                    + &head("Content-Length: 0\r\n"),
+                true,
+                false,
+            ),
+            (
+                "HTTP/1.1 103 X\r\nContent-Length: 0\r\nContent-Length: 2\r\n\r\n".to_owned()
                     + &head("Content-Length: 0\r\n"),
                 true,
                 false,
