@@ -57,7 +57,8 @@ const SEARCHES: usize = 8;
 /// Returns the text with every secret replaced, from the first recognised byte to the next space or quote after the last
 /// one, and escaped and cut by [`text::push_escaped`].
 ///
-/// If the last search finds a secret, too, the whole text is replaced.
+/// Secrets are replaced first, because escaping or cutting could hide them from the search. If the last search finds a
+/// secret, too, the whole text is replaced.
 fn cleaned(text: &str, secrets: &[Secret], limit: usize) -> String {
     let needles = Needles::new(secrets);
     let mut shown = Shown::of(text);

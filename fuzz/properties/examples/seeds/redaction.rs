@@ -77,12 +77,7 @@ pub(crate) fn redaction_inputs() -> Vec<(String, Vec<u8>)> {
                     &secret[secret.len().min(18)..]
                 ),
             ),
-            (
-                "touching",
-                format!("{0} {0}", &secret[8.min(secret.len())..])
-                    .repeat(2)
-                    .replace(' ', ""),
-            ),
+            ("touching", secret[secret.len().min(8)..].repeat(4)),
             ("backtick", format!("<{secret}`a` {secret}")),
             ("apostrophe", format!("'{secret}'a {secret}\u{3000}b")),
             (

@@ -152,17 +152,19 @@ impl Simulation {
             locked.woken.retain(|task| tasks[*task].1.is_some());
             let choices = locked.woken.len().max(1);
             let (choice, drops_first) = next(choices);
-            let id = (!locked.woken.is_empty()).then(|| locked.woken.remove(choice % choices));
-            let waker = id.map(|id| TaskWaker::new(id, &mut locked, &wakes));
+            let chosen = (!locked.woken.is_empty()).then(|| {
+                let id = locked.woken.remove(choice % choices);
+                (id, TaskWaker::new(id, &mut locked, &wakes))
+            });
             drop(locked);
             if drops_first {
                 drop(tasks[0].1.take());
                 // That may have woken another task, which comes before the clock.
-                if id.is_none() {
+                if chosen.is_none() {
                     continue;
                 }
             }
-            match id.zip(waker) {
+            match chosen {
                 Some((id, waker)) => {
                     let (owner, task) = &mut tasks[id];
                     self.state().owner = *owner;

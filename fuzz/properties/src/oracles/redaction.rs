@@ -255,7 +255,7 @@ impl Needles {
 }
 
 /// What is shown in place of a secret.
-const MARKER: &str = "[redacted]";
+pub(crate) const MARKER: &str = "[redacted]";
 
 /// The number of times that a text is searched.
 const SEARCHES: usize = 8;

@@ -269,14 +269,51 @@ fn credentials(emulator: &Emulator, kind: u8) -> Credentials {
 }
 
 /// Checks the keys of one stream, and its error.
-fn check_keys(input: &Input, found: &[String], error: Option<&Error>, keys: &[String]) {
+fn check_keys(input: &Input, listed: &Listed, keys: &[String]) {
+    let found = &listed.keys;
     assert!(
         keys.starts_with(found),
         "{found:?} is not the beginning of {keys:?}"
     );
-    match error {
+    match &listed.error {
         None => assert_eq!(found.len(), keys.len(), "keys are missing"),
         Some(error) => assert!(!input.is_repaired(), "an error without a cause: {error}"),
+    }
+}
+
+/// What a stream has returned.
+struct Listed {
+    keys: Vec<String>,
+    error: Option<Error>,
+    /// Whether the last page has announced another one.
+    is_announced: bool,
+}
+
+impl Listed {
+    fn new() -> Self {
+        Self {
+            keys: Vec::new(),
+            error: None,
+            is_announced: true,
+        }
+    }
+
+    /// Adds what the stream has returned next. Returns `false` at its end.
+    fn add(&mut self, page: Option<Result<Page<Vec<u8>>, Error>>) -> bool {
+        let is_expected = self.is_announced || page.is_none();
+        assert!(is_expected, "{page:?} was not announced");
+        match page {
+            Some(Ok(page)) => {
+                self.keys.extend(ids(&page));
+                self.is_announced = page.has_next();
+                true
+            }
+            Some(Err(error)) => {
+                self.error = Some(error);
+                true
+            }
+            None => false,
+        }
     }
 }
 
@@ -329,24 +366,16 @@ fn check_async(
         let (simulation, results) = (simulation.clone(), Arc::clone(&results));
         let input = Arc::clone(input);
         let stream: Task = Box::pin(async move {
-            let mut found = Vec::new();
-            let mut failed = None;
-            let mut is_announced = true;
+            let mut listed = Listed::new();
             loop {
                 let begun = simulation.state().elapsed();
                 let page = pages.next().await;
                 let time = simulation.state().elapsed() - begun;
                 check_time(&input, time, deadline, &page);
-                assert!(is_announced || page.is_none(), "{page:?} was not announced");
-                match page {
-                    Some(Ok(page)) => {
-                        found.extend(ids(&page));
-                        is_announced = page.has_next();
-                    }
-                    Some(Err(error)) => failed = Some(error),
-                    None => break,
+                if !listed.add(page) {
+                    break;
                 }
-                if failed.is_some() {
+                if listed.error.is_some() {
                     let mut next = pin!(pages.next());
                     let next = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
                     assert!(matches!(next, Poll::Ready(None)), "{next:?} after an error");
@@ -356,7 +385,7 @@ fn check_async(
             results
                 .lock()
                 .expect("no panic")
-                .push((number, found, failed, pages));
+                .push((number, listed, pages));
         });
         stream
     });
@@ -368,8 +397,8 @@ fn check_async(
         (choices.next().unwrap_or_default().into(), is_dropped)
     });
     let results = results.lock().expect("no panic");
-    for (_, found, error, _) in results.iter() {
-        check_keys(input, found, error.as_ref(), keys);
+    for (_, listed, _) in results.iter() {
+        check_keys(input, listed, keys);
     }
     let requests = simulation.state().most_requests;
     let most = input.most_requests();
@@ -405,9 +434,7 @@ fn check_blocking(
         client = client.with_cancel_handle(&cancel);
     }
     let mut pages = client.pages(list);
-    let mut found = Vec::new();
-    let mut failed = None;
-    let mut is_announced = true;
+    let mut listed = Listed::new();
     loop {
         let begun = simulation.state().elapsed();
         let page = pages.next();
@@ -415,18 +442,12 @@ fn check_blocking(
         if !cancel.is_cancelled() {
             check_time(input, time, input.deadline(), &page);
         }
-        assert!(is_announced || page.is_none(), "{page:?} was not announced");
-        match page {
-            Some(Ok(page)) => {
-                found.extend(ids(&page));
-                is_announced = page.has_next();
-            }
-            Some(Err(error)) => failed = Some(error),
-            None => break,
+        if !listed.add(page) {
+            break;
         }
     }
     if cancel.is_cancelled() {
-        assert!(keys.starts_with(&found));
+        assert!(keys.starts_with(&listed.keys));
         let sent = simulation.state().sent.len();
         assert!(client.list(list).is_err(), "a cancelled client lists keys");
         drop((client, pages, end));
@@ -442,7 +463,7 @@ fn check_blocking(
             "a cancelled call sends a request"
         );
     } else {
-        check_keys(input, &found, failed.as_ref(), keys);
+        check_keys(input, &listed, keys);
     }
 }
 

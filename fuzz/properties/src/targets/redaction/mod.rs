@@ -49,7 +49,7 @@ pub use crate::oracles::redaction::NAMED;
 
 use crate::generators::redaction::{Input, planted, texts};
 use crate::oracles::redaction::{
-    RUN, contains_run, escaped, has_run, layers, may_have_run, may_show_run, redacted,
+    MARKER, RUN, contains_run, escaped, has_run, layers, may_have_run, may_show_run, redacted,
 };
 use crate::oracles::unicode::has_unsafe;
 use errors::{ErrorOutput, credentials, error_outputs, secrets};
@@ -92,28 +92,30 @@ pub fn check(bytes: &[u8]) {
                     "the secret {secret:?} is in {shown:?} for {raw:?}"
                 );
             }
+            let check_replaced = |text: &str| {
+                let expected = escaped(text, limits.detail_bytes);
+                // What is replaced or truncated may be the end of an escape, and the rest of it complete a run.
+                let is_changed = may_show_run(&expected, &secrets);
+                assert!(is_changed || shown == expected, "{shown:?} for {raw:?}");
+            };
             // The session does not know a token before it is issued.
             let is_known = secrets.contains(&input.secret);
             let is_text = is_known && raw == text;
             if let Some(planted) = planted.as_ref().filter(|_| is_text)
                 && !may_have_run(&planted.others, &secrets)
             {
-                let expected = escaped(&planted.shown, limits.detail_bytes);
-                let is_changed = may_show_run(&expected, &secrets);
-                assert!(is_changed || shown == expected, "{shown:?} for {raw:?}");
+                check_replaced(&planted.shown);
             }
             let expected = redacted(&raw, &secrets, limits.detail_bytes);
             assert_eq!(shown, expected, "{raw:?}");
             if !may_have_run(&raw, &secrets) {
-                let expected = escaped(&raw, limits.detail_bytes);
-                let is_changed = may_show_run(&expected, &secrets);
-                assert!(is_changed || shown == expected, "{shown:?} for {raw:?}");
+                check_replaced(&raw);
             }
         }
         for shown in all {
             assert!(shown.len() < 40 * (1024 + 16), "{} bytes", shown.len());
             assert!(!has_unsafe(&shown), "{shown:?}");
-            let layers = layers(shown.replace("[redacted]", "\0").as_bytes(), 1);
+            let layers = layers(shown.replace(MARKER, "\0").as_bytes(), 1);
             // Any text may contain a short secret, and the backslashes and quotation marks that `Debug` adds may look like a
             // part of a secret.
             let is_like_debug = |secret: &str| secret.contains(['\\', '"']);
